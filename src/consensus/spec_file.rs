@@ -1,0 +1,222 @@
+//! A custom chain spec: a consensus-layer `config.yaml`.
+//!
+//! Unknown keys are ignored, as consensus clients do; a fork that is not named, or whose epoch is 2^64-1, never happens.
+
+use alloy_primitives::{B256, hex};
+use serde::Deserialize;
+
+use super::{ChainSpec, Fork, ForkActivation, PresetName};
+use crate::types::Epoch;
+
+/// Why a text is not a chain spec.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SpecFileError {
+    /// Not YAML of that shape.
+    #[error("not a consensus-layer config.yaml: {0}")]
+    Yaml(String),
+    /// A key that is needed is not there.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// A value that does not parse.
+    #[error("{key} is `{value}`, expected {expected}")]
+    Value {
+        /// Which key.
+        key: &'static str,
+        /// What it says.
+        value: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+}
+
+/// The keys that matter here. All are read as text: YAML would read a fork version as a number.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE", default)]
+struct RawSpec {
+    config_name: Option<String>,
+    preset_base: Option<String>,
+    min_genesis_time: Option<String>,
+    genesis_delay: Option<String>,
+    genesis_time: Option<String>,
+    genesis_fork_version: Option<String>,
+    genesis_validators_root: Option<String>,
+    seconds_per_slot: Option<String>,
+    slot_duration_ms: Option<String>,
+    bellatrix_fork_epoch: Option<String>,
+    bellatrix_fork_version: Option<String>,
+    capella_fork_epoch: Option<String>,
+    capella_fork_version: Option<String>,
+    deneb_fork_epoch: Option<String>,
+    deneb_fork_version: Option<String>,
+    electra_fork_epoch: Option<String>,
+    electra_fork_version: Option<String>,
+    fulu_fork_epoch: Option<String>,
+    fulu_fork_version: Option<String>,
+    gloas_fork_epoch: Option<String>,
+    gloas_fork_version: Option<String>,
+}
+
+/// Parses a `config.yaml`.
+///
+/// # Errors
+/// When it is not YAML, or a needed value is missing or malformed.
+pub fn parse_spec_file(text: &str) -> Result<ChainSpec, SpecFileError> {
+    let raw: RawSpec = serde_saphyr::from_str(text)
+        .map_err(|e| SpecFileError::Yaml(e.to_string().lines().next().unwrap_or_default().to_owned()))?;
+    let preset = match raw.preset_base.as_deref() {
+        None | Some("mainnet") => PresetName::Mainnet,
+        Some("minimal") => PresetName::Minimal,
+        Some(other) => return Err(bad("PRESET_BASE", other, "mainnet or minimal")),
+    };
+    let genesis_time = match &raw.genesis_time {
+        Some(time) => number("GENESIS_TIME", time)?,
+        None => {
+            let min = raw.min_genesis_time.as_ref().ok_or(SpecFileError::Missing("GENESIS_TIME or MIN_GENESIS_TIME"))?;
+            let delay = raw.genesis_delay.as_ref().ok_or(SpecFileError::Missing("GENESIS_DELAY"))?;
+            number("MIN_GENESIS_TIME", min)?.saturating_add(number("GENESIS_DELAY", delay)?)
+        }
+    };
+    let slot_ms = match (&raw.slot_duration_ms, &raw.seconds_per_slot) {
+        (Some(ms), _) => number("SLOT_DURATION_MS", ms)?,
+        (None, Some(secs)) => number("SECONDS_PER_SLOT", secs)?.saturating_mul(1000),
+        (None, None) => return Err(SpecFileError::Missing("SECONDS_PER_SLOT or SLOT_DURATION_MS")),
+    };
+    if slot_ms == 0 {
+        return Err(bad("SECONDS_PER_SLOT", "0", "a slot longer than nothing"));
+    }
+    let genesis = raw.genesis_fork_version.as_ref().ok_or(SpecFileError::Missing("GENESIS_FORK_VERSION"))?;
+    let genesis_fork_version = version("GENESIS_FORK_VERSION", genesis)?;
+    let activation = |fork, epoch: &Option<String>, at: &Option<String>, keys: (&'static str, &'static str)| {
+        let epoch = epoch.as_ref().map_or(Ok(u64::MAX), |text| number(keys.0, text))?;
+        let version = at.as_ref().map_or(Ok(genesis_fork_version), |text| version(keys.1, text))?;
+        Ok(ForkActivation { fork, epoch: Epoch::new(epoch), version })
+    };
+    let forks = [
+        activation(
+            Fork::Bellatrix,
+            &raw.bellatrix_fork_epoch,
+            &raw.bellatrix_fork_version,
+            ("BELLATRIX_FORK_EPOCH", "BELLATRIX_FORK_VERSION"),
+        )?,
+        activation(
+            Fork::Capella,
+            &raw.capella_fork_epoch,
+            &raw.capella_fork_version,
+            ("CAPELLA_FORK_EPOCH", "CAPELLA_FORK_VERSION"),
+        )?,
+        activation(
+            Fork::Deneb,
+            &raw.deneb_fork_epoch,
+            &raw.deneb_fork_version,
+            ("DENEB_FORK_EPOCH", "DENEB_FORK_VERSION"),
+        )?,
+        activation(
+            Fork::Electra,
+            &raw.electra_fork_epoch,
+            &raw.electra_fork_version,
+            ("ELECTRA_FORK_EPOCH", "ELECTRA_FORK_VERSION"),
+        )?,
+        activation(
+            Fork::Fulu,
+            &raw.fulu_fork_epoch,
+            &raw.fulu_fork_version,
+            ("FULU_FORK_EPOCH", "FULU_FORK_VERSION"),
+        )?,
+        activation(
+            Fork::Gloas,
+            &raw.gloas_fork_epoch,
+            &raw.gloas_fork_version,
+            ("GLOAS_FORK_EPOCH", "GLOAS_FORK_VERSION"),
+        )?,
+    ];
+    let root = raw.genesis_validators_root.as_ref().map(|text| root("GENESIS_VALIDATORS_ROOT", text)).transpose()?;
+    Ok(ChainSpec {
+        name: raw.config_name.unwrap_or_else(|| "custom".to_owned()),
+        genesis_time,
+        slot_ms,
+        slots_per_epoch: match preset {
+            PresetName::Mainnet => 32,
+            PresetName::Minimal => 8,
+        },
+        genesis_fork_version,
+        genesis_validators_root: root,
+        preset,
+        forks,
+    })
+}
+
+fn bad(key: &'static str, value: &str, expected: &'static str) -> SpecFileError {
+    SpecFileError::Value { key, value: value.chars().take(80).collect(), expected }
+}
+
+fn number(key: &'static str, text: &str) -> Result<u64, SpecFileError> {
+    text.trim().parse().map_err(|_| bad(key, text, "a whole number"))
+}
+
+fn version(key: &'static str, text: &str) -> Result<[u8; 4], SpecFileError> {
+    let bytes = text.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok());
+    bytes.and_then(|b| b.try_into().ok()).ok_or_else(|| bad(key, text, "0x and 8 hex digits"))
+}
+
+fn root(key: &'static str, text: &str) -> Result<B256, SpecFileError> {
+    crate::types::parse_hash(text).map_err(|_| bad(key, text, "0x and 64 hex digits"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Slot;
+
+    const SPEC: &str = "\
+PRESET_BASE: 'minimal'
+CONFIG_NAME: devnet # a comment
+MIN_GENESIS_TIME: 1700000000
+GENESIS_DELAY: 5
+GENESIS_FORK_VERSION: 0x00000001
+SECONDS_PER_SLOT: 2
+ALTAIR_FORK_EPOCH: 0
+BELLATRIX_FORK_EPOCH: 0
+BELLATRIX_FORK_VERSION: 0x02000001
+CAPELLA_FORK_EPOCH: 1
+CAPELLA_FORK_VERSION: '0x03000001'
+DENEB_FORK_EPOCH: 18446744073709551615
+DENEB_FORK_VERSION: 0x04000001
+DEPOSIT_CONTRACT_ADDRESS: 0x1234567890123456789012345678901234567890
+BLOB_SCHEDULE:
+  - EPOCH: 0
+    MAX_BLOBS_PER_BLOCK: 9
+";
+
+    #[test]
+    fn a_devnet_spec_is_read() {
+        let spec = parse_spec_file(SPEC).unwrap();
+        assert_eq!((spec.genesis_time, spec.slot_ms, spec.slots_per_epoch), (1_700_000_005, 2000, 8));
+        assert_eq!(spec.genesis_fork_version, [0, 0, 0, 1]);
+        assert_eq!(spec.fork_version(Fork::Capella), [3, 0, 0, 1]);
+        assert_eq!(spec.fork_at(Slot::new(7)), Fork::Bellatrix);
+        assert_eq!(spec.fork_at(Slot::new(8)), Fork::Capella);
+        assert_eq!(spec.fork_at(Slot::new(1 << 60)), Fork::Capella);
+        assert_eq!(spec.name, "devnet");
+    }
+
+    #[test]
+    fn genesis_time_goes_before_the_minimum() {
+        let spec = parse_spec_file(&format!("{SPEC}GENESIS_TIME: 1800000000\n")).unwrap();
+        assert_eq!(spec.genesis_time, 1_800_000_000);
+    }
+
+    #[test]
+    fn mistakes_name_their_key() {
+        for (from, to, said) in [
+            ("SECONDS_PER_SLOT: 2", "SECONDS_PER_SLOT: two", "SECONDS_PER_SLOT"),
+            ("SECONDS_PER_SLOT: 2", "X: 2", "SECONDS_PER_SLOT"),
+            ("GENESIS_FORK_VERSION: 0x00000001", "GENESIS_FORK_VERSION: 0x01", "GENESIS_FORK_VERSION"),
+            ("'minimal'", "'gnosis'", "PRESET_BASE"),
+            ("MIN_GENESIS_TIME: 1700000000", "A: 1", "GENESIS_TIME"),
+        ] {
+            let error = parse_spec_file(&SPEC.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+        assert!(matches!(parse_spec_file("- a\n- b"), Err(SpecFileError::Yaml(_))));
+    }
+}

@@ -1,0 +1,4 @@
+//! relaymux: the builder endpoint of a consensus client. See `README.md` for use and each room's header for what it promises.
+
+pub mod consensus;
+pub mod types;
