@@ -92,6 +92,12 @@ impl fmt::Display for Wei {
     }
 }
 
+impl serde::Serialize for Wei {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl From<U256> for Wei {
     fn from(wei: U256) -> Self {
         Self(wei)

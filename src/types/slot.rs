@@ -54,6 +54,12 @@ impl fmt::Display for Epoch {
     }
 }
 
+impl serde::Serialize for Slot {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.0)
+    }
+}
+
 impl From<u64> for Slot {
     fn from(number: u64) -> Self {
         Self(number)

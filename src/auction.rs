@@ -1,0 +1,32 @@
+//! The race over relays: who is asked, how long is waited, which bid is returned, and the reveal of the block it won.
+//!
+//! In: a request of the consensus client and the relays of the moment. Out: the best bid that holds, or none; a payload or a
+//! word that there is none. An answer leaves within its budget whatever any relay does. A bid climbs a ladder of types:
+//! `SignedBuilderBid` (decoded) → [`CheckedBid`] (says what it should) → [`VerifiedBid`] (signed by its relay); only the last can
+//! be returned. The rules themselves ([`Budget`], [`check_bid`], [`Candidates`]) are pure: they take `now` as a number, and the
+//! same bids give the same winner whatever their order of arrival.
+//!
+//! This room never prefers a doubtful bid to none, and never waits for a disk, save for the journal before a signed block leaves.
+
+mod candidates;
+mod check;
+mod deadline;
+mod house;
+mod metrics;
+mod offers;
+mod race;
+mod register;
+mod settings;
+mod submit;
+mod validators;
+
+pub use candidates::{Candidates, Verdict};
+pub use check::{BidFault, CheckedBid, Expectations, GasLimitTarget, VerifiedBid, check_bid, gas_limit_is_reachable};
+pub use deadline::{Budget, BudgetInputs, budget};
+pub use house::{Auction, AuctionParts};
+pub use metrics::describe_metrics;
+pub use race::HeaderRequest;
+pub use register::{RegisterError, RegisterRequest};
+pub use settings::{AuctionSettings, GasLimitCheck};
+pub use submit::{SubmitError, SubmitRequest};
+pub use validators::Validators;

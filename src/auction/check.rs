@@ -1,0 +1,234 @@
+//! Whether a bid says what it should, and who signed it.
+//!
+//! In: one decoded bid and what is expected of it. Out: a rung up the ladder, or the first thing that is wrong. Cheap comparisons
+//! come here; the signature (a millisecond) is asked for only of candidates for the win.
+
+use std::sync::Arc;
+
+use alloy_primitives::{B256, b256};
+
+use super::GasLimitCheck;
+use crate::{
+    consensus::{Domain, SignedBuilderBid, bls::ValidatedKey, signing_root},
+    types::{BlsPublicKey, Wei},
+};
+
+/// SSZ root of an empty transactions list: a block without transactions pays nobody.
+const EMPTY_TRANSACTIONS_ROOT: B256 = b256!("7ffe241ea60187fdb0187bfa22de35d1f9bed7ab061d9401fd47e34a54fbede1");
+
+/// Parent gas limit divided by this is how far a block's may be from it, exclusive. Source: EIP-1559, `GAS_LIMIT_BOUND_DIVISOR`.
+const GAS_LIMIT_BOUND_DIVISOR: u64 = 1024;
+
+/// What a bid must say.
+#[derive(Clone, Copy, Debug)]
+pub struct Expectations {
+    /// Asked for.
+    pub parent_hash: B256,
+    /// Start of the slot, Unix seconds.
+    pub timestamp: u64,
+    /// Smallest acceptable value.
+    pub min_bid: Wei,
+    /// What the proposer registered, where known.
+    pub gas_limit: Option<GasLimitTarget>,
+    /// What to do about the gas limit.
+    pub gas_limit_check: GasLimitCheck,
+}
+
+/// What is known about the gas limit that the block should have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GasLimitTarget {
+    /// The proposer's registered wish.
+    pub registered: u64,
+    /// The parent block's limit, where an earlier bid told.
+    pub parent: Option<u64>,
+}
+
+/// What is wrong with a bid.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BidFault {
+    /// Signed by another key than the relay's.
+    #[error("wrong pubkey: the relay's is {expected}, the bid has {got}")]
+    WrongPubkey {
+        /// Configured.
+        expected: BlsPublicKey,
+        /// In the bid.
+        got: BlsPublicKey,
+    },
+    /// Builds on another block.
+    #[error("wrong parent hash: asked for {expected}, got {got}")]
+    WrongParent {
+        /// Asked for.
+        expected: B256,
+        /// In the bid.
+        got: B256,
+    },
+    /// For another time.
+    #[error("wrong timestamp: the slot starts at {expected}, got {got}")]
+    WrongTimestamp {
+        /// Start of the slot.
+        expected: u64,
+        /// In the bid.
+        got: u64,
+    },
+    /// Offers nothing.
+    #[error("zero value")]
+    ZeroValue,
+    /// Offers less than the operator wants.
+    #[error("below the minimum bid of {min} ETH: {got} ETH", min = min.to_eth(), got = got.to_eth())]
+    BelowMinBid {
+        /// Configured.
+        min: Wei,
+        /// In the bid.
+        got: Wei,
+    },
+    /// A block without transactions cannot pay.
+    #[error("empty transactions root")]
+    EmptyTransactions,
+    /// No block.
+    #[error("zero block hash")]
+    ZeroBlockHash,
+    /// Ignores the registration.
+    #[error("wrong gas limit: {got} does not move from {parent} towards the registered {registered} by the 1/1024 rule")]
+    WrongGasLimit {
+        /// The parent's.
+        parent: u64,
+        /// The proposer's wish.
+        registered: u64,
+        /// In the bid.
+        got: u64,
+    },
+    /// Not signed by its relay.
+    #[error("wrong signature")]
+    WrongSignature,
+}
+
+impl BidFault {
+    /// Its name in metrics and records, from a bounded set.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::WrongPubkey { .. } => "wrong_pubkey",
+            Self::WrongParent { .. } => "wrong_parent",
+            Self::WrongTimestamp { .. } => "wrong_timestamp",
+            Self::ZeroValue => "zero_value",
+            Self::BelowMinBid { .. } => "below_min_bid",
+            Self::EmptyTransactions => "empty_transactions",
+            Self::ZeroBlockHash => "zero_block_hash",
+            Self::WrongGasLimit { .. } => "wrong_gas_limit",
+            Self::WrongSignature => "wrong_signature",
+        }
+    }
+}
+
+/// A bid that says what it should; who signed it is not known yet.
+#[derive(Debug)]
+pub struct CheckedBid {
+    bid: Arc<SignedBuilderBid>,
+    gas_limit_warning: Option<BidFault>,
+}
+
+/// A bid that its relay signed: the only kind that can be returned.
+#[derive(Debug)]
+pub struct VerifiedBid(Arc<SignedBuilderBid>);
+
+/// Compares a bid with what is expected.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn check_bid(bid: SignedBuilderBid, relay: BlsPublicKey, expected: &Expectations) -> Result<CheckedBid, BidFault> {
+    let facts = bid.facts();
+    if facts.pubkey != relay {
+        return Err(BidFault::WrongPubkey { expected: relay, got: facts.pubkey });
+    }
+    if facts.parent_hash != expected.parent_hash {
+        return Err(BidFault::WrongParent { expected: expected.parent_hash, got: facts.parent_hash });
+    }
+    if facts.timestamp != expected.timestamp {
+        return Err(BidFault::WrongTimestamp { expected: expected.timestamp, got: facts.timestamp });
+    }
+    if facts.block_hash.is_zero() {
+        return Err(BidFault::ZeroBlockHash);
+    }
+    if facts.transactions_root == EMPTY_TRANSACTIONS_ROOT {
+        return Err(BidFault::EmptyTransactions);
+    }
+    if facts.value.is_zero() {
+        return Err(BidFault::ZeroValue);
+    }
+    if facts.value < expected.min_bid {
+        return Err(BidFault::BelowMinBid { min: expected.min_bid, got: facts.value });
+    }
+    let gas_limit_fault = gas_limit_fault(facts.gas_limit, expected);
+    match (expected.gas_limit_check, gas_limit_fault) {
+        (GasLimitCheck::Enforce, Some(fault)) => Err(fault),
+        (GasLimitCheck::Warn, warning) => Ok(CheckedBid { bid: Arc::new(bid), gas_limit_warning: warning }),
+        (GasLimitCheck::Off, _) | (GasLimitCheck::Enforce, None) => {
+            Ok(CheckedBid { bid: Arc::new(bid), gas_limit_warning: None })
+        }
+    }
+}
+
+/// Whether `got` is the gas limit that a block on a parent of `parent` gas has when its proposer wishes `registered`: as near to
+/// the wish as the 1/1024 rule lets it. Source: EIP-1559 and consensus clients' `expected_gas_limit`.
+pub fn gas_limit_is_reachable(parent: u64, registered: u64, got: u64) -> bool {
+    let step = (parent / GAS_LIMIT_BOUND_DIVISOR).saturating_sub(1);
+    got == registered.clamp(parent.saturating_sub(step), parent.saturating_add(step))
+}
+
+fn gas_limit_fault(got: u64, expected: &Expectations) -> Option<BidFault> {
+    let GasLimitTarget { registered, parent } = expected.gas_limit?;
+    let parent = parent?;
+    (!gas_limit_is_reachable(parent, registered, got)).then_some(BidFault::WrongGasLimit { parent, registered, got })
+}
+
+impl CheckedBid {
+    /// The bid.
+    pub fn bid(&self) -> &SignedBuilderBid {
+        &self.bid
+    }
+
+    /// What is odd about its gas limit, when that is only warned about.
+    pub fn gas_limit_warning(&self) -> Option<&BidFault> {
+        self.gas_limit_warning.as_ref()
+    }
+
+    /// Climbs the last rung. Costs a millisecond of CPU.
+    ///
+    /// # Errors
+    /// When `key` did not sign it.
+    pub fn verify(&self, key: &ValidatedKey, domain: Domain) -> Result<VerifiedBid, BidFault> {
+        let is_of_key = key.bytes() == self.bid.facts().pubkey;
+        if is_of_key && key.has_signed(signing_root(self.bid.message_root(), domain), self.bid.signature()) {
+            Ok(VerifiedBid(Arc::clone(&self.bid)))
+        } else {
+            Err(BidFault::WrongSignature)
+        }
+    }
+}
+
+impl VerifiedBid {
+    /// The bid.
+    pub fn bid(&self) -> &SignedBuilderBid {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gas_limits_move_towards_the_wish_as_fast_as_they_may() {
+        for (parent, wish, got, fits) in [
+            (60_000_000, 60_000_000, 60_000_000, true),
+            (30_000_000, 60_000_000, 30_029_295, true),
+            (30_000_000, 60_000_000, 30_029_296, false),
+            (30_000_000, 60_000_000, 30_000_000, false),
+            (60_000_000, 30_000_000, 59_941_407, true),
+            (60_000_000, 60_000_001, 60_000_001, true),
+            (0, 60_000_000, 0, true),
+            (u64::MAX, u64::MAX, u64::MAX, true),
+        ] {
+            assert_eq!(gas_limit_is_reachable(parent, wish, got), fits, "{parent} {wish} {got}");
+        }
+    }
+}

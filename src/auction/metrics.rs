@@ -1,0 +1,67 @@
+//! What this room counts.
+
+use std::time::Duration;
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use crate::events::{AuctionRecord, SubmissionClosed};
+
+const AUCTIONS: &str = "relaymux_auctions_total";
+const AUCTION_DURATION: &str = "relaymux_auction_duration_seconds";
+const OFFERS: &str = "relaymux_offers_total";
+const WINS: &str = "relaymux_relay_wins_total";
+const WINNER_VALUE: &str = "relaymux_winning_bid_value_eth";
+const MS_INTO_SLOT: &str = "relaymux_header_request_seconds_into_slot";
+const SUBMISSIONS: &str = "relaymux_submissions_total";
+const SUBMISSION_DURATION: &str = "relaymux_submission_duration_seconds";
+const JOURNAL_FAILURES: &str = "relaymux_journal_failures_total";
+const VERIFICATIONS: &str = "relaymux_signature_checks_total";
+
+/// Describes this room's metrics to the recorder.
+pub fn describe_metrics() {
+    describe_counter!(AUCTIONS, "Header requests by outcome: bid, no_bid, too_late");
+    describe_histogram!(AUCTION_DURATION, Unit::Seconds, "Time from header request to answer");
+    describe_counter!(OFFERS, "What relays did in races, by outcome");
+    describe_counter!(WINS, "Races won, by relay that offered the returned block");
+    describe_gauge!(WINNER_VALUE, "Value of the last returned bid in ETH");
+    describe_histogram!(MS_INTO_SLOT, Unit::Seconds, "When header requests come, relative to the slot's start");
+    describe_counter!(SUBMISSIONS, "Signed blocks by fate: delivered, accepted, failed");
+    describe_histogram!(SUBMISSION_DURATION, Unit::Seconds, "Time from signed block to answer");
+    describe_counter!(JOURNAL_FAILURES, "Signed blocks that left without being in the journal, as the disk refused");
+    describe_counter!(VERIFICATIONS, "Bid signatures checked, by result");
+}
+
+pub(super) fn record_auction(record: &AuctionRecord, too_late: bool) {
+    let outcome = match (&record.winner, too_late) {
+        (Some(_), _) => "bid",
+        (None, true) => "too_late",
+        (None, false) => "no_bid",
+    };
+    counter!(AUCTIONS, "outcome" => outcome).increment(1);
+    histogram!(AUCTION_DURATION).record(Duration::from_micros(record.answered_in_us).as_secs_f64());
+    let seconds = f64::from(i32::try_from(record.ms_into_slot).unwrap_or(i32::MAX)) / 1000.0;
+    histogram!(MS_INTO_SLOT).record(seconds);
+    for offer in &record.offers {
+        counter!(OFFERS, "relay" => offer.relay.to_string(), "outcome" => offer.outcome).increment(1);
+    }
+    if let Some(winner) = &record.winner {
+        for relay in &winner.relays {
+            counter!(WINS, "relay" => relay.to_string()).increment(1);
+        }
+        // A gauge for a chart, not an account: the ledger has the exact amount.
+        gauge!(WINNER_VALUE).set(winner.value.to_eth().parse::<f64>().unwrap_or_default());
+    }
+}
+
+pub(super) fn record_submission(closed: &SubmissionClosed) {
+    counter!(SUBMISSIONS, "fate" => closed.fate).increment(1);
+    histogram!(SUBMISSION_DURATION).record(Duration::from_micros(closed.latency_us).as_secs_f64());
+}
+
+pub(super) fn record_journal_failure() {
+    counter!(JOURNAL_FAILURES).increment(1);
+}
+
+pub(super) fn record_verification(good: bool) {
+    counter!(VERIFICATIONS, "result" => if good { "good" } else { "bad" }).increment(1);
+}

@@ -1,0 +1,82 @@
+//! What each validator registered: for bid checks now, for proof of payment later.
+
+use std::collections::HashMap;
+
+use parking_lot::RwLock;
+
+use crate::{consensus::Registration, events::RegistrationFacts, types::BlsPublicKey};
+
+/// The validators' wishes by key. Locked for reading for nanoseconds on the hot path.
+#[derive(Debug, Default)]
+pub struct Validators {
+    known: RwLock<HashMap<BlsPublicKey, Registration>>,
+}
+
+impl Validators {
+    /// Takes in what the ledger remembers.
+    pub fn restore(&self, facts: &[RegistrationFacts]) {
+        let mut known = self.known.write();
+        for fact in facts {
+            let RegistrationFacts { pubkey, fee_recipient, gas_limit, timestamp } = *fact;
+            known.insert(pubkey, Registration { pubkey, fee_recipient, gas_limit, timestamp });
+        }
+    }
+
+    /// Takes in registrations; returns those that are new or changed. An older one never replaces a newer.
+    pub fn update(&self, registrations: &[Registration]) -> Vec<RegistrationFacts> {
+        let mut known = self.known.write();
+        let mut changed = Vec::new();
+        for new in registrations {
+            let old = known.get(&new.pubkey);
+            if old.is_some_and(|old| old == new || old.timestamp > new.timestamp) {
+                continue;
+            }
+            let same_wish = old.is_some_and(|old| old.fee_recipient == new.fee_recipient && old.gas_limit == new.gas_limit);
+            known.insert(new.pubkey, *new);
+            // Clients sign anew every epoch; only another wish is news for the ledger.
+            if !same_wish {
+                let Registration { pubkey, fee_recipient, gas_limit, timestamp } = *new;
+                changed.push(RegistrationFacts { pubkey, fee_recipient, gas_limit, timestamp });
+            }
+        }
+        changed
+    }
+
+    /// What a validator registered.
+    pub fn get(&self, pubkey: &BlsPublicKey) -> Option<Registration> {
+        self.known.read().get(pubkey).copied()
+    }
+
+    /// How many are known.
+    pub fn len(&self) -> usize {
+        self.known.read().len()
+    }
+
+    /// Whether none is known.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::{Address, FixedBytes};
+
+    use super::*;
+
+    fn registration(gas_limit: u64, timestamp: u64) -> Registration {
+        let pubkey = BlsPublicKey(FixedBytes::ZERO);
+        Registration { pubkey, fee_recipient: Address::ZERO, gas_limit, timestamp }
+    }
+
+    #[test]
+    fn only_another_wish_is_news_and_only_if_it_is_newer() {
+        let validators = Validators::default();
+        assert_eq!(validators.update(&[registration(30, 5)]).len(), 1);
+        assert!(validators.update(&[registration(30, 5)]).is_empty());
+        assert!(validators.update(&[registration(30, 6)]).is_empty());
+        assert!(validators.update(&[registration(36, 4)]).is_empty());
+        assert_eq!(validators.update(&[registration(36, 7)]).len(), 1);
+        assert_eq!(validators.get(&BlsPublicKey::default()).map(|r| r.gas_limit), Some(36));
+    }
+}

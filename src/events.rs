@@ -1,0 +1,14 @@
+//! The event spine: every fact worth knowing is one [`Event`], published once, never awaited by its publisher.
+//!
+//! The hot path publishes; watchers (ledger, dashboard, metrics) subscribe. A watcher that falls behind loses its own oldest
+//! events and is told how many, and nobody else notices. Events are plain data of floor 0: names, numbers and words, ready to be
+//! stored or shown, so that no watcher needs the room a fact came from.
+
+mod record;
+mod spine;
+
+pub use record::{
+    AuctionRecord, BlockReceived, Event, OfferRecord, RegistrationAnswer, RegistrationFacts, RegistrationRound, RelayState,
+    SubmissionAnswer, SubmissionClosed, Winner,
+};
+pub use spine::{Spine, Subscription};

@@ -1,0 +1,208 @@
+//! What can happen, as plain data. Times are Unix milliseconds; durations say their unit in the name.
+
+use alloy_primitives::{Address, B256};
+use serde::Serialize;
+
+use crate::types::{BlsPublicKey, RelayId, Slot, Wei};
+
+/// One fact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Event {
+    /// A relay became usable or unusable.
+    Relay(RelayState),
+    /// A race for a header ended.
+    Auction(AuctionRecord),
+    /// A consensus client registered validators; what the validators asked for.
+    Registrations(RegistrationRound),
+    /// One relay's answer to a registration round.
+    RegistrationAnswer(RegistrationAnswer),
+    /// A signed blinded block came in and is in the journal.
+    BlockReceived(BlockReceived),
+    /// One relay's answer to a submission.
+    SubmissionAnswer(SubmissionAnswer),
+    /// A submission was decided.
+    SubmissionClosed(SubmissionClosed),
+}
+
+/// A relay's usability, as the status probe sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RelayState {
+    /// Which relay.
+    pub relay: RelayId,
+    /// Whether it answered as it should.
+    pub usable: bool,
+    /// In words.
+    pub why: String,
+    /// When.
+    pub at: i64,
+}
+
+/// One race: the request, each counterparty's offer or failure, the answer. Fork-neutral: a counterparty is a relay before
+/// Gloas, a relay or builder after it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuctionRecord {
+    /// Slot to be proposed.
+    pub slot: Slot,
+    /// Execution parent.
+    pub parent_hash: B256,
+    /// Proposer's key.
+    pub proposer: BlsPublicKey,
+    /// Fork by slot.
+    pub fork: &'static str,
+    /// When the request came.
+    pub requested_at: i64,
+    /// How far into the slot that was; negative before it.
+    pub ms_into_slot: i64,
+    /// Time the race had, in milliseconds.
+    pub budget_ms: u64,
+    /// Time from request to answer, in microseconds.
+    pub answered_in_us: u64,
+    /// The consensus client's `User-Agent`.
+    pub user_agent: String,
+    /// The answer, or none (204).
+    pub winner: Option<Winner>,
+    /// Why there was no race or no winner, in words; empty when there was one.
+    pub why_no_bid: String,
+    /// What each counterparty did.
+    pub offers: Vec<OfferRecord>,
+}
+
+/// The bid that was returned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Winner {
+    /// Execution block hash.
+    pub block_hash: B256,
+    /// Promised to the proposer.
+    pub value: Wei,
+    /// Who offered it; the first is the one whose signed bid was returned.
+    pub relays: Vec<RelayId>,
+}
+
+/// What one counterparty did in a race.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OfferRecord {
+    /// Who.
+    pub relay: RelayId,
+    /// The outcome's name, from a bounded set: `bid`, `no_bid`, `timed_out`, …
+    pub outcome: &'static str,
+    /// The outcome in words.
+    pub detail: String,
+    /// HTTP status, where there was one.
+    pub http_status: Option<u16>,
+    /// From request to whole answer, in microseconds; up to the deadline when there was none.
+    pub latency_us: u64,
+    /// Offered value, where a bid was decoded, usable or not.
+    pub value: Option<Wei>,
+    /// Offered block, where a bid was decoded.
+    pub block_hash: Option<B256>,
+    /// Whether the bid's signature was checked and good. Only candidates for the win are checked.
+    pub verified: bool,
+}
+
+/// What one validator asked builders for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct RegistrationFacts {
+    /// Its key.
+    pub pubkey: BlsPublicKey,
+    /// Who is to be paid.
+    pub fee_recipient: Address,
+    /// The gas limit it votes for.
+    pub gas_limit: u64,
+    /// When it was signed, Unix seconds.
+    pub timestamp: u64,
+}
+
+/// One call of `validators`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RegistrationRound {
+    /// Number of registrations in the body.
+    pub count: usize,
+    /// When.
+    pub at: i64,
+    /// Those that are new or changed since the last round.
+    #[serde(skip)]
+    pub changed: Vec<RegistrationFacts>,
+}
+
+/// One relay's answer to `validators`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RegistrationAnswer {
+    /// Who.
+    pub relay: RelayId,
+    /// Whether it took them all.
+    pub accepted: bool,
+    /// The outcome's name.
+    pub outcome: &'static str,
+    /// In words.
+    pub detail: String,
+    /// HTTP status, where there was one.
+    pub http_status: Option<u16>,
+    /// In microseconds, retries included.
+    pub latency_us: u64,
+    /// When.
+    pub at: i64,
+}
+
+/// A signed blinded block that is to be revealed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BlockReceived {
+    /// Its slot.
+    pub slot: Slot,
+    /// Execution block hash it was signed for.
+    pub block_hash: B256,
+    /// Execution parent.
+    pub parent_hash: B256,
+    /// Index of the proposer.
+    pub proposer_index: u64,
+    /// Fork by slot.
+    pub fork: &'static str,
+    /// `blinded_blocks` version the client called: 1 or 2.
+    pub version: u8,
+    /// When it came.
+    pub at: i64,
+    /// How far into the slot that was.
+    pub ms_into_slot: i64,
+    /// Who had offered the block in an auction of this process.
+    pub offered_by: Vec<RelayId>,
+}
+
+/// One relay's answer to a submission (the last, when there were retries).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SubmissionAnswer {
+    /// Slot of the block.
+    pub slot: Slot,
+    /// The block.
+    pub block_hash: B256,
+    /// Who.
+    pub relay: RelayId,
+    /// The outcome's name: `accepted`, `payload_delivered`, `http_status`, …
+    pub outcome: &'static str,
+    /// In words.
+    pub detail: String,
+    /// HTTP status, where there was one.
+    pub http_status: Option<u16>,
+    /// In microseconds, retries included.
+    pub latency_us: u64,
+    /// Calls made.
+    pub attempts: u32,
+    /// When.
+    pub at: i64,
+}
+
+/// The fate of a submission.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SubmissionClosed {
+    /// Slot of the block.
+    pub slot: Slot,
+    /// The block.
+    pub block_hash: B256,
+    /// `delivered` (v1 payload), `accepted` (v2), `failed`, or `unknown` (the process died).
+    pub fate: &'static str,
+    /// The relay that decided it.
+    pub by: Option<RelayId>,
+    /// From receipt to decision, in microseconds.
+    pub latency_us: u64,
+    /// When.
+    pub at: i64,
+}

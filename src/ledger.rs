@@ -1,0 +1,18 @@
+//! The embedded database: what happened in every slot, and the journal of signed blocks.
+//!
+//! Two SQLite files in `data_dir`. `ledger.db` is written by one task fed by the event spine, off the hot path: a crash may cost
+//! its last moments. `journal.db` is the exception: a signed block is committed with a disk sync before it leaves, and what each
+//! relay answered follows as it comes. At start the journal is read back into the ledger, so that after a `kill -9` the ledger
+//! knows every block and its fate. SQL is portable; nothing outside this room writes any.
+
+mod database;
+mod journal;
+mod query;
+mod writer;
+
+pub use database::LedgerError;
+pub use journal::{Journal, UnsettledBlock};
+pub use query::{
+    AnswerView, AuctionView, Ledger, OfferView, RelayStats, SlotSummary, SlotView, SubmissionView,
+};
+pub use writer::run_writer;

@@ -1,0 +1,166 @@
+//! The journal of signed blocks: durable before the first relay sees them.
+
+use std::path::Path;
+
+use alloy_primitives::B256;
+use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
+
+use super::{
+    LedgerError,
+    database::{Durability, Step, open},
+};
+use crate::{
+    events::{BlockReceived, SubmissionAnswer, SubmissionClosed},
+    types::{RelayId, Slot, parse_hash},
+};
+
+const STEPS: [Step; 1] =
+    [Step { version: 1, name: "blocks", sql: include_str!("../../migrations/journal/0001_blocks.sql") }];
+
+/// The journal file.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    pool: SqlitePool,
+}
+
+/// A block whose fate nobody knows: the process ended between journal and answer.
+#[derive(Clone, Debug)]
+pub struct UnsettledBlock {
+    /// Its slot.
+    pub slot: Slot,
+    /// Its execution block hash.
+    pub block_hash: B256,
+    /// `blinded_blocks` version the client called.
+    pub version: u8,
+    /// The block in SSZ.
+    pub ssz: Vec<u8>,
+    /// Who had offered it.
+    pub offered_by: Vec<RelayId>,
+}
+
+impl Journal {
+    /// Opens or makes `journal.db` in a folder.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or is of a newer version.
+    pub async fn open(data_dir: &Path) -> Result<Self, LedgerError> {
+        let pool = open(&data_dir.join("journal.db"), Durability::PowerCut, 1, &STEPS).await?;
+        Ok(Self { pool })
+    }
+
+    /// The pool, for the ledger to read back from.
+    pub(super) fn pool(&self) -> &SqlitePool {
+        &self.pool
+    }
+
+    /// Writes a signed block; on the disk when this returns. A block that is there already stays as it is.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn append(&self, block: &BlockReceived, ssz: &[u8]) -> Result<(), LedgerError> {
+        sqlx::query(
+            "INSERT INTO blocks (slot, block_hash, parent_hash, proposer_index, fork, version, received_at, \
+             ms_into_slot, offered_by, ssz) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+             ON CONFLICT (slot, block_hash) DO NOTHING",
+        )
+        .bind(block.slot.as_u64().cast_signed())
+        .bind(block.block_hash.to_string())
+        .bind(block.parent_hash.to_string())
+        .bind(block.proposer_index.cast_signed())
+        .bind(block.fork)
+        .bind(i64::from(block.version))
+        .bind(block.at)
+        .bind(block.ms_into_slot)
+        .bind(join_ids(&block.offered_by))
+        .bind(ssz)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Adds a relay's answer. A success is never overwritten by a later failure (relays refuse a second call).
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn answer(&self, answer: &SubmissionAnswer) -> Result<(), LedgerError> {
+        sqlx::query(
+            "INSERT INTO answers (slot, block_hash, counterparty, outcome, detail, http_status, latency_us, attempts, \
+             answered_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+             ON CONFLICT (slot, block_hash, counterparty) DO UPDATE SET outcome = excluded.outcome, \
+             detail = excluded.detail, http_status = excluded.http_status, latency_us = excluded.latency_us, \
+             attempts = excluded.attempts, answered_at = excluded.answered_at \
+             WHERE answers.outcome NOT IN ('accepted', 'payload_delivered')",
+        )
+        .bind(answer.slot.as_u64().cast_signed())
+        .bind(answer.block_hash.to_string())
+        .bind(answer.relay.as_str())
+        .bind(answer.outcome)
+        .bind(&answer.detail)
+        .bind(answer.http_status.map(i64::from))
+        .bind(answer.latency_us.cast_signed())
+        .bind(i64::from(answer.attempts))
+        .bind(answer.at)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Writes a block's fate. `delivered` and `accepted` stay.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn close(&self, closed: &SubmissionClosed) -> Result<(), LedgerError> {
+        sqlx::query(
+            "UPDATE blocks SET fate = $3, decided_by = $4, decided_in_us = $5, decided_at = $6 \
+             WHERE slot = $1 AND block_hash = $2 AND fate NOT IN ('delivered', 'accepted')",
+        )
+        .bind(closed.slot.as_u64().cast_signed())
+        .bind(closed.block_hash.to_string())
+        .bind(closed.fate)
+        .bind(closed.by.as_ref().map(RelayId::as_str))
+        .bind(closed.latency_us.cast_signed())
+        .bind(closed.at)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Blocks without a fate: the process died with them in flight.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn unsettled(&self) -> Result<Vec<UnsettledBlock>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT slot, block_hash, version, ssz, offered_by FROM blocks WHERE fate = 'pending' ORDER BY slot",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(unsettled_from).collect()
+    }
+
+    /// Finishes writing and closes the file.
+    pub async fn shut(&self) {
+        self.pool.close().await;
+    }
+}
+
+fn unsettled_from(row: &SqliteRow) -> Result<UnsettledBlock, LedgerError> {
+    let hash: String = row.try_get("block_hash")?;
+    let offered_by: String = row.try_get("offered_by")?;
+    Ok(UnsettledBlock {
+        slot: Slot::new(row.try_get::<i64, _>("slot")?.cast_unsigned()),
+        block_hash: parse_hash(&hash).map_err(|e| sqlx::Error::Decode(Box::new(e)))?,
+        version: u8::try_from(row.try_get::<i64, _>("version")?).unwrap_or(2),
+        ssz: row.try_get("ssz")?,
+        offered_by: split_ids(&offered_by).iter().filter_map(|id| RelayId::parse(id).ok()).collect(),
+    })
+}
+
+/// Relay ids have no comma.
+pub(super) fn join_ids(ids: &[RelayId]) -> String {
+    ids.iter().map(RelayId::as_str).collect::<Vec<_>>().join(",")
+}
+
+pub(super) fn split_ids(joined: &str) -> Vec<String> {
+    joined.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect()
+}

@@ -1,0 +1,487 @@
+//! The ledger file: opening it, reading the journal back into it, and the questions people ask it.
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde::Serialize;
+use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
+
+use super::{
+    Journal, LedgerError,
+    database::{Durability, Step, open},
+    journal::split_ids,
+};
+use crate::{
+    events::RegistrationFacts,
+    types::{Slot, Wei},
+};
+
+const STEPS: [Step; 1] =
+    [Step { version: 1, name: "slots", sql: include_str!("../../migrations/ledger/0001_slots.sql") }];
+
+/// Latencies looked at for a relay's quantiles: its newest this many offers.
+const QUANTILE_SAMPLE: i64 = 1000;
+
+/// The ledger file. Clones share one pool.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    pool: SqlitePool,
+}
+
+/// One race as stored.
+#[derive(Clone, Debug, Serialize)]
+pub struct AuctionView {
+    /// Number of the auction in the ledger.
+    pub id: i64,
+    /// Slot to be proposed.
+    pub slot: u64,
+    /// Execution parent.
+    pub parent_hash: String,
+    /// Proposer's key.
+    pub proposer: String,
+    /// Fork by slot.
+    pub fork: String,
+    /// Unix milliseconds.
+    pub requested_at: i64,
+    /// Negative before the slot.
+    pub ms_into_slot: i64,
+    /// Time the race had.
+    pub budget_ms: i64,
+    /// Time from request to answer.
+    pub answered_in_us: i64,
+    /// The client's `User-Agent`.
+    pub user_agent: String,
+    /// The returned bid's block.
+    pub winner_block_hash: Option<String>,
+    /// Its value in wei.
+    pub winner_value_wei: Option<String>,
+    /// Its value in ETH.
+    pub winner_value_eth: Option<String>,
+    /// Who offered it.
+    pub winner_relays: Vec<String>,
+    /// Why there was none; empty when there was one.
+    pub why_no_bid: String,
+    /// What each relay did.
+    pub bids: Vec<OfferView>,
+}
+
+/// What one relay did in a race.
+#[derive(Clone, Debug, Serialize)]
+pub struct OfferView {
+    /// Who.
+    pub relay: String,
+    /// The outcome's name.
+    pub outcome: String,
+    /// In words.
+    pub detail: String,
+    /// Where there was one.
+    pub http_status: Option<i64>,
+    /// From request to whole answer.
+    pub latency_us: i64,
+    /// Offered value in wei.
+    pub value_wei: Option<String>,
+    /// Offered value in ETH.
+    pub value_eth: Option<String>,
+    /// Offered block.
+    pub block_hash: Option<String>,
+    /// Whether the signature was checked and good.
+    pub verified: bool,
+}
+
+/// A submission as stored.
+#[derive(Clone, Debug, Serialize)]
+pub struct SubmissionView {
+    /// Its slot.
+    pub slot: u64,
+    /// The block.
+    pub block_hash: String,
+    /// Execution parent.
+    pub parent_hash: String,
+    /// Index of the proposer.
+    pub proposer_index: u64,
+    /// Fork by slot.
+    pub fork: String,
+    /// `blinded_blocks` version.
+    pub version: i64,
+    /// Unix milliseconds.
+    pub received_at: i64,
+    /// How far into the slot.
+    pub ms_into_slot: i64,
+    /// Who had offered the block.
+    pub offered_by: Vec<String>,
+    /// `pending`, `delivered`, `accepted`, `failed` or `unknown`.
+    pub fate: String,
+    /// The relay that decided it.
+    pub decided_by: Option<String>,
+    /// From receipt to decision.
+    pub decided_in_us: Option<i64>,
+    /// Each relay's answer.
+    pub answers: Vec<AnswerView>,
+}
+
+/// One relay's answer to a submission.
+#[derive(Clone, Debug, Serialize)]
+pub struct AnswerView {
+    /// Who.
+    pub relay: String,
+    /// The outcome's name.
+    pub outcome: String,
+    /// In words.
+    pub detail: String,
+    /// Where there was one.
+    pub http_status: Option<i64>,
+    /// Retries included.
+    pub latency_us: i64,
+    /// Calls made.
+    pub attempts: i64,
+}
+
+/// Everything about one slot.
+#[derive(Clone, Debug, Serialize)]
+pub struct SlotView {
+    /// Which slot.
+    pub slot: u64,
+    /// Its auctions, oldest first.
+    pub auctions: Vec<AuctionView>,
+    /// Its submissions.
+    pub submissions: Vec<SubmissionView>,
+}
+
+/// One slot in a list.
+#[derive(Clone, Debug, Serialize)]
+pub struct SlotSummary {
+    /// Everything about it.
+    #[serde(flatten)]
+    pub view: SlotView,
+}
+
+/// What the ledger knows of one relay.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct RelayStats {
+    /// Races it was asked in.
+    pub auctions: i64,
+    /// Bids that decoded, usable or not.
+    pub bids: i64,
+    /// Races whose returned bid it had offered.
+    pub wins: i64,
+    /// Blocks it took or delivered.
+    pub deliveries: i64,
+    /// Outcomes that are neither a bid nor an honest "none", by name.
+    pub faults: BTreeMap<String, i64>,
+    /// Median latency of its newest offers, in milliseconds.
+    pub latency_p50_ms: Option<f64>,
+    /// 95th percentile.
+    pub latency_p95_ms: Option<f64>,
+    /// 99th percentile.
+    pub latency_p99_ms: Option<f64>,
+}
+
+impl Ledger {
+    /// Opens or makes `ledger.db` in a folder.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or is of a newer version.
+    pub async fn open(data_dir: &Path) -> Result<Self, LedgerError> {
+        let pool = open(&data_dir.join("ledger.db"), Durability::Process, 4, &STEPS).await?;
+        Ok(Self { pool })
+    }
+
+    pub(super) fn pool(&self) -> &SqlitePool {
+        &self.pool
+    }
+
+    /// Copies what the journal knows into the ledger: blocks, answers and fates that a crash kept from it.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub async fn read_back(&self, journal: &Journal) -> Result<(), LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        for row in sqlx::query("SELECT * FROM blocks").fetch_all(journal.pool()).await? {
+            sqlx::query(
+                "INSERT INTO submissions (slot, block_hash, parent_hash, proposer_index, fork, version, received_at, \
+                 ms_into_slot, offered_by, fate, decided_by, decided_in_us, decided_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+                 ON CONFLICT (slot, block_hash) DO UPDATE SET fate = excluded.fate, decided_by = excluded.decided_by, \
+                 decided_in_us = excluded.decided_in_us, decided_at = excluded.decided_at",
+            )
+            .bind(row.try_get::<i64, _>("slot")?)
+            .bind(row.try_get::<String, _>("block_hash")?)
+            .bind(row.try_get::<String, _>("parent_hash")?)
+            .bind(row.try_get::<i64, _>("proposer_index")?)
+            .bind(row.try_get::<String, _>("fork")?)
+            .bind(row.try_get::<i64, _>("version")?)
+            .bind(row.try_get::<i64, _>("received_at")?)
+            .bind(row.try_get::<i64, _>("ms_into_slot")?)
+            .bind(row.try_get::<String, _>("offered_by")?)
+            .bind(row.try_get::<String, _>("fate")?)
+            .bind(row.try_get::<Option<String>, _>("decided_by")?)
+            .bind(row.try_get::<Option<i64>, _>("decided_in_us")?)
+            .bind(row.try_get::<Option<i64>, _>("decided_at")?)
+            .execute(&mut *tx)
+            .await?;
+        }
+        for row in sqlx::query("SELECT * FROM answers").fetch_all(journal.pool()).await? {
+            sqlx::query(
+                "INSERT INTO submission_answers (slot, block_hash, counterparty, outcome, detail, http_status, \
+                 latency_us, attempts, answered_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+                 ON CONFLICT DO NOTHING",
+            )
+            .bind(row.try_get::<i64, _>("slot")?)
+            .bind(row.try_get::<String, _>("block_hash")?)
+            .bind(row.try_get::<String, _>("counterparty")?)
+            .bind(row.try_get::<String, _>("outcome")?)
+            .bind(row.try_get::<String, _>("detail")?)
+            .bind(row.try_get::<Option<i64>, _>("http_status")?)
+            .bind(row.try_get::<i64, _>("latency_us")?)
+            .bind(row.try_get::<i64, _>("attempts")?)
+            .bind(row.try_get::<i64, _>("answered_at")?)
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The newest slots that something happened in, newest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn slots(&self, limit: u32) -> Result<Vec<SlotSummary>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT slot FROM (SELECT slot FROM auctions UNION SELECT slot FROM submissions) AS seen \
+             ORDER BY slot DESC LIMIT $1",
+        )
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        let mut slots = Vec::with_capacity(rows.len());
+        for row in rows {
+            let slot = Slot::new(row.try_get::<i64, _>("slot")?.cast_unsigned());
+            slots.extend(self.slot(slot).await?.map(|view| SlotSummary { view }));
+        }
+        Ok(slots)
+    }
+
+    /// Everything about one slot; `None` when nothing happened in it.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn slot(&self, slot: Slot) -> Result<Option<SlotView>, LedgerError> {
+        let number = slot.as_u64().cast_signed();
+        let mut auctions: Vec<AuctionView> = sqlx::query("SELECT * FROM auctions WHERE slot = $1 ORDER BY id")
+            .bind(number)
+            .fetch_all(&self.pool)
+            .await?
+            .iter()
+            .map(auction_from)
+            .collect::<Result<_, _>>()?;
+        for auction in &mut auctions {
+            auction.bids = sqlx::query("SELECT * FROM offers WHERE auction_id = $1 ORDER BY counterparty")
+                .bind(auction.id)
+                .fetch_all(&self.pool)
+                .await?
+                .iter()
+                .map(offer_from)
+                .collect::<Result<_, _>>()?;
+        }
+        let mut submissions: Vec<SubmissionView> =
+            sqlx::query("SELECT * FROM submissions WHERE slot = $1 ORDER BY received_at")
+                .bind(number)
+                .fetch_all(&self.pool)
+                .await?
+                .iter()
+                .map(submission_from)
+                .collect::<Result<_, _>>()?;
+        for submission in &mut submissions {
+            submission.answers = sqlx::query(
+                "SELECT * FROM submission_answers WHERE slot = $1 AND block_hash = $2 ORDER BY counterparty",
+            )
+            .bind(number)
+            .bind(&submission.block_hash)
+            .fetch_all(&self.pool)
+            .await?
+            .iter()
+            .map(answer_from)
+            .collect::<Result<_, _>>()?;
+        }
+        let nothing = auctions.is_empty() && submissions.is_empty();
+        Ok((!nothing).then_some(SlotView { slot: slot.as_u64(), auctions, submissions }))
+    }
+
+    /// What is known of each relay since a time (Unix milliseconds), by relay.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn relay_stats(&self, since: i64) -> Result<BTreeMap<String, RelayStats>, LedgerError> {
+        let mut stats: BTreeMap<String, RelayStats> = BTreeMap::new();
+        let outcomes = sqlx::query(
+            "SELECT counterparty, outcome, COUNT(*) AS calls, COUNT(value_wei) AS bids FROM offers \
+             WHERE requested_at >= $1 GROUP BY counterparty, outcome",
+        )
+        .bind(since)
+        .fetch_all(&self.pool)
+        .await?;
+        for row in outcomes {
+            let entry = stats.entry(row.try_get("counterparty")?).or_default();
+            let (outcome, calls): (String, i64) = (row.try_get("outcome")?, row.try_get("calls")?);
+            entry.auctions += calls;
+            entry.bids += row.try_get::<i64, _>("bids")?;
+            if !matches!(outcome.as_str(), "bid" | "no_bid" | "below_min_bid") {
+                *entry.faults.entry(outcome).or_default() += calls;
+            }
+        }
+        let answers = sqlx::query(
+            "SELECT counterparty, outcome, COUNT(*) AS calls FROM submission_answers WHERE answered_at >= $1 \
+             GROUP BY counterparty, outcome",
+        )
+        .bind(since)
+        .fetch_all(&self.pool)
+        .await?;
+        for row in answers {
+            let entry = stats.entry(row.try_get("counterparty")?).or_default();
+            let (outcome, calls): (String, i64) = (row.try_get("outcome")?, row.try_get("calls")?);
+            if matches!(outcome.as_str(), "accepted" | "payload_delivered") {
+                entry.deliveries += calls;
+            } else {
+                *entry.faults.entry(format!("submission_{outcome}")).or_default() += calls;
+            }
+        }
+        let wins = sqlx::query(
+            "SELECT o.counterparty AS counterparty, COUNT(*) AS wins FROM offers o JOIN auctions a \
+             ON a.id = o.auction_id AND a.winner_block_hash = o.block_hash AND o.outcome = 'bid' \
+             WHERE o.requested_at >= $1 GROUP BY o.counterparty",
+        )
+        .bind(since)
+        .fetch_all(&self.pool)
+        .await?;
+        for row in wins {
+            stats.entry(row.try_get("counterparty")?).or_default().wins = row.try_get("wins")?;
+        }
+        for (relay, entry) in &mut stats {
+            let rows = sqlx::query(
+                "SELECT latency_us FROM offers WHERE counterparty = $1 AND requested_at >= $2 AND outcome <> 'rate_limited' \
+                 ORDER BY requested_at DESC LIMIT $3",
+            )
+            .bind(relay)
+            .bind(since)
+            .bind(QUANTILE_SAMPLE)
+            .fetch_all(&self.pool)
+            .await?;
+            let mut sample: Vec<i64> =
+                rows.iter().map(|row| row.try_get("latency_us")).collect::<Result<_, _>>()?;
+            sample.sort_unstable();
+            entry.latency_p50_ms = quantile_ms(&sample, 50);
+            entry.latency_p95_ms = quantile_ms(&sample, 95);
+            entry.latency_p99_ms = quantile_ms(&sample, 99);
+        }
+        Ok(stats)
+    }
+
+    /// Every registration known, for the auction's memory at start.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn registrations(&self) -> Result<Vec<RegistrationFacts>, LedgerError> {
+        let rows = sqlx::query("SELECT pubkey, fee_recipient, gas_limit, signed_at FROM registrations")
+            .fetch_all(&self.pool)
+            .await?;
+        let mut known = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (pubkey, fee_recipient): (String, String) = (row.try_get("pubkey")?, row.try_get("fee_recipient")?);
+            let (Ok(pubkey), Ok(fee_recipient)) = (pubkey.parse(), fee_recipient.parse()) else { continue };
+            known.push(RegistrationFacts {
+                pubkey,
+                fee_recipient,
+                gas_limit: row.try_get::<i64, _>("gas_limit")?.cast_unsigned(),
+                timestamp: row.try_get::<i64, _>("signed_at")?.cast_unsigned(),
+            });
+        }
+        Ok(known)
+    }
+
+    /// Whether the file answers.
+    pub async fn is_well(&self) -> bool {
+        sqlx::query("SELECT 1").execute(&self.pool).await.is_ok()
+    }
+
+    /// Finishes writing and closes the file.
+    pub async fn shut(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// The nearest-rank quantile of a sorted sample, in milliseconds.
+fn quantile_ms(sorted_us: &[i64], percent: usize) -> Option<f64> {
+    let rank = (sorted_us.len() * percent).div_ceil(100).saturating_sub(1);
+    // Latencies, not money: a float is what people plot.
+    sorted_us.get(rank).map(|us| f64::from(u32::try_from(*us).unwrap_or(u32::MAX)) / 1000.0)
+}
+
+fn eth(wei: Option<&String>) -> Option<String> {
+    wei.and_then(|text| Wei::parse_wei(text).ok()).map(Wei::to_eth)
+}
+
+fn auction_from(row: &SqliteRow) -> Result<AuctionView, LedgerError> {
+    let value: Option<String> = row.try_get("winner_value_wei")?;
+    Ok(AuctionView {
+        id: row.try_get("id")?,
+        slot: row.try_get::<i64, _>("slot")?.cast_unsigned(),
+        parent_hash: row.try_get("parent_hash")?,
+        proposer: row.try_get("proposer")?,
+        fork: row.try_get("fork")?,
+        requested_at: row.try_get("requested_at")?,
+        ms_into_slot: row.try_get("ms_into_slot")?,
+        budget_ms: row.try_get("budget_ms")?,
+        answered_in_us: row.try_get("answered_in_us")?,
+        user_agent: row.try_get("user_agent")?,
+        winner_block_hash: row.try_get("winner_block_hash")?,
+        winner_value_eth: eth(value.as_ref()),
+        winner_value_wei: value,
+        winner_relays: split_ids(&row.try_get::<Option<String>, _>("winner_counterparties")?.unwrap_or_default()),
+        why_no_bid: row.try_get("why_no_bid")?,
+        bids: Vec::new(),
+    })
+}
+
+fn offer_from(row: &SqliteRow) -> Result<OfferView, LedgerError> {
+    let value: Option<String> = row.try_get("value_wei")?;
+    Ok(OfferView {
+        relay: row.try_get("counterparty")?,
+        outcome: row.try_get("outcome")?,
+        detail: row.try_get("detail")?,
+        http_status: row.try_get("http_status")?,
+        latency_us: row.try_get("latency_us")?,
+        value_eth: eth(value.as_ref()),
+        value_wei: value,
+        block_hash: row.try_get("block_hash")?,
+        verified: row.try_get("verified")?,
+    })
+}
+
+fn submission_from(row: &SqliteRow) -> Result<SubmissionView, LedgerError> {
+    Ok(SubmissionView {
+        slot: row.try_get::<i64, _>("slot")?.cast_unsigned(),
+        block_hash: row.try_get("block_hash")?,
+        parent_hash: row.try_get("parent_hash")?,
+        proposer_index: row.try_get::<i64, _>("proposer_index")?.cast_unsigned(),
+        fork: row.try_get("fork")?,
+        version: row.try_get("version")?,
+        received_at: row.try_get("received_at")?,
+        ms_into_slot: row.try_get("ms_into_slot")?,
+        offered_by: split_ids(&row.try_get::<String, _>("offered_by")?),
+        fate: row.try_get("fate")?,
+        decided_by: row.try_get("decided_by")?,
+        decided_in_us: row.try_get("decided_in_us")?,
+        answers: Vec::new(),
+    })
+}
+
+fn answer_from(row: &SqliteRow) -> Result<AnswerView, LedgerError> {
+    Ok(AnswerView {
+        relay: row.try_get("counterparty")?,
+        outcome: row.try_get("outcome")?,
+        detail: row.try_get("detail")?,
+        http_status: row.try_get("http_status")?,
+        latency_us: row.try_get("latency_us")?,
+        attempts: row.try_get("attempts")?,
+    })
+}

@@ -1,0 +1,205 @@
+//! The one task that writes the ledger, fed by the spine.
+
+use sqlx::{Sqlite, SqlitePool, Transaction};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::{Ledger, journal::join_ids};
+use crate::{
+    events::{
+        AuctionRecord, BlockReceived, Event, RegistrationAnswer, RegistrationRound, RelayState, SubmissionAnswer,
+        SubmissionClosed, Subscription,
+    },
+    types::RelayId,
+};
+
+/// Events written in one transaction, at most. Arbitrary: bounds the time readers see an old state.
+const BATCH: usize = 512;
+
+type Result<T> = std::result::Result<T, sqlx::Error>;
+
+/// Writes events until told to stop, then writes what is waiting and ends.
+pub async fn run_writer(ledger: Ledger, mut events: Subscription, stop: CancellationToken) {
+    loop {
+        let first = tokio::select! {
+            event = events.next() => event,
+            () = stop.cancelled() => events.try_next(),
+        };
+        let Some(first) = first else { return };
+        let mut batch = vec![first];
+        while batch.len() < BATCH
+            && let Some(event) = events.try_next()
+        {
+            batch.push(event);
+        }
+        // A disk that refuses costs the ledger these events, never the auction its answer.
+        if let Err(error) = write_batch(ledger.pool(), &batch).await {
+            warn!(%error, events = batch.len(), "ledger write failed, events lost");
+        }
+    }
+}
+
+async fn write_batch(pool: &SqlitePool, batch: &[std::sync::Arc<Event>]) -> Result<()> {
+    let mut tx = pool.begin().await?;
+    for event in batch {
+        match &**event {
+            Event::Auction(record) => auction(&mut tx, record).await?,
+            Event::BlockReceived(block) => block_received(&mut tx, block).await?,
+            Event::SubmissionAnswer(answer) => submission_answer(&mut tx, answer).await?,
+            Event::SubmissionClosed(closed) => submission_closed(&mut tx, closed).await?,
+            Event::Registrations(round) => registrations(&mut tx, round).await?,
+            Event::RegistrationAnswer(answer) => registration_answer(&mut tx, answer).await?,
+            Event::Relay(state) => relay_state(&mut tx, state).await?,
+        }
+    }
+    tx.commit().await
+}
+
+async fn auction(tx: &mut Transaction<'_, Sqlite>, record: &AuctionRecord) -> Result<()> {
+    let winner = record.winner.as_ref();
+    let id = sqlx::query(
+        "INSERT INTO auctions (slot, parent_hash, proposer, fork, requested_at, ms_into_slot, budget_ms, \
+         answered_in_us, user_agent, winner_block_hash, winner_value_wei, winner_counterparties, why_no_bid) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+    )
+    .bind(record.slot.as_u64().cast_signed())
+    .bind(record.parent_hash.to_string())
+    .bind(record.proposer.to_string())
+    .bind(record.fork)
+    .bind(record.requested_at)
+    .bind(record.ms_into_slot)
+    .bind(record.budget_ms.cast_signed())
+    .bind(record.answered_in_us.cast_signed())
+    .bind(&record.user_agent)
+    .bind(winner.map(|w| w.block_hash.to_string()))
+    .bind(winner.map(|w| w.value.to_string()))
+    .bind(winner.map(|w| join_ids(&w.relays)))
+    .bind(&record.why_no_bid)
+    .execute(&mut **tx)
+    .await?
+    .last_insert_rowid();
+    for offer in &record.offers {
+        sqlx::query(
+            "INSERT INTO offers (auction_id, counterparty, outcome, detail, http_status, latency_us, value_wei, \
+             block_hash, verified, requested_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(id)
+        .bind(offer.relay.as_str())
+        .bind(offer.outcome)
+        .bind(&offer.detail)
+        .bind(offer.http_status.map(i64::from))
+        .bind(offer.latency_us.cast_signed())
+        .bind(offer.value.map(|value| value.to_string()))
+        .bind(offer.block_hash.map(|hash| hash.to_string()))
+        .bind(offer.verified)
+        .bind(record.requested_at)
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn block_received(tx: &mut Transaction<'_, Sqlite>, block: &BlockReceived) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO submissions (slot, block_hash, parent_hash, proposer_index, fork, version, received_at, \
+         ms_into_slot, offered_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
+    )
+    .bind(block.slot.as_u64().cast_signed())
+    .bind(block.block_hash.to_string())
+    .bind(block.parent_hash.to_string())
+    .bind(block.proposer_index.cast_signed())
+    .bind(block.fork)
+    .bind(i64::from(block.version))
+    .bind(block.at)
+    .bind(block.ms_into_slot)
+    .bind(join_ids(&block.offered_by))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn submission_answer(tx: &mut Transaction<'_, Sqlite>, answer: &SubmissionAnswer) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO submission_answers (slot, block_hash, counterparty, outcome, detail, http_status, latency_us, \
+         attempts, answered_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+         ON CONFLICT (slot, block_hash, counterparty) DO UPDATE SET outcome = excluded.outcome, \
+         detail = excluded.detail, http_status = excluded.http_status, latency_us = excluded.latency_us, \
+         attempts = excluded.attempts, answered_at = excluded.answered_at \
+         WHERE submission_answers.outcome NOT IN ('accepted', 'payload_delivered')",
+    )
+    .bind(answer.slot.as_u64().cast_signed())
+    .bind(answer.block_hash.to_string())
+    .bind(answer.relay.as_str())
+    .bind(answer.outcome)
+    .bind(&answer.detail)
+    .bind(answer.http_status.map(i64::from))
+    .bind(answer.latency_us.cast_signed())
+    .bind(i64::from(answer.attempts))
+    .bind(answer.at)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn submission_closed(tx: &mut Transaction<'_, Sqlite>, closed: &SubmissionClosed) -> Result<()> {
+    sqlx::query(
+        "UPDATE submissions SET fate = $3, decided_by = $4, decided_in_us = $5, decided_at = $6 \
+         WHERE slot = $1 AND block_hash = $2 AND fate NOT IN ('delivered', 'accepted')",
+    )
+    .bind(closed.slot.as_u64().cast_signed())
+    .bind(closed.block_hash.to_string())
+    .bind(closed.fate)
+    .bind(closed.by.as_ref().map(RelayId::as_str))
+    .bind(closed.latency_us.cast_signed())
+    .bind(closed.at)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn registrations(tx: &mut Transaction<'_, Sqlite>, round: &RegistrationRound) -> Result<()> {
+    for registration in &round.changed {
+        sqlx::query(
+            "INSERT INTO registrations (pubkey, fee_recipient, gas_limit, signed_at, received_at) \
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (pubkey) DO UPDATE SET fee_recipient = excluded.fee_recipient, \
+             gas_limit = excluded.gas_limit, signed_at = excluded.signed_at, received_at = excluded.received_at",
+        )
+        .bind(registration.pubkey.to_string())
+        .bind(registration.fee_recipient.to_string())
+        .bind(registration.gas_limit.cast_signed())
+        .bind(registration.timestamp.cast_signed())
+        .bind(round.at)
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn registration_answer(tx: &mut Transaction<'_, Sqlite>, answer: &RegistrationAnswer) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO registration_answers (counterparty, answered_at, accepted, outcome, detail, http_status, \
+         latency_us) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(answer.relay.as_str())
+    .bind(answer.at)
+    .bind(answer.accepted)
+    .bind(answer.outcome)
+    .bind(&answer.detail)
+    .bind(answer.http_status.map(i64::from))
+    .bind(answer.latency_us.cast_signed())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn relay_state(tx: &mut Transaction<'_, Sqlite>, state: &RelayState) -> Result<()> {
+    sqlx::query("INSERT INTO counterparty_states (counterparty, since, usable, why) VALUES ($1, $2, $3, $4)")
+        .bind(state.relay.as_str())
+        .bind(state.at)
+        .bind(state.usable)
+        .bind(&state.why)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! One relay: its address, its connection, its habits, and one typed outcome for every request.
+//!
+//! In: a request and a deadline. Out: exactly one outcome, in time, whatever the far side does: slow, endless, compressed, wrongly
+//! labelled, refusing. A relay's body is read under a cap, after decompression; redirects are not followed; a key is never sent as
+//! a credential. What a relay does not understand (SSZ, v2) is learned per relay and forgotten after a while.
+//!
+//! This room never compares relays and never judges a bid's worth: the auction does.
+
+mod body;
+mod client;
+mod http_client;
+mod memory;
+mod metrics;
+mod outcome;
+mod registrations;
+mod set;
+mod settings;
+
+pub use client::{CallContext, EncodedBlock, HeaderCall, Relay, SubmitVersion};
+pub use http_client::{HttpClientError, TlsRoots, build_http_client};
+pub use memory::RelayMemory;
+pub use metrics::describe_metrics;
+pub use outcome::{BidAnswer, CallFailure, HeaderOutcome, RegisterOutcome, SubmitOutcome};
+pub use registrations::{Batch, RegistrationBody};
+pub use set::{SharedRelays, run_probes};
+pub use settings::{HeaderMode, RelaySettings, RelayUrlError, TimingSettings, parse_relay_url};

@@ -1,0 +1,429 @@
+//! The four verbs of a relay.
+
+use std::{
+    num::NonZeroU32,
+    sync::OnceLock,
+    time::Duration,
+};
+
+use alloy_primitives::{B256, hex};
+use bytes::Bytes;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use reqwest::{
+    Client, RequestBuilder, Response,
+    header::{ACCEPT, CONTENT_TYPE, HeaderValue, USER_AGENT},
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout_at},
+};
+
+use super::{
+    BidAnswer, CallFailure, HeaderOutcome, RegisterOutcome, RelayMemory, RelaySettings, SubmitOutcome,
+    body::{read_capped, read_error_text},
+    metrics::record_call,
+    outcome::Answer,
+    registrations::RegistrationBody,
+};
+use crate::{
+    consensus::{
+        DecodeError, Encoding, Fork, PresetName, RevealedPayload, SignedBlindedBlock, SignedBuilderBid, UnixMillis, WallClock,
+    },
+    types::{BlsPublicKey, RelayId, Slot},
+};
+
+/// Exactly this text: Helix compares strings and answers JSON to any other.
+const ACCEPT_BOTH: HeaderValue = HeaderValue::from_static("application/octet-stream;q=1.0,application/json;q=0.9");
+const CONSENSUS_VERSION: &str = "eth-consensus-version";
+const DATE_MILLISECONDS: &str = "date-milliseconds";
+const TIMEOUT_MS: &str = "x-timeout-ms";
+
+/// Most bytes of a bid: an electra bid with full lists is 1.7 MB of SSZ, 3.6 MB of JSON.
+const MAX_BID_BYTES: usize = 5 << 20;
+/// Most bytes of a payload: 10 MiB of block (EIP-7934) and 21 blobs, in hex.
+const MAX_PAYLOAD_BYTES: usize = 32 << 20;
+/// Most bytes of an answer that should be empty.
+const MAX_EMPTY_BYTES: usize = 64 << 10;
+
+/// Pause before the one repetition of a failed header call.
+const HEADER_RETRY_PAUSE: Duration = Duration::from_millis(10);
+/// First pause before a registration or submission is repeated; doubles each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Longest pause between repetitions.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What every call carries.
+#[derive(Clone, Debug)]
+pub struct CallContext {
+    /// `relaymux/<version> <the client's User-Agent>`
+    pub user_agent: HeaderValue,
+    /// When everything must be over.
+    pub deadline: Instant,
+}
+
+/// A request for a header.
+#[derive(Clone, Copy, Debug)]
+pub struct HeaderCall {
+    /// Slot to be proposed.
+    pub slot: Slot,
+    /// Execution parent.
+    pub parent_hash: B256,
+    /// Proposer's key.
+    pub proposer: BlsPublicKey,
+    /// Fork by slot: what the bid is decoded as.
+    pub fork: Fork,
+}
+
+/// Version of the submission endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubmitVersion {
+    /// The relay answers with the payload.
+    V1,
+    /// The relay publishes; the answer is empty.
+    V2,
+}
+
+/// A signed block in the bytes it came in, encoded the other way at most once, when a relay needs it.
+#[derive(Debug)]
+pub struct EncodedBlock {
+    /// The block.
+    pub block: SignedBlindedBlock,
+    came_as: Encoding,
+    original: Bytes,
+    other: OnceLock<Bytes>,
+}
+
+impl EncodedBlock {
+    /// Wraps a decoded block and the bytes it was decoded from.
+    pub fn new(block: SignedBlindedBlock, came_as: Encoding, original: Bytes) -> Self {
+        Self { block, came_as, original, other: OnceLock::new() }
+    }
+
+    /// The encoding it came in.
+    pub fn came_as(&self) -> Encoding {
+        self.came_as
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self, encoding: Encoding) -> Bytes {
+        if encoding == self.came_as {
+            return self.original.clone();
+        }
+        self.other.get_or_init(|| self.block.encode(encoding).into()).clone()
+    }
+}
+
+/// One relay.
+#[derive(Debug)]
+pub struct Relay {
+    settings: RelaySettings,
+    preset: PresetName,
+    http: Client,
+    limiter: Option<DefaultDirectRateLimiter>,
+    memory: RelayMemory,
+    clock: WallClock,
+}
+
+impl Relay {
+    /// A relay spoken to through `http`, on a chain of this preset.
+    pub fn new(settings: RelaySettings, preset: PresetName, http: Client) -> Self {
+        let limiter =
+            NonZeroU32::new(settings.max_calls_per_second).map(|limit| RateLimiter::direct(Quota::per_second(limit)));
+        Self { settings, preset, http, limiter, memory: RelayMemory::default(), clock: WallClock }
+    }
+
+    /// Its name.
+    pub fn id(&self) -> &RelayId {
+        &self.settings.id
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> &RelaySettings {
+        &self.settings
+    }
+
+    /// Asks whether it is well: 200 and nothing else. Opens a connection on the way, which the next call reuses.
+    ///
+    /// # Errors
+    /// Any other answer, or none by the deadline.
+    pub async fn status(&self, context: &CallContext) -> Result<(), CallFailure> {
+        let started = Instant::now();
+        let request = self.http.get(self.settings.url_of("/eth/v1/builder/status"));
+        let result = self.call(request, context, MAX_EMPTY_BYTES).await.and_then(|answer| match answer.status {
+            200 => Ok(()),
+            status => Err(CallFailure::Status { status, message: "expected 200".to_owned() }),
+        });
+        let label = result.as_ref().map_or_else(CallFailure::label, |()| "ok");
+        record_call(self.id(), "status", label, started.elapsed());
+        result
+    }
+
+    /// Asks for a header. A broken connection or 5xx is repeated once, if there is time.
+    pub async fn get_header(&self, call: &HeaderCall, context: &CallContext) -> HeaderOutcome {
+        let started = Instant::now();
+        let mut outcome = self.get_header_once(call, context).await;
+        if let HeaderOutcome::Failed(failure) = &outcome
+            && failure.should_retry()
+            && started.elapsed() < context.deadline.saturating_duration_since(started) / 2
+        {
+            sleep_until((Instant::now() + HEADER_RETRY_PAUSE).min(context.deadline)).await;
+            outcome = self.get_header_once(call, context).await;
+        }
+        record_call(self.id(), "get_header", outcome.label(), started.elapsed());
+        outcome
+    }
+
+    async fn get_header_once(&self, call: &HeaderCall, context: &CallContext) -> HeaderOutcome {
+        if self.limiter.as_ref().is_some_and(|limiter| limiter.check().is_err()) {
+            return HeaderOutcome::Failed(CallFailure::RateLimited);
+        }
+        let HeaderCall { slot, parent_hash, proposer, fork } = call;
+        let path = format!("/eth/v1/builder/header/{slot}/{}/{proposer}", hex::encode_prefixed(parent_hash));
+        let left = context.deadline.saturating_duration_since(Instant::now()).as_millis();
+        let request = self
+            .http
+            .get(self.settings.url_of(&path))
+            .header(ACCEPT, ACCEPT_BOTH)
+            .header(DATE_MILLISECONDS, self.clock.now())
+            .header(TIMEOUT_MS, u64::try_from(left).unwrap_or(u64::MAX));
+        match self.versioned_call(request, context, *fork, MAX_BID_BYTES).await {
+            Err(failure) => HeaderOutcome::Failed(failure),
+            Ok(answer) if answer.status == 204 => HeaderOutcome::NoBid,
+            Ok(answer) => match SignedBuilderBid::decode(*fork, self.preset, answer.encoding, &answer.body) {
+                Ok(bid) => {
+                    self.memory.spoke(answer.encoding);
+                    HeaderOutcome::Bid(Box::new(BidAnswer { bid, encoding: answer.encoding }))
+                }
+                Err(error) => HeaderOutcome::Failed(CallFailure::Decode(error)),
+            },
+        }
+    }
+
+    /// Registers validators: in the encoding and batches this relay takes, repeated until the deadline.
+    pub async fn register(&self, body: &RegistrationBody, context: &CallContext) -> RegisterOutcome {
+        let started = Instant::now();
+        let outcome = match self.register_all(body, context).await {
+            Ok(()) => RegisterOutcome::Accepted,
+            Err(failure) => RegisterOutcome::Failed(failure),
+        };
+        record_call(self.id(), "register_validators", outcome.label(), started.elapsed());
+        outcome
+    }
+
+    async fn register_all(&self, body: &RegistrationBody, context: &CallContext) -> Result<(), CallFailure> {
+        'whole: loop {
+            let encoding = self.memory.registration_encoding(body.came_as());
+            let limit = self.memory.max_registrations(self.settings.max_registrations_per_request);
+            let batches = body.batches(encoding, limit).map_err(|e| CallFailure::Transport(e.to_string()))?;
+            for batch in batches.iter() {
+                match self.register_batch(&batch.bytes, encoding, body.version(), context).await {
+                    Ok(()) => {}
+                    Err(failure) if failure.refuses_encoding() && encoding == Encoding::Ssz => {
+                        self.memory.registrations_need_json();
+                        continue 'whole;
+                    }
+                    Err(CallFailure::Status { status: 413, .. }) if batch.count > 1 => {
+                        self.memory.registrations_too_many(batch.count);
+                        continue 'whole;
+                    }
+                    Err(failure) => return Err(failure),
+                }
+            }
+            return Ok(());
+        }
+    }
+
+    async fn register_batch(
+        &self,
+        bytes: &Bytes,
+        encoding: Encoding,
+        version: Option<Fork>,
+        context: &CallContext,
+    ) -> Result<(), CallFailure> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let mut request = self
+                .http
+                .post(self.settings.url_of("/eth/v1/builder/validators"))
+                .header(CONTENT_TYPE, encoding.mime())
+                .header(DATE_MILLISECONDS, self.clock.now());
+            if let Some(fork) = version {
+                request = request.header(CONSENSUS_VERSION, fork.name());
+            }
+            let failure = match self.call(request.body(bytes.clone()), context, MAX_EMPTY_BYTES).await {
+                Ok(_) => return Ok(()),
+                Err(failure) => failure,
+            };
+            if !failure.should_retry() || Instant::now() + pause >= context.deadline {
+                return Err(failure);
+            }
+            sleep_until(Instant::now() + pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Submits a signed block. Broken connections and 5xx are repeated until the deadline or until `settled` says that the client
+    /// has its answer; a refused encoding is sent the other way, a missing v2 by v1. Returns the calls made, too.
+    pub async fn submit(
+        &self,
+        version: SubmitVersion,
+        block: &EncodedBlock,
+        context: &CallContext,
+        settled: &watch::Receiver<bool>,
+    ) -> (SubmitOutcome, u32) {
+        let started = Instant::now();
+        let mut encoding = self.memory.block_encoding(block.came_as());
+        let mut tried_other_encoding = false;
+        let mut pause = FIRST_PAUSE;
+        let mut attempts = 0;
+        let outcome = loop {
+            let by = if self.memory.lacks_v2() { SubmitVersion::V1 } else { version };
+            attempts += 1;
+            let failure = match self.submit_once(by, encoding, block, context).await {
+                Ok(SubmitOutcome::Delivered(_)) if version == SubmitVersion::V2 => {
+                    break SubmitOutcome::Accepted { status: 200 };
+                }
+                Ok(outcome) => break outcome,
+                Err(failure) => failure,
+            };
+            if failure.refuses_encoding() && !tried_other_encoding {
+                tried_other_encoding = true;
+                if encoding == Encoding::Ssz {
+                    self.memory.blocks_need_json();
+                }
+                encoding = match encoding {
+                    Encoding::Ssz => Encoding::Json,
+                    Encoding::Json => Encoding::Ssz,
+                };
+                continue;
+            }
+            if by == SubmitVersion::V2 && failure.http_status() == Some(404) {
+                self.memory.has_no_v2();
+                continue;
+            }
+            if !failure.should_retry() || *settled.borrow() || Instant::now() + pause >= context.deadline {
+                break SubmitOutcome::Failed(failure);
+            }
+            sleep_until(Instant::now() + pause).await;
+            if *settled.borrow() {
+                break SubmitOutcome::Failed(failure);
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        };
+        record_call(self.id(), "submit_blinded_block", outcome.label(), started.elapsed());
+        (outcome, attempts)
+    }
+
+    async fn submit_once(
+        &self,
+        version: SubmitVersion,
+        encoding: Encoding,
+        block: &EncodedBlock,
+        context: &CallContext,
+    ) -> Result<SubmitOutcome, CallFailure> {
+        let path = match version {
+            SubmitVersion::V1 => "/eth/v1/builder/blinded_blocks",
+            SubmitVersion::V2 => "/eth/v2/builder/blinded_blocks",
+        };
+        let fork = block.block.fork();
+        let request = self
+            .http
+            .post(self.settings.url_of(path))
+            .header(ACCEPT, ACCEPT_BOTH)
+            .header(CONTENT_TYPE, encoding.mime())
+            .header(CONSENSUS_VERSION, fork.name())
+            .header(DATE_MILLISECONDS, self.clock.now())
+            .body(block.bytes(encoding));
+        if version == SubmitVersion::V2 {
+            let answer = self.call(request, context, MAX_PAYLOAD_BYTES).await?;
+            return Ok(SubmitOutcome::Accepted { status: answer.status });
+        }
+        let answer = self.versioned_call(request, context, fork, MAX_PAYLOAD_BYTES).await?;
+        if answer.status != 200 {
+            return Err(CallFailure::Status { status: answer.status, message: "no payload".to_owned() });
+        }
+        let (preset, signed) = (self.preset, block.block.clone());
+        // Megabytes of hex and a trie of transactions: milliseconds that no runtime worker should spend.
+        let checked = tokio::task::spawn_blocking(move || reveal(fork, preset, &answer, &signed)).await;
+        checked.unwrap_or_else(|e| Err(CallFailure::Transport(format!("check of the payload ended: {e}"))))
+    }
+
+    /// A call whose answer is an object of `fork`.
+    async fn versioned_call(
+        &self,
+        request: RequestBuilder,
+        context: &CallContext,
+        fork: Fork,
+        limit: usize,
+    ) -> Result<Answer, CallFailure> {
+        self.call_with(request, context, limit, |response| check_version(response, fork)).await
+    }
+
+    async fn call(&self, request: RequestBuilder, context: &CallContext, limit: usize) -> Result<Answer, CallFailure> {
+        self.call_with(request, context, limit, |_| Ok(Encoding::Json)).await
+    }
+
+    async fn call_with(
+        &self,
+        request: RequestBuilder,
+        context: &CallContext,
+        limit: usize,
+        check: impl Fn(&Response) -> Result<Encoding, CallFailure>,
+    ) -> Result<Answer, CallFailure> {
+        let request =
+            request.header(USER_AGENT, context.user_agent.clone()).headers(self.settings.headers.clone());
+        let whole = async {
+            let response = request.send().await.map_err(|e| CallFailure::from_reqwest(&e))?;
+            let status = response.status().as_u16();
+            match status {
+                204 => Ok(Answer { status, encoding: Encoding::Json, body: Bytes::new() }),
+                200..300 => {
+                    let encoding = check(&response)?;
+                    let body = read_capped(response, limit).await?;
+                    Ok(Answer { status, encoding, body })
+                }
+                300..400 => Err(CallFailure::Redirect { status }),
+                _ => Err(CallFailure::Status { status, message: read_error_text(response).await }),
+            }
+        };
+        timeout_at(context.deadline, whole).await.unwrap_or(Err(CallFailure::TimedOut))
+    }
+
+    /// Milliseconds since 1970, as this relay's calls see it.
+    pub fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+}
+
+/// Reads how an answer is encoded, and refuses one that is labelled with another fork. A missing label is taken on trust: the
+/// object is decoded as the slot's fork either way, and a signature over it is checked.
+fn check_version(response: &Response, fork: Fork) -> Result<Encoding, CallFailure> {
+    let header = |name: &str| response.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+    if let Some(label) = header(CONSENSUS_VERSION)
+        && label.parse::<Fork>().ok() != Some(fork)
+    {
+        let got = label.chars().take(32).collect();
+        return Err(CallFailure::WrongFork { expected: fork.name(), got });
+    }
+    let mime = header(CONTENT_TYPE.as_str()).unwrap_or_default();
+    Encoding::from_mime(&mime).ok_or_else(|| CallFailure::ContentType(mime.chars().take(64).collect()))
+}
+
+fn reveal(
+    fork: Fork,
+    preset: PresetName,
+    answer: &Answer,
+    signed: &SignedBlindedBlock,
+) -> Result<SubmitOutcome, CallFailure> {
+    let payload = RevealedPayload::decode(fork, preset, answer.encoding, &answer.body).map_err(CallFailure::Decode)?;
+    Ok(match payload.check(signed.facts()) {
+        Ok(()) => SubmitOutcome::Delivered(Box::new(payload)),
+        Err(error) => SubmitOutcome::Mismatched(error),
+    })
+}
+
+impl From<DecodeError> for CallFailure {
+    fn from(error: DecodeError) -> Self {
+        Self::Decode(error)
+    }
+}

@@ -1,0 +1,234 @@
+//! What a relay did, one enum per verb, no catch-all: whoever matches on these sees every case.
+
+use bytes::Bytes;
+
+use crate::consensus::{DecodeError, Encoding, PayloadError, RevealedPayload, SignedBuilderBid};
+
+/// A call that gave nothing usable.
+#[derive(Debug, thiserror::Error)]
+pub enum CallFailure {
+    /// Our own limit on calls to this relay; nothing was sent.
+    #[error("not sent: our limit of calls per second to this relay is reached")]
+    RateLimited,
+    /// No whole answer within the time there was.
+    #[error("no answer in time")]
+    TimedOut,
+    /// No connection: refused, no route, no name, TLS failure.
+    #[error("no connection: {0}")]
+    Connect(String),
+    /// The connection broke, or what came was not HTTP.
+    #[error("transport: {0}")]
+    Transport(String),
+    /// An HTTP status that is no success.
+    #[error("HTTP {status}{}{message}", if message.is_empty() { "" } else { ": " })]
+    Status {
+        /// The status.
+        status: u16,
+        /// The relay's words, shortened.
+        message: String,
+    },
+    /// A redirect, which is never followed.
+    #[error("HTTP {status}: redirects are not followed")]
+    Redirect {
+        /// The status.
+        status: u16,
+    },
+    /// The body exceeds what it may be.
+    #[error("body larger than {limit} bytes")]
+    TooLarge {
+        /// Most bytes, after decompression.
+        limit: usize,
+    },
+    /// Neither JSON nor SSZ.
+    #[error("content type `{0}` is neither JSON nor SSZ")]
+    ContentType(String),
+    /// `Eth-Consensus-Version` is not the slot's fork.
+    #[error("labelled `{got}`, but the slot's fork is {expected}")]
+    WrongFork {
+        /// The fork by slot.
+        expected: &'static str,
+        /// The label.
+        got: String,
+    },
+    /// The body does not decode.
+    #[error("{0}")]
+    Decode(DecodeError),
+}
+
+/// A decoded bid, its encoding and its answer's status.
+#[derive(Debug)]
+pub struct BidAnswer {
+    /// The bid, untrusted.
+    pub bid: SignedBuilderBid,
+    /// How it travelled.
+    pub encoding: Encoding,
+}
+
+/// Outcome of `getHeader`.
+#[derive(Debug)]
+pub enum HeaderOutcome {
+    /// A bid came and decoded.
+    Bid(Box<BidAnswer>),
+    /// 204: an honest "nothing".
+    NoBid,
+    /// Nothing usable.
+    Failed(CallFailure),
+}
+
+/// Outcome of `registerValidator`, all bodies of a round taken together.
+#[derive(Debug)]
+pub enum RegisterOutcome {
+    /// All were taken.
+    Accepted,
+    /// Some were not.
+    Failed(CallFailure),
+}
+
+/// Outcome of a submission.
+#[derive(Debug)]
+pub enum SubmitOutcome {
+    /// v2: the relay took the block and publishes it.
+    Accepted {
+        /// 202, or 200 from relays that answer v2 so.
+        status: u16,
+    },
+    /// v1: the payload came and is the one signed for.
+    Delivered(Box<RevealedPayload>),
+    /// v1: a payload came that is not the one signed for.
+    Mismatched(PayloadError),
+    /// Nothing usable.
+    Failed(CallFailure),
+}
+
+impl CallFailure {
+    /// Sorts a client error; the URL (which may hold an account's id) is left out.
+    pub(super) fn from_reqwest(error: &reqwest::Error) -> Self {
+        if error.is_timeout() {
+            return Self::TimedOut;
+        }
+        let words = root_words(error);
+        if error.is_connect() { Self::Connect(words) } else { Self::Transport(words) }
+    }
+
+    /// Its name in metrics and records, from a bounded set.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::RateLimited => "rate_limited",
+            Self::TimedOut => "timed_out",
+            Self::Connect(_) => "connect",
+            Self::Transport(_) => "transport",
+            Self::Status { .. } => "http_status",
+            Self::Redirect { .. } => "redirect",
+            Self::TooLarge { .. } => "too_large",
+            Self::ContentType(_) => "content_type",
+            Self::WrongFork { .. } | Self::Decode(DecodeError::WrongFork { .. }) => "wrong_fork",
+            Self::Decode(_) => "undecodable",
+        }
+    }
+
+    /// The HTTP status, where one was the failure.
+    pub fn http_status(&self) -> Option<u16> {
+        match self {
+            Self::Status { status, .. } | Self::Redirect { status } => Some(*status),
+            Self::RateLimited
+            | Self::TimedOut
+            | Self::Connect(_)
+            | Self::Transport(_)
+            | Self::TooLarge { .. }
+            | Self::ContentType(_)
+            | Self::WrongFork { .. }
+            | Self::Decode(_) => None,
+        }
+    }
+
+    /// Whether the same call may succeed if made again: broken connections and 5xx. A 4xx is an answer.
+    pub fn should_retry(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::Transport(_) => true,
+            Self::Status { status, .. } => *status >= 500,
+            Self::RateLimited
+            | Self::TimedOut
+            | Self::Redirect { .. }
+            | Self::TooLarge { .. }
+            | Self::ContentType(_)
+            | Self::WrongFork { .. }
+            | Self::Decode(_) => false,
+        }
+    }
+
+    /// Whether the relay refused the encoding.
+    pub(super) fn refuses_encoding(&self) -> bool {
+        matches!(self, Self::Status { status: 406 | 415, .. })
+    }
+}
+
+/// The innermost cause in words, without the URL.
+fn root_words(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let words = cause.to_string();
+    // The outermost error is the only one that prints the URL.
+    if std::ptr::addr_eq(cause, error) { "request failed".to_owned() } else { words.chars().take(160).collect() }
+}
+
+impl HeaderOutcome {
+    /// Its name in metrics and records, before the auction judges a bid.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Bid(_) => "bid",
+            Self::NoBid => "no_bid",
+            Self::Failed(failure) => failure.label(),
+        }
+    }
+}
+
+impl RegisterOutcome {
+    /// Its name in metrics and records.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Failed(failure) => failure.label(),
+        }
+    }
+}
+
+impl SubmitOutcome {
+    /// Its name in metrics and records.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Accepted { .. } => "accepted",
+            Self::Delivered(_) => "payload_delivered",
+            Self::Mismatched(_) => "payload_mismatched",
+            Self::Failed(failure) => failure.label(),
+        }
+    }
+
+    /// In words.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Accepted { .. } => "took the block".to_owned(),
+            Self::Delivered(_) => "delivered the payload".to_owned(),
+            Self::Mismatched(error) => format!("payload mismatched: {error}"),
+            Self::Failed(failure) => failure.to_string(),
+        }
+    }
+
+    /// The HTTP status, where there was one.
+    pub fn http_status(&self) -> Option<u16> {
+        match self {
+            Self::Accepted { status } => Some(*status),
+            Self::Delivered(_) | Self::Mismatched(_) => Some(200),
+            Self::Failed(failure) => failure.http_status(),
+        }
+    }
+}
+
+/// The bytes of a successful answer and how they are encoded.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) encoding: Encoding,
+    pub(super) body: Bytes,
+}
