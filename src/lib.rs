@@ -1,8 +1,15 @@
 //! relaymux: the builder endpoint of a consensus client. See `README.md` for use and each room's header for what it promises.
 
+pub mod app;
 pub mod auction;
+pub mod builder_api;
+pub mod cli;
+pub mod config;
 pub mod consensus;
 pub mod events;
 pub mod ledger;
+pub mod ops_api;
 pub mod relay;
+pub mod serve;
+pub mod sim;
 pub mod types;

@@ -1,1 +1,6 @@
-fn main(){}
+//! The `relaymux` command.
+
+#[tokio::main]
+async fn main() -> std::process::ExitCode {
+    relaymux::cli::main().await
+}

@@ -19,7 +19,7 @@ use super::{
     race::micros,
 };
 use crate::{
-    consensus::{DecodeError, Encoding, RevealedPayload, SignedBlindedBlock},
+    consensus::{DecodeError, Encoding, Fork, RevealedPayload, SignedBlindedBlock},
     events::{BlockReceived, Event, SubmissionAnswer, SubmissionClosed},
     ledger::UnsettledBlock,
     relay::{CallContext, EncodedBlock, Relay, SubmitOutcome, SubmitVersion},
@@ -37,6 +37,8 @@ pub struct SubmitRequest {
     pub body: Bytes,
     /// How it is encoded.
     pub encoding: Encoding,
+    /// The client's `Eth-Consensus-Version`, where it sent one.
+    pub fork: Option<Fork>,
     /// v1 or v2.
     pub version: SubmitVersion,
     /// The client's `User-Agent`.
@@ -84,7 +86,12 @@ impl Auction {
     /// When the body is malformed, or no relay took the block in time.
     pub async fn submit_blinded_block(self: &Arc<Self>, request: SubmitRequest) -> Result<Revealed, SubmitError> {
         let slot = SignedBlindedBlock::peek_slot(request.encoding, &request.body).ok_or(SubmitError::NoSlot)?;
-        let fork = self.spec.fork_at(slot);
+        let by_slot = self.spec.fork_at(slot);
+        // A signed block cannot be taken back: if the client knows of a fork that our chain spec does not, its word counts.
+        let fork = request.fork.unwrap_or(by_slot);
+        if fork != by_slot {
+            warn!(%slot, labelled = %fork, expected = %by_slot, "client labels its block with another fork: check `network`");
+        }
         let block = SignedBlindedBlock::decode(fork, self.spec.preset, request.encoding, &request.body)?;
         let facts = block.facts();
         let offered_by = self.offers.relays(slot, facts.block_hash);

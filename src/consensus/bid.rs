@@ -8,7 +8,7 @@ use ssz::{Decode, Encode};
 use tree_hash::TreeHash;
 
 use super::{
-    DecodeError, Encoding, Fork, Mainnet, Minimal, PresetName,
+    DecodeError, Encoding, Fork, Mainnet, Minimal, Preset, PresetName,
     containers::{BuilderBidBellatrix, BuilderBidCapella, BuilderBidDeneb, BuilderBidElectra, Signed},
     wire::{Versioned, check_label, versioned_json},
 };
@@ -75,8 +75,8 @@ impl<M: BidMessage> BidObject for Signed<M> {
 }
 
 macro_rules! bid_message {
-    ($($bid:ty),+) => {$(
-        impl BidMessage for $bid {
+    ([$($generic:ident)?] $bid:ty) => {
+        impl $(<$generic: Preset>)? BidMessage for $bid {
             fn facts(&self) -> BidFacts {
                 BidFacts {
                     parent_hash: self.header.parent_hash,
@@ -91,15 +91,12 @@ macro_rules! bid_message {
                 }
             }
         }
-    )+};
+    };
 }
-bid_message!(
-    BuilderBidBellatrix,
-    BuilderBidCapella,
-    BuilderBidDeneb,
-    BuilderBidElectra<Mainnet>,
-    BuilderBidElectra<Minimal>
-);
+bid_message!([] BuilderBidBellatrix);
+bid_message!([] BuilderBidCapella);
+bid_message!([] BuilderBidDeneb);
+bid_message!([P] BuilderBidElectra<P>);
 
 impl SignedBuilderBid {
     /// Decodes a bid of a fork: bare in SSZ, in its `{"version","data"}` envelope in JSON.

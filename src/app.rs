@@ -1,0 +1,21 @@
+//! Wiring: the only place that knows every room. Starts them in order, connects them, and stops them in the reverse order.
+//!
+//! | task | owner | ends |
+//! |---|---|---|
+//! | builder API listener and its connections | [`Service`] | on stop, requests in flight finish first |
+//! | submissions and registrations in flight | the auction | each at its own deadline; a stop waits for them |
+//! | ops API listener and its connections | [`Service`] | on stop |
+//! | status probes | [`Service`] | on stop |
+//! | ledger writer | [`Service`] | last, when everything published is written |
+//!
+//! Channels: the event spine (bounded, lagging watchers lose their own events), one bounded channel per submission and registration
+//! round.
+
+mod admin_token;
+mod service;
+mod shutdown;
+mod telemetry;
+
+pub use service::{Service, StartError};
+pub use shutdown::wait_for_stop_signal;
+pub use telemetry::{LogFormat, init_logging, install_metrics};

@@ -1,0 +1,33 @@
+//! The admin token: made at first start, readable by its owner alone, needed by every route that changes something.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    path::Path,
+};
+
+use alloy_primitives::hex;
+
+const FILE: &str = "admin.token";
+
+/// Makes `admin.token` in a folder, mode 0600, unless it is there.
+///
+/// # Errors
+/// When it can be neither found nor made.
+pub(super) fn ensure_admin_token(data_dir: &Path) -> io::Result<()> {
+    let path = data_dir.join(FILE);
+    if path.exists() {
+        return Ok(());
+    }
+    let token = hex::encode(rand::random::<[u8; 32]>());
+    // Written aside and renamed, so that a crash leaves no half token.
+    let aside = data_dir.join(format!("{FILE}.new"));
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&aside)?;
+    file.write_all(token.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(aside, path)
+}

@@ -1,0 +1,189 @@
+//! The service, from configuration to a graceful stop.
+
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::admin_token::ensure_admin_token;
+use crate::{
+    auction::{Auction, AuctionParts, Validators},
+    builder_api,
+    config::Config,
+    events::Spine,
+    ledger::{Journal, Ledger, LedgerError, run_writer},
+    ops_api::{self, OpsParts},
+    relay::{HttpClientError, Relay, SharedRelays, build_http_client, run_probes},
+    serve::{ListenError, Listener},
+};
+
+/// Added to the submission deadline when stopping: time to write down the end.
+const DRAIN_SLACK: Duration = Duration::from_secs(2);
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// `data_dir` cannot be made or written.
+    #[error("data_dir {path}: {error}", path = path.display())]
+    DataDir {
+        /// Which folder.
+        path: PathBuf,
+        /// The system's words.
+        error: io::Error,
+    },
+    /// The ledger or journal cannot be opened.
+    #[error("{0}")]
+    Ledger(#[from] LedgerError),
+    /// The HTTP client cannot be built.
+    #[error("{0}")]
+    HttpClient(#[from] HttpClientError),
+    /// A port is taken.
+    #[error("{0}; stop what uses it, or change the listen address in the configuration")]
+    Listen(#[from] ListenError),
+}
+
+/// A running service.
+#[derive(Debug)]
+pub struct Service {
+    builder_address: SocketAddr,
+    ops_address: SocketAddr,
+    auction: Arc<Auction>,
+    ledger: Ledger,
+    journal: Journal,
+    spine: Spine,
+    drain: Duration,
+    stop_builder: CancellationToken,
+    stop_watchers: CancellationToken,
+    stop_writer: CancellationToken,
+    builder: JoinHandle<()>,
+    watchers: Vec<JoinHandle<()>>,
+    writer: JoinHandle<()>,
+}
+
+impl Service {
+    /// Starts everything the configuration turns on. When this returns, both APIs answer.
+    ///
+    /// # Errors
+    /// When a folder, file or port cannot be had; nothing is left running then.
+    pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Self, StartError> {
+        for warning in &config.warnings {
+            warn!("{warning}");
+        }
+        let data_dir = |error| StartError::DataDir { path: config.data_dir.clone(), error };
+        std::fs::create_dir_all(&config.data_dir).map_err(data_dir)?;
+        ensure_admin_token(&config.data_dir).map_err(data_dir)?;
+        let http = build_http_client(&config.tls_roots, config.proxy.as_deref())?;
+        let builder_listener = Listener::bind("builder", config.builder_api.listen).await?;
+        let ops_listener = Listener::bind("ops", config.ops.listen).await?;
+        let journal = Journal::open(&config.data_dir).await?;
+        let ledger = Ledger::open(&config.data_dir).await?;
+        ledger.read_back(&journal).await?;
+
+        let spine = Spine::new();
+        let (stop_builder, stop_watchers, stop_writer) =
+            (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let writer = tokio::spawn(run_writer(ledger.clone(), spine.subscribe(), stop_writer.clone()));
+        let preset = config.spec.preset;
+        let all = config.relays.into_iter().map(|settings| Arc::new(Relay::new(settings, preset, http.clone())));
+        let relays = Arc::new(SharedRelays::new(all.collect()));
+        let drain = config.auction.timeout_get_payload + DRAIN_SLACK;
+        let slots = config.spec.clock();
+        let network = config.spec.name.clone();
+        let auction = Auction::new(AuctionParts {
+            spec: config.spec,
+            settings: config.auction,
+            relays: Arc::clone(&relays),
+            spine: spine.clone(),
+            journal: journal.clone(),
+            validators: Arc::new(Validators::default()),
+        });
+        auction.restore_registrations(&ledger.registrations().await?);
+        for block in journal.unsettled().await? {
+            auction.resume(block);
+        }
+
+        let (builder_address, ops_address) = (builder_listener.address(), ops_listener.address());
+        let relay_check = config.builder_api.relay_check;
+        let builder_router = builder_api::router(Arc::clone(&auction), Arc::clone(&relays), config.builder_api);
+        let ops_router = ops_api::router(OpsParts {
+            settings: config.ops,
+            network: network.clone(),
+            relays: Arc::clone(&relays),
+            ledger: ledger.clone(),
+            spine: spine.clone(),
+            metrics: metrics.clone(),
+            stop: stop_watchers.clone(),
+        });
+        let builder = tokio::spawn(builder_listener.serve(builder_router, stop_builder.clone(), drain));
+        let mut watchers =
+            vec![tokio::spawn(ops_listener.serve(ops_router, stop_watchers.clone(), Duration::from_secs(2)))];
+        watchers.push(tokio::spawn(keep_metrics(metrics, stop_watchers.clone())));
+        info!(network, relays = relays.active().len(), version = env!("CARGO_PKG_VERSION"), "relaymux is up");
+        info!(api = "builder", address = %builder_address, "listening");
+        info!(api = "ops", address = %ops_address, "listening");
+        if relay_check {
+            watchers.push(tokio::spawn(run_probes(relays, slots, spine.clone(), stop_watchers.clone())));
+        }
+        Ok(Self {
+            builder_address,
+            ops_address,
+            auction,
+            ledger,
+            journal,
+            spine,
+            drain,
+            stop_builder,
+            stop_watchers,
+            stop_writer,
+            builder,
+            watchers,
+            writer,
+        })
+    }
+
+    /// Where the builder API listens.
+    pub fn builder_address(&self) -> SocketAddr {
+        self.builder_address
+    }
+
+    /// Where the ops API listens.
+    pub fn ops_address(&self) -> SocketAddr {
+        self.ops_address
+    }
+
+    /// The event spine, to watch.
+    pub fn spine(&self) -> &Spine {
+        &self.spine
+    }
+
+    /// Stops: no new connections, requests and submissions in flight finish, everything is written down.
+    pub async fn stop(self) {
+        self.stop_builder.cancel();
+        let _ = self.builder.await;
+        if timeout(self.drain, self.auction.drain()).await.is_err() {
+            warn!("submissions still in flight at the end of the drain; the journal has them");
+        }
+        self.stop_watchers.cancel();
+        for watcher in self.watchers {
+            let _ = watcher.await;
+        }
+        self.stop_writer.cancel();
+        let _ = self.writer.await;
+        self.ledger.shut().await;
+        self.journal.shut().await;
+        info!("stopped");
+    }
+}
+
+/// Folds histograms now and then; without it they grow until someone scrapes.
+async fn keep_metrics(metrics: PrometheusHandle, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(Duration::from_secs(5));
+    loop {
+        tokio::select! {
+            _ = tick.tick() => metrics.run_upkeep(),
+            () = stop.cancelled() => return,
+        }
+    }
+}

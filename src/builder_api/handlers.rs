@@ -1,0 +1,235 @@
+//! The endpoints.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, Request, State, rejection::PathRejection},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::{BuilderApiSettings, metrics::record_request, negotiate};
+use crate::{
+    auction::{Auction, HeaderRequest, RegisterError, RegisterRequest, SubmitError, SubmitRequest},
+    consensus::{Encoding, Fork, RevealedPayload},
+    relay::{SharedRelays, SubmitVersion},
+    serve::{ApiError, read_body},
+    types::{BlsPublicKey, Slot, parse_hash},
+};
+
+const CONSENSUS_VERSION: &str = "eth-consensus-version";
+
+/// Longest wait for the body of a request. Clients send from the same machine or network.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+struct Shared {
+    auction: Arc<Auction>,
+    relays: Arc<SharedRelays>,
+    settings: BuilderApiSettings,
+}
+
+type Api = State<Arc<Shared>>;
+
+/// The routes.
+pub fn router(auction: Arc<Auction>, relays: Arc<SharedRelays>, settings: BuilderApiSettings) -> Router {
+    Router::new()
+        .route("/", get(root))
+        .route("/eth/v1/builder/status", get(status))
+        .route("/eth/v1/builder/validators", post(register_validators))
+        .route("/eth/v1/builder/header/{slot}/{parent_hash}/{pubkey}", get(get_header))
+        .route("/eth/v1/builder/blinded_blocks", post(submit_v1))
+        .route("/eth/v2/builder/blinded_blocks", post(submit_v2))
+        .route("/eth/v1/builder/bundles", get(bundles))
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(count))
+        .with_state(Arc::new(Shared { auction, relays, settings }))
+}
+
+/// Counts requests by endpoint, never by path: a label must come from a bounded set.
+async fn count(request: Request, next: Next) -> Response {
+    let endpoint = match request.uri().path() {
+        "/" => "root",
+        "/eth/v1/builder/status" => "status",
+        "/eth/v1/builder/validators" => "register_validators",
+        "/eth/v1/builder/blinded_blocks" => "submit_blinded_block_v1",
+        "/eth/v2/builder/blinded_blocks" => "submit_blinded_block_v2",
+        "/eth/v1/builder/bundles" => "bundles",
+        path if path.starts_with("/eth/v1/builder/header/") => "get_header",
+        _ => "unknown",
+    };
+    let response = next.run(request).await;
+    record_request(endpoint, response.status().as_u16());
+    response
+}
+
+async fn root() -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], "{}").into_response()
+}
+
+async fn unknown_route(request: Request) -> ApiError {
+    let path: String = request.uri().path().chars().take(120).collect();
+    ApiError::new(StatusCode::NOT_FOUND, format!("there is no {path}"))
+}
+
+async fn wrong_method(method: Method, request: Request) -> ApiError {
+    let path: String = request.uri().path().chars().take(120).collect();
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{path} does not take {method}"))
+}
+
+/// From cached state: never asks a relay.
+async fn status(State(api): Api) -> Result<Response, ApiError> {
+    if api.settings.status_fails_without_relays && !api.relays.has_usable() {
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "all relays are unavailable"));
+    }
+    Ok(StatusCode::OK.into_response())
+}
+
+async fn get_header(
+    State(api): Api,
+    path: Result<Path<(String, String, String)>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let received = Instant::now();
+    let Path((slot, parent_hash, pubkey)) = path.map_err(|e| ApiError::bad_request(e.body_text()))?;
+    let is_number = !slot.is_empty() && slot.bytes().all(|b| b.is_ascii_digit());
+    let slot: Option<u64> = is_number.then(|| slot.parse().ok()).flatten();
+    let slot = slot.ok_or_else(|| ApiError::bad_request("slot: expected a decimal number below 2^64"))?;
+    let parent_hash = parse_hash(&parent_hash).map_err(|e| ApiError::bad_request(format!("parent_hash: {e}")))?;
+    let proposer: BlsPublicKey = pubkey.parse().map_err(|e| ApiError::bad_request(format!("pubkey: {e}")))?;
+    let encoding = accepted(&headers)?;
+    let request = HeaderRequest {
+        slot: Slot::new(slot),
+        parent_hash,
+        proposer,
+        client_timeout: number_header(&headers, "x-timeout-ms").filter(|ms| *ms > 0).map(Duration::from_millis),
+        sent_at: number_header(&headers, "date-milliseconds").and_then(|ms| i64::try_from(ms).ok()),
+        user_agent: user_agent(&headers),
+        received,
+    };
+    // A 204 has no body: clients read any as an error.
+    let Some(bid) = api.auction.get_header(request).await else { return Ok(StatusCode::NO_CONTENT.into_response()) };
+    Ok(versioned(bid.bid().fork(), encoding, bid.bid().encode(encoding)))
+}
+
+async fn register_validators(State(api): Api, request: Request) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let encoding = content_encoding(&parts.headers)?;
+    let version = consensus_version(&parts.headers)?;
+    let announced = number_header(&parts.headers, header::CONTENT_LENGTH.as_str());
+    let body = read_body(body, announced, api.settings.max_registrations_bytes, BODY_TIMEOUT).await?;
+    let request = RegisterRequest { body, encoding, version, user_agent: user_agent(&parts.headers) };
+    match api.auction.register_validators(request).await {
+        Ok(()) => Ok(StatusCode::OK.into_response()),
+        Err(RegisterError::Malformed(error)) => Err(ApiError::bad_request(error.to_string())),
+        Err(error @ RegisterError::NoRelay(_)) => Err(ApiError::new(StatusCode::BAD_GATEWAY, error.to_string())),
+    }
+}
+
+async fn submit_v1(State(api): Api, request: Request) -> Result<Response, ApiError> {
+    let answer_as = accepted(request.headers())?;
+    let revealed = submit(&api, request, SubmitVersion::V1).await?;
+    let payload = revealed
+        .ok_or_else(|| ApiError::new(StatusCode::BAD_GATEWAY, "a relay took the block but revealed no payload"))?;
+    let fork = payload.fork();
+    // Megabytes of hex: milliseconds that no runtime worker should spend.
+    let body = tokio::task::spawn_blocking(move || payload.encode(answer_as)).await;
+    let body = body.map_err(|e| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
+    Ok(versioned(fork, answer_as, body))
+}
+
+async fn submit_v2(State(api): Api, request: Request) -> Result<Response, ApiError> {
+    submit(&api, request, SubmitVersion::V2).await?;
+    Ok(StatusCode::ACCEPTED.into_response())
+}
+
+async fn submit(
+    api: &Shared,
+    request: Request,
+    version: SubmitVersion,
+) -> Result<Option<Box<RevealedPayload>>, ApiError> {
+    let received = Instant::now();
+    let (parts, body) = request.into_parts();
+    let encoding = content_encoding(&parts.headers)?;
+    let fork = consensus_version(&parts.headers)?;
+    if encoding == Encoding::Ssz && fork.is_none() {
+        return Err(ApiError::bad_request("an SSZ block needs the header Eth-Consensus-Version"));
+    }
+    let announced = number_header(&parts.headers, header::CONTENT_LENGTH.as_str());
+    let body = read_body(body, announced, api.settings.max_block_bytes, BODY_TIMEOUT).await?;
+    let request = SubmitRequest { body, encoding, fork, version, user_agent: user_agent(&parts.headers), received };
+    match api.auction.submit_blinded_block(request).await {
+        Ok(revealed) => Ok(revealed),
+        Err(error @ (SubmitError::Malformed(_) | SubmitError::NoSlot)) => {
+            Err(ApiError::bad_request(error.to_string()))
+        }
+        Err(error @ SubmitError::NoRelay(_)) => Err(ApiError::new(StatusCode::BAD_GATEWAY, error.to_string())),
+    }
+}
+
+/// Zeros until bundles are taken.
+async fn bundles() -> Response {
+    let zeros = serde_json::json!({
+        "included": 0, "submitted": 0, "pending": 0, "missed": 0, "failed": 0, "success_rate": 0.0,
+        "profit_wei": "0", "profit_eth": "0",
+    });
+    axum::Json(zeros).into_response()
+}
+
+fn versioned(fork: Fork, encoding: Encoding, body: Vec<u8>) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(encoding.mime())),
+        (header::HeaderName::from_static(CONSENSUS_VERSION), HeaderValue::from_static(fork.name())),
+    ];
+    (headers, Body::from(body)).into_response()
+}
+
+fn accepted(headers: &HeaderMap) -> Result<Encoding, ApiError> {
+    let values = headers.get_all(header::ACCEPT).iter().map(|value| value.to_str().unwrap_or("unreadable/value"));
+    negotiate(values).map_err(|e| ApiError::new(StatusCode::NOT_ACCEPTABLE, e.to_string()))
+}
+
+fn content_encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
+    let unsupported = |message: String| ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
+    if let Some(coding) = headers.get(header::CONTENT_ENCODING)
+        && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        return Err(unsupported("compressed bodies are not taken: send without Content-Encoding".to_owned()));
+    }
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Encoding::Json) };
+    let text = value.to_str().unwrap_or("unreadable/value");
+    Encoding::from_mime(text).ok_or_else(|| {
+        let shown: String = text.chars().take(80).collect();
+        unsupported(format!("content type `{shown}`: send application/json or application/octet-stream"))
+    })
+}
+
+fn consensus_version(headers: &HeaderMap) -> Result<Option<Fork>, ApiError> {
+    let Some(value) = headers.get(CONSENSUS_VERSION) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    text.parse().map(Some).map_err(|e| ApiError::bad_request(format!("Eth-Consensus-Version: {e}")))
+}
+
+/// A header that holds a whole number; anything else is ignored with a warning, as it is only advice.
+fn number_header(headers: &HeaderMap, name: &str) -> Option<u64> {
+    let text = headers.get(name)?.to_str().unwrap_or_default().trim();
+    match text.parse() {
+        Ok(number) => Some(number),
+        Err(_) => {
+            warn!(header = name, value = %text.chars().take(40).collect::<String>(), "ignored a header that is no number");
+            None
+        }
+    }
+}
+
+fn user_agent(headers: &HeaderMap) -> String {
+    let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    agent.chars().take(200).collect()
+}

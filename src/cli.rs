@@ -1,0 +1,26 @@
+//! The commands: arguments in, exit code out. Each is a thin shell around `app`, `config` and `sim`.
+
+mod arguments;
+mod check;
+mod demo;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+
+/// Exit code of a service or command that failed while running.
+const FAILED: u8 = 1;
+/// Exit code of a wrong configuration or command line.
+const MISUSED: u8 = 2;
+
+/// Parses the command line and carries it out.
+pub async fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Run(arguments) => run::run(arguments).await,
+        Command::Check(arguments) => check::check(arguments).await,
+        Command::Demo(arguments) => demo::demo(arguments).await,
+    }
+}

@@ -1,0 +1,82 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::app::LogFormat;
+
+/// A MEV-Boost relay multiplexer: the builder endpoint of your consensus client.
+#[derive(Debug, Parser)]
+#[command(name = "relaymux", version, max_term_width = 110)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Runs the service.
+    Run(RunArguments),
+    /// Checks the configuration, and whether each relay answers.
+    Check(CheckArguments),
+    /// Plays the whole main job on this machine alone: simulated relays and proposer, the real builder API between them.
+    Demo(DemoArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArguments {
+    /// The configuration file.
+    #[arg(long, default_value = "relays.toml", env = "RELAYMUX_CONFIG")]
+    pub(super) config: PathBuf,
+    /// Writes the addresses that were bound to this file as JSON: {"builder": "127.0.0.1:18550", "ops": …}.
+    #[arg(long)]
+    pub(super) ports_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) log: LogArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogArguments {
+    /// How log lines look.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(super) log_format: LogFormat,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as relaymux=debug.
+    #[arg(long, default_value = "info", env = "RELAYMUX_LOG")]
+    pub(super) log: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArguments {
+    /// The configuration file.
+    #[arg(long, default_value = "relays.toml", env = "RELAYMUX_CONFIG")]
+    pub(super) config: PathBuf,
+    /// Checks the file alone and calls nobody.
+    #[arg(long)]
+    pub(super) offline: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DemoArguments {
+    /// Stops after this many slots; without it, at Ctrl-C.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(super) slots: Option<u64>,
+    /// Length of a slot.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub(super) seconds_per_slot: u64,
+    /// How many relays take part.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(super) relays: u8,
+    /// How many of them misbehave: late, wrong signature, withheld payload, garbage, in turn.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=64))]
+    pub(super) faulty: u8,
+    #[command(flatten)]
+    pub(super) log: DemoLogArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DemoLogArguments {
+    /// What is logged beside the table.
+    #[arg(long = "log", default_value = "error", env = "RELAYMUX_LOG")]
+    pub(super) filter: String,
+}

@@ -1,0 +1,78 @@
+//! `relays.toml` and the environment, turned into one checked [`Config`].
+//!
+//! In: texts. Out: a configuration that can be run, or every mistake with file, line, column and a hint. Parsing opens no socket and
+//! starts nothing. Two layers: `raw` mirrors the file; [`Config`] is composed of the settings that each room declares for itself.
+//! An unknown key is a mistake that names the nearest known one; a malformed relay is a refusal to start, never one relay fewer.
+
+mod check;
+mod env;
+mod locate;
+mod mistake;
+mod raw;
+
+use std::path::{Path, PathBuf};
+
+pub use mistake::{ConfigError, Mistake};
+
+use crate::{
+    auction::AuctionSettings,
+    builder_api::BuilderApiSettings,
+    consensus::ChainSpec,
+    ops_api::OpsSettings,
+    relay::{RelaySettings, TlsRoots},
+};
+
+/// A configuration that can be run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The chain.
+    pub spec: ChainSpec,
+    /// Where the ledger, the journal and the admin token live.
+    pub data_dir: PathBuf,
+    /// `[builder_api]`
+    pub builder_api: BuilderApiSettings,
+    /// `[ops]`
+    pub ops: OpsSettings,
+    /// `[auction]`
+    pub auction: AuctionSettings,
+    /// `[[relays]]`, in the file's order.
+    pub relays: Vec<RelaySettings>,
+    /// `[tls]`: certificate authorities relays are checked against.
+    pub tls_roots: TlsRoots,
+    /// `[tls] proxy`: an outgoing proxy, only if asked for.
+    pub proxy: Option<String>,
+    /// What is odd but not wrong, for the log.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads and checks a file; `environment` is the process's, or a test's.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or anything in it is wrong: all mistakes at once.
+    pub fn load(path: &Path, environment: &[(String, String)]) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::Read { path: path.to_owned(), error: error.to_string() })?;
+        Self::parse(&text, path, environment)
+    }
+
+    /// Checks a text; `path` is for messages and for relative paths in it.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn parse(text: &str, path: &Path, environment: &[(String, String)]) -> Result<Self, ConfigError> {
+        let located = |mistakes: Vec<Mistake>| ConfigError::Wrong {
+            path: path.to_owned(),
+            text: text.to_owned(),
+            mistakes: locate::place(text, mistakes),
+        };
+        let table: toml::Table = toml::from_str(text).map_err(|error| ConfigError::Wrong {
+            path: path.to_owned(),
+            text: text.to_owned(),
+            mistakes: vec![locate::syntax(text, &error)],
+        })?;
+        let table = env::overlay(table, environment).map_err(located)?;
+        let raw = raw::read(table).map_err(located)?;
+        check::check(raw, path.parent().unwrap_or(Path::new("."))).map_err(located)
+    }
+}

@@ -1,0 +1,190 @@
+//! The endpoints.
+
+use std::{num::NonZeroU32, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, Request, State, rejection::{PathRejection, QueryRejection}},
+    http::{HeaderValue, Method, StatusCode, header},
+    middleware::{self, Next},
+    response::{Html, IntoResponse, Response},
+    routing::get,
+};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    OpsSettings,
+    events::stream_events,
+    views::{Check, Health, RelayView},
+};
+use crate::{
+    consensus::WallClock,
+    events::Spine,
+    ledger::{Ledger, LedgerError},
+    relay::SharedRelays,
+    serve::ApiError,
+    types::Slot,
+};
+
+/// Statistics of relays look back this far: a week, in milliseconds.
+const STATS_WINDOW_MS: i64 = 7 * 24 * 3600 * 1000;
+/// Slots in a list when no limit is given.
+const DEFAULT_SLOTS: u32 = 50;
+/// Most slots in a list.
+const MAX_SLOTS: u32 = 500;
+
+/// What this API shows.
+#[derive(Debug)]
+pub struct OpsParts {
+    /// How people are served.
+    pub settings: OpsSettings,
+    /// Network name, for the dashboard.
+    pub network: String,
+    /// The relays.
+    pub relays: Arc<SharedRelays>,
+    /// What happened.
+    pub ledger: Ledger,
+    /// What happens.
+    pub spine: Spine,
+    /// Renders the metrics.
+    pub metrics: PrometheusHandle,
+    /// Ends event streams.
+    pub stop: CancellationToken,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    network: String,
+    relays: Arc<SharedRelays>,
+    ledger: Ledger,
+    pub(super) spine: Spine,
+    metrics: PrometheusHandle,
+    pub(super) stop: CancellationToken,
+    limiter: Option<DefaultDirectRateLimiter>,
+}
+
+pub(super) type Api = State<Arc<Shared>>;
+
+/// The routes.
+pub fn router(parts: OpsParts) -> Router {
+    let OpsParts { settings, network, relays, ledger, spine, metrics, stop } = parts;
+    let limit = NonZeroU32::new(settings.max_requests_per_second);
+    let limiter = limit.map(|limit| RateLimiter::direct(Quota::per_second(limit)));
+    let shared = Arc::new(Shared { network, relays, ledger, spine, metrics, stop, limiter });
+    Router::new()
+        .route("/", get(dashboard))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(render_metrics))
+        .route("/api/v1/relays", get(relays_list))
+        .route("/api/v1/slots", get(slots_list))
+        .route("/api/v1/slots/{slot}", get(slot_one))
+        .route("/api/v1/events", get(stream_events))
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), limit_rate))
+        .with_state(shared)
+}
+
+async fn limit_rate(State(api): Api, request: Request, next: Next) -> Response {
+    if api.limiter.as_ref().is_some_and(|limiter| limiter.check().is_err()) {
+        return ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too many requests: see ops.max_requests_per_second")
+            .into_response();
+    }
+    let mut response = next.run(request).await;
+    // The page is self-contained; whatever a relay's words contain, a browser must load and run nothing else.
+    let policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; \
+                  img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+async fn unknown_route(request: Request) -> ApiError {
+    let path: String = request.uri().path().chars().take(120).collect();
+    ApiError::new(StatusCode::NOT_FOUND, format!("there is no {path}"))
+}
+
+async fn wrong_method(method: Method, request: Request) -> ApiError {
+    let path: String = request.uri().path().chars().take(120).collect();
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{path} does not take {method}"))
+}
+
+async fn dashboard() -> Html<&'static str> {
+    Html(include_str!("dashboard.html"))
+}
+
+fn health(checks: Vec<Check>) -> Response {
+    let health = Health::of(checks);
+    let status = if health.ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(health)).into_response()
+}
+
+async fn ledger_check(api: &Shared) -> Check {
+    let ok = api.ledger.is_well().await;
+    let detail = if ok { "answers" } else { "does not answer: check the disk of data_dir" };
+    Check { name: "ledger", ok, detail: detail.to_owned() }
+}
+
+/// Whether the process works.
+async fn healthz(State(api): Api) -> Response {
+    let lost = api.spine.lost();
+    let spine = Check { name: "events", ok: true, detail: format!("{lost} events lost by slow watchers") };
+    health(vec![ledger_check(&api).await, spine])
+}
+
+/// Whether it can serve a proposer: the process works and some relay may be usable.
+async fn readyz(State(api): Api) -> Response {
+    let ok = api.relays.has_usable();
+    let active = api.relays.active();
+    let down = active.iter().filter(|r| api.relays.condition(r.id()).is_some_and(|state| !state.usable)).count();
+    let detail = format!("{} active, {down} of them known to be down", active.len());
+    health(vec![ledger_check(&api).await, Check { name: "relays", ok, detail }])
+}
+
+async fn render_metrics(State(api): Api) -> Response {
+    let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    ([(header::CONTENT_TYPE, content_type)], api.metrics.render()).into_response()
+}
+
+fn database_error(error: &LedgerError) -> ApiError {
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+}
+
+async fn relays_list(State(api): Api) -> Result<Response, ApiError> {
+    let since = WallClock.now().saturating_sub(STATS_WINDOW_MS);
+    let mut stats = api.ledger.relay_stats(since).await.map_err(|e| database_error(&e))?;
+    let views: Vec<RelayView> = api
+        .relays
+        .all()
+        .iter()
+        .map(|relay| RelayView::new(relay, &api.relays, stats.remove(relay.id().as_str()).unwrap_or_default()))
+        .collect();
+    Ok(([("x-relaymux-network", api.network.clone())], Json(views)).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+struct Limit {
+    limit: Option<u32>,
+}
+
+async fn slots_list(State(api): Api, query: Result<Query<Limit>, QueryRejection>) -> Result<Response, ApiError> {
+    let Query(Limit { limit }) = query.map_err(|e| ApiError::bad_request(e.body_text()))?;
+    let limit = limit.unwrap_or(DEFAULT_SLOTS);
+    if !(1..=MAX_SLOTS).contains(&limit) {
+        return Err(ApiError::bad_request(format!("limit: expected 1 to {MAX_SLOTS}")));
+    }
+    let slots = api.ledger.slots(limit).await.map_err(|e| database_error(&e))?;
+    Ok(Json(slots).into_response())
+}
+
+async fn slot_one(State(api): Api, path: Result<Path<u64>, PathRejection>) -> Result<Response, ApiError> {
+    let Path(slot) = path.map_err(|e| ApiError::bad_request(e.body_text()))?;
+    match api.ledger.slot(Slot::new(slot)).await.map_err(|e| database_error(&e))? {
+        Some(view) => Ok(Json(view).into_response()),
+        None => Err(ApiError::new(StatusCode::NOT_FOUND, format!("nothing happened in slot {slot} here"))),
+    }
+}

@@ -1,0 +1,15 @@
+//! The internet's part, played on this machine: relays that sign real bids over real payloads, and a consensus client that proposes.
+//!
+//! It speaks the exact wire protocol over real sockets, for `relaymux demo`, the tests and the benches alike. A relay is honest
+//! unless told otherwise: one setter per vice, changeable while it runs, and a record of everything it received. Nothing here is
+//! reachable from the service: `run` never starts a simulation.
+
+mod behaviour;
+mod payload;
+mod proposer;
+mod relay;
+
+pub use behaviour::{Behaviour, HeaderVice, PayloadVice};
+pub use payload::{AnyPayload, PayloadParams, Tamper, sim_parent_root};
+pub use proposer::{ProposerError, Proposal, SimProposer, sign_block};
+pub use relay::{ReceivedRequest, SimRelay, SimRelayParts};

@@ -1,0 +1,239 @@
+//! How a simulated relay behaves. Honest by default; one setter per vice.
+
+use std::time::Duration;
+
+use alloy_primitives::U256;
+
+use crate::types::Wei;
+
+/// What is wrong with a relay's answer to `getHeader`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HeaderVice {
+    /// Nothing.
+    #[default]
+    None,
+    /// 204.
+    NoBid,
+    /// This status with a JSON error.
+    Status(u16),
+    /// This status with words in plain text, as Helix.
+    PlainTextStatus(u16),
+    /// Accepts the request and never answers.
+    Hangs,
+    /// Sends headers and half of the body, then nothing.
+    HangsInBody,
+    /// Closes the connection without an answer.
+    Drops,
+    /// 200 with bytes that are nothing.
+    Garbage,
+    /// 200 without a body.
+    EmptyBody,
+    /// A body without end.
+    Endless,
+    /// A small gzip body that unpacks to 64 MiB.
+    GzipBomb,
+    /// The honest answer, gzipped.
+    Gzip,
+    /// 302 to another path of the same relay that has a good bid.
+    Redirect,
+    /// The bid builds on another block.
+    WrongParentHash,
+    /// Signed by another key under the relay's name.
+    WrongSignature,
+    /// Signed and named by another key.
+    WrongPubkey,
+    /// For another time.
+    WrongTimestamp,
+    /// Value 0.
+    ZeroValue,
+    /// A block hash of zeros.
+    ZeroBlockHash,
+    /// A block without transactions.
+    EmptyTransactions,
+    /// `Eth-Consensus-Version` and envelope name another fork.
+    WrongVersion,
+    /// No `Eth-Consensus-Version` header.
+    NoVersionHeader,
+    /// A content type that is neither JSON nor SSZ.
+    WrongContentType,
+    /// A good bid with bytes behind it.
+    Trailing,
+}
+
+/// What is wrong with a relay's answer to `blinded_blocks`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PayloadVice {
+    /// Nothing.
+    #[default]
+    None,
+    /// Refuses to reveal: 400, as relays say it.
+    Withholds,
+    /// This status.
+    Status(u16),
+    /// This status for the first so many calls, then honest.
+    StatusFirst(u16, usize),
+    /// Never answers.
+    Hangs,
+    /// 200 with bytes that are nothing.
+    Garbage,
+    /// Reveals another block.
+    OtherBlock,
+    /// Reveals other contents under the right block hash.
+    OtherContents,
+    /// Reveals one blob too few.
+    MissingBlob,
+    /// Reveals one proof too few.
+    MissingProof,
+    /// Reveals a commitment that was not signed for.
+    OtherCommitment,
+    /// The envelope and header name another fork.
+    WrongVersion,
+    /// 302.
+    Redirect,
+    /// A body of more than the cap.
+    TooLarge,
+}
+
+/// How a relay behaves.
+#[derive(Clone, Debug)]
+pub struct Behaviour {
+    pub(super) value: Wei,
+    pub(super) value_spread: Wei,
+    pub(super) delay: Duration,
+    pub(super) jitter: Duration,
+    pub(super) status: u16,
+    pub(super) header: HeaderVice,
+    pub(super) header_every: u64,
+    pub(super) payload: PayloadVice,
+    pub(super) payload_delay: Duration,
+    pub(super) gas_limit: u64,
+    pub(super) blobs: usize,
+    pub(super) builder: u8,
+    pub(super) json_only: bool,
+    pub(super) helix_accept: bool,
+    pub(super) refuses_ssz_registrations: bool,
+    pub(super) refuses_ssz_blocks: Option<u16>,
+    pub(super) lacks_v2: bool,
+    pub(super) register_status: u16,
+    pub(super) register_failures: usize,
+    pub(super) register_delay: Duration,
+    pub(super) max_registrations: usize,
+    pub(super) block_number: u64,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            value: Wei::new(U256::from(50_000_000_000_000_000_u64)),
+            value_spread: Wei::ZERO,
+            delay: Duration::ZERO,
+            jitter: Duration::ZERO,
+            status: 200,
+            header: HeaderVice::None,
+            header_every: 1,
+            payload: PayloadVice::None,
+            payload_delay: Duration::ZERO,
+            gas_limit: 60_000_000,
+            blobs: 0,
+            builder: 0,
+            json_only: false,
+            helix_accept: false,
+            refuses_ssz_registrations: false,
+            refuses_ssz_blocks: None,
+            lacks_v2: false,
+            register_status: 200,
+            register_failures: 0,
+            register_delay: Duration::ZERO,
+            max_registrations: 0,
+            block_number: 1,
+        }
+    }
+}
+
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident: $kind:ty),+ $(,)?) => {
+        impl Behaviour {$(
+            $(#[$doc])*
+            #[must_use]
+            pub fn $name(mut self, $name: $kind) -> Self {
+                self.$name = $name;
+                self
+            }
+        )+}
+    };
+}
+setters! {
+    /// What it bids.
+    value: Wei,
+    /// Adds up to this, by slot, to what it bids.
+    value_spread: Wei,
+    /// How long it thinks before it answers `getHeader`.
+    delay: Duration,
+    /// Adds up to this, by slot, to the delay.
+    jitter: Duration,
+    /// Its answer to `status`.
+    status: u16,
+    /// What is wrong with its bids.
+    header: HeaderVice,
+    /// In which slots the header vice shows: every n-th.
+    header_every: u64,
+    /// What is wrong with its reveals.
+    payload: PayloadVice,
+    /// How long it thinks before it reveals.
+    payload_delay: Duration,
+    /// Gas limit of its blocks.
+    gas_limit: u64,
+    /// Blobs in its blocks, from Deneb on.
+    blobs: usize,
+    /// Which builder's block it offers: relays with the same number offer the same block.
+    builder: u8,
+    /// Never answers in SSZ.
+    json_only: bool,
+    /// Answers in SSZ only to Helix's exact `Accept` string.
+    helix_accept: bool,
+    /// 415 to SSZ registrations.
+    refuses_ssz_registrations: bool,
+    /// This status to SSZ blocks.
+    refuses_ssz_blocks: Option<u16>,
+    /// 404 on v2.
+    lacks_v2: bool,
+    /// Its answer to registrations.
+    register_status: u16,
+    /// 503 to the first so many registration calls.
+    register_failures: usize,
+    /// How long it thinks before it answers registrations.
+    register_delay: Duration,
+    /// 413 to more registrations than this in one body. 0: no limit.
+    max_registrations: usize,
+    /// Height of its blocks.
+    block_number: u64,
+}
+
+impl Behaviour {
+    /// The value bid in a slot.
+    pub(super) fn value_in(&self, slot: u64) -> Wei {
+        let spread = self.value_spread.as_u256();
+        let extra = if spread.is_zero() { U256::ZERO } else { U256::from(mix(slot, u64::from(self.builder))) % spread };
+        Wei::new(self.value.as_u256().saturating_add(extra))
+    }
+
+    /// The delay in a slot.
+    pub(super) fn delay_in(&self, slot: u64, seed: u64) -> Duration {
+        let jitter = u64::try_from(self.jitter.as_micros()).unwrap_or(0);
+        let extra = mix(slot, seed).checked_rem(jitter).unwrap_or(0);
+        self.delay + Duration::from_micros(extra)
+    }
+
+    /// The header vice in a slot.
+    pub(super) fn header_in(&self, slot: u64) -> HeaderVice {
+        if slot.is_multiple_of(self.header_every.max(1)) { self.header } else { HeaderVice::None }
+    }
+}
+
+/// A number that looks random but is the same in every run (splitmix64).
+fn mix(a: u64, b: u64) -> u64 {
+    let mut z = a.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(b.wrapping_mul(0xbf58_476d_1ce4_e5b9)).wrapping_add(1);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,246 @@
+//! Payloads with true block hashes, the bids for them and their reveals.
+
+use alloy_primitives::{Address, B256, Bytes, FixedBytes, U256};
+use ssz_types::VariableList;
+
+use crate::{
+    consensus::{
+        BidMessage, BlockHashInputs, Domain, Fork, Preset, RevealedPayload, SignedBuilderBid,
+        bls::SigningKey,
+        containers::{
+            Blob, BlobsBundle, BlobsBundleFulu, BuilderBidBellatrix, BuilderBidCapella, BuilderBidDeneb,
+            BuilderBidElectra, Commitments, ExecutionPayloadBellatrix, ExecutionPayloadCapella, ExecutionPayloadDeneb,
+            ExecutionRequests, KzgBytes, PayloadAndBlobs, PayloadAndBlobsFulu, Signed,
+        },
+        recompute_block_hash, signing_root,
+    },
+    types::{BlsPublicKey, Wei},
+};
+
+/// Cell proofs per blob in Fulu.
+const CELL_PROOFS: usize = 128;
+
+/// The parent beacon block's root in the simulation: a function of the execution parent, so that relay and proposer agree.
+pub fn sim_parent_root(parent_hash: B256) -> B256 {
+    B256::from(U256::from_be_bytes(parent_hash.0).wrapping_add(U256::from(1)))
+}
+
+/// What a payload is to contain.
+#[derive(Clone, Debug)]
+pub struct PayloadParams {
+    /// Execution parent.
+    pub parent_hash: B256,
+    /// Root of the parent beacon block.
+    pub parent_root: B256,
+    /// Who gets the fees.
+    pub fee_recipient: Address,
+    /// Unix seconds.
+    pub timestamp: u64,
+    /// Height.
+    pub block_number: u64,
+    /// Gas limit.
+    pub gas_limit: u64,
+    /// Opaque transactions.
+    pub transactions: Vec<Vec<u8>>,
+}
+
+/// A payload of some fork.
+#[derive(Clone, Debug)]
+pub enum AnyPayload<P: Preset> {
+    /// Without withdrawals.
+    Bellatrix(ExecutionPayloadBellatrix),
+    /// With withdrawals.
+    Capella(ExecutionPayloadCapella<P>),
+    /// With blob gas; Deneb to Fulu.
+    Deneb(ExecutionPayloadDeneb<P>),
+}
+
+/// What to spoil in a reveal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tamper {
+    /// Nothing.
+    Nothing,
+    /// A blob fewer.
+    MissingBlob,
+    /// A proof fewer.
+    MissingProof,
+    /// Another commitment.
+    OtherCommitment,
+    /// Other transactions, same block hash.
+    OtherContents,
+    /// Another block hash.
+    OtherBlock,
+}
+
+macro_rules! common_fields {
+    ($kind:ident, $p:expr, {$($field:ident: $value:expr),*}) => {
+        $kind {
+            parent_hash: $p.parent_hash,
+            fee_recipient: $p.fee_recipient,
+            state_root: B256::repeat_byte(0x51),
+            receipts_root: B256::repeat_byte(0x52),
+            logs_bloom: FixedBytes::ZERO,
+            prev_randao: B256::repeat_byte(0x53),
+            block_number: $p.block_number,
+            gas_limit: $p.gas_limit,
+            gas_used: 21_000,
+            timestamp: $p.timestamp,
+            extra_data: VariableList::default(),
+            base_fee_per_gas: U256::from(7),
+            block_hash: B256::ZERO,
+            transactions: transactions(&$p.transactions),
+            $($field: $value),*
+        }
+    };
+}
+
+fn transactions(list: &[Vec<u8>]) -> crate::consensus::containers::Transactions {
+    let items: Vec<_> = list.iter().filter_map(|tx| VariableList::new(tx.clone()).ok()).collect();
+    VariableList::new(items).unwrap_or_default()
+}
+
+/// No deposits, withdrawals or consolidations.
+fn no_requests<P: Preset>() -> ExecutionRequests<P> {
+    ExecutionRequests {
+        deposits: VariableList::default(),
+        withdrawals: VariableList::default(),
+        consolidations: VariableList::default(),
+    }
+}
+
+/// Commitments that look like some.
+pub(super) fn commitments(count: usize) -> Commitments {
+    let list = (0..count).map(|n| KzgBytes::repeat_byte(0xc0u8.wrapping_add(n.to_le_bytes()[0]))).collect::<Vec<_>>();
+    VariableList::new(list).unwrap_or_default()
+}
+
+impl<P: Preset> AnyPayload<P> {
+    /// A payload of a fork, with the block hash that its contents have.
+    pub fn build(fork: Fork, params: &PayloadParams) -> Self {
+        let mut payload = match fork {
+            Fork::Bellatrix => Self::Bellatrix(common_fields!(ExecutionPayloadBellatrix, params, {})),
+            Fork::Capella => {
+                Self::Capella(common_fields!(ExecutionPayloadCapella, params, {withdrawals: VariableList::default()}))
+            }
+            Fork::Deneb | Fork::Electra | Fork::Fulu | Fork::Gloas => {
+                Self::Deneb(common_fields!(ExecutionPayloadDeneb, params, {
+                    withdrawals: VariableList::default(), blob_gas_used: 0, excess_blob_gas: 0
+                }))
+            }
+        };
+        let hash = payload.true_hash(fork, params.parent_root);
+        payload.set_block_hash(hash);
+        payload
+    }
+
+    /// The hash of its contents.
+    pub fn true_hash(&self, fork: Fork, parent_root: B256) -> B256 {
+        let empty = [Bytes::from_static(&[0]), Bytes::from_static(&[1]), Bytes::from_static(&[2])];
+        let inputs = BlockHashInputs {
+            parent_beacon_block_root: (fork >= Fork::Deneb).then_some(parent_root),
+            execution_requests: (fork >= Fork::Electra).then_some(&empty),
+        };
+        match self {
+            Self::Bellatrix(payload) => recompute_block_hash(payload, inputs),
+            Self::Capella(payload) => recompute_block_hash(payload, inputs),
+            Self::Deneb(payload) => recompute_block_hash(payload, inputs),
+        }
+    }
+
+    /// The hash it names.
+    pub fn block_hash(&self) -> B256 {
+        match self {
+            Self::Bellatrix(payload) => payload.block_hash,
+            Self::Capella(payload) => payload.block_hash,
+            Self::Deneb(payload) => payload.block_hash,
+        }
+    }
+
+    /// Names another hash.
+    pub fn set_block_hash(&mut self, hash: B256) {
+        match self {
+            Self::Bellatrix(payload) => payload.block_hash = hash,
+            Self::Capella(payload) => payload.block_hash = hash,
+            Self::Deneb(payload) => payload.block_hash = hash,
+        }
+    }
+
+    fn drop_transactions(&mut self) {
+        let list = match self {
+            Self::Bellatrix(payload) => &mut payload.transactions,
+            Self::Capella(payload) => &mut payload.transactions,
+            Self::Deneb(payload) => &mut payload.transactions,
+        };
+        *list = VariableList::default();
+    }
+
+    /// A bid for it, naming `named` and signed by `key`.
+    pub fn bid(
+        &self,
+        fork: Fork,
+        value: Wei,
+        blobs: usize,
+        named: BlsPublicKey,
+        key: &SigningKey,
+        domain: Domain,
+    ) -> SignedBuilderBid {
+        let (value, pubkey, blob_kzg_commitments) = (value.as_u256(), named.0, commitments(blobs));
+        match self {
+            Self::Bellatrix(payload) => {
+                sign(fork, BuilderBidBellatrix { header: payload.into(), value, pubkey }, key, domain)
+            }
+            Self::Capella(payload) => {
+                sign(fork, BuilderBidCapella { header: payload.into(), value, pubkey }, key, domain)
+            }
+            Self::Deneb(payload) if fork == Fork::Deneb => {
+                let header = payload.into();
+                sign(fork, BuilderBidDeneb { header, blob_kzg_commitments, value, pubkey }, key, domain)
+            }
+            Self::Deneb(payload) => {
+                let (header, execution_requests) = (payload.into(), no_requests());
+                let bid: BuilderBidElectra<P> =
+                    BuilderBidElectra { header, blob_kzg_commitments, execution_requests, value, pubkey };
+                sign(fork, bid, key, domain)
+            }
+        }
+    }
+
+    /// The answer of `blinded_blocks` v1.
+    pub fn reveal(&self, fork: Fork, blobs: usize, tamper: Tamper) -> RevealedPayload {
+        let mut payload = self.clone();
+        match tamper {
+            Tamper::OtherContents => payload.drop_transactions(),
+            Tamper::OtherBlock => payload.set_block_hash(B256::repeat_byte(0xbb)),
+            Tamper::Nothing | Tamper::MissingBlob | Tamper::MissingProof | Tamper::OtherCommitment => {}
+        }
+        let mut list = commitments(blobs).to_vec();
+        if let (Tamper::OtherCommitment, Some(last)) = (tamper, list.last_mut()) {
+            *last = KzgBytes::repeat_byte(0x01);
+        }
+        let per_blob = if fork == Fork::Fulu { CELL_PROOFS } else { 1 };
+        let proofs = blobs * per_blob - usize::from(tamper == Tamper::MissingProof && blobs > 0);
+        let proofs = vec![KzgBytes::repeat_byte(0xaa); proofs];
+        let kept = blobs - usize::from(tamper == Tamper::MissingBlob && blobs > 0);
+        let blobs = VariableList::new(vec![Blob::zero(); kept]).unwrap_or_default();
+        let commitments = VariableList::new(list).unwrap_or_default();
+        match payload {
+            Self::Bellatrix(payload) => RevealedPayload::new(fork, payload),
+            Self::Capella(payload) => RevealedPayload::new(fork, payload),
+            Self::Deneb(execution_payload) if fork == Fork::Fulu => {
+                let proofs = VariableList::new(proofs).unwrap_or_default();
+                let blobs_bundle = BlobsBundleFulu { commitments, proofs, blobs };
+                RevealedPayload::new(fork, PayloadAndBlobsFulu { execution_payload, blobs_bundle })
+            }
+            Self::Deneb(execution_payload) => {
+                let proofs = VariableList::new(proofs).unwrap_or_default();
+                let blobs_bundle = BlobsBundle { commitments, proofs, blobs };
+                RevealedPayload::new(fork, PayloadAndBlobs { execution_payload, blobs_bundle })
+            }
+        }
+    }
+}
+
+fn sign<M: BidMessage>(fork: Fork, message: M, key: &SigningKey, domain: Domain) -> SignedBuilderBid {
+    let signature = key.sign(signing_root(message.tree_hash_root(), domain));
+    SignedBuilderBid::new(fork, Signed { message, signature })
+}

@@ -1,0 +1,513 @@
+//! A relay on a real socket.
+
+use std::{
+    collections::HashMap,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use alloy_primitives::{Address, B256};
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, Request, State},
+    http::{HeaderMap, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use bytes::Bytes;
+use futures_util::stream;
+use parking_lot::{Mutex, RwLock};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    AnyPayload, Behaviour, HeaderVice, PayloadParams, PayloadVice, Tamper,
+    payload::sim_parent_root,
+};
+use crate::{
+    consensus::{
+        ChainSpec, Encoding, Fork, Mainnet, Minimal, Preset, PresetName, RevealedPayload, SignedBlindedBlock, WallClock,
+        bls::SigningKey, visit_json, visit_ssz,
+    },
+    serve::{ApiError, Listener},
+    types::{BlsPublicKey, Slot, parse_hash},
+};
+
+/// Helix answers SSZ to exactly these.
+const HELIX_ACCEPTS: [&str; 2] =
+    ["application/octet-stream", "application/octet-stream;q=1.0,application/json;q=0.9"];
+const CONSENSUS_VERSION: &str = "eth-consensus-version";
+/// Largest body a relay reads, as mev-boost-relay's 15 MiB and room for tests.
+const MAX_BODY: usize = 128 << 20;
+
+/// What a relay is made of.
+#[derive(Clone, Debug)]
+pub struct SimRelayParts {
+    /// The chain.
+    pub spec: ChainSpec,
+    /// Seed of its key.
+    pub seed: u8,
+    /// How it behaves.
+    pub behaviour: Behaviour,
+}
+
+/// A request as the relay got it.
+#[derive(Clone, Debug)]
+pub struct ReceivedRequest {
+    /// `status`, `validators`, `header`, `blinded_blocks_v1` or `blinded_blocks_v2`.
+    pub endpoint: &'static str,
+    /// Path and query.
+    pub uri: String,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Body.
+    pub body: Bytes,
+    /// Unix milliseconds.
+    pub at: i64,
+}
+
+/// A payload that was bid, to be revealed later.
+struct Stored {
+    fork: Fork,
+    reveal: Box<dyn Fn(Tamper) -> RevealedPayload + Send + Sync>,
+}
+
+struct Shared {
+    spec: ChainSpec,
+    key: SigningKey,
+    other_key: SigningKey,
+    seed: u8,
+    behaviour: RwLock<Behaviour>,
+    received: Mutex<Vec<ReceivedRequest>>,
+    payloads: Mutex<HashMap<B256, Arc<Stored>>>,
+    bids: Mutex<HashMap<BidKey, Arc<EncodedBid>>>,
+    registered: Mutex<HashMap<BlsPublicKey, Address>>,
+    keep_requests: bool,
+}
+
+type BidKey = (u64, B256, BlsPublicKey);
+
+struct EncodedBid {
+    json: Bytes,
+    ssz: Bytes,
+}
+
+/// A running relay. Stops when dropped.
+pub struct SimRelay {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+}
+
+impl std::fmt::Debug for SimRelay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SimRelay({})", self.address)
+    }
+}
+
+impl Drop for SimRelay {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl SimRelay {
+    /// Starts a relay on a free port of loopback that remembers every request.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn start(parts: SimRelayParts) -> Result<Self, crate::serve::ListenError> {
+        Self::start_with(parts, true).await
+    }
+
+    /// Starts a relay that does not keep requests: for benches that send millions.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn start_forgetful(parts: SimRelayParts) -> Result<Self, crate::serve::ListenError> {
+        Self::start_with(parts, false).await
+    }
+
+    async fn start_with(parts: SimRelayParts, keep_requests: bool) -> Result<Self, crate::serve::ListenError> {
+        let SimRelayParts { spec, seed, behaviour } = parts;
+        let key = |first: u8| {
+            // 32 bytes are enough seed, so there is always a key.
+            SigningKey::from_seed(&[first ^ seed.wrapping_mul(31); 32]).unwrap_or_else(|| unreachable_key())
+        };
+        let shared = Arc::new(Shared {
+            spec,
+            key: key(0x5a),
+            other_key: key(0xa5),
+            seed,
+            behaviour: RwLock::new(behaviour),
+            received: Mutex::default(),
+            payloads: Mutex::default(),
+            bids: Mutex::default(),
+            registered: Mutex::default(),
+            keep_requests,
+        });
+        let router = Router::new()
+            .route("/eth/v1/builder/status", get(status))
+            .route("/eth/v1/builder/validators", post(validators))
+            .route("/eth/v1/builder/header/{slot}/{parent_hash}/{pubkey}", get(get_header))
+            .route("/redirected/{slot}/{parent_hash}/{pubkey}", get(get_header_honestly))
+            .route("/eth/v1/builder/blinded_blocks", post(submit_v1))
+            .route("/eth/v2/builder/blinded_blocks", post(submit_v2))
+            .with_state(Arc::clone(&shared));
+        let listener = Listener::bind("simulated relay", SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+        let (address, stop) = (listener.address(), CancellationToken::new());
+        tokio::spawn(listener.serve(router, stop.clone(), Duration::ZERO));
+        Ok(Self { address, shared, stop })
+    }
+
+    /// Its URL with its key, as `relays.toml` has it.
+    pub fn url(&self) -> String {
+        format!("http://{}@{}", self.shared.key.public_key(), self.address)
+    }
+
+    /// Its key.
+    pub fn public_key(&self) -> BlsPublicKey {
+        self.shared.key.public_key()
+    }
+
+    /// Changes how it behaves from now on.
+    pub fn behave(&self, change: impl FnOnce(Behaviour) -> Behaviour) {
+        let mut behaviour = self.shared.behaviour.write();
+        *behaviour = change(behaviour.clone());
+        self.shared.bids.lock().clear();
+    }
+
+    /// Everything it received at an endpoint.
+    pub fn received(&self, endpoint: &str) -> Vec<ReceivedRequest> {
+        self.shared.received.lock().iter().filter(|request| request.endpoint == endpoint).cloned().collect()
+    }
+
+    /// Validators it knows and whom they want paid.
+    pub fn registered(&self) -> HashMap<BlsPublicKey, Address> {
+        self.shared.registered.lock().clone()
+    }
+
+    /// Forgets every request.
+    pub fn forget(&self) {
+        self.shared.received.lock().clear();
+    }
+
+    /// Stops listening: from now on connections are refused.
+    pub fn go_down(&self) {
+        self.stop.cancel();
+    }
+}
+
+#[expect(clippy::panic, reason = "blst derives a key from any 32 bytes")]
+fn unreachable_key() -> SigningKey {
+    panic!("32 bytes are enough seed for a key")
+}
+
+impl Shared {
+    fn note(&self, endpoint: &'static str, uri: &str, headers: &HeaderMap, body: &Bytes) {
+        if self.keep_requests {
+            let (uri, headers, body) = (uri.to_owned(), headers.clone(), body.clone());
+            self.received.lock().push(ReceivedRequest { endpoint, uri, headers, body, at: WallClock.now() });
+        }
+    }
+
+    fn now_behaving(&self) -> Behaviour {
+        self.behaviour.read().clone()
+    }
+
+    fn wants_ssz(behaviour: &Behaviour, headers: &HeaderMap) -> bool {
+        let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let understood =
+            if behaviour.helix_accept { HELIX_ACCEPTS.contains(&accept) } else { accept.contains("octet-stream") };
+        understood && !behaviour.json_only
+    }
+
+    /// The bid for a slot, built and signed once.
+    fn bid(&self, behaviour: &Behaviour, vice: HeaderVice, key: BidKey) -> Arc<EncodedBid> {
+        if let Some(bid) = self.bids.lock().get(&key) {
+            return Arc::clone(bid);
+        }
+        let bid = Arc::new(match self.spec.preset {
+            PresetName::Mainnet => self.build_bid::<Mainnet>(behaviour, vice, key),
+            PresetName::Minimal => self.build_bid::<Minimal>(behaviour, vice, key),
+        });
+        self.bids.lock().insert(key, Arc::clone(&bid));
+        bid
+    }
+
+    fn build_bid<P: Preset>(&self, behaviour: &Behaviour, vice: HeaderVice, (slot, parent, pubkey): BidKey) -> EncodedBid {
+        let slot = Slot::new(slot);
+        let fork = self.spec.fork_at(slot);
+        let timestamp = self.spec.clock().payload_timestamp(slot);
+        let params = PayloadParams {
+            parent_hash: if vice == HeaderVice::WrongParentHash { B256::repeat_byte(0xdd) } else { parent },
+            parent_root: sim_parent_root(parent),
+            fee_recipient: self.registered.lock().get(&pubkey).copied().unwrap_or(Address::repeat_byte(0xfe)),
+            timestamp: if vice == HeaderVice::WrongTimestamp { timestamp + 12 } else { timestamp },
+            block_number: behaviour.block_number,
+            gas_limit: behaviour.gas_limit,
+            transactions: if vice == HeaderVice::EmptyTransactions {
+                Vec::new()
+            } else {
+                vec![vec![2, behaviour.builder, 3, 4], vec![0xf8; 120]]
+            },
+        };
+        let mut payload = AnyPayload::<P>::build(fork, &params);
+        if vice == HeaderVice::ZeroBlockHash {
+            payload.set_block_hash(B256::ZERO);
+        }
+        let value = if vice == HeaderVice::ZeroValue { crate::types::Wei::ZERO } else { behaviour.value_in(slot.as_u64()) };
+        let (named, key) = match vice {
+            HeaderVice::WrongPubkey => (self.other_key.public_key(), &self.other_key),
+            HeaderVice::WrongSignature => (self.key.public_key(), &self.other_key),
+            _ => (self.key.public_key(), &self.key),
+        };
+        let blobs = if fork >= Fork::Deneb { behaviour.blobs } else { 0 };
+        let bid = payload.bid(fork, value, blobs, named, key, self.spec.builder_domain());
+        let block_hash = payload.block_hash();
+        let reveal = Box::new(move |tamper| payload.reveal(fork, blobs, tamper));
+        self.payloads.lock().insert(block_hash, Arc::new(Stored { fork, reveal }));
+        EncodedBid { json: bid.encode(Encoding::Json).into(), ssz: bid.encode(Encoding::Ssz).into() }
+    }
+}
+
+async fn status(State(relay): State<Arc<Shared>>, request: Request) -> Response {
+    relay.note("status", &request.uri().to_string(), request.headers(), &Bytes::new());
+    let status = relay.behaviour.read().status;
+    StatusCode::from_u16(status).unwrap_or(StatusCode::OK).into_response()
+}
+
+async fn validators(State(relay): State<Arc<Shared>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else { return StatusCode::BAD_REQUEST.into_response() };
+    relay.note("validators", &parts.uri.to_string(), &parts.headers, &body);
+    let behaviour = relay.now_behaving();
+    sleep(behaviour.register_delay).await;
+    {
+        let mut behaviour = relay.behaviour.write();
+        if behaviour.register_failures > 0 {
+            behaviour.register_failures -= 1;
+            return error(503, "try again");
+        }
+    }
+    let is_ssz = content_is_ssz(&parts.headers);
+    if is_ssz && behaviour.refuses_ssz_registrations {
+        return error(415, "only application/json");
+    }
+    let mut seen = Vec::new();
+    let mut see = |signed: &crate::consensus::containers::SignedValidatorRegistration| {
+        seen.push((BlsPublicKey(signed.message.pubkey), signed.message.fee_recipient));
+    };
+    let read = if is_ssz { visit_ssz(&body, &mut see) } else { visit_json(&body, &mut see) };
+    match read {
+        Err(reason) => error(400, &reason.to_string()),
+        Ok(count) if behaviour.max_registrations > 0 && count > behaviour.max_registrations => error(413, "too many"),
+        Ok(_) if behaviour.register_status != 200 => error(behaviour.register_status, "not today"),
+        Ok(_) => {
+            relay.registered.lock().extend(seen);
+            StatusCode::OK.into_response()
+        }
+    }
+}
+
+type HeaderPath = Path<(u64, String, String)>;
+
+async fn get_header_honestly(
+    State(relay): State<Arc<Shared>>,
+    Path(path): HeaderPath,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    answer_header(&relay, HeaderVice::None, path, &uri, &headers).await
+}
+
+async fn get_header(State(relay): State<Arc<Shared>>, Path(path): HeaderPath, uri: Uri, headers: HeaderMap) -> Response {
+    relay.note("header", &uri.to_string(), &headers, &Bytes::new());
+    let vice = relay.behaviour.read().header_in(path.0);
+    answer_header(&relay, vice, path, &uri, &headers).await
+}
+
+async fn answer_header(
+    relay: &Shared,
+    vice: HeaderVice,
+    (slot, parent_hash, pubkey): (u64, String, String),
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Response {
+    let behaviour = relay.now_behaving();
+    sleep(behaviour.delay_in(slot, u64::from(relay.seed))).await;
+    let (Ok(parent), Ok(pubkey)) = (parse_hash(&parent_hash), pubkey.parse()) else {
+        return error(400, "bad path");
+    };
+    match vice {
+        HeaderVice::NoBid => return StatusCode::NO_CONTENT.into_response(),
+        HeaderVice::Status(status) => return error(status, "not today"),
+        HeaderVice::PlainTextStatus(status) => {
+            return (StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), "proposer not registered")
+                .into_response();
+        }
+        HeaderVice::Hangs => std::future::pending::<()>().await,
+        HeaderVice::Redirect => {
+            let to = uri.path().replacen("/eth/v1/builder/header", "/redirected", 1);
+            return (StatusCode::FOUND, [(header::LOCATION, to)]).into_response();
+        }
+        _ => {}
+    }
+    let fork = relay.spec.fork_at(Slot::new(slot));
+    let bid = relay.bid(&behaviour, vice, (slot, parent, pubkey));
+    let ssz = Shared::wants_ssz(&behaviour, headers);
+    let encoding = if ssz { Encoding::Ssz } else { Encoding::Json };
+    let body = if ssz { bid.ssz.clone() } else { bid.json.clone() };
+    let mut response = Response::new(match vice {
+        HeaderVice::Drops => broken_body(Bytes::new()),
+        HeaderVice::Garbage => Body::from(vec![0x7b; 900]),
+        HeaderVice::EmptyBody => Body::empty(),
+        HeaderVice::HangsInBody => half_body(&body),
+        HeaderVice::Endless => endless_body(),
+        HeaderVice::Trailing => Body::from([&body[..], b"}junk"].concat()),
+        HeaderVice::GzipBomb => Body::from(gzip(&vec![b' '; 64 << 20])),
+        HeaderVice::Gzip => Body::from(gzip(&body)),
+        _ => Body::from(if vice == HeaderVice::WrongVersion { relabel(&body, fork) } else { body.to_vec() }),
+    });
+    let answered = response.headers_mut();
+    let content_type = if vice == HeaderVice::WrongContentType { "text/html" } else { encoding.mime() };
+    answered.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    let label = if vice == HeaderVice::WrongVersion { other_fork(fork) } else { fork };
+    if vice != HeaderVice::NoVersionHeader {
+        answered.insert(CONSENSUS_VERSION, header::HeaderValue::from_static(label.name()));
+    }
+    if matches!(vice, HeaderVice::Gzip | HeaderVice::GzipBomb) {
+        answered.insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+async fn submit_v1(State(relay): State<Arc<Shared>>, request: Request) -> Response {
+    submit(&relay, "blinded_blocks_v1", request).await
+}
+
+async fn submit_v2(State(relay): State<Arc<Shared>>, request: Request) -> Response {
+    submit(&relay, "blinded_blocks_v2", request).await
+}
+
+async fn submit(relay: &Shared, endpoint: &'static str, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else { return StatusCode::BAD_REQUEST.into_response() };
+    relay.note(endpoint, &parts.uri.to_string(), &parts.headers, &body);
+    let behaviour = relay.now_behaving();
+    let is_v2 = endpoint == "blinded_blocks_v2";
+    if is_v2 && behaviour.lacks_v2 {
+        return error(404, "no such endpoint");
+    }
+    sleep(behaviour.payload_delay).await;
+    let encoding = if content_is_ssz(&parts.headers) { Encoding::Ssz } else { Encoding::Json };
+    if let (Encoding::Ssz, Some(status)) = (encoding, behaviour.refuses_ssz_blocks) {
+        return error(status, "only application/json");
+    }
+    match behaviour.payload {
+        PayloadVice::Withholds => return error(400, "no execution payload for this request"),
+        PayloadVice::Status(status) => return error(status, "not today"),
+        PayloadVice::StatusFirst(status, times) if times > 0 => {
+            relay.behaviour.write().payload = PayloadVice::StatusFirst(status, times - 1);
+            return error(status, "not yet");
+        }
+        PayloadVice::Hangs => std::future::pending::<()>().await,
+        PayloadVice::Redirect => return (StatusCode::FOUND, [(header::LOCATION, "/elsewhere")]).into_response(),
+        _ => {}
+    }
+    let Some(slot) = SignedBlindedBlock::peek_slot(encoding, &body) else { return error(400, "no slot") };
+    let fork = relay.spec.fork_at(slot);
+    let block = match SignedBlindedBlock::decode(fork, relay.spec.preset, encoding, &body) {
+        Ok(block) => block,
+        Err(reason) => return error(400, &reason.to_string()),
+    };
+    let stored = relay.payloads.lock().get(&block.facts().block_hash).cloned();
+    let Some(stored) = stored else {
+        return error(400, "no execution payload for this request - block was never seen by this relay");
+    };
+    if is_v2 {
+        return StatusCode::ACCEPTED.into_response();
+    }
+    reveal(&stored, &behaviour, Shared::wants_ssz(&behaviour, &parts.headers))
+}
+
+fn reveal(stored: &Stored, behaviour: &Behaviour, ssz: bool) -> Response {
+    let tamper = match behaviour.payload {
+        PayloadVice::OtherBlock => Tamper::OtherBlock,
+        PayloadVice::OtherContents => Tamper::OtherContents,
+        PayloadVice::MissingBlob => Tamper::MissingBlob,
+        PayloadVice::MissingProof => Tamper::MissingProof,
+        PayloadVice::OtherCommitment => Tamper::OtherCommitment,
+        _ => Tamper::Nothing,
+    };
+    let encoding = if ssz { Encoding::Ssz } else { Encoding::Json };
+    let mut body = (stored.reveal)(tamper).encode(encoding);
+    let mut fork = stored.fork;
+    match behaviour.payload {
+        PayloadVice::Garbage => body = vec![0x5b; 5000],
+        PayloadVice::TooLarge => body.resize(40 << 20, b' '),
+        PayloadVice::WrongVersion => {
+            body = relabel(&body, fork);
+            fork = other_fork(fork);
+        }
+        _ => {}
+    }
+    let headers = [
+        (header::CONTENT_TYPE.as_str(), encoding.mime()),
+        (CONSENSUS_VERSION, fork.name()),
+    ];
+    (headers, body).into_response()
+}
+
+fn error(status: u16, message: &str) -> Response {
+    ApiError::new(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), message).into_response()
+}
+
+fn content_is_ssz(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/octet-stream"))
+}
+
+fn other_fork(fork: Fork) -> Fork {
+    if fork == Fork::Electra { Fork::Fulu } else { Fork::Electra }
+}
+
+fn relabel(body: &[u8], fork: Fork) -> Vec<u8> {
+    let label = format!("{{\"version\":\"{fork}\"");
+    match body.strip_prefix(label.as_bytes()) {
+        Some(rest) => [format!("{{\"version\":\"{}\"", other_fork(fork)).as_bytes(), rest].concat(),
+        None => body.to_vec(),
+    }
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    // Writing to memory cannot fail.
+    let _ = encoder.write_all(body);
+    encoder.finish().unwrap_or_default()
+}
+
+/// Ends with an error: hyper closes the connection.
+fn broken_body(start: Bytes) -> Body {
+    let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+    Body::from_stream(stream::iter([Ok(start), Err(broken)]))
+}
+
+fn half_body(body: &Bytes) -> Body {
+    let half = body.slice(..body.len() / 2);
+    Body::from_stream(stream::unfold(Some(half), |half| async move {
+        match half {
+            Some(half) => Some((Ok::<_, std::io::Error>(half), None)),
+            None => std::future::pending().await,
+        }
+    }))
+}
+
+fn endless_body() -> Body {
+    let chunk = Bytes::from(vec![b' '; 64 << 10]);
+    // An end after all, at 1 GiB: nothing here runs for ever.
+    let chunks = (0..16_384).map(move |_| Ok::<_, std::io::Error>(chunk.clone()));
+    Body::from_stream(stream::iter(chunks))
+}
