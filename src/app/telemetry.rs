@@ -1,5 +1,7 @@
 //! Logs and metrics of the whole process.
 
+use std::io::IsTerminal;
+
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
@@ -19,7 +21,11 @@ const BUCKETS: [f64; 16] =
 /// Sends logs to standard error. `filter` is in tracing's language: `info`, `relaymux=debug`.
 pub fn init_logging(format: LogFormat, filter: &str) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
     // An error means that logging is set up already, as in a test.
     let _ = match format {
         LogFormat::Text => builder.try_init(),

@@ -1,0 +1,14 @@
+//! Behaviour of the real binary against simulated relays on real sockets.
+//!
+//! Names in brackets are rows of the conformance table that mev-boost's and Commit-Boost's own tests gave: `[m17]`.
+
+mod commands;
+mod get_header;
+mod http;
+mod journal;
+mod ops;
+mod register_validators;
+mod rooms;
+mod stage;
+mod status;
+mod submit;

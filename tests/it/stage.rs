@@ -1,0 +1,320 @@
+//! A stage: simulated relays, the real binary between them and the test, a folder of its own.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use alloy_primitives::B256;
+use relaymux::{
+    consensus::{ChainSpec, Encoding, Fork, SignedBuilderBid, WallClock, parse_spec_file},
+    relay::{TlsRoots, build_http_client},
+    sim::{Behaviour, SimProposer, SimRelay, SimRelayParts, sign_block},
+    types::Slot,
+};
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+pub(crate) const PARENT: B256 = B256::repeat_byte(0x11);
+/// No condition in these tests takes this long on a working machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Stage {
+    pub(crate) relays: Vec<SimRelay>,
+    pub(crate) spec: ChainSpec,
+    pub(crate) http: reqwest::Client,
+    pub(crate) builder: String,
+    pub(crate) ops: String,
+    pub(crate) folder: tempfile::TempDir,
+    child: Child,
+}
+
+pub(crate) struct StageBuilder {
+    fork: Fork,
+    relays: Vec<Behaviour>,
+    auction: String,
+    builder_api: String,
+    relay_keys: String,
+    slot_secs: u64,
+    preset: &'static str,
+}
+
+pub(crate) fn stage() -> StageBuilder {
+    StageBuilder {
+        fork: Fork::Fulu,
+        relays: Vec::new(),
+        auction: String::new(),
+        builder_api: "relay_check = false\n".to_owned(),
+        relay_keys: String::new(),
+        slot_secs: 12,
+        preset: "mainnet",
+    }
+}
+
+pub(crate) fn honest() -> Behaviour {
+    Behaviour::default()
+}
+
+/// Milli-ETH as wei.
+pub(crate) fn milli(eth: u64) -> relaymux::types::Wei {
+    relaymux::types::Wei::parse_eth(&format!("{}.{:03}", eth / 1000, eth % 1000)).unwrap()
+}
+
+impl StageBuilder {
+    pub(crate) fn fork(mut self, fork: Fork) -> Self {
+        self.fork = fork;
+        self
+    }
+
+    pub(crate) fn minimal(mut self) -> Self {
+        self.preset = "minimal";
+        self
+    }
+
+    pub(crate) fn relay(mut self, behaviour: Behaviour) -> Self {
+        self.relays.push(behaviour);
+        self
+    }
+
+    /// Adds lines to `[auction]`.
+    pub(crate) fn auction(mut self, lines: &str) -> Self {
+        self.auction.push_str(lines);
+        self.auction.push('\n');
+        self
+    }
+
+    /// Replaces the lines of `[builder_api]`.
+    pub(crate) fn builder_api(mut self, lines: &str) -> Self {
+        self.builder_api = format!("{lines}\n");
+        self
+    }
+
+    /// Adds lines to every `[[relays]]`.
+    pub(crate) fn relay_keys(mut self, lines: &str) -> Self {
+        self.relay_keys.push_str(lines);
+        self.relay_keys.push('\n');
+        self
+    }
+
+    pub(crate) async fn start(self) -> Stage {
+        let folder = tempfile::tempdir().unwrap();
+        let spec_text = spec_yaml(self.fork, self.slot_secs, self.preset);
+        std::fs::write(folder.path().join("spec.yaml"), &spec_text).unwrap();
+        let spec = parse_spec_file(&spec_text).unwrap();
+        let mut relays = Vec::new();
+        for (seed, behaviour) in (0u8..).zip(self.relays) {
+            relays.push(SimRelay::start(SimRelayParts { spec: spec.clone(), seed, behaviour }).await.unwrap());
+        }
+        let mut config = format!(
+            "network = \"spec.yaml\"\ndata_dir = \"{}\"\n[builder_api]\nlisten = \"127.0.0.1:0\"\n{}[ops]\n\
+             listen = \"127.0.0.1:0\"\nmax_requests_per_second = 0\n[auction]\n{}\n",
+            folder.path().join("data").display(),
+            self.builder_api,
+            self.auction
+        );
+        for (index, relay) in relays.iter().enumerate() {
+            config.push_str(&format!("[[relays]]\nid = \"r{index}\"\nurl = \"{}\"\n{}\n", relay.url(), self.relay_keys));
+        }
+        std::fs::write(folder.path().join("relays.toml"), config).unwrap();
+        let http = build_http_client(&TlsRoots::Bundled, None).unwrap();
+        let child = spawn(folder.path());
+        let mut stage =
+            Stage { relays, spec, http, builder: String::new(), ops: String::new(), folder, child };
+        stage.wait_until_up().await;
+        stage
+    }
+}
+
+/// All forks up to `fork` at genesis, which was some hundred slots ago.
+pub(crate) fn spec_yaml(fork: Fork, slot_secs: u64, preset: &str) -> String {
+    let genesis = WallClock.now() / 1000 - 100 * i64::try_from(slot_secs).unwrap();
+    let mut yaml = format!(
+        "PRESET_BASE: '{preset}'\nCONFIG_NAME: 'stage'\nGENESIS_TIME: {genesis}\nGENESIS_FORK_VERSION: 0x00000001\n\
+         SECONDS_PER_SLOT: {slot_secs}\n"
+    );
+    for (index, known) in Fork::ALL.into_iter().enumerate() {
+        let name = known.name().to_uppercase();
+        let epoch = if known <= fork { 0 } else { u64::MAX };
+        yaml.push_str(&format!("{name}_FORK_EPOCH: {epoch}\n{name}_FORK_VERSION: 0x0{}000001\n", index + 2));
+    }
+    yaml
+}
+
+pub(crate) fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_relaymux"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RELAYMUX_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn spawn(folder: &Path) -> Child {
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
+    let _ = std::fs::remove_file(folder.join("ports.json"));
+    binary()
+        .current_dir(folder)
+        .args(["run", "--config", "relays.toml", "--ports-file", "ports.json", "--log", "debug"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+/// Polls until there is an answer; panics with `what` when there is none for long.
+pub(crate) async fn eventually<T, F: AsyncFnMut() -> Option<T>>(what: &str, mut condition: F) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = condition().await {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for: {what}");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+impl Stage {
+    async fn wait_until_up(&mut self) {
+        let ports = self.folder.path().join("ports.json");
+        let ports: Value = eventually("the service to come up", async || {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("the service ended with {status}:\n{}", self.log());
+            }
+            serde_json::from_slice(&std::fs::read(&ports).ok()?).ok()
+        })
+        .await;
+        self.builder = format!("http://{}", ports["builder"].as_str().unwrap());
+        self.ops = format!("http://{}", ports["ops"].as_str().unwrap());
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// A slot that is about to start: never late, whatever the machine does.
+    pub(crate) fn slot(&self) -> Slot {
+        Slot::new(self.spec.clock().slot_at(WallClock.now()).as_u64() + 1)
+    }
+
+    pub(crate) fn proposer(&self, encoding: Encoding) -> SimProposer {
+        SimProposer::new(self.spec.clone(), self.builder.clone(), self.http.clone(), 4, encoding)
+    }
+
+    pub(crate) fn header_url(&self, slot: Slot) -> String {
+        let key = self.proposer(Encoding::Json).proposer(slot);
+        format!("{}/eth/v1/builder/header/{slot}/{PARENT}/{key}", self.builder)
+    }
+
+    /// Asks for a header in SSZ and checks all a client checks.
+    pub(crate) async fn header(&self) -> Option<SignedBuilderBid> {
+        self.header_at(self.slot()).await
+    }
+
+    pub(crate) async fn header_at(&self, slot: Slot) -> Option<SignedBuilderBid> {
+        let bid = self.proposer(Encoding::Ssz).get_header(slot, PARENT, Duration::from_secs(20)).await;
+        bid.unwrap_or_else(|e| panic!("{e}\n{}", self.log()))
+    }
+
+    /// Which relay's bid a header is.
+    pub(crate) fn relay_of(&self, bid: &SignedBuilderBid) -> usize {
+        self.relays.iter().position(|relay| relay.public_key() == bid.facts().pubkey).unwrap()
+    }
+
+    /// The signed block for a bid.
+    pub(crate) fn signed_block(&self, slot: Slot, bid: &SignedBuilderBid, encoding: Encoding) -> Vec<u8> {
+        sign_block(&self.spec, slot, bid).unwrap().encode(encoding)
+    }
+
+    pub(crate) fn submit_request(&self, version: u8, encoding: Encoding, body: Vec<u8>) -> reqwest::RequestBuilder {
+        let fork = self.spec.fork_at(self.slot());
+        self.http
+            .post(format!("{}/eth/v{version}/builder/blinded_blocks", self.builder))
+            .header("content-type", encoding.mime())
+            .header("accept", encoding.mime())
+            .header("eth-consensus-version", fork.name())
+            .body(body)
+    }
+
+    /// Gets a header and submits its block; returns the answer's status and body.
+    pub(crate) async fn reveal(&self, version: u8, encoding: Encoding) -> (u16, Vec<u8>) {
+        let slot = self.slot();
+        let bid = self.header_at(slot).await.unwrap_or_else(|| panic!("no bid\n{}", self.log()));
+        let body = self.signed_block(slot, &bid, encoding);
+        let response = self.submit_request(version, encoding, body).send().await.unwrap();
+        (response.status().as_u16(), response.bytes().await.unwrap().to_vec())
+    }
+
+    pub(crate) async fn ops_json(&self, path: &str) -> Value {
+        let response = self.http.get(format!("{}{path}", self.ops)).send().await.unwrap();
+        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
+    }
+
+    /// The first auction of a slot, once the ledger has it.
+    pub(crate) async fn auction(&self, slot: Slot) -> Value {
+        eventually("the auction in the ledger", async || {
+            let view = self.ops_json(&format!("/api/v1/slots/{slot}")).await;
+            view["auctions"].get(0).cloned()
+        })
+        .await
+    }
+
+    /// The outcome of each relay in the first auction of a slot.
+    pub(crate) async fn outcomes(&self, slot: Slot) -> Vec<String> {
+        let auction = self.auction(slot).await;
+        auction["bids"].as_array().unwrap().iter().map(|bid| bid["outcome"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The first submission of a slot once a condition holds of it.
+    pub(crate) async fn submission(&self, slot: Slot, condition: impl Fn(&Value) -> bool) -> Value {
+        eventually("the submission in the ledger", async || {
+            let view = self.ops_json(&format!("/api/v1/slots/{slot}")).await;
+            view["submissions"].get(0).filter(|submission| condition(submission)).cloned()
+        })
+        .await
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    pub(crate) async fn exit_status(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        eventually("the service to end", async || child.try_wait().unwrap()).await
+    }
+
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    pub(crate) async fn start_again(&mut self) {
+        self.kill();
+        self.child = spawn(self.folder.path());
+        self.wait_until_up().await;
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("configuration:\n{}", std::fs::read_to_string(self.folder.path().join("relays.toml")).unwrap_or_default());
+            eprintln!("log:\n{}", self.log());
+        }
+    }
+}
+
+/// Asserts the API's error shape.
+pub(crate) async fn assert_error(response: reqwest::Response, status: u16) -> String {
+    assert_eq!(response.status().as_u16(), status);
+    assert_eq!(response.headers()["content-type"], "application/json");
+    let body: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
+    assert_eq!(body["code"], status);
+    body["message"].as_str().unwrap().to_owned()
+}
