@@ -1,1 +1,76 @@
-fn main(){}
+//! What one bid costs on the hot path: decode, root, signature, selection, encode. `cargo bench --bench hot_path`.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
+
+use std::hint::black_box;
+
+use alloy_primitives::{Address, B256, U256};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use relaymux::{
+    auction::Candidates,
+    consensus::{
+        Encoding, Fork, Mainnet, Network, PresetName, SignedBuilderBid,
+        bls::{SigningKey, ValidatedKey},
+        signing_root,
+    },
+    sim::{AnyPayload, PayloadParams},
+    types::Wei,
+};
+
+fn bid() -> (SignedBuilderBid, ValidatedKey) {
+    let key = SigningKey::from_seed(&[1; 32]).unwrap();
+    let params = PayloadParams {
+        parent_hash: B256::repeat_byte(1),
+        parent_root: B256::repeat_byte(2),
+        fee_recipient: Address::repeat_byte(3),
+        timestamp: 1_700_000_000,
+        block_number: 1,
+        gas_limit: 60_000_000,
+        transactions: vec![vec![2; 200]],
+    };
+    let payload = AnyPayload::<Mainnet>::build(Fork::Fulu, &params);
+    let domain = Network::Mainnet.spec().builder_domain();
+    let value = Wei::new(U256::from(5_u64));
+    (
+        payload.bid(Fork::Fulu, value, 6, key.public_key(), &key, domain),
+        ValidatedKey::new(key.public_key()).unwrap(),
+    )
+}
+
+fn hot_path(c: &mut Criterion) {
+    let (bid, key) = bid();
+    let domain = Network::Mainnet.spec().builder_domain();
+    for encoding in [Encoding::Ssz, Encoding::Json] {
+        let bytes = bid.encode(encoding);
+        let name = format!("{encoding:?}").to_lowercase();
+        c.bench_function(&format!("decode a bid, {name} of {} bytes", bytes.len()), |b| {
+            b.iter(|| {
+                SignedBuilderBid::decode(Fork::Fulu, PresetName::Mainnet, encoding, black_box(&bytes))
+                    .unwrap()
+            });
+        });
+        c.bench_function(&format!("encode a bid, {name}"), |b| b.iter(|| black_box(&bid).encode(encoding)));
+    }
+    c.bench_function("hash tree root of a bid", |b| b.iter(|| black_box(&bid).message_root()));
+    let root = signing_root(bid.message_root(), domain);
+    c.bench_function("verify a bid's signature", |b| {
+        b.iter(|| assert!(key.has_signed(black_box(root), black_box(bid.signature()))));
+    });
+    c.bench_function("select among 8 candidates", |b| {
+        b.iter_batched(
+            Candidates::default,
+            |mut candidates| {
+                for relay in 0..8_usize {
+                    candidates.add(Wei::new(U256::from(relay)), B256::repeat_byte(1), relay, ());
+                }
+                let (best, ()) = candidates.next_to_verify().unwrap();
+                candidates.holds(best);
+                candidates.winner().map(|(relay, ())| relay)
+            },
+            BatchSize::SmallInput,
+        );
+    });
+}
+
+criterion_group!(benches, hot_path);
+criterion_main!(benches);

@@ -21,7 +21,9 @@ mod submit;
 mod validators;
 
 pub use candidates::{Candidates, Verdict};
-pub use check::{BidFault, CheckedBid, Expectations, GasLimitTarget, VerifiedBid, check_bid, gas_limit_is_reachable};
+pub use check::{
+    BidFault, CheckedBid, Expectations, GasLimitTarget, VerifiedBid, check_bid, gas_limit_is_reachable,
+};
 pub use deadline::{Budget, BudgetInputs, budget};
 pub use house::{Auction, AuctionParts};
 pub use metrics::describe_metrics;

@@ -29,7 +29,8 @@ pub use fork::{Fork, UnknownFork};
 pub use payload::{Payload, PayloadError, Revealed, RevealedPayload};
 pub use preset::{Mainnet, Minimal, Preset, PresetName};
 pub use registration::{
-    REGISTRATION_SSZ_BYTES, Registration, RegistrationError, count_ssz, json_from_ssz, split_json, ssz_from_json, visit_json, visit_ssz,
+    REGISTRATION_SSZ_BYTES, Registration, RegistrationError, count_ssz, json_from_ssz, split_json,
+    ssz_from_json, visit_json, visit_ssz,
 };
 pub use signing::{Domain, builder_domain, proposer_domain, signing_root};
 pub use spec::{ChainSpec, ForkActivation, Network};

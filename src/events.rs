@@ -8,7 +8,7 @@ mod record;
 mod spine;
 
 pub use record::{
-    AuctionRecord, BlockReceived, Event, OfferRecord, RegistrationAnswer, RegistrationFacts, RegistrationRound, RelayState,
-    SubmissionAnswer, SubmissionClosed, Winner,
+    AuctionRecord, BlockReceived, Event, OfferRecord, RegistrationAnswer, RegistrationFacts,
+    RegistrationRound, RelayState, SubmissionAnswer, SubmissionClosed, Winner,
 };
 pub use spine::{Spine, Subscription};

@@ -3,11 +3,7 @@
 //!
 //! Both servers (for the consensus client, for people) stand on this. It knows no route of theirs.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -147,9 +143,9 @@ impl Listener {
 async fn serve_connection(stream: TcpStream, router: Router, stop: CancellationToken) {
     // Answers are small and urgent; Nagle would hold them for the peer's ACK.
     let _ = stream.set_nodelay(true);
-    let service = TowerToHyperService::new(router.map_request(|request: http::Request<hyper::body::Incoming>| {
-        request.map(Body::new)
-    }));
+    let service = TowerToHyperService::new(
+        router.map_request(|request: http::Request<hyper::body::Incoming>| request.map(Body::new)),
+    );
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -182,7 +178,12 @@ async fn limit_headers(request: Request, next: Next) -> Response {
 ///
 /// # Errors
 /// 413 when it is larger, 408 when it does not come, 400 when the connection breaks.
-pub async fn read_body(body: Body, announced: Option<u64>, limit: usize, within: Duration) -> Result<Bytes, ApiError> {
+pub async fn read_body(
+    body: Body,
+    announced: Option<u64>,
+    limit: usize,
+    within: Duration,
+) -> Result<Bytes, ApiError> {
     let too_large = || {
         let message = format!("the body is larger than {limit} bytes");
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
@@ -197,7 +198,10 @@ pub async fn read_body(body: Body, announced: Option<u64>, limit: usize, within:
     let mut held = BytesMut::with_capacity(announced);
     loop {
         let frame = timeout_at(deadline, body.frame()).await.map_err(|_| {
-            ApiError::new(StatusCode::REQUEST_TIMEOUT, format!("the body did not come within {} s", within.as_secs()))
+            ApiError::new(
+                StatusCode::REQUEST_TIMEOUT,
+                format!("the body did not come within {} s", within.as_secs()),
+            )
         })?;
         let Some(frame) = frame else { return Ok(held.freeze()) };
         let frame = frame.map_err(|_| ApiError::bad_request("the body ended early"))?;

@@ -11,5 +11,5 @@ mod relay;
 
 pub use behaviour::{Behaviour, HeaderVice, PayloadVice};
 pub use payload::{AnyPayload, PayloadParams, Tamper, sim_parent_root};
-pub use proposer::{ProposerError, Proposal, SimProposer, sign_block};
+pub use proposer::{Proposal, ProposerError, SimProposer, sign_block};
 pub use relay::{ReceivedRequest, SimRelay, SimRelayParts};

@@ -1,6 +1,8 @@
 //! Public example data of the field: both encodings decode, re-encode to the same bytes, and mean the same object; captured
 //! signatures verify. The data lie outside the repository (`RELAYMUX_VECTORS`, default `../shared/vectors`).
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use std::{
     collections::BTreeSet,
     io::Read,
@@ -10,8 +12,9 @@ use std::{
 use alloy_primitives::B256;
 use relaymux::{
     consensus::{
-        Encoding, Fork, PresetName, RevealedPayload, SignedBlindedBlock, SignedBuilderBid, bls::ValidatedKey, builder_domain,
-        containers::SignedValidatorRegistration, json_from_ssz, signing_root, ssz_from_json, visit_json,
+        Encoding, Fork, PresetName, RevealedPayload, SignedBlindedBlock, SignedBuilderBid, bls::ValidatedKey,
+        builder_domain, containers::SignedValidatorRegistration, json_from_ssz, signing_root, ssz_from_json,
+        visit_json,
     },
     types::{BlsPublicKey, Slot},
 };
@@ -22,10 +25,8 @@ const MAINNET: PresetName = PresetName::Mainnet;
 
 /// The folder of vectors, or a word that there is none: a user's machine may lack it, CI does not.
 fn vectors() -> Option<PathBuf> {
-    let folder = std::env::var_os("RELAYMUX_VECTORS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("RELAYMUX_VECTORS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors"), PathBuf::from);
     if !folder.is_dir() {
         eprintln!("SKIPPED: no vectors at {} (set RELAYMUX_VECTORS)", folder.display());
         return None;
@@ -55,14 +56,16 @@ fn bids_of_every_fork_have_one_meaning_in_both_encodings() {
     for fork in Fork::CLASSIC {
         let (json, ssz) = example(&folder, fork, "signed_builder_bid");
         let from_ssz = SignedBuilderBid::decode(fork, MAINNET, Encoding::Ssz, &ssz).unwrap();
-        let from_json = SignedBuilderBid::decode(fork, MAINNET, Encoding::Json, json.to_string().as_bytes()).unwrap();
+        let from_json =
+            SignedBuilderBid::decode(fork, MAINNET, Encoding::Json, json.to_string().as_bytes()).unwrap();
         assert_eq!(from_ssz.facts(), from_json.facts(), "{fork}");
         assert_eq!(from_ssz.message_root(), from_json.message_root(), "{fork}");
         assert_eq!(from_json.encode(Encoding::Ssz), ssz, "{fork}");
         let back: Value = serde_json::from_slice(&from_ssz.encode(Encoding::Json)).unwrap();
         assert_eq!(lower(&back), lower(&json), "{fork}");
         // Any other fork's label is refused.
-        let relabelled = json.to_string().replacen(&format!("\"version\":\"{fork}\""), "\"version\":\"altair\"", 1);
+        let relabelled =
+            json.to_string().replacen(&format!("\"version\":\"{fork}\""), "\"version\":\"altair\"", 1);
         assert!(SignedBuilderBid::decode(fork, MAINNET, Encoding::Json, relabelled.as_bytes()).is_err());
     }
 }
@@ -89,10 +92,12 @@ fn blinded_blocks_of_every_fork_have_one_meaning_in_both_encodings() {
 fn payloads_of_every_fork_have_one_meaning_in_both_encodings() {
     let Some(folder) = vectors() else { return };
     for fork in Fork::CLASSIC {
-        let name = if fork < Fork::Deneb { "execution_payload" } else { "execution_payload_and_blobs_bundle" };
+        let name =
+            if fork < Fork::Deneb { "execution_payload" } else { "execution_payload_and_blobs_bundle" };
         let (json, ssz) = example(&folder, fork, name);
         let from_ssz = RevealedPayload::decode(fork, MAINNET, Encoding::Ssz, &ssz).unwrap();
-        let from_json = RevealedPayload::decode(fork, MAINNET, Encoding::Json, json.to_string().as_bytes()).unwrap();
+        let from_json =
+            RevealedPayload::decode(fork, MAINNET, Encoding::Json, json.to_string().as_bytes()).unwrap();
         assert_eq!(from_json.encode(Encoding::Ssz), ssz, "{fork}");
         let back: Value = serde_json::from_slice(&from_ssz.encode(Encoding::Json)).unwrap();
         assert_eq!(lower(&back), lower(&json), "{fork}");
@@ -112,14 +117,19 @@ fn registrations_have_one_meaning_in_both_encodings() {
 fn bids_that_relays_really_signed_verify() {
     let Some(folder) = vectors() else { return };
     let goerli = builder_domain([0, 0, 0x10, 0x20]);
-    for (fork, name) in [(Fork::Capella, "get_header_capella_goerli"), (Fork::Deneb, "get_header_deneb_goerli")] {
+    for (fork, name) in
+        [(Fork::Capella, "get_header_capella_goerli"), (Fork::Deneb, "get_header_deneb_goerli")]
+    {
         let json = read(&folder.join(format!("captures/{name}.json")));
         let ssz = read(&folder.join(format!("captures/{name}.ssz")));
         let bid = SignedBuilderBid::decode(fork, MAINNET, Encoding::Json, &json).unwrap();
         assert_eq!(bid.encode(Encoding::Ssz), ssz, "{name}");
         let key = ValidatedKey::new(bid.facts().pubkey).unwrap();
         assert!(key.has_signed(signing_root(bid.message_root(), goerli), bid.signature()), "{name}");
-        assert!(!key.has_signed(signing_root(bid.message_root(), builder_domain([0; 4])), bid.signature()), "{name}");
+        assert!(
+            !key.has_signed(signing_root(bid.message_root(), builder_domain([0; 4])), bid.signature()),
+            "{name}"
+        );
     }
 }
 

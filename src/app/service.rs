@@ -86,7 +86,8 @@ impl Service {
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let writer = tokio::spawn(run_writer(ledger.clone(), spine.subscribe(), stop_writer.clone()));
         let preset = config.spec.preset;
-        let all = config.relays.into_iter().map(|settings| Arc::new(Relay::new(settings, preset, http.clone())));
+        let all =
+            config.relays.into_iter().map(|settings| Arc::new(Relay::new(settings, preset, http.clone())));
         let relays = Arc::new(SharedRelays::new(all.collect()));
         let drain = config.auction.timeout_get_payload + DRAIN_SLACK;
         let slots = config.spec.clock();
@@ -106,7 +107,8 @@ impl Service {
 
         let (builder_address, ops_address) = (builder_listener.address(), ops_listener.address());
         let relay_check = config.builder_api.relay_check;
-        let builder_router = builder_api::router(Arc::clone(&auction), Arc::clone(&relays), config.builder_api);
+        let builder_router =
+            builder_api::router(Arc::clone(&auction), Arc::clone(&relays), config.builder_api);
         let ops_router = ops_api::router(OpsParts {
             settings: config.ops,
             network: network.clone(),

@@ -104,7 +104,12 @@ mod tests {
         let mut candidates = Candidates::default();
         let mut verifications = 0;
         for bid in bids {
-            candidates.add(Wei::new(U256::from(bid.value)), B256::repeat_byte(bid.hash), bid.relay, bid.honest);
+            candidates.add(
+                Wei::new(U256::from(bid.value)),
+                B256::repeat_byte(bid.hash),
+                bid.relay,
+                bid.honest,
+            );
         }
         while let Some((relay, &honest)) = candidates.next_to_verify() {
             verifications += 1;
@@ -124,7 +129,10 @@ mod tests {
 
     #[test]
     fn a_bad_bid_never_hides_the_next_best() {
-        assert_eq!(run(&[bid(9, 1, 0, false), bid(8, 1, 1, false), bid(2, 3, 2, true), bid(1, 4, 3, true)]), (Some(2), 3));
+        assert_eq!(
+            run(&[bid(9, 1, 0, false), bid(8, 1, 1, false), bid(2, 3, 2, true), bid(1, 4, 3, true)]),
+            (Some(2), 3)
+        );
         assert_eq!(run(&[bid(9, 1, 0, false)]), (None, 1));
     }
 
@@ -151,7 +159,10 @@ mod tests {
 
     fn bids_and_a_shuffle() -> impl Strategy<Value = (Vec<Bid>, Vec<Bid>)> {
         let bids = proptest::collection::vec((0u64..5, 0u8..4, any::<bool>()), 0..10).prop_map(|bids| {
-            bids.into_iter().enumerate().map(|(relay, (value, hash, honest))| bid(value, hash, relay, honest)).collect()
+            bids.into_iter()
+                .enumerate()
+                .map(|(relay, (value, hash, honest))| bid(value, hash, relay, honest))
+                .collect()
         });
         bids.prop_flat_map(|bids: Vec<Bid>| (Just(bids.clone()), Just(bids).prop_shuffle()))
     }

@@ -14,7 +14,8 @@ use crate::{
 };
 
 /// SSZ root of an empty transactions list: a block without transactions pays nobody.
-const EMPTY_TRANSACTIONS_ROOT: B256 = b256!("7ffe241ea60187fdb0187bfa22de35d1f9bed7ab061d9401fd47e34a54fbede1");
+const EMPTY_TRANSACTIONS_ROOT: B256 =
+    b256!("7ffe241ea60187fdb0187bfa22de35d1f9bed7ab061d9401fd47e34a54fbede1");
 
 /// Parent gas limit divided by this is how far a block's may be from it, exclusive. Source: EIP-1559, `GAS_LIMIT_BOUND_DIVISOR`.
 const GAS_LIMIT_BOUND_DIVISOR: u64 = 1024;
@@ -88,7 +89,9 @@ pub enum BidFault {
     #[error("zero block hash")]
     ZeroBlockHash,
     /// Ignores the registration.
-    #[error("wrong gas limit: {got} does not move from {parent} towards the registered {registered} by the 1/1024 rule")]
+    #[error(
+        "wrong gas limit: {got} does not move from {parent} towards the registered {registered} by the 1/1024 rule"
+    )]
     WrongGasLimit {
         /// The parent's.
         parent: u64,
@@ -134,7 +137,11 @@ pub struct VerifiedBid(Arc<SignedBuilderBid>);
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub fn check_bid(bid: SignedBuilderBid, relay: BlsPublicKey, expected: &Expectations) -> Result<CheckedBid, BidFault> {
+pub fn check_bid(
+    bid: SignedBuilderBid,
+    relay: BlsPublicKey,
+    expected: &Expectations,
+) -> Result<CheckedBid, BidFault> {
     let facts = bid.facts();
     if facts.pubkey != relay {
         return Err(BidFault::WrongPubkey { expected: relay, got: facts.pubkey });
@@ -177,7 +184,11 @@ pub fn gas_limit_is_reachable(parent: u64, registered: u64, got: u64) -> bool {
 fn gas_limit_fault(got: u64, expected: &Expectations) -> Option<BidFault> {
     let GasLimitTarget { registered, parent } = expected.gas_limit?;
     let parent = parent?;
-    (!gas_limit_is_reachable(parent, registered, got)).then_some(BidFault::WrongGasLimit { parent, registered, got })
+    (!gas_limit_is_reachable(parent, registered, got)).then_some(BidFault::WrongGasLimit {
+        parent,
+        registered,
+        got,
+    })
 }
 
 impl CheckedBid {

@@ -24,10 +24,17 @@ pub fn describe_metrics() {
     describe_counter!(OFFERS, "What relays did in races, by outcome");
     describe_counter!(WINS, "Races won, by relay that offered the returned block");
     describe_gauge!(WINNER_VALUE, "Value of the last returned bid in ETH");
-    describe_histogram!(MS_INTO_SLOT, Unit::Seconds, "When header requests come, relative to the slot's start");
+    describe_histogram!(
+        MS_INTO_SLOT,
+        Unit::Seconds,
+        "When header requests come, relative to the slot's start"
+    );
     describe_counter!(SUBMISSIONS, "Signed blocks by fate: delivered, accepted, failed");
     describe_histogram!(SUBMISSION_DURATION, Unit::Seconds, "Time from signed block to answer");
-    describe_counter!(JOURNAL_FAILURES, "Signed blocks that left without being in the journal, as the disk refused");
+    describe_counter!(
+        JOURNAL_FAILURES,
+        "Signed blocks that left without being in the journal, as the disk refused"
+    );
     describe_counter!(VERIFICATIONS, "Bid signatures checked, by result");
 }
 

@@ -44,7 +44,11 @@ impl Offers {
     /// Who offered a block.
     pub(super) fn relays(&self, slot: Slot, block_hash: B256) -> Vec<RelayId> {
         let slots = self.slots.lock();
-        slots.get(&slot).and_then(|blocks| blocks.get(&block_hash)).map(|offer| offer.relays.clone()).unwrap_or_default()
+        slots
+            .get(&slot)
+            .and_then(|blocks| blocks.get(&block_hash))
+            .map(|offer| offer.relays.clone())
+            .unwrap_or_default()
     }
 
     /// The gas limit of a block, if it was bid lately.
@@ -66,7 +70,7 @@ mod tests {
             offers.remember(Slot::new(slot), B256::ZERO, 30, &relay);
             offers.remember(Slot::new(slot), B256::ZERO, 30, &relay);
         }
-        assert_eq!(offers.relays(Slot::new(99), B256::ZERO), [relay.clone()]);
+        assert_eq!(offers.relays(Slot::new(99), B256::ZERO), std::slice::from_ref(&relay));
         assert!(offers.relays(Slot::new(99), B256::repeat_byte(1)).is_empty());
         assert!(offers.relays(Slot::new(10), B256::ZERO).is_empty());
         assert_eq!(offers.gas_limit(B256::ZERO), Some(30));

@@ -10,7 +10,8 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    Auction, BidFault, Budget, BudgetInputs, Candidates, CheckedBid, Expectations, GasLimitTarget, VerifiedBid, budget, check_bid,
+    Auction, BidFault, Budget, BudgetInputs, Candidates, CheckedBid, Expectations, GasLimitTarget,
+    VerifiedBid, budget, check_bid,
     house::user_agent,
     metrics::{record_auction, record_verification},
 };
@@ -126,7 +127,12 @@ impl Auction {
             verified: relays.iter().map(|_| None).collect(),
             started: request.received,
         };
-        let call = HeaderCall { slot: request.slot, parent_hash: request.parent_hash, proposer: request.proposer, fork };
+        let call = HeaderCall {
+            slot: request.slot,
+            parent_hash: request.parent_hash,
+            proposer: request.proposer,
+            fork,
+        };
         let context =
             CallContext { user_agent: user_agent(&request.user_agent), deadline: request.received + collect };
         self.collect(&mut race, call, &context, request.received + answer).await;
@@ -158,7 +164,13 @@ impl Auction {
     }
 
     /// Asks everybody and gathers until all have answered and the leader holds, or time is up.
-    async fn collect(&self, race: &mut Race<'_>, call: HeaderCall, context: &CallContext, answer_by: Instant) {
+    async fn collect(
+        &self,
+        race: &mut Race<'_>,
+        call: HeaderCall,
+        context: &CallContext,
+        answer_by: Instant,
+    ) {
         let mut calls: JoinSet<RelayAnswer> = JoinSet::new();
         for (index, relay) in race.relays.iter().enumerate() {
             let (relay, context, started) = (Arc::clone(relay), context.clone(), Instant::now());
@@ -274,9 +286,11 @@ impl Auction {
         record.answered_in_us = micros(received.elapsed());
         record_auction(&record, too_late);
         match &record.winner {
-            Some(winner) => info!(slot = %record.slot, relay = %winner.relays.first().map_or("", |id| id.as_str()),
+            Some(winner) => {
+                info!(slot = %record.slot, relay = %winner.relays.first().map_or("", |id| id.as_str()),
                 value_eth = %winner.value.to_eth(), block_hash = %winner.block_hash, ms_into_slot = record.ms_into_slot,
-                elapsed_ms = record.answered_in_us / 1000, "bid selected"),
+                elapsed_ms = record.answered_in_us / 1000, "bid selected")
+            }
             None => info!(slot = %record.slot, ms_into_slot = record.ms_into_slot,
                 elapsed_ms = record.answered_in_us / 1000, why = %record.why_no_bid, "no bid"),
         }

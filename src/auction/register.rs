@@ -46,7 +46,10 @@ impl Auction {
     ///
     /// # Errors
     /// When the body is malformed, or every relay refused or was too slow.
-    pub async fn register_validators(self: &Arc<Self>, request: RegisterRequest) -> Result<(), RegisterError> {
+    pub async fn register_validators(
+        self: &Arc<Self>,
+        request: RegisterRequest,
+    ) -> Result<(), RegisterError> {
         let deadline = Instant::now() + self.settings.load().timeout_register_validator;
         let (count, changed) = self.read_registrations(&request).await?;
         self.spine.publish(Event::Registrations(RegistrationRound { count, at: self.clock.now(), changed }));
@@ -85,7 +88,8 @@ impl Auction {
         &self,
         request: &RegisterRequest,
     ) -> Result<(usize, Vec<RegistrationFacts>), RegisterError> {
-        let (validators, body, encoding) = (Arc::clone(&self.validators), request.body.clone(), request.encoding);
+        let (validators, body, encoding) =
+            (Arc::clone(&self.validators), request.body.clone(), request.encoding);
         let read = tokio::task::spawn_blocking(move || {
             let mut changed = Vec::new();
             let mut chunk: Vec<Registration> = Vec::with_capacity(CHUNK);
@@ -103,7 +107,9 @@ impl Auction {
             changed.append(&mut validators.update(&chunk));
             Ok((count, changed))
         });
-        read.await.unwrap_or_else(|e| Err(RegistrationError::Json(e.to_string()))).map_err(RegisterError::Malformed)
+        read.await
+            .unwrap_or_else(|e| Err(RegistrationError::Json(e.to_string())))
+            .map_err(RegisterError::Malformed)
     }
 
     fn note_registration(&self, relay: &RelayId, outcome: &RegisterOutcome, latency: Duration) {

@@ -84,8 +84,12 @@ impl Auction {
     ///
     /// # Errors
     /// When the body is malformed, or no relay took the block in time.
-    pub async fn submit_blinded_block(self: &Arc<Self>, request: SubmitRequest) -> Result<Revealed, SubmitError> {
-        let slot = SignedBlindedBlock::peek_slot(request.encoding, &request.body).ok_or(SubmitError::NoSlot)?;
+    pub async fn submit_blinded_block(
+        self: &Arc<Self>,
+        request: SubmitRequest,
+    ) -> Result<Revealed, SubmitError> {
+        let slot =
+            SignedBlindedBlock::peek_slot(request.encoding, &request.body).ok_or(SubmitError::NoSlot)?;
         let by_slot = self.spec.fork_at(slot);
         // A signed block cannot be taken back: if the client knows of a fork that our chain spec does not, its word counts.
         let fork = request.fork.unwrap_or(by_slot);
@@ -180,7 +184,11 @@ impl Auction {
     }
 
     /// Sends the block to everybody, answers the client at the first success, and stays until all have answered.
-    async fn run_submission(&self, submission: Submission, client: oneshot::Sender<Result<Revealed, SubmitError>>) {
+    async fn run_submission(
+        &self,
+        submission: Submission,
+        client: oneshot::Sender<Result<Revealed, SubmitError>>,
+    ) {
         let facts = submission.block.block.facts();
         let (slot, block_hash) = (facts.slot, facts.block_hash);
         let relays = self.relays.active();
@@ -190,7 +198,8 @@ impl Auction {
         let offered = |relay: &Relay| submission.offered_by.contains(relay.id());
         let (first, others): (Vec<_>, Vec<_>) = relays.iter().cloned().partition(|relay| offered(relay));
         let delay = if first.is_empty() { Duration::ZERO } else { others_delay };
-        let ordered = first.into_iter().map(|r| (r, Duration::ZERO)).chain(others.into_iter().map(|r| (r, delay)));
+        let ordered =
+            first.into_iter().map(|r| (r, Duration::ZERO)).chain(others.into_iter().map(|r| (r, delay)));
         for (relay, delay) in ordered {
             let (block, version) = (Arc::clone(&submission.block), submission.version);
             let (context, settled, sender) = (submission.context.clone(), settled.clone(), sender.clone());
@@ -200,7 +209,8 @@ impl Auction {
                 }
                 let started = Instant::now();
                 let (outcome, attempts) = relay.submit(version, &block, &context, &settled).await;
-                let answer = RelayAnswer { relay: relay.id().clone(), outcome, attempts, latency: started.elapsed() };
+                let answer =
+                    RelayAnswer { relay: relay.id().clone(), outcome, attempts, latency: started.elapsed() };
                 let _ = sender.send(answer).await;
             });
         }
@@ -270,8 +280,14 @@ impl Auction {
         by: Option<RelayId>,
         latency: Duration,
     ) {
-        let closed =
-            SubmissionClosed { slot, block_hash, fate, by, latency_us: micros(latency), at: self.clock.now() };
+        let closed = SubmissionClosed {
+            slot,
+            block_hash,
+            fate,
+            by,
+            latency_us: micros(latency),
+            at: self.clock.now(),
+        };
         record_submission(&closed);
         if let Err(failure) = self.journal.close(&closed).await {
             warn!(%slot, %block_hash, error = %failure, "fate not in the journal");

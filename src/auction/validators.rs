@@ -31,7 +31,8 @@ impl Validators {
             if old.is_some_and(|old| old == new || old.timestamp > new.timestamp) {
                 continue;
             }
-            let same_wish = old.is_some_and(|old| old.fee_recipient == new.fee_recipient && old.gas_limit == new.gas_limit);
+            let same_wish = old
+                .is_some_and(|old| old.fee_recipient == new.fee_recipient && old.gas_limit == new.gas_limit);
             known.insert(new.pubkey, *new);
             // Clients sign anew every epoch; only another wish is news for the ledger.
             if !same_wish {

@@ -102,20 +102,25 @@ async fn get_header(
     let is_number = !slot.is_empty() && slot.bytes().all(|b| b.is_ascii_digit());
     let slot: Option<u64> = is_number.then(|| slot.parse().ok()).flatten();
     let slot = slot.ok_or_else(|| ApiError::bad_request("slot: expected a decimal number below 2^64"))?;
-    let parent_hash = parse_hash(&parent_hash).map_err(|e| ApiError::bad_request(format!("parent_hash: {e}")))?;
+    let parent_hash =
+        parse_hash(&parent_hash).map_err(|e| ApiError::bad_request(format!("parent_hash: {e}")))?;
     let proposer: BlsPublicKey = pubkey.parse().map_err(|e| ApiError::bad_request(format!("pubkey: {e}")))?;
     let encoding = accepted(&headers)?;
     let request = HeaderRequest {
         slot: Slot::new(slot),
         parent_hash,
         proposer,
-        client_timeout: number_header(&headers, "x-timeout-ms").filter(|ms| *ms > 0).map(Duration::from_millis),
+        client_timeout: number_header(&headers, "x-timeout-ms")
+            .filter(|ms| *ms > 0)
+            .map(Duration::from_millis),
         sent_at: number_header(&headers, "date-milliseconds").and_then(|ms| i64::try_from(ms).ok()),
         user_agent: user_agent(&headers),
         received,
     };
     // A 204 has no body: clients read any as an error.
-    let Some(bid) = api.auction.get_header(request).await else { return Ok(StatusCode::NO_CONTENT.into_response()) };
+    let Some(bid) = api.auction.get_header(request).await else {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    };
     Ok(versioned(bid.bid().fork(), encoding, bid.bid().encode(encoding)))
 }
 
@@ -129,15 +134,18 @@ async fn register_validators(State(api): Api, request: Request) -> Result<Respon
     match api.auction.register_validators(request).await {
         Ok(()) => Ok(StatusCode::OK.into_response()),
         Err(RegisterError::Malformed(error)) => Err(ApiError::bad_request(error.to_string())),
-        Err(error @ RegisterError::NoRelay(_)) => Err(ApiError::new(StatusCode::BAD_GATEWAY, error.to_string())),
+        Err(error @ RegisterError::NoRelay(_)) => {
+            Err(ApiError::new(StatusCode::BAD_GATEWAY, error.to_string()))
+        }
     }
 }
 
 async fn submit_v1(State(api): Api, request: Request) -> Result<Response, ApiError> {
     let answer_as = accepted(request.headers())?;
     let revealed = submit(&api, request, SubmitVersion::V1).await?;
-    let payload = revealed
-        .ok_or_else(|| ApiError::new(StatusCode::BAD_GATEWAY, "a relay took the block but revealed no payload"))?;
+    let payload = revealed.ok_or_else(|| {
+        ApiError::new(StatusCode::BAD_GATEWAY, "a relay took the block but revealed no payload")
+    })?;
     let fork = payload.fork();
     // Megabytes of hex: milliseconds that no runtime worker should spend.
     let body = tokio::task::spawn_blocking(move || payload.encode(answer_as)).await;
@@ -164,13 +172,16 @@ async fn submit(
     }
     let announced = number_header(&parts.headers, header::CONTENT_LENGTH.as_str());
     let body = read_body(body, announced, api.settings.max_block_bytes, BODY_TIMEOUT).await?;
-    let request = SubmitRequest { body, encoding, fork, version, user_agent: user_agent(&parts.headers), received };
+    let request =
+        SubmitRequest { body, encoding, fork, version, user_agent: user_agent(&parts.headers), received };
     match api.auction.submit_blinded_block(request).await {
         Ok(revealed) => Ok(revealed),
         Err(error @ (SubmitError::Malformed(_) | SubmitError::NoSlot)) => {
             Err(ApiError::bad_request(error.to_string()))
         }
-        Err(error @ SubmitError::NoRelay(_)) => Err(ApiError::new(StatusCode::BAD_GATEWAY, error.to_string())),
+        Err(error @ SubmitError::NoRelay(_)) => {
+            Err(ApiError::new(StatusCode::BAD_GATEWAY, error.to_string()))
+        }
     }
 }
 
@@ -192,7 +203,8 @@ fn versioned(fork: Fork, encoding: Encoding, body: Vec<u8>) -> Response {
 }
 
 fn accepted(headers: &HeaderMap) -> Result<Encoding, ApiError> {
-    let values = headers.get_all(header::ACCEPT).iter().map(|value| value.to_str().unwrap_or("unreadable/value"));
+    let values =
+        headers.get_all(header::ACCEPT).iter().map(|value| value.to_str().unwrap_or("unreadable/value"));
     negotiate(values).map_err(|e| ApiError::new(StatusCode::NOT_ACCEPTABLE, e.to_string()))
 }
 

@@ -78,15 +78,21 @@ async fn play(arguments: &DemoArguments) -> Result<Tally, Box<dyn std::error::Er
     let mut relays = Vec::new();
     for n in 0..arguments.relays {
         let is_faulty = arguments.relays - n <= arguments.faulty;
-        let behaviour = behaviour(n, is_faulty.then_some(arguments.relays - n - 1), arguments.seconds_per_slot);
-        let relay = SimRelay::start(SimRelayParts { spec: spec.clone(), seed: n, behaviour: behaviour.0 }).await?;
+        let behaviour =
+            behaviour(n, is_faulty.then_some(arguments.relays - n - 1), arguments.seconds_per_slot);
+        let relay =
+            SimRelay::start(SimRelayParts { spec: spec.clone(), seed: n, behaviour: behaviour.0 }).await?;
         relays.push((name(n), relay, behaviour.1));
     }
     let folder = scratch_folder();
     let config = demo_config(&spec, &relays, folder.clone())?;
     let service = Service::start(config, install_metrics()).await?;
     let base = format!("http://{}", service.builder_address());
-    println!("builder API {base}    dashboard http://{}    ledger {}", service.ops_address(), folder.display());
+    println!(
+        "builder API {base}    dashboard http://{}    ledger {}",
+        service.ops_address(),
+        folder.display()
+    );
     for (name, relay, habit) in &relays {
         println!("  relay {name:<8} {:<22} {habit}", relay.url().split('@').next_back().unwrap_or_default());
     }
@@ -109,7 +115,10 @@ async fn propose(
     let (slots, wall) = (spec.clock(), WallClock);
     proposer.register(60_000_000, u64::try_from(wall.now() / 1000).unwrap_or(0)).await?;
     println!("  8 validators registered\n");
-    println!("{:>6}  {:<7} {:>12}  {:<10} {:>9} {:>9}  relays", "slot", "answer", "value ETH", "from", "header ms", "reveal ms");
+    println!(
+        "{:>6}  {:<7} {:>12}  {:<10} {:>9} {:>9}  relays",
+        "slot", "answer", "value ETH", "from", "header ms", "reveal ms"
+    );
     let mut tally = Tally::default();
     let mut parent = B256::repeat_byte(0x11);
     let mut slot = slots.slot_at(wall.now()).as_u64() + 1;
@@ -190,11 +199,19 @@ fn drain(events: &mut Subscription, slot: Slot, tally: &mut Tally) -> Option<Auc
     found
 }
 
-fn line(slot: u64, answer: &str, value: &str, record: Option<&AuctionRecord>, took: Duration, why: &str) -> String {
+fn line(
+    slot: u64,
+    answer: &str,
+    value: &str,
+    record: Option<&AuctionRecord>,
+    took: Duration,
+    why: &str,
+) -> String {
     let Some(record) = record else { return format!("{slot:>6}  {answer:<7} {why}") };
     let header_us = record.answered_in_us;
     let reveal_us = u64::try_from(took.as_micros()).unwrap_or(0).saturating_sub(header_us);
-    let from = record.winner.as_ref().and_then(|winner| winner.relays.first()).map_or("", |relay| relay.as_str());
+    let from =
+        record.winner.as_ref().and_then(|winner| winner.relays.first()).map_or("", |relay| relay.as_str());
     let each: Vec<String> = record
         .offers
         .iter()
@@ -216,9 +233,12 @@ fn tenths(us: u64) -> String {
 
 fn closing_table(tally: &Tally) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(["relay", "bids", "wins", "reveals", "mean ms", "faults"]);
+    table
+        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .set_header(["relay", "bids", "wins", "reveals", "mean ms", "faults"]);
     for (relay, seen) in &tally.by_relay {
-        let faults: Vec<String> = seen.faults.iter().map(|(fault, count)| format!("{fault} × {count}")).collect();
+        let faults: Vec<String> =
+            seen.faults.iter().map(|(fault, count)| format!("{fault} × {count}")).collect();
         table.add_row([
             relay.to_string(),
             seen.bids.to_string(),
@@ -237,7 +257,11 @@ fn until(slots: SlotClock, slot: Slot, now: UnixMillis) -> Duration {
 
 fn name(n: u8) -> String {
     let name = NAMES.iter().cycle().nth(usize::from(n)).copied().unwrap_or("relay");
-    if usize::from(n) < NAMES.len() { name.to_owned() } else { format!("{name}{}", usize::from(n) / NAMES.len() + 1) }
+    if usize::from(n) < NAMES.len() {
+        name.to_owned()
+    } else {
+        format!("{name}{}", usize::from(n) / NAMES.len() + 1)
+    }
 }
 
 /// Mainnet's containers and domain at Fulu, on a chain that starts now.
@@ -266,7 +290,10 @@ fn behaviour(n: u8, fault: Option<u8>, seconds_per_slot: u64) -> (Behaviour, &'s
     match fault {
         None => (honest, "honest"),
         Some(turn) => match turn % 4 {
-            0 => (greedy.delay(Duration::from_millis(seconds_per_slot * 1000)), "late: answers after the deadline"),
+            0 => (
+                greedy.delay(Duration::from_millis(seconds_per_slot * 1000)),
+                "late: answers after the deadline",
+            ),
             1 => (greedy.header(HeaderVice::WrongSignature), "signs its bids with another key"),
             // The block is another relay's too: that one reveals it.
             2 => (
@@ -294,7 +321,11 @@ fn demo_config(
             headers: reqwest::header::HeaderMap::new(),
             get_params: Vec::new(),
             get_header: HeaderMode::Http,
-            timing: TimingSettings { enabled: false, target_first_request_ms: None, frequency_get_header_ms: None },
+            timing: TimingSettings {
+                enabled: false,
+                target_first_request_ms: None,
+                frequency_get_header_ms: None,
+            },
             max_calls_per_second: 0,
             max_registrations_per_request: 0,
         });

@@ -1,11 +1,6 @@
 //! From the file as written to a configuration that can be run.
 
-use std::{
-    collections::HashSet,
-    net::SocketAddr,
-    path::Path,
-    time::Duration,
-};
+use std::{collections::HashSet, net::SocketAddr, path::Path, time::Duration};
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
@@ -41,7 +36,11 @@ impl Checker {
         match value {
             None => default,
             Some(0) => {
-                self.wrong(key, "a timeout of 0 would never let anything through", "give it in milliseconds, 1 or more");
+                self.wrong(
+                    key,
+                    "a timeout of 0 would never let anything through",
+                    "give it in milliseconds, 1 or more",
+                );
                 default
             }
             Some(ms) => Duration::from_millis(ms),
@@ -52,7 +51,11 @@ impl Checker {
         let Some(text) = value else { return default };
         let text = text.replacen("localhost", "127.0.0.1", 1);
         text.parse().unwrap_or_else(|_| {
-            self.wrong(key, format!("`{text}` is not an address"), format!("write IP:port, such as {default}"));
+            self.wrong(
+                key,
+                format!("`{text}` is not an address"),
+                format!("write IP:port, such as {default}"),
+            );
             default
         })
     }
@@ -125,7 +128,8 @@ fn chain_spec(network: Option<&str>, folder: &Path, checker: &mut Checker) -> Ch
 
 fn builder_api(raw: &RawBuilderApi, checker: &mut Checker) -> BuilderApiSettings {
     let default = BuilderApiSettings::default();
-    let bytes = |value: Option<u64>, default| value.map_or(default, |v| usize::try_from(v).unwrap_or(usize::MAX));
+    let bytes =
+        |value: Option<u64>, default| value.map_or(default, |v| usize::try_from(v).unwrap_or(usize::MAX));
     BuilderApiSettings {
         listen: checker.address("builder_api.listen", raw.listen.as_ref(), default.listen),
         relay_check: raw.relay_check.unwrap_or(default.relay_check),
@@ -199,7 +203,11 @@ fn check_times(settings: &AuctionSettings, slot_ms: u64, checker: &mut Checker) 
     let header_ms = settings.timeout_get_header.as_millis();
     if header_ms >= u128::from(late) {
         let message = format!("{header_ms} ms is not below late_in_slot_time_ms, which is {late}");
-        checker.wrong("auction.timeout_get_header_ms", message, "a header that takes that long is always too late");
+        checker.wrong(
+            "auction.timeout_get_header_ms",
+            message,
+            "a header that takes that long is always too late",
+        );
     }
     if settings.submit_others_delay >= settings.timeout_get_payload {
         let hint = "the other relays would never get the block";
@@ -227,7 +235,11 @@ fn relays(raw: Vec<RawRelay>, checker: &mut Checker) -> Vec<RelaySettings> {
         let at = |key: &str| format!("relays[{index}].{key}");
         let Some(relay) = relay(raw, &at, checker) else { continue };
         if !ids.insert(relay.id.clone()) {
-            checker.wrong(&at("id"), format!("`{}` is used twice", relay.id), "ids name relays in logs: make them differ");
+            checker.wrong(
+                &at("id"),
+                format!("`{}` is used twice", relay.id),
+                "ids name relays in logs: make them differ",
+            );
         }
         if !urls.insert(relay.url.clone()) {
             let message = "the same URL is configured twice";
@@ -253,7 +265,9 @@ fn relay(raw: RawRelay, at: &dyn Fn(&str) -> String, checker: &mut Checker) -> O
     };
     let (url, pubkey) = parsed?;
     let id = raw.id.unwrap_or_else(|| url.host_str().unwrap_or_default().to_owned());
-    let id = RelayId::parse(&id).map_err(|error| checker.wrong(&at("id"), error.to_string(), "such as flashbots")).ok()?;
+    let id = RelayId::parse(&id)
+        .map_err(|error| checker.wrong(&at("id"), error.to_string(), "such as flashbots"))
+        .ok()?;
     let timing = TimingSettings {
         enabled: raw.enable_timing_games.unwrap_or(false),
         target_first_request_ms: raw.target_first_request_ms,
@@ -265,11 +279,17 @@ fn relay(raw: RawRelay, at: &dyn Fn(&str) -> String, checker: &mut Checker) -> O
     let get_header = match raw.get_header.as_deref() {
         None | Some("http") => HeaderMode::Http,
         Some("stream") => {
-            checker.warnings.push(format!("relay {id}: get_header = \"stream\" has no effect in this version, http is used"));
+            checker.warnings.push(format!(
+                "relay {id}: get_header = \"stream\" has no effect in this version, http is used"
+            ));
             HeaderMode::Stream
         }
         Some(other) => {
-            checker.wrong(&at("get_header"), format!("`{other}` is neither `http` nor `stream`"), "http is the default");
+            checker.wrong(
+                &at("get_header"),
+                format!("`{other}` is neither `http` nor `stream`"),
+                "http is the default",
+            );
             HeaderMode::Http
         }
     };
@@ -289,11 +309,7 @@ fn relay(raw: RawRelay, at: &dyn Fn(&str) -> String, checker: &mut Checker) -> O
     })
 }
 
-fn headers(
-    raw: &std::collections::BTreeMap<String, String>,
-    key: &str,
-    checker: &mut Checker,
-) -> HeaderMap {
+fn headers(raw: &std::collections::BTreeMap<String, String>, key: &str, checker: &mut Checker) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in raw {
         match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
@@ -304,7 +320,11 @@ fn headers(
             }
             (Err(_), _) => checker.wrong(key, format!("`{name}` is not a header name"), "such as X-Api-Key"),
             (_, Err(_)) => {
-                checker.wrong(key, format!("the value of `{name}` cannot be sent in a header"), "use visible ASCII");
+                checker.wrong(
+                    key,
+                    format!("the value of `{name}` cannot be sent in a header"),
+                    "use visible ASCII",
+                );
             }
         }
     }

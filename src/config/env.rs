@@ -20,7 +20,11 @@ pub(super) fn overlay(mut table: Table, environment: &[(String, String)]) -> Res
         }
         let steps: Vec<String> = path.split("__").map(str::to_ascii_lowercase).collect();
         if let Err(why) = set(&mut table, &steps, text) {
-            mistakes.push(Mistake::at("", format!("environment variable {name}: {why}"), "write RELAYMUX_SECTION__KEY"));
+            mistakes.push(Mistake::at(
+                "",
+                format!("environment variable {name}: {why}"),
+                "write RELAYMUX_SECTION__KEY",
+            ));
         }
     }
     if mistakes.is_empty() { Ok(table) } else { Err(mistakes) }
@@ -51,7 +55,8 @@ fn set(table: &mut Table, steps: &[String], text: &str) -> Result<(), String> {
 
 /// A boolean, a whole number, a TOML list or inline table, else text. Amounts stay text: they are never floats.
 fn literal(text: &str) -> Value {
-    let structured = text.starts_with(['[', '{']).then(|| toml::from_str::<Table>(&format!("v = {text}")).ok()).flatten();
+    let structured =
+        text.starts_with(['[', '{']).then(|| toml::from_str::<Table>(&format!("v = {text}")).ok()).flatten();
     if let Some(value) = structured.and_then(|mut table| table.remove("v")) {
         return value;
     }

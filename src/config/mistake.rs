@@ -50,7 +50,10 @@ impl fmt::Display for ConfigError {
         match self {
             Self::Read { path, error } => {
                 writeln!(f, "{}: cannot be read: {error}", path.display())?;
-                write!(f, "  hint: name the file with --config, or start from the relays.toml of the repository")
+                write!(
+                    f,
+                    "  hint: name the file with --config, or start from the relays.toml of the repository"
+                )
             }
             Self::Wrong { path, text, mistakes } => {
                 for (index, mistake) in mistakes.iter().enumerate() {

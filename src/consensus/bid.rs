@@ -54,7 +54,9 @@ trait BidObject: Send + Sync {
 }
 
 /// A fork's `BuilderBid`.
-pub trait BidMessage: Encode + Decode + TreeHash + Serialize + DeserializeOwned + Send + Sync + 'static {
+pub trait BidMessage:
+    Encode + Decode + TreeHash + Serialize + DeserializeOwned + Send + Sync + 'static
+{
     /// The fields every fork has.
     fn facts(&self) -> BidFacts;
 }
@@ -103,7 +105,12 @@ impl SignedBuilderBid {
     ///
     /// # Errors
     /// When the bytes are not such an object, or the envelope names another fork.
-    pub fn decode(fork: Fork, preset: PresetName, encoding: Encoding, bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(
+        fork: Fork,
+        preset: PresetName,
+        encoding: Encoding,
+        bytes: &[u8],
+    ) -> Result<Self, DecodeError> {
         match (fork, preset) {
             (Fork::Bellatrix, _) => decode_as::<BuilderBidBellatrix>(fork, encoding, bytes),
             (Fork::Capella, _) => decode_as::<BuilderBidCapella>(fork, encoding, bytes),
@@ -152,9 +159,15 @@ impl SignedBuilderBid {
     }
 }
 
-fn decode_as<M: BidMessage>(fork: Fork, encoding: Encoding, bytes: &[u8]) -> Result<SignedBuilderBid, DecodeError> {
+fn decode_as<M: BidMessage>(
+    fork: Fork,
+    encoding: Encoding,
+    bytes: &[u8],
+) -> Result<SignedBuilderBid, DecodeError> {
     let signed = match encoding {
-        Encoding::Ssz => Signed::<M>::from_ssz_bytes(bytes).map_err(|e| DecodeError::ssz(OBJECT, fork, &e))?,
+        Encoding::Ssz => {
+            Signed::<M>::from_ssz_bytes(bytes).map_err(|e| DecodeError::ssz(OBJECT, fork, &e))?
+        }
         Encoding::Json => {
             let envelope: Versioned<Signed<M>> =
                 serde_json::from_slice(bytes).map_err(|e| DecodeError::json(OBJECT, fork, &e))?;
@@ -167,6 +180,9 @@ fn decode_as<M: BidMessage>(fork: Fork, encoding: Encoding, bytes: &[u8]) -> Res
 
 impl fmt::Debug for SignedBuilderBid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignedBuilderBid").field("fork", &self.fork).field("facts", &self.facts).finish_non_exhaustive()
+        f.debug_struct("SignedBuilderBid")
+            .field("fork", &self.fork)
+            .field("facts", &self.facts)
+            .finish_non_exhaustive()
     }
 }

@@ -58,7 +58,9 @@ trait BlockObject: Send + Sync {
 }
 
 /// A fork's `BlindedBeaconBlockBody`.
-pub trait BlindedBody: Encode + Decode + TreeHash + Serialize + DeserializeOwned + Send + Sync + 'static {
+pub trait BlindedBody:
+    Encode + Decode + TreeHash + Serialize + DeserializeOwned + Send + Sync + 'static
+{
     /// Parent hash, block hash and root of the execution payload header.
     fn header(&self) -> (B256, B256, B256);
     /// Commitments; none before Deneb.
@@ -148,7 +150,12 @@ impl SignedBlindedBlock {
     ///
     /// # Errors
     /// When the bytes are not such an object.
-    pub fn decode(fork: Fork, preset: PresetName, encoding: Encoding, bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(
+        fork: Fork,
+        preset: PresetName,
+        encoding: Encoding,
+        bytes: &[u8],
+    ) -> Result<Self, DecodeError> {
         match preset {
             PresetName::Mainnet => decode_in::<Mainnet>(fork, encoding, bytes),
             PresetName::Minimal => decode_in::<Minimal>(fork, encoding, bytes),
@@ -196,7 +203,11 @@ impl SignedBlindedBlock {
     }
 }
 
-fn decode_in<P: Preset>(fork: Fork, encoding: Encoding, bytes: &[u8]) -> Result<SignedBlindedBlock, DecodeError> {
+fn decode_in<P: Preset>(
+    fork: Fork,
+    encoding: Encoding,
+    bytes: &[u8],
+) -> Result<SignedBlindedBlock, DecodeError> {
     match fork {
         Fork::Bellatrix => decode_as::<BlindedBodyBellatrix<P>>(fork, encoding, bytes),
         Fork::Capella => decode_as::<BlindedBodyCapella<P>>(fork, encoding, bytes),
@@ -206,7 +217,11 @@ fn decode_in<P: Preset>(fork: Fork, encoding: Encoding, bytes: &[u8]) -> Result<
     }
 }
 
-fn decode_as<B: BlindedBody>(fork: Fork, encoding: Encoding, bytes: &[u8]) -> Result<SignedBlindedBlock, DecodeError> {
+fn decode_as<B: BlindedBody>(
+    fork: Fork,
+    encoding: Encoding,
+    bytes: &[u8],
+) -> Result<SignedBlindedBlock, DecodeError> {
     type Block<B> = Signed<BlindedBlock<B>>;
     let signed = match encoding {
         Encoding::Ssz => Block::<B>::from_ssz_bytes(bytes).map_err(|e| DecodeError::ssz(OBJECT, fork, &e))?,

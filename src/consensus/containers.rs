@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use ssz_derive::{Decode, Encode};
 use ssz_types::{
     VariableList,
-    typenum::{U2, U32, U4096, U1048576, U1073741824, U33554432},
+    typenum::{U2, U32, U4096, U1048576, U33554432, U1073741824},
 };
 use tree_hash_derive::TreeHash;
 
@@ -20,10 +20,11 @@ mod beacon;
 mod blob;
 
 pub use beacon::{
-    Attestation, AttestationData, AttestationElectra, AttesterSlashing, AttesterSlashingElectra, BeaconBlockHeader, BlindedBlock,
-    BlindedBodyBellatrix, BlindedBodyCapella, BlindedBodyDeneb, BlindedBodyElectra, BlsToExecutionChange, Checkpoint, Deposit,
-    DepositData, Eth1Data, IndexedAttestation, IndexedAttestationElectra, ProposerSlashing, SignedBeaconBlockHeader,
-    SignedBlsToExecutionChange, SignedVoluntaryExit, SyncAggregate, VoluntaryExit,
+    Attestation, AttestationData, AttestationElectra, AttesterSlashing, AttesterSlashingElectra,
+    BeaconBlockHeader, BlindedBlock, BlindedBodyBellatrix, BlindedBodyCapella, BlindedBodyDeneb,
+    BlindedBodyElectra, BlsToExecutionChange, Checkpoint, Deposit, DepositData, Eth1Data, IndexedAttestation,
+    IndexedAttestationElectra, ProposerSlashing, SignedBeaconBlockHeader, SignedBlsToExecutionChange,
+    SignedVoluntaryExit, SyncAggregate, VoluntaryExit,
 };
 pub use blob::{BLOB_BYTES, Blob};
 

@@ -12,8 +12,8 @@ use super::{
     block_hash::{ToExecutionHeader, recompute_block_hash},
     containers::{
         Commitments, ExecutionPayloadBellatrix, ExecutionPayloadCapella, ExecutionPayloadDeneb,
-        ExecutionPayloadHeaderBellatrix, ExecutionPayloadHeaderCapella, ExecutionPayloadHeaderDeneb, PayloadAndBlobs,
-        PayloadAndBlobsFulu,
+        ExecutionPayloadHeaderBellatrix, ExecutionPayloadHeaderCapella, ExecutionPayloadHeaderDeneb,
+        PayloadAndBlobs, PayloadAndBlobsFulu,
     },
     wire::{Versioned, check_label, versioned_json},
 };
@@ -51,7 +51,9 @@ pub enum PayloadError {
         got: B256,
     },
     /// Blobs do not fit the commitments.
-    #[error("blobs bundle has {commitments} commitments, {proofs} proofs and {blobs} blobs, expected {expected}, {expected_proofs} and {expected}")]
+    #[error(
+        "blobs bundle has {commitments} commitments, {proofs} proofs and {blobs} blobs, expected {expected}, {expected_proofs} and {expected}"
+    )]
     BundleLengths {
         /// Commitments revealed.
         commitments: usize,
@@ -252,7 +254,12 @@ impl RevealedPayload {
     ///
     /// # Errors
     /// When the bytes are not such an object, or the envelope names another fork.
-    pub fn decode(fork: Fork, preset: PresetName, encoding: Encoding, bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(
+        fork: Fork,
+        preset: PresetName,
+        encoding: Encoding,
+        bytes: &[u8],
+    ) -> Result<Self, DecodeError> {
         match preset {
             PresetName::Mainnet => decode_in::<Mainnet>(fork, encoding, bytes),
             PresetName::Minimal => decode_in::<Minimal>(fork, encoding, bytes),
@@ -287,7 +294,11 @@ impl RevealedPayload {
     }
 }
 
-fn decode_in<P: Preset>(fork: Fork, encoding: Encoding, bytes: &[u8]) -> Result<RevealedPayload, DecodeError> {
+fn decode_in<P: Preset>(
+    fork: Fork,
+    encoding: Encoding,
+    bytes: &[u8],
+) -> Result<RevealedPayload, DecodeError> {
     match fork {
         Fork::Bellatrix => decode_as::<ExecutionPayloadBellatrix>(fork, encoding, bytes),
         Fork::Capella => decode_as::<ExecutionPayloadCapella<P>>(fork, encoding, bytes),
@@ -297,7 +308,11 @@ fn decode_in<P: Preset>(fork: Fork, encoding: Encoding, bytes: &[u8]) -> Result<
     }
 }
 
-fn decode_as<R: Revealed>(fork: Fork, encoding: Encoding, bytes: &[u8]) -> Result<RevealedPayload, DecodeError> {
+fn decode_as<R: Revealed>(
+    fork: Fork,
+    encoding: Encoding,
+    bytes: &[u8],
+) -> Result<RevealedPayload, DecodeError> {
     let revealed = match encoding {
         Encoding::Ssz => R::from_ssz_bytes(bytes).map_err(|e| DecodeError::ssz(OBJECT, fork, &e))?,
         Encoding::Json => {

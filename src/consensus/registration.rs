@@ -77,7 +77,10 @@ pub fn count_ssz(body: &[u8]) -> Result<usize, RegistrationError> {
 ///
 /// # Errors
 /// When the body is not whole registrations.
-pub fn visit_ssz(body: &[u8], mut see: impl FnMut(&SignedValidatorRegistration)) -> Result<usize, RegistrationError> {
+pub fn visit_ssz(
+    body: &[u8],
+    mut see: impl FnMut(&SignedValidatorRegistration),
+) -> Result<usize, RegistrationError> {
     let count = count_ssz(body)?;
     for item in body.chunks_exact(REGISTRATION_SSZ_BYTES) {
         let signed = SignedValidatorRegistration::from_ssz_bytes(item)
@@ -91,7 +94,10 @@ pub fn visit_ssz(body: &[u8], mut see: impl FnMut(&SignedValidatorRegistration))
 ///
 /// # Errors
 /// When the body is not a JSON array of registrations. Those before the mistake have been shown.
-pub fn visit_json(body: &[u8], see: impl FnMut(&SignedValidatorRegistration)) -> Result<usize, RegistrationError> {
+pub fn visit_json(
+    body: &[u8],
+    see: impl FnMut(&SignedValidatorRegistration),
+) -> Result<usize, RegistrationError> {
     struct Items<F>(F);
 
     impl<'de, F: FnMut(&SignedValidatorRegistration)> Visitor<'de> for Items<F> {

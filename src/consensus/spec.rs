@@ -103,7 +103,8 @@ impl Network {
         for (activation, ((fork, epoch), version)) in
             forks.iter_mut().zip(Fork::ALL.into_iter().zip(epochs).zip(versions))
         {
-            *activation = ForkActivation { fork, epoch: Epoch::new(epoch), version: u32::to_be_bytes(version) };
+            *activation =
+                ForkActivation { fork, epoch: Epoch::new(epoch), version: u32::to_be_bytes(version) };
         }
         ChainSpec {
             name: self.name().to_owned(),

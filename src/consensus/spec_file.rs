@@ -71,7 +71,10 @@ pub fn parse_spec_file(text: &str) -> Result<ChainSpec, SpecFileError> {
     let genesis_time = match &raw.genesis_time {
         Some(time) => number("GENESIS_TIME", time)?,
         None => {
-            let min = raw.min_genesis_time.as_ref().ok_or(SpecFileError::Missing("GENESIS_TIME or MIN_GENESIS_TIME"))?;
+            let min = raw
+                .min_genesis_time
+                .as_ref()
+                .ok_or(SpecFileError::Missing("GENESIS_TIME or MIN_GENESIS_TIME"))?;
             let delay = raw.genesis_delay.as_ref().ok_or(SpecFileError::Missing("GENESIS_DELAY"))?;
             number("MIN_GENESIS_TIME", min)?.saturating_add(number("GENESIS_DELAY", delay)?)
         }
@@ -86,11 +89,12 @@ pub fn parse_spec_file(text: &str) -> Result<ChainSpec, SpecFileError> {
     }
     let genesis = raw.genesis_fork_version.as_ref().ok_or(SpecFileError::Missing("GENESIS_FORK_VERSION"))?;
     let genesis_fork_version = version("GENESIS_FORK_VERSION", genesis)?;
-    let activation = |fork, epoch: &Option<String>, at: &Option<String>, keys: (&'static str, &'static str)| {
-        let epoch = epoch.as_ref().map_or(Ok(u64::MAX), |text| number(keys.0, text))?;
-        let version = at.as_ref().map_or(Ok(genesis_fork_version), |text| version(keys.1, text))?;
-        Ok(ForkActivation { fork, epoch: Epoch::new(epoch), version })
-    };
+    let activation =
+        |fork, epoch: &Option<String>, at: &Option<String>, keys: (&'static str, &'static str)| {
+            let epoch = epoch.as_ref().map_or(Ok(u64::MAX), |text| number(keys.0, text))?;
+            let version = at.as_ref().map_or(Ok(genesis_fork_version), |text| version(keys.1, text))?;
+            Ok(ForkActivation { fork, epoch: Epoch::new(epoch), version })
+        };
     let forks = [
         activation(
             Fork::Bellatrix,
@@ -129,7 +133,8 @@ pub fn parse_spec_file(text: &str) -> Result<ChainSpec, SpecFileError> {
             ("GLOAS_FORK_EPOCH", "GLOAS_FORK_VERSION"),
         )?,
     ];
-    let root = raw.genesis_validators_root.as_ref().map(|text| root("GENESIS_VALIDATORS_ROOT", text)).transpose()?;
+    let root =
+        raw.genesis_validators_root.as_ref().map(|text| root("GENESIS_VALIDATORS_ROOT", text)).transpose()?;
     Ok(ChainSpec {
         name: raw.config_name.unwrap_or_else(|| "custom".to_owned()),
         genesis_time,

@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use tokio::sync::broadcast::{self, error::{RecvError, TryRecvError}};
+use tokio::sync::broadcast::{
+    self,
+    error::{RecvError, TryRecvError},
+};
 
 use super::Event;
 
@@ -90,7 +93,12 @@ mod tests {
     use crate::types::RelayId;
 
     fn event(n: usize) -> Event {
-        Event::Relay(RelayState { relay: RelayId::parse("r").unwrap(), usable: true, why: n.to_string(), at: 0 })
+        Event::Relay(RelayState {
+            relay: RelayId::parse("r").unwrap(),
+            usable: true,
+            why: n.to_string(),
+            at: 0,
+        })
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, path::Path, time::Duration};
 
 use sqlx::{
-    SqlStr,
+    Connection, SqlStr, SqliteConnection,
     migrate::{Migration, MigrationType, Migrator},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -65,12 +65,8 @@ pub(super) async fn open(
             Durability::PowerCut => SqliteSynchronous::Full,
         })
         .busy_timeout(Duration::from_secs(5));
-    let pool = SqlitePoolOptions::new()
-        .max_connections(connections)
-        .min_connections(1)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .connect_with(options)
+    // Switching a new file to WAL needs it to itself, and does not wait for its turn: one connection does it before the pool opens.
+    let mut first = SqliteConnection::connect_with(&options)
         .await
         .map_err(|error| LedgerError::Open { path: shown(), error })?;
     let migrations = steps
@@ -86,8 +82,16 @@ pub(super) async fn open(
         })
         .collect();
     Migrator::with_migrations(migrations)
-        .run(&pool)
+        .run(&mut first)
         .await
         .map_err(|error| LedgerError::Migrate { path: shown(), error })?;
-    Ok(pool)
+    first.close().await.map_err(|error| LedgerError::Open { path: shown(), error })?;
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .min_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(options)
+        .await
+        .map_err(|error| LedgerError::Open { path: shown(), error })
 }

@@ -267,17 +267,20 @@ impl Ledger {
     /// When the file cannot be read.
     pub async fn slot(&self, slot: Slot) -> Result<Option<SlotView>, LedgerError> {
         let number = slot.as_u64().cast_signed();
-        let mut auctions: Vec<AuctionView> = sqlx::query("SELECT * FROM auctions WHERE slot = $1 ORDER BY id")
-            .bind(number)
-            .fetch_all(&self.pool)
-            .await?
-            .iter()
-            .map(auction_from)
-            .collect::<Result<_, _>>()?;
+        // One snapshot for all of it: a submission is never shown with answers that are newer than its fate.
+        let mut tx = self.pool.begin().await?;
+        let mut auctions: Vec<AuctionView> =
+            sqlx::query("SELECT * FROM auctions WHERE slot = $1 ORDER BY id")
+                .bind(number)
+                .fetch_all(&mut *tx)
+                .await?
+                .iter()
+                .map(auction_from)
+                .collect::<Result<_, _>>()?;
         for auction in &mut auctions {
             auction.bids = sqlx::query("SELECT * FROM offers WHERE auction_id = $1 ORDER BY counterparty")
                 .bind(auction.id)
-                .fetch_all(&self.pool)
+                .fetch_all(&mut *tx)
                 .await?
                 .iter()
                 .map(offer_from)
@@ -286,7 +289,7 @@ impl Ledger {
         let mut submissions: Vec<SubmissionView> =
             sqlx::query("SELECT * FROM submissions WHERE slot = $1 ORDER BY received_at")
                 .bind(number)
-                .fetch_all(&self.pool)
+                .fetch_all(&mut *tx)
                 .await?
                 .iter()
                 .map(submission_from)
@@ -297,7 +300,7 @@ impl Ledger {
             )
             .bind(number)
             .bind(&submission.block_hash)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *tx)
             .await?
             .iter()
             .map(answer_from)
@@ -386,7 +389,8 @@ impl Ledger {
             .await?;
         let mut known = Vec::with_capacity(rows.len());
         for row in rows {
-            let (pubkey, fee_recipient): (String, String) = (row.try_get("pubkey")?, row.try_get("fee_recipient")?);
+            let (pubkey, fee_recipient): (String, String) =
+                (row.try_get("pubkey")?, row.try_get("fee_recipient")?);
             let (Ok(pubkey), Ok(fee_recipient)) = (pubkey.parse(), fee_recipient.parse()) else { continue };
             known.push(RegistrationFacts {
                 pubkey,
@@ -436,7 +440,9 @@ fn auction_from(row: &SqliteRow) -> Result<AuctionView, LedgerError> {
         winner_block_hash: row.try_get("winner_block_hash")?,
         winner_value_eth: eth(value.as_ref()),
         winner_value_wei: value,
-        winner_relays: split_ids(&row.try_get::<Option<String>, _>("winner_counterparties")?.unwrap_or_default()),
+        winner_relays: split_ids(
+            &row.try_get::<Option<String>, _>("winner_counterparties")?.unwrap_or_default(),
+        ),
         why_no_bid: row.try_get("why_no_bid")?,
         bids: Vec::new(),
     })

@@ -7,8 +7,8 @@ use tracing::warn;
 use super::{Ledger, journal::join_ids};
 use crate::{
     events::{
-        AuctionRecord, BlockReceived, Event, RegistrationAnswer, RegistrationRound, RelayState, SubmissionAnswer,
-        SubmissionClosed, Subscription,
+        AuctionRecord, BlockReceived, Event, RegistrationAnswer, RegistrationRound, RelayState,
+        SubmissionAnswer, SubmissionClosed, Subscription,
     },
     types::RelayId,
 };

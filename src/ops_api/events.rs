@@ -72,8 +72,12 @@ mod tests {
 
     #[test]
     fn the_kind_in_the_filter_is_the_kind_in_the_json() {
-        let event =
-            Event::Relay(RelayState { relay: RelayId::parse("r").unwrap(), usable: true, why: String::new(), at: 0 });
+        let event = Event::Relay(RelayState {
+            relay: RelayId::parse("r").unwrap(),
+            usable: true,
+            why: String::new(),
+            at: 0,
+        });
         let json = serde_json::to_value(&event).unwrap();
         assert_eq!(json["kind"], kind_of(&event));
     }

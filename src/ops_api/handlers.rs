@@ -4,7 +4,10 @@ use std::{num::NonZeroU32, sync::Arc};
 
 use axum::{
     Json, Router,
-    extract::{Path, Query, Request, State, rejection::{PathRejection, QueryRejection}},
+    extract::{
+        Path, Query, Request, State,
+        rejection::{PathRejection, QueryRejection},
+    },
     http::{HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{Html, IntoResponse, Response},
@@ -91,8 +94,11 @@ pub fn router(parts: OpsParts) -> Router {
 
 async fn limit_rate(State(api): Api, request: Request, next: Next) -> Response {
     if api.limiter.as_ref().is_some_and(|limiter| limiter.check().is_err()) {
-        return ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too many requests: see ops.max_requests_per_second")
-            .into_response();
+        return ApiError::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many requests: see ops.max_requests_per_second",
+        )
+        .into_response();
     }
     let mut response = next.run(request).await;
     // The page is self-contained; whatever a relay's words contain, a browser must load and run nothing else.
@@ -140,7 +146,8 @@ async fn healthz(State(api): Api) -> Response {
 async fn readyz(State(api): Api) -> Response {
     let ok = api.relays.has_usable();
     let active = api.relays.active();
-    let down = active.iter().filter(|r| api.relays.condition(r.id()).is_some_and(|state| !state.usable)).count();
+    let down =
+        active.iter().filter(|r| api.relays.condition(r.id()).is_some_and(|state| !state.usable)).count();
     let detail = format!("{} active, {down} of them known to be down", active.len());
     health(vec![ledger_check(&api).await, Check { name: "relays", ok, detail }])
 }
@@ -161,7 +168,9 @@ async fn relays_list(State(api): Api) -> Result<Response, ApiError> {
         .relays
         .all()
         .iter()
-        .map(|relay| RelayView::new(relay, &api.relays, stats.remove(relay.id().as_str()).unwrap_or_default()))
+        .map(|relay| {
+            RelayView::new(relay, &api.relays, stats.remove(relay.id().as_str()).unwrap_or_default())
+        })
         .collect();
     Ok(([("x-relaymux-network", api.network.clone())], Json(views)).into_response())
 }
@@ -171,7 +180,10 @@ struct Limit {
     limit: Option<u32>,
 }
 
-async fn slots_list(State(api): Api, query: Result<Query<Limit>, QueryRejection>) -> Result<Response, ApiError> {
+async fn slots_list(
+    State(api): Api,
+    query: Result<Query<Limit>, QueryRejection>,
+) -> Result<Response, ApiError> {
     let Query(Limit { limit }) = query.map_err(|e| ApiError::bad_request(e.body_text()))?;
     let limit = limit.unwrap_or(DEFAULT_SLOTS);
     if !(1..=MAX_SLOTS).contains(&limit) {

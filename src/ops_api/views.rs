@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use crate::{ledger::RelayStats, relay::{Relay, SharedRelays}};
+use crate::{
+    ledger::RelayStats,
+    relay::{Relay, SharedRelays},
+};
 
 /// One check of `/healthz` and `/readyz`.
 #[derive(Debug, Serialize)]
@@ -45,7 +48,8 @@ impl RelayView {
     pub(super) fn new(relay: &Relay, relays: &SharedRelays, stats: RelayStats) -> Self {
         let settings = relay.settings();
         let condition = relays.condition(relay.id());
-        let faults: i64 = stats.faults.iter().filter(|(name, _)| !name.starts_with("submission_")).map(|(_, n)| n).sum();
+        let faults: i64 =
+            stats.faults.iter().filter(|(name, _)| !name.starts_with("submission_")).map(|(_, n)| n).sum();
         let count = |n: i64| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
         Self {
             id: relay.id().to_string(),

@@ -39,7 +39,9 @@ pub(super) async fn read_error_text(mut response: Response) -> String {
     let mut held = BytesMut::new();
     while held.len() < KEPT_BYTES {
         match response.chunk().await {
-            Ok(Some(chunk)) => held.extend_from_slice(chunk.get(..KEPT_BYTES.min(chunk.len())).unwrap_or_default()),
+            Ok(Some(chunk)) => {
+                held.extend_from_slice(chunk.get(..KEPT_BYTES.min(chunk.len())).unwrap_or_default())
+            }
             Ok(None) | Err(_) => break,
         }
     }
@@ -49,5 +51,10 @@ pub(super) async fn read_error_text(mut response: Response) -> String {
     }
     let text = serde_json::from_slice::<ApiError>(&held)
         .map_or_else(|_| String::from_utf8_lossy(&held).into_owned(), |error| error.message);
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(KEPT_CHARS).collect::<String>().trim().to_owned()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(KEPT_CHARS)
+        .collect::<String>()
+        .trim()
+        .to_owned()
 }

@@ -1,10 +1,6 @@
 //! The four verbs of a relay.
 
-use std::{
-    num::NonZeroU32,
-    sync::OnceLock,
-    time::Duration,
-};
+use std::{num::NonZeroU32, sync::OnceLock, time::Duration};
 
 use alloy_primitives::{B256, hex};
 use bytes::Bytes;
@@ -27,13 +23,15 @@ use super::{
 };
 use crate::{
     consensus::{
-        DecodeError, Encoding, Fork, PresetName, RevealedPayload, SignedBlindedBlock, SignedBuilderBid, UnixMillis, WallClock,
+        DecodeError, Encoding, Fork, PresetName, RevealedPayload, SignedBlindedBlock, SignedBuilderBid,
+        UnixMillis, WallClock,
     },
     types::{BlsPublicKey, RelayId, Slot},
 };
 
 /// Exactly this text: Helix compares strings and answers JSON to any other.
-const ACCEPT_BOTH: HeaderValue = HeaderValue::from_static("application/octet-stream;q=1.0,application/json;q=0.9");
+const ACCEPT_BOTH: HeaderValue =
+    HeaderValue::from_static("application/octet-stream;q=1.0,application/json;q=0.9");
 const CONSENSUS_VERSION: &str = "eth-consensus-version";
 const DATE_MILLISECONDS: &str = "date-milliseconds";
 const TIMEOUT_MS: &str = "x-timeout-ms";
@@ -127,8 +125,8 @@ pub struct Relay {
 impl Relay {
     /// A relay spoken to through `http`, on a chain of this preset.
     pub fn new(settings: RelaySettings, preset: PresetName, http: Client) -> Self {
-        let limiter =
-            NonZeroU32::new(settings.max_calls_per_second).map(|limit| RateLimiter::direct(Quota::per_second(limit)));
+        let limiter = NonZeroU32::new(settings.max_calls_per_second)
+            .map(|limit| RateLimiter::direct(Quota::per_second(limit)));
         Self { settings, preset, http, limiter, memory: RelayMemory::default(), clock: WallClock }
     }
 
@@ -149,10 +147,11 @@ impl Relay {
     pub async fn status(&self, context: &CallContext) -> Result<(), CallFailure> {
         let started = Instant::now();
         let request = self.http.get(self.settings.url_of("/eth/v1/builder/status"));
-        let result = self.call(request, context, MAX_EMPTY_BYTES).await.and_then(|answer| match answer.status {
-            200 => Ok(()),
-            status => Err(CallFailure::Status { status, message: "expected 200".to_owned() }),
-        });
+        let result =
+            self.call(request, context, MAX_EMPTY_BYTES).await.and_then(|answer| match answer.status {
+                200 => Ok(()),
+                status => Err(CallFailure::Status { status, message: "expected 200".to_owned() }),
+            });
         let label = result.as_ref().map_or_else(CallFailure::label, |()| "ok");
         record_call(self.id(), "status", label, started.elapsed());
         result
@@ -359,7 +358,12 @@ impl Relay {
         self.call_with(request, context, limit, |response| check_version(response, fork)).await
     }
 
-    async fn call(&self, request: RequestBuilder, context: &CallContext, limit: usize) -> Result<Answer, CallFailure> {
+    async fn call(
+        &self,
+        request: RequestBuilder,
+        context: &CallContext,
+        limit: usize,
+    ) -> Result<Answer, CallFailure> {
         self.call_with(request, context, limit, |_| Ok(Encoding::Json)).await
     }
 
@@ -398,7 +402,8 @@ impl Relay {
 /// Reads how an answer is encoded, and refuses one that is labelled with another fork. A missing label is taken on trust: the
 /// object is decoded as the slot's fork either way, and a signature over it is checked.
 fn check_version(response: &Response, fork: Fork) -> Result<Encoding, CallFailure> {
-    let header = |name: &str| response.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+    let header =
+        |name: &str| response.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
     if let Some(label) = header(CONSENSUS_VERSION)
         && label.parse::<Fork>().ok() != Some(fork)
     {
@@ -415,7 +420,8 @@ fn reveal(
     answer: &Answer,
     signed: &SignedBlindedBlock,
 ) -> Result<SubmitOutcome, CallFailure> {
-    let payload = RevealedPayload::decode(fork, preset, answer.encoding, &answer.body).map_err(CallFailure::Decode)?;
+    let payload =
+        RevealedPayload::decode(fork, preset, answer.encoding, &answer.body).map_err(CallFailure::Decode)?;
     Ok(match payload.check(signed.facts()) {
         Ok(()) => SubmitOutcome::Delivered(Box::new(payload)),
         Err(error) => SubmitOutcome::Mismatched(error),

@@ -170,7 +170,11 @@ fn root_words(error: &reqwest::Error) -> String {
     }
     let words = cause.to_string();
     // The outermost error is the only one that prints the URL.
-    if std::ptr::addr_eq(cause, error) { "request failed".to_owned() } else { words.chars().take(160).collect() }
+    if std::ptr::addr_eq(cause, error) {
+        "request failed".to_owned()
+    } else {
+        words.chars().take(160).collect()
+    }
 }
 
 impl HeaderOutcome {

@@ -9,6 +9,9 @@ use crate::consensus::{
     Encoding, Fork, REGISTRATION_SSZ_BYTES, RegistrationError, json_from_ssz, split_json, ssz_from_json,
 };
 
+/// The body cut for an encoding and a limit, for all relays that need it so.
+type Cuts = HashMap<(Encoding, usize), Arc<[Batch]>>;
+
 /// Registrations as they came.
 #[derive(Debug)]
 pub struct RegistrationBody {
@@ -17,7 +20,7 @@ pub struct RegistrationBody {
     version: Option<Fork>,
     original: Bytes,
     converted: Mutex<Option<Bytes>>,
-    cuts: Mutex<HashMap<(Encoding, usize), Arc<[Batch]>>>,
+    cuts: Mutex<Cuts>,
 }
 
 /// A part of the body that is a body itself.
@@ -71,7 +74,11 @@ impl RegistrationBody {
     ///
     /// # Errors
     /// When it cannot be converted or cut, which a checked body always can.
-    pub(super) fn batches(&self, encoding: Encoding, limit: Option<usize>) -> Result<Arc<[Batch]>, RegistrationError> {
+    pub(super) fn batches(
+        &self,
+        encoding: Encoding,
+        limit: Option<usize>,
+    ) -> Result<Arc<[Batch]>, RegistrationError> {
         let whole = self.bytes(encoding)?;
         let Some(limit) = limit.filter(|limit| *limit < self.count) else {
             return Ok([Batch { bytes: whole, count: self.count }].into());

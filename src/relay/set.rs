@@ -68,14 +68,16 @@ pub async fn run_probes(relays: Arc<SharedRelays>, slots: SlotClock, spine: Spin
     loop {
         let active = relays.active();
         let probes = active.iter().map(|relay| {
-            let context = CallContext { user_agent: user_agent.clone(), deadline: Instant::now() + PROBE_TIMEOUT };
+            let context =
+                CallContext { user_agent: user_agent.clone(), deadline: Instant::now() + PROBE_TIMEOUT };
             async move { (relay.id().clone(), relay.status(&context).await) }
         });
         let results = futures_util::future::join_all(probes).await;
         for (relay, result) in results {
             let state = RelayState {
                 usable: result.is_ok(),
-                why: result.map_or_else(|failure| failure.to_string(), |()| "answers its status call".to_owned()),
+                why: result
+                    .map_or_else(|failure| failure.to_string(), |()| "answers its status call".to_owned()),
                 relay,
                 at: wall.now(),
             };
@@ -120,13 +122,9 @@ mod tests {
     #[test]
     fn probes_come_once_before_each_slot() {
         let slots = SlotClock::new(1_000, 12_000);
-        for (now, wait) in [
-            (1_000_000, 10_500),
-            (1_010_499, 1),
-            (1_010_500, 12_000),
-            (1_011_999, 10_501),
-            (0, 12_000),
-        ] {
+        for (now, wait) in
+            [(1_000_000, 10_500), (1_010_499, 1), (1_010_500, 12_000), (1_011_999, 10_501), (0, 12_000)]
+        {
             assert_eq!(until_next_probe(slots, now), Duration::from_millis(wait), "at {now}");
         }
     }

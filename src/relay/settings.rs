@@ -142,7 +142,10 @@ mod tests {
             (format!("{KEY}@foo.com"), "http://foo.com/"),
             (format!("http://{KEY}@12.22.44.14:8080"), "http://12.22.44.14:8080/"),
             (format!("https://{KEY}@foo.com?id=bar&x=y"), "https://foo.com/?id=bar&x=y"),
-            (format!("https://{}@foo.com/some/path/", &KEY[2..].to_uppercase()), "https://foo.com/some/path/"),
+            (
+                format!("https://{}@foo.com/some/path/", &KEY[2..].to_uppercase()),
+                "https://foo.com/some/path/",
+            ),
         ] {
             let (parsed, key) = parse_relay_url(&text).unwrap();
             assert_eq!(parsed.as_str(), url);
@@ -182,7 +185,11 @@ mod tests {
             headers: HeaderMap::new(),
             get_params: vec![("a".into(), "b c".into())],
             get_header: HeaderMode::Http,
-            timing: TimingSettings { enabled: false, target_first_request_ms: None, frequency_get_header_ms: None },
+            timing: TimingSettings {
+                enabled: false,
+                target_first_request_ms: None,
+                frequency_get_header_ms: None,
+            },
             max_calls_per_second: 0,
             max_registrations_per_request: 0,
         };

@@ -213,7 +213,11 @@ impl Behaviour {
     /// The value bid in a slot.
     pub(super) fn value_in(&self, slot: u64) -> Wei {
         let spread = self.value_spread.as_u256();
-        let extra = if spread.is_zero() { U256::ZERO } else { U256::from(mix(slot, u64::from(self.builder))) % spread };
+        let extra = if spread.is_zero() {
+            U256::ZERO
+        } else {
+            U256::from(mix(slot, u64::from(self.builder))) % spread
+        };
         Wei::new(self.value.as_u256().saturating_add(extra))
     }
 
@@ -232,7 +236,10 @@ impl Behaviour {
 
 /// A number that looks random but is the same in every run (splitmix64).
 fn mix(a: u64, b: u64) -> u64 {
-    let mut z = a.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(b.wrapping_mul(0xbf58_476d_1ce4_e5b9)).wrapping_add(1);
+    let mut z = a
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        .wrapping_add(b.wrapping_mul(0xbf58_476d_1ce4_e5b9))
+        .wrapping_add(1);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)

@@ -9,8 +9,8 @@ use crate::{
         bls::SigningKey,
         containers::{
             Blob, BlobsBundle, BlobsBundleFulu, BuilderBidBellatrix, BuilderBidCapella, BuilderBidDeneb,
-            BuilderBidElectra, Commitments, ExecutionPayloadBellatrix, ExecutionPayloadCapella, ExecutionPayloadDeneb,
-            ExecutionRequests, KzgBytes, PayloadAndBlobs, PayloadAndBlobsFulu, Signed,
+            BuilderBidElectra, Commitments, ExecutionPayloadBellatrix, ExecutionPayloadCapella,
+            ExecutionPayloadDeneb, ExecutionRequests, KzgBytes, PayloadAndBlobs, PayloadAndBlobsFulu, Signed,
         },
         recompute_block_hash, signing_root,
     },
@@ -110,7 +110,9 @@ fn no_requests<P: Preset>() -> ExecutionRequests<P> {
 
 /// Commitments that look like some.
 pub(super) fn commitments(count: usize) -> Commitments {
-    let list = (0..count).map(|n| KzgBytes::repeat_byte(0xc0u8.wrapping_add(n.to_le_bytes()[0]))).collect::<Vec<_>>();
+    let list = (0..count)
+        .map(|n| KzgBytes::repeat_byte(0xc0u8.wrapping_add(n.to_le_bytes()[0])))
+        .collect::<Vec<_>>();
     VariableList::new(list).unwrap_or_default()
 }
 
@@ -119,9 +121,9 @@ impl<P: Preset> AnyPayload<P> {
     pub fn build(fork: Fork, params: &PayloadParams) -> Self {
         let mut payload = match fork {
             Fork::Bellatrix => Self::Bellatrix(common_fields!(ExecutionPayloadBellatrix, params, {})),
-            Fork::Capella => {
-                Self::Capella(common_fields!(ExecutionPayloadCapella, params, {withdrawals: VariableList::default()}))
-            }
+            Fork::Capella => Self::Capella(
+                common_fields!(ExecutionPayloadCapella, params, {withdrawals: VariableList::default()}),
+            ),
             Fork::Deneb | Fork::Electra | Fork::Fulu | Fork::Gloas => {
                 Self::Deneb(common_fields!(ExecutionPayloadDeneb, params, {
                     withdrawals: VariableList::default(), blob_gas_used: 0, excess_blob_gas: 0

@@ -11,8 +11,8 @@ use tree_hash::TreeHash;
 use super::payload::sim_parent_root;
 use crate::{
     consensus::{
-        BidMessage, BlindedBody, ChainSpec, DecodeError, Encoding, Fork, Mainnet, Minimal, Preset, PresetName, RevealedPayload,
-        SignedBlindedBlock, SignedBuilderBid,
+        BidMessage, BlindedBody, ChainSpec, DecodeError, Encoding, Fork, Mainnet, Minimal, Preset,
+        PresetName, RevealedPayload, SignedBlindedBlock, SignedBuilderBid,
         bls::{SigningKey, ValidatedKey},
         containers::{
             BlindedBlock, BlindedBodyBellatrix, BlindedBodyCapella, BlindedBodyDeneb, BlindedBodyElectra,
@@ -77,7 +77,8 @@ pub enum ProposerError {
 impl SimProposer {
     /// A client of the builder API at `base` (`http://127.0.0.1:18550`) that speaks one encoding.
     pub fn new(spec: ChainSpec, base: String, http: Client, validators: u8, encoding: Encoding) -> Self {
-        let keys = (0..validators).filter_map(|n| SigningKey::from_seed(&[n.wrapping_add(100); 32])).collect();
+        let keys =
+            (0..validators).filter_map(|n| SigningKey::from_seed(&[n.wrapping_add(100); 32])).collect();
         Self { spec, base, http, keys, encoding }
     }
 
@@ -92,7 +93,8 @@ impl SimProposer {
         let domain = self.spec.builder_domain();
         let register = |key: &SigningKey| {
             let fee_recipient = Address::repeat_byte(0xee);
-            let message = ValidatorRegistration { fee_recipient, gas_limit, timestamp, pubkey: key.public_key().0 };
+            let message =
+                ValidatorRegistration { fee_recipient, gas_limit, timestamp, pubkey: key.public_key().0 };
             let signature = key.sign(signing_root(message.tree_hash_root(), domain));
             SignedValidatorRegistration { message, signature }
         };
@@ -136,7 +138,8 @@ impl SimProposer {
         }
         let response = expect(response, "header", StatusCode::OK).await?;
         let fork = self.spec.fork_at(slot);
-        let label = response.headers().get(CONSENSUS_VERSION).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let label =
+            response.headers().get(CONSENSUS_VERSION).and_then(|v| v.to_str().ok()).unwrap_or_default();
         if label != fork.name() {
             return Err(ProposerError::Wrong(format!("header labelled `{label}` in a {fork} slot")));
         }
@@ -168,7 +171,11 @@ impl SimProposer {
         let response = request.send().await?;
         if version == 2 {
             let body = expect(response, "blinded_blocks v2", StatusCode::ACCEPTED).await?.bytes().await?;
-            return if body.is_empty() { Ok(()) } else { Err(ProposerError::Wrong("202 with a body".to_owned())) };
+            return if body.is_empty() {
+                Ok(())
+            } else {
+                Err(ProposerError::Wrong("202 with a body".to_owned()))
+            };
         }
         let body = expect(response, "blinded_blocks v1", StatusCode::OK).await?.bytes().await?;
         let payload = RevealedPayload::decode(fork, self.spec.preset, self.encoding, &body)?;
@@ -179,7 +186,12 @@ impl SimProposer {
     ///
     /// # Errors
     /// When a real client would have lost the slot, or had been told something wrong.
-    pub async fn propose(&self, slot: Slot, parent_hash: B256, within: Duration) -> Result<Proposal, ProposerError> {
+    pub async fn propose(
+        &self,
+        slot: Slot,
+        parent_hash: B256,
+        within: Duration,
+    ) -> Result<Proposal, ProposerError> {
         let Some(bid) = self.get_header(slot, parent_hash, within).await? else { return Ok(Proposal::Local) };
         self.submit(slot, &bid).await?;
         Ok(Proposal::Revealed { block_hash: bid.facts().block_hash, bid: Box::new(bid) })
@@ -203,7 +215,11 @@ async fn expect(
 ///
 /// # Errors
 /// When the bid is of a fork without blinded blocks.
-pub fn sign_block(spec: &ChainSpec, slot: Slot, bid: &SignedBuilderBid) -> Result<SignedBlindedBlock, DecodeError> {
+pub fn sign_block(
+    spec: &ChainSpec,
+    slot: Slot,
+    bid: &SignedBuilderBid,
+) -> Result<SignedBlindedBlock, DecodeError> {
     match spec.preset {
         PresetName::Mainnet => sign_block_in::<Mainnet>(spec, slot, bid),
         PresetName::Minimal => sign_block_in::<Minimal>(spec, slot, bid),
@@ -228,7 +244,11 @@ macro_rules! empty_body {
     };
 }
 
-fn sign_block_in<P: Preset>(spec: &ChainSpec, slot: Slot, bid: &SignedBuilderBid) -> Result<SignedBlindedBlock, DecodeError> {
+fn sign_block_in<P: Preset>(
+    spec: &ChainSpec,
+    slot: Slot,
+    bid: &SignedBuilderBid,
+) -> Result<SignedBlindedBlock, DecodeError> {
     let fork = spec.fork_at(slot);
     let bytes = bid.encode(Encoding::Ssz);
     let parent = sim_parent_root(bid.facts().parent_hash);
@@ -268,8 +288,13 @@ fn typed<M: BidMessage>(fork: Fork, bytes: &[u8]) -> Result<M, DecodeError> {
 
 fn signed<B: BlindedBody>(spec: &ChainSpec, slot: Slot, parent_root: B256, body: B) -> SignedBlindedBlock {
     let fork = spec.fork_at(slot);
-    let message =
-        BlindedBlock { slot: slot.as_u64(), proposer_index: 1, parent_root, state_root: B256::repeat_byte(0x77), body };
+    let message = BlindedBlock {
+        slot: slot.as_u64(),
+        proposer_index: 1,
+        parent_root,
+        state_root: B256::repeat_byte(0x77),
+        body,
+    };
     let domain = proposer_domain(spec.fork_version(fork), spec.genesis_validators_root.unwrap_or_default());
     let root = signing_root(message.tree_hash_root(), domain);
     let signature = SigningKey::from_seed(&[100; 32]).map(|key| key.sign(root)).unwrap_or_default();

@@ -23,13 +23,12 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AnyPayload, Behaviour, HeaderVice, PayloadParams, PayloadVice, Tamper,
-    payload::sim_parent_root,
+    AnyPayload, Behaviour, HeaderVice, PayloadParams, PayloadVice, Tamper, payload::sim_parent_root,
 };
 use crate::{
     consensus::{
-        ChainSpec, Encoding, Fork, Mainnet, Minimal, Preset, PresetName, RevealedPayload, SignedBlindedBlock, WallClock,
-        bls::SigningKey, visit_json, visit_ssz,
+        ChainSpec, Encoding, Fork, Mainnet, Minimal, Preset, PresetName, RevealedPayload, SignedBlindedBlock,
+        WallClock, bls::SigningKey, visit_json, visit_ssz,
     },
     serve::{ApiError, Listener},
     types::{BlsPublicKey, Slot, parse_hash},
@@ -130,11 +129,14 @@ impl SimRelay {
         Self::start_with(parts, false).await
     }
 
-    async fn start_with(parts: SimRelayParts, keep_requests: bool) -> Result<Self, crate::serve::ListenError> {
+    async fn start_with(
+        parts: SimRelayParts,
+        keep_requests: bool,
+    ) -> Result<Self, crate::serve::ListenError> {
         let SimRelayParts { spec, seed, behaviour } = parts;
         let key = |first: u8| {
             // 32 bytes are enough seed, so there is always a key.
-            SigningKey::from_seed(&[first ^ seed.wrapping_mul(31); 32]).unwrap_or_else(|| unreachable_key())
+            SigningKey::from_seed(&[first ^ seed.wrapping_mul(31); 32]).unwrap_or_else(unreachable_key)
         };
         let shared = Arc::new(Shared {
             spec,
@@ -219,8 +221,11 @@ impl Shared {
 
     fn wants_ssz(behaviour: &Behaviour, headers: &HeaderMap) -> bool {
         let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let understood =
-            if behaviour.helix_accept { HELIX_ACCEPTS.contains(&accept) } else { accept.contains("octet-stream") };
+        let understood = if behaviour.helix_accept {
+            HELIX_ACCEPTS.contains(&accept)
+        } else {
+            accept.contains("octet-stream")
+        };
         understood && !behaviour.json_only
     }
 
@@ -237,7 +242,12 @@ impl Shared {
         bid
     }
 
-    fn build_bid<P: Preset>(&self, behaviour: &Behaviour, vice: HeaderVice, (slot, parent, pubkey): BidKey) -> EncodedBid {
+    fn build_bid<P: Preset>(
+        &self,
+        behaviour: &Behaviour,
+        vice: HeaderVice,
+        (slot, parent, pubkey): BidKey,
+    ) -> EncodedBid {
         let slot = Slot::new(slot);
         let fork = self.spec.fork_at(slot);
         let timestamp = self.spec.clock().payload_timestamp(slot);
@@ -258,7 +268,11 @@ impl Shared {
         if vice == HeaderVice::ZeroBlockHash {
             payload.set_block_hash(B256::ZERO);
         }
-        let value = if vice == HeaderVice::ZeroValue { crate::types::Wei::ZERO } else { behaviour.value_in(slot.as_u64()) };
+        let value = if vice == HeaderVice::ZeroValue {
+            crate::types::Wei::ZERO
+        } else {
+            behaviour.value_in(slot.as_u64())
+        };
         let (named, key) = match vice {
             HeaderVice::WrongPubkey => (self.other_key.public_key(), &self.other_key),
             HeaderVice::WrongSignature => (self.key.public_key(), &self.other_key),
@@ -281,7 +295,9 @@ async fn status(State(relay): State<Arc<Shared>>, request: Request) -> Response 
 
 async fn validators(State(relay): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else { return StatusCode::BAD_REQUEST.into_response() };
+    let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
     relay.note("validators", &parts.uri.to_string(), &parts.headers, &body);
     let behaviour = relay.now_behaving();
     sleep(behaviour.register_delay).await;
@@ -303,7 +319,9 @@ async fn validators(State(relay): State<Arc<Shared>>, request: Request) -> Respo
     let read = if is_ssz { visit_ssz(&body, &mut see) } else { visit_json(&body, &mut see) };
     match read {
         Err(reason) => error(400, &reason.to_string()),
-        Ok(count) if behaviour.max_registrations > 0 && count > behaviour.max_registrations => error(413, "too many"),
+        Ok(count) if behaviour.max_registrations > 0 && count > behaviour.max_registrations => {
+            error(413, "too many")
+        }
         Ok(_) if behaviour.register_status != 200 => error(behaviour.register_status, "not today"),
         Ok(_) => {
             relay.registered.lock().extend(seen);
@@ -323,7 +341,12 @@ async fn get_header_honestly(
     answer_header(&relay, HeaderVice::None, path, &uri, &headers).await
 }
 
-async fn get_header(State(relay): State<Arc<Shared>>, Path(path): HeaderPath, uri: Uri, headers: HeaderMap) -> Response {
+async fn get_header(
+    State(relay): State<Arc<Shared>>,
+    Path(path): HeaderPath,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
     relay.note("header", &uri.to_string(), &headers, &Bytes::new());
     let vice = relay.behaviour.read().header_in(path.0);
     answer_header(&relay, vice, path, &uri, &headers).await
@@ -345,7 +368,10 @@ async fn answer_header(
         HeaderVice::NoBid => return StatusCode::NO_CONTENT.into_response(),
         HeaderVice::Status(status) => return error(status, "not today"),
         HeaderVice::PlainTextStatus(status) => {
-            return (StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), "proposer not registered")
+            return (
+                StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST),
+                "proposer not registered",
+            )
                 .into_response();
         }
         HeaderVice::Hangs => std::future::pending::<()>().await,
@@ -394,7 +420,9 @@ async fn submit_v2(State(relay): State<Arc<Shared>>, request: Request) -> Respon
 
 async fn submit(relay: &Shared, endpoint: &'static str, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else { return StatusCode::BAD_REQUEST.into_response() };
+    let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
     relay.note(endpoint, &parts.uri.to_string(), &parts.headers, &body);
     let behaviour = relay.now_behaving();
     let is_v2 = endpoint == "blinded_blocks_v2";
@@ -414,7 +442,9 @@ async fn submit(relay: &Shared, endpoint: &'static str, request: Request) -> Res
             return error(status, "not yet");
         }
         PayloadVice::Hangs => std::future::pending::<()>().await,
-        PayloadVice::Redirect => return (StatusCode::FOUND, [(header::LOCATION, "/elsewhere")]).into_response(),
+        PayloadVice::Redirect => {
+            return (StatusCode::FOUND, [(header::LOCATION, "/elsewhere")]).into_response();
+        }
         _ => {}
     }
     let Some(slot) = SignedBlindedBlock::peek_slot(encoding, &body) else { return error(400, "no slot") };
@@ -454,19 +484,19 @@ fn reveal(stored: &Stored, behaviour: &Behaviour, ssz: bool) -> Response {
         }
         _ => {}
     }
-    let headers = [
-        (header::CONTENT_TYPE.as_str(), encoding.mime()),
-        (CONSENSUS_VERSION, fork.name()),
-    ];
+    let headers = [(header::CONTENT_TYPE.as_str(), encoding.mime()), (CONSENSUS_VERSION, fork.name())];
     (headers, body).into_response()
 }
 
 fn error(status: u16, message: &str) -> Response {
-    ApiError::new(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), message).into_response()
+    ApiError::new(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), message)
+        .into_response()
 }
 
 fn content_is_ssz(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/octet-stream"))
+    headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/octet-stream"))
 }
 
 fn other_fork(fork: Fork) -> Fork {

@@ -66,9 +66,16 @@ mod tests {
     #[test]
     fn hashes_are_exactly_32_bytes_of_prefixed_hex_in_any_case() {
         assert!(parse_hash(&format!("0x{}", "aB".repeat(32))).is_ok());
-        for text in ["", "0x", &"a".repeat(64), &format!("0x{}", "a".repeat(63)), &format!("0x{}", "g".repeat(64)),
-            &format!("0x0x{}", "a".repeat(62)), &format!("0X{}", "a".repeat(64)), &format!("0x{}", "ä".repeat(32))]
-        {
+        for text in [
+            "",
+            "0x",
+            &"a".repeat(64),
+            &format!("0x{}", "a".repeat(63)),
+            &format!("0x{}", "g".repeat(64)),
+            &format!("0x0x{}", "a".repeat(62)),
+            &format!("0X{}", "a".repeat(64)),
+            &format!("0x{}", "ä".repeat(32)),
+        ] {
             assert!(parse_hash(text).is_err(), "{text}");
         }
     }

@@ -4,7 +4,8 @@ use std::{net::TcpListener, path::Path, process::Output};
 
 use crate::stage::binary;
 
-const KEY: &str = "0xac6e77dfe25ecd6110b8e780608cce0dab71fdd5ebea22a16c0205200f2f8e2e3ad3b71d3499c54ad14d6c21b41a37ae";
+const KEY: &str =
+    "0xac6e77dfe25ecd6110b8e780608cce0dab71fdd5ebea22a16c0205200f2f8e2e3ad3b71d3499c54ad14d6c21b41a37ae";
 
 fn relay() -> String {
     format!("[[relays]]\nid = \"flashbots\"\nurl = \"https://{KEY}@boost-relay.flashbots.net\"\n")
@@ -31,24 +32,44 @@ fn mistakes_are_named_with_place_and_hint() {
         (String::new(), "relays.toml: ", "there are no relays"),
         (format!("{relay}enabled = false\n"), "relays.toml:1:", "no relay is enabled"),
         (format!("netwrok = \"mainnet\"\n{relay}"), "relays.toml:1:11", "did you mean `network`?"),
-        (format!("[auction]\ntimeout_get_heder_ms = 5\n{relay}"), "relays.toml:2:24", "did you mean `timeout_get_header_ms`?"),
+        (
+            format!("[auction]\ntimeout_get_heder_ms = 5\n{relay}"),
+            "relays.toml:2:24",
+            "did you mean `timeout_get_header_ms`?",
+        ),
         (format!("{relay}wieght = 2\n"), "relays.toml:4:10", "known keys here: id, url"),
         (format!("{relay}\n[[relays]]\nid = \"b\"\n"), "relays.toml:5:1", "url is missing"),
         (format!("network = \"goerli\"\n{relay}"), "relays.toml:1:11", "no known network"),
         (format!("[auction]\ntimeout_get_header_ms = 0\n{relay}"), "relays.toml:2:25", "timeout of 0"),
         (format!("[auction]\ntimeout_get_payload_ms = 0\n{relay}"), "relays.toml:2:26", "timeout of 0"),
-        (format!("[auction]\ntimeout_get_header_ms = 2000\n{relay}"), "relays.toml:2:25", "not below late_in_slot_time_ms"),
-        (format!("[auction]\nlate_in_slot_time_ms = 12001\n{relay}"), "relays.toml:2:24", "not within a slot"),
+        (
+            format!("[auction]\ntimeout_get_header_ms = 2000\n{relay}"),
+            "relays.toml:2:25",
+            "not below late_in_slot_time_ms",
+        ),
+        (
+            format!("[auction]\nlate_in_slot_time_ms = 12001\n{relay}"),
+            "relays.toml:2:24",
+            "not within a slot",
+        ),
         (format!("[auction]\nmin_bid_eth = \"-1\"\n{relay}"), "relays.toml:2:15", "not a decimal amount"),
         (format!("[auction]\nmin_bid_eth = true\n{relay}"), "relays.toml:2:15", "decimal"),
         (format!("[auction]\ntimeout_get_header_ms = \"fast\"\n{relay}"), "relays.toml:2:25", "invalid type"),
         (format!("[builder_api]\nlisten = \"everywhere\"\n{relay}"), "relays.toml:2:10", "not an address"),
-        ("[[relays]]\nid = \"x\"\nurl = \"https://foo.com\"\n".to_owned(), "relays.toml:3:7", "public key is missing"),
+        (
+            "[[relays]]\nid = \"x\"\nurl = \"https://foo.com\"\n".to_owned(),
+            "relays.toml:3:7",
+            "public key is missing",
+        ),
         (relay.replace("0xac6e", "0xac6f"), "relays.toml:3:7", "not a valid BLS public key"),
         (relay.replace("flashbots\"", "flash bots\""), "relays.toml:2:6", "not a relay id"),
         (format!("{relay}{relay}"), "relays.toml:5:6", "used twice"),
         (format!("{relay}headers = {{ \"a b\" = \"c\" }}\n"), "relays.toml:4:", "not a header name"),
-        (format!("{relay}get_header = \"carrier pigeon\"\n"), "relays.toml:4:14", "neither `http` nor `stream`"),
+        (
+            format!("{relay}get_header = \"carrier pigeon\"\n"),
+            "relays.toml:4:14",
+            "neither `http` nor `stream`",
+        ),
         ("this is not toml".to_owned(), "relays.toml:1:", "not TOML"),
     ] {
         let (code, words) = check(&text, &[]);
@@ -78,7 +99,8 @@ fn the_environment_goes_over_the_file() {
     let (code, words) = check(&relay(), &[("RELAYMUX_AUCTION__MIN_BID_ETH", "lots")]);
     assert_eq!(code, 2);
     assert!(words.contains("auction.min_bid_eth"), "{words}");
-    let (code, words) = check(&relay(), &[("RELAYMUX_NETWORK", "hoodi"), ("RELAYMUX_AUCTION__MIN_BID_ETH", "0.05")]);
+    let (code, words) =
+        check(&relay(), &[("RELAYMUX_NETWORK", "hoodi"), ("RELAYMUX_AUCTION__MIN_BID_ETH", "0.05")]);
     assert_eq!(code, 0);
     assert!(words.contains("network hoodi"), "{words}");
     assert_eq!(check(&relay(), &[("RELAYMUX_RELAYS__0__ENABLED", "false")]).0, 2);
@@ -107,7 +129,10 @@ fn the_shipped_configuration_is_sound_and_every_section_of_the_contract_is_known
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = run_in(folder, &["check", "--offline"], &[]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let later = format!("{}[rotation]\ncpu_high_percent = 85.0\n[beacon]\nurl = \"http://127.0.0.1:5052\"\n", relay());
+    let later = format!(
+        "{}[rotation]\ncpu_high_percent = 85.0\n[beacon]\nurl = \"http://127.0.0.1:5052\"\n",
+        relay()
+    );
     let (code, words) = check(&later, &[]);
     assert_eq!(code, 0);
     assert!(words.contains("[rotation] has no effect in this version"), "{words}");

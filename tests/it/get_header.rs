@@ -21,8 +21,13 @@ async fn every_fork_in_every_encoding() {
             let stage = stage().fork(fork).relay(honest().json_only(json_only)).start().await;
             for encoding in [Encoding::Json, Encoding::Ssz] {
                 let slot = stage.slot();
-                let response =
-                    stage.http.get(stage.header_url(slot)).header("accept", encoding.mime()).send().await.unwrap();
+                let response = stage
+                    .http
+                    .get(stage.header_url(slot))
+                    .header("accept", encoding.mime())
+                    .send()
+                    .await
+                    .unwrap();
                 assert_eq!(response.status(), 200);
                 assert_eq!(response.headers()["content-type"], encoding.mime());
                 assert_eq!(response.headers()["eth-consensus-version"], fork.name());
@@ -30,7 +35,12 @@ async fn every_fork_in_every_encoding() {
                 let bid = SignedBuilderBid::decode(fork, stage.spec.preset, encoding, &body).unwrap();
                 assert_eq!(bid.facts().parent_hash, PARENT);
                 // The proposer of the simulation checks signature, label and parent.
-                stage.proposer(encoding).get_header(slot, PARENT, Duration::from_secs(20)).await.unwrap().unwrap();
+                stage
+                    .proposer(encoding)
+                    .get_header(slot, PARENT, Duration::from_secs(20))
+                    .await
+                    .unwrap()
+                    .unwrap();
             }
             let asked = &stage.relays[0].received("header")[0];
             assert_eq!(asked.headers["accept"], RELAY_ACCEPT);
@@ -131,7 +141,8 @@ async fn a_bad_bid_is_dropped_with_a_reason_and_never_hides_the_next_best() {
         assert!(why.contains("r0: ") && why.contains("r1: has no bid"), "{why}");
     }
     assert!(stage.relays[0].received("header").iter().all(|request| !request.uri.contains("redirected")));
-    let metrics = stage.http.get(format!("{}/metrics", stage.ops)).send().await.unwrap().text().await.unwrap();
+    let metrics =
+        stage.http.get(format!("{}/metrics", stage.ops)).send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("relaymux_offers_total{relay=\"r0\",outcome=\"wrong_signature\"}"), "{metrics}");
 }
 
@@ -189,7 +200,8 @@ async fn a_path_that_does_not_parse_is_400_and_calls_nobody() {
         assert_error(stage.http.get(url).send().await.unwrap(), 400).await;
     }
     assert!(stage.relays[0].received("header").is_empty());
-    let (slot, upper) = (stage.slot(), stage.proposer(Encoding::Ssz).proposer(stage.slot()).to_string().to_uppercase());
+    let (slot, upper) =
+        (stage.slot(), stage.proposer(Encoding::Ssz).proposer(stage.slot()).to_string().to_uppercase());
     let url = format!("{}/eth/v1/builder/header/{slot}/{PARENT}/0x{}", stage.builder, &upper[2..]);
     assert_eq!(stage.http.get(url).send().await.unwrap().status(), 200);
 }
@@ -203,7 +215,11 @@ async fn an_accept_that_cannot_be_met_is_406_and_calls_nobody() {
         assert_error(request.send().await.unwrap(), 406).await;
     }
     assert!(stage.relays[0].received("header").is_empty());
-    let request = stage.http.get(stage.header_url(stage.slot())).header("accept", "text/html").header("accept", "*/*;q=0.1");
+    let request = stage
+        .http
+        .get(stage.header_url(stage.slot()))
+        .header("accept", "text/html")
+        .header("accept", "*/*;q=0.1");
     assert_eq!(request.send().await.unwrap().headers()["content-type"], "application/json");
 }
 
@@ -229,7 +245,10 @@ async fn no_relay_reachable_is_204() {
     assert_eq!(response.status(), 204);
     assert!(response.bytes().await.unwrap().is_empty());
     let outcomes = stage.outcomes(slot).await;
-    assert!(outcomes.iter().all(|outcome| ["connect", "transport"].contains(&outcome.as_str())), "{outcomes:?}");
+    assert!(
+        outcomes.iter().all(|outcome| ["connect", "transport"].contains(&outcome.as_str())),
+        "{outcomes:?}"
+    );
 }
 
 /// [m96, m93] One hanging relay: the answer leaves within the budget with the bid in hand, and never waits for it twice.
@@ -267,7 +286,11 @@ async fn the_answer_does_not_wait_when_all_have_answered() {
 /// [m93] `X-Timeout-Ms` shortens the budget; what is no positive number is ignored.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_clients_timeout_is_honoured() {
-    let stage = stage().relay(honest().header(HeaderVice::Hangs)).auction("timeout_get_header_ms = 300").start().await;
+    let stage = stage()
+        .relay(honest().header(HeaderVice::Hangs))
+        .auction("timeout_get_header_ms = 300")
+        .start()
+        .await;
     for (header, budget) in [("120", 120), ("5000", 300), ("0", 300), ("soon", 300), ("-5", 300)] {
         let slot = Slot::new(stage.slot().as_u64() + header.len() as u64 + budget);
         let started = Instant::now();
@@ -283,7 +306,9 @@ async fn the_clients_timeout_is_honoured() {
 async fn relays_get_the_agreed_headers_and_no_credentials() {
     let stage = stage()
         .relay(honest())
-        .relay_keys("headers = { \"X-Api-Key\" = \"secret-of-mine\" }\nget_params = { id = \"me\", fast = true }")
+        .relay_keys(
+            "headers = { \"X-Api-Key\" = \"secret-of-mine\" }\nget_params = { id = \"me\", fast = true }",
+        )
         .start()
         .await;
     let request = stage
@@ -312,7 +337,9 @@ async fn relays_get_the_agreed_headers_and_no_credentials() {
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_are_repeated_only_where_it_can_help() {
     let stage = stage().relay(honest()).start().await;
-    for (vice, calls) in [(HeaderVice::Status(500), 2), (HeaderVice::Status(404), 1), (HeaderVice::Status(429), 1)] {
+    for (vice, calls) in
+        [(HeaderVice::Status(500), 2), (HeaderVice::Status(404), 1), (HeaderVice::Status(429), 1)]
+    {
         stage.relays[0].behave(|b| b.header(vice));
         stage.relays[0].forget();
         assert!(stage.header().await.is_none());

@@ -17,10 +17,16 @@ async fn routes_and_methods() {
     for base in [&stage.builder, &stage.ops] {
         assert_error(stage.http.get(format!("{base}/no/such/path")).send().await.unwrap(), 404).await;
     }
-    for path in ["/eth/v1/builder/validators", "/eth/v1/builder/blinded_blocks", "/eth/v2/builder/blinded_blocks"] {
+    for path in
+        ["/eth/v1/builder/validators", "/eth/v1/builder/blinded_blocks", "/eth/v2/builder/blinded_blocks"]
+    {
         assert_error(stage.http.get(format!("{}{path}", stage.builder)).send().await.unwrap(), 405).await;
     }
-    assert_error(stage.http.post(format!("{}/eth/v1/builder/status", stage.builder)).send().await.unwrap(), 405).await;
+    assert_error(
+        stage.http.post(format!("{}/eth/v1/builder/status", stage.builder)).send().await.unwrap(),
+        405,
+    )
+    .await;
     let bundles = stage.http.get(format!("{}/eth/v1/builder/bundles", stage.builder)).send().await.unwrap();
     let bundles: serde_json::Value = serde_json::from_slice(&bundles.bytes().await.unwrap()).unwrap();
     assert_eq!((&bundles["included"], &bundles["profit_wei"]), (&0.into(), &"0".into()));

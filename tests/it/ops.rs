@@ -21,9 +21,12 @@ async fn relays_and_slots_tell_what_happened() {
     let slots = stage.ops_json("/api/v1/slots?limit=10").await;
     assert_eq!(slots[0]["slot"], slot.as_u64());
     assert_eq!(slots[0]["auctions"][0]["bids"][1]["http_status"], 500);
-    for (path, status) in
-        [("/api/v1/slots?limit=0", 400), ("/api/v1/slots?limit=x", 400), ("/api/v1/slots/x", 400), ("/api/v1/slots/1", 404)]
-    {
+    for (path, status) in [
+        ("/api/v1/slots?limit=0", 400),
+        ("/api/v1/slots?limit=x", 400),
+        ("/api/v1/slots/x", 400),
+        ("/api/v1/slots/1", 404),
+    ] {
         assert_error(stage.http.get(format!("{}{path}", stage.ops)).send().await.unwrap(), status).await;
     }
 }
@@ -31,15 +34,18 @@ async fn relays_and_slots_tell_what_happened() {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_are_streamed_and_filtered() {
     let stage = stage().relay(honest()).start().await;
-    let mut stream = stage.http.get(format!("{}/api/v1/events?kind=auction", stage.ops)).send().await.unwrap();
+    let mut stream =
+        stage.http.get(format!("{}/api/v1/events?kind=auction", stage.ops)).send().await.unwrap();
     assert_eq!(stream.headers()["content-type"], "text/event-stream");
     stage.proposer(Encoding::Json).register(60_000_000, 1).await.unwrap();
     let slot = stage.slot();
     stage.header_at(slot).await.unwrap();
-    let chunk = tokio::time::timeout(Duration::from_secs(20), stream.chunk()).await.unwrap().unwrap().unwrap();
+    let chunk =
+        tokio::time::timeout(Duration::from_secs(20), stream.chunk()).await.unwrap().unwrap().unwrap();
     let text = String::from_utf8(chunk.to_vec()).unwrap();
     assert!(text.starts_with("event: auction\n"), "{text}");
-    let data: serde_json::Value = serde_json::from_str(text.lines().nth(1).unwrap().trim_start_matches("data: ")).unwrap();
+    let data: serde_json::Value =
+        serde_json::from_str(text.lines().nth(1).unwrap().trim_start_matches("data: ")).unwrap();
     assert_eq!((&data["kind"], &data["slot"]), (&"auction".into(), &slot.as_u64().into()));
 }
 
@@ -50,7 +56,10 @@ async fn the_dashboard_needs_no_internet() {
     assert!(response.headers()["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
     let page = response.text().await.unwrap();
     assert!(page.contains("<title>relaymux</title>"));
-    assert!(!page.contains("http://") && !page.contains("https://"), "the page loads something from elsewhere");
+    assert!(
+        !page.contains("http://") && !page.contains("https://"),
+        "the page loads something from elsewhere"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,7 +67,8 @@ async fn metrics_all_begin_with_our_name() {
     let stage = stage().builder_api("relay_check = true").relay(honest()).start().await;
     stage.header().await.unwrap();
     let text = eventually("a scrape with everything", async || {
-        let text = stage.http.get(format!("{}/metrics", stage.ops)).send().await.unwrap().text().await.unwrap();
+        let text =
+            stage.http.get(format!("{}/metrics", stage.ops)).send().await.unwrap().text().await.unwrap();
         text.contains("endpoint=\"status\"").then_some(text)
     })
     .await;
@@ -86,7 +96,10 @@ async fn harmless_signals_are_harmless() {
     let stage = stage().relay(honest()).start().await;
     for signal in ["HUP", "USR1"] {
         stage.signal(signal);
-        eventually("the signal in the log", async || stage.log().contains(&format!("SIG{signal}")).then_some(())).await;
+        eventually("the signal in the log", async || {
+            stage.log().contains(&format!("SIG{signal}")).then_some(())
+        })
+        .await;
     }
     assert!(stage.header().await.is_some());
 }

@@ -16,7 +16,11 @@ fn bodies(stage: &Stage, validators: u8) -> (Vec<u8>, Vec<u8>) {
 }
 
 fn post(stage: &Stage, content_type: &str, body: Vec<u8>) -> reqwest::RequestBuilder {
-    stage.http.post(format!("{}/eth/v1/builder/validators", stage.builder)).header("content-type", content_type).body(body)
+    stage
+        .http
+        .post(format!("{}/eth/v1/builder/validators", stage.builder))
+        .header("content-type", content_type)
+        .body(body)
 }
 
 /// [m9, m15] Bytes and content type arrive as they were sent, once at each relay.
@@ -32,7 +36,9 @@ async fn bodies_are_passed_on_unchanged() {
         assert_eq!(response.status(), 200);
         assert!(response.bytes().await.unwrap().is_empty());
         for relay in &stage.relays {
-            let got = eventually("each relay to get it", async || relay.received("validators").first().cloned()).await;
+            let got =
+                eventually("each relay to get it", async || relay.received("validators").first().cloned())
+                    .await;
             assert_eq!(got.body, body);
             assert_eq!(got.headers["content-type"], content_type);
             assert_eq!(relay.received("validators").len(), 1);
@@ -51,14 +57,21 @@ async fn only_the_headers_of_the_spec_are_passed_on() {
     assert_eq!(request.send().await.unwrap().status(), 200);
     let got = stage.relays[0].received("validators")[0].clone();
     assert!(!got.headers.contains_key("authorization") && !got.headers.contains_key("cookie"));
-    assert_eq!(got.headers["user-agent"], format!("relaymux/{} teku/v26", env!("CARGO_PKG_VERSION")).as_str());
+    assert_eq!(
+        got.headers["user-agent"],
+        format!("relaymux/{} teku/v26", env!("CARGO_PKG_VERSION")).as_str()
+    );
 }
 
 /// [m10, m11, m12]
 #[tokio::test(flavor = "multi_thread")]
 async fn one_relay_is_enough_and_none_is_502() {
     for (first, second, status) in [(200, 400, 200), (400, 200, 200), (400, 403, 502)] {
-        let stage = stage().relay(honest().register_status(first)).relay(honest().register_status(second)).start().await;
+        let stage = stage()
+            .relay(honest().register_status(first))
+            .relay(honest().register_status(second))
+            .start()
+            .await;
         let (json, _) = bodies(&stage, 1);
         let response = post(&stage, "application/json", json).send().await.unwrap();
         if status == 200 {
@@ -102,7 +115,10 @@ async fn the_rest_goes_on_in_the_background() {
     let stage = stage().relay(honest()).relay(honest().register_failures(2)).start().await;
     let (json, _) = bodies(&stage, 2);
     assert_eq!(post(&stage, "application/json", json).send().await.unwrap().status(), 200);
-    eventually("the second relay to know both", async || (stage.relays[1].registered().len() == 2).then_some(())).await;
+    eventually("the second relay to know both", async || {
+        (stage.relays[1].registered().len() == 2).then_some(())
+    })
+    .await;
 }
 
 /// A relay that takes JSON only gets JSON, learned once.
@@ -185,11 +201,17 @@ async fn bad_bodies_are_refused_and_reach_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_above_the_limit_is_413() {
-    let stage = stage().builder_api("max_registrations_bytes = 1000\nrelay_check = false").relay(honest()).start().await;
+    let stage = stage()
+        .builder_api("max_registrations_bytes = 1000\nrelay_check = false")
+        .relay(honest())
+        .start()
+        .await;
     let (json, _) = bodies(&stage, 10);
     assert_error(post(&stage, "application/json", json.clone()).send().await.unwrap(), 413).await;
     // Without an announced length, too.
-    let chunks = futures_util::stream::iter(json.chunks(500).map(|c| Ok::<_, std::io::Error>(c.to_vec())).collect::<Vec<_>>());
+    let chunks = futures_util::stream::iter(
+        json.chunks(500).map(|c| Ok::<_, std::io::Error>(c.to_vec())).collect::<Vec<_>>(),
+    );
     let request = stage
         .http
         .post(format!("{}/eth/v1/builder/validators", stage.builder))

@@ -52,7 +52,9 @@ fn imported(text: &str) -> Vec<String> {
                     ':' if depth == 0 && !word.is_empty() => {
                         rooms.push(std::mem::take(&mut word));
                     }
-                    c if depth == 0 && (c.is_alphanumeric() || c == '_') && rooms.last() != Some(&word) => word.push(c),
+                    c if depth == 0 && (c.is_alphanumeric() || c == '_') && rooms.last() != Some(&word) => {
+                        word.push(c)
+                    }
                     _ => {}
                 }
             }
@@ -77,7 +79,8 @@ fn imports_point_downwards_only() {
         if room == "lib" {
             continue;
         }
-        let floor = floors.get(room).unwrap_or_else(|| panic!("{room} has no floor: give it one here and in docs"));
+        let floor =
+            floors.get(room).unwrap_or_else(|| panic!("{room} has no floor: give it one here and in docs"));
         for other in imported(&std::fs::read_to_string(&file).unwrap()) {
             let Some(below) = floors.get(other.as_str()) else { continue };
             checked += 1;

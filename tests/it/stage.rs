@@ -104,7 +104,8 @@ impl StageBuilder {
         let spec = parse_spec_file(&spec_text).unwrap();
         let mut relays = Vec::new();
         for (seed, behaviour) in (0u8..).zip(self.relays) {
-            relays.push(SimRelay::start(SimRelayParts { spec: spec.clone(), seed, behaviour }).await.unwrap());
+            relays
+                .push(SimRelay::start(SimRelayParts { spec: spec.clone(), seed, behaviour }).await.unwrap());
         }
         let mut config = format!(
             "network = \"spec.yaml\"\ndata_dir = \"{}\"\n[builder_api]\nlisten = \"127.0.0.1:0\"\n{}[ops]\n\
@@ -114,7 +115,11 @@ impl StageBuilder {
             self.auction
         );
         for (index, relay) in relays.iter().enumerate() {
-            config.push_str(&format!("[[relays]]\nid = \"r{index}\"\nurl = \"{}\"\n{}\n", relay.url(), self.relay_keys));
+            config.push_str(&format!(
+                "[[relays]]\nid = \"r{index}\"\nurl = \"{}\"\n{}\n",
+                relay.url(),
+                self.relay_keys
+            ));
         }
         std::fs::write(folder.path().join("relays.toml"), config).unwrap();
         let http = build_http_client(&TlsRoots::Bundled, None).unwrap();
@@ -230,7 +235,12 @@ impl Stage {
         sign_block(&self.spec, slot, bid).unwrap().encode(encoding)
     }
 
-    pub(crate) fn submit_request(&self, version: u8, encoding: Encoding, body: Vec<u8>) -> reqwest::RequestBuilder {
+    pub(crate) fn submit_request(
+        &self,
+        version: u8,
+        encoding: Encoding,
+        body: Vec<u8>,
+    ) -> reqwest::RequestBuilder {
         let fork = self.spec.fork_at(self.slot());
         self.http
             .post(format!("{}/eth/v{version}/builder/blinded_blocks", self.builder))
@@ -266,7 +276,12 @@ impl Stage {
     /// The outcome of each relay in the first auction of a slot.
     pub(crate) async fn outcomes(&self, slot: Slot) -> Vec<String> {
         let auction = self.auction(slot).await;
-        auction["bids"].as_array().unwrap().iter().map(|bid| bid["outcome"].as_str().unwrap().to_owned()).collect()
+        auction["bids"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|bid| bid["outcome"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     /// The first submission of a slot once a condition holds of it.
@@ -279,7 +294,8 @@ impl Stage {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        let status =
+            Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 
@@ -304,7 +320,10 @@ impl Drop for Stage {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
-            eprintln!("configuration:\n{}", std::fs::read_to_string(self.folder.path().join("relays.toml")).unwrap_or_default());
+            eprintln!(
+                "configuration:\n{}",
+                std::fs::read_to_string(self.folder.path().join("relays.toml")).unwrap_or_default()
+            );
             eprintln!("log:\n{}", self.log());
         }
     }

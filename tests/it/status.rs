@@ -19,7 +19,8 @@ async fn status_without_usable_relays_is_the_operators_choice() {
             relays.as_array().unwrap().iter().all(|relay| relay["usable"] == false).then_some(())
         })
         .await;
-        let response = stage.http.get(format!("{}/eth/v1/builder/status", stage.builder)).send().await.unwrap();
+        let response =
+            stage.http.get(format!("{}/eth/v1/builder/status", stage.builder)).send().await.unwrap();
         if status == 200 {
             assert_eq!(response.status(), 200);
             assert!(response.bytes().await.unwrap().is_empty());
@@ -58,7 +59,8 @@ async fn one_usable_relay_is_enough() {
 async fn status_never_calls_a_relay() {
     let stage = stage().relay(honest().header(HeaderVice::Hangs)).start().await;
     for _ in 0..5 {
-        let response = stage.http.get(format!("{}/eth/v1/builder/status", stage.builder)).send().await.unwrap();
+        let response =
+            stage.http.get(format!("{}/eth/v1/builder/status", stage.builder)).send().await.unwrap();
         assert_eq!(response.status(), 200);
     }
     assert!(stage.relays[0].received("status").is_empty());

@@ -21,8 +21,7 @@ async fn every_fork_is_revealed_in_every_encoding() {
             let slot = stage.slot();
             let bid = stage.header_at(slot).await.unwrap();
             let block = sign_block(&stage.spec, slot, &bid).unwrap();
-            let response =
-                stage.submit_request(1, encoding, block.encode(encoding)).send().await.unwrap();
+            let response = stage.submit_request(1, encoding, block.encode(encoding)).send().await.unwrap();
             assert_eq!(response.status(), 200, "{fork}");
             assert_eq!(response.headers()["content-type"], encoding.mime());
             assert_eq!(response.headers()["eth-consensus-version"], fork.name());
@@ -127,12 +126,17 @@ async fn a_wrong_payload_is_502_alone_and_harmless_beside_a_right_one() {
             let response = stage.submit_request(1, Encoding::Ssz, body.clone()).send().await.unwrap();
             let why = assert_error(response, 502).await;
             assert!(why.contains("r0: ") && why.contains("r1: "), "{fork} {vice:?}: {why}");
-            let metrics = stage.http.get(format!("{}/metrics", stage.ops)).send().await.unwrap().text().await.unwrap();
+            let metrics =
+                stage.http.get(format!("{}/metrics", stage.ops)).send().await.unwrap().text().await.unwrap();
             let counted = format!("relay=\"r0\",endpoint=\"submit_blinded_block\",outcome=\"{outcome}\"");
             assert!(metrics.contains(&counted), "{fork} {vice:?} is not counted as {outcome}");
 
             stage.relays[1].behave(|b| b.payload(PayloadVice::None));
-            assert_eq!(stage.submit_request(1, Encoding::Ssz, body).send().await.unwrap().status(), 200, "{vice:?}");
+            assert_eq!(
+                stage.submit_request(1, Encoding::Ssz, body).send().await.unwrap().status(),
+                200,
+                "{vice:?}"
+            );
         }
     }
 }
@@ -169,8 +173,11 @@ async fn client_errors_are_not_repeated() {
 /// All relays failing ends at the deadline, whatever they do.
 #[tokio::test(flavor = "multi_thread")]
 async fn hanging_relays_end_at_the_deadline() {
-    let stage =
-        stage().auction("timeout_get_payload_ms = 300").relay(honest().payload(PayloadVice::Hangs)).start().await;
+    let stage = stage()
+        .auction("timeout_get_payload_ms = 300")
+        .relay(honest().payload(PayloadVice::Hangs))
+        .start()
+        .await;
     let (status, body) = stage.reveal(2, Encoding::Ssz).await;
     assert_eq!(status, 502);
     assert!(String::from_utf8_lossy(&body).contains("no answer in time"));
@@ -192,7 +199,11 @@ async fn v2_falls_back_to_v1_per_relay() {
             assert!(v1.headers["accept"].to_str().unwrap().contains("application/json"));
         }
     }
-    let mixed = stage().relay(honest().lacks_v2(true).payload(PayloadVice::Status(500))).relay(honest()).start().await;
+    let mixed = stage()
+        .relay(honest().lacks_v2(true).payload(PayloadVice::Status(500)))
+        .relay(honest())
+        .start()
+        .await;
     assert_eq!(mixed.reveal(2, Encoding::Ssz).await.0, 202);
 }
 
@@ -224,7 +235,13 @@ async fn a_block_goes_in_the_encoding_the_relay_spoke() {
     assert_eq!(stage.relays[0].received(V2)[0].headers["content-type"], "application/json");
 }
 
-fn post(stage: &Stage, path: &str, content_type: Option<&str>, version: Option<&str>, body: Vec<u8>) -> reqwest::RequestBuilder {
+fn post(
+    stage: &Stage,
+    path: &str,
+    content_type: Option<&str>,
+    version: Option<&str>,
+    body: Vec<u8>,
+) -> reqwest::RequestBuilder {
     let mut request = stage.http.post(format!("{}{path}", stage.builder)).body(body);
     if let Some(content_type) = content_type {
         request = request.header("content-type", content_type);
@@ -241,7 +258,8 @@ async fn bad_input_is_refused_and_reaches_nobody() {
     let stage = stage().relay(honest()).start().await;
     let slot = stage.slot();
     let bid = stage.header_at(slot).await.unwrap();
-    let (json, ssz) = (stage.signed_block(slot, &bid, Encoding::Json), stage.signed_block(slot, &bid, Encoding::Ssz));
+    let (json, ssz) =
+        (stage.signed_block(slot, &bid, Encoding::Json), stage.signed_block(slot, &bid, Encoding::Ssz));
     for path in ["/eth/v1/builder/blinded_blocks", "/eth/v2/builder/blinded_blocks"] {
         for (content_type, version, body, status) in [
             (Some("application/json"), None, b"{}".to_vec(), 400),
@@ -259,7 +277,8 @@ async fn bad_input_is_refused_and_reaches_nobody() {
             assert_error(request.send().await.unwrap(), status).await;
         }
     }
-    let unacceptable = post(&stage, "/eth/v1/builder/blinded_blocks", Some("application/json"), None, json.clone());
+    let unacceptable =
+        post(&stage, "/eth/v1/builder/blinded_blocks", Some("application/json"), None, json.clone());
     assert_error(unacceptable.header("accept", "text/html").send().await.unwrap(), 406).await;
     assert!(stage.relays[0].received(V1).is_empty() && stage.relays[0].received(V2).is_empty());
     for content_type in [Some("application/json"), None] {
@@ -275,7 +294,8 @@ async fn v2_ignores_accept() {
     let slot = stage.slot();
     let bid = stage.header_at(slot).await.unwrap();
     let body = stage.signed_block(slot, &bid, Encoding::Json);
-    let request = post(&stage, "/eth/v2/builder/blinded_blocks", Some("application/json"), Some("fulu"), body);
+    let request =
+        post(&stage, "/eth/v2/builder/blinded_blocks", Some("application/json"), Some("fulu"), body);
     assert_eq!(request.header("accept", "text/html").send().await.unwrap().status(), 202);
 }
 
@@ -285,9 +305,22 @@ async fn a_block_of_an_unknown_header_is_submitted_all_the_same() {
     let stage = stage().relay(honest()).start().await;
     let slot = stage.slot();
     // Ask the relay behind the service's back.
-    let url = stage.header_url(slot).replace(&stage.builder, &format!("http://{}", stage.relays[0].url().split('@').nth(1).unwrap()));
-    let answer = stage.http.get(url).header("accept", "application/octet-stream").send().await.unwrap().bytes().await.unwrap();
-    let bid = relaymux::consensus::SignedBuilderBid::decode(Fork::Fulu, stage.spec.preset, Encoding::Ssz, &answer).unwrap();
+    let url = stage
+        .header_url(slot)
+        .replace(&stage.builder, &format!("http://{}", stage.relays[0].url().split('@').nth(1).unwrap()));
+    let answer = stage
+        .http
+        .get(url)
+        .header("accept", "application/octet-stream")
+        .send()
+        .await
+        .unwrap()
+        .bytes()
+        .await
+        .unwrap();
+    let bid =
+        relaymux::consensus::SignedBuilderBid::decode(Fork::Fulu, stage.spec.preset, Encoding::Ssz, &answer)
+            .unwrap();
     let body = stage.signed_block(slot, &bid, Encoding::Ssz);
     assert_eq!(stage.submit_request(2, Encoding::Ssz, body).send().await.unwrap().status(), 202);
     let submission = stage.submission(slot, |s| s["answers"].get(0).is_some()).await;
