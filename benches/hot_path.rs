@@ -9,7 +9,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use relaymux::{
     auction::Candidates,
     consensus::{
-        Encoding, Fork, Mainnet, Network, PresetName, SignedBuilderBid,
+        Encoding, Fork, Mainnet, Network, SignedBuilderBid,
         bls::{SigningKey, ValidatedKey},
         signing_root,
     },
@@ -44,10 +44,7 @@ fn hot_path(c: &mut Criterion) {
         let bytes = bid.encode(encoding);
         let name = format!("{encoding:?}").to_lowercase();
         c.bench_function(&format!("decode a bid, {name} of {} bytes", bytes.len()), |b| {
-            b.iter(|| {
-                SignedBuilderBid::decode(Fork::Fulu, PresetName::Mainnet, encoding, black_box(&bytes))
-                    .unwrap()
-            });
+            b.iter(|| SignedBuilderBid::decode(Fork::Fulu, encoding, black_box(&bytes)).unwrap());
         });
         c.bench_function(&format!("encode a bid, {name}"), |b| b.iter(|| black_box(&bid).encode(encoding)));
     }

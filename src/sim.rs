@@ -5,11 +5,13 @@
 //! reachable from the service: `run` never starts a simulation.
 
 mod behaviour;
+mod engine;
 mod payload;
 mod proposer;
 mod relay;
 
 pub use behaviour::{Behaviour, HeaderVice, PayloadVice};
+pub use engine::{EngineBuilder, PayloadSink};
 pub use payload::{AnyPayload, PayloadParams, Tamper, sim_parent_root};
 pub use proposer::{Proposal, ProposerError, SimProposer, sign_block};
 pub use relay::{ReceivedRequest, SimRelay, SimRelayParts};

@@ -88,7 +88,7 @@ fn bids_agree_to_the_last_bit_and_their_signatures_hold() {
         assert_eq!(bids.len(), 5);
         for Fixture { fork, facts, json, ssz } in bids {
             for (encoding, bytes) in [(Encoding::Json, &json), (Encoding::Ssz, &ssz)] {
-                let bid = SignedBuilderBid::decode(fork, preset, encoding, bytes).unwrap();
+                let bid = SignedBuilderBid::decode(fork, encoding, bytes).unwrap();
                 assert_eq!(bid.message_root(), hash(&facts, "root"), "{fork}");
                 assert_eq!(signing_root(bid.message_root(), domain), hash(&facts, "signing_root"));
                 assert_eq!(bid.facts().block_hash, hash(&facts, "block_hash"));
@@ -168,7 +168,7 @@ fn decode_everything(bytes: &[u8]) {
     for preset in PRESETS {
         for fork in Fork::ALL {
             for encoding in [Encoding::Json, Encoding::Ssz] {
-                let _ = SignedBuilderBid::decode(fork, preset, encoding, bytes);
+                let _ = SignedBuilderBid::decode(fork, encoding, bytes);
                 let _ = SignedBlindedBlock::decode(fork, preset, encoding, bytes);
                 let _ = RevealedPayload::decode(fork, preset, encoding, bytes);
                 let _ = SignedBlindedBlock::peek_slot(encoding, bytes);
@@ -220,7 +220,7 @@ proptest! {
         let place = at.index(bytes.len());
         bytes[place] = byte;
         for fork in Fork::CLASSIC {
-            if let Ok(bid) = SignedBuilderBid::decode(fork, PresetName::Mainnet, Encoding::Ssz, &bytes) {
+            if let Ok(bid) = SignedBuilderBid::decode(fork, Encoding::Ssz, &bytes) {
                 prop_assert_eq!(bid.encode(Encoding::Ssz), bytes.clone());
             }
             if let Ok(block) = SignedBlindedBlock::decode(fork, PresetName::Mainnet, Encoding::Ssz, &bytes) {

@@ -55,9 +55,8 @@ fn bids_of_every_fork_have_one_meaning_in_both_encodings() {
     let Some(folder) = vectors() else { return };
     for fork in Fork::CLASSIC {
         let (json, ssz) = example(&folder, fork, "signed_builder_bid");
-        let from_ssz = SignedBuilderBid::decode(fork, MAINNET, Encoding::Ssz, &ssz).unwrap();
-        let from_json =
-            SignedBuilderBid::decode(fork, MAINNET, Encoding::Json, json.to_string().as_bytes()).unwrap();
+        let from_ssz = SignedBuilderBid::decode(fork, Encoding::Ssz, &ssz).unwrap();
+        let from_json = SignedBuilderBid::decode(fork, Encoding::Json, json.to_string().as_bytes()).unwrap();
         assert_eq!(from_ssz.facts(), from_json.facts(), "{fork}");
         assert_eq!(from_ssz.message_root(), from_json.message_root(), "{fork}");
         assert_eq!(from_json.encode(Encoding::Ssz), ssz, "{fork}");
@@ -66,7 +65,7 @@ fn bids_of_every_fork_have_one_meaning_in_both_encodings() {
         // Any other fork's label is refused.
         let relabelled =
             json.to_string().replacen(&format!("\"version\":\"{fork}\""), "\"version\":\"altair\"", 1);
-        assert!(SignedBuilderBid::decode(fork, MAINNET, Encoding::Json, relabelled.as_bytes()).is_err());
+        assert!(SignedBuilderBid::decode(fork, Encoding::Json, relabelled.as_bytes()).is_err());
     }
 }
 
@@ -122,7 +121,7 @@ fn bids_that_relays_really_signed_verify() {
     {
         let json = read(&folder.join(format!("captures/{name}.json")));
         let ssz = read(&folder.join(format!("captures/{name}.ssz")));
-        let bid = SignedBuilderBid::decode(fork, MAINNET, Encoding::Json, &json).unwrap();
+        let bid = SignedBuilderBid::decode(fork, Encoding::Json, &json).unwrap();
         assert_eq!(bid.encode(Encoding::Ssz), ssz, "{name}");
         let key = ValidatedKey::new(bid.facts().pubkey).unwrap();
         assert!(key.has_signed(signing_root(bid.message_root(), goerli), bid.signature()), "{name}");

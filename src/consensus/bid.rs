@@ -8,7 +8,7 @@ use ssz::{Decode, Encode};
 use tree_hash::TreeHash;
 
 use super::{
-    DecodeError, Encoding, Fork, Mainnet, Minimal, Preset, PresetName,
+    DecodeError, Encoding, Fork,
     containers::{BuilderBidBellatrix, BuilderBidCapella, BuilderBidDeneb, BuilderBidElectra, Signed},
     wire::{Versioned, check_label, versioned_json},
 };
@@ -39,7 +39,7 @@ pub struct BidFacts {
     pub pubkey: BlsPublicKey,
 }
 
-/// A decoded `SignedBuilderBid` of some fork and preset. Untrusted.
+/// A decoded `SignedBuilderBid` of some fork. Untrusted. The preset changes nothing in it.
 pub struct SignedBuilderBid {
     fork: Fork,
     facts: BidFacts,
@@ -77,8 +77,8 @@ impl<M: BidMessage> BidObject for Signed<M> {
 }
 
 macro_rules! bid_message {
-    ([$($generic:ident)?] $bid:ty) => {
-        impl $(<$generic: Preset>)? BidMessage for $bid {
+    ($bid:ty) => {
+        impl BidMessage for $bid {
             fn facts(&self) -> BidFacts {
                 BidFacts {
                     parent_hash: self.header.parent_hash,
@@ -95,33 +95,23 @@ macro_rules! bid_message {
         }
     };
 }
-bid_message!([] BuilderBidBellatrix);
-bid_message!([] BuilderBidCapella);
-bid_message!([] BuilderBidDeneb);
-bid_message!([P] BuilderBidElectra<P>);
+bid_message!(BuilderBidBellatrix);
+bid_message!(BuilderBidCapella);
+bid_message!(BuilderBidDeneb);
+bid_message!(BuilderBidElectra);
 
 impl SignedBuilderBid {
     /// Decodes a bid of a fork: bare in SSZ, in its `{"version","data"}` envelope in JSON.
     ///
     /// # Errors
     /// When the bytes are not such an object, or the envelope names another fork.
-    pub fn decode(
-        fork: Fork,
-        preset: PresetName,
-        encoding: Encoding,
-        bytes: &[u8],
-    ) -> Result<Self, DecodeError> {
-        match (fork, preset) {
-            (Fork::Bellatrix, _) => decode_as::<BuilderBidBellatrix>(fork, encoding, bytes),
-            (Fork::Capella, _) => decode_as::<BuilderBidCapella>(fork, encoding, bytes),
-            (Fork::Deneb, _) => decode_as::<BuilderBidDeneb>(fork, encoding, bytes),
-            (Fork::Electra | Fork::Fulu, PresetName::Mainnet) => {
-                decode_as::<BuilderBidElectra<Mainnet>>(fork, encoding, bytes)
-            }
-            (Fork::Electra | Fork::Fulu, PresetName::Minimal) => {
-                decode_as::<BuilderBidElectra<Minimal>>(fork, encoding, bytes)
-            }
-            (Fork::Gloas, _) => Err(DecodeError::NotInFork { object: OBJECT, fork }),
+    pub fn decode(fork: Fork, encoding: Encoding, bytes: &[u8]) -> Result<Self, DecodeError> {
+        match fork {
+            Fork::Bellatrix => decode_as::<BuilderBidBellatrix>(fork, encoding, bytes),
+            Fork::Capella => decode_as::<BuilderBidCapella>(fork, encoding, bytes),
+            Fork::Deneb => decode_as::<BuilderBidDeneb>(fork, encoding, bytes),
+            Fork::Electra | Fork::Fulu => decode_as::<BuilderBidElectra>(fork, encoding, bytes),
+            Fork::Gloas => Err(DecodeError::NotInFork { object: OBJECT, fork }),
         }
     }
 

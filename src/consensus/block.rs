@@ -112,7 +112,7 @@ blinded_body!(BlindedBodyElectra, |body| body.blob_kzg_commitments.to_vec(), |bo
 });
 
 /// The three request lists as EIP-7685 hashes them. Source: EIP-6110 (type 0), EIP-7002 (1), EIP-7251 (2).
-fn eip7685<P: Preset>(requests: &ExecutionRequests<P>) -> [Bytes; 3] {
+fn eip7685(requests: &ExecutionRequests) -> [Bytes; 3] {
     let typed = |kind: u8, ssz: Vec<u8>| Bytes::from([vec![kind], ssz].concat());
     [
         typed(0, requests.deposits.as_ssz_bytes()),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use ssz_derive::{Decode, Encode};
 use ssz_types::{
     VariableList,
-    typenum::{U2, U32, U4096, U1048576, U33554432, U1073741824},
+    typenum::{U2, U16, U32, U4096, U8192, U1048576, U33554432, U1073741824},
 };
 use tree_hash_derive::TreeHash;
 
@@ -273,10 +273,9 @@ pub struct ConsolidationRequest {
 
 /// `ExecutionRequests`, electra.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TreeHash, Serialize, Deserialize)]
-#[serde(bound = "")]
-pub struct ExecutionRequests<P: Preset> {
-    pub deposits: VariableList<DepositRequest, P::MaxDepositRequests>,
-    pub withdrawals: VariableList<WithdrawalRequest, P::MaxWithdrawalRequests>,
+pub struct ExecutionRequests {
+    pub deposits: VariableList<DepositRequest, U8192>,
+    pub withdrawals: VariableList<WithdrawalRequest, U16>,
     pub consolidations: VariableList<ConsolidationRequest, U2>,
 }
 
@@ -344,11 +343,10 @@ pub struct BuilderBidDeneb {
 
 /// `BuilderBid`, electra and fulu; `value` in wei.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TreeHash, Serialize, Deserialize)]
-#[serde(bound = "")]
-pub struct BuilderBidElectra<P: Preset> {
+pub struct BuilderBidElectra {
     pub header: ExecutionPayloadHeaderDeneb,
     pub blob_kzg_commitments: Commitments,
-    pub execution_requests: ExecutionRequests<P>,
+    pub execution_requests: ExecutionRequests,
     #[serde(with = "quoted")]
     pub value: U256,
     pub pubkey: PublicKey,

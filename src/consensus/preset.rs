@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use ssz_types::typenum::{U2, U4, U16, U32, U64, U512, U8192, U131072, Unsigned};
+use ssz_types::typenum::{U4, U16, U32, U64, U512, U8192, U131072, Unsigned};
 
 /// Which preset a chain spec names (`PRESET_BASE`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +23,6 @@ pub trait Preset: Clone + Copy + Debug + Default + PartialEq + Eq + Send + Sync 
     type MaxValidatorsPerSlot: Unsigned + Clone + Debug + PartialEq + Eq + Send + Sync + 'static;
     /// `MAX_WITHDRAWALS_PER_PAYLOAD`
     type MaxWithdrawals: Unsigned + Clone + Debug + PartialEq + Eq + Send + Sync + 'static;
-    /// `MAX_DEPOSIT_REQUESTS_PER_PAYLOAD`
-    type MaxDepositRequests: Unsigned + Clone + Debug + PartialEq + Eq + Send + Sync + 'static;
-    /// `MAX_WITHDRAWAL_REQUESTS_PER_PAYLOAD`
-    type MaxWithdrawalRequests: Unsigned + Clone + Debug + PartialEq + Eq + Send + Sync + 'static;
 }
 
 /// The preset of the public networks.
@@ -42,8 +38,6 @@ impl Preset for Mainnet {
     type MaxCommitteesPerSlot = U64;
     type MaxValidatorsPerSlot = U131072;
     type MaxWithdrawals = U16;
-    type MaxDepositRequests = U8192;
-    type MaxWithdrawalRequests = U16;
 }
 
 impl Preset for Minimal {
@@ -51,6 +45,4 @@ impl Preset for Minimal {
     type MaxCommitteesPerSlot = U4;
     type MaxValidatorsPerSlot = U8192;
     type MaxWithdrawals = U4;
-    type MaxDepositRequests = U4;
-    type MaxWithdrawalRequests = U2;
 }

@@ -188,7 +188,7 @@ impl Relay {
         match self.versioned_call(request, context, *fork, MAX_BID_BYTES).await {
             Err(failure) => HeaderOutcome::Failed(failure),
             Ok(answer) if answer.status == 204 => HeaderOutcome::NoBid,
-            Ok(answer) => match SignedBuilderBid::decode(*fork, self.preset, answer.encoding, &answer.body) {
+            Ok(answer) => match SignedBuilderBid::decode(*fork, answer.encoding, &answer.body) {
                 Ok(bid) => {
                     self.memory.spoke(answer.encoding);
                     HeaderOutcome::Bid(Box::new(BidAnswer { bid, encoding: answer.encoding }))

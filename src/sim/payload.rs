@@ -94,13 +94,13 @@ macro_rules! common_fields {
     };
 }
 
-fn transactions(list: &[Vec<u8>]) -> crate::consensus::containers::Transactions {
+pub(super) fn transactions(list: &[Vec<u8>]) -> crate::consensus::containers::Transactions {
     let items: Vec<_> = list.iter().filter_map(|tx| VariableList::new(tx.clone()).ok()).collect();
     VariableList::new(items).unwrap_or_default()
 }
 
 /// No deposits, withdrawals or consolidations.
-fn no_requests<P: Preset>() -> ExecutionRequests<P> {
+fn no_requests() -> ExecutionRequests {
     ExecutionRequests {
         deposits: VariableList::default(),
         withdrawals: VariableList::default(),
@@ -146,6 +146,15 @@ impl<P: Preset> AnyPayload<P> {
             Self::Bellatrix(payload) => recompute_block_hash(payload, inputs),
             Self::Capella(payload) => recompute_block_hash(payload, inputs),
             Self::Deneb(payload) => recompute_block_hash(payload, inputs),
+        }
+    }
+
+    /// The block it builds on.
+    pub fn parent_hash(&self) -> B256 {
+        match self {
+            Self::Bellatrix(payload) => payload.parent_hash,
+            Self::Capella(payload) => payload.parent_hash,
+            Self::Deneb(payload) => payload.parent_hash,
         }
     }
 
@@ -200,7 +209,7 @@ impl<P: Preset> AnyPayload<P> {
             }
             Self::Deneb(payload) => {
                 let (header, execution_requests) = (payload.into(), no_requests());
-                let bid: BuilderBidElectra<P> =
+                let bid =
                     BuilderBidElectra { header, blob_kzg_commitments, execution_requests, value, pubkey };
                 sign(fork, bid, key, domain)
             }

@@ -143,7 +143,7 @@ impl SimProposer {
         if label != fork.name() {
             return Err(ProposerError::Wrong(format!("header labelled `{label}` in a {fork} slot")));
         }
-        let bid = SignedBuilderBid::decode(fork, self.spec.preset, self.encoding, &response.bytes().await?)?;
+        let bid = SignedBuilderBid::decode(fork, self.encoding, &response.bytes().await?)?;
         let facts = bid.facts();
         let key = ValidatedKey::new(facts.pubkey).map_err(|e| ProposerError::Wrong(e.to_string()))?;
         let root = signing_root(bid.message_root(), self.spec.builder_domain());
@@ -270,7 +270,7 @@ fn sign_block_in<P: Preset>(
             Ok(signed(spec, slot, parent, body))
         }
         Fork::Electra | Fork::Fulu => {
-            let bid: BuilderBidElectra<P> = typed(fork, &bytes)?;
+            let bid: BuilderBidElectra = typed(fork, &bytes)?;
             let body = empty_body!(BlindedBodyElectra, bid.header, {
                 bls_to_execution_changes: VariableList::default(), blob_kzg_commitments: bid.blob_kzg_commitments,
                 execution_requests: bid.execution_requests

@@ -83,10 +83,21 @@ struct Shared {
     payloads: Mutex<HashMap<B256, Arc<Stored>>>,
     bids: Mutex<HashMap<BidKey, Arc<EncodedBid>>>,
     registered: Mutex<HashMap<BlsPublicKey, Address>>,
+    supplied: Mutex<Option<HashMap<B256, AnyPayload<Minimal>>>>,
     keep_requests: bool,
 }
 
 type BidKey = (u64, B256, BlsPublicKey);
+
+/// What a relay with real payloads has for a request.
+enum Supplied {
+    /// It has none at all and makes its own.
+    Unused,
+    /// None for this parent, or the proposer is not registered.
+    Nothing,
+    /// A bid for one.
+    Bid(Arc<EncodedBid>),
+}
 
 struct EncodedBid {
     json: Bytes,
@@ -148,6 +159,7 @@ impl SimRelay {
             payloads: Mutex::default(),
             bids: Mutex::default(),
             registered: Mutex::default(),
+            supplied: Mutex::new(None),
             keep_requests,
         });
         let router = Router::new()
@@ -189,6 +201,12 @@ impl SimRelay {
     /// Validators it knows and whom they want paid.
     pub fn registered(&self) -> HashMap<BlsPublicKey, Address> {
         self.shared.registered.lock().clone()
+    }
+
+    /// Gives it a real payload of a minimal-preset chain to offer. From the first one on it offers supplied payloads only, to
+    /// registered proposers only.
+    pub fn supply(&self, payload: AnyPayload<Minimal>) {
+        self.shared.supplied.lock().get_or_insert_default().insert(payload.parent_hash(), payload);
     }
 
     /// Forgets every request.
@@ -240,6 +258,33 @@ impl Shared {
         });
         self.bids.lock().insert(key, Arc::clone(&bid));
         bid
+    }
+
+    /// The bid for a real payload, if it was supplied with any.
+    fn supplied_bid(
+        &self,
+        behaviour: &Behaviour,
+        vice: HeaderVice,
+        (slot, parent, pubkey): BidKey,
+    ) -> Supplied {
+        let supplied = self.supplied.lock();
+        let Some(payloads) = &*supplied else { return Supplied::Unused };
+        let is_registered = self.registered.lock().contains_key(&pubkey);
+        let Some(payload) = payloads.get(&parent).filter(|_| is_registered).cloned() else {
+            return Supplied::Nothing;
+        };
+        drop(supplied);
+        let fork = self.spec.fork_at(Slot::new(slot));
+        let key = if vice == HeaderVice::WrongSignature { &self.other_key } else { &self.key };
+        let named = self.key.public_key();
+        let bid = payload.bid(fork, behaviour.value_in(slot), 0, named, key, self.spec.builder_domain());
+        let block_hash = payload.block_hash();
+        let reveal = Box::new(move |tamper| payload.reveal(fork, 0, tamper));
+        self.payloads.lock().insert(block_hash, Arc::new(Stored { fork, reveal }));
+        Supplied::Bid(Arc::new(EncodedBid {
+            json: bid.encode(Encoding::Json).into(),
+            ssz: bid.encode(Encoding::Ssz).into(),
+        }))
     }
 
     fn build_bid<P: Preset>(
@@ -382,7 +427,11 @@ async fn answer_header(
         _ => {}
     }
     let fork = relay.spec.fork_at(Slot::new(slot));
-    let bid = relay.bid(&behaviour, vice, (slot, parent, pubkey));
+    let bid = match relay.supplied_bid(&behaviour, vice, (slot, parent, pubkey)) {
+        Supplied::Nothing => return StatusCode::NO_CONTENT.into_response(),
+        Supplied::Bid(bid) => bid,
+        Supplied::Unused => relay.bid(&behaviour, vice, (slot, parent, pubkey)),
+    };
     let ssz = Shared::wants_ssz(&behaviour, headers);
     let encoding = if ssz { Encoding::Ssz } else { Encoding::Json };
     let body = if ssz { bid.ssz.clone() } else { bid.json.clone() };

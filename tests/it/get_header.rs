@@ -32,7 +32,7 @@ async fn every_fork_in_every_encoding() {
                 assert_eq!(response.headers()["content-type"], encoding.mime());
                 assert_eq!(response.headers()["eth-consensus-version"], fork.name());
                 let body = response.bytes().await.unwrap();
-                let bid = SignedBuilderBid::decode(fork, stage.spec.preset, encoding, &body).unwrap();
+                let bid = SignedBuilderBid::decode(fork, encoding, &body).unwrap();
                 assert_eq!(bid.facts().parent_hash, PARENT);
                 // The proposer of the simulation checks signature, label and parent.
                 stage

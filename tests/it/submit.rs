@@ -318,9 +318,7 @@ async fn a_block_of_an_unknown_header_is_submitted_all_the_same() {
         .bytes()
         .await
         .unwrap();
-    let bid =
-        relaymux::consensus::SignedBuilderBid::decode(Fork::Fulu, stage.spec.preset, Encoding::Ssz, &answer)
-            .unwrap();
+    let bid = relaymux::consensus::SignedBuilderBid::decode(Fork::Fulu, Encoding::Ssz, &answer).unwrap();
     let body = stage.signed_block(slot, &bid, Encoding::Ssz);
     assert_eq!(stage.submit_request(2, Encoding::Ssz, body).send().await.unwrap().status(), 202);
     let submission = stage.submission(slot, |s| s["answers"].get(0).is_some()).await;

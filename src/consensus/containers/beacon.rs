@@ -248,7 +248,7 @@ pub struct BlindedBodyElectra<P: Preset> {
     pub execution_payload_header: ExecutionPayloadHeaderDeneb,
     pub bls_to_execution_changes: VariableList<SignedBlsToExecutionChange, U16>,
     pub blob_kzg_commitments: Commitments,
-    pub execution_requests: ExecutionRequests<P>,
+    pub execution_requests: ExecutionRequests,
 }
 
 /// `BlindedBeaconBlock` around the body of its fork.
