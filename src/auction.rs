@@ -19,6 +19,7 @@ mod register;
 mod settings;
 mod submit;
 mod validators;
+mod verified_cache;
 
 pub use candidates::{Candidates, Verdict};
 pub use check::{

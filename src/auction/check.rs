@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{B256, b256};
 
-use super::GasLimitCheck;
+use super::{GasLimitCheck, verified_cache::VerifiedCache};
 use crate::{
     consensus::{Domain, SignedBuilderBid, bls::ValidatedKey, signing_root},
     types::{BlsPublicKey, Wei},
@@ -202,17 +202,28 @@ impl CheckedBid {
         self.gas_limit_warning.as_ref()
     }
 
-    /// Climbs the last rung. Costs a millisecond of CPU.
+    /// Climbs the last rung. Costs a millisecond of CPU, unless this very signature was found good before.
     ///
     /// # Errors
     /// When `key` did not sign it.
-    pub fn verify(&self, key: &ValidatedKey, domain: Domain) -> Result<VerifiedBid, BidFault> {
-        let is_of_key = key.bytes() == self.bid.facts().pubkey;
-        if is_of_key && key.has_signed(signing_root(self.bid.message_root(), domain), self.bid.signature()) {
-            Ok(VerifiedBid(Arc::clone(&self.bid)))
-        } else {
-            Err(BidFault::WrongSignature)
+    pub(super) fn verify(
+        &self,
+        key: &ValidatedKey,
+        domain: Domain,
+        known: &VerifiedCache,
+    ) -> Result<VerifiedBid, BidFault> {
+        if key.bytes() != self.bid.facts().pubkey {
+            return Err(BidFault::WrongSignature);
         }
+        let (root, signature) = (signing_root(self.bid.message_root(), domain), *self.bid.signature());
+        let seen = (root, signature, key.bytes());
+        if !known.knows(&seen) {
+            if !key.has_signed(root, &signature) {
+                return Err(BidFault::WrongSignature);
+            }
+            known.keep(seen);
+        }
+        Ok(VerifiedBid(Arc::clone(&self.bid)))
     }
 }
 

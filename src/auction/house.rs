@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use reqwest::header::HeaderValue;
 use tokio_util::task::TaskTracker;
 
-use super::{AuctionSettings, Validators, offers::Offers};
+use super::{AuctionSettings, Validators, offers::Offers, verified_cache::VerifiedCache};
 use crate::{
     consensus::{ChainSpec, Domain, SlotClock, WallClock},
     events::Spine,
@@ -44,6 +44,7 @@ pub struct Auction {
     pub(super) journal: Journal,
     pub(super) validators: Arc<Validators>,
     pub(super) offers: Offers,
+    pub(super) verified: Arc<VerifiedCache>,
     pub(super) tasks: TaskTracker,
 }
 
@@ -57,6 +58,7 @@ impl Auction {
             domain: spec.builder_domain(),
             settings: ArcSwap::from_pointee(settings),
             offers: Offers::default(),
+            verified: Arc::default(),
             tasks: TaskTracker::new(),
             spec,
             relays,

@@ -129,21 +129,19 @@ async fn call(shared: &Shared, headers: &HeaderMap, body: Bytes) -> Result<Bytes
 /// If the call asked for a payload: builds our own beside it.
 async fn build_too(shared: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<(), String> {
     let Ok(asked) = serde_json::from_slice::<Value>(body) else { return Ok(()) };
-    let method = asked["method"].as_str().unwrap_or_default();
+    let method = asked.get("method").and_then(Value::as_str).unwrap_or_default();
     let Some(version) = method.strip_prefix("engine_forkchoiceUpdatedV") else { return Ok(()) };
-    let (state, mut attributes) = (asked["params"][0].clone(), asked["params"][1].clone());
-    if !attributes.is_object() {
-        return Ok(());
-    }
-    attributes["suggestedFeeRecipient"] = json!(shared.fee_recipient);
+    let parameter = |index: &str| asked.pointer(index).cloned().unwrap_or_default();
+    let (state, mut attributes) = (parameter("/params/0"), parameter("/params/1"));
+    let Some(wishes) = attributes.as_object_mut() else { return Ok(()) };
+    wishes.insert("suggestedFeeRecipient".to_owned(), json!(shared.fee_recipient));
     let started = rpc(shared, headers, method, json!([state, attributes])).await?;
-    let Some(id) = started["payloadId"].as_str() else {
-        return Err(format!("{method}: no payload id: {started}"));
-    };
+    let id = started.get("payloadId").and_then(Value::as_str);
+    let id = id.ok_or_else(|| format!("{method}: no payload id: {started}"))?;
     sleep(BUILD_TIME).await;
     let got = rpc(shared, headers, &format!("engine_getPayloadV{version}"), json!([id])).await?;
-    let payload: EnginePayload =
-        serde_json::from_value(got["executionPayload"].clone()).map_err(|e| format!("payload: {e}"))?;
+    let payload = got.get("executionPayload").cloned().unwrap_or_default();
+    let payload: EnginePayload = serde_json::from_value(payload).map_err(|e| format!("payload: {e}"))?;
     (shared.sink)(payload.into_capella()?);
     Ok(())
 }
@@ -152,10 +150,10 @@ async fn rpc(shared: &Shared, headers: &HeaderMap, method: &str, params: Value) 
     let body = json!({"jsonrpc": "2.0", "id": 9, "method": method, "params": params}).to_string();
     let answer = call(shared, headers, body.into()).await.map_err(|e| e.to_string())?;
     let mut answer: Value = serde_json::from_slice(&answer).map_err(|e| e.to_string())?;
-    if answer["result"].is_null() {
-        return Err(format!("{method}: {}", answer["error"]));
+    match answer.get_mut("result").map(Value::take) {
+        Some(result) if !result.is_null() => Ok(result),
+        Some(_) | None => Err(format!("{method}: {answer}")),
     }
-    Ok(answer["result"].take())
 }
 
 /// `ExecutionPayloadV2` of the Engine API: camel case, hex quantities.

@@ -19,7 +19,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::stream;
 use parking_lot::{Mutex, RwLock};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -84,6 +84,7 @@ struct Shared {
     bids: Mutex<HashMap<BidKey, Arc<EncodedBid>>>,
     registered: Mutex<HashMap<BlsPublicKey, Address>>,
     supplied: Mutex<Option<HashMap<B256, AnyPayload<Minimal>>>>,
+    answered: Mutex<HashMap<B256, Instant>>,
     keep_requests: bool,
 }
 
@@ -160,6 +161,7 @@ impl SimRelay {
             bids: Mutex::default(),
             registered: Mutex::default(),
             supplied: Mutex::new(None),
+            answered: Mutex::default(),
             keep_requests,
         });
         let router = Router::new()
@@ -209,6 +211,11 @@ impl SimRelay {
         self.shared.supplied.lock().get_or_insert_default().insert(payload.parent_hash(), payload);
     }
 
+    /// When it last answered a header request for a parent.
+    pub fn answered_at(&self, parent: B256) -> Option<Instant> {
+        self.shared.answered.lock().get(&parent).copied()
+    }
+
     /// Forgets every request.
     pub fn forget(&self) {
         self.shared.received.lock().clear();
@@ -245,6 +252,15 @@ impl Shared {
             accept.contains("octet-stream")
         };
         understood && !behaviour.json_only
+    }
+
+    /// The bid for a request: of a real payload where it was supplied with any, else of one of its own making.
+    fn offer(&self, behaviour: &Behaviour, vice: HeaderVice, key: BidKey) -> Option<Arc<EncodedBid>> {
+        match self.supplied_bid(behaviour, vice, key) {
+            Supplied::Nothing => None,
+            Supplied::Bid(bid) => Some(bid),
+            Supplied::Unused => Some(self.bid(behaviour, vice, key)),
+        }
     }
 
     /// The bid for a slot, built and signed once.
@@ -405,10 +421,14 @@ async fn answer_header(
     headers: &HeaderMap,
 ) -> Response {
     let behaviour = relay.now_behaving();
-    sleep(behaviour.delay_in(slot, u64::from(relay.seed))).await;
+    let started = Instant::now();
     let (Ok(parent), Ok(pubkey)) = (parse_hash(&parent_hash), pubkey.parse()) else {
         return error(400, "bad path");
     };
+    // A bid is built and signed before the relay sits on it, so that the delay is what it says.
+    let delay = behaviour.delay_in(slot ^ low_bits(parent), u64::from(relay.seed));
+    let bid = relay.offer(&behaviour, vice, (slot, parent, pubkey));
+    sleep_until(started + delay).await;
     match vice {
         HeaderVice::NoBid => return StatusCode::NO_CONTENT.into_response(),
         HeaderVice::Status(status) => return error(status, "not today"),
@@ -427,11 +447,7 @@ async fn answer_header(
         _ => {}
     }
     let fork = relay.spec.fork_at(Slot::new(slot));
-    let bid = match relay.supplied_bid(&behaviour, vice, (slot, parent, pubkey)) {
-        Supplied::Nothing => return StatusCode::NO_CONTENT.into_response(),
-        Supplied::Bid(bid) => bid,
-        Supplied::Unused => relay.bid(&behaviour, vice, (slot, parent, pubkey)),
-    };
+    let Some(bid) = bid else { return StatusCode::NO_CONTENT.into_response() };
     let ssz = Shared::wants_ssz(&behaviour, headers);
     let encoding = if ssz { Encoding::Ssz } else { Encoding::Json };
     let body = if ssz { bid.ssz.clone() } else { bid.json.clone() };
@@ -456,6 +472,7 @@ async fn answer_header(
     if matches!(vice, HeaderVice::Gzip | HeaderVice::GzipBomb) {
         answered.insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
     }
+    relay.answered.lock().insert(parent, Instant::now());
     response
 }
 
@@ -535,6 +552,10 @@ fn reveal(stored: &Stored, behaviour: &Behaviour, ssz: bool) -> Response {
     }
     let headers = [(header::CONTENT_TYPE.as_str(), encoding.mime()), (CONSENSUS_VERSION, fork.name())];
     (headers, body).into_response()
+}
+
+fn low_bits(hash: B256) -> u64 {
+    hash.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 fn error(status: u16, message: &str) -> Response {
