@@ -6,16 +6,19 @@
 //! | submissions and registrations in flight | the auction | each at its own deadline; a stop waits for them |
 //! | ops API listener and its connections | [`Service`] | on stop |
 //! | status probes | [`Service`] | on stop |
+//! | configuration reload | [`Service`] | on stop |
 //! | ledger writer | [`Service`] | last, when everything published is written |
 //!
 //! Channels: the event spine (bounded, lagging watchers lose their own events), one bounded channel per submission and registration
-//! round.
+//! round, one of length 1 for wishes to reload.
 
 mod admin_token;
+mod reload;
 mod service;
 mod shutdown;
 mod telemetry;
 
+pub use reload::ConfigSource;
 pub use service::{Service, StartError};
-pub use shutdown::wait_for_stop_signal;
+pub use shutdown::{Signal, Signals};
 pub use telemetry::{LogFormat, init_logging, install_metrics};

@@ -46,6 +46,29 @@ pub struct Config {
 }
 
 impl Config {
+    /// The sections that differ from another configuration's and are read at start only, by name.
+    pub fn needs_restart(&self, other: &Self) -> Vec<&'static str> {
+        let mut sections = Vec::new();
+        let Self { spec, data_dir, builder_api, ops, auction: _, relays: _, tls_roots, proxy, warnings: _ } =
+            self;
+        if *spec != other.spec {
+            sections.push("network");
+        }
+        if *data_dir != other.data_dir {
+            sections.push("data_dir");
+        }
+        if *builder_api != other.builder_api {
+            sections.push("[builder_api]");
+        }
+        if *ops != other.ops {
+            sections.push("[ops]");
+        }
+        if *tls_roots != other.tls_roots || *proxy != other.proxy {
+            sections.push("[tls]");
+        }
+        sections
+    }
+
     /// Reads and checks a file; `environment` is the process's, or a test's.
     ///
     /// # Errors

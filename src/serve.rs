@@ -86,6 +86,21 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// The answer to a route that is not there, in the API's error shape.
+pub async fn unknown_route(request: Request) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, format!("there is no {}", shown_path(&request)))
+}
+
+/// The answer to a method that a route does not take, in the API's error shape.
+pub async fn wrong_method(request: Request) -> ApiError {
+    let message = format!("{} does not take {}", shown_path(&request), request.method());
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message)
+}
+
+fn shown_path(request: &Request) -> String {
+    request.uri().path().chars().take(120).collect()
+}
+
 impl Listener {
     /// Binds an address; port 0 takes a free one.
     ///

@@ -5,6 +5,7 @@
 //! reachable from the service: `run` never starts a simulation.
 
 mod behaviour;
+mod bodies;
 mod engine;
 mod payload;
 mod proposer;

@@ -3,15 +3,19 @@
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::admin_token::ensure_admin_token;
+use super::{
+    admin_token::ensure_admin_token,
+    reload::{ConfigSource, Reloader},
+};
 use crate::{
     auction::{Auction, AuctionParts, Validators},
     builder_api,
     config::Config,
+    consensus::WallClock,
     events::Spine,
     ledger::{Journal, Ledger, LedgerError, run_writer},
     ops_api::{self, OpsParts},
@@ -21,6 +25,9 @@ use crate::{
 
 /// Added to the submission deadline when stopping: time to write down the end.
 const DRAIN_SLACK: Duration = Duration::from_secs(2);
+
+/// How long the journal keeps settled blocks: a month, in milliseconds. The ledger keeps their fates for ever.
+const JOURNAL_KEPT_MS: i64 = 30 * 24 * 3600 * 1000;
 
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
@@ -57,17 +64,22 @@ pub struct Service {
     stop_builder: CancellationToken,
     stop_watchers: CancellationToken,
     stop_writer: CancellationToken,
+    reload: mpsc::Sender<()>,
     builder: JoinHandle<()>,
     watchers: Vec<JoinHandle<()>>,
     writer: JoinHandle<()>,
 }
 
 impl Service {
-    /// Starts everything the configuration turns on. When this returns, both APIs answer.
+    /// Starts everything the configuration turns on. When this returns, both APIs answer. With a `source`, its changes are followed.
     ///
     /// # Errors
     /// When a folder, file or port cannot be had; nothing is left running then.
-    pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Self, StartError> {
+    pub async fn start(
+        config: Config,
+        source: Option<ConfigSource>,
+        metrics: PrometheusHandle,
+    ) -> Result<Self, StartError> {
         for warning in &config.warnings {
             warn!("{warning}");
         }
@@ -80,12 +92,14 @@ impl Service {
         let journal = Journal::open(&config.data_dir).await?;
         let ledger = Ledger::open(&config.data_dir).await?;
         ledger.read_back(&journal).await?;
+        journal.forget_before(WallClock.now().saturating_sub(JOURNAL_KEPT_MS)).await?;
 
         let spine = Spine::new();
         let (stop_builder, stop_watchers, stop_writer) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let writer = tokio::spawn(run_writer(ledger.clone(), spine.subscribe(), stop_writer.clone()));
         let preset = config.spec.preset;
+        let running = config.clone();
         let all =
             config.relays.into_iter().map(|settings| Arc::new(Relay::new(settings, preset, http.clone())));
         let relays = Arc::new(SharedRelays::new(all.collect()));
@@ -125,6 +139,12 @@ impl Service {
         info!(network, relays = relays.active().len(), version = env!("CARGO_PKG_VERSION"), "relaymux is up");
         info!(api = "builder", address = %builder_address, "listening");
         info!(api = "ops", address = %ops_address, "listening");
+        let (reload, asked) = mpsc::channel(1);
+        if let Some(source) = source {
+            let (auction, relays) = (Arc::clone(&auction), Arc::clone(&relays));
+            let reloader = Reloader { source, running, auction, relays, http };
+            watchers.push(tokio::spawn(reloader.run(asked, stop_watchers.clone())));
+        }
         if relay_check {
             watchers.push(tokio::spawn(run_probes(relays, slots, spine.clone(), stop_watchers.clone())));
         }
@@ -139,10 +159,17 @@ impl Service {
             stop_builder,
             stop_watchers,
             stop_writer,
+            reload,
             builder,
             watchers,
             writer,
         })
+    }
+
+    /// Reads the configuration again, now.
+    pub fn reload(&self) {
+        // A full channel means that a wish is waiting already.
+        let _ = self.reload.try_send(());
     }
 
     /// Where the builder API listens.

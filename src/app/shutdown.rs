@@ -2,31 +2,49 @@
 
 use std::io;
 
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::{info, warn};
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
-/// Returns at SIGTERM or SIGINT. SIGHUP and SIGUSR1 are taken, so that they do not end the process.
-///
-/// # Errors
-/// When the system refuses a handler.
-pub async fn wait_for_stop_signal() -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut rotate = signal(SignalKind::user_defined1())?;
-    loop {
+/// What a person or a supervisor asked of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM or SIGINT: finish what is in flight and end.
+    Stop,
+    /// SIGHUP: read the configuration again.
+    Reload,
+    /// SIGUSR1: rotate the relays.
+    Rotate,
+}
+
+/// The process's signals, one after the other.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Stream,
+    interrupt: Stream,
+    hangup: Stream,
+    user: Stream,
+}
+
+impl Signals {
+    /// Takes the signals over from the system, so that none of them ends the process by itself.
+    ///
+    /// # Errors
+    /// When the system refuses a handler.
+    pub fn take() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            user: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// The next one. Cancel-safe.
+    pub async fn next(&mut self) -> Signal {
         tokio::select! {
-            _ = terminate.recv() => info!(signal = "SIGTERM", "stopping"),
-            _ = interrupt.recv() => info!(signal = "SIGINT", "stopping"),
-            _ = hangup.recv() => {
-                warn!("SIGHUP: this version reads its configuration at start only; restart to apply a change");
-                continue;
-            }
-            _ = rotate.recv() => {
-                warn!("SIGUSR1: this version does not rotate relays");
-                continue;
-            }
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.hangup.recv() => Signal::Reload,
+            _ = self.user.recv() => Signal::Rotate,
         }
-        return Ok(());
     }
 }

@@ -73,6 +73,11 @@ impl Auction {
         &self.spec
     }
 
+    /// Holds auctions by other settings from now on. One under way ends by those it began with.
+    pub fn set_settings(&self, settings: AuctionSettings) {
+        self.settings.store(Arc::new(settings));
+    }
+
     /// Waits until every submission and registration in flight has ended. Each has its own deadline.
     pub async fn drain(&self) {
         self.tasks.close();

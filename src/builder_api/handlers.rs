@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Path, Request, State, rejection::PathRejection},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -19,7 +19,7 @@ use crate::{
     auction::{Auction, HeaderRequest, RegisterError, RegisterRequest, SubmitError, SubmitRequest},
     consensus::{Encoding, Fork, RevealedPayload},
     relay::{SharedRelays, SubmitVersion},
-    serve::{ApiError, read_body},
+    serve::{ApiError, read_body, unknown_route, wrong_method},
     types::{BlsPublicKey, Slot, parse_hash},
 };
 
@@ -72,16 +72,6 @@ async fn count(request: Request, next: Next) -> Response {
 
 async fn root() -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], "{}").into_response()
-}
-
-async fn unknown_route(request: Request) -> ApiError {
-    let path: String = request.uri().path().chars().take(120).collect();
-    ApiError::new(StatusCode::NOT_FOUND, format!("there is no {path}"))
-}
-
-async fn wrong_method(method: Method, request: Request) -> ApiError {
-    let path: String = request.uri().path().chars().take(120).collect();
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{path} does not take {method}"))
 }
 
 /// From cached state: never asks a relay.

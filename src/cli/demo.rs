@@ -86,7 +86,7 @@ async fn play(arguments: &DemoArguments) -> Result<Tally, Box<dyn std::error::Er
     }
     let folder = scratch_folder();
     let config = demo_config(&spec, &relays, folder.clone())?;
-    let service = Service::start(config, install_metrics()).await?;
+    let service = Service::start(config, None, install_metrics()).await?;
     let base = format!("http://{}", service.builder_address());
     println!(
         "builder API {base}    dashboard http://{}    ledger {}",

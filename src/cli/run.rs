@@ -2,9 +2,11 @@
 
 use std::{io, path::Path, process::ExitCode};
 
+use tracing::{info, warn};
+
 use super::{FAILED, MISUSED, arguments::RunArguments};
 use crate::{
-    app::{Service, init_logging, install_metrics, wait_for_stop_signal},
+    app::{ConfigSource, Service, Signal, Signals, init_logging, install_metrics},
     config::Config,
 };
 
@@ -19,7 +21,15 @@ pub(super) async fn run(arguments: RunArguments) -> ExitCode {
         }
     };
     init_logging(arguments.log.log_format, &arguments.log.log);
-    let service = match Service::start(config, install_metrics()).await {
+    let mut signals = match Signals::take() {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("cannot wait for signals: {error}");
+            return ExitCode::from(FAILED);
+        }
+    };
+    let source = ConfigSource { path: arguments.config, environment };
+    let service = match Service::start(config, Some(source), install_metrics()).await {
         Ok(service) => service,
         Err(error) => {
             eprintln!("relaymux cannot start: {error}");
@@ -33,15 +43,16 @@ pub(super) async fn run(arguments: RunArguments) -> ExitCode {
         service.stop().await;
         return ExitCode::from(FAILED);
     }
-    let stopped = wait_for_stop_signal().await;
-    service.stop().await;
-    match stopped {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("cannot wait for signals: {error}");
-            ExitCode::from(FAILED)
+    loop {
+        match signals.next().await {
+            Signal::Stop => break,
+            Signal::Reload => service.reload(),
+            Signal::Rotate => warn!("SIGUSR1: this version does not rotate relays"),
         }
     }
+    info!("stopping");
+    service.stop().await;
+    ExitCode::SUCCESS
 }
 
 /// Written aside and renamed: a reader sees all of it or none.

@@ -174,7 +174,8 @@ fn auction(raw: &RawAuction, slot_ms: u64, checker: &mut Checker) -> AuctionSett
             raw.timeout_register_validator_ms,
             default.timeout_register_validator,
         ),
-        late_in_slot_ms: raw.late_in_slot_time_ms.unwrap_or(default.late_in_slot_ms),
+        // Development chains have slots shorter than the default.
+        late_in_slot_ms: raw.late_in_slot_time_ms.unwrap_or(default.late_in_slot_ms.min(slot_ms)),
         min_bid: raw.min_bid_eth.as_ref().map_or(default.min_bid, |amount| min_bid(amount, checker)),
         reserve: raw.reserve_ms.map_or(default.reserve, Duration::from_millis),
         gas_limit_check: match raw.gas_limit_check.as_deref() {

@@ -15,7 +15,7 @@ use crate::types::{BlsPublicKey, BlsSignature};
 const DST: &[u8] = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_";
 
 /// A public key known to be a point of the right subgroup, and not infinity.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidatedKey {
     bytes: BlsPublicKey,
     point: PublicKey,

@@ -17,6 +17,24 @@ use crate::{
 const STEPS: [Step; 1] =
     [Step { version: 1, name: "blocks", sql: include_str!("../../migrations/journal/0001_blocks.sql") }];
 
+/// Inserts a relay's answer into a table, or overwrites what was no success.
+macro_rules! upsert_answer {
+    ($table:literal) => {
+        concat!(
+            "INSERT INTO ",
+            $table,
+            " (slot, block_hash, counterparty, outcome, detail, http_status, latency_us, attempts, answered_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+             ON CONFLICT (slot, block_hash, counterparty) DO UPDATE SET outcome = excluded.outcome, \
+             detail = excluded.detail, http_status = excluded.http_status, latency_us = excluded.latency_us, \
+             attempts = excluded.attempts, answered_at = excluded.answered_at WHERE ",
+            $table,
+            ".outcome NOT IN ('accepted', 'payload_delivered')"
+        )
+    };
+}
+pub(super) use upsert_answer;
+
 /// The journal file.
 #[derive(Clone, Debug)]
 pub struct Journal {
@@ -83,25 +101,7 @@ impl Journal {
     /// # Errors
     /// When the disk refuses.
     pub async fn answer(&self, answer: &SubmissionAnswer) -> Result<(), LedgerError> {
-        sqlx::query(
-            "INSERT INTO answers (slot, block_hash, counterparty, outcome, detail, http_status, latency_us, attempts, \
-             answered_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
-             ON CONFLICT (slot, block_hash, counterparty) DO UPDATE SET outcome = excluded.outcome, \
-             detail = excluded.detail, http_status = excluded.http_status, latency_us = excluded.latency_us, \
-             attempts = excluded.attempts, answered_at = excluded.answered_at \
-             WHERE answers.outcome NOT IN ('accepted', 'payload_delivered')",
-        )
-        .bind(answer.slot.as_u64().cast_signed())
-        .bind(answer.block_hash.to_string())
-        .bind(answer.relay.as_str())
-        .bind(answer.outcome)
-        .bind(&answer.detail)
-        .bind(answer.http_status.map(i64::from))
-        .bind(answer.latency_us.cast_signed())
-        .bind(i64::from(answer.attempts))
-        .bind(answer.at)
-        .execute(&self.pool)
-        .await?;
+        bind_answer(sqlx::query(upsert_answer!("answers")), answer).execute(&self.pool).await?;
         Ok(())
     }
 
@@ -138,6 +138,25 @@ impl Journal {
         rows.iter().map(unsettled_from).collect()
     }
 
+    /// Forgets blocks received before a time (Unix milliseconds) that have a fate; the ledger keeps what became of them.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn forget_before(&self, time: i64) -> Result<(), LedgerError> {
+        sqlx::query(
+            "DELETE FROM answers WHERE EXISTS (SELECT 1 FROM blocks WHERE blocks.slot = answers.slot \
+             AND blocks.block_hash = answers.block_hash AND blocks.received_at < $1 AND blocks.fate <> 'pending')",
+        )
+        .bind(time)
+        .execute(&self.pool)
+        .await?;
+        sqlx::query("DELETE FROM blocks WHERE received_at < $1 AND fate <> 'pending'")
+            .bind(time)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// Finishes writing and closes the file.
     pub async fn shut(&self) {
         self.pool.close().await;
@@ -154,6 +173,22 @@ fn unsettled_from(row: &SqliteRow) -> Result<UnsettledBlock, LedgerError> {
         ssz: row.try_get("ssz")?,
         offered_by: split_ids(&offered_by).iter().filter_map(|id| RelayId::parse(id).ok()).collect(),
     })
+}
+
+type SqliteQuery<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+
+/// Binds the nine values of [`upsert_answer`].
+pub(super) fn bind_answer<'q>(query: SqliteQuery<'q>, answer: &'q SubmissionAnswer) -> SqliteQuery<'q> {
+    query
+        .bind(answer.slot.as_u64().cast_signed())
+        .bind(answer.block_hash.to_string())
+        .bind(answer.relay.as_str())
+        .bind(answer.outcome)
+        .bind(&answer.detail)
+        .bind(answer.http_status.map(i64::from))
+        .bind(answer.latency_us.cast_signed())
+        .bind(i64::from(answer.attempts))
+        .bind(answer.at)
 }
 
 /// Relay ids have no comma.

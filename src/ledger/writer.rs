@@ -4,7 +4,10 @@ use sqlx::{Sqlite, SqlitePool, Transaction};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{Ledger, journal::join_ids};
+use super::{
+    Ledger,
+    journal::{bind_answer, join_ids, upsert_answer},
+};
 use crate::{
     events::{
         AuctionRecord, BlockReceived, Event, RegistrationAnswer, RegistrationRound, RelayState,
@@ -120,25 +123,7 @@ async fn block_received(tx: &mut Transaction<'_, Sqlite>, block: &BlockReceived)
 }
 
 async fn submission_answer(tx: &mut Transaction<'_, Sqlite>, answer: &SubmissionAnswer) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO submission_answers (slot, block_hash, counterparty, outcome, detail, http_status, latency_us, \
-         attempts, answered_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
-         ON CONFLICT (slot, block_hash, counterparty) DO UPDATE SET outcome = excluded.outcome, \
-         detail = excluded.detail, http_status = excluded.http_status, latency_us = excluded.latency_us, \
-         attempts = excluded.attempts, answered_at = excluded.answered_at \
-         WHERE submission_answers.outcome NOT IN ('accepted', 'payload_delivered')",
-    )
-    .bind(answer.slot.as_u64().cast_signed())
-    .bind(answer.block_hash.to_string())
-    .bind(answer.relay.as_str())
-    .bind(answer.outcome)
-    .bind(&answer.detail)
-    .bind(answer.http_status.map(i64::from))
-    .bind(answer.latency_us.cast_signed())
-    .bind(i64::from(answer.attempts))
-    .bind(answer.at)
-    .execute(&mut **tx)
-    .await?;
+    bind_answer(sqlx::query(upsert_answer!("submission_answers")), answer).execute(&mut **tx).await?;
     Ok(())
 }
 

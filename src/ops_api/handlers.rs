@@ -8,7 +8,7 @@ use axum::{
         Path, Query, Request, State,
         rejection::{PathRejection, QueryRejection},
     },
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{Html, IntoResponse, Response},
     routing::get,
@@ -28,7 +28,7 @@ use crate::{
     events::Spine,
     ledger::{Ledger, LedgerError},
     relay::SharedRelays,
-    serve::ApiError,
+    serve::{ApiError, unknown_route, wrong_method},
     types::Slot,
 };
 
@@ -107,16 +107,6 @@ async fn limit_rate(State(api): Api, request: Request, next: Next) -> Response {
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
-}
-
-async fn unknown_route(request: Request) -> ApiError {
-    let path: String = request.uri().path().chars().take(120).collect();
-    ApiError::new(StatusCode::NOT_FOUND, format!("there is no {path}"))
-}
-
-async fn wrong_method(method: Method, request: Request) -> ApiError {
-    let path: String = request.uri().path().chars().take(120).collect();
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{path} does not take {method}"))
 }
 
 async fn dashboard() -> Html<&'static str> {

@@ -27,7 +27,7 @@ const PROBE_GAP: Duration = Duration::from_millis(1000);
 /// All relays in the order of the configuration, those of the moment among them, and their condition.
 #[derive(Debug)]
 pub struct SharedRelays {
-    all: Vec<Arc<Relay>>,
+    all: ArcSwap<Vec<Arc<Relay>>>,
     active: ArcSwap<Vec<Arc<Relay>>>,
     conditions: RwLock<HashMap<RelayId, RelayState>>,
 }
@@ -35,13 +35,23 @@ pub struct SharedRelays {
 impl SharedRelays {
     /// The configured relays; the enabled ones are active.
     pub fn new(all: Vec<Arc<Relay>>) -> Self {
+        let relays =
+            Self { all: ArcSwap::default(), active: ArcSwap::default(), conditions: RwLock::default() };
+        relays.replace(all);
+        relays
+    }
+
+    /// Puts other relays in their place. Calls under way go on with those they were begun with.
+    pub fn replace(&self, all: Vec<Arc<Relay>>) {
         let active = all.iter().filter(|relay| relay.settings().enabled).cloned().collect();
-        Self { all, active: ArcSwap::from_pointee(active), conditions: RwLock::default() }
+        self.conditions.write().retain(|id, _| all.iter().any(|relay| relay.id() == id));
+        self.all.store(Arc::new(all));
+        self.active.store(Arc::new(active));
     }
 
     /// Every configured relay.
-    pub fn all(&self) -> &[Arc<Relay>] {
-        &self.all
+    pub fn all(&self) -> Arc<Vec<Arc<Relay>>> {
+        self.all.load_full()
     }
 
     /// Those that are asked. Never waits.

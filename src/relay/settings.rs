@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// One relay as configured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelaySettings {
     /// Its name.
     pub id: RelayId,

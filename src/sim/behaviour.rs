@@ -56,6 +56,8 @@ pub enum HeaderVice {
     NoVersionHeader,
     /// A content type that is neither JSON nor SSZ.
     WrongContentType,
+    /// The right content type with a MIME parameter.
+    MimeParameter,
     /// A good bid with bytes behind it.
     Trailing,
 }

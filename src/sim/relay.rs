@@ -17,13 +17,14 @@ use axum::{
     routing::{get, post},
 };
 use bytes::Bytes;
-use futures_util::stream;
 use parking_lot::{Mutex, RwLock};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AnyPayload, Behaviour, HeaderVice, PayloadParams, PayloadVice, Tamper, payload::sim_parent_root,
+    AnyPayload, Behaviour, HeaderVice, PayloadParams, PayloadVice, Tamper,
+    bodies::{broken_body, endless_body, gzip, half_body, other_fork, relabel},
+    payload::sim_parent_root,
 };
 use crate::{
     consensus::{
@@ -463,7 +464,12 @@ async fn answer_header(
         _ => Body::from(if vice == HeaderVice::WrongVersion { relabel(&body, fork) } else { body.to_vec() }),
     });
     let answered = response.headers_mut();
-    let content_type = if vice == HeaderVice::WrongContentType { "text/html" } else { encoding.mime() };
+    let content_type = match (vice, encoding) {
+        (HeaderVice::WrongContentType, _) => "text/html",
+        (HeaderVice::MimeParameter, Encoding::Json) => "application/json; charset=utf-8",
+        (HeaderVice::MimeParameter, Encoding::Ssz) => "application/octet-stream; charset=binary",
+        _ => encoding.mime(),
+    };
     answered.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
     let label = if vice == HeaderVice::WrongVersion { other_fork(fork) } else { fork };
     if vice != HeaderVice::NoVersionHeader {
@@ -567,47 +573,4 @@ fn content_is_ssz(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().starts_with(b"application/octet-stream"))
-}
-
-fn other_fork(fork: Fork) -> Fork {
-    if fork == Fork::Electra { Fork::Fulu } else { Fork::Electra }
-}
-
-fn relabel(body: &[u8], fork: Fork) -> Vec<u8> {
-    let label = format!("{{\"version\":\"{fork}\"");
-    match body.strip_prefix(label.as_bytes()) {
-        Some(rest) => [format!("{{\"version\":\"{}\"", other_fork(fork)).as_bytes(), rest].concat(),
-        None => body.to_vec(),
-    }
-}
-
-fn gzip(body: &[u8]) -> Vec<u8> {
-    use std::io::Write;
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    // Writing to memory cannot fail.
-    let _ = encoder.write_all(body);
-    encoder.finish().unwrap_or_default()
-}
-
-/// Ends with an error: hyper closes the connection.
-fn broken_body(start: Bytes) -> Body {
-    let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-    Body::from_stream(stream::iter([Ok(start), Err(broken)]))
-}
-
-fn half_body(body: &Bytes) -> Body {
-    let half = body.slice(..body.len() / 2);
-    Body::from_stream(stream::unfold(Some(half), |half| async move {
-        match half {
-            Some(half) => Some((Ok::<_, std::io::Error>(half), None)),
-            None => std::future::pending().await,
-        }
-    }))
-}
-
-fn endless_body() -> Body {
-    let chunk = Bytes::from(vec![b' '; 64 << 10]);
-    // An end after all, at 1 GiB: nothing here runs for ever.
-    let chunks = (0..16_384).map(move |_| Ok::<_, std::io::Error>(chunk.clone()));
-    Body::from_stream(stream::iter(chunks))
 }

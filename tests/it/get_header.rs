@@ -165,6 +165,11 @@ async fn a_bid_is_taken_when_only_its_packaging_is_odd() {
     assert!(stage.header().await.is_some());
     stage.relays[0].behave(|b| b.header(HeaderVice::Gzip));
     assert!(stage.header().await.is_some());
+    // [m22, m23]
+    for json_only in [false, true] {
+        stage.relays[0].behave(|b| b.header(HeaderVice::MimeParameter).json_only(json_only));
+        assert!(stage.header().await.is_some());
+    }
 }
 
 /// [m34, m35, m36]

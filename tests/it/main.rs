@@ -10,6 +10,7 @@ mod http;
 mod journal;
 mod ops;
 mod register_validators;
+mod reload;
 mod rooms;
 mod stage;
 mod status;

@@ -193,6 +193,14 @@ impl Stage {
         self.ops = format!("http://{}", ports["ops"].as_str().unwrap());
     }
 
+    pub(crate) fn config(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("relays.toml")).unwrap()
+    }
+
+    pub(crate) fn write_config(&self, text: &str) {
+        std::fs::write(self.folder.path().join("relays.toml"), text).unwrap();
+    }
+
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }

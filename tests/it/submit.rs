@@ -287,6 +287,22 @@ async fn bad_input_is_refused_and_reaches_nobody() {
     }
 }
 
+/// [m46] SSZ in, no Accept: JSON out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_accept_means_json() {
+    let stage = stage().relay(honest()).start().await;
+    let slot = stage.slot();
+    let bid = stage.header_at(slot).await.unwrap();
+    let body = stage.signed_block(slot, &bid, Encoding::Ssz);
+    let mime = Some("application/octet-stream");
+    let request = post(&stage, "/eth/v1/builder/blinded_blocks", mime, Some("fulu"), body);
+    let response = request.send().await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["content-type"]),
+        (200, &"application/json".parse().unwrap())
+    );
+}
+
 /// [m62] v2 has no body to negotiate.
 #[tokio::test(flavor = "multi_thread")]
 async fn v2_ignores_accept() {

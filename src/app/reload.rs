@@ -1,0 +1,108 @@
+//! Changes of the configuration while the service runs.
+//!
+//! The file is read again on a signal, and when its contents have changed: the path is polled, which survives editors that write
+//! aside and rename, and Kubernetes' symlink swaps. A file that is wrong changes nothing and is reported with its lines. Relays whose
+//! settings stay the same keep their connections and what was learned of them.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use reqwest::Client;
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{
+    auction::Auction,
+    config::Config,
+    relay::{Relay, SharedRelays},
+};
+
+/// How often the file is looked at: a change takes effect within 5 seconds without a signal.
+const POLL: Duration = Duration::from_secs(2);
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug)]
+pub struct ConfigSource {
+    /// The file.
+    pub path: PathBuf,
+    /// The process's environment.
+    pub environment: Vec<(String, String)>,
+}
+
+/// What a reload acts on.
+#[derive(Debug)]
+pub(super) struct Reloader {
+    pub(super) source: ConfigSource,
+    pub(super) running: Config,
+    pub(super) auction: Arc<Auction>,
+    pub(super) relays: Arc<SharedRelays>,
+    pub(super) http: Client,
+}
+
+impl Reloader {
+    /// Watches until told to stop; a message on `asked` is a wish to read the file now.
+    pub(super) async fn run(mut self, mut asked: mpsc::Receiver<()>, stop: CancellationToken) {
+        let mut seen = self.contents().await;
+        let mut poll = interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let by_signal = tokio::select! {
+                _ = poll.tick() => false,
+                wish = asked.recv() => match wish {
+                    Some(()) => true,
+                    None => return,
+                },
+                () = stop.cancelled() => return,
+            };
+            let now = self.contents().await;
+            // A file that is gone for a moment is being replaced; a wish by signal says so if it stays gone.
+            if by_signal || (now.is_some() && now != seen) {
+                seen = now;
+                self.reload();
+            }
+        }
+    }
+
+    async fn contents(&self) -> Option<Vec<u8>> {
+        tokio::fs::read(&self.source.path).await.ok()
+    }
+
+    fn reload(&mut self) {
+        let new = match Config::load(&self.source.path, &self.source.environment) {
+            Ok(new) => new,
+            Err(mistakes) => {
+                error!("configuration not changed, the file is wrong:\n{mistakes}");
+                return;
+            }
+        };
+        for warning in &new.warnings {
+            warn!("{warning}");
+        }
+        let fixed = self.running.needs_restart(&new);
+        if !fixed.is_empty() {
+            warn!(
+                sections = fixed.join(", "),
+                "these sections are read at start only: restart to apply their change"
+            );
+        }
+        let known = self.relays.all();
+        let relays: Vec<Arc<Relay>> = new
+            .relays
+            .iter()
+            .map(|settings| {
+                let same = known.iter().find(|relay| relay.settings() == settings);
+                same.cloned().unwrap_or_else(|| {
+                    Arc::new(Relay::new(settings.clone(), self.running.spec.preset, self.http.clone()))
+                })
+            })
+            .collect();
+        self.auction.set_settings(new.auction.clone());
+        self.relays.replace(relays);
+        info!(relays = self.relays.active().len(), "configuration reloaded");
+        self.running.auction = new.auction;
+        self.running.relays = new.relays;
+    }
+}
