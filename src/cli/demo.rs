@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::{FAILED, arguments::DemoArguments};
 use crate::{
-    app::{LogFormat, Service, init_logging, install_metrics},
+    app::{LogFormat, Service, Signal, Signals, init_logging, install_metrics},
     auction::AuctionSettings,
     builder_api::BuilderApiSettings,
     config::Config,
@@ -113,6 +113,8 @@ async fn propose(
     mut events: Subscription,
 ) -> Result<Tally, Box<dyn std::error::Error>> {
     let (slots, wall) = (spec.clock(), WallClock);
+    // Taken once: a Ctrl-C while a slot is proposed ends the demo after it.
+    let mut signals = Signals::take()?;
     proposer.register(60_000_000, u64::try_from(wall.now() / 1000).unwrap_or(0)).await?;
     println!("  8 validators registered\n");
     println!(
@@ -125,7 +127,10 @@ async fn propose(
     while arguments.slots.is_none_or(|wanted| tally.slots < wanted) {
         tokio::select! {
             () = sleep(until(slots, slot.into(), wall.now())) => {}
-            _ = tokio::signal::ctrl_c() => break,
+            signal = signals.next() => match signal {
+                Signal::Stop => break,
+                Signal::Reload | Signal::Rotate => continue,
+            },
         }
         let started = tokio::time::Instant::now();
         let outcome = proposer.propose(slot.into(), parent, CLIENT_PATIENCE).await;

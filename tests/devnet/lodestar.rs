@@ -246,7 +246,7 @@ async fn a_real_consensus_client_proposes_through_the_builder_path() {
     let mut relays = Vec::new();
     for (seed, behaviour) in (0u8..).zip([
         honest().payload(PayloadVice::Withholds),
-        honest().header(HeaderVice::Hangs),
+        honest().header(HeaderVice::Hangs).payload(PayloadVice::Withholds),
         honest().value(milli(900)).header(HeaderVice::WrongSignature).payload(PayloadVice::Withholds),
         honest(),
     ]) {
