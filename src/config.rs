@@ -74,9 +74,16 @@ impl Config {
     /// # Errors
     /// When the file cannot be read, or anything in it is wrong: all mistakes at once.
     pub fn load(path: &Path, environment: &[(String, String)]) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError::Read { path: path.to_owned(), error: error.to_string() })?;
-        Self::parse(&text, path, environment)
+        Self::parse(&Self::read(path)?, path, environment)
+    }
+
+    /// Reads a file's text.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read(path: &Path) -> Result<String, ConfigError> {
+        std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::Read { path: path.to_owned(), error: error.to_string() })
     }
 
     /// Checks a text; `path` is for messages and for relative paths in it.

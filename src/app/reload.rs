@@ -16,20 +16,32 @@ use tracing::{error, info, warn};
 
 use crate::{
     auction::Auction,
-    config::Config,
+    config::{Config, ConfigError},
     relay::{Relay, SharedRelays},
 };
 
 /// How often the file is looked at: a change takes effect within 5 seconds without a signal.
 const POLL: Duration = Duration::from_secs(2);
 
-/// Where the configuration comes from.
+/// Where the configuration comes from, and what was read there last.
 #[derive(Clone, Debug)]
 pub struct ConfigSource {
-    /// The file.
-    pub path: PathBuf,
-    /// The process's environment.
-    pub environment: Vec<(String, String)>,
+    path: PathBuf,
+    environment: Vec<(String, String)>,
+    /// The text that the running configuration was read from, or the last wrong one.
+    text: String,
+}
+
+impl ConfigSource {
+    /// Reads a configuration, to be followed from exactly this text on.
+    ///
+    /// # Errors
+    /// As [`Config::parse`], and when the file cannot be read.
+    pub fn read(path: PathBuf, environment: Vec<(String, String)>) -> Result<(Self, Config), ConfigError> {
+        let text = Config::read(&path)?;
+        let config = Config::parse(&text, &path, &environment)?;
+        Ok((Self { path, environment, text }, config))
+    }
 }
 
 /// What a reload acts on.
@@ -45,7 +57,6 @@ pub(super) struct Reloader {
 impl Reloader {
     /// Watches until told to stop; a message on `asked` is a wish to read the file now.
     pub(super) async fn run(mut self, mut asked: mpsc::Receiver<()>, stop: CancellationToken) {
-        let mut seen = self.contents().await;
         let mut poll = interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -57,21 +68,19 @@ impl Reloader {
                 },
                 () = stop.cancelled() => return,
             };
-            let now = self.contents().await;
-            // A file that is gone for a moment is being replaced; a wish by signal says so if it stays gone.
-            if by_signal || (now.is_some() && now != seen) {
-                seen = now;
-                self.reload();
+            match Config::read(&self.source.path) {
+                Ok(text) if by_signal || text != self.source.text => self.reload(text),
+                // A file that is gone for a moment is being replaced; a wish by signal says so if it is gone then.
+                Err(error) if by_signal => error!("configuration not changed: {error}"),
+                Ok(_) | Err(_) => {}
             }
         }
     }
 
-    async fn contents(&self) -> Option<Vec<u8>> {
-        tokio::fs::read(&self.source.path).await.ok()
-    }
-
-    fn reload(&mut self) {
-        let new = match Config::load(&self.source.path, &self.source.environment) {
+    fn reload(&mut self, text: String) {
+        let parsed = Config::parse(&text, &self.source.path, &self.source.environment);
+        self.source.text = text;
+        let new = match parsed {
             Ok(new) => new,
             Err(mistakes) => {
                 error!("configuration not changed, the file is wrong:\n{mistakes}");

@@ -5,16 +5,13 @@ use std::{io, path::Path, process::ExitCode};
 use tracing::{info, warn};
 
 use super::{FAILED, MISUSED, arguments::RunArguments};
-use crate::{
-    app::{ConfigSource, Service, Signal, Signals, init_logging, install_metrics},
-    config::Config,
-};
+use crate::app::{ConfigSource, Service, Signal, Signals, init_logging, install_metrics};
 
 #[expect(clippy::print_stderr, reason = "a command speaks to its user")]
 pub(super) async fn run(arguments: RunArguments) -> ExitCode {
     let environment: Vec<(String, String)> = std::env::vars().collect();
-    let config = match Config::load(&arguments.config, &environment) {
-        Ok(config) => config,
+    let (source, config) = match ConfigSource::read(arguments.config, environment) {
+        Ok(read) => read,
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::from(MISUSED);
@@ -28,7 +25,6 @@ pub(super) async fn run(arguments: RunArguments) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    let source = ConfigSource { path: arguments.config, environment };
     let service = match Service::start(config, Some(source), install_metrics()).await {
         Ok(service) => service,
         Err(error) => {

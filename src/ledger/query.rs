@@ -333,19 +333,22 @@ impl Ledger {
             }
         }
         let answers = sqlx::query(
-            "SELECT counterparty, outcome, COUNT(*) AS calls FROM submission_answers WHERE answered_at >= $1 \
-             GROUP BY counterparty, outcome",
+            "SELECT a.counterparty AS counterparty, a.outcome AS outcome, s.offered_by AS offered_by \
+             FROM submission_answers a JOIN submissions s ON s.slot = a.slot AND s.block_hash = a.block_hash \
+             WHERE a.answered_at >= $1",
         )
         .bind(since)
         .fetch_all(&self.pool)
         .await?;
         for row in answers {
-            let entry = stats.entry(row.try_get("counterparty")?).or_default();
-            let (outcome, calls): (String, i64) = (row.try_get("outcome")?, row.try_get("calls")?);
+            let (relay, outcome): (String, String) = (row.try_get("counterparty")?, row.try_get("outcome")?);
+            let had_offered = split_ids(&row.try_get::<String, _>("offered_by")?).contains(&relay);
+            let entry = stats.entry(relay).or_default();
             if matches!(outcome.as_str(), "accepted" | "payload_delivered") {
-                entry.deliveries += calls;
-            } else {
-                *entry.faults.entry(format!("submission_{outcome}")).or_default() += calls;
+                entry.deliveries += 1;
+            } else if had_offered {
+                // Those who did not offer the block rightly know nothing of it.
+                *entry.faults.entry(format!("submission_{outcome}")).or_default() += 1;
             }
         }
         let wins = sqlx::query(

@@ -15,7 +15,8 @@ async fn relays_and_slots_tell_what_happened() {
     let relays = stage.ops_json("/api/v1/relays").await;
     assert_eq!((&relays[0]["id"], &relays[0]["state"]), (&"r0".into(), &"active".into()));
     assert_eq!((&relays[0]["wins"], &relays[0]["deliveries"]), (&1.into(), &1.into()));
-    assert_eq!(relays[1]["faults"]["http_status"], 1);
+    // It failed the race; that it did not know a block it never offered is no fault.
+    assert_eq!(relays[1]["faults"], serde_json::json!({"http_status": 1}));
     assert!(relays[0]["latency_p50_ms"].as_f64().unwrap() > 0.0);
     assert!(!relays[0]["url"].as_str().unwrap().contains('@'));
     let slots = stage.ops_json("/api/v1/slots?limit=10").await;

@@ -107,12 +107,18 @@ impl StageBuilder {
             relays
                 .push(SimRelay::start(SimRelayParts { spec: spec.clone(), seed, behaviour }).await.unwrap());
         }
+        // Nothing here is about speed: the machine may be slow, unless a test is about the budget itself.
+        let budget = if self.auction.contains("timeout_get_header_ms") {
+            ""
+        } else {
+            "timeout_get_header_ms = 1900\n"
+        };
         let mut config = format!(
             "network = \"spec.yaml\"\ndata_dir = \"{}\"\n[builder_api]\nlisten = \"127.0.0.1:0\"\n{}[ops]\n\
              listen = \"127.0.0.1:0\"\nmax_requests_per_second = 0\n[auction]\n{}\n",
             folder.path().join("data").display(),
             self.builder_api,
-            self.auction
+            format_args!("{budget}{}", self.auction)
         );
         for (index, relay) in relays.iter().enumerate() {
             config.push_str(&format!(
