@@ -48,6 +48,8 @@ pub enum HeaderVice {
     ZeroValue,
     /// A block hash of zeros.
     ZeroBlockHash,
+    /// A block hash that the block's contents do not have.
+    FalseBlockHash,
     /// A block without transactions.
     EmptyTransactions,
     /// `Eth-Consensus-Version` and envelope name another fork.

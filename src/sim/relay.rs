@@ -327,8 +327,10 @@ impl Shared {
             },
         };
         let mut payload = AnyPayload::<P>::build(fork, &params);
-        if vice == HeaderVice::ZeroBlockHash {
-            payload.set_block_hash(B256::ZERO);
+        match vice {
+            HeaderVice::ZeroBlockHash => payload.set_block_hash(B256::ZERO),
+            HeaderVice::FalseBlockHash => payload.set_block_hash(B256::repeat_byte(0xfa)),
+            _ => {}
         }
         let value = if vice == HeaderVice::ZeroValue {
             crate::types::Wei::ZERO

@@ -141,6 +141,19 @@ async fn a_wrong_payload_is_502_alone_and_harmless_beside_a_right_one() {
     }
 }
 
+/// A relay that bid a block hash which its block never had, and reveals that very block: field by field it is what was signed for,
+/// and the network would refuse it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_hash_that_was_false_from_the_start_is_found() {
+    for fork in [Fork::Bellatrix, Fork::Capella, Fork::Deneb, Fork::Fulu] {
+        let stage = stage().fork(fork).relay(honest().header(HeaderVice::FalseBlockHash)).start().await;
+        let (status, body) = stage.reveal(1, Encoding::Ssz).await;
+        assert_eq!(status, 502, "{fork}");
+        let words = String::from_utf8_lossy(&body).into_owned();
+        assert!(words.contains("contents do not hash to the block hash"), "{words}");
+    }
+}
+
 /// [m58] The cap holds while the body streams.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payload_above_the_cap_is_502() {
