@@ -273,9 +273,10 @@ async fn latency_table(contestants: &[Contestant]) {
     }
 }
 
-/// The winner answers early, everybody else later and for less.
+/// The winner answers early, everybody else later and for less. Beside it, as a yardstick, the round trip of a call that needs no
+/// relay and no computing, after the same idleness.
 async fn early_winner(contestants: &[Contestant]) {
-    let (mut p50, mut p99) = (Vec::new(), Vec::new());
+    let (mut p50, mut p99, mut bare) = (Vec::new(), Vec::new(), Vec::new());
     for contestant in contestants {
         let mut behaviours = relays(8, 10);
         for (n, behaviour) in behaviours.iter_mut().enumerate() {
@@ -286,7 +287,17 @@ async fn early_winner(contestants: &[Contestant]) {
         let (added, _) = latency(&arena).await;
         p50.push((*contestant, ms(quantile(&added, 50))));
         p99.push((*contestant, ms(quantile(&added, 99))));
+        let mut trips = Vec::new();
+        for _ in 0..HEADERS {
+            sleep(Duration::from_millis(30)).await;
+            let started = Instant::now();
+            arena.http.get(format!("{}/eth/v1/builder/status", arena.base)).send().await.unwrap();
+            trips.push(started.elapsed());
+        }
+        trips.sort_unstable();
+        bare.push((*contestant, ms(quantile(&trips, 50))));
     }
+    report("yardstick: round trip of a status call, p50", "ms", &bare);
     report("8 relays, the winner is first: added latency over the last, p50", "ms", &p50);
     report("8 relays, the winner is first: added latency over the last, p99", "ms", &p99);
 }

@@ -44,6 +44,14 @@ pub enum DecodeError {
         /// The label.
         got: String,
     },
+    /// The thread that decoded it ended.
+    #[error("decoding a {fork} object ended early: {reason}")]
+    Ended {
+        /// Under which fork.
+        fork: Fork,
+        /// Why.
+        reason: String,
+    },
     /// No such object in that fork.
     #[error("there is no {object} in {fork}")]
     NotInFork {
