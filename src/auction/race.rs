@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     consensus::{Fork, UnixMillis},
-    events::{AuctionRecord, Event, OfferRecord, Winner},
+    events::{AuctionRecord, Event, OfferRecord, Spine, Winner},
     relay::{CallContext, CallFailure, HeaderCall, HeaderOutcome, Relay},
     types::{BlsPublicKey, Slot},
 };
@@ -137,8 +137,9 @@ impl Auction {
         };
         let context =
             CallContext { user_agent: user_agent(&request.user_agent), deadline: request.received + collect };
+        let hang_up = HangUp { spine: &self.spine, record: Some(record.clone()), received: request.received };
         self.collect(&mut race, call, &context, request.received + answer).await;
-
+        hang_up.disarm();
         let winner = race.candidates.winner().map(|(index, _)| index);
         let bid = winner.and_then(|index| race.verified.get_mut(index)).and_then(Option::take);
         record.winner = winner.zip(bid.as_ref()).map(|(index, bid)| {
@@ -295,6 +296,32 @@ impl Auction {
             spine.publish(Event::Auction(record));
         });
         bid
+    }
+}
+
+/// Publishes that nobody waited for the answer, if the race is dropped before its end: the server drops it when the client closes
+/// its connection, and the operator should see that the client gave up and when.
+struct HangUp<'a> {
+    spine: &'a Spine,
+    record: Option<AuctionRecord>,
+    received: Instant,
+}
+
+impl HangUp<'_> {
+    fn disarm(mut self) {
+        self.record = None;
+    }
+}
+
+impl Drop for HangUp<'_> {
+    fn drop(&mut self) {
+        let Some(mut record) = self.record.take() else { return };
+        let waited = self.received.elapsed();
+        record.answered_in_us = micros(waited);
+        record.why_no_bid = format!("the client hung up after {} ms, before the answer", waited.as_millis());
+        record_auction(&record, false);
+        warn!(slot = %record.slot, elapsed_ms = waited.as_millis(), "client hung up before its header came");
+        self.spine.publish(Event::Auction(record));
     }
 }
 

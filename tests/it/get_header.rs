@@ -9,7 +9,7 @@ use relaymux::{
 };
 use tokio::time::Instant;
 
-use crate::stage::{PARENT, assert_error, honest, milli, stage};
+use crate::stage::{PARENT, assert_error, eventually, honest, milli, stage};
 
 const RELAY_ACCEPT: &str = "application/octet-stream;q=1.0,application/json;q=0.9";
 
@@ -275,6 +275,18 @@ async fn a_hanging_relay_costs_the_budget_and_nothing_more() {
         assert!((380_000..10_000_000).contains(&took), "{took}");
         assert_eq!(stage.outcomes(slot).await, ["bid", "timed_out"]);
     }
+}
+
+/// An operator sees that the client gave up, and when.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_hangs_up_is_on_record() {
+    let stage = stage().relay(honest().header(HeaderVice::Hangs)).start().await;
+    let slot = stage.slot();
+    let client = tokio::spawn(stage.http.get(stage.header_url(slot)).send());
+    eventually("the relay to be asked", async || stage.relays[0].received("header").first().cloned()).await;
+    client.abort();
+    let auction = stage.auction(slot).await;
+    assert!(auction["why_no_bid"].as_str().unwrap().contains("hung up after"), "{auction}");
 }
 
 /// An answer leaves at once when every relay has answered.
