@@ -70,7 +70,7 @@ impl Auction {
     pub async fn get_header(&self, request: HeaderRequest) -> Option<VerifiedBid> {
         let requested_at = self.clock.now();
         let ms_into_slot = self.slots.ms_into(request.slot, requested_at);
-        let settings = self.settings.load();
+        let settings = self.settings.load_full();
         let fork = self.spec.fork_at(request.slot);
         let budget = budget(&BudgetInputs {
             timeout: settings.timeout_get_header,
