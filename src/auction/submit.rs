@@ -218,6 +218,8 @@ impl Auction {
 
         let mut client = Some(client);
         let mut refusals = Vec::new();
+        // Written down only when the client has its answer: no disk stands between a relay's payload and the client.
+        let mut unwritten = Vec::new();
         while let Some(RelayAnswer { relay, outcome, attempts, latency }) = answers.recv().await {
             let record = SubmissionAnswer {
                 slot,
@@ -252,7 +254,12 @@ impl Auction {
                     }
                 }
             }
-            self.note_answer(record).await;
+            unwritten.push(record);
+            if client.is_none() {
+                for record in unwritten.drain(..) {
+                    self.note_answer(record).await;
+                }
+            }
         }
         if let Some(client) = client.take() {
             if refusals.is_empty() {
@@ -262,6 +269,9 @@ impl Auction {
             error!(%slot, %block_hash, %why, "no relay revealed the payload");
             let _ = client.send(Err(SubmitError::NoRelay(why)));
             self.settle(slot, block_hash, "failed", None, submission.received.elapsed()).await;
+        }
+        for record in unwritten {
+            self.note_answer(record).await;
         }
     }
 

@@ -19,7 +19,7 @@ use crate::{
     consensus::{ChainSpec, Encoding, Fork, Network, SlotClock, UnixMillis, WallClock},
     events::{AuctionRecord, Event, Subscription},
     ops_api::OpsSettings,
-    relay::{HeaderMode, RelaySettings, TimingSettings, TlsRoots, build_http_client, parse_relay_url},
+    relay::{RelaySettings, TlsRoots, build_http_client, parse_relay_url},
     sim::{Behaviour, HeaderVice, PayloadVice, Proposal, SimProposer, SimRelay, SimRelayParts},
     types::{Epoch, RelayId, Slot, Wei},
 };
@@ -318,22 +318,7 @@ fn demo_config(
     let mut settings = Vec::new();
     for (name, relay, _) in relays {
         let (url, pubkey) = parse_relay_url(&relay.url())?;
-        settings.push(RelaySettings {
-            id: RelayId::parse(name)?,
-            url,
-            pubkey,
-            enabled: true,
-            headers: reqwest::header::HeaderMap::new(),
-            get_params: Vec::new(),
-            get_header: HeaderMode::Http,
-            timing: TimingSettings {
-                enabled: false,
-                target_first_request_ms: None,
-                frequency_get_header_ms: None,
-            },
-            max_calls_per_second: 0,
-            max_registrations_per_request: 0,
-        });
+        settings.push(RelaySettings::new(RelayId::parse(name)?, url, pubkey));
     }
     let any_port = |mut address: std::net::SocketAddr| {
         address.set_port(0);

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     consensus::{
         DecodeError, Encoding, Fork, PresetName, RevealedPayload, SignedBlindedBlock, SignedBuilderBid,
-        UnixMillis, WallClock,
+        WallClock,
     },
     types::{BlsPublicKey, RelayId, Slot},
 };
@@ -393,11 +393,6 @@ impl Relay {
             }
         };
         timeout_at(context.deadline, whole).await.unwrap_or(Err(CallFailure::TimedOut))
-    }
-
-    /// Milliseconds since 1970, as this relay's calls see it.
-    pub fn now(&self) -> UnixMillis {
-        self.clock.now()
     }
 }
 

@@ -109,6 +109,26 @@ pub fn parse_relay_url(text: &str) -> Result<(Url, ValidatedKey), RelayUrlError>
 }
 
 impl RelaySettings {
+    /// An enabled relay without extras: no headers, parameters, limits or timing games.
+    pub fn new(id: RelayId, url: Url, pubkey: ValidatedKey) -> Self {
+        Self {
+            id,
+            url,
+            pubkey,
+            enabled: true,
+            headers: HeaderMap::new(),
+            get_params: Vec::new(),
+            get_header: HeaderMode::Http,
+            timing: TimingSettings {
+                enabled: false,
+                target_first_request_ms: None,
+                frequency_get_header_ms: None,
+            },
+            max_calls_per_second: 0,
+            max_registrations_per_request: 0,
+        }
+    }
+
     /// The URL of an API path: the base URL's own path prefix and query are kept, `get_params` are added.
     pub fn url_of(&self, path: &str) -> Url {
         let mut url = self.url.clone();
@@ -177,22 +197,8 @@ mod tests {
     #[test]
     fn query_and_params_stay_on_every_call() {
         let (url, pubkey) = parse_relay_url(&format!("https://{KEY}@foo.com/base?id=me")).unwrap();
-        let settings = RelaySettings {
-            id: RelayId::parse("foo").unwrap(),
-            url,
-            pubkey,
-            enabled: true,
-            headers: HeaderMap::new(),
-            get_params: vec![("a".into(), "b c".into())],
-            get_header: HeaderMode::Http,
-            timing: TimingSettings {
-                enabled: false,
-                target_first_request_ms: None,
-                frequency_get_header_ms: None,
-            },
-            max_calls_per_second: 0,
-            max_registrations_per_request: 0,
-        };
+        let mut settings = RelaySettings::new(RelayId::parse("foo").unwrap(), url, pubkey);
+        settings.get_params.push(("a".into(), "b c".into()));
         let status = settings.url_of("/eth/v1/builder/status");
         assert_eq!(status.as_str(), "https://foo.com/base/eth/v1/builder/status?id=me&a=b+c");
         assert_eq!(settings.public_url(), "https://foo.com/base");

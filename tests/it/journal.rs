@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use relaymux::{consensus::Encoding, sim::PayloadVice};
+use sqlx::Connection;
 
 use crate::stage::{eventually, honest, stage};
 
@@ -71,6 +72,29 @@ async fn fates_are_known_after_kill_9() {
     assert_eq!(submission["fate"], "accepted");
     assert_eq!(submission["answers"][0]["outcome"], "accepted");
     assert_eq!(submission["answers"][1]["outcome"], "http_status");
+}
+
+/// A disk that does not write: the block leaves all the same, is reported, and the client's answer waits for no journal entry,
+/// neither of the block nor of another relay's refusal.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stuck_disk_costs_no_slot() {
+    let stage = stage()
+        .relay(honest().payload(PayloadVice::Withholds))
+        .relay(honest().payload_delay(Duration::from_millis(300)))
+        .start()
+        .await;
+    let slot = stage.slot();
+    let bid = stage.header_at(slot).await.unwrap();
+    let body = stage.signed_block(slot, &bid, Encoding::Ssz);
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(stage.data_dir().join("journal.db"));
+    let mut holder = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut holder).await.unwrap();
+    // As long as the reveal may take; the journal's own patience with a lock is longer.
+    let request = stage.submit_request(2, Encoding::Ssz, body).timeout(Duration::from_secs(4));
+    assert_eq!(request.send().await.unwrap().status(), 202);
+    assert!(stage.log().contains("leaves without being in the journal"), "{}", stage.log());
+    sqlx::query("ROLLBACK").execute(&mut holder).await.unwrap();
+    stage.submission(slot, |s| s["fate"] == "accepted").await;
 }
 
 /// SIGTERM lets a submission in flight finish, takes no new connection, and exits 0.
