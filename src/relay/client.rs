@@ -120,6 +120,8 @@ pub struct Relay {
     preset: PresetName,
     http: Client,
     limiter: Option<DefaultDirectRateLimiter>,
+    /// Of its own, so that no batch of registrations ever costs a header.
+    registration_limiter: Option<DefaultDirectRateLimiter>,
     memory: RelayMemory,
     clock: WallClock,
 }
@@ -127,9 +129,18 @@ pub struct Relay {
 impl Relay {
     /// A relay spoken to through `http`, on a chain of this preset.
     pub fn new(settings: RelaySettings, preset: PresetName, http: Client) -> Self {
-        let limiter = NonZeroU32::new(settings.max_calls_per_second)
-            .map(|limit| RateLimiter::direct(Quota::per_second(limit)));
-        Self { settings, preset, http, limiter, memory: RelayMemory::default(), clock: WallClock }
+        let quota = NonZeroU32::new(settings.max_calls_per_second).map(Quota::per_second);
+        let limiter = quota.map(RateLimiter::direct);
+        let registration_limiter = quota.map(RateLimiter::direct);
+        Self {
+            settings,
+            preset,
+            http,
+            limiter,
+            registration_limiter,
+            memory: RelayMemory::default(),
+            clock: WallClock,
+        }
     }
 
     /// Its name.
@@ -250,6 +261,10 @@ impl Relay {
                 .header(DATE_MILLISECONDS, self.clock.now());
             if let Some(fork) = version {
                 request = request.header(CONSENSUS_VERSION, fork.name());
+            }
+            if let Some(limiter) = &self.registration_limiter {
+                // Registrations can wait for their turn; past the deadline the call itself says that it is too late.
+                let _ = timeout_at(context.deadline, limiter.until_ready()).await;
             }
             let failure = match self.call(request.body(bytes.clone()), context, MAX_EMPTY_BYTES).await {
                 Ok(_) => return Ok(()),

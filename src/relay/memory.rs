@@ -21,6 +21,7 @@ pub struct RelayMemory {
     lacks_v2: Latch,
     last_bid: AtomicU8,
     max_registrations: AtomicUsize,
+    wants_batches: Latch,
 }
 
 /// "True until": milliseconds after `born`, 0 for never set.
@@ -47,6 +48,7 @@ impl Default for RelayMemory {
             lacks_v2: Latch::default(),
             last_bid: AtomicU8::new(0),
             max_registrations: AtomicUsize::new(0),
+            wants_batches: Latch::default(),
         }
     }
 }
@@ -101,11 +103,13 @@ impl RelayMemory {
     /// The relay found a body of this many registrations too large.
     pub fn registrations_too_many(&self, count: usize) {
         self.max_registrations.store((count / 2).max(1), Ordering::Relaxed);
+        self.wants_batches.set(self.born);
     }
 
     /// Most registrations to send in one body, the configured limit (0: none) considered.
     pub fn max_registrations(&self, configured: usize) -> Option<usize> {
-        let learned = self.max_registrations.load(Ordering::Relaxed);
+        let is_fresh = self.wants_batches.is_set(self.born);
+        let learned = if is_fresh { self.max_registrations.load(Ordering::Relaxed) } else { 0 };
         [configured, learned].into_iter().filter(|limit| *limit > 0).min()
     }
 }
@@ -137,8 +141,8 @@ mod tests {
         assert_eq!(memory.block_encoding(Encoding::Ssz), Encoding::Json);
     }
 
-    #[tokio::test]
-    async fn the_smaller_batch_limit_holds() {
+    #[tokio::test(start_paused = true)]
+    async fn the_smaller_batch_limit_holds_for_an_hour() {
         let memory = RelayMemory::default();
         assert_eq!(memory.max_registrations(0), None);
         assert_eq!(memory.max_registrations(500), Some(500));
@@ -146,5 +150,7 @@ mod tests {
         assert_eq!(memory.max_registrations(500), Some(150));
         memory.registrations_too_many(1);
         assert_eq!(memory.max_registrations(0), Some(1));
+        tokio::time::advance(MEMORY + Duration::from_secs(1)).await;
+        assert_eq!(memory.max_registrations(500), Some(500));
     }
 }
