@@ -19,7 +19,7 @@ use crate::{
     builder_api::BuilderApiSettings,
     consensus::ChainSpec,
     ops_api::OpsSettings,
-    relay::{RelaySettings, TlsRoots},
+    relay::{KeeperSettings, RelaySettings, TlsRoots},
 };
 
 /// A configuration that can be run.
@@ -37,6 +37,8 @@ pub struct Config {
     pub auction: AuctionSettings,
     /// `[[relays]]`, in the file's order.
     pub relays: Vec<RelaySettings>,
+    /// `[trust]` and `[rotation]`
+    pub keeper: KeeperSettings,
     /// `[tls]`: certificate authorities relays are checked against.
     pub tls_roots: TlsRoots,
     /// `[tls] proxy`: an outgoing proxy, only if asked for.
@@ -49,8 +51,18 @@ impl Config {
     /// The sections that differ from another configuration's and are read at start only, by name.
     pub fn needs_restart(&self, other: &Self) -> Vec<&'static str> {
         let mut sections = Vec::new();
-        let Self { spec, data_dir, builder_api, ops, auction: _, relays: _, tls_roots, proxy, warnings: _ } =
-            self;
+        let Self {
+            spec,
+            data_dir,
+            builder_api,
+            ops,
+            auction: _,
+            relays: _,
+            keeper: _,
+            tls_roots,
+            proxy,
+            warnings: _,
+        } = self;
         if *spec != other.spec {
             sections.push("network");
         }

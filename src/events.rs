@@ -4,11 +4,14 @@
 //! events and is told how many, and nobody else notices. Events are plain data of floor 0: names, numbers and words, ready to be
 //! stored or shown, so that no watcher needs the room a fact came from.
 
+mod outcome;
 mod record;
 mod spine;
 
+pub use outcome::Outcome;
 pub use record::{
     AuctionRecord, BlockReceived, Event, OfferRecord, RegistrationAnswer, RegistrationFacts,
-    RegistrationRound, RelayState, SubmissionAnswer, SubmissionClosed, Winner,
+    RegistrationRound, RelayPlace, RelayPlaced, RelayState, Settlement, StandingSaved, SubmissionAnswer,
+    SubmissionClosed, Winner,
 };
 pub use spine::{Spine, Subscription};

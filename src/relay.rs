@@ -4,23 +4,32 @@
 //! labelled, refusing. A relay's body is read under a cap, after decompression; redirects are not followed; a key is never sent as
 //! a credential. What a relay does not understand (SSZ, v2) is learned per relay and forgotten after a while.
 //!
-//! This room never compares relays and never judges a bid's worth: the auction does.
+//! What each one did is judged here too ([`health`], [`rotation`]: pure), and its keeper decides who is asked. This room never
+//! judges a bid's worth: the auction does.
 
 mod body;
 mod client;
+pub mod health;
 mod http_client;
+mod keeper;
 mod memory;
 mod metrics;
 mod outcome;
+mod pressure;
+mod probes;
 mod registrations;
+pub mod rotation;
 mod set;
 mod settings;
 
 pub use client::{CallContext, EncodedBlock, HeaderCall, Relay, SubmitVersion};
 pub use http_client::{HttpClientError, TlsRoots, build_http_client};
+pub use keeper::{HandWish, Keeper, KeeperHandle, KeeperSettings};
 pub use memory::RelayMemory;
 pub use metrics::describe_metrics;
 pub use outcome::{BidAnswer, CallFailure, HeaderOutcome, RegisterOutcome, SubmitOutcome};
+pub use pressure::PressureSampler;
+pub use probes::{ExpectedProposals, ProbeParts, run_probes};
 pub use registrations::{Batch, RegistrationBody};
-pub use set::{SharedRelays, run_probes};
+pub use set::{Seat, SharedRelays};
 pub use settings::{HeaderMode, RelaySettings, RelayUrlError, TimingSettings, parse_relay_url};

@@ -10,14 +10,17 @@ use alloy_primitives::hex;
 
 const FILE: &str = "admin.token";
 
-/// Makes `admin.token` in a folder, mode 0600, unless it is there.
+/// Reads `admin.token` of a folder; makes it, mode 0600, unless it is there.
 ///
 /// # Errors
-/// When it can be neither found nor made.
-pub(super) fn ensure_admin_token(data_dir: &Path) -> io::Result<()> {
+/// When it can be neither read nor made, or is empty.
+pub(super) fn ensure_admin_token(data_dir: &Path) -> io::Result<String> {
     let path = data_dir.join(FILE);
     if path.exists() {
-        return Ok(());
+        let token = fs::read_to_string(&path)?.trim().to_owned();
+        // An empty token would let everybody in.
+        let empty = || io::Error::other(format!("{} is empty: remove it, a new one is made", path.display()));
+        return if token.is_empty() { Err(empty()) } else { Ok(token) };
     }
     let token = hex::encode(rand::random::<[u8; 32]>());
     // Written aside and renamed, so that a crash leaves no half token.
@@ -29,5 +32,6 @@ pub(super) fn ensure_admin_token(data_dir: &Path) -> io::Result<()> {
     let mut file = options.open(&aside)?;
     file.write_all(token.as_bytes())?;
     file.sync_all()?;
-    fs::rename(aside, path)
+    fs::rename(aside, path)?;
+    Ok(token)
 }

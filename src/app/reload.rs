@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 use crate::{
     auction::Auction,
     config::{Config, ConfigError},
-    relay::{Relay, SharedRelays},
+    relay::{KeeperHandle, Relay, SharedRelays},
 };
 
 /// How often the file is looked at: a change takes effect within 5 seconds without a signal.
@@ -51,6 +51,7 @@ pub(super) struct Reloader {
     pub(super) running: Config,
     pub(super) auction: Arc<Auction>,
     pub(super) relays: Arc<SharedRelays>,
+    pub(super) keeper: KeeperHandle,
     pub(super) http: Client,
 }
 
@@ -69,7 +70,7 @@ impl Reloader {
                 () = stop.cancelled() => return,
             };
             match Config::read(&self.source.path) {
-                Ok(text) if by_signal || text != self.source.text => self.reload(text),
+                Ok(text) if by_signal || text != self.source.text => self.reload(text).await,
                 // A file that is gone for a moment is being replaced; a wish by signal says so if it is gone then.
                 Err(error) if by_signal => error!("configuration not changed: {error}"),
                 Ok(_) | Err(_) => {}
@@ -77,7 +78,7 @@ impl Reloader {
         }
     }
 
-    fn reload(&mut self, text: String) {
+    async fn reload(&mut self, text: String) {
         let parsed = Config::parse(&text, &self.source.path, &self.source.environment);
         self.source.text = text;
         let new = match parsed {
@@ -110,8 +111,10 @@ impl Reloader {
             .collect();
         self.auction.set_settings(new.auction.clone());
         self.relays.replace(relays);
+        self.keeper.configure(new.keeper.clone()).await;
         info!(relays = self.relays.active().len(), "configuration reloaded");
         self.running.auction = new.auction;
         self.running.relays = new.relays;
+        self.running.keeper = new.keeper;
     }
 }

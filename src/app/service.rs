@@ -3,7 +3,11 @@
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -19,7 +23,9 @@ use crate::{
     events::Spine,
     ledger::{Journal, Ledger, LedgerError, run_writer},
     ops_api::{self, OpsParts},
-    relay::{HttpClientError, Relay, SharedRelays, build_http_client, run_probes},
+    relay::{
+        HttpClientError, Keeper, KeeperHandle, ProbeParts, Relay, SharedRelays, build_http_client, run_probes,
+    },
     serve::{ListenError, Listener},
 };
 
@@ -65,6 +71,7 @@ pub struct Service {
     stop_watchers: CancellationToken,
     stop_writer: CancellationToken,
     reload: mpsc::Sender<()>,
+    keeper: KeeperHandle,
     builder: JoinHandle<()>,
     watchers: Vec<JoinHandle<()>>,
     writer: JoinHandle<()>,
@@ -85,7 +92,7 @@ impl Service {
         }
         let data_dir = |error| StartError::DataDir { path: config.data_dir.clone(), error };
         std::fs::create_dir_all(&config.data_dir).map_err(data_dir)?;
-        ensure_admin_token(&config.data_dir).map_err(data_dir)?;
+        let admin_token = ensure_admin_token(&config.data_dir).map_err(data_dir)?;
         let http = build_http_client(&config.tls_roots, config.proxy.as_deref())?;
         let builder_listener = Listener::bind("builder", config.builder_api.listen).await?;
         let ops_listener = Listener::bind("ops", config.ops.listen).await?;
@@ -103,6 +110,8 @@ impl Service {
         let all =
             config.relays.into_iter().map(|settings| Arc::new(Relay::new(settings, preset, http.clone())));
         let relays = Arc::new(SharedRelays::new(all.collect()));
+        let (keeper, keeper_handle) =
+            Keeper::new(Arc::clone(&relays), config.keeper.clone(), spine.clone(), ledger.standings().await?);
         let drain = config.auction.timeout_get_payload + DRAIN_SLACK;
         let slots = config.spec.clock();
         let network = config.spec.name.clone();
@@ -130,11 +139,14 @@ impl Service {
             ledger: ledger.clone(),
             spine: spine.clone(),
             metrics: metrics.clone(),
+            keeper: keeper_handle.clone(),
+            admin_token,
             stop: stop_watchers.clone(),
         });
         let builder = tokio::spawn(builder_listener.serve(builder_router, stop_builder.clone(), drain));
         let mut watchers =
             vec![tokio::spawn(ops_listener.serve(ops_router, stop_watchers.clone(), Duration::from_secs(2)))];
+        watchers.push(tokio::spawn(keeper.run(stop_watchers.clone())));
         watchers.push(tokio::spawn(keep_metrics(metrics, stop_watchers.clone())));
         info!(network, relays = relays.active().len(), version = env!("CARGO_PKG_VERSION"), "relaymux is up");
         info!(api = "builder", address = %builder_address, "listening");
@@ -142,12 +154,20 @@ impl Service {
         let (reload, asked) = mpsc::channel(1);
         if let Some(source) = source {
             let (auction, relays) = (Arc::clone(&auction), Arc::clone(&relays));
-            let reloader = Reloader { source, running, auction, relays, http };
+            let keeper = keeper_handle.clone();
+            let reloader = Reloader { source, running, auction, relays, keeper, http };
             watchers.push(tokio::spawn(reloader.run(asked, stop_watchers.clone())));
         }
-        if relay_check {
-            watchers.push(tokio::spawn(run_probes(relays, slots, spine.clone(), stop_watchers.clone())));
-        }
+        let (_, expected) = watch::channel(None);
+        let probes = ProbeParts {
+            relays,
+            slots,
+            everybody: relay_check,
+            expected,
+            keeper: keeper_handle.clone(),
+            spine: spine.clone(),
+        };
+        watchers.push(tokio::spawn(run_probes(probes, stop_watchers.clone())));
         Ok(Self {
             builder_address,
             ops_address,
@@ -160,6 +180,7 @@ impl Service {
             stop_watchers,
             stop_writer,
             reload,
+            keeper: keeper_handle,
             builder,
             watchers,
             writer,
@@ -170,6 +191,13 @@ impl Service {
     pub fn reload(&self) {
         // A full channel means that a wish is waiting already.
         let _ = self.reload.try_send(());
+    }
+
+    /// Rotates the relays, now.
+    pub async fn rotate(&self, why: &str) {
+        if self.keeper.rotate(why).await.is_none() {
+            warn!("relays not rotated: the keeper has ended");
+        }
     }
 
     /// Where the builder API listens.

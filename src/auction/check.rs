@@ -10,6 +10,7 @@ use alloy_primitives::{B256, b256};
 use super::{GasLimitCheck, verified_cache::VerifiedCache};
 use crate::{
     consensus::{Domain, SignedBuilderBid, bls::ValidatedKey, signing_root},
+    events::Outcome,
     types::{BlsPublicKey, Wei},
 };
 
@@ -106,18 +107,18 @@ pub enum BidFault {
 }
 
 impl BidFault {
-    /// Its name in metrics and records, from a bounded set.
-    pub fn label(&self) -> &'static str {
+    /// Its name in metrics and records.
+    pub fn kind(&self) -> Outcome {
         match self {
-            Self::WrongPubkey { .. } => "wrong_pubkey",
-            Self::WrongParent { .. } => "wrong_parent",
-            Self::WrongTimestamp { .. } => "wrong_timestamp",
-            Self::ZeroValue => "zero_value",
-            Self::BelowMinBid { .. } => "below_min_bid",
-            Self::EmptyTransactions => "empty_transactions",
-            Self::ZeroBlockHash => "zero_block_hash",
-            Self::WrongGasLimit { .. } => "wrong_gas_limit",
-            Self::WrongSignature => "wrong_signature",
+            Self::WrongPubkey { .. } => Outcome::WrongPubkey,
+            Self::WrongParent { .. } => Outcome::WrongParent,
+            Self::WrongTimestamp { .. } => Outcome::WrongTimestamp,
+            Self::ZeroValue => Outcome::ZeroValue,
+            Self::BelowMinBid { .. } => Outcome::BelowMinBid,
+            Self::EmptyTransactions => Outcome::EmptyTransactions,
+            Self::ZeroBlockHash => Outcome::ZeroBlockHash,
+            Self::WrongGasLimit { .. } => Outcome::WrongGasLimit,
+            Self::WrongSignature => Outcome::WrongSignature,
         }
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn record_auction(record: &AuctionRecord, too_late: bool) {
     let seconds = f64::from(i32::try_from(record.ms_into_slot).unwrap_or(i32::MAX)) / 1000.0;
     histogram!(MS_INTO_SLOT).record(seconds);
     for offer in &record.offers {
-        counter!(OFFERS, "relay" => offer.relay.to_string(), "outcome" => offer.outcome).increment(1);
+        counter!(OFFERS, "relay" => offer.relay.to_string(), "outcome" => offer.outcome.label()).increment(1);
     }
     if let Some(winner) = &record.winner {
         for relay in &winner.relays {

@@ -222,7 +222,7 @@ impl Auction {
         let Some(relay) = race.relays.get(index) else { return false };
         let mut record = OfferRecord {
             relay: relay.id().clone(),
-            outcome: outcome.label(),
+            outcome: outcome.kind(),
             detail: String::new(),
             http_status: None,
             latency_us: micros(latency),
@@ -257,13 +257,13 @@ impl Auction {
                         leads = race.candidates.has_unknown_leader();
                     }
                     Err(fault) => {
-                        record.outcome = fault.label();
+                        record.outcome = fault.kind();
                         record.detail = fault.to_string();
                     }
                 }
             }
         }
-        debug!(%slot, relay = %relay.id(), outcome = record.outcome, elapsed_ms = record.latency_us / 1000,
+        debug!(%slot, relay = %relay.id(), outcome = %record.outcome, elapsed_ms = record.latency_us / 1000,
             detail = %record.detail, "relay answered");
         if let Some(slot) = race.offers.get_mut(index) {
             *slot = Some(record);
@@ -373,7 +373,7 @@ fn finish_check(race: &mut Race<'_>, check: &mut Option<Check>, result: Result<V
         Err(fault) => {
             race.candidates.fails(index);
             if let Some(record) = record {
-                record.outcome = fault.label();
+                record.outcome = fault.kind();
                 record.detail = fault.to_string();
             }
         }
@@ -383,7 +383,7 @@ fn finish_check(race: &mut Race<'_>, check: &mut Option<Check>, result: Result<V
 fn offer(relay: &Relay, failure: &CallFailure, latency: Duration) -> OfferRecord {
     OfferRecord {
         relay: relay.id().clone(),
-        outcome: failure.label(),
+        outcome: failure.kind(),
         detail: failure.to_string(),
         http_status: None,
         latency_us: micros(latency),

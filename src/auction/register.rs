@@ -53,7 +53,7 @@ impl Auction {
         let deadline = Instant::now() + self.settings.load().timeout_register_validator;
         let (count, changed) = self.read_registrations(&request).await?;
         self.spine.publish(Event::Registrations(RegistrationRound { count, at: self.clock.now(), changed }));
-        let relays = self.relays.active();
+        let relays = self.relays.enabled_of(&self.relays.all());
         let body = Arc::new(RegistrationBody::new(request.encoding, request.body, count, request.version));
         let context = CallContext { user_agent: user_agent(&request.user_agent), deadline };
         let (sender, mut answers) = mpsc::channel::<(RelayId, RegisterOutcome)>(relays.len().max(1));
@@ -125,7 +125,7 @@ impl Auction {
         self.spine.publish(Event::RegistrationAnswer(RegistrationAnswer {
             relay: relay.clone(),
             accepted,
-            outcome: outcome.label(),
+            outcome: outcome.kind(),
             detail,
             http_status,
             latency_us: micros(latency),

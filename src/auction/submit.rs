@@ -80,7 +80,7 @@ struct RelayAnswer {
 }
 
 impl Auction {
-    /// Journals a signed block, sends it to every active relay, and returns the first good answer.
+    /// Journals a signed block, sends it to every relay that is not disabled, and returns the first good answer.
     ///
     /// # Errors
     /// When the body is malformed, or no relay took the block in time.
@@ -191,7 +191,7 @@ impl Auction {
     ) {
         let facts = submission.block.block.facts();
         let (slot, block_hash) = (facts.slot, facts.block_hash);
-        let relays = self.relays.active();
+        let relays = self.relays.enabled_of(&self.relays.all());
         let (settle, settled) = watch::channel(false);
         let (sender, mut answers) = mpsc::channel(relays.len().max(1));
         let others_delay = self.settings.load().submit_others_delay;
@@ -225,7 +225,7 @@ impl Auction {
                 slot,
                 block_hash,
                 relay: relay.clone(),
-                outcome: outcome.label(),
+                outcome: outcome.kind(),
                 detail: outcome.words(),
                 http_status: outcome.http_status(),
                 latency_us: micros(latency),
@@ -263,7 +263,7 @@ impl Auction {
         }
         if let Some(client) = client.take() {
             if refusals.is_empty() {
-                refusals.push("no relay is active".to_owned());
+                refusals.push("no relay is enabled".to_owned());
             }
             let why = refusals.join("; ");
             error!(%slot, %block_hash, %why, "no relay revealed the payload");

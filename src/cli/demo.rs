@@ -17,9 +17,9 @@ use crate::{
     builder_api::BuilderApiSettings,
     config::Config,
     consensus::{ChainSpec, Encoding, Fork, Network, SlotClock, UnixMillis, WallClock},
-    events::{AuctionRecord, Event, Subscription},
+    events::{AuctionRecord, Event, Outcome, Subscription},
     ops_api::OpsSettings,
-    relay::{RelaySettings, TlsRoots, build_http_client, parse_relay_url},
+    relay::{KeeperSettings, RelaySettings, TlsRoots, build_http_client, parse_relay_url},
     sim::{Behaviour, HeaderVice, PayloadVice, Proposal, SimProposer, SimRelay, SimRelayParts},
     types::{Epoch, RelayId, Slot, Wei},
 };
@@ -171,9 +171,9 @@ fn drain(events: &mut Subscription, slot: Slot, tally: &mut Tally) -> Option<Auc
                     let relay = tally.by_relay.entry(offer.relay.clone()).or_default();
                     relay.latency_us += offer.latency_us;
                     match offer.outcome {
-                        "bid" => relay.bids += 1,
-                        "no_bid" => {}
-                        fault => *relay.faults.entry(fault.to_owned()).or_default() += 1,
+                        Outcome::Bid => relay.bids += 1,
+                        Outcome::NoBid => {}
+                        fault => *relay.faults.entry(fault.to_string()).or_default() += 1,
                     }
                 }
                 for relay in record.winner.iter().flat_map(|winner| &winner.relays) {
@@ -188,7 +188,7 @@ fn drain(events: &mut Subscription, slot: Slot, tally: &mut Tally) -> Option<Auc
                 let offered = found.as_ref().and_then(|record| record.winner.as_ref());
                 let had_offered = offered.is_some_and(|winner| winner.relays.contains(&answer.relay));
                 match answer.outcome {
-                    "accepted" | "payload_delivered" => relay.deliveries += 1,
+                    outcome if outcome.reveals() => relay.deliveries += 1,
                     // Those who did not offer the block rightly know nothing of it.
                     _ if !had_offered => {}
                     fault => *relay.faults.entry(format!("reveal {fault}")).or_default() += 1,
@@ -198,7 +198,10 @@ fn drain(events: &mut Subscription, slot: Slot, tally: &mut Tally) -> Option<Auc
             | Event::Registrations(_)
             | Event::RegistrationAnswer(_)
             | Event::BlockReceived(_)
-            | Event::SubmissionClosed(_) => {}
+            | Event::SubmissionClosed(_)
+            | Event::Settlement(_)
+            | Event::StandingSaved(_) => {}
+            Event::RelayPlaced(_) => {}
         }
     }
     found
@@ -338,6 +341,7 @@ fn demo_config(
             ..AuctionSettings::default()
         },
         relays: settings,
+        keeper: KeeperSettings::default(),
         tls_roots: TlsRoots::Bundled,
         proxy: None,
         warnings: Vec::new(),

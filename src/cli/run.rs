@@ -2,7 +2,7 @@
 
 use std::{io, path::Path, process::ExitCode};
 
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{FAILED, MISUSED, arguments::RunArguments};
 use crate::app::{ConfigSource, Service, Signal, Signals, init_logging, install_metrics};
@@ -43,7 +43,7 @@ pub(super) async fn run(arguments: RunArguments) -> ExitCode {
         match signals.next().await {
             Signal::Stop => break,
             Signal::Reload => service.reload(),
-            Signal::Rotate => warn!("SIGUSR1: this version does not rotate relays"),
+            Signal::Rotate => service.rotate("SIGUSR1").await,
         }
     }
     info!("stopping");

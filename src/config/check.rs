@@ -6,14 +6,19 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{
     Config, Mistake,
-    raw::{Amount, RawAuction, RawBuilderApi, RawConfig, RawOps, RawRelay},
+    raw::{Amount, RawAuction, RawBuilderApi, RawConfig, RawOps, RawRelay, RawRotation, RawTrust},
 };
 use crate::{
     auction::{AuctionSettings, GasLimitCheck},
     builder_api::BuilderApiSettings,
     consensus::{ChainSpec, Network, parse_spec_file},
     ops_api::OpsSettings,
-    relay::{HeaderMode, RelaySettings, TimingSettings, TlsRoots, parse_relay_url},
+    relay::{
+        HeaderMode, KeeperSettings, RelaySettings, TimingSettings, TlsRoots,
+        health::{BreakerPolicy, TrustPolicy},
+        parse_relay_url,
+        rotation::RotationPolicy,
+    },
     types::{RelayId, Wei},
 };
 
@@ -71,6 +76,7 @@ pub(super) fn check(raw: RawConfig, folder: &Path) -> Result<Config, Vec<Mistake
         builder_api: builder_api(&raw.builder_api, &mut checker),
         ops: ops(&raw.ops, &mut checker),
         relays: relays(raw.relays, &mut checker),
+        keeper: keeper(&raw.trust, &raw.rotation, &mut checker),
         tls_roots: raw.tls.roots_file.map_or(TlsRoots::Bundled, |file| TlsRoots::File(folder.join(file))),
         proxy: raw.tls.proxy,
         auction,
@@ -83,7 +89,6 @@ pub(super) fn check(raw: RawConfig, folder: &Path) -> Result<Config, Vec<Mistake
 fn warn_about_later_sections(raw: &RawConfig, checker: &mut Checker) {
     let sections = [
         ("proposers", &raw.proposers),
-        ("rotation", &raw.rotation),
         ("beacon", &raw.beacon),
         ("execution", &raw.execution),
         ("profit", &raw.profit),
@@ -216,6 +221,99 @@ fn check_times(settings: &AuctionSettings, slot_ms: u64, checker: &mut Checker) 
     }
 }
 
+fn keeper(trust: &RawTrust, rotation: &RawRotation, checker: &mut Checker) -> KeeperSettings {
+    let default = KeeperSettings::default();
+    let ms = |secs: u64| i64::try_from(secs.saturating_mul(1000)).unwrap_or(i64::MAX);
+    let mut secs = |key: &str, value: Option<u64>, default: i64| match value {
+        None => default,
+        Some(0) => {
+            checker.wrong(&format!("trust.{key}"), "0 would forget at once", "give it in seconds, 1 or more");
+            default
+        }
+        Some(value) => ms(value),
+    };
+    let breaker = default.trust.breaker;
+    let trust = TrustPolicy {
+        half_life_ms: secs(
+            "half_life_days",
+            trust.half_life_days.map(|days| days.saturating_mul(86_400)),
+            default.trust.half_life_ms,
+        ),
+        quarantine_ms: secs("quarantine_secs", trust.quarantine_secs, default.trust.quarantine_ms),
+        quarantine_max_ms: secs(
+            "quarantine_max_secs",
+            trust.quarantine_max_secs,
+            default.trust.quarantine_max_ms,
+        ),
+        breaker: BreakerPolicy {
+            failures: trust.breaker_failures.unwrap_or(breaker.failures).max(1),
+            successes: trust.breaker_successes.unwrap_or(breaker.successes).max(1),
+            open_ms: secs("breaker_open_secs", trust.breaker_open_secs, breaker.open_ms),
+            open_max_ms: secs("breaker_open_max_secs", trust.breaker_open_max_secs, breaker.open_max_ms),
+        },
+    };
+    if trust.quarantine_max_ms < trust.quarantine_ms {
+        checker.wrong("trust.quarantine_max_secs", "is below quarantine_secs", "quarantine doubles up to it");
+    }
+    if trust.breaker.open_max_ms < trust.breaker.open_ms {
+        checker.wrong(
+            "trust.breaker_open_max_secs",
+            "is below breaker_open_secs",
+            "the time doubles up to it",
+        );
+    }
+    KeeperSettings { trust, rotation: rotation_policy(rotation, default.rotation, checker) }
+}
+
+fn rotation_policy(raw: &RawRotation, default: RotationPolicy, checker: &mut Checker) -> RotationPolicy {
+    let mut percent = |key: &str, value: Option<f64>, default: f64| match value {
+        Some(value) if !(0.0..=100.0).contains(&value) => {
+            checker.wrong(&format!("rotation.{key}"), format!("{value} is no percentage"), "give 0 to 100");
+            default
+        }
+        value => value.unwrap_or(default),
+    };
+    let policy = RotationPolicy {
+        enabled: raw.enabled.unwrap_or(default.enabled),
+        cpu_high_percent: percent("cpu_high_percent", raw.cpu_high_percent, default.cpu_high_percent),
+        cpu_low_percent: percent("cpu_low_percent", raw.cpu_low_percent, default.cpu_low_percent),
+        psi_high_percent: percent("psi_high_percent", raw.psi_high_percent, default.psi_high_percent),
+        psi_low_percent: percent("psi_low_percent", raw.psi_low_percent, default.psi_low_percent),
+        samples: raw.samples.unwrap_or(default.samples),
+        interval_secs: raw.interval_secs.unwrap_or(default.interval_secs),
+        min_active: raw.min_active.unwrap_or(default.min_active),
+    };
+    let pairs = [
+        ("cpu_low_percent", policy.cpu_low_percent, policy.cpu_high_percent),
+        ("psi_low_percent", policy.psi_low_percent, policy.psi_high_percent),
+    ];
+    for (key, low, high) in pairs {
+        if low > high {
+            let message = format!("{low} is above {}, which is {high}", key.replace("low", "high"));
+            checker.wrong(
+                &format!("rotation.{key}"),
+                message,
+                "relays come back below it, and rest above the other",
+            );
+        }
+    }
+    let counts = [
+        ("samples", u64::from(policy.samples)),
+        ("interval_secs", policy.interval_secs),
+        ("min_active", u64::try_from(policy.min_active).unwrap_or(u64::MAX)),
+    ];
+    for (key, value) in counts {
+        if value == 0 {
+            checker.wrong(
+                &format!("rotation.{key}"),
+                "must not be 0",
+                "give 1 or more; enabled = false switches rotation off",
+            );
+        }
+    }
+    policy
+}
+
 fn min_bid(amount: &Amount, checker: &mut Checker) -> Wei {
     Wei::parse_eth(&amount.0).unwrap_or_else(|error| {
         checker.wrong("auction.min_bid_eth", error.to_string(), "write an amount in ETH such as \"0.05\"");
@@ -299,6 +397,8 @@ fn relay(raw: RawRelay, at: &dyn Fn(&str) -> String, checker: &mut Checker) -> O
         url,
         pubkey,
         enabled: raw.enabled.unwrap_or(true),
+        pinned: raw.pinned.unwrap_or(false),
+        pardon_before: raw.pardon_before.and_then(|date| unix_millis(&date, &at("pardon_before"), checker)),
         headers: headers(&raw.headers, &at("headers"), checker),
         get_params: raw.get_params.into_iter().map(|(name, value)| (name, value.0)).collect(),
         get_header,
@@ -308,6 +408,23 @@ fn relay(raw: RawRelay, at: &dyn Fn(&str) -> String, checker: &mut Checker) -> O
             .max_registrations_per_request
             .map_or(0, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
     })
+}
+
+/// A date with or without a time, in UTC unless it says otherwise.
+fn unix_millis(date: &toml::value::Datetime, key: &str, checker: &mut Checker) -> Option<i64> {
+    let mut text = date.to_string();
+    if date.time.is_none() {
+        text.push_str("T00:00:00");
+    }
+    if date.offset.is_none() {
+        text.push('Z');
+    }
+    let parsed = text.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond);
+    parsed
+        .map_err(|error| {
+            checker.wrong(key, error.to_string(), "write a date such as 2026-11-23 or 2026-11-23T10:00:00Z");
+        })
+        .ok()
 }
 
 fn headers(raw: &std::collections::BTreeMap<String, String>, key: &str, checker: &mut Checker) -> HeaderMap {

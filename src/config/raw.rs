@@ -18,9 +18,10 @@ pub(super) struct RawConfig {
     pub(super) auction: RawAuction,
     pub(super) tls: RawTls,
     pub(super) relays: Vec<RawRelay>,
+    pub(super) trust: RawTrust,
+    pub(super) rotation: RawRotation,
     // Sections that are part of the contract and are built later: taken, and warned about.
     pub(super) proposers: Option<Value>,
-    pub(super) rotation: Option<Value>,
     pub(super) beacon: Option<Value>,
     pub(super) execution: Option<Value>,
     pub(super) profit: Option<Value>,
@@ -68,6 +69,31 @@ pub(super) struct RawAuction {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
+pub(super) struct RawTrust {
+    pub(super) half_life_days: Option<u64>,
+    pub(super) quarantine_secs: Option<u64>,
+    pub(super) quarantine_max_secs: Option<u64>,
+    pub(super) breaker_failures: Option<u32>,
+    pub(super) breaker_successes: Option<u32>,
+    pub(super) breaker_open_secs: Option<u64>,
+    pub(super) breaker_open_max_secs: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawRotation {
+    pub(super) enabled: Option<bool>,
+    pub(super) cpu_high_percent: Option<f64>,
+    pub(super) cpu_low_percent: Option<f64>,
+    pub(super) psi_high_percent: Option<f64>,
+    pub(super) psi_low_percent: Option<f64>,
+    pub(super) samples: Option<u32>,
+    pub(super) interval_secs: Option<u64>,
+    pub(super) min_active: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct RawTls {
     pub(super) roots_file: Option<String>,
     pub(super) proxy: Option<String>,
@@ -79,6 +105,8 @@ pub(super) struct RawRelay {
     pub(super) id: Option<String>,
     pub(super) url: Option<String>,
     pub(super) enabled: Option<bool>,
+    pub(super) pinned: Option<bool>,
+    pub(super) pardon_before: Option<toml::value::Datetime>,
     pub(super) headers: BTreeMap<String, String>,
     pub(super) get_params: BTreeMap<String, Scalar>,
     pub(super) get_header: Option<String>,
@@ -90,7 +118,7 @@ pub(super) struct RawRelay {
 }
 
 /// Known keys by section, for the nearest one to an unknown.
-const KEYS: [(&str, &[&str]); 6] = [
+const KEYS: [(&str, &[&str]); 8] = [
     (
         "",
         &[
@@ -101,6 +129,7 @@ const KEYS: [(&str, &[&str]); 6] = [
             "auction",
             "tls",
             "relays",
+            "trust",
             "proposers",
             "rotation",
             "beacon",
@@ -138,11 +167,38 @@ const KEYS: [(&str, &[&str]); 6] = [
     ),
     ("tls", &["roots_file", "proxy"]),
     (
+        "trust",
+        &[
+            "half_life_days",
+            "quarantine_secs",
+            "quarantine_max_secs",
+            "breaker_failures",
+            "breaker_successes",
+            "breaker_open_secs",
+            "breaker_open_max_secs",
+        ],
+    ),
+    (
+        "rotation",
+        &[
+            "enabled",
+            "cpu_high_percent",
+            "cpu_low_percent",
+            "psi_high_percent",
+            "psi_low_percent",
+            "samples",
+            "interval_secs",
+            "min_active",
+        ],
+    ),
+    (
         "relays",
         &[
             "id",
             "url",
             "enabled",
+            "pinned",
+            "pardon_before",
             "headers",
             "get_params",
             "get_header",

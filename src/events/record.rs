@@ -3,10 +3,11 @@
 use alloy_primitives::{Address, B256};
 use serde::Serialize;
 
+use super::Outcome;
 use crate::types::{BlsPublicKey, RelayId, Slot, Wei};
 
 /// One fact.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Event {
     /// A relay became usable or unusable.
@@ -23,6 +24,86 @@ pub enum Event {
     SubmissionAnswer(SubmissionAnswer),
     /// A submission was decided.
     SubmissionClosed(SubmissionClosed),
+    /// What the chain said of a block that a relay took: published by whoever watches the chain.
+    Settlement(Settlement),
+    /// A relay's place changed: who is asked, who is not, and why.
+    RelayPlaced(RelayPlaced),
+    /// What is known of a relay, to be kept over restarts.
+    StandingSaved(StandingSaved),
+}
+
+/// Where a relay stands with us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RelayPlace {
+    /// It is asked.
+    Active,
+    /// Fit, and not asked at the moment: rotated out under pressure.
+    Standby,
+    /// Not asked for what it did, or because it does not answer.
+    Quarantined,
+    /// Not asked because the operator says so.
+    Disabled,
+}
+
+impl RelayPlace {
+    /// Its name in JSON and metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Standby => "standby",
+            Self::Quarantined => "quarantined",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// A relay's new place.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RelayPlaced {
+    /// Which relay.
+    pub relay: RelayId,
+    /// Its place from now on.
+    pub state: RelayPlace,
+    /// The one before; none at first.
+    pub before: Option<RelayPlace>,
+    /// In words.
+    pub why: String,
+    /// Its score at that moment, 0 to 1.
+    pub score: f64,
+    /// When.
+    pub at: i64,
+}
+
+/// A relay's standing as JSON, for the ledger. Opaque outside the relay room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StandingSaved {
+    /// Which relay.
+    pub relay: RelayId,
+    /// The standing.
+    #[serde(skip)]
+    pub standing: String,
+    /// When.
+    pub at: i64,
+}
+
+/// What came of a block on chain, with regard to one relay that had taken it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Settlement {
+    /// Its slot.
+    pub slot: Slot,
+    /// The block.
+    pub block_hash: B256,
+    /// Which relay.
+    pub relay: RelayId,
+    /// `not_on_chain`, `paid_less` or `paid_as_promised`.
+    pub outcome: Outcome,
+    /// What the bid promised.
+    pub promised: Wei,
+    /// What arrived.
+    pub paid: Wei,
+    /// When this was found.
+    pub at: i64,
 }
 
 /// A relay's usability, as the status probe sees it.
@@ -84,8 +165,8 @@ pub struct Winner {
 pub struct OfferRecord {
     /// Who.
     pub relay: RelayId,
-    /// The outcome's name, from a bounded set: `bid`, `no_bid`, `timed_out`, …
-    pub outcome: &'static str,
+    /// How it ended.
+    pub outcome: Outcome,
     /// The outcome in words.
     pub detail: String,
     /// HTTP status, where there was one.
@@ -132,8 +213,8 @@ pub struct RegistrationAnswer {
     pub relay: RelayId,
     /// Whether it took them all.
     pub accepted: bool,
-    /// The outcome's name.
-    pub outcome: &'static str,
+    /// How it ended.
+    pub outcome: Outcome,
     /// In words.
     pub detail: String,
     /// HTTP status, where there was one.
@@ -176,8 +257,8 @@ pub struct SubmissionAnswer {
     pub block_hash: B256,
     /// Who.
     pub relay: RelayId,
-    /// The outcome's name: `accepted`, `payload_delivered`, `http_status`, …
-    pub outcome: &'static str,
+    /// How it ended.
+    pub outcome: Outcome,
     /// In words.
     pub detail: String,
     /// HTTP status, where there was one.

@@ -183,7 +183,7 @@ pub(super) fn bind_answer<'q>(query: SqliteQuery<'q>, answer: &'q SubmissionAnsw
         .bind(answer.slot.as_u64().cast_signed())
         .bind(answer.block_hash.to_string())
         .bind(answer.relay.as_str())
-        .bind(answer.outcome)
+        .bind(answer.outcome.label())
         .bind(&answer.detail)
         .bind(answer.http_status.map(i64::from))
         .bind(answer.latency_us.cast_signed())

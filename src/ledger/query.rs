@@ -15,8 +15,10 @@ use crate::{
     types::{Slot, Wei},
 };
 
-const STEPS: [Step; 1] =
-    [Step { version: 1, name: "slots", sql: include_str!("../../migrations/ledger/0001_slots.sql") }];
+const STEPS: [Step; 2] = [
+    Step { version: 1, name: "slots", sql: include_str!("../../migrations/ledger/0001_slots.sql") },
+    Step { version: 2, name: "standings", sql: include_str!("../../migrations/ledger/0002_standings.sql") },
+];
 
 /// Latencies looked at for a relay's quantiles: its newest this many offers.
 const QUANTILE_SAMPLE: i64 = 1000;
@@ -133,6 +135,21 @@ pub struct AnswerView {
     pub latency_us: i64,
     /// Calls made.
     pub attempts: i64,
+}
+
+/// One change of a relay's place.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlaceView {
+    /// Unix milliseconds.
+    pub since: i64,
+    /// Its place from then on.
+    pub state: String,
+    /// The one before.
+    pub before: Option<String>,
+    /// In words.
+    pub why: String,
+    /// Its score at that moment.
+    pub score: f64,
 }
 
 /// Everything about one slot.
@@ -403,6 +420,43 @@ impl Ledger {
             });
         }
         Ok(known)
+    }
+
+    /// Every relay's standing as it was saved last: name and JSON.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn standings(&self) -> Result<Vec<(String, String)>, LedgerError> {
+        let rows = sqlx::query("SELECT counterparty, standing FROM counterparty_standings")
+            .fetch_all(&self.pool)
+            .await?;
+        let pairs = rows.iter().map(|row| Ok((row.try_get("counterparty")?, row.try_get("standing")?)));
+        pairs.collect::<Result<_, sqlx::Error>>().map_err(LedgerError::from)
+    }
+
+    /// A relay's last changes of place, newest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn places(&self, relay: &str, limit: u32) -> Result<Vec<PlaceView>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT since, place, before, why, score FROM counterparty_places WHERE counterparty = $1 \
+             ORDER BY since DESC LIMIT $2",
+        )
+        .bind(relay)
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        let views = rows.iter().map(|row| {
+            Ok(PlaceView {
+                since: row.try_get("since")?,
+                state: row.try_get("place")?,
+                before: row.try_get("before")?,
+                why: row.try_get("why")?,
+                score: row.try_get("score")?,
+            })
+        });
+        views.collect::<Result<_, sqlx::Error>>().map_err(LedgerError::from)
     }
 
     /// Whether the file answers.

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     events::{
-        AuctionRecord, BlockReceived, Event, RegistrationAnswer, RegistrationRound, RelayState,
-        SubmissionAnswer, SubmissionClosed, Subscription,
+        AuctionRecord, BlockReceived, Event, RegistrationAnswer, RegistrationRound, RelayPlaced, RelayState,
+        StandingSaved, SubmissionAnswer, SubmissionClosed, Subscription,
     },
     types::RelayId,
 };
@@ -53,6 +53,10 @@ async fn write_batch(pool: &SqlitePool, batch: &[std::sync::Arc<Event>]) -> Resu
             Event::Registrations(round) => registrations(&mut tx, round).await?,
             Event::RegistrationAnswer(answer) => registration_answer(&mut tx, answer).await?,
             Event::Relay(state) => relay_state(&mut tx, state).await?,
+            Event::RelayPlaced(placed) => relay_placed(&mut tx, placed).await?,
+            Event::StandingSaved(saved) => standing_saved(&mut tx, saved).await?,
+            // The room that watches payments writes them down itself.
+            Event::Settlement(_) => {}
         }
     }
     tx.commit().await
@@ -89,7 +93,7 @@ async fn auction(tx: &mut Transaction<'_, Sqlite>, record: &AuctionRecord) -> Re
         )
         .bind(id)
         .bind(offer.relay.as_str())
-        .bind(offer.outcome)
+        .bind(offer.outcome.label())
         .bind(&offer.detail)
         .bind(offer.http_status.map(i64::from))
         .bind(offer.latency_us.cast_signed())
@@ -169,7 +173,7 @@ async fn registration_answer(tx: &mut Transaction<'_, Sqlite>, answer: &Registra
     .bind(answer.relay.as_str())
     .bind(answer.at)
     .bind(answer.accepted)
-    .bind(answer.outcome)
+    .bind(answer.outcome.label())
     .bind(&answer.detail)
     .bind(answer.http_status.map(i64::from))
     .bind(answer.latency_us.cast_signed())
@@ -186,5 +190,34 @@ async fn relay_state(tx: &mut Transaction<'_, Sqlite>, state: &RelayState) -> Re
         .bind(&state.why)
         .execute(&mut **tx)
         .await?;
+    Ok(())
+}
+
+async fn relay_placed(tx: &mut Transaction<'_, Sqlite>, placed: &RelayPlaced) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO counterparty_places (counterparty, since, place, before, why, score) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(placed.relay.as_str())
+    .bind(placed.at)
+    .bind(placed.state.label())
+    .bind(placed.before.map(|before| before.label()))
+    .bind(&placed.why)
+    .bind(placed.score)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn standing_saved(tx: &mut Transaction<'_, Sqlite>, saved: &StandingSaved) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO counterparty_standings (counterparty, standing, saved_at) VALUES ($1, $2, $3) \
+         ON CONFLICT (counterparty) DO UPDATE SET standing = excluded.standing, saved_at = excluded.saved_at",
+    )
+    .bind(saved.relay.as_str())
+    .bind(&saved.standing)
+    .bind(saved.at)
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }

@@ -38,6 +38,9 @@ fn kind_of(event: &Event) -> &'static str {
         Event::BlockReceived(_) => "block_received",
         Event::SubmissionAnswer(_) => "submission_answer",
         Event::SubmissionClosed(_) => "submission_closed",
+        Event::Settlement(_) => "settlement",
+        Event::RelayPlaced(_) => "relay_placed",
+        Event::StandingSaved(_) => "standing_saved",
     }
 }
 

@@ -11,7 +11,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{Html, IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     OpsSettings,
+    admin::{rotate, set_by_hand},
     events::stream_events,
     views::{Check, Health, RelayView},
 };
@@ -27,7 +28,7 @@ use crate::{
     consensus::WallClock,
     events::Spine,
     ledger::{Ledger, LedgerError},
-    relay::SharedRelays,
+    relay::{KeeperHandle, SharedRelays},
     serve::{ApiError, unknown_route, wrong_method},
     types::Slot,
 };
@@ -36,6 +37,8 @@ use crate::{
 const STATS_WINDOW_MS: i64 = 7 * 24 * 3600 * 1000;
 /// Slots in a list when no limit is given.
 const DEFAULT_SLOTS: u32 = 50;
+/// Changes of place shown of one relay.
+const PLACES_SHOWN: u32 = 100;
 /// Most slots in a list.
 const MAX_SLOTS: u32 = 500;
 
@@ -54,6 +57,10 @@ pub struct OpsParts {
     pub spine: Spine,
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
+    /// Places relays.
+    pub keeper: KeeperHandle,
+    /// Opens the routes that change something.
+    pub admin_token: String,
     /// Ends event streams.
     pub stop: CancellationToken,
 }
@@ -61,10 +68,12 @@ pub struct OpsParts {
 #[derive(Debug)]
 pub(super) struct Shared {
     network: String,
-    relays: Arc<SharedRelays>,
+    pub(super) relays: Arc<SharedRelays>,
     ledger: Ledger,
     pub(super) spine: Spine,
     metrics: PrometheusHandle,
+    pub(super) keeper: KeeperHandle,
+    pub(super) admin_token: String,
     pub(super) stop: CancellationToken,
     limiter: Option<DefaultDirectRateLimiter>,
 }
@@ -73,16 +82,20 @@ pub(super) type Api = State<Arc<Shared>>;
 
 /// The routes.
 pub fn router(parts: OpsParts) -> Router {
-    let OpsParts { settings, network, relays, ledger, spine, metrics, stop } = parts;
+    let OpsParts { settings, network, relays, ledger, spine, metrics, keeper, admin_token, stop } = parts;
     let limit = NonZeroU32::new(settings.max_requests_per_second);
     let limiter = limit.map(|limit| RateLimiter::direct(Quota::per_second(limit)));
-    let shared = Arc::new(Shared { network, relays, ledger, spine, metrics, stop, limiter });
+    let shared =
+        Arc::new(Shared { network, relays, ledger, spine, metrics, keeper, admin_token, stop, limiter });
     Router::new()
         .route("/", get(dashboard))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(render_metrics))
         .route("/api/v1/relays", get(relays_list))
+        .route("/api/v1/relays/rotate", post(rotate))
+        .route("/api/v1/relays/{id}", get(relay_one))
+        .route("/api/v1/relays/{id}/{wish}", post(set_by_hand))
         .route("/api/v1/slots", get(slots_list))
         .route("/api/v1/slots/{slot}", get(slot_one))
         .route("/api/v1/events", get(stream_events))
@@ -147,7 +160,7 @@ async fn render_metrics(State(api): Api) -> Response {
     ([(header::CONTENT_TYPE, content_type)], api.metrics.render()).into_response()
 }
 
-fn database_error(error: &LedgerError) -> ApiError {
+pub(super) fn database_error(error: &LedgerError) -> ApiError {
     ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
 }
 
@@ -163,6 +176,27 @@ async fn relays_list(State(api): Api) -> Result<Response, ApiError> {
         })
         .collect();
     Ok(([("x-relaymux-network", api.network.clone())], Json(views)).into_response())
+}
+
+/// One relay, with its last changes of place.
+async fn relay_one(State(api): Api, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let all = api.relays.all();
+    let Some(relay) = all.iter().find(|relay| relay.id().as_str() == id) else {
+        return Err(unknown_relay(&id));
+    };
+    let since = WallClock.now().saturating_sub(STATS_WINDOW_MS);
+    let mut stats = api.ledger.relay_stats(since).await.map_err(|e| database_error(&e))?;
+    let history = api.ledger.places(&id, PLACES_SHOWN).await.map_err(|e| database_error(&e))?;
+    let view = RelayView::new(relay, &api.relays, stats.remove(&id).unwrap_or_default());
+    Ok(Json(view.with_history(history)).into_response())
+}
+
+pub(super) fn unknown_relay(id: &str) -> ApiError {
+    let shown: String = id.chars().take(64).collect();
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        format!("no relay `{shown}` is configured: GET /api/v1/relays has their ids"),
+    )
 }
 
 #[derive(Debug, Deserialize)]

@@ -3,8 +3,13 @@
 use serde::Serialize;
 
 use crate::{
-    ledger::RelayStats,
-    relay::{Relay, SharedRelays},
+    consensus::{UnixMillis, WallClock},
+    events::RelayPlace,
+    ledger::{PlaceView, RelayStats},
+    relay::{
+        Relay, SharedRelays,
+        health::{Breaker, FaultClass, HandSetting},
+    },
 };
 
 /// One check of `/healthz` and `/readyz`.
@@ -28,42 +33,88 @@ impl Health {
     }
 }
 
+/// Trust by class of fault, each 0 to 1.
+#[derive(Debug, Serialize)]
+struct TrustView {
+    answers: f64,
+    bids: f64,
+    reveals: f64,
+    payments: f64,
+}
+
 /// One relay of `/api/v1/relays`.
 #[derive(Debug, Serialize)]
 pub(super) struct RelayView {
     id: String,
     url: String,
     pubkey: String,
-    /// `active` or `disabled` for now; rotation and quarantine add `standby` and `quarantined`.
+    /// `active`, `standby`, `quarantined` or `disabled`.
     state: &'static str,
     why: String,
+    /// What its last status probe said.
     usable: Option<bool>,
-    /// Share of races in which it answered as it should, 0 to 1; none before its first.
+    probe: Option<String>,
+    /// Probability that asking it ends well, as far as its deeds tell: the product of `trust`.
     score: Option<f64>,
+    trust: Option<TrustView>,
+    /// Higher is kept longer under pressure: score × win rate × latency.
+    rank: Option<f64>,
+    win_rate: Option<f64>,
+    /// Offences that still count.
+    offences: u32,
+    quarantined_until: Option<UnixMillis>,
+    /// `pinned` or `disabled`, by hand.
+    hand: Option<HandSetting>,
+    breaker: Option<Breaker>,
     #[serde(flatten)]
     stats: RelayStats,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<Vec<PlaceView>>,
 }
 
 impl RelayView {
     pub(super) fn new(relay: &Relay, relays: &SharedRelays, stats: RelayStats) -> Self {
         let settings = relay.settings();
         let condition = relays.condition(relay.id());
-        let faults: i64 =
-            stats.faults.iter().filter(|(name, _)| !name.starts_with("submission_")).map(|(_, n)| n).sum();
-        let count = |n: i64| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
+        let seat = relays.seat(relay.id());
+        let now = WallClock.now();
+        let trust = seat.as_ref().map(|seat| {
+            let mean = |class| seat.trust.mean(class, now, relays.half_life_ms());
+            TrustView {
+                answers: mean(FaultClass::Answers),
+                bids: mean(FaultClass::Bids),
+                reveals: mean(FaultClass::Reveals),
+                payments: mean(FaultClass::Payments),
+            }
+        });
         Self {
             id: relay.id().to_string(),
             url: settings.public_url(),
             pubkey: settings.pubkey.bytes().to_string(),
-            state: if settings.enabled { "active" } else { "disabled" },
-            why: match (&condition, settings.enabled) {
-                (_, false) => "enabled = false in the configuration".to_owned(),
-                (None, true) => "not probed yet".to_owned(),
-                (Some(condition), true) => condition.why.clone(),
+            state: seat.as_ref().map_or("active", |seat| seat.place.label()),
+            why: match (&seat, &condition) {
+                (Some(seat), Some(condition)) if !condition.usable && seat.place == RelayPlace::Active => {
+                    format!("{}; its last status call: {}", seat.why, condition.why)
+                }
+                (Some(seat), _) => seat.why.clone(),
+                (None, _) => String::new(),
             },
-            usable: condition.map(|condition| condition.usable),
-            score: (stats.auctions > 0).then(|| count(stats.auctions - faults) / count(stats.auctions)),
+            usable: condition.as_ref().map(|condition| condition.usable),
+            probe: condition.map(|condition| condition.why),
+            score: seat.as_ref().map(|seat| seat.score),
+            trust,
+            rank: seat.as_ref().map(|seat| seat.rank),
+            win_rate: seat.as_ref().map(|seat| seat.record.win_rate()),
+            offences: seat.as_ref().map_or(0, |seat| seat.offences),
+            quarantined_until: seat.as_ref().and_then(|seat| seat.quarantined_until),
+            hand: seat.as_ref().and_then(|seat| seat.hand),
+            breaker: seat.map(|seat| seat.breaker),
             stats,
+            history: None,
         }
+    }
+
+    pub(super) fn with_history(self, history: Vec<PlaceView>) -> Self {
+        Self { history: Some(history), ..self }
     }
 }

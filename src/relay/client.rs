@@ -165,9 +165,17 @@ impl Relay {
                 200 => Ok(()),
                 status => Err(CallFailure::Status { status, message: "expected 200".to_owned() }),
             });
-        let label = result.as_ref().map_or_else(CallFailure::label, |()| "ok");
+        let label = result.as_ref().map_or_else(|failure| failure.kind().label(), |()| "ok");
         record_call(self.id(), "status", label, started.elapsed());
         result
+    }
+
+    /// Asks for its status, and leaves warm what the next header needs.
+    ///
+    /// # Errors
+    /// As [`Relay::status`].
+    pub async fn warm_up(&self, context: &CallContext) -> Result<(), CallFailure> {
+        self.status(context).await
     }
 
     /// Asks for a header. A broken connection or 5xx is repeated once, if there is time.
@@ -181,7 +189,7 @@ impl Relay {
             sleep_until((Instant::now() + HEADER_RETRY_PAUSE).min(context.deadline)).await;
             outcome = self.get_header_once(call, context).await;
         }
-        record_call(self.id(), "get_header", outcome.label(), started.elapsed());
+        record_call(self.id(), "get_header", outcome.kind().label(), started.elapsed());
         outcome
     }
 
@@ -218,7 +226,7 @@ impl Relay {
             Ok(()) => RegisterOutcome::Accepted,
             Err(failure) => RegisterOutcome::Failed(failure),
         };
-        record_call(self.id(), "register_validators", outcome.label(), started.elapsed());
+        record_call(self.id(), "register_validators", outcome.kind().label(), started.elapsed());
         outcome
     }
 
@@ -326,7 +334,7 @@ impl Relay {
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         };
-        record_call(self.id(), "submit_blinded_block", outcome.label(), started.elapsed());
+        record_call(self.id(), "submit_blinded_block", outcome.kind().label(), started.elapsed());
         (outcome, attempts)
     }
 

@@ -2,21 +2,43 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use crate::types::RelayId;
+use crate::{
+    events::{Outcome, RelayPlace},
+    types::RelayId,
+};
 
 const CALLS: &str = "relaymux_relay_calls_total";
 const DURATION: &str = "relaymux_relay_request_duration_seconds";
+const STATE: &str = "relaymux_relay_state";
+const SCORE: &str = "relaymux_relay_score";
+const OFFENCES: &str = "relaymux_relay_offences_total";
 
 /// Describes this room's metrics to the recorder.
 pub fn describe_metrics() {
     describe_counter!(CALLS, "Calls to relays by endpoint and outcome, retries counted once");
     describe_histogram!(DURATION, Unit::Seconds, "Time from request to whole answer, retries included");
+    describe_gauge!(STATE, "1 for the place the relay has, 0 for the others");
+    describe_gauge!(SCORE, "Probability that asking the relay ends well, as far as its deeds tell, 0 to 1");
+    describe_counter!(OFFENCES, "Offences that quarantine: withheld, mismatched, not on chain, paid less");
 }
 
 pub(super) fn record_call(relay: &RelayId, endpoint: &'static str, outcome: &'static str, took: Duration) {
     let relay = relay.to_string();
     counter!(CALLS, "relay" => relay.clone(), "endpoint" => endpoint, "outcome" => outcome).increment(1);
     histogram!(DURATION, "relay" => relay, "endpoint" => endpoint).record(took.as_secs_f64());
+}
+
+pub(super) fn record_place(relay: &RelayId, place: RelayPlace, score: f64) {
+    let all = [RelayPlace::Active, RelayPlace::Standby, RelayPlace::Quarantined, RelayPlace::Disabled];
+    for other in all {
+        let is_it = if other == place { 1.0 } else { 0.0 };
+        gauge!(STATE, "relay" => relay.to_string(), "state" => other.label()).set(is_it);
+    }
+    gauge!(SCORE, "relay" => relay.to_string()).set(score);
+}
+
+pub(super) fn record_offence(relay: &RelayId, offence: Outcome) {
+    counter!(OFFENCES, "relay" => relay.to_string(), "offence" => offence.label()).increment(1);
 }

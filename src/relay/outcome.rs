@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use crate::consensus::{DecodeError, Encoding, PayloadError, RevealedPayload, SignedBuilderBid};
+use crate::{
+    consensus::{DecodeError, Encoding, PayloadError, RevealedPayload, SignedBuilderBid},
+    events::Outcome,
+};
 
 /// A call that gave nothing usable.
 #[derive(Debug, thiserror::Error)]
@@ -110,19 +113,19 @@ impl CallFailure {
         if error.is_connect() { Self::Connect(words) } else { Self::Transport(words) }
     }
 
-    /// Its name in metrics and records, from a bounded set.
-    pub fn label(&self) -> &'static str {
+    /// Its name in metrics and records.
+    pub fn kind(&self) -> Outcome {
         match self {
-            Self::RateLimited => "rate_limited",
-            Self::TimedOut => "timed_out",
-            Self::Connect(_) => "connect",
-            Self::Transport(_) => "transport",
-            Self::Status { .. } => "http_status",
-            Self::Redirect { .. } => "redirect",
-            Self::TooLarge { .. } => "too_large",
-            Self::ContentType(_) => "content_type",
-            Self::WrongFork { .. } | Self::Decode(DecodeError::WrongFork { .. }) => "wrong_fork",
-            Self::Decode(_) => "undecodable",
+            Self::RateLimited => Outcome::RateLimited,
+            Self::TimedOut => Outcome::TimedOut,
+            Self::Connect(_) => Outcome::Connect,
+            Self::Transport(_) => Outcome::Transport,
+            Self::Status { .. } => Outcome::HttpStatus,
+            Self::Redirect { .. } => Outcome::Redirect,
+            Self::TooLarge { .. } => Outcome::TooLarge,
+            Self::ContentType(_) => Outcome::ContentType,
+            Self::WrongFork { .. } | Self::Decode(DecodeError::WrongFork { .. }) => Outcome::WrongFork,
+            Self::Decode(_) => Outcome::Undecodable,
         }
     }
 
@@ -179,33 +182,33 @@ fn root_words(error: &reqwest::Error) -> String {
 
 impl HeaderOutcome {
     /// Its name in metrics and records, before the auction judges a bid.
-    pub fn label(&self) -> &'static str {
+    pub fn kind(&self) -> Outcome {
         match self {
-            Self::Bid(_) => "bid",
-            Self::NoBid => "no_bid",
-            Self::Failed(failure) => failure.label(),
+            Self::Bid(_) => Outcome::Bid,
+            Self::NoBid => Outcome::NoBid,
+            Self::Failed(failure) => failure.kind(),
         }
     }
 }
 
 impl RegisterOutcome {
     /// Its name in metrics and records.
-    pub fn label(&self) -> &'static str {
+    pub fn kind(&self) -> Outcome {
         match self {
-            Self::Accepted => "accepted",
-            Self::Failed(failure) => failure.label(),
+            Self::Accepted => Outcome::Accepted,
+            Self::Failed(failure) => failure.kind(),
         }
     }
 }
 
 impl SubmitOutcome {
     /// Its name in metrics and records.
-    pub fn label(&self) -> &'static str {
+    pub fn kind(&self) -> Outcome {
         match self {
-            Self::Accepted { .. } => "accepted",
-            Self::Delivered(_) => "payload_delivered",
-            Self::Mismatched(_) => "payload_mismatched",
-            Self::Failed(failure) => failure.label(),
+            Self::Accepted { .. } => Outcome::Accepted,
+            Self::Delivered(_) => Outcome::PayloadDelivered,
+            Self::Mismatched(_) => Outcome::PayloadMismatched,
+            Self::Failed(failure) => failure.kind(),
         }
     }
 

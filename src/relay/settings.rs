@@ -19,6 +19,10 @@ pub struct RelaySettings {
     pub pubkey: ValidatedKey,
     /// Whether it is used at all.
     pub enabled: bool,
+    /// Whether it is asked come what may.
+    pub pinned: bool,
+    /// Deeds before this (Unix milliseconds) are forgiven.
+    pub pardon_before: Option<i64>,
     /// Sent with each request.
     pub headers: HeaderMap,
     /// Added to each request's query, after the URL's own.
@@ -116,6 +120,8 @@ impl RelaySettings {
             url,
             pubkey,
             enabled: true,
+            pinned: false,
+            pardon_before: None,
             headers: HeaderMap::new(),
             get_params: Vec::new(),
             get_header: HeaderMode::Http,

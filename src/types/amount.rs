@@ -39,6 +39,11 @@ impl Wei {
         self.0
     }
 
+    /// The whole gwei in it, at most 2^64-1: for weights and charts, never for accounts.
+    pub fn whole_gwei(self) -> u64 {
+        u64::try_from(self.0 / U256::from(1_000_000_000_u64)).unwrap_or(u64::MAX)
+    }
+
     /// Whether it is nothing.
     pub fn is_zero(self) -> bool {
         self.0.is_zero()

@@ -12,6 +12,8 @@ mod ops;
 mod register_validators;
 mod reload;
 mod rooms;
+mod rotation;
 mod stage;
 mod status;
 mod submit;
+mod trust;

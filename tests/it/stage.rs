@@ -36,6 +36,7 @@ pub(crate) struct StageBuilder {
     auction: String,
     builder_api: String,
     relay_keys: String,
+    sections: String,
     slot_secs: u64,
     preset: &'static str,
 }
@@ -47,6 +48,7 @@ pub(crate) fn stage() -> StageBuilder {
         auction: String::new(),
         builder_api: "relay_check = false\n".to_owned(),
         relay_keys: String::new(),
+        sections: String::new(),
         slot_secs: 12,
         preset: "mainnet",
     }
@@ -90,6 +92,23 @@ impl StageBuilder {
         self
     }
 
+    pub(crate) fn slot_secs(mut self, seconds: u64) -> Self {
+        self.slot_secs = seconds;
+        self
+    }
+
+    /// Adds a section, its head included.
+    pub(crate) fn section(mut self, text: &str) -> Self {
+        self.sections.push_str(text);
+        self.sections.push('\n');
+        self
+    }
+
+    /// Sets the lines of `[trust]`.
+    pub(crate) fn trust(self, lines: &str) -> Self {
+        self.section(&format!("[trust]\n{lines}"))
+    }
+
     /// Adds lines to every `[[relays]]`.
     pub(crate) fn relay_keys(mut self, lines: &str) -> Self {
         self.relay_keys.push_str(lines);
@@ -115,10 +134,11 @@ impl StageBuilder {
         };
         let mut config = format!(
             "network = \"spec.yaml\"\ndata_dir = \"{}\"\n[builder_api]\nlisten = \"127.0.0.1:0\"\n{}[ops]\n\
-             listen = \"127.0.0.1:0\"\nmax_requests_per_second = 0\n[auction]\n{}\n",
+             listen = \"127.0.0.1:0\"\nmax_requests_per_second = 0\n[auction]\n{}\n{}",
             folder.path().join("data").display(),
             self.builder_api,
-            format_args!("{budget}{}", self.auction)
+            format_args!("{budget}{}", self.auction),
+            self.sections,
         );
         for (index, relay) in relays.iter().enumerate() {
             config.push_str(&format!(

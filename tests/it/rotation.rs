@@ -1,0 +1,87 @@
+//! Relays rest under pressure, and no slot is lost meanwhile.
+
+use std::time::Duration;
+
+use relaymux::{consensus::Encoding, types::Slot};
+use serde_json::Value;
+
+use crate::stage::{PARENT, Stage, eventually, honest, stage};
+
+impl Stage {
+    async fn active(&self) -> Vec<String> {
+        let relays = self.ops_json("/api/v1/relays").await;
+        let active = relays.as_array().unwrap().iter().filter(|relay| relay["state"] == "active");
+        active.map(|relay| relay["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Proposes in slots that lie ahead, so that none is late.
+    async fn propose_many(&self, count: u64) {
+        let first = self.slot().as_u64();
+        for slot in first..first + count {
+            let proposer = self.proposer(Encoding::Ssz);
+            let outcome = proposer.propose(Slot::new(slot), PARENT, Duration::from_secs(20)).await;
+            outcome.unwrap_or_else(|e| panic!("slot {slot}: {e}\n{}", self.log()));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rotation_by_hand_moves_the_exploring_place() {
+    let stage = stage().relay(honest()).relay(honest()).relay(honest()).relay(honest()).start().await;
+    assert_eq!(stage.active().await.len(), 4);
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        let answer = stage.post("/api/v1/relays/rotate").await;
+        assert_eq!(answer.status(), 200);
+        let answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        let active: Vec<String> = serde_json::from_value(answer["active"].clone()).unwrap();
+        assert_eq!(active, stage.active().await);
+        assert_eq!(active.len(), 2);
+        seen.extend(active);
+        stage.propose_many(1).await;
+    }
+    assert_eq!(seen.len(), 4, "every relay had its turn");
+    stage.signal("USR1");
+    eventually("the signal's rotation", async || stage.log().contains("SIGUSR1").then_some(())).await;
+    let relays = stage.ops_json("/api/v1/relays").await;
+    let resting = relays.as_array().unwrap().iter().find(|relay| relay["state"] == "standby").unwrap();
+    assert!(resting["why"].as_str().unwrap().contains("rotated out: SIGUSR1"), "{resting}");
+}
+
+/// Thresholds that any machine exceeds, then thresholds that none does: the set shrinks, moves on, and recovers.
+#[tokio::test(flavor = "multi_thread")]
+async fn pressure_sheds_relays_and_calm_brings_them_back() {
+    let quiet = "cpu_high_percent = 100.0\ncpu_low_percent = 100.0\npsi_high_percent = 100.0\npsi_low_percent = 100.0\n";
+    let pressed = "cpu_high_percent = 0.0\ncpu_low_percent = 0.0\n";
+    let stage = stage()
+        .section(&format!("[rotation]\ninterval_secs = 1\nsamples = 1\n{quiet}"))
+        .relay(honest())
+        .relay(honest())
+        .relay(honest())
+        .relay(honest())
+        .start()
+        .await;
+    let config = stage.config();
+    stage.write_config(&config.replace(quiet, pressed));
+    stage.signal("HUP");
+    // Something has to use the CPU: proposing does.
+    let busy = async || {
+        stage.propose_many(3).await;
+        let active = stage.active().await;
+        (active.len() == 2).then_some(active)
+    };
+    let first = eventually("relays to be shed", busy).await;
+    eventually("the exploring place to move on", async || {
+        stage.propose_many(3).await;
+        (stage.active().await != first).then_some(())
+    })
+    .await;
+    stage.write_config(&config);
+    stage.signal("HUP");
+    eventually("everybody to be back", async || {
+        stage.propose_many(1).await;
+        (stage.active().await.len() == 4).then_some(())
+    })
+    .await;
+    assert!(stage.log().contains("calm for 1 intervals"));
+}

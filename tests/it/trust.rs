@@ -1,0 +1,225 @@
+//! Relays earn their place: offences, quarantine, the operator's word.
+
+use relaymux::{
+    consensus::Encoding,
+    sim::{HeaderVice, PayloadVice},
+};
+use serde_json::Value;
+
+use crate::stage::{Stage, assert_error, eventually, honest, milli, stage};
+
+impl Stage {
+    /// A relay of `/api/v1/relays` once a condition holds of it.
+    pub(crate) async fn relay_view(&self, index: usize, condition: impl Fn(&Value) -> bool) -> Value {
+        eventually("the relay's new place", async || {
+            let relays = self.ops_json("/api/v1/relays").await;
+            relays.get(index).filter(|relay| condition(relay)).cloned()
+        })
+        .await
+    }
+
+    pub(crate) fn token(&self) -> String {
+        std::fs::read_to_string(self.data_dir().join("admin.token")).unwrap()
+    }
+
+    pub(crate) async fn post(&self, path: &str) -> reqwest::Response {
+        let request = self.http.post(format!("{}{path}", self.ops)).bearer_auth(self.token());
+        request.send().await.unwrap()
+    }
+}
+
+/// The thief bids most and does not reveal; the honest one bids less.
+async fn with_a_thief() -> Stage {
+    stage()
+        .relay(honest().value(milli(90)).builder(1).payload(PayloadVice::Withholds))
+        .relay(honest().value(milli(10)).builder(2))
+        .start()
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_wins_and_withholds_is_quarantined_at_its_first_offence() {
+    let stage = with_a_thief().await;
+    let (status, _) = stage.reveal(2, Encoding::Ssz).await;
+    assert_eq!(status, 502);
+    let thief = stage.relay_view(0, |relay| relay["state"] == "quarantined").await;
+    assert_eq!(thief["offences"], 1);
+    let why = thief["why"].as_str().unwrap();
+    assert!(why.contains("0.09 ETH") && why.contains("did not reveal it") && why.contains("400"), "{why}");
+    assert!(thief["score"].as_f64().unwrap() < 0.9);
+    // The slots after it are served by the other, and the thief is not even asked.
+    let asked_before = stage.relays[0].received("header").len();
+    let bid = stage.header().await.unwrap();
+    assert_eq!(stage.relay_of(&bid), 1);
+    assert_eq!(stage.relays[0].received("header").len(), asked_before);
+    // In the ledger, in the metrics, and with its history.
+    let one = stage.ops_json("/api/v1/relays/r0").await;
+    assert_eq!(
+        (&one["history"][0]["state"], &one["history"][0]["before"]),
+        (&"quarantined".into(), &"active".into())
+    );
+    let metrics =
+        stage.http.get(format!("{}/metrics", stage.ops)).send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("relaymux_relay_state{relay=\"r0\",state=\"quarantined\"} 1"), "{metrics}");
+    assert!(
+        metrics.contains("relaymux_relay_offences_total{relay=\"r0\",offence=\"payload_withheld\"} 1"),
+        "{metrics}"
+    );
+}
+
+/// The slot is saved by another relay with the same block; the withholding counts all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn withholding_what_another_reveals_is_withholding() {
+    let stage = stage()
+        .relay(honest().value(milli(90)).payload(PayloadVice::Withholds))
+        .relay(honest().value(milli(90)))
+        .start()
+        .await;
+    assert_eq!(stage.reveal(2, Encoding::Ssz).await.0, 202);
+    stage.relay_view(0, |relay| relay["state"] == "quarantined").await;
+    assert_eq!(stage.ops_json("/api/v1/relays").await[1]["state"], "active");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_payload_than_signed_for_is_an_offence() {
+    let stage = stage()
+        .relay(honest().value(milli(90)).builder(1).payload(PayloadVice::OtherContents))
+        .relay(honest().value(milli(10)).builder(2))
+        .start()
+        .await;
+    assert_eq!(stage.reveal(1, Encoding::Ssz).await.0, 502);
+    let relay = stage.relay_view(0, |relay| relay["state"] == "quarantined").await;
+    assert!(relay["why"].as_str().unwrap().contains("another payload"), "{relay}");
+}
+
+/// The only relay stays in use after one fault; proven twice, no bid is better.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_relay_is_asked_after_one_fault_and_not_after_two() {
+    let stage = stage().relay(honest().payload(PayloadVice::Withholds)).start().await;
+    assert_eq!(stage.reveal(2, Encoding::Ssz).await.0, 502);
+    let relay = stage.relay_view(0, |relay| relay["offences"] == 1).await;
+    assert_eq!(relay["state"], "active");
+    assert!(relay["why"].as_str().unwrap().contains("no other relay"), "{relay}");
+    assert!(stage.header().await.is_some());
+    let slot = relaymux::types::Slot::new(stage.slot().as_u64() + 1);
+    let bid = stage.header_at(slot).await.unwrap();
+    let body = stage.signed_block(slot, &bid, Encoding::Ssz);
+    assert_eq!(stage.submit_request(2, Encoding::Ssz, body).send().await.unwrap().status(), 502);
+    let relay = stage.relay_view(0, |relay| relay["offences"] == 2).await;
+    assert_eq!(relay["state"], "quarantined");
+    assert!(stage.header().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quarantine_survives_a_restart_and_a_pardon_ends_it() {
+    let mut stage = with_a_thief().await;
+    stage.reveal(2, Encoding::Ssz).await;
+    stage.relay_view(0, |relay| relay["state"] == "quarantined").await;
+    eventually("the standing in the ledger", async || {
+        stage.ops_json("/api/v1/relays/r0").await["history"].get(0).cloned()
+    })
+    .await;
+    stage.start_again().await;
+    let relays = stage.ops_json("/api/v1/relays").await;
+    assert_eq!((&relays[0]["state"], &relays[0]["offences"]), (&"quarantined".into(), &1.into()));
+    let answer = stage.post("/api/v1/relays/r0/pardon").await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(stage.ops_json("/api/v1/relays").await[0]["state"], "active");
+    let bid = stage.header().await.unwrap();
+    assert_eq!(stage.relay_of(&bid), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_pins_and_disables_with_the_token_alone() {
+    let stage = with_a_thief().await;
+    for path in ["/api/v1/relays/rotate", "/api/v1/relays/r0/disable"] {
+        let without = stage.http.post(format!("{}{path}", stage.ops)).send().await.unwrap();
+        assert!(assert_error(without, 401).await.contains("admin.token"));
+        let wrong = stage.http.post(format!("{}{path}", stage.ops)).bearer_auth("0".repeat(64));
+        assert_error(wrong.send().await.unwrap(), 401).await;
+    }
+    let state = async |wish: &str| {
+        let answer = stage.post(&format!("/api/v1/relays/r0/{wish}")).await;
+        let answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        answer["state"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(state("disable").await, "disabled");
+    let bid = stage.header().await.unwrap();
+    assert_eq!(stage.relay_of(&bid), 1);
+    assert_eq!(state("release").await, "active");
+    assert_eq!(state("pin").await, "active");
+    // Pinned: asked, whatever it does.
+    stage.reveal(2, Encoding::Ssz).await;
+    let relay = stage.relay_view(0, |relay| relay["offences"] == 1).await;
+    assert_eq!((&relay["state"], &relay["hand"]), (&"active".into(), &"pinned".into()));
+    assert_eq!(state("release").await, "quarantined");
+    assert_error(stage.post("/api/v1/relays/nobody/pin").await, 404).await;
+    assert_error(stage.post("/api/v1/relays/r0/promote").await, 404).await;
+    assert_error(stage.http.get(format!("{}/api/v1/relays/nobody", stage.ops)).send().await.unwrap(), 404)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_configuration_pins_and_pardons_too() {
+    let stage = with_a_thief().await;
+    stage.reveal(2, Encoding::Ssz).await;
+    stage.relay_view(0, |relay| relay["state"] == "quarantined").await;
+    let config = stage.config();
+    stage.write_config(&config.replacen("[[relays]]\n", "[[relays]]\npinned = true\n", 1));
+    stage.signal("HUP");
+    let relay = stage.relay_view(0, |relay| relay["state"] == "active").await;
+    assert!(relay["why"].as_str().unwrap().contains("pinned by the configuration"), "{relay}");
+    stage.write_config(&config);
+    stage.signal("HUP");
+    stage.relay_view(0, |relay| relay["state"] == "quarantined").await;
+    stage.write_config(&config.replacen(
+        "[[relays]]\n",
+        "[[relays]]\npardon_before = 2100-01-01T00:00:00Z\n",
+        1,
+    ));
+    stage.signal("HUP");
+    let relay = stage.relay_view(0, |relay| relay["state"] == "active").await;
+    assert_eq!(relay["offences"], 0);
+}
+
+/// The breaker: a relay that fails in a row is left out and comes back by probes, off the hot path.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_fails_is_left_out_and_comes_back() {
+    let stage = stage()
+        .slot_secs(2)
+        .trust("breaker_open_secs = 1\nbreaker_open_max_secs = 1")
+        .relay(honest().header(HeaderVice::Status(503)))
+        .relay(honest())
+        .relay(honest())
+        .start()
+        .await;
+    for _ in 0..3 {
+        assert!(stage.header().await.is_some());
+    }
+    let relay = stage.relay_view(0, |relay| relay["state"] == "quarantined").await;
+    assert!(
+        relay["why"].as_str().unwrap().contains("circuit open")
+            && relay["why"].as_str().unwrap().contains("503"),
+        "{relay}"
+    );
+    let asked = stage.relays[0].received("header").len();
+    assert!(stage.header().await.is_some());
+    assert_eq!(stage.relays[0].received("header").len(), asked);
+    stage.relays[0].behave(|_| honest());
+    stage.relay_view(0, |relay| relay["state"] == "active").await;
+    assert!(stage.relays[0].received("status").len() >= 2);
+}
+
+/// With too few others even a relay that fails is asked: that costs nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_breaker_never_leaves_fewer_than_min_active() {
+    let stage = stage().relay(honest().header(HeaderVice::Drops)).relay(honest()).start().await;
+    for _ in 0..4 {
+        assert!(stage.header().await.is_some());
+    }
+    let relay = stage.relay_view(0, |relay| relay["breaker"]["state"] == "open").await;
+    assert_eq!(relay["state"], "active");
+    stage.relays[0].behave(|_| honest().value(milli(900)));
+    let bid = stage.header().await.unwrap();
+    assert_eq!(stage.relay_of(&bid), 0);
+}
