@@ -7,7 +7,7 @@ use std::hint::black_box;
 use alloy_primitives::{Address, B256, U256};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use relaymux::{
-    auction::Candidates,
+    auction::{Candidates, Claim},
     consensus::{
         Encoding, Fork, Mainnet, Network, SignedBuilderBid,
         bls::{SigningKey, ValidatedKey},
@@ -58,11 +58,13 @@ fn hot_path(c: &mut Criterion) {
             Candidates::default,
             |mut candidates| {
                 for relay in 0..8_usize {
-                    candidates.add(Wei::new(U256::from(relay)), B256::repeat_byte(1), relay, ());
+                    let value = Wei::new(U256::from(relay));
+                    let claim = Claim { score: value, value, block_hash: B256::repeat_byte(1), relay };
+                    candidates.add(claim, ()).unwrap();
                 }
-                let (best, ()) = candidates.next_to_verify().unwrap();
+                let (best, _, ()) = candidates.next_to_verify().unwrap();
                 candidates.holds(best);
-                candidates.winner().map(|(relay, ())| relay)
+                candidates.winner().map(|(_, relay, ())| relay)
             },
             BatchSize::SmallInput,
         );

@@ -3,7 +3,7 @@
 //! In: a request of the consensus client and the relays of the moment. Out: the best bid that holds, or none; a payload or a
 //! word that there is none. An answer leaves within its budget whatever any relay does. A bid climbs a ladder of types:
 //! `SignedBuilderBid` (decoded) → [`CheckedBid`] (says what it should) → [`VerifiedBid`] (signed by its relay); only the last can
-//! be returned. The rules themselves ([`Budget`], [`check_bid`], [`Candidates`]) are pure: they take `now` as a number, and the
+//! be returned. The rules themselves ([`Budget`], [`check_bid`], [`Candidates`], [`Policy`], [`Timing`], [`SoftDeadline`]) are pure: they take `now` as a number, and the
 //! same bids give the same winner whatever their order of arrival.
 //!
 //! This room never prefers a doubtful bid to none, and never waits for a disk, save for the journal before a signed block leaves.
@@ -11,25 +11,33 @@
 mod candidates;
 mod check;
 mod deadline;
+mod early;
+mod gather;
 mod house;
 mod metrics;
 mod offers;
+mod policy;
+mod polls;
 mod race;
 mod register;
 mod settings;
 mod submit;
+mod timing;
 mod validators;
 mod verified_cache;
 
-pub use candidates::{Candidates, Verdict};
+pub use candidates::{Candidates, Claim, Verdict};
 pub use check::{
     BidFault, CheckedBid, Expectations, GasLimitTarget, VerifiedBid, check_bid, gas_limit_is_reachable,
 };
 pub use deadline::{Budget, BudgetInputs, budget};
+pub use early::{Missing, SoftDeadline, may_answer_early};
 pub use house::{Auction, AuctionParts};
 pub use metrics::describe_metrics;
+pub use policy::{Arrangement, BuilderRule, Policy, RelayTerms, Weight};
 pub use race::HeaderRequest;
 pub use register::{RegisterError, RegisterRequest};
 pub use settings::{AuctionSettings, GasLimitCheck};
 pub use submit::{SubmitError, SubmitRequest};
+pub use timing::{Keep, Timing};
 pub use validators::Validators;

@@ -6,20 +6,30 @@
 
 mod check;
 mod env;
+mod keeper;
 mod locate;
 mod mistake;
+mod proposers;
 mod raw;
+mod relays;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+
+use url::Url;
 
 pub use mistake::{ConfigError, Mistake};
+pub use proposers::{ProposerSet, parse_key_list};
 
 use crate::{
-    auction::AuctionSettings,
+    auction::{AuctionSettings, BuilderRule, RelayTerms},
     builder_api::BuilderApiSettings,
     consensus::ChainSpec,
     ops_api::OpsSettings,
     relay::{KeeperSettings, RelaySettings, TlsRoots},
+    types::RelayId,
 };
 
 /// A configuration that can be run.
@@ -37,12 +47,22 @@ pub struct Config {
     pub auction: AuctionSettings,
     /// `[[relays]]`, in the file's order.
     pub relays: Vec<RelaySettings>,
+    /// Weights, minimum bids and timing games of relays that have any.
+    pub terms: HashMap<RelayId, RelayTerms>,
+    /// `[[builders]]`
+    pub builders: Vec<BuilderRule>,
+    /// `[[proposers]]`
+    pub proposers: Vec<ProposerSet>,
     /// `[trust]` and `[rotation]`
     pub keeper: KeeperSettings,
     /// `[tls]`: certificate authorities relays are checked against.
     pub tls_roots: TlsRoots,
     /// `[tls] proxy`: an outgoing proxy, only if asked for.
     pub proxy: Option<String>,
+    /// `[beacon] url`
+    pub beacon: Option<Url>,
+    /// Files that are part of the configuration beside the file itself.
+    pub included: Vec<PathBuf>,
     /// What is odd but not wrong, for the log.
     pub warnings: Vec<String>,
 }
@@ -51,6 +71,7 @@ impl Config {
     /// The sections that differ from another configuration's and are read at start only, by name.
     pub fn needs_restart(&self, other: &Self) -> Vec<&'static str> {
         let mut sections = Vec::new();
+        // All sections by name: a new one is either compared here or applied while running.
         let Self {
             spec,
             data_dir,
@@ -58,9 +79,14 @@ impl Config {
             ops,
             auction: _,
             relays: _,
+            terms: _,
+            builders: _,
+            proposers: _,
             keeper: _,
             tls_roots,
             proxy,
+            beacon,
+            included: _,
             warnings: _,
         } = self;
         if *spec != other.spec {
@@ -77,6 +103,9 @@ impl Config {
         }
         if *tls_roots != other.tls_roots || *proxy != other.proxy {
             sections.push("[tls]");
+        }
+        if *beacon != other.beacon {
+            sections.push("[beacon]");
         }
         sections
     }

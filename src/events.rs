@@ -10,7 +10,7 @@ mod spine;
 
 pub use outcome::Outcome;
 pub use record::{
-    AuctionRecord, BlockReceived, Event, OfferRecord, RegistrationAnswer, RegistrationFacts,
+    AuctionRecord, BlockReceived, Event, OfferRecord, PollRecord, RegistrationAnswer, RegistrationFacts,
     RegistrationRound, RelayPlace, RelayPlaced, RelayState, Settlement, StandingSaved, SubmissionAnswer,
     SubmissionClosed, Winner,
 };

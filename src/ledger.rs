@@ -13,6 +13,7 @@ mod writer;
 pub use database::LedgerError;
 pub use journal::{Journal, UnsettledBlock};
 pub use query::{
-    AnswerView, AuctionView, Ledger, OfferView, PlaceView, RelayStats, SlotSummary, SlotView, SubmissionView,
+    AnswerView, AuctionView, Ledger, OfferView, PlaceView, PollView, RelayStats, SlotSummary, SlotView,
+    SubmissionView,
 };
 pub use writer::run_writer;

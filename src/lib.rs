@@ -6,6 +6,7 @@ pub mod builder_api;
 pub mod cli;
 pub mod config;
 pub mod consensus;
+pub mod ethereum;
 pub mod events;
 pub mod ledger;
 pub mod ops_api;

@@ -21,9 +21,10 @@ mod registrations;
 pub mod rotation;
 mod set;
 mod settings;
+mod stream;
 
 pub use client::{CallContext, EncodedBlock, HeaderCall, Relay, SubmitVersion};
-pub use http_client::{HttpClientError, TlsRoots, build_http_client};
+pub use http_client::{HttpClientError, TlsRoots, build_http_client, build_http1_client};
 pub use keeper::{HandWish, Keeper, KeeperHandle, KeeperSettings};
 pub use memory::RelayMemory;
 pub use metrics::describe_metrics;
@@ -32,4 +33,5 @@ pub use pressure::PressureSampler;
 pub use probes::{ExpectedProposals, ProbeParts, run_probes};
 pub use registrations::{Batch, RegistrationBody};
 pub use set::{Seat, SharedRelays};
-pub use settings::{HeaderMode, RelaySettings, RelayUrlError, TimingSettings, parse_relay_url};
+pub use settings::{HeaderMode, RelaySettings, RelayUrlError, parse_relay_url};
+pub use stream::{StreamEnd, stream_code};

@@ -1,26 +1,36 @@
-//! Changes of the configuration while the service runs.
+//! Changes of the configuration while the service runs: by the file, by files it includes, by lists of keys kept elsewhere.
 //!
-//! The file is read again on a signal, and when its contents have changed: the path is polled, which survives editors that write
-//! aside and rename, and Kubernetes' symlink swaps. A file that is wrong changes nothing and is reported with its lines. Relays whose
-//! settings stay the same keep their connections and what was learned of them.
+//! The files are read again on a signal, and when their contents have changed: the paths are polled, which survives editors that
+//! write aside and rename, and Kubernetes' symlink swaps. A file that is wrong changes nothing and is reported with its lines. Relays
+//! whose settings stay the same keep their connections and what was learned of them. A request under way goes by the arrangement it
+//! began with. One task does all of it, so that two changes never meet half-way.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
-use reqwest::Client;
 use tokio::{
     sync::mpsc,
-    time::{MissedTickBehavior, interval},
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::arrange::{Clients, LoadedKeys, arrange, cache_keys, overlap};
 use crate::{
     auction::Auction,
     config::{Config, ConfigError},
+    ethereum::{LoaderKind, NodeError, load_keys},
     relay::{KeeperHandle, Relay, SharedRelays},
+    types::BlsPublicKey,
 };
 
-/// How often the file is looked at: a change takes effect within 5 seconds without a signal.
+/// How often the files are looked at: a change takes effect within 5 seconds without a signal.
 const POLL: Duration = Duration::from_secs(2);
 
 /// Where the configuration comes from, and what was read there last.
@@ -28,8 +38,8 @@ const POLL: Duration = Duration::from_secs(2);
 pub struct ConfigSource {
     path: PathBuf,
     environment: Vec<(String, String)>,
-    /// The text that the running configuration was read from, or the last wrong one.
-    text: String,
+    /// Of the texts that the running configuration was read from, or the last wrong ones.
+    fingerprint: u64,
 }
 
 impl ConfigSource {
@@ -40,9 +50,23 @@ impl ConfigSource {
     pub fn read(path: PathBuf, environment: Vec<(String, String)>) -> Result<(Self, Config), ConfigError> {
         let text = Config::read(&path)?;
         let config = Config::parse(&text, &path, &environment)?;
-        Ok((Self { path, environment, text }, config))
+        let fingerprint = fingerprint(&text, &config.included);
+        Ok((Self { path, environment, fingerprint }, config))
     }
 }
+
+/// Of a text and the files it includes, as they are now.
+fn fingerprint(text: &str, included: &[PathBuf]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    for path in included {
+        std::fs::read(path).ok().hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// The end of a loading: which set, by which loader, and the keys.
+type Loaded = (String, LoaderKind, Result<Vec<BlsPublicKey>, NodeError>);
 
 /// What a reload acts on.
 #[derive(Debug)]
@@ -52,7 +76,9 @@ pub(super) struct Reloader {
     pub(super) auction: Arc<Auction>,
     pub(super) relays: Arc<SharedRelays>,
     pub(super) keeper: KeeperHandle,
-    pub(super) http: Client,
+    pub(super) clients: Clients,
+    pub(super) loaded: LoadedKeys,
+    pub(super) due: BTreeMap<String, Instant>,
 }
 
 impl Reloader {
@@ -60,6 +86,8 @@ impl Reloader {
     pub(super) async fn run(mut self, mut asked: mpsc::Receiver<()>, stop: CancellationToken) {
         let mut poll = interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut loading: JoinSet<Loaded> = JoinSet::new();
+        self.start_loading(&mut loading);
         loop {
             let by_signal = tokio::select! {
                 _ = poll.tick() => false,
@@ -67,29 +95,44 @@ impl Reloader {
                     Some(()) => true,
                     None => return,
                 },
+                Some(Ok((id, kind, keys))) = loading.join_next() => {
+                    self.take_keys(&id, &kind, keys);
+                    continue;
+                }
                 () = stop.cancelled() => return,
             };
             match Config::read(&self.source.path) {
-                Ok(text) if by_signal || text != self.source.text => self.reload(text).await,
+                Ok(text)
+                    if by_signal || fingerprint(&text, &self.running.included) != self.source.fingerprint =>
+                {
+                    self.reload(&text).await;
+                }
                 // A file that is gone for a moment is being replaced; a wish by signal says so if it is gone then.
                 Err(error) if by_signal => error!("configuration not changed: {error}"),
                 Ok(_) | Err(_) => {}
             }
+            self.start_loading(&mut loading);
         }
     }
 
-    async fn reload(&mut self, text: String) {
-        let parsed = Config::parse(&text, &self.source.path, &self.source.environment);
-        self.source.text = text;
+    async fn reload(&mut self, text: &str) {
+        let parsed = Config::parse(text, &self.source.path, &self.source.environment);
         let new = match parsed {
             Ok(new) => new,
             Err(mistakes) => {
+                // Of the files as the running configuration knows them: the next look compares with the same.
+                self.source.fingerprint = fingerprint(text, &self.running.included);
                 error!("configuration not changed, the file is wrong:\n{mistakes}");
                 return;
             }
         };
+        self.source.fingerprint = fingerprint(text, &new.included);
         for warning in &new.warnings {
             warn!("{warning}");
+        }
+        if let Err(failure) = self.clients.prepare_for(&new) {
+            error!(error = %failure, "configuration not changed");
+            return;
         }
         let fixed = self.running.needs_restart(&new);
         if !fixed.is_empty() {
@@ -104,17 +147,79 @@ impl Reloader {
             .iter()
             .map(|settings| {
                 let same = known.iter().find(|relay| relay.settings() == settings);
-                same.cloned().unwrap_or_else(|| {
-                    Arc::new(Relay::new(settings.clone(), self.running.spec.preset, self.http.clone()))
-                })
+                same.cloned().unwrap_or_else(|| self.clients.relay(settings, &self.running))
             })
             .collect();
-        self.auction.set_settings(new.auction.clone());
+        // A set that has another loader now does not keep the old one's keys.
+        let loader_of = |config: &Config, id: &str| {
+            config.proposers.iter().find(|set| set.id == id).and_then(|set| set.loader.clone())
+        };
+        self.loaded.retain(|id, _| loader_of(&self.running, id) == loader_of(&new, id));
+        self.due.retain(|id, _| loader_of(&self.running, id) == loader_of(&new, id));
+        self.running = Config {
+            // These stay as they are until a restart.
+            spec: self.running.spec.clone(),
+            data_dir: self.running.data_dir.clone(),
+            builder_api: self.running.builder_api.clone(),
+            ops: self.running.ops.clone(),
+            tls_roots: self.running.tls_roots.clone(),
+            proxy: self.running.proxy.clone(),
+            beacon: self.running.beacon.clone(),
+            ..new
+        };
+        self.auction.arrange(arrange(&self.running, &relays, &self.loaded));
         self.relays.replace(relays);
-        self.keeper.configure(new.keeper.clone()).await;
-        info!(relays = self.relays.active().len(), "configuration reloaded");
-        self.running.auction = new.auction;
-        self.running.relays = new.relays;
-        self.running.keeper = new.keeper;
+        self.keeper.configure(self.running.keeper.clone()).await;
+        info!(
+            relays = self.relays.active().len(),
+            proposer_sets = self.running.proposers.len(),
+            "configuration reloaded"
+        );
+    }
+
+    /// Loads the keys of every set that is due.
+    fn start_loading(&mut self, loading: &mut JoinSet<Loaded>) {
+        let now = Instant::now();
+        for set in &self.running.proposers {
+            let Some(loader) = &set.loader else { continue };
+            if self.due.get(&set.id).is_some_and(|due| *due > now) {
+                continue;
+            }
+            self.due.insert(set.id.clone(), now + Duration::from_secs(loader.refresh_secs));
+            let (id, kind, http) = (set.id.clone(), loader.kind.clone(), self.clients.http.clone());
+            loading.spawn(async move {
+                let keys = load_keys(&http, &kind).await;
+                (id, kind, keys)
+            });
+        }
+    }
+
+    fn take_keys(&mut self, id: &str, kind: &LoaderKind, keys: Result<Vec<BlsPublicKey>, NodeError>) {
+        let asked =
+            self.running.proposers.iter().find(|set| set.id == id).and_then(|set| set.loader.as_ref());
+        if asked.is_none_or(|loader| loader.kind != *kind) {
+            return;
+        }
+        let kept = self.loaded.get(id).map_or(0, Vec::len);
+        let keys = match keys {
+            Ok(keys) => keys,
+            Err(failure) => {
+                warn!(proposers = id, kept, error = %failure, "keys not loaded, the ones known stay");
+                return;
+            }
+        };
+        if let Some((key, other)) = overlap(&self.running, &self.loaded, id, &keys) {
+            error!(proposers = id, kept, %key, other, "keys not taken, one of them is in another set: the ones known stay");
+            return;
+        }
+        if self.loaded.get(id) == Some(&keys) {
+            return;
+        }
+        info!(proposers = id, keys = keys.len(), before = kept, "keys loaded");
+        if let Err(failure) = cache_keys(&self.running.data_dir, id, &keys) {
+            warn!(proposers = id, error = %failure, "loaded keys not kept for the next start");
+        }
+        self.loaded.insert(id.to_owned(), keys);
+        self.auction.arrange(arrange(&self.running, &self.relays.all(), &self.loaded));
     }
 }

@@ -1,6 +1,6 @@
 //! The service, from configuration to a graceful stop.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
@@ -13,6 +13,8 @@ use tracing::{info, warn};
 
 use super::{
     admin_token::ensure_admin_token,
+    arrange::{Clients, arrange, cached_keys},
+    duties::run_duties,
     reload::{ConfigSource, Reloader},
 };
 use crate::{
@@ -20,12 +22,11 @@ use crate::{
     builder_api,
     config::Config,
     consensus::WallClock,
+    ethereum::BeaconNode,
     events::Spine,
     ledger::{Journal, Ledger, LedgerError, run_writer},
     ops_api::{self, OpsParts},
-    relay::{
-        HttpClientError, Keeper, KeeperHandle, ProbeParts, Relay, SharedRelays, build_http_client, run_probes,
-    },
+    relay::{HttpClientError, Keeper, KeeperHandle, ProbeParts, Relay, SharedRelays, run_probes},
     serve::{ListenError, Listener},
 };
 
@@ -93,7 +94,7 @@ impl Service {
         let data_dir = |error| StartError::DataDir { path: config.data_dir.clone(), error };
         std::fs::create_dir_all(&config.data_dir).map_err(data_dir)?;
         let admin_token = ensure_admin_token(&config.data_dir).map_err(data_dir)?;
-        let http = build_http_client(&config.tls_roots, config.proxy.as_deref())?;
+        let clients = Clients::for_config(&config)?;
         let builder_listener = Listener::bind("builder", config.builder_api.listen).await?;
         let ops_listener = Listener::bind("ops", config.ops.listen).await?;
         let journal = Journal::open(&config.data_dir).await?;
@@ -105,11 +106,13 @@ impl Service {
         let (stop_builder, stop_watchers, stop_writer) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let writer = tokio::spawn(run_writer(ledger.clone(), spine.subscribe(), stop_writer.clone()));
-        let preset = config.spec.preset;
+        let all: Vec<Arc<Relay>> =
+            config.relays.iter().map(|settings| clients.relay(settings, &config)).collect();
+        let loaded = cached_keys(&config);
+        let arrangement = arrange(&config, &all, &loaded);
+        let relays = Arc::new(SharedRelays::new(all));
+        let beacon = config.beacon.clone().map(|url| BeaconNode::new(clients.http.clone(), url));
         let running = config.clone();
-        let all =
-            config.relays.into_iter().map(|settings| Arc::new(Relay::new(settings, preset, http.clone())));
-        let relays = Arc::new(SharedRelays::new(all.collect()));
         let (keeper, keeper_handle) =
             Keeper::new(Arc::clone(&relays), config.keeper.clone(), spine.clone(), ledger.standings().await?);
         let drain = config.auction.timeout_get_payload + DRAIN_SLACK;
@@ -117,7 +120,8 @@ impl Service {
         let network = config.spec.name.clone();
         let auction = Auction::new(AuctionParts {
             spec: config.spec,
-            settings: config.auction,
+            arrangement,
+            beacon: beacon.clone(),
             relays: Arc::clone(&relays),
             spine: spine.clone(),
             journal: journal.clone(),
@@ -155,10 +159,15 @@ impl Service {
         if let Some(source) = source {
             let (auction, relays) = (Arc::clone(&auction), Arc::clone(&relays));
             let keeper = keeper_handle.clone();
-            let reloader = Reloader { source, running, auction, relays, keeper, http };
+            let due = BTreeMap::new();
+            let reloader = Reloader { source, running, auction, relays, keeper, clients, loaded, due };
             watchers.push(tokio::spawn(reloader.run(asked, stop_watchers.clone())));
         }
-        let (_, expected) = watch::channel(None);
+        let (expect, expected) = watch::channel(None);
+        if let Some(beacon) = beacon {
+            let auction = Arc::clone(&auction);
+            watchers.push(tokio::spawn(run_duties(beacon, auction, expect, stop_watchers.clone())));
+        }
         let probes = ProbeParts {
             relays,
             slots,

@@ -1,8 +1,9 @@
-//! Which bid wins: highest value, ties to the lowest block hash (as mev-boost), then to the first relay in the configuration.
+//! Which bid wins: highest score (its value, unless the operator weighs it), then highest value, ties to the lowest block hash (as
+//! mev-boost), then to the first relay in the configuration.
 //!
 //! Signatures are checked lazily. [`Candidates`] keeps every usable bid in that order, says whose signature is worth checking next
 //! (the best that could still win), and which bid wins of those whose signature held. No clock, no network: the same bids and
-//! verdicts give the same winner whatever the order they came in.
+//! verdicts give the same winner whatever the order they came in. A relay may have several bids in hand, or withdraw its own.
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
@@ -10,8 +11,8 @@ use alloy_primitives::B256;
 
 use crate::types::Wei;
 
-/// Place of a bid: the smallest wins. The index is the relay's in the configuration.
-type Rank = (Reverse<Wei>, B256, usize);
+/// Place of a bid: the smallest wins. The last two are the relay's index in the configuration and the bid's number.
+type Rank = (Reverse<Wei>, Reverse<Wei>, B256, usize, usize);
 
 /// What is known of a bid's signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,33 +25,64 @@ pub enum Verdict {
     Good,
 }
 
+/// A usable bid's claim to the win.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// What it counts.
+    pub score: Wei,
+    /// What it pays.
+    pub value: Wei,
+    /// Its block.
+    pub block_hash: B256,
+    /// Index of its relay in the configuration.
+    pub relay: usize,
+}
+
 /// The bids in hand, best first. `T` is whatever a bid carries along.
 #[derive(Debug)]
 pub struct Candidates<T> {
     bids: BTreeMap<Rank, (T, Verdict)>,
+    next: usize,
 }
 
 impl<T> Default for Candidates<T> {
     fn default() -> Self {
-        Self { bids: BTreeMap::new() }
+        Self { bids: BTreeMap::new(), next: 0 }
     }
 }
 
 impl<T> Candidates<T> {
-    /// Adds a usable bid of a relay.
-    pub fn add(&mut self, value: Wei, block_hash: B256, relay: usize, bid: T) {
-        self.bids.insert((Reverse(value), block_hash, relay), (bid, Verdict::Unknown));
+    /// Adds a usable bid and gives it a number.
+    ///
+    /// # Errors
+    /// The number of this relay's same bid, if it is in hand already.
+    pub fn add(&mut self, claim: Claim, bid: T) -> Result<usize, usize> {
+        let Claim { score, value, block_hash, relay } = claim;
+        let (score, value) = (Reverse(score), Reverse(value));
+        let same = (score, value, block_hash, relay, 0)..=(score, value, block_hash, relay, usize::MAX);
+        if let Some(((_, _, _, _, number), _)) = self.bids.range(same).next() {
+            return Err(*number);
+        }
+        let number = self.next;
+        self.next += 1;
+        self.bids.insert((score, value, block_hash, relay, number), (bid, Verdict::Unknown));
+        Ok(number)
+    }
+
+    /// Takes back all bids of a relay but one.
+    pub fn withdraw_others(&mut self, relay: usize, kept: usize) {
+        self.bids.retain(|(_, _, _, of, number), _| *of != relay || *number == kept);
     }
 
     /// The bid whose signature is worth checking next, marked as being checked: the best of all, if nothing is known of it. A bid
     /// below one that holds is never worth it.
-    pub fn next_to_verify(&mut self) -> Option<(usize, &T)> {
-        let ((_, _, relay), (bid, verdict)) = self.bids.iter_mut().next()?;
+    pub fn next_to_verify(&mut self) -> Option<(usize, usize, &T)> {
+        let ((_, _, _, relay, number), (bid, verdict)) = self.bids.iter_mut().next()?;
         if *verdict != Verdict::Unknown {
             return None;
         }
         *verdict = Verdict::Checking;
-        Some((*relay, bid))
+        Some((*number, *relay, bid))
     }
 
     /// Whether the leader's signature is not known, and not being checked.
@@ -58,29 +90,37 @@ impl<T> Candidates<T> {
         self.bids.values().next().is_some_and(|(_, verdict)| *verdict == Verdict::Unknown)
     }
 
-    /// A relay's bid holds.
-    pub fn holds(&mut self, relay: usize) {
-        for ((_, _, of), (_, verdict)) in &mut self.bids {
-            if *of == relay && *verdict == Verdict::Checking {
+    /// Whether there is a bid at all.
+    pub fn is_empty(&self) -> bool {
+        self.bids.is_empty()
+    }
+
+    /// A bid holds.
+    pub fn holds(&mut self, number: usize) {
+        for ((_, _, _, _, of), (_, verdict)) in &mut self.bids {
+            if *of == number {
                 *verdict = Verdict::Good;
             }
         }
     }
 
-    /// A relay's bid does not hold: it is gone, and the next best leads.
-    pub fn fails(&mut self, relay: usize) {
-        self.bids.retain(|(_, _, of), (_, verdict)| *of != relay || *verdict != Verdict::Checking);
+    /// A bid does not hold: it is gone, and the next best leads.
+    pub fn fails(&mut self, number: usize) {
+        self.bids.retain(|(_, _, _, _, of), _| *of != number);
     }
 
-    /// The best bid that holds.
-    pub fn winner(&self) -> Option<(usize, &T)> {
+    /// The best bid that holds: its number, its relay and itself.
+    pub fn winner(&self) -> Option<(usize, usize, &T)> {
         let good = self.bids.iter().find(|(_, (_, verdict))| *verdict == Verdict::Good);
-        good.map(|((_, _, relay), (bid, _))| (*relay, bid))
+        good.map(|((_, _, _, relay, number), (bid, _))| (*number, *relay, bid))
     }
 
-    /// Every relay whose bid is for this block.
+    /// Every relay that has a bid for this block in hand.
     pub fn relays_of(&self, block_hash: B256) -> impl Iterator<Item = usize> + '_ {
-        self.bids.keys().filter(move |(_, hash, _)| *hash == block_hash).map(|(_, _, relay)| *relay)
+        self.bids
+            .keys()
+            .filter(move |(_, _, hash, _, _)| *hash == block_hash)
+            .map(|(_, _, _, relay, _)| *relay)
     }
 }
 
@@ -99,23 +139,23 @@ mod tests {
         honest: bool,
     }
 
+    fn claim(value: u64, hash: u8, relay: usize) -> Claim {
+        let value = Wei::new(U256::from(value));
+        Claim { score: value, value, block_hash: B256::repeat_byte(hash), relay }
+    }
+
     /// Runs an auction to its end: verifies until the leader holds or nothing is left.
     fn run(bids: &[Bid]) -> (Option<usize>, usize) {
         let mut candidates = Candidates::default();
         let mut verifications = 0;
         for bid in bids {
-            candidates.add(
-                Wei::new(U256::from(bid.value)),
-                B256::repeat_byte(bid.hash),
-                bid.relay,
-                bid.honest,
-            );
+            candidates.add(claim(bid.value, bid.hash, bid.relay), bid.honest).unwrap();
         }
-        while let Some((relay, &honest)) = candidates.next_to_verify() {
+        while let Some((number, _, &honest)) = candidates.next_to_verify() {
             verifications += 1;
-            if honest { candidates.holds(relay) } else { candidates.fails(relay) }
+            if honest { candidates.holds(number) } else { candidates.fails(number) }
         }
-        (candidates.winner().map(|(relay, _)| relay), verifications)
+        (candidates.winner().map(|(_, relay, _)| relay), verifications)
     }
 
     fn bid(value: u64, hash: u8, relay: usize, honest: bool) -> Bid {
@@ -145,16 +185,41 @@ mod tests {
     #[test]
     fn a_leader_that_comes_during_a_check_is_checked_next() {
         let mut candidates = Candidates::default();
-        candidates.add(Wei::new(U256::from(1)), B256::ZERO, 0, ());
-        assert_eq!(candidates.next_to_verify().map(|(relay, ())| relay), Some(0));
+        let first = candidates.add(claim(1, 0, 0), ()).unwrap();
+        assert_eq!(candidates.next_to_verify().map(|(number, _, ())| number), Some(first));
         assert!(candidates.next_to_verify().is_none());
-        candidates.add(Wei::new(U256::from(2)), B256::ZERO, 1, ());
-        candidates.holds(0);
-        assert_eq!(candidates.winner().map(|(relay, ())| relay), Some(0));
-        assert_eq!(candidates.next_to_verify().map(|(relay, ())| relay), Some(1));
-        candidates.fails(1);
+        let second = candidates.add(claim(2, 0, 1), ()).unwrap();
+        candidates.holds(first);
+        assert_eq!(candidates.winner().map(|(number, _, ())| number), Some(first));
+        assert_eq!(candidates.next_to_verify().map(|(number, _, ())| number), Some(second));
+        candidates.fails(second);
         assert!(candidates.next_to_verify().is_none());
-        assert_eq!(candidates.winner().map(|(relay, ())| relay), Some(0));
+        assert_eq!(candidates.winner().map(|(number, _, ())| number), Some(first));
+    }
+
+    #[test]
+    fn the_score_decides_before_the_value() {
+        let mut candidates = Candidates::default();
+        let weighed = Claim { score: Wei::new(U256::from(20)), ..claim(10, 1, 0) };
+        candidates.add(weighed, "weighed").unwrap();
+        candidates.add(claim(15, 2, 1), "plain").unwrap();
+        assert_eq!(candidates.next_to_verify().map(|(_, _, bid)| *bid), Some("weighed"));
+    }
+
+    #[test]
+    fn a_relay_may_have_several_bids_and_the_same_one_only_once() {
+        let mut candidates = Candidates::default();
+        let low = candidates.add(claim(1, 1, 0), ()).unwrap();
+        let high = candidates.add(claim(3, 2, 0), ()).unwrap();
+        assert_eq!(candidates.add(claim(3, 2, 0), ()), Err(high));
+        assert_eq!(candidates.next_to_verify().map(|(number, _, ())| number), Some(high));
+        candidates.fails(high);
+        assert_eq!(candidates.next_to_verify().map(|(number, _, ())| number), Some(low));
+        candidates.holds(low);
+        // A lower bid that cancels: the higher one of before is gone.
+        candidates.add(claim(9, 1, 0), ()).unwrap();
+        candidates.withdraw_others(0, low);
+        assert_eq!(candidates.winner().map(|(number, _, ())| number), Some(low));
     }
 
     fn bids_and_a_shuffle() -> impl Strategy<Value = (Vec<Bid>, Vec<Bid>)> {

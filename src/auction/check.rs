@@ -83,6 +83,22 @@ pub enum BidFault {
         /// In the bid.
         got: Wei,
     },
+    /// Not worth more than a local block by as much as the operator wants.
+    #[error(
+        "below the local block's {local} ETH and the wanted profit of {profit} ETH: {got} ETH",
+        local = local.to_eth(), profit = min_profit.to_eth(), got = got.to_eth()
+    )]
+    BelowLocal {
+        /// The local block's value.
+        local: Wei,
+        /// Configured.
+        min_profit: Wei,
+        /// In the bid.
+        got: Wei,
+    },
+    /// The operator's weights leave it nothing.
+    #[error("excluded by the configured weights")]
+    Excluded,
     /// A block without transactions cannot pay.
     #[error("empty transactions root")]
     EmptyTransactions,
@@ -115,6 +131,8 @@ impl BidFault {
             Self::WrongTimestamp { .. } => Outcome::WrongTimestamp,
             Self::ZeroValue => Outcome::ZeroValue,
             Self::BelowMinBid { .. } => Outcome::BelowMinBid,
+            Self::BelowLocal { .. } => Outcome::BelowLocal,
+            Self::Excluded => Outcome::Excluded,
             Self::EmptyTransactions => Outcome::EmptyTransactions,
             Self::ZeroBlockHash => Outcome::ZeroBlockHash,
             Self::WrongGasLimit { .. } => Outcome::WrongGasLimit,

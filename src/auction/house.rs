@@ -6,12 +6,14 @@ use arc_swap::ArcSwap;
 use reqwest::header::HeaderValue;
 use tokio_util::task::TaskTracker;
 
-use super::{AuctionSettings, Validators, offers::Offers, verified_cache::VerifiedCache};
+use super::{Arrangement, Validators, offers::Offers, verified_cache::VerifiedCache};
 use crate::{
     consensus::{ChainSpec, Domain, SlotClock, WallClock},
+    ethereum::BeaconNode,
     events::Spine,
     ledger::Journal,
     relay::SharedRelays,
+    types::BlsPublicKey,
 };
 
 /// What the auction is made of.
@@ -19,14 +21,16 @@ use crate::{
 pub struct AuctionParts {
     /// The chain.
     pub spec: ChainSpec,
-    /// How it is held.
-    pub settings: AuctionSettings,
-    /// Who takes part at the moment.
+    /// What applies to whom.
+    pub arrangement: Arrangement,
+    /// Who is asked at the moment.
     pub relays: Arc<SharedRelays>,
     /// Where facts go.
     pub spine: Spine,
     /// Where signed blocks go first.
     pub journal: Journal,
+    /// The beacon node, where one is configured.
+    pub beacon: Option<BeaconNode>,
     /// What validators registered.
     pub validators: Arc<Validators>,
 }
@@ -38,10 +42,11 @@ pub struct Auction {
     pub(super) slots: SlotClock,
     pub(super) clock: WallClock,
     pub(super) domain: Domain,
-    pub(super) settings: ArcSwap<AuctionSettings>,
+    pub(super) arrangement: ArcSwap<Arrangement>,
     pub(super) relays: Arc<SharedRelays>,
     pub(super) spine: Spine,
     pub(super) journal: Journal,
+    pub(super) beacon: Option<BeaconNode>,
     pub(super) validators: Arc<Validators>,
     pub(super) offers: Offers,
     pub(super) verified: Arc<VerifiedCache>,
@@ -51,12 +56,12 @@ pub struct Auction {
 impl Auction {
     /// Opens the house.
     pub fn new(parts: AuctionParts) -> Arc<Self> {
-        let AuctionParts { spec, settings, relays, spine, journal, validators } = parts;
+        let AuctionParts { spec, arrangement, relays, spine, journal, beacon, validators } = parts;
         Arc::new(Self {
             slots: spec.clock(),
             clock: WallClock,
             domain: spec.builder_domain(),
-            settings: ArcSwap::from_pointee(settings),
+            arrangement: ArcSwap::from_pointee(arrangement),
             offers: Offers::default(),
             verified: Arc::default(),
             tasks: TaskTracker::new(),
@@ -64,6 +69,7 @@ impl Auction {
             relays,
             spine,
             journal,
+            beacon,
             validators,
         })
     }
@@ -73,9 +79,19 @@ impl Auction {
         &self.spec
     }
 
-    /// Holds auctions by other settings from now on. One under way ends by those it began with.
-    pub fn set_settings(&self, settings: AuctionSettings) {
-        self.settings.store(Arc::new(settings));
+    /// Holds auctions by another arrangement from now on. One under way ends by the one it began with.
+    pub fn arrange(&self, arrangement: Arrangement) {
+        self.arrangement.store(Arc::new(arrangement));
+    }
+
+    /// The arrangement of the moment.
+    pub fn arrangement(&self) -> Arc<Arrangement> {
+        self.arrangement.load_full()
+    }
+
+    /// Whether a validator registered with us.
+    pub fn is_registered(&self, pubkey: &BlsPublicKey) -> bool {
+        self.validators.get(pubkey).is_some()
     }
 
     /// Waits until every submission and registration in flight has ended. Each has its own deadline.

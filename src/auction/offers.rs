@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use alloy_primitives::B256;
 use parking_lot::Mutex;
 
-use crate::types::{RelayId, Slot};
+use crate::{
+    consensus::BidFacts,
+    types::{BlsPublicKey, RelayId, Slot},
+};
 
 /// Slots remembered. A block is submitted in the slot it was offered for; the rest is for late retries.
 const SLOTS_KEPT: usize = 32;
@@ -16,6 +19,7 @@ const BLOCKS_PER_SLOT: usize = 1024;
 struct Offer {
     relays: Vec<RelayId>,
     gas_limit: u64,
+    proposer: BlsPublicKey,
 }
 
 /// The memory. Locked for microseconds, never across an await.
@@ -26,12 +30,17 @@ pub(super) struct Offers {
 
 impl Offers {
     /// A relay offered a block.
-    pub(super) fn remember(&self, slot: Slot, block_hash: B256, gas_limit: u64, relay: &RelayId) {
+    pub(super) fn remember(&self, slot: Slot, bid: &BidFacts, relay: &RelayId, proposer: BlsPublicKey) {
+        self.keep(slot, bid.block_hash, bid.gas_limit, relay, proposer);
+    }
+
+    fn keep(&self, slot: Slot, block_hash: B256, gas_limit: u64, relay: &RelayId, proposer: BlsPublicKey) {
         let mut slots = self.slots.lock();
         let blocks = slots.entry(slot).or_default();
         if blocks.len() < BLOCKS_PER_SLOT || blocks.contains_key(&block_hash) {
             let offer = blocks.entry(block_hash).or_default();
             offer.gas_limit = gas_limit;
+            offer.proposer = proposer;
             if !offer.relays.contains(relay) {
                 offer.relays.push(relay.clone());
             }
@@ -51,6 +60,12 @@ impl Offers {
             .unwrap_or_default()
     }
 
+    /// For whom a block was offered.
+    pub(super) fn proposer(&self, slot: Slot, block_hash: B256) -> Option<BlsPublicKey> {
+        let slots = self.slots.lock();
+        slots.get(&slot).and_then(|blocks| blocks.get(&block_hash)).map(|offer| offer.proposer)
+    }
+
     /// The gas limit of a block, if it was bid lately.
     pub(super) fn gas_limit(&self, block_hash: B256) -> Option<u64> {
         let slots = self.slots.lock();
@@ -67,15 +82,21 @@ mod tests {
         let offers = Offers::default();
         let relay = RelayId::parse("r").unwrap();
         for slot in 0..100 {
-            offers.remember(Slot::new(slot), B256::ZERO, 30, &relay);
-            offers.remember(Slot::new(slot), B256::ZERO, 30, &relay);
+            offers.keep(Slot::new(slot), B256::ZERO, 30, &relay, BlsPublicKey::default());
+            offers.keep(Slot::new(slot), B256::ZERO, 30, &relay, BlsPublicKey::default());
         }
         assert_eq!(offers.relays(Slot::new(99), B256::ZERO), std::slice::from_ref(&relay));
         assert!(offers.relays(Slot::new(99), B256::repeat_byte(1)).is_empty());
         assert!(offers.relays(Slot::new(10), B256::ZERO).is_empty());
         assert_eq!(offers.gas_limit(B256::ZERO), Some(30));
         for n in 0..5000u32 {
-            offers.remember(Slot::new(99), B256::left_padding_from(&n.to_be_bytes()), 1, &relay);
+            offers.keep(
+                Slot::new(99),
+                B256::left_padding_from(&n.to_be_bytes()),
+                1,
+                &relay,
+                BlsPublicKey::default(),
+            );
         }
         assert!(offers.slots.lock()[&Slot::new(99)].len() <= BLOCKS_PER_SLOT);
     }

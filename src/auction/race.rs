@@ -1,32 +1,25 @@
 //! One header race: all relays at once, the leader verified while the others are awaited, an answer within the budget.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use alloy_primitives::B256;
-use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
     task::JoinHandle,
-    time::{Instant, sleep_until},
+    time::{Instant, timeout_at},
 };
 use tracing::{debug, info, warn};
 
 use super::{
-    Auction, BidFault, Budget, BudgetInputs, Candidates, CheckedBid, Expectations, GasLimitTarget,
-    VerifiedBid, budget, check_bid,
-    house::user_agent,
-    metrics::{record_auction, record_verification},
+    Auction, BidFault, Budget, BudgetInputs, Expectations, GasLimitTarget, VerifiedBid, budget, gather::Race,
+    house::user_agent, metrics::record_auction,
 };
 use crate::{
     consensus::{Fork, UnixMillis},
+    ethereum::{BeaconNode, NodeError},
     events::{AuctionRecord, Event, OfferRecord, Spine, Winner},
-    relay::{CallContext, CallFailure, HeaderCall, HeaderOutcome, Relay},
-    types::{BlsPublicKey, Slot},
+    relay::{CallContext, HeaderCall},
+    types::{BlsPublicKey, Slot, Wei},
 };
-
-/// How long a bid must have led before its signature is checked while relays are still awaited. Bids often come in bursts, and a
-/// check costs a millisecond of a core that the next bid would make worthless; a winner that came later than this before the end is
-/// checked at the end and costs that millisecond once. Measured with `scripts/bench`, see docs/performance.md.
-const LEAD_BEFORE_CHECK: Duration = Duration::from_millis(5);
 
 /// A request for a header.
 #[derive(Clone, Debug)]
@@ -47,30 +40,15 @@ pub struct HeaderRequest {
     pub received: Instant,
 }
 
-/// A signature check on a blocking thread, and whose bid it is.
-type Check = (usize, JoinHandle<Result<VerifiedBid, BidFault>>);
-
-struct Race<'a> {
-    relays: &'a [Arc<Relay>],
-    expected: Expectations,
-    offers: Vec<Option<OfferRecord>>,
-    candidates: Candidates<Arc<CheckedBid>>,
-    verified: Vec<Option<VerifiedBid>>,
-    started: Instant,
-}
-
-struct RelayAnswer {
-    index: usize,
-    outcome: HeaderOutcome,
-    latency: Duration,
-}
-
 impl Auction {
     /// Holds a race and returns the best bid that holds, or none. Everything that happened is published as one event.
     pub async fn get_header(&self, request: HeaderRequest) -> Option<VerifiedBid> {
         let requested_at = self.clock.now();
         let ms_into_slot = self.slots.ms_into(request.slot, requested_at);
-        let settings = self.settings.load_full();
+        // One snapshot for the whole race: no reload mixes two configurations in it.
+        let arrangement = self.arrangement.load_full();
+        let policy = arrangement.policy_of(&request.proposer);
+        let settings = &policy.settings;
         let fork = self.spec.fork_at(request.slot);
         let budget = budget(&BudgetInputs {
             timeout: settings.timeout_get_header,
@@ -90,11 +68,12 @@ impl Auction {
             budget_ms: 0,
             answered_in_us: 0,
             user_agent: request.user_agent.clone(),
+            policy: policy.id.clone(),
             winner: None,
             why_no_bid: String::new(),
             offers: Vec::new(),
         };
-        let relays = self.relays.active();
+        let relays = self.relays.asked_of(&policy.relays);
         let (collect, answer) = match budget {
             Budget::Race { .. } if fork >= Fork::Gloas => {
                 record.why_no_bid = format!("{fork} has no builder bids of relays");
@@ -112,23 +91,17 @@ impl Auction {
         };
         record.budget_ms = u64::try_from(answer.as_millis()).unwrap_or(u64::MAX);
         let registration = self.validators.get(&request.proposer);
-        let mut race = Race {
-            relays: &relays,
-            expected: Expectations {
-                parent_hash: request.parent_hash,
-                timestamp: self.slots.payload_timestamp(request.slot),
-                min_bid: settings.min_bid,
-                gas_limit: registration.map(|registration| GasLimitTarget {
-                    registered: registration.gas_limit,
-                    parent: self.offers.gas_limit(request.parent_hash),
-                }),
-                gas_limit_check: settings.gas_limit_check,
-            },
-            offers: relays.iter().map(|_| None).collect(),
-            candidates: Candidates::default(),
-            verified: relays.iter().map(|_| None).collect(),
-            started: request.received,
+        let expected = Expectations {
+            parent_hash: request.parent_hash,
+            timestamp: self.slots.payload_timestamp(request.slot),
+            min_bid: settings.min_bid,
+            gas_limit: registration.map(|registration| GasLimitTarget {
+                registered: registration.gas_limit,
+                parent: self.offers.gas_limit(request.parent_hash),
+            }),
+            gas_limit_check: settings.gas_limit_check,
         };
+        let mut race = Race::new(&relays, policy, expected, request.received, ms_into_slot);
         let call = HeaderCall {
             slot: request.slot,
             parent_hash: request.parent_hash,
@@ -137,146 +110,55 @@ impl Auction {
         };
         let context =
             CallContext { user_agent: user_agent(&request.user_agent), deadline: request.received + collect };
+        // Asked at once, wanted only if there is a bid.
+        let local = match (&self.beacon, settings.min_profit) {
+            (Some(beacon), Some(min_profit)) => {
+                Some((self.ask_local(beacon.clone(), request.slot), min_profit))
+            }
+            (None, _) | (_, None) => None,
+        };
         let hang_up = HangUp { spine: &self.spine, record: Some(record.clone()), received: request.received };
-        self.collect(&mut race, call, &context, request.received + answer).await;
+        self.gather(&mut race, call, &context, request.received + answer).await;
+        let mut bid = None;
+        let mut best = race.take_winner();
+        if let (Some((index, winner)), Some((local, min_profit))) = (&best, local)
+            && let Ok(Ok(Ok(local))) = timeout_at(context.deadline, local).await
+            && winner.bid().facts().value < local.saturating_add(min_profit)
+        {
+            let fault = BidFault::BelowLocal { local, min_profit, got: winner.bid().facts().value };
+            race.overrule(*index, &fault);
+            best = None;
+        }
         hang_up.disarm();
-        let winner = race.candidates.winner().map(|(index, _)| index);
-        let bid = winner.and_then(|index| race.verified.get_mut(index)).and_then(Option::take);
-        record.winner = winner.zip(bid.as_ref()).map(|(index, bid)| {
-            let facts = bid.bid().facts();
+        if let Some((index, winner)) = best {
+            let facts = winner.bid().facts();
             let also = race.candidates.relays_of(facts.block_hash).filter(|other| *other != index);
             let by = std::iter::once(index).chain(also).filter_map(|i| relays.get(i));
-            Winner {
-                block_hash: facts.block_hash,
-                value: facts.value,
-                relays: by.map(|relay| relay.id().clone()).collect(),
-            }
-        });
-        let waited = request.received.elapsed();
-        let missing = |relay: &Arc<Relay>| offer(relay, &CallFailure::TimedOut, waited);
-        record.offers = race
-            .offers
-            .into_iter()
-            .zip(relays.iter())
-            .map(|(offer, relay)| offer.unwrap_or_else(|| missing(relay)))
-            .collect();
+            let mut by: Vec<_> = by.map(|relay| relay.id().clone()).collect();
+            by.dedup();
+            record.winner = Some(Winner { block_hash: facts.block_hash, value: facts.value, relays: by });
+            bid = Some(winner);
+        }
+        let winner = record.winner.as_ref().map(|winner| winner.block_hash);
+        record.offers = race.records(winner, request.received.elapsed());
         if record.winner.is_none() {
             record.why_no_bid = why_no_bid(&record.offers);
         }
         self.close(request.received, record, bid, false)
     }
 
-    /// Asks everybody and gathers until all have answered and the leader holds, or time is up.
-    async fn collect(
-        &self,
-        race: &mut Race<'_>,
-        call: HeaderCall,
-        context: &CallContext,
-        answer_by: Instant,
-    ) {
-        // In this task, not one each: every hop between tasks costs a wake-up, and what is done here per relay takes microseconds.
-        let started = Instant::now();
-        let relays = race.relays;
-        let mut calls: FuturesUnordered<_> = relays
-            .iter()
-            .enumerate()
-            .map(|(index, relay)| async move {
-                let outcome = relay.get_header(&call, context).await;
-                RelayAnswer { index, outcome, latency: started.elapsed() }
-            })
-            .collect();
-        let mut check: Option<Check> = None;
-        let mut check_at = race.started;
-        let mut collecting = true;
-        loop {
-            let settled = calls.is_empty() || !collecting;
-            if check.is_none() && (settled || Instant::now() >= check_at) {
-                check = self.start_check(race);
-            }
-            if settled && check.is_none() {
-                return;
-            }
-            let waiting_to_check = check.is_none() && race.candidates.has_unknown_leader();
-            tokio::select! {
-                biased;
-                Some(answer) = calls.next(), if collecting => {
-                    let leads = self.take_in(race, call.slot, answer);
-                    if leads {
-                        check_at = Instant::now() + LEAD_BEFORE_CHECK;
-                    }
-                }
-                result = join_check(&mut check), if check.is_some() => finish_check(race, &mut check, result),
-                () = sleep_until(check_at), if waiting_to_check => {}
-                () = sleep_until(context.deadline), if collecting => {
-                    collecting = false;
-                    calls.clear();
-                }
-                () = sleep_until(answer_by) => return,
-            }
-        }
-    }
-
-    /// Judges a relay's answer; says whether its bid leads now.
-    fn take_in(&self, race: &mut Race<'_>, slot: Slot, answer: RelayAnswer) -> bool {
-        let RelayAnswer { index, outcome, latency } = answer;
-        let Some(relay) = race.relays.get(index) else { return false };
-        let mut record = OfferRecord {
-            relay: relay.id().clone(),
-            outcome: outcome.kind(),
-            detail: String::new(),
-            http_status: None,
-            latency_us: micros(latency),
-            value: None,
-            block_hash: None,
-            verified: false,
-        };
-        let mut leads = false;
-        match outcome {
-            HeaderOutcome::NoBid => {
-                record.detail = "has no bid".to_owned();
-                record.http_status = Some(204);
-            }
-            HeaderOutcome::Failed(failure) => {
-                record.detail = failure.to_string();
-                record.http_status = failure.http_status();
-            }
-            HeaderOutcome::Bid(answer) => {
-                let facts = answer.bid.facts().clone();
-                record.http_status = Some(200);
-                record.value = Some(facts.value);
-                record.block_hash = Some(facts.block_hash);
-                match check_bid(answer.bid, relay.settings().pubkey.bytes(), &race.expected) {
-                    Ok(bid) => {
-                        self.offers.remember(slot, facts.block_hash, facts.gas_limit, relay.id());
-                        record.detail = "offered a usable bid".to_owned();
-                        if let Some(warning) = bid.gas_limit_warning() {
-                            record.detail = format!("offered a usable bid; warning: {warning}");
-                            warn!(%slot, relay = %relay.id(), error = %warning, "bid ignores the registered gas limit");
-                        }
-                        race.candidates.add(facts.value, facts.block_hash, index, Arc::new(bid));
-                        leads = race.candidates.has_unknown_leader();
-                    }
-                    Err(fault) => {
-                        record.outcome = fault.kind();
-                        record.detail = fault.to_string();
-                    }
+    /// Asks the beacon node what a block of its own would pay. Costs it a block that is thrown away.
+    fn ask_local(&self, beacon: BeaconNode, slot: Slot) -> JoinHandle<Result<Wei, NodeError>> {
+        tokio::spawn(async move {
+            let value = beacon.local_block_value(slot).await;
+            match &value {
+                Ok(value) => debug!(%slot, value_eth = %value.to_eth(), "local block's value"),
+                Err(error) => {
+                    warn!(%slot, %error, "local block's value is not known, min_profit_eth does not count")
                 }
             }
-        }
-        debug!(%slot, relay = %relay.id(), outcome = %record.outcome, elapsed_ms = record.latency_us / 1000,
-            detail = %record.detail, "relay answered");
-        if let Some(slot) = race.offers.get_mut(index) {
-            *slot = Some(record);
-        }
-        leads
-    }
-
-    /// Hands the leader's signature to a blocking thread, if it is worth checking.
-    fn start_check(&self, race: &mut Race<'_>) -> Option<Check> {
-        let (index, contender) = race.candidates.next_to_verify()?;
-        let key = race.relays.get(index)?.settings().pubkey.clone();
-        let (bid, domain, known) = (Arc::clone(contender), self.domain, Arc::clone(&self.verified));
-        Some((index, tokio::task::spawn_blocking(move || bid.verify(&key, domain, &known))))
+            value
+        })
     }
 
     /// Publishes the record and hands the answer on.
@@ -344,52 +226,6 @@ fn log_auction(record: &AuctionRecord) {
             why = %record.why_no_bid,
             "no bid"
         ),
-    }
-}
-
-/// Waits for the check under way; pends for ever when there is none. Cancel-safe.
-async fn join_check(check: &mut Option<Check>) -> Result<VerifiedBid, BidFault> {
-    match check {
-        // A check that panicked proves nothing: the bid does not hold.
-        Some((_, handle)) => handle.await.unwrap_or(Err(BidFault::WrongSignature)),
-        None => std::future::pending().await,
-    }
-}
-
-fn finish_check(race: &mut Race<'_>, check: &mut Option<Check>, result: Result<VerifiedBid, BidFault>) {
-    let Some((index, _)) = check.take() else { return };
-    record_verification(result.is_ok());
-    let record = race.offers.get_mut(index).and_then(Option::as_mut);
-    match result {
-        Ok(bid) => {
-            race.candidates.holds(index);
-            if let Some(place) = race.verified.get_mut(index) {
-                *place = Some(bid);
-            }
-            if let Some(record) = record {
-                record.verified = true;
-            }
-        }
-        Err(fault) => {
-            race.candidates.fails(index);
-            if let Some(record) = record {
-                record.outcome = fault.kind();
-                record.detail = fault.to_string();
-            }
-        }
-    }
-}
-
-fn offer(relay: &Relay, failure: &CallFailure, latency: Duration) -> OfferRecord {
-    OfferRecord {
-        relay: relay.id().clone(),
-        outcome: failure.kind(),
-        detail: failure.to_string(),
-        http_status: None,
-        latency_us: micros(latency),
-        value: None,
-        block_hash: None,
-        verified: false,
     }
 }
 

@@ -50,10 +50,11 @@ impl Auction {
         self: &Arc<Self>,
         request: RegisterRequest,
     ) -> Result<(), RegisterError> {
-        let deadline = Instant::now() + self.settings.load().timeout_register_validator;
+        let arrangement = self.arrangement.load_full();
+        let deadline = Instant::now() + arrangement.default.settings.timeout_register_validator;
         let (count, changed) = self.read_registrations(&request).await?;
         self.spine.publish(Event::Registrations(RegistrationRound { count, at: self.clock.now(), changed }));
-        let relays = self.relays.enabled_of(&self.relays.all());
+        let relays = self.relays.enabled_of(&arrangement.relays);
         let body = Arc::new(RegistrationBody::new(request.encoding, request.body, count, request.version));
         let context = CallContext { user_agent: user_agent(&request.user_agent), deadline };
         let (sender, mut answers) = mpsc::channel::<(RelayId, RegisterOutcome)>(relays.len().max(1));

@@ -70,6 +70,7 @@ struct Submission {
     context: CallContext,
     received: Instant,
     offered_by: Vec<RelayId>,
+    others_delay: Duration,
 }
 
 struct RelayAnswer {
@@ -99,6 +100,10 @@ impl Auction {
         let block = SignedBlindedBlock::decode(fork, self.spec.preset, request.encoding, &request.body)?;
         let facts = block.facts();
         let offered_by = self.offers.relays(slot, facts.block_hash);
+        // By the terms its proposer had when the header was given; a block that this process never offered, by everybody's.
+        let arrangement = self.arrangement.load_full();
+        let proposer = self.offers.proposer(slot, facts.block_hash);
+        let policy = proposer.map_or(&arrangement.default, |proposer| arrangement.policy_of(&proposer));
         let at = self.clock.now();
         let event = BlockReceived {
             slot,
@@ -119,10 +124,11 @@ impl Auction {
             version: request.version,
             context: CallContext {
                 user_agent: user_agent(&request.user_agent),
-                deadline: request.received + self.settings.load().timeout_get_payload,
+                deadline: request.received + policy.settings.timeout_get_payload,
             },
             received: request.received,
             offered_by,
+            others_delay: policy.settings.submit_others_delay,
         };
         let (sender, answer) = oneshot::channel();
         let house = Arc::clone(self);
@@ -143,6 +149,7 @@ impl Auction {
         let fork = self.spec.fork_at(slot);
         let block = SignedBlindedBlock::decode(fork, self.spec.preset, Encoding::Ssz, &ssz);
         let house = Arc::clone(self);
+        let everybody = self.arrangement.load().default.settings.clone();
         match block {
             Ok(block) if into < slot_ms => {
                 warn!(%slot, %block_hash, ms_into_slot = into, "block in the journal has no fate, submitting it again");
@@ -151,10 +158,11 @@ impl Auction {
                     version: if version == 1 { SubmitVersion::V1 } else { SubmitVersion::V2 },
                     context: CallContext {
                         user_agent: user_agent(""),
-                        deadline: Instant::now() + self.settings.load().timeout_get_payload,
+                        deadline: Instant::now() + everybody.timeout_get_payload,
                     },
                     received: Instant::now(),
                     offered_by,
+                    others_delay: everybody.submit_others_delay,
                 };
                 // Nobody waits for the payload: under v1 the relay publishes too, and the client has long given up.
                 let (sender, _) = oneshot::channel();
@@ -191,13 +199,12 @@ impl Auction {
     ) {
         let facts = submission.block.block.facts();
         let (slot, block_hash) = (facts.slot, facts.block_hash);
-        let relays = self.relays.enabled_of(&self.relays.all());
+        let relays = self.relays.enabled_of(&self.arrangement.load().relays);
         let (settle, settled) = watch::channel(false);
         let (sender, mut answers) = mpsc::channel(relays.len().max(1));
-        let others_delay = self.settings.load().submit_others_delay;
         let offered = |relay: &Relay| submission.offered_by.contains(relay.id());
         let (first, others): (Vec<_>, Vec<_>) = relays.iter().cloned().partition(|relay| offered(relay));
-        let delay = if first.is_empty() { Duration::ZERO } else { others_delay };
+        let delay = if first.is_empty() { Duration::ZERO } else { submission.others_delay };
         let ordered =
             first.into_iter().map(|r| (r, Duration::ZERO)).chain(others.into_iter().map(|r| (r, delay)));
         for (relay, delay) in ordered {

@@ -4,7 +4,12 @@
 //! line per slot, a table at the end. A slot counts as served when the consensus client got an answer it can propose with: a
 //! revealed payload, or an honest 204 in time.
 
-use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use alloy_primitives::{B256, U256};
 use comfy_table::{Table, presets};
@@ -341,9 +346,14 @@ fn demo_config(
             ..AuctionSettings::default()
         },
         relays: settings,
+        terms: HashMap::new(),
+        builders: Vec::new(),
+        proposers: Vec::new(),
         keeper: KeeperSettings::default(),
         tls_roots: TlsRoots::Bundled,
         proxy: None,
+        beacon: None,
+        included: Vec::new(),
         warnings: Vec::new(),
     })
 }

@@ -1,38 +1,37 @@
 //! From the file as written to a configuration that can be run.
 
-use std::{collections::HashSet, net::SocketAddr, path::Path, time::Duration};
-
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
     Config, Mistake,
-    raw::{Amount, RawAuction, RawBuilderApi, RawConfig, RawOps, RawRelay, RawRotation, RawTrust},
+    keeper::keeper,
+    proposers::{ProposerContext, proposers, url},
+    raw::{Amount, RawAuction, RawBuilderApi, RawConfig, RawOps},
+    relays::{builders, relays},
 };
 use crate::{
-    auction::{AuctionSettings, GasLimitCheck},
+    auction::{AuctionSettings, GasLimitCheck, SoftDeadline},
     builder_api::BuilderApiSettings,
     consensus::{ChainSpec, Network, parse_spec_file},
     ops_api::OpsSettings,
-    relay::{
-        HeaderMode, KeeperSettings, RelaySettings, TimingSettings, TlsRoots,
-        health::{BreakerPolicy, TrustPolicy},
-        parse_relay_url,
-        rotation::RotationPolicy,
-    },
-    types::{RelayId, Wei},
+    relay::TlsRoots,
+    types::Wei,
 };
 
-/// Calls a second to a relay unless configured: far above what validators need, far below what a runaway loop does.
-const DEFAULT_CALLS_PER_SECOND: u32 = 2000;
-
 /// Collects mistakes while checking goes on.
-struct Checker {
+pub(super) struct Checker {
     mistakes: Vec<Mistake>,
-    warnings: Vec<String>,
+    pub(super) warnings: Vec<String>,
+    /// Files that are part of the configuration.
+    pub(super) included: Vec<PathBuf>,
 }
 
 impl Checker {
-    fn wrong(&mut self, key: &str, message: impl Into<String>, hint: impl Into<String>) {
+    pub(super) fn wrong(&mut self, key: &str, message: impl Into<String>, hint: impl Into<String>) {
         self.mistakes.push(Mistake::at(key, message, hint));
     }
 
@@ -52,6 +51,25 @@ impl Checker {
         }
     }
 
+    /// An amount in ETH.
+    pub(super) fn eth(&mut self, key: &str, amount: &Amount) -> Wei {
+        Wei::parse_eth(&amount.0).unwrap_or_else(|error| {
+            self.wrong(key, error.to_string(), "write an amount in ETH such as \"0.05\"");
+            Wei::ZERO
+        })
+    }
+
+    /// Reads a file that is part of the configuration.
+    pub(super) fn include(&mut self, key: &str, path: PathBuf) -> Option<String> {
+        let text = std::fs::read_to_string(&path);
+        let text = text.map_err(|error| {
+            let hint = "paths are relative to the configuration's folder";
+            self.wrong(key, format!("{}: {error}", path.display()), hint);
+        });
+        self.included.push(path);
+        text.ok()
+    }
+
     fn address(&mut self, key: &str, value: Option<&String>, default: SocketAddr) -> SocketAddr {
         let Some(text) = value else { return default };
         let text = text.replacen("localhost", "127.0.0.1", 1);
@@ -67,20 +85,39 @@ impl Checker {
 }
 
 pub(super) fn check(raw: RawConfig, folder: &Path) -> Result<Config, Vec<Mistake>> {
-    let mut checker = Checker { mistakes: Vec::new(), warnings: Vec::new() };
+    let mut checker = Checker { mistakes: Vec::new(), warnings: Vec::new(), included: Vec::new() };
     warn_about_later_sections(&raw, &mut checker);
     let spec = chain_spec(raw.network.as_deref(), folder, &mut checker);
-    let auction = auction(&raw.auction, spec.slot_ms, &mut checker);
+    let auction = auction(&raw.auction, &AuctionSettings::default(), spec.slot_ms, "auction", &mut checker);
+    let (relays, terms) = relays(raw.relays, &mut checker);
+    let builders = builders(raw.builders, &mut checker);
+    let beacon = raw.beacon.url.as_deref().and_then(|text| url(text, "beacon.url", &mut checker));
+    if beacon.is_none() && raw.auction.min_profit_eth.is_some() {
+        checker.wrong(
+            "auction.min_profit_eth",
+            "needs a beacon node, to know what the local block pays",
+            "give [beacon] url",
+        );
+    }
+    let labels_file = raw.proposer_labels_file.as_deref();
+    let context =
+        ProposerContext { folder, auction: &auction, slot_ms: spec.slot_ms, relays: &relays, terms: &terms };
+    let proposers = proposers(&raw.proposers, labels_file, &context, &mut checker);
     let config = Config {
         data_dir: raw.data_dir.as_deref().unwrap_or("data").into(),
         builder_api: builder_api(&raw.builder_api, &mut checker),
         ops: ops(&raw.ops, &mut checker),
-        relays: relays(raw.relays, &mut checker),
+        relays,
+        terms,
+        builders,
+        proposers,
         keeper: keeper(&raw.trust, &raw.rotation, &mut checker),
         tls_roots: raw.tls.roots_file.map_or(TlsRoots::Bundled, |file| TlsRoots::File(folder.join(file))),
         proxy: raw.tls.proxy,
+        beacon,
         auction,
         spec,
+        included: checker.included,
         warnings: checker.warnings,
     };
     if checker.mistakes.is_empty() { Ok(config) } else { Err(checker.mistakes) }
@@ -88,8 +125,6 @@ pub(super) fn check(raw: RawConfig, folder: &Path) -> Result<Config, Vec<Mistake
 
 fn warn_about_later_sections(raw: &RawConfig, checker: &mut Checker) {
     let sections = [
-        ("proposers", &raw.proposers),
-        ("beacon", &raw.beacon),
         ("execution", &raw.execution),
         ("profit", &raw.profit),
         ("bundles", &raw.bundles),
@@ -161,290 +196,98 @@ fn ops(raw: &RawOps, checker: &mut Checker) -> OpsSettings {
     }
 }
 
-fn auction(raw: &RawAuction, slot_ms: u64, checker: &mut Checker) -> AuctionSettings {
-    let default = AuctionSettings::default();
+/// A section's `[auction]` keys over settings that apply anyway.
+pub(super) fn auction(
+    raw: &RawAuction,
+    base: &AuctionSettings,
+    slot_ms: u64,
+    section: &str,
+    checker: &mut Checker,
+) -> AuctionSettings {
+    let at = |key: &str| format!("{section}.{key}");
     let settings = AuctionSettings {
         timeout_get_header: checker.millis(
-            "auction.timeout_get_header_ms",
+            &at("timeout_get_header_ms"),
             raw.timeout_get_header_ms,
-            default.timeout_get_header,
+            base.timeout_get_header,
         ),
         timeout_get_payload: checker.millis(
-            "auction.timeout_get_payload_ms",
+            &at("timeout_get_payload_ms"),
             raw.timeout_get_payload_ms,
-            default.timeout_get_payload,
+            base.timeout_get_payload,
         ),
         timeout_register_validator: checker.millis(
-            "auction.timeout_register_validator_ms",
+            &at("timeout_register_validator_ms"),
             raw.timeout_register_validator_ms,
-            default.timeout_register_validator,
+            base.timeout_register_validator,
         ),
         // Development chains have slots shorter than the default.
-        late_in_slot_ms: raw.late_in_slot_time_ms.unwrap_or(default.late_in_slot_ms.min(slot_ms)),
-        min_bid: raw.min_bid_eth.as_ref().map_or(default.min_bid, |amount| min_bid(amount, checker)),
-        reserve: raw.reserve_ms.map_or(default.reserve, Duration::from_millis),
+        late_in_slot_ms: raw.late_in_slot_time_ms.unwrap_or(base.late_in_slot_ms.min(slot_ms)),
+        min_bid: raw.min_bid_eth.as_ref().map_or(base.min_bid, |eth| checker.eth(&at("min_bid_eth"), eth)),
+        min_profit: match &raw.min_profit_eth {
+            Some(eth) => Some(checker.eth(&at("min_profit_eth"), eth)),
+            None => base.min_profit,
+        },
+        reserve: raw.reserve_ms.map_or(base.reserve, Duration::from_millis),
         gas_limit_check: match raw.gas_limit_check.as_deref() {
-            None => default.gas_limit_check,
+            None => base.gas_limit_check,
             Some("off") => GasLimitCheck::Off,
             Some("warn") => GasLimitCheck::Warn,
             Some("enforce") => GasLimitCheck::Enforce,
             Some(other) => {
                 let message = format!("`{other}` is not one of off, warn, enforce");
-                checker.wrong("auction.gas_limit_check", message, "warn is the default");
-                default.gas_limit_check
+                checker.wrong(&at("gas_limit_check"), message, "warn is the default");
+                base.gas_limit_check
             }
         },
-        submit_others_delay: Duration::from_millis(raw.submit_others_delay_ms.unwrap_or(0)),
+        submit_others_delay: raw
+            .submit_others_delay_ms
+            .map_or(base.submit_others_delay, Duration::from_millis),
+        soft_deadline: soft_deadline(raw, base, &at, checker),
     };
-    check_times(&settings, slot_ms, checker);
+    check_times(&settings, slot_ms, &at, checker);
     settings
 }
 
-fn check_times(settings: &AuctionSettings, slot_ms: u64, checker: &mut Checker) {
+fn soft_deadline(
+    raw: &RawAuction,
+    base: &AuctionSettings,
+    at: &dyn Fn(&str) -> String,
+    checker: &mut Checker,
+) -> Option<SoftDeadline> {
+    /// Half of a usual set, and one race in twenty that a better bid was on its way.
+    const DEFAULT: SoftDeadline = SoftDeadline { after: Duration::ZERO, min_answers: 2, risk: 0.05 };
+    let after = match raw.soft_deadline_ms {
+        // 0 switches it off in a set whose base has one.
+        Some(0) => return None,
+        Some(ms) => Duration::from_millis(ms),
+        None => base.soft_deadline?.after,
+    };
+    let base = base.soft_deadline.unwrap_or(DEFAULT);
+    let risk = raw.soft_deadline_risk.unwrap_or(base.risk);
+    if !(0.0..=1.0).contains(&risk) {
+        checker.wrong(&at("soft_deadline_risk"), format!("{risk} is no probability"), "give 0 to 1");
+    }
+    Some(SoftDeadline { after, min_answers: raw.soft_deadline_min_answers.unwrap_or(base.min_answers), risk })
+}
+
+fn check_times(settings: &AuctionSettings, slot_ms: u64, at: &dyn Fn(&str) -> String, checker: &mut Checker) {
     let late = settings.late_in_slot_ms;
     if late == 0 || late > slot_ms {
         let message = format!("{late} ms is not within a slot of {slot_ms} ms");
-        checker.wrong("auction.late_in_slot_time_ms", message, format!("give 1 to {slot_ms}"));
+        checker.wrong(&at("late_in_slot_time_ms"), message, format!("give 1 to {slot_ms}"));
     }
     let header_ms = settings.timeout_get_header.as_millis();
     if header_ms >= u128::from(late) {
         let message = format!("{header_ms} ms is not below late_in_slot_time_ms, which is {late}");
         checker.wrong(
-            "auction.timeout_get_header_ms",
+            &at("timeout_get_header_ms"),
             message,
             "a header that takes that long is always too late",
         );
     }
     if settings.submit_others_delay >= settings.timeout_get_payload {
         let hint = "the other relays would never get the block";
-        checker.wrong("auction.submit_others_delay_ms", "not below timeout_get_payload_ms", hint);
+        checker.wrong(&at("submit_others_delay_ms"), "not below timeout_get_payload_ms", hint);
     }
-}
-
-fn keeper(trust: &RawTrust, rotation: &RawRotation, checker: &mut Checker) -> KeeperSettings {
-    let default = KeeperSettings::default();
-    let ms = |secs: u64| i64::try_from(secs.saturating_mul(1000)).unwrap_or(i64::MAX);
-    let mut secs = |key: &str, value: Option<u64>, default: i64| match value {
-        None => default,
-        Some(0) => {
-            checker.wrong(&format!("trust.{key}"), "0 would forget at once", "give it in seconds, 1 or more");
-            default
-        }
-        Some(value) => ms(value),
-    };
-    let breaker = default.trust.breaker;
-    let trust = TrustPolicy {
-        half_life_ms: secs(
-            "half_life_days",
-            trust.half_life_days.map(|days| days.saturating_mul(86_400)),
-            default.trust.half_life_ms,
-        ),
-        quarantine_ms: secs("quarantine_secs", trust.quarantine_secs, default.trust.quarantine_ms),
-        quarantine_max_ms: secs(
-            "quarantine_max_secs",
-            trust.quarantine_max_secs,
-            default.trust.quarantine_max_ms,
-        ),
-        breaker: BreakerPolicy {
-            failures: trust.breaker_failures.unwrap_or(breaker.failures).max(1),
-            successes: trust.breaker_successes.unwrap_or(breaker.successes).max(1),
-            open_ms: secs("breaker_open_secs", trust.breaker_open_secs, breaker.open_ms),
-            open_max_ms: secs("breaker_open_max_secs", trust.breaker_open_max_secs, breaker.open_max_ms),
-        },
-    };
-    if trust.quarantine_max_ms < trust.quarantine_ms {
-        checker.wrong("trust.quarantine_max_secs", "is below quarantine_secs", "quarantine doubles up to it");
-    }
-    if trust.breaker.open_max_ms < trust.breaker.open_ms {
-        checker.wrong(
-            "trust.breaker_open_max_secs",
-            "is below breaker_open_secs",
-            "the time doubles up to it",
-        );
-    }
-    KeeperSettings { trust, rotation: rotation_policy(rotation, default.rotation, checker) }
-}
-
-fn rotation_policy(raw: &RawRotation, default: RotationPolicy, checker: &mut Checker) -> RotationPolicy {
-    let mut percent = |key: &str, value: Option<f64>, default: f64| match value {
-        Some(value) if !(0.0..=100.0).contains(&value) => {
-            checker.wrong(&format!("rotation.{key}"), format!("{value} is no percentage"), "give 0 to 100");
-            default
-        }
-        value => value.unwrap_or(default),
-    };
-    let policy = RotationPolicy {
-        enabled: raw.enabled.unwrap_or(default.enabled),
-        cpu_high_percent: percent("cpu_high_percent", raw.cpu_high_percent, default.cpu_high_percent),
-        cpu_low_percent: percent("cpu_low_percent", raw.cpu_low_percent, default.cpu_low_percent),
-        psi_high_percent: percent("psi_high_percent", raw.psi_high_percent, default.psi_high_percent),
-        psi_low_percent: percent("psi_low_percent", raw.psi_low_percent, default.psi_low_percent),
-        samples: raw.samples.unwrap_or(default.samples),
-        interval_secs: raw.interval_secs.unwrap_or(default.interval_secs),
-        min_active: raw.min_active.unwrap_or(default.min_active),
-    };
-    let pairs = [
-        ("cpu_low_percent", policy.cpu_low_percent, policy.cpu_high_percent),
-        ("psi_low_percent", policy.psi_low_percent, policy.psi_high_percent),
-    ];
-    for (key, low, high) in pairs {
-        if low > high {
-            let message = format!("{low} is above {}, which is {high}", key.replace("low", "high"));
-            checker.wrong(
-                &format!("rotation.{key}"),
-                message,
-                "relays come back below it, and rest above the other",
-            );
-        }
-    }
-    let counts = [
-        ("samples", u64::from(policy.samples)),
-        ("interval_secs", policy.interval_secs),
-        ("min_active", u64::try_from(policy.min_active).unwrap_or(u64::MAX)),
-    ];
-    for (key, value) in counts {
-        if value == 0 {
-            checker.wrong(
-                &format!("rotation.{key}"),
-                "must not be 0",
-                "give 1 or more; enabled = false switches rotation off",
-            );
-        }
-    }
-    policy
-}
-
-fn min_bid(amount: &Amount, checker: &mut Checker) -> Wei {
-    Wei::parse_eth(&amount.0).unwrap_or_else(|error| {
-        checker.wrong("auction.min_bid_eth", error.to_string(), "write an amount in ETH such as \"0.05\"");
-        Wei::ZERO
-    })
-}
-
-fn relays(raw: Vec<RawRelay>, checker: &mut Checker) -> Vec<RelaySettings> {
-    let hint = "write [[relays]] with id and url; relays.toml of the repository has the public ones";
-    if raw.is_empty() {
-        checker.wrong("", "there are no relays", hint);
-    } else if raw.iter().all(|relay| relay.enabled == Some(false)) {
-        checker.wrong("relays", "no relay is enabled", "set enabled = true on at least one");
-    }
-    let (mut ids, mut urls) = (HashSet::new(), HashSet::new());
-    let mut checked = Vec::with_capacity(raw.len());
-    for (index, raw) in raw.into_iter().enumerate() {
-        let at = |key: &str| format!("relays[{index}].{key}");
-        let Some(relay) = relay(raw, &at, checker) else { continue };
-        if !ids.insert(relay.id.clone()) {
-            checker.wrong(
-                &at("id"),
-                format!("`{}` is used twice", relay.id),
-                "ids name relays in logs: make them differ",
-            );
-        }
-        if !urls.insert(relay.url.clone()) {
-            let message = "the same URL is configured twice";
-            checker.wrong(&at("url"), message, "two relays may share a key, not an address");
-        }
-        checked.push(relay);
-    }
-    checked
-}
-
-fn relay(raw: RawRelay, at: &dyn Fn(&str) -> String, checker: &mut Checker) -> Option<RelaySettings> {
-    let parsed = match raw.url.as_deref() {
-        None => {
-            checker.wrong(&at("url"), "url is missing", "write url = \"https://0x<public key>@host\"");
-            None
-        }
-        Some(text) => parse_relay_url(text)
-            .map_err(|error| {
-                let hint = "copy it from the relay's documentation: https://0x<96 hex digits>@host";
-                checker.wrong(&at("url"), error.to_string(), hint);
-            })
-            .ok(),
-    };
-    let (url, pubkey) = parsed?;
-    let id = raw.id.unwrap_or_else(|| url.host_str().unwrap_or_default().to_owned());
-    let id = RelayId::parse(&id)
-        .map_err(|error| checker.wrong(&at("id"), error.to_string(), "such as flashbots"))
-        .ok()?;
-    let timing = TimingSettings {
-        enabled: raw.enable_timing_games.unwrap_or(false),
-        target_first_request_ms: raw.target_first_request_ms,
-        frequency_get_header_ms: raw.frequency_get_header_ms,
-    };
-    if timing.enabled {
-        checker.warnings.push(format!("relay {id}: enable_timing_games has no effect in this version"));
-    }
-    let get_header = match raw.get_header.as_deref() {
-        None | Some("http") => HeaderMode::Http,
-        Some("stream") => {
-            checker.warnings.push(format!(
-                "relay {id}: get_header = \"stream\" has no effect in this version, http is used"
-            ));
-            HeaderMode::Stream
-        }
-        Some(other) => {
-            checker.wrong(
-                &at("get_header"),
-                format!("`{other}` is neither `http` nor `stream`"),
-                "http is the default",
-            );
-            HeaderMode::Http
-        }
-    };
-    Some(RelaySettings {
-        id,
-        url,
-        pubkey,
-        enabled: raw.enabled.unwrap_or(true),
-        pinned: raw.pinned.unwrap_or(false),
-        pardon_before: raw.pardon_before.and_then(|date| unix_millis(&date, &at("pardon_before"), checker)),
-        headers: headers(&raw.headers, &at("headers"), checker),
-        get_params: raw.get_params.into_iter().map(|(name, value)| (name, value.0)).collect(),
-        get_header,
-        timing,
-        max_calls_per_second: raw.max_calls_per_second.unwrap_or(DEFAULT_CALLS_PER_SECOND),
-        max_registrations_per_request: raw
-            .max_registrations_per_request
-            .map_or(0, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
-    })
-}
-
-/// A date with or without a time, in UTC unless it says otherwise.
-fn unix_millis(date: &toml::value::Datetime, key: &str, checker: &mut Checker) -> Option<i64> {
-    let mut text = date.to_string();
-    if date.time.is_none() {
-        text.push_str("T00:00:00");
-    }
-    if date.offset.is_none() {
-        text.push('Z');
-    }
-    let parsed = text.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond);
-    parsed
-        .map_err(|error| {
-            checker.wrong(key, error.to_string(), "write a date such as 2026-11-23 or 2026-11-23T10:00:00Z");
-        })
-        .ok()
-}
-
-fn headers(raw: &std::collections::BTreeMap<String, String>, key: &str, checker: &mut Checker) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for (name, value) in raw {
-        match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-            (Ok(name), Ok(mut value)) => {
-                // It may be an API key: keep it out of debug output.
-                value.set_sensitive(true);
-                headers.insert(name, value);
-            }
-            (Err(_), _) => checker.wrong(key, format!("`{name}` is not a header name"), "such as X-Api-Key"),
-            (_, Err(_)) => {
-                checker.wrong(
-                    key,
-                    format!("the value of `{name}` cannot be sent in a header"),
-                    "use visible ASCII",
-                );
-            }
-        }
-    }
-    headers
 }

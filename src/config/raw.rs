@@ -18,11 +18,13 @@ pub(super) struct RawConfig {
     pub(super) auction: RawAuction,
     pub(super) tls: RawTls,
     pub(super) relays: Vec<RawRelay>,
+    pub(super) builders: Vec<RawBuilder>,
+    pub(super) proposers: Vec<RawProposer>,
+    pub(super) proposer_labels_file: Option<String>,
     pub(super) trust: RawTrust,
     pub(super) rotation: RawRotation,
+    pub(super) beacon: RawBeacon,
     // Sections that are part of the contract and are built later: taken, and warned about.
-    pub(super) proposers: Option<Value>,
-    pub(super) beacon: Option<Value>,
     pub(super) execution: Option<Value>,
     pub(super) profit: Option<Value>,
     pub(super) bundles: Option<Value>,
@@ -54,17 +56,105 @@ pub(super) struct RawOps {
     pub(super) max_requests_per_second: Option<u32>,
 }
 
+/// Declares a section that has every `[auction]` key beside its own: neither `serde(flatten)` nor unknown keys would survive nesting.
+macro_rules! with_auction_keys {
+    ($(#[$doc:meta])* $name:ident { $($own:ident: $kind:ty),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(default)]
+        pub(super) struct $name {
+            $(pub(super) $own: $kind,)*
+            pub(super) timeout_get_header_ms: Option<u64>,
+            pub(super) timeout_get_payload_ms: Option<u64>,
+            pub(super) timeout_register_validator_ms: Option<u64>,
+            pub(super) late_in_slot_time_ms: Option<u64>,
+            pub(super) min_bid_eth: Option<Amount>,
+            pub(super) min_profit_eth: Option<Amount>,
+            pub(super) reserve_ms: Option<u64>,
+            pub(super) gas_limit_check: Option<String>,
+            pub(super) submit_others_delay_ms: Option<u64>,
+            pub(super) soft_deadline_ms: Option<u64>,
+            pub(super) soft_deadline_min_answers: Option<usize>,
+            pub(super) soft_deadline_risk: Option<f64>,
+        }
+    };
+}
+
+with_auction_keys!(
+    /// `[auction]`
+    RawAuction {}
+);
+
+with_auction_keys!(
+    /// `[[proposers]]`
+    RawProposer {
+        id: Option<String>,
+        pubkeys: Vec<String>,
+        pubkeys_file: Option<String>,
+        pubkeys_url: Option<String>,
+        refresh_secs: Option<u64>,
+        loader: Option<RawLoader>,
+        labels: Vec<String>,
+        relays: Option<Vec<String>>,
+        terms: BTreeMap<String, RawTerms>,
+    }
+);
+
+impl RawProposer {
+    /// Its `[auction]` keys.
+    pub(super) fn auction(&self) -> RawAuction {
+        RawAuction {
+            timeout_get_header_ms: self.timeout_get_header_ms,
+            timeout_get_payload_ms: self.timeout_get_payload_ms,
+            timeout_register_validator_ms: self.timeout_register_validator_ms,
+            late_in_slot_time_ms: self.late_in_slot_time_ms,
+            min_bid_eth: self.min_bid_eth.clone(),
+            min_profit_eth: self.min_profit_eth.clone(),
+            reserve_ms: self.reserve_ms,
+            gas_limit_check: self.gas_limit_check.clone(),
+            submit_others_delay_ms: self.submit_others_delay_ms,
+            soft_deadline_ms: self.soft_deadline_ms,
+            soft_deadline_min_answers: self.soft_deadline_min_answers,
+            soft_deadline_risk: self.soft_deadline_risk,
+        }
+    }
+}
+
+/// `loader = { kind = … }`
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct RawAuction {
-    pub(super) timeout_get_header_ms: Option<u64>,
-    pub(super) timeout_get_payload_ms: Option<u64>,
-    pub(super) timeout_register_validator_ms: Option<u64>,
-    pub(super) late_in_slot_time_ms: Option<u64>,
+pub(super) struct RawLoader {
+    pub(super) kind: Option<String>,
+    pub(super) rpc_url: Option<String>,
+    pub(super) registry: Option<String>,
+    pub(super) operator_id: Option<u64>,
+    pub(super) operator: Option<String>,
+    pub(super) node_url: Option<String>,
+    pub(super) api_url: Option<String>,
+}
+
+/// Terms of one relay.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawTerms {
+    pub(super) weight_factor: Option<u64>,
+    pub(super) weight_offset_eth: Option<Amount>,
     pub(super) min_bid_eth: Option<Amount>,
-    pub(super) reserve_ms: Option<u64>,
-    pub(super) gas_limit_check: Option<String>,
-    pub(super) submit_others_delay_ms: Option<u64>,
+    pub(super) enable_timing_games: Option<bool>,
+    pub(super) target_first_request_ms: Option<u64>,
+    pub(super) frequency_get_header_ms: Option<u64>,
+    pub(super) keep: Option<String>,
+}
+
+/// `[[builders]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawBuilder {
+    pub(super) id: Option<String>,
+    pub(super) fee_recipient: Option<String>,
+    pub(super) extra_data: Option<String>,
+    pub(super) weight_factor: Option<u64>,
+    pub(super) weight_offset_eth: Option<Amount>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -94,6 +184,12 @@ pub(super) struct RawRotation {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
+pub(super) struct RawBeacon {
+    pub(super) url: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct RawTls {
     pub(super) roots_file: Option<String>,
     pub(super) proxy: Option<String>,
@@ -113,103 +209,83 @@ pub(super) struct RawRelay {
     pub(super) enable_timing_games: Option<bool>,
     pub(super) target_first_request_ms: Option<u64>,
     pub(super) frequency_get_header_ms: Option<u64>,
+    pub(super) keep: Option<String>,
+    pub(super) weight_factor: Option<u64>,
+    pub(super) weight_offset_eth: Option<Amount>,
+    pub(super) min_bid_eth: Option<Amount>,
     pub(super) max_calls_per_second: Option<u32>,
     pub(super) max_registrations_per_request: Option<u32>,
 }
 
+impl RawRelay {
+    /// Its terms.
+    pub(super) fn terms(&self) -> RawTerms {
+        RawTerms {
+            weight_factor: self.weight_factor,
+            weight_offset_eth: self.weight_offset_eth.clone(),
+            min_bid_eth: self.min_bid_eth.clone(),
+            enable_timing_games: self.enable_timing_games,
+            target_first_request_ms: self.target_first_request_ms,
+            frequency_get_header_ms: self.frequency_get_header_ms,
+            keep: self.keep.clone(),
+        }
+    }
+}
+
 /// Known keys by section, for the nearest one to an unknown.
-const KEYS: [(&str, &[&str]); 8] = [
+const KEYS: [(&str, &str); 13] = [
     (
         "",
-        &[
-            "network",
-            "data_dir",
-            "builder_api",
-            "ops",
-            "auction",
-            "tls",
-            "relays",
-            "trust",
-            "proposers",
-            "rotation",
-            "beacon",
-            "execution",
-            "profit",
-            "bundles",
-            "rpc",
-            "nodes",
-            "resources",
-            "disk",
-            "maintenance",
-            "backup",
-            "alerts",
-            "sla",
-            "telemetry",
-        ],
+        "network data_dir builder_api ops auction tls relays builders proposers proposer_labels_file trust rotation beacon \
+         execution profit bundles rpc nodes resources disk maintenance backup alerts sla telemetry",
     ),
-    (
-        "builder_api",
-        &["listen", "relay_check", "status_without_relays", "max_registrations_bytes", "max_block_bytes"],
-    ),
-    ("ops", &["listen", "max_requests_per_second"]),
-    (
-        "auction",
-        &[
-            "timeout_get_header_ms",
-            "timeout_get_payload_ms",
-            "timeout_register_validator_ms",
-            "late_in_slot_time_ms",
-            "min_bid_eth",
-            "reserve_ms",
-            "gas_limit_check",
-            "submit_others_delay_ms",
-        ],
-    ),
-    ("tls", &["roots_file", "proxy"]),
+    ("builder_api", "listen relay_check status_without_relays max_registrations_bytes max_block_bytes"),
+    ("ops", "listen max_requests_per_second"),
+    ("auction", AUCTION_KEYS),
+    ("tls", "roots_file proxy"),
+    ("beacon", "url"),
     (
         "trust",
-        &[
-            "half_life_days",
-            "quarantine_secs",
-            "quarantine_max_secs",
-            "breaker_failures",
-            "breaker_successes",
-            "breaker_open_secs",
-            "breaker_open_max_secs",
-        ],
+        "half_life_days quarantine_secs quarantine_max_secs breaker_failures breaker_successes breaker_open_secs \
+         breaker_open_max_secs",
     ),
     (
         "rotation",
-        &[
-            "enabled",
-            "cpu_high_percent",
-            "cpu_low_percent",
-            "psi_high_percent",
-            "psi_low_percent",
-            "samples",
-            "interval_secs",
-            "min_active",
-        ],
+        "enabled cpu_high_percent cpu_low_percent psi_high_percent psi_low_percent samples interval_secs min_active",
     ),
     (
         "relays",
-        &[
-            "id",
-            "url",
-            "enabled",
-            "pinned",
-            "pardon_before",
-            "headers",
-            "get_params",
-            "get_header",
-            "enable_timing_games",
-            "target_first_request_ms",
-            "frequency_get_header_ms",
-            "max_calls_per_second",
-            "max_registrations_per_request",
-        ],
+        "id url enabled pinned pardon_before headers get_params get_header enable_timing_games target_first_request_ms \
+         frequency_get_header_ms keep weight_factor weight_offset_eth min_bid_eth max_calls_per_second \
+         max_registrations_per_request",
+    ),
+    ("builders", "id fee_recipient extra_data weight_factor weight_offset_eth"),
+    ("proposers", "id pubkeys pubkeys_file pubkeys_url refresh_secs loader labels relays terms"),
+    ("loader", "kind rpc_url registry operator_id operator node_url api_url"),
+    (
+        "terms",
+        "weight_factor weight_offset_eth min_bid_eth enable_timing_games target_first_request_ms frequency_get_header_ms keep",
     ),
 ];
+
+/// Keys of `[auction]`, which every `[[proposers]]` set may have too.
+const AUCTION_KEYS: &str = "timeout_get_header_ms timeout_get_payload_ms timeout_register_validator_ms late_in_slot_time_ms min_bid_eth \
+     min_profit_eth reserve_ms gas_limit_check submit_others_delay_ms soft_deadline_ms soft_deadline_min_answers \
+     soft_deadline_risk";
+
+/// Known keys where a key stands.
+fn known_keys(section: &str) -> Vec<&'static str> {
+    // `proposers[0].terms.titan`: the terms of a relay, whatever its name; `proposers[0].loader`.
+    let steps: Vec<&str> = section.split('.').map(|step| step.split('[').next().unwrap_or(step)).collect();
+    let name = match steps.as_slice() {
+        [_, "terms", ..] => "terms",
+        [.., last] => last,
+        [] => "",
+    };
+    let keys = KEYS.iter().find(|(of, _)| *of == name).map_or("", |(_, keys)| *keys);
+    let inherited = if name == "proposers" { AUCTION_KEYS } else { "" };
+    keys.split_whitespace().chain(inherited.split_whitespace()).collect()
+}
 
 /// An amount in ETH: text, or a number whose digits are taken as they are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -296,8 +372,7 @@ fn dotted(path: &str) -> String {
 
 fn unknown_key(key: &str) -> Mistake {
     let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
-    let section = section.split('[').next().unwrap_or_default();
-    let known = KEYS.iter().find(|(of, _)| *of == section).map_or(&[][..], |(_, keys)| *keys);
+    let known = known_keys(section);
     let nearest = known.iter().map(|known| (strsim::damerau_levenshtein(known, name), *known)).min();
     let hint = match nearest {
         Some((distance, near)) if distance <= name.len().max(3) / 2 => format!("did you mean `{near}`?"),

@@ -23,6 +23,8 @@ pub struct BidFacts {
     pub parent_hash: B256,
     /// Who the payload's fees go to: usually the builder, who pays the proposer by the last transaction.
     pub fee_recipient: Address,
+    /// What the builder left in the block: 32 bytes at most.
+    pub extra_data: Vec<u8>,
     /// Height on the execution layer.
     pub block_number: u64,
     /// Gas limit of the payload.
@@ -83,6 +85,7 @@ macro_rules! bid_message {
                 BidFacts {
                     parent_hash: self.header.parent_hash,
                     fee_recipient: self.header.fee_recipient,
+                    extra_data: self.header.extra_data.to_vec(),
                     block_number: self.header.block_number,
                     gas_limit: self.header.gas_limit,
                     timestamp: self.header.timestamp,

@@ -141,6 +141,8 @@ pub struct AuctionRecord {
     pub answered_in_us: u64,
     /// The consensus client's `User-Agent`.
     pub user_agent: String,
+    /// The `[[proposers]]` set that applied; none for everybody else.
+    pub policy: Option<String>,
     /// The answer, or none (204).
     pub winner: Option<Winner>,
     /// Why there was no race or no winner, in words; empty when there was one.
@@ -179,6 +181,25 @@ pub struct OfferRecord {
     pub block_hash: Option<B256>,
     /// Whether the bid's signature was checked and good. Only candidates for the win are checked.
     pub verified: bool,
+    /// What the bid counted, where the operator weighs it.
+    pub score: Option<Wei>,
+    /// Every answer, where timing games or a stream gave more than one.
+    pub polls: Vec<PollRecord>,
+}
+
+/// One answer of a relay that was asked more than once, or streams.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PollRecord {
+    /// Which request, from 0; of a stream, which frame.
+    pub number: u32,
+    /// When it was asked for, in milliseconds into the slot.
+    pub sent_ms_into_slot: i64,
+    /// From request to whole answer, in microseconds.
+    pub latency_us: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Offered value, where there was a bid.
+    pub value: Option<Wei>,
 }
 
 /// What one validator asked builders for.

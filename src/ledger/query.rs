@@ -52,6 +52,8 @@ pub struct AuctionView {
     pub answered_in_us: i64,
     /// The client's `User-Agent`.
     pub user_agent: String,
+    /// The `[[proposers]]` set that applied; empty for everybody else.
+    pub policy: String,
     /// The returned bid's block.
     pub winner_block_hash: Option<String>,
     /// Its value in wei.
@@ -87,6 +89,26 @@ pub struct OfferView {
     pub block_hash: Option<String>,
     /// Whether the signature was checked and good.
     pub verified: bool,
+    /// What the bid counted, where the operator weighs it.
+    pub score_eth: Option<String>,
+    /// Every answer, where there was more than one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub polls: Vec<PollView>,
+}
+
+/// One answer of a relay that was asked more than once, or streams.
+#[derive(Clone, Debug, Serialize)]
+pub struct PollView {
+    /// Which request or frame, from 0.
+    pub number: i64,
+    /// When it was asked for.
+    pub sent_ms_into_slot: i64,
+    /// From request to whole answer.
+    pub latency_us: i64,
+    /// The outcome's name.
+    pub outcome: String,
+    /// Offered value in ETH.
+    pub value_eth: Option<String>,
 }
 
 /// A submission as stored.
@@ -302,6 +324,22 @@ impl Ledger {
                 .iter()
                 .map(offer_from)
                 .collect::<Result<_, _>>()?;
+            let polls =
+                sqlx::query("SELECT * FROM polls WHERE auction_id = $1 ORDER BY counterparty, number")
+                    .bind(auction.id)
+                    .fetch_all(&mut *tx)
+                    .await?;
+            for row in &polls {
+                let relay: String = row.try_get("counterparty")?;
+                let Some(bid) = auction.bids.iter_mut().find(|bid| bid.relay == relay) else { continue };
+                bid.polls.push(PollView {
+                    number: row.try_get("number")?,
+                    sent_ms_into_slot: row.try_get("sent_ms_into_slot")?,
+                    latency_us: row.try_get("latency_us")?,
+                    outcome: row.try_get("outcome")?,
+                    value_eth: eth(row.try_get::<Option<String>, _>("value_wei")?.as_ref()),
+                });
+            }
         }
         let mut submissions: Vec<SubmissionView> =
             sqlx::query("SELECT * FROM submissions WHERE slot = $1 ORDER BY received_at")
@@ -345,7 +383,10 @@ impl Ledger {
             let (outcome, calls): (String, i64) = (row.try_get("outcome")?, row.try_get("calls")?);
             entry.auctions += calls;
             entry.bids += row.try_get::<i64, _>("bids")?;
-            if !matches!(outcome.as_str(), "bid" | "no_bid" | "below_min_bid") {
+            if !matches!(
+                outcome.as_str(),
+                "bid" | "no_bid" | "below_min_bid" | "excluded" | "below_local" | "late"
+            ) {
                 *entry.faults.entry(outcome).or_default() += calls;
             }
         }
@@ -494,6 +535,7 @@ fn auction_from(row: &SqliteRow) -> Result<AuctionView, LedgerError> {
         budget_ms: row.try_get("budget_ms")?,
         answered_in_us: row.try_get("answered_in_us")?,
         user_agent: row.try_get("user_agent")?,
+        policy: row.try_get("policy")?,
         winner_block_hash: row.try_get("winner_block_hash")?,
         winner_value_eth: eth(value.as_ref()),
         winner_value_wei: value,
@@ -517,6 +559,8 @@ fn offer_from(row: &SqliteRow) -> Result<OfferView, LedgerError> {
         value_wei: value,
         block_hash: row.try_get("block_hash")?,
         verified: row.try_get("verified")?,
+        score_eth: eth(row.try_get::<Option<String>, _>("score_wei")?.as_ref()),
+        polls: Vec::new(),
     })
 }
 

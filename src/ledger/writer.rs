@@ -66,8 +66,8 @@ async fn auction(tx: &mut Transaction<'_, Sqlite>, record: &AuctionRecord) -> Re
     let winner = record.winner.as_ref();
     let id = sqlx::query(
         "INSERT INTO auctions (slot, parent_hash, proposer, fork, requested_at, ms_into_slot, budget_ms, \
-         answered_in_us, user_agent, winner_block_hash, winner_value_wei, winner_counterparties, why_no_bid) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+         answered_in_us, user_agent, winner_block_hash, winner_value_wei, winner_counterparties, why_no_bid, \
+         policy) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     )
     .bind(record.slot.as_u64().cast_signed())
     .bind(record.parent_hash.to_string())
@@ -82,13 +82,14 @@ async fn auction(tx: &mut Transaction<'_, Sqlite>, record: &AuctionRecord) -> Re
     .bind(winner.map(|w| w.value.to_string()))
     .bind(winner.map(|w| join_ids(&w.relays)))
     .bind(&record.why_no_bid)
+    .bind(record.policy.as_deref().unwrap_or_default())
     .execute(&mut **tx)
     .await?
     .last_insert_rowid();
     for offer in &record.offers {
         sqlx::query(
             "INSERT INTO offers (auction_id, counterparty, outcome, detail, http_status, latency_us, value_wei, \
-             block_hash, verified, requested_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+             block_hash, verified, requested_at, score_wei) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
              ON CONFLICT DO NOTHING",
         )
         .bind(id)
@@ -101,8 +102,24 @@ async fn auction(tx: &mut Transaction<'_, Sqlite>, record: &AuctionRecord) -> Re
         .bind(offer.block_hash.map(|hash| hash.to_string()))
         .bind(offer.verified)
         .bind(record.requested_at)
+        .bind(offer.score.map(|score| score.to_string()))
         .execute(&mut **tx)
         .await?;
+        for poll in &offer.polls {
+            sqlx::query(
+                "INSERT INTO polls (auction_id, counterparty, number, sent_ms_into_slot, latency_us, outcome, value_wei) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+            )
+            .bind(id)
+            .bind(offer.relay.as_str())
+            .bind(i64::from(poll.number))
+            .bind(poll.sent_ms_into_slot)
+            .bind(poll.latency_us.cast_signed())
+            .bind(poll.outcome.label())
+            .bind(poll.value.map(|value| value.to_string()))
+            .execute(&mut **tx)
+            .await?;
+        }
     }
     Ok(())
 }

@@ -15,7 +15,8 @@ use tokio::{
 };
 
 use super::{
-    BidAnswer, CallFailure, HeaderOutcome, RegisterOutcome, RelayMemory, RelaySettings, SubmitOutcome,
+    BidAnswer, CallFailure, HeaderMode, HeaderOutcome, RegisterOutcome, RelayMemory, RelaySettings,
+    SubmitOutcome,
     body::{read_capped, read_error_text},
     metrics::record_call,
     outcome::Answer,
@@ -24,7 +25,7 @@ use super::{
 use crate::{
     consensus::{
         DecodeError, Encoding, Fork, PresetName, RevealedPayload, SignedBlindedBlock, SignedBuilderBid,
-        WallClock,
+        UnixMillis, WallClock,
     },
     types::{BlsPublicKey, RelayId, Slot},
 };
@@ -33,11 +34,11 @@ use crate::{
 const ACCEPT_BOTH: HeaderValue =
     HeaderValue::from_static("application/octet-stream;q=1.0,application/json;q=0.9");
 const CONSENSUS_VERSION: &str = "eth-consensus-version";
-const DATE_MILLISECONDS: &str = "date-milliseconds";
-const TIMEOUT_MS: &str = "x-timeout-ms";
+pub(super) const DATE_MILLISECONDS: &str = "date-milliseconds";
+pub(super) const TIMEOUT_MS: &str = "x-timeout-ms";
 
 /// Most bytes of a bid: an electra bid with full lists is 1.7 MB of SSZ, 3.6 MB of JSON.
-const MAX_BID_BYTES: usize = 5 << 20;
+pub(super) const MAX_BID_BYTES: usize = 5 << 20;
 /// Bids up to this size are decoded where they arrive: some tens of microseconds. A usual one has 1 to 4 kB.
 const INLINE_BID_BYTES: usize = 64 << 10;
 /// Most bytes of a payload: 10 MiB of block (EIP-7934) and 21 blobs, in hex.
@@ -119,6 +120,8 @@ pub struct Relay {
     settings: RelaySettings,
     preset: PresetName,
     http: Client,
+    /// For streams: HTTP/1.1 only, as websockets need it.
+    http1: Option<Client>,
     limiter: Option<DefaultDirectRateLimiter>,
     /// Of its own, so that no batch of registrations ever costs a header.
     registration_limiter: Option<DefaultDirectRateLimiter>,
@@ -136,11 +139,27 @@ impl Relay {
             settings,
             preset,
             http,
+            http1: None,
             limiter,
             registration_limiter,
             memory: RelayMemory::default(),
             clock: WallClock,
         }
+    }
+
+    /// Gives it a client of HTTP/1.1 alone, for streams.
+    #[must_use]
+    pub fn with_http1(mut self, http1: Client) -> Self {
+        self.http1 = Some(http1);
+        self
+    }
+
+    pub(super) fn stream_http(&self) -> &Client {
+        self.http1.as_ref().unwrap_or(&self.http)
+    }
+
+    pub(super) fn now(&self) -> UnixMillis {
+        self.clock.now()
     }
 
     /// Its name.
@@ -158,8 +177,12 @@ impl Relay {
     /// # Errors
     /// Any other answer, or none by the deadline.
     pub async fn status(&self, context: &CallContext) -> Result<(), CallFailure> {
+        self.status_by(&self.http, context).await
+    }
+
+    async fn status_by(&self, http: &Client, context: &CallContext) -> Result<(), CallFailure> {
         let started = Instant::now();
-        let request = self.http.get(self.settings.url_of("/eth/v1/builder/status"));
+        let request = http.get(self.settings.url_of("/eth/v1/builder/status"));
         let result =
             self.call(request, context, MAX_EMPTY_BYTES).await.and_then(|answer| match answer.status {
                 200 => Ok(()),
@@ -175,7 +198,15 @@ impl Relay {
     /// # Errors
     /// As [`Relay::status`].
     pub async fn warm_up(&self, context: &CallContext) -> Result<(), CallFailure> {
-        self.status(context).await
+        match &self.http1 {
+            // Both: a stream that is not served falls back to HTTP.
+            Some(http1) if self.settings.get_header == HeaderMode::Stream => {
+                let (by_http, by_http1) =
+                    futures_util::future::join(self.status(context), self.status_by(http1, context)).await;
+                by_http.and(by_http1)
+            }
+            Some(_) | None => self.status(context).await,
+        }
     }
 
     /// Asks for a header. A broken connection or 5xx is repeated once, if there is time.
@@ -191,6 +222,24 @@ impl Relay {
         }
         record_call(self.id(), "get_header", outcome.kind().label(), started.elapsed());
         outcome
+    }
+
+    /// Asks for a header again, in a timing game: once, as the next request is a repetition anyway.
+    pub async fn poll_header(&self, call: &HeaderCall, context: &CallContext) -> HeaderOutcome {
+        let started = Instant::now();
+        let outcome = self.get_header_once(call, context).await;
+        record_call(self.id(), "poll_header", outcome.kind().label(), started.elapsed());
+        outcome
+    }
+
+    /// The relay answered 429 to a repeated request: it is asked once per slot for a while.
+    pub fn note_refused_repeat(&self) {
+        self.memory.refused_repeat();
+    }
+
+    /// Whether it lately refused to be asked again.
+    pub fn refuses_repeats(&self) -> bool {
+        self.memory.refuses_repeats()
     }
 
     async fn get_header_once(&self, call: &HeaderCall, context: &CallContext) -> HeaderOutcome {
@@ -421,7 +470,7 @@ impl Relay {
 
 /// Decodes a bid: here if it is as small as bids are, else on a blocking thread, so that a relay which sends megabytes holds up
 /// nobody else's answer.
-async fn decode_bid(fork: Fork, answer: &Answer) -> Result<SignedBuilderBid, DecodeError> {
+pub(super) async fn decode_bid(fork: Fork, answer: &Answer) -> Result<SignedBuilderBid, DecodeError> {
     let encoding = answer.encoding;
     if answer.body.len() <= INLINE_BID_BYTES {
         return SignedBuilderBid::decode(fork, encoding, &answer.body);

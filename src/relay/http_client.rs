@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use reqwest::{Certificate, Client, Proxy, redirect};
+use reqwest::{Certificate, Client, ClientBuilder, Proxy, redirect};
 
 /// Which certificate authorities relays are checked against.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// # Errors
 /// When the roots or the proxy are unusable.
 pub fn build_http_client(roots: &TlsRoots, proxy: Option<&str>) -> Result<Client, HttpClientError> {
+    build(roots, proxy, Client::builder())
+}
+
+/// Builds a client of HTTP/1.1 alone: websockets begin with it.
+///
+/// # Errors
+/// As [`build_http_client`].
+pub fn build_http1_client(roots: &TlsRoots, proxy: Option<&str>) -> Result<Client, HttpClientError> {
+    build(roots, proxy, Client::builder().http1_only())
+}
+
+fn build(roots: &TlsRoots, proxy: Option<&str>, builder: ClientBuilder) -> Result<Client, HttpClientError> {
     // Fails only when a provider is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let tls = |e: reqwest::Error| HttpClientError::Tls(e.to_string());
@@ -55,7 +67,7 @@ pub fn build_http_client(roots: &TlsRoots, proxy: Option<&str>) -> Result<Client
             Certificate::from_pem_bundle(&pem).map_err(tls)?
         }
     };
-    let builder = Client::builder()
+    let builder = builder
         .tls_certs_only(certificates)
         .redirect(redirect::Policy::none())
         .referer(false)

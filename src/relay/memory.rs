@@ -22,6 +22,7 @@ pub struct RelayMemory {
     last_bid: AtomicU8,
     max_registrations: AtomicUsize,
     wants_batches: Latch,
+    refuses_repeats: Latch,
 }
 
 /// "True until": milliseconds after `born`, 0 for never set.
@@ -49,6 +50,7 @@ impl Default for RelayMemory {
             last_bid: AtomicU8::new(0),
             max_registrations: AtomicUsize::new(0),
             wants_batches: Latch::default(),
+            refuses_repeats: Latch::default(),
         }
     }
 }
@@ -98,6 +100,16 @@ impl RelayMemory {
     /// Whether v1 is all it has.
     pub fn lacks_v2(&self) -> bool {
         self.lacks_v2.is_set(self.born)
+    }
+
+    /// The relay does not want to be asked twice in a slot.
+    pub fn refused_repeat(&self) {
+        self.refuses_repeats.set(self.born);
+    }
+
+    /// Whether it said so lately.
+    pub fn refuses_repeats(&self) -> bool {
+        self.refuses_repeats.is_set(self.born)
     }
 
     /// The relay found a body of this many registrations too large.

@@ -29,8 +29,6 @@ pub struct RelaySettings {
     pub get_params: Vec<(String, String)>,
     /// How headers are asked for.
     pub get_header: HeaderMode,
-    /// Timing games.
-    pub timing: TimingSettings,
     /// Most calls a second, submissions not counted. 0: no limit.
     pub max_calls_per_second: u32,
     /// Most registrations in one body. 0: no limit.
@@ -44,17 +42,6 @@ pub enum HeaderMode {
     Http,
     /// The `header_stream` websocket.
     Stream,
-}
-
-/// Timing games of one relay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimingSettings {
-    /// Whether to play.
-    pub enabled: bool,
-    /// First request, in milliseconds into the slot.
-    pub target_first_request_ms: Option<u64>,
-    /// Time between requests, in milliseconds.
-    pub frequency_get_header_ms: Option<u64>,
 }
 
 /// Why a text is not a relay's URL.
@@ -125,11 +112,6 @@ impl RelaySettings {
             headers: HeaderMap::new(),
             get_params: Vec::new(),
             get_header: HeaderMode::Http,
-            timing: TimingSettings {
-                enabled: false,
-                target_first_request_ms: None,
-                frequency_get_header_ms: None,
-            },
             max_calls_per_second: 0,
             max_registrations_per_request: 0,
         }

@@ -39,6 +39,12 @@ impl Wei {
         self.0
     }
 
+    /// The sum, at most 2^256-1.
+    #[must_use]
+    pub fn saturating_add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
     /// The whole gwei in it, at most 2^64-1: for weights and charts, never for accounts.
     pub fn whole_gwei(self) -> u64 {
         u64::try_from(self.0 / U256::from(1_000_000_000_u64)).unwrap_or(u64::MAX)

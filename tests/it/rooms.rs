@@ -6,12 +6,13 @@ use std::{
 };
 
 /// Each room's floor. A room may import rooms of lower floors; `sim` stands beside the house and may use any but `app` and `cli`.
-const FLOORS: [(&str, u8); 14] = [
+const FLOORS: [(&str, u8); 15] = [
     ("types", 0),
     ("consensus", 1),
     ("events", 1),
     ("serve", 1),
     ("relay", 2),
+    ("ethereum", 2),
     ("ledger", 2),
     ("auction", 3),
     ("builder_api", 4),

@@ -1,0 +1,12 @@
+//! Our clients of other people's nodes and services: execution JSON-RPC, the beacon API, key registries.
+//!
+//! In: an address and a question. Out: an answer, checked and bounded in size and time, or one error that says who failed how. This
+//! room keeps no state and decides nothing: whoever asks knows what it can do without.
+
+mod beacon;
+mod http;
+mod keys;
+
+pub use beacon::BeaconNode;
+pub use http::NodeError;
+pub use keys::{KeyLoader, LoaderKind, load_keys};

@@ -1,0 +1,113 @@
+//! Bounded HTTP and JSON-RPC.
+
+use std::time::Duration;
+
+use alloy_primitives::{Address, Bytes, hex};
+use reqwest::{Client, RequestBuilder};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use url::Url;
+
+/// Most bytes of any answer: a hundred thousand keys in JSON are 10 MB.
+const MAX_BYTES: usize = 32 << 20;
+/// Longest wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why a node did not answer as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// No answer in time.
+    #[error("{host}: no answer within {PATIENCE:?}")]
+    TimedOut {
+        /// Who.
+        host: String,
+    },
+    /// No connection, or it broke.
+    #[error("{host}: {words}")]
+    Transport {
+        /// Who.
+        host: String,
+        /// The library's words, without the address.
+        words: String,
+    },
+    /// Not 200.
+    #[error("{host}: HTTP {status}")]
+    Status {
+        /// Who.
+        host: String,
+        /// The status.
+        status: u16,
+    },
+    /// The answer is not what it should be.
+    #[error("{host}: {words}")]
+    Answer {
+        /// Who.
+        host: String,
+        /// What is wrong with it.
+        words: String,
+    },
+}
+
+impl NodeError {
+    pub(super) fn answer(url: &Url, words: impl Into<String>) -> Self {
+        Self::Answer { host: host(url), words: words.into() }
+    }
+}
+
+/// Host and port: the rest of an address may hold a key.
+fn host(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}{port}", url.host_str().unwrap_or_default())
+}
+
+/// Sends a request to `url`; returns the answer's headers and whole body, if it is a 200.
+pub(super) async fn send(url: &Url, request: RequestBuilder) -> Result<(Head, Vec<u8>), NodeError> {
+    let transport = |error: reqwest::Error| NodeError::Transport {
+        host: host(url),
+        words: error.without_url().to_string(),
+    };
+    let whole = async {
+        let mut response = request.send().await.map_err(transport)?;
+        let status = response.status().as_u16();
+        if status != 200 {
+            return Err(NodeError::Status { host: host(url), status });
+        }
+        let head = Head { headers: response.headers().clone() };
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(transport)? {
+            if body.len() + chunk.len() > MAX_BYTES {
+                return Err(NodeError::answer(url, format!("body larger than {MAX_BYTES} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok((head, body))
+    };
+    timeout(PATIENCE, whole).await.unwrap_or(Err(NodeError::TimedOut { host: host(url) }))
+}
+
+/// What is left of a response once its body is read.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) headers: reqwest::header::HeaderMap,
+}
+
+/// GET of a JSON document.
+pub(super) async fn get_json(http: &Client, url: &Url) -> Result<Value, NodeError> {
+    let (_, body) = send(url, http.get(url.clone())).await?;
+    serde_json::from_slice(&body).map_err(|error| NodeError::answer(url, format!("not JSON: {error}")))
+}
+
+/// `eth_call` at the latest block. Source: execution-apis.
+pub(super) async fn eth_call(http: &Client, rpc: &Url, to: Address, data: &[u8]) -> Result<Bytes, NodeError> {
+    let call = json!({ "to": to, "data": hex::encode_prefixed(data) });
+    let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": [call, "latest"] });
+    let (_, body) = send(rpc, http.post(rpc.clone()).json(&request)).await?;
+    let answer: Value = serde_json::from_slice(&body)
+        .map_err(|error| NodeError::answer(rpc, format!("not JSON: {error}")))?;
+    if let Some(message) = answer.pointer("/error/message").and_then(Value::as_str) {
+        return Err(NodeError::answer(rpc, message.chars().take(200).collect::<String>()));
+    }
+    let result = answer.get("result").and_then(Value::as_str).unwrap_or_default();
+    let bytes = hex::decode(result).map_err(|_| NodeError::answer(rpc, "the result is not hex"))?;
+    Ok(bytes.into())
+}

@@ -1,0 +1,194 @@
+//! `header_stream`: a relay that pushes its bids over a websocket until the deadline.
+//!
+//! Wire as Helix serves it and Commit-Boost 0.11 asks for it: `GET /eth/v1/builder/header_stream/{slot}/{parent_hash}/{pubkey}` upgraded
+//! to a websocket; each binary frame is a kind (1: bid), a fork (0 base … 6 fulu) and an SSZ `SignedBuilderBid`. The upgrade goes
+//! over a pooled HTTP/1.1 connection, so that one kept warm by the status probe saves the TCP and TLS handshakes. Whatever the
+//! upgrade does, a share of the budget is left to ask by HTTP instead.
+
+use std::time::Duration;
+
+use alloy_primitives::hex;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use reqwest::{
+    StatusCode, Upgraded,
+    header::{
+        CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+        USER_AGENT,
+    },
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Message,
+        handshake::{client::generate_key, derive_accept_key},
+        protocol::{Role, WebSocketConfig},
+    },
+};
+use tracing::debug;
+
+use super::{
+    BidAnswer, CallContext, CallFailure, HeaderCall, HeaderOutcome, Relay,
+    client::{DATE_MILLISECONDS, MAX_BID_BYTES, TIMEOUT_MS, decode_bid},
+    metrics::record_call,
+    outcome::Answer,
+};
+use crate::consensus::{Encoding, Fork};
+
+/// Part of the budget that connecting may take: the rest is for asking by HTTP. Arbitrary.
+const CONNECT_SHARE: u32 = 3;
+/// Frames decoded in one race. Helix sends one per 5 ms of its last 300 at most.
+const MAX_FRAMES: usize = 256;
+/// Kind of a frame that holds a bid.
+const BID: u8 = 1;
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// It was served to its end or to the deadline, with bids or without.
+    Served,
+    /// There was none: ask by HTTP.
+    NotServed,
+}
+
+impl Relay {
+    /// Listens to the relay's stream of bids; each that decodes, and each that does not, goes to `frames` as it comes.
+    pub async fn stream_headers(
+        &self,
+        call: &HeaderCall,
+        context: &CallContext,
+        frames: mpsc::Sender<HeaderOutcome>,
+    ) -> StreamEnd {
+        let started = Instant::now();
+        let left = context.deadline.saturating_duration_since(started);
+        let socket = match timeout(left / CONNECT_SHARE, self.open_stream(call, context, left)).await {
+            Ok(Ok(socket)) => socket,
+            Ok(Err(failure)) => {
+                return self.not_served(failure.kind().label(), &failure.to_string(), started);
+            }
+            Err(_) => return self.not_served("timed_out", "no connection in time", started),
+        };
+        let heard = listen(socket, call.fork, context.deadline, &frames).await;
+        match heard {
+            Heard::Broken(0) => self.not_served("transport", "the connection broke before any bid", started),
+            Heard::Broken(count) | Heard::Ended(count) => {
+                let label = if count > 0 { "bid" } else { "no_bid" };
+                record_call(self.id(), "header_stream", label, started.elapsed());
+                StreamEnd::Served
+            }
+        }
+    }
+
+    fn not_served(&self, label: &'static str, why: &str, started: Instant) -> StreamEnd {
+        debug!(relay = %self.id(), why, "no header stream, asking by HTTP");
+        record_call(self.id(), "header_stream", label, started.elapsed());
+        StreamEnd::NotServed
+    }
+
+    async fn open_stream(
+        &self,
+        call: &HeaderCall,
+        context: &CallContext,
+        left: Duration,
+    ) -> Result<WebSocketStream<Upgraded>, CallFailure> {
+        let HeaderCall { slot, parent_hash, proposer, fork: _ } = call;
+        let parent_hash = hex::encode_prefixed(parent_hash);
+        let path = format!("/eth/v1/builder/header_stream/{slot}/{parent_hash}/{proposer}");
+        let key = generate_key();
+        let request = self
+            .stream_http()
+            .get(self.settings().url_of(&path))
+            .header(CONNECTION, HeaderValue::from_static("Upgrade"))
+            .header(UPGRADE, HeaderValue::from_static("websocket"))
+            .header(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
+            .header(SEC_WEBSOCKET_KEY, &key)
+            .header(DATE_MILLISECONDS, self.now())
+            .header(TIMEOUT_MS, u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+            .header(USER_AGENT, context.user_agent.clone())
+            .headers(self.settings().headers.clone());
+        let response = request.send().await.map_err(|e| CallFailure::from_reqwest(&e))?;
+        let status = response.status();
+        if status != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(CallFailure::Status { status: status.as_u16(), message: "no websocket".to_owned() });
+        }
+        let accepted = response.headers().get(SEC_WEBSOCKET_ACCEPT).map(HeaderValue::as_bytes);
+        if accepted != Some(derive_accept_key(key.as_bytes()).as_bytes()) {
+            return Err(CallFailure::Transport("the websocket's accept key is wrong".to_owned()));
+        }
+        let socket = response.upgrade().await.map_err(|e| CallFailure::from_reqwest(&e))?;
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(MAX_BID_BYTES))
+            .max_frame_size(Some(MAX_BID_BYTES));
+        Ok(WebSocketStream::from_raw_socket(socket, Role::Client, Some(config)).await)
+    }
+}
+
+/// How listening ended, and how many bids were heard.
+enum Heard {
+    Ended(usize),
+    Broken(usize),
+}
+
+async fn listen(
+    mut socket: WebSocketStream<Upgraded>,
+    fork: Fork,
+    deadline: Instant,
+    frames: &mpsc::Sender<HeaderOutcome>,
+) -> Heard {
+    let mut count = 0;
+    for _ in 0..MAX_FRAMES {
+        let message = match timeout_at(deadline, socket.next()).await {
+            Ok(Some(Ok(message))) => message,
+            Ok(Some(Err(error))) => {
+                debug!(%error, "header stream broke");
+                return Heard::Broken(count);
+            }
+            Ok(None) | Err(_) => return Heard::Ended(count),
+        };
+        // Pings are answered by the library; text and unknown kinds are for others or for later.
+        let outcome = match message {
+            Message::Binary(bytes) => read_frame(fork, &bytes).await,
+            Message::Close(_) => return Heard::Ended(count),
+            Message::Text(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => None,
+        };
+        let Some(outcome) = outcome else { continue };
+        count += usize::from(matches!(outcome, HeaderOutcome::Bid(_)));
+        if frames.send(outcome).await.is_err() {
+            return Heard::Ended(count);
+        }
+    }
+    Heard::Ended(count)
+}
+
+/// A frame's bid; `None` for a frame that is none.
+async fn read_frame(fork: Fork, frame: &Bytes) -> Option<HeaderOutcome> {
+    let (kind, label) = (*frame.first()?, *frame.get(1)?);
+    if kind != BID {
+        return None;
+    }
+    if label != stream_code(fork) {
+        let got = format!("fork {label} of the stream");
+        return Some(HeaderOutcome::Failed(CallFailure::WrongFork { expected: fork.name(), got }));
+    }
+    let answer = Answer { status: 200, encoding: Encoding::Ssz, body: frame.slice(2..) };
+    Some(match decode_bid(fork, &answer).await {
+        Ok(bid) => HeaderOutcome::Bid(Box::new(BidAnswer { bid, encoding: Encoding::Ssz })),
+        Err(error) => HeaderOutcome::Failed(CallFailure::Decode(error)),
+    })
+}
+
+/// A fork's number in stream frames: base is 0, altair 1, and so on.
+pub fn stream_code(fork: Fork) -> u8 {
+    match fork {
+        Fork::Bellatrix => 2,
+        Fork::Capella => 3,
+        Fork::Deneb => 4,
+        Fork::Electra => 5,
+        Fork::Fulu => 6,
+        Fork::Gloas => 7,
+    }
+}
