@@ -166,7 +166,8 @@ async fn serve_connection(stream: TcpStream, router: Router, stop: CancellationT
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD_BUFFER)
         .max_headers(100)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     tokio::pin!(connection);
     let result = tokio::select! {
         result = &mut connection => result,

@@ -9,10 +9,14 @@ mod bodies;
 mod engine;
 mod payload;
 mod proposer;
+mod raw;
 mod relay;
+mod reveal;
+mod stream;
 
-pub use behaviour::{Behaviour, HeaderVice, PayloadVice};
+pub use behaviour::{Behaviour, Frame, HeaderVice, PayloadVice, StreamHabit};
 pub use engine::{EngineBuilder, PayloadSink};
 pub use payload::{AnyPayload, PayloadParams, Tamper, sim_parent_root};
 pub use proposer::{Proposal, ProposerError, SimProposer, sign_block};
+pub use raw::{RawRelay, RawVice};
 pub use relay::{ReceivedRequest, SimRelay, SimRelayParts};

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use reqwest::header::HeaderValue;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use super::{Arrangement, Validators, offers::Offers, verified_cache::VerifiedCache};
+use super::{
+    Arrangement, Validators, offers::Offers, register::MOST_DEFERRED, verified_cache::VerifiedCache,
+};
 use crate::{
     consensus::{ChainSpec, Domain, SlotClock, WallClock},
     ethereum::BeaconNode,
@@ -51,6 +54,7 @@ pub struct Auction {
     pub(super) offers: Offers,
     pub(super) verified: Arc<VerifiedCache>,
     pub(super) tasks: TaskTracker,
+    pub(super) deferred: Arc<Semaphore>,
 }
 
 impl Auction {
@@ -65,6 +69,7 @@ impl Auction {
             offers: Offers::default(),
             verified: Arc::default(),
             tasks: TaskTracker::new(),
+            deferred: Arc::new(Semaphore::new(MOST_DEFERRED)),
             spec,
             relays,
             spine,

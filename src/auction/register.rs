@@ -3,19 +3,28 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::{Instant, sleep},
+};
 use tracing::{debug, info, warn};
 
 use super::{Auction, house::user_agent, race::micros};
 use crate::{
     consensus::{Encoding, Fork, Registration, RegistrationError, visit_json, visit_ssz},
     events::{Event, RegistrationAnswer, RegistrationFacts, RegistrationRound},
-    relay::{CallContext, RegisterOutcome, RegistrationBody},
+    relay::{CallContext, RegisterOutcome, RegistrationBody, Relay},
     types::RelayId,
 };
 
 /// Registrations read before the memory of validators is locked once. Arbitrary: bounds both the lock and the buffer.
 const CHUNK: usize = 1024;
+/// Longest time that registrations wait for pressure to end: relays want them once an epoch.
+const LONGEST_DEFERRAL: Duration = Duration::from_secs(120);
+/// How often they look.
+const DEFERRAL_STEP: Duration = Duration::from_millis(250);
+/// Rounds that wait at once. Each holds its body; what comes beyond is sent as in calm.
+pub(super) const MOST_DEFERRED: usize = 16;
 
 /// A call of `validators`.
 #[derive(Clone, Debug)]
@@ -58,19 +67,23 @@ impl Auction {
         let body = Arc::new(RegistrationBody::new(request.encoding, request.body, count, request.version));
         let context = CallContext { user_agent: user_agent(&request.user_agent), deadline };
         let (sender, mut answers) = mpsc::channel::<(RelayId, RegisterOutcome)>(relays.len().max(1));
-        for relay in relays.iter() {
-            let (relay, body, context, sender) =
-                (Arc::clone(relay), Arc::clone(&body), context.clone(), sender.clone());
-            let house = Arc::clone(self);
-            self.tasks.spawn(async move {
-                let started = Instant::now();
-                let outcome = relay.register(&body, &context).await;
-                house.note_registration(relay.id(), &outcome, started.elapsed());
-                // The client may have its answer already and nobody listens.
-                let _ = sender.send((relay.id().clone(), outcome)).await;
-            });
+        if self.relays.is_shedding()
+            && let Ok(place) = Arc::clone(&self.deferred).try_acquire_owned()
+        {
+            let timeout = arrangement.default.settings.timeout_register_validator;
+            self.register_sparingly(relays, body, context, sender, timeout, place);
+        } else {
+            for relay in relays {
+                let (body, context, sender) = (Arc::clone(&body), context.clone(), sender.clone());
+                let house = Arc::clone(self);
+                self.tasks.spawn(async move {
+                    let outcome = house.register_at(&relay, &body, &context).await;
+                    // The client may have its answer already and nobody listens.
+                    let _ = sender.send((relay.id().clone(), outcome)).await;
+                });
+            }
+            drop(sender);
         }
-        drop(sender);
         let mut refusals = Vec::new();
         while let Some((relay, outcome)) = answers.recv().await {
             match outcome {
@@ -79,9 +92,65 @@ impl Auction {
             }
         }
         if refusals.is_empty() {
-            refusals.push("no relay is active".to_owned());
+            refusals.push("no relay is enabled".to_owned());
         }
         Err(RegisterError::NoRelay(refusals.join("; ")))
+    }
+
+    async fn register_at(
+        &self,
+        relay: &Relay,
+        body: &RegistrationBody,
+        context: &CallContext,
+    ) -> RegisterOutcome {
+        let started = Instant::now();
+        let outcome = relay.register(body, context).await;
+        self.note_registration(relay.id(), &outcome, started.elapsed());
+        outcome
+    }
+
+    /// Under pressure: one relay after the other until one took them, the rest once the pressure is over, or after a while.
+    fn register_sparingly(
+        self: &Arc<Self>,
+        mut relays: Vec<Arc<Relay>>,
+        body: Arc<RegistrationBody>,
+        context: CallContext,
+        client: mpsc::Sender<(RelayId, RegisterOutcome)>,
+        timeout: Duration,
+        place: OwnedSemaphorePermit,
+    ) {
+        let rank = |relay: &Arc<Relay>| self.relays.seat(relay.id()).map_or(0.0, |seat| seat.rank);
+        relays.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
+        let house = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let mut rest = relays.into_iter();
+            for relay in rest.by_ref() {
+                // A relay that hangs leaves time for the next.
+                let deadline = context.deadline.min(Instant::now() + timeout / 3);
+                let context = CallContext { deadline, ..context.clone() };
+                let outcome = house.register_at(&relay, &body, &context).await;
+                let is_taken = matches!(outcome, RegisterOutcome::Accepted);
+                let _ = client.send((relay.id().clone(), outcome)).await;
+                if is_taken {
+                    break;
+                }
+            }
+            drop(client);
+            let rest: Vec<Arc<Relay>> = rest.collect();
+            if rest.is_empty() {
+                return;
+            }
+            info!(relays = rest.len(), "registrations wait for the pressure to end");
+            let latest = Instant::now() + LONGEST_DEFERRAL;
+            while house.relays.is_shedding() && Instant::now() < latest && !house.tasks.is_closed() {
+                sleep(DEFERRAL_STEP).await;
+            }
+            for relay in rest {
+                let context = CallContext { deadline: Instant::now() + timeout, ..context.clone() };
+                house.register_at(&relay, &body, &context).await;
+            }
+            drop(place);
+        });
     }
 
     /// Reads the body on a blocking thread: a hundred thousand registrations take tens of milliseconds.

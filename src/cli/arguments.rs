@@ -54,6 +54,9 @@ pub(super) struct CheckArguments {
     /// Checks the file alone and calls nobody.
     #[arg(long)]
     pub(super) offline: bool,
+    /// Prints what applies to this proposer, and why, and calls nobody but the loaders of keys (nobody at all with --offline).
+    #[arg(long, value_name = "PUBKEY")]
+    pub(super) proposer: Option<crate::types::BlsPublicKey>,
 }
 
 #[derive(Debug, Args)]

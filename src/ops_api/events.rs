@@ -1,6 +1,6 @@
 //! `/api/v1/events`: the spine as server-sent events.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Query, State},
@@ -13,7 +13,10 @@ use futures_util::stream;
 use serde::Deserialize;
 
 use super::handlers::Api;
-use crate::events::{Event, Subscription};
+use crate::{
+    events::{Event, Subscription},
+    relay::SharedRelays,
+};
 use tokio_util::sync::CancellationToken;
 
 /// `?kind=auction,relay`: all kinds when it is missing.
@@ -25,6 +28,7 @@ pub(super) struct Filter {
 struct Feed {
     events: Subscription,
     kinds: Vec<String>,
+    relays: Arc<SharedRelays>,
     stop: CancellationToken,
 }
 
@@ -49,6 +53,7 @@ pub(super) async fn stream_events(State(api): Api, Query(filter): Query<Filter>)
     let feed = Feed {
         events: api.spine.subscribe(),
         kinds: kinds.split(',').map(str::trim).filter(|kind| !kind.is_empty()).map(str::to_owned).collect(),
+        relays: Arc::clone(&api.relays),
         stop: api.stop.clone(),
     };
     let stream = stream::unfold(feed, |mut feed| async move {
@@ -58,6 +63,10 @@ pub(super) async fn stream_events(State(api): Api, Query(filter): Query<Filter>)
                 () = feed.stop.cancelled() => return None,
             };
             let kind = kind_of(&event);
+            // Under pressure the live stream is the first to rest: what matters then is who is asked and why.
+            if feed.relays.is_shedding() && !matches!(kind, "relay" | "relay_placed") {
+                continue;
+            }
             if !feed.kinds.is_empty() && !feed.kinds.iter().any(|wanted| wanted == kind) {
                 continue;
             }

@@ -406,14 +406,20 @@ impl Keeper {
         self.rotation = rotation;
         match done {
             None => {}
-            Some(Move::Shed(why) | Move::Rotate(why) | Move::Restore(why)) => self.rotated(&why),
+            Some(Move::Shed(why) | Move::Rotate(why)) => {
+                self.relays.set_shedding(true);
+                self.rotated(&why);
+            }
+            Some(Move::Restore(why)) => {
+                self.relays.set_shedding(false);
+                self.rotated(&why);
+            }
         }
     }
 
     fn rotated(&mut self, why: &str) {
         why.clone_into(&mut self.resting_why);
         self.rest();
-        self.relays.set_shedding(self.rotation.is_shedding());
         self.place();
         let active: Vec<String> = self.relays.active().iter().map(|relay| relay.id().to_string()).collect();
         info!(why, active = active.join(","), "relays rotated");

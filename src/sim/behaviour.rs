@@ -62,6 +62,12 @@ pub enum HeaderVice {
     MimeParameter,
     /// A good bid with bytes behind it.
     Trailing,
+    /// A good bid, a few bytes at a time.
+    Drips,
+    /// JSON that names the bid twice, the second time with a higher value.
+    DuplicateKeys,
+    /// SSZ whose first offset leaves a gap.
+    LooseOffsets,
 }
 
 /// What is wrong with a relay's answer to `blinded_blocks`.
@@ -98,6 +104,41 @@ pub enum PayloadVice {
     TooLarge,
 }
 
+/// What a relay sends over its header stream, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// A bid of this value.
+    Bid(Wei),
+    /// A bid of this value with something wrong.
+    Bad(HeaderVice, Wei),
+    /// A text frame.
+    Text,
+    /// A frame of a kind nobody knows.
+    UnknownKind,
+    /// A bid frame whose bid is nothing.
+    Garbage,
+    /// Nothing for so long.
+    Pause(Duration),
+    /// The connection breaks.
+    Break,
+    /// Nothing more, and the connection stays open.
+    Stay,
+}
+
+/// What becomes of a request for the header stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StreamHabit {
+    /// There is none: 404.
+    #[default]
+    Absent,
+    /// Refused with this status.
+    Refused(u16),
+    /// Never answered.
+    Hangs,
+    /// Served.
+    Frames(Vec<Frame>),
+}
+
 /// How a relay behaves.
 #[derive(Clone, Debug)]
 pub struct Behaviour {
@@ -123,6 +164,11 @@ pub struct Behaviour {
     pub(super) register_delay: Duration,
     pub(super) max_registrations: usize,
     pub(super) block_number: u64,
+    pub(super) values_in_turn: Vec<Wei>,
+    pub(super) value_curve: Vec<(u64, Wei)>,
+    pub(super) refuses_repeats: bool,
+    pub(super) repeat_vice: HeaderVice,
+    pub(super) stream: StreamHabit,
 }
 
 impl Default for Behaviour {
@@ -150,6 +196,11 @@ impl Default for Behaviour {
             register_delay: Duration::ZERO,
             max_registrations: 0,
             block_number: 1,
+            values_in_turn: Vec::new(),
+            value_curve: Vec::new(),
+            refuses_repeats: false,
+            repeat_vice: HeaderVice::None,
+            stream: StreamHabit::Absent,
         }
     }
 }
@@ -211,9 +262,33 @@ setters! {
     max_registrations: usize,
     /// Height of its blocks.
     block_number: u64,
+    /// What it bids to the first request of a slot, to the second, and so on; the last for all after.
+    values_in_turn: Vec<Wei>,
+    /// What it bids by the milliseconds since the first request of a slot: the last entry that is reached.
+    value_curve: Vec<(u64, Wei)>,
+    /// 429 to every request but the first of a slot, as ultra sound.
+    refuses_repeats: bool,
+    /// What is wrong with its answers to every request but the first of a slot.
+    repeat_vice: HeaderVice,
+    /// Its header stream.
+    stream: StreamHabit,
 }
 
 impl Behaviour {
+    /// The value bid to a slot's n-th request, so many milliseconds after the first; and a number that tells its blocks apart.
+    pub(super) fn value_at(&self, slot: u64, turn: usize, passed_ms: u64) -> (Wei, u8) {
+        let index = |n: usize| u8::try_from(n + 1).unwrap_or(u8::MAX);
+        if let Some(last) = self.values_in_turn.len().checked_sub(1) {
+            let turn = turn.min(last);
+            return (self.values_in_turn.get(turn).copied().unwrap_or_default(), index(turn));
+        }
+        let reached = self.value_curve.iter().enumerate().rev().find(|(_, (from, _))| *from <= passed_ms);
+        match reached {
+            Some((step, (_, value))) => (*value, index(step)),
+            None => (self.value_in(slot), 0),
+        }
+    }
+
     /// The value bid in a slot.
     pub(super) fn value_in(&self, slot: u64) -> Wei {
         let spread = self.value_spread.as_u256();

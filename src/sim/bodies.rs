@@ -48,3 +48,32 @@ pub(super) fn endless_body() -> Body {
     let chunks = (0..16_384).map(move |_| Ok::<_, std::io::Error>(chunk.clone()));
     Body::from_stream(stream::iter(chunks))
 }
+
+/// Sixteen bytes every 50 ms: a whole bid takes seconds.
+pub(super) fn drip(body: Bytes) -> Body {
+    Body::from_stream(stream::unfold(body, |mut rest| async move {
+        if rest.is_empty() {
+            return None;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        let piece = rest.split_to(16.min(rest.len()));
+        Some((Ok::<_, std::io::Error>(piece), rest))
+    }))
+}
+
+/// `{"version":…,"data":…,"data":…}`
+pub(super) fn duplicate_keys(json: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(json);
+    let data = text.split_once("\"data\":").map_or("{}}", |(_, data)| data);
+    let data = data.strip_suffix('}').unwrap_or(data);
+    format!("{},\"data\":{data}}}", text.strip_suffix('}').unwrap_or(&text)).into_bytes()
+}
+
+/// Moves everything behind the first offset four bytes on, and says so.
+pub(super) fn loose_offsets(ssz: &[u8]) -> Vec<u8> {
+    let Some((offset, rest)) = ssz.split_first_chunk::<4>() else { return ssz.to_vec() };
+    let at = u32::from_le_bytes(*offset);
+    let (fixed, variable) =
+        rest.split_at_checked(usize::try_from(at).unwrap_or(0).saturating_sub(4)).unwrap_or((rest, &[]));
+    [&(at + 4).to_le_bytes()[..], fixed, &[0; 4], variable].concat()
+}

@@ -22,25 +22,29 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AnyPayload, Behaviour, HeaderVice, PayloadParams, PayloadVice, Tamper,
-    bodies::{broken_body, endless_body, gzip, half_body, other_fork, relabel},
+    AnyPayload, Behaviour, HeaderVice, PayloadParams, Tamper,
+    bodies::{
+        broken_body, drip, duplicate_keys, endless_body, gzip, half_body, loose_offsets, other_fork, relabel,
+    },
     payload::sim_parent_root,
+    reveal::{submit_v1, submit_v2},
+    stream::header_stream,
 };
 use crate::{
     consensus::{
-        ChainSpec, Encoding, Fork, Mainnet, Minimal, Preset, PresetName, RevealedPayload, SignedBlindedBlock,
-        WallClock, bls::SigningKey, visit_json, visit_ssz,
+        ChainSpec, Encoding, Fork, Mainnet, Minimal, Preset, PresetName, RevealedPayload, WallClock,
+        bls::SigningKey, visit_json, visit_ssz,
     },
     serve::{ApiError, Listener},
-    types::{BlsPublicKey, Slot, parse_hash},
+    types::{BlsPublicKey, Slot, Wei, parse_hash},
 };
 
 /// Helix answers SSZ to exactly these.
 const HELIX_ACCEPTS: [&str; 2] =
     ["application/octet-stream", "application/octet-stream;q=1.0,application/json;q=0.9"];
-const CONSENSUS_VERSION: &str = "eth-consensus-version";
+pub(super) const CONSENSUS_VERSION: &str = "eth-consensus-version";
 /// Largest body a relay reads, as mev-boost-relay's 15 MiB and room for tests.
-const MAX_BODY: usize = 128 << 20;
+pub(super) const MAX_BODY: usize = 128 << 20;
 
 /// What a relay is made of.
 #[derive(Clone, Debug)]
@@ -69,27 +73,38 @@ pub struct ReceivedRequest {
 }
 
 /// A payload that was bid, to be revealed later.
-struct Stored {
-    fork: Fork,
-    reveal: Box<dyn Fn(Tamper) -> RevealedPayload + Send + Sync>,
+pub(super) struct Stored {
+    pub(super) fork: Fork,
+    pub(super) reveal: Box<dyn Fn(Tamper) -> RevealedPayload + Send + Sync>,
 }
 
-struct Shared {
-    spec: ChainSpec,
+pub(super) struct Shared {
+    pub(super) spec: ChainSpec,
     key: SigningKey,
     other_key: SigningKey,
     seed: u8,
-    behaviour: RwLock<Behaviour>,
+    pub(super) behaviour: RwLock<Behaviour>,
     received: Mutex<Vec<ReceivedRequest>>,
-    payloads: Mutex<HashMap<B256, Arc<Stored>>>,
-    bids: Mutex<HashMap<BidKey, Arc<EncodedBid>>>,
+    pub(super) payloads: Mutex<HashMap<B256, Arc<Stored>>>,
+    bids: Mutex<HashMap<(BidKey, u8), Arc<EncodedBid>>>,
+    asked: Mutex<HashMap<BidKey, (usize, Instant)>>,
     registered: Mutex<HashMap<BlsPublicKey, Address>>,
     supplied: Mutex<Option<HashMap<B256, AnyPayload<Minimal>>>>,
     answered: Mutex<HashMap<B256, Instant>>,
     keep_requests: bool,
 }
 
-type BidKey = (u64, B256, BlsPublicKey);
+pub(super) type BidKey = (u64, B256, BlsPublicKey);
+
+/// What a bid is to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) key: BidKey,
+    pub(super) vice: HeaderVice,
+    pub(super) value: Wei,
+    /// Tells blocks of one builder apart.
+    pub(super) variant: u8,
+}
 
 /// What a relay with real payloads has for a request.
 enum Supplied {
@@ -101,9 +116,9 @@ enum Supplied {
     Bid(Arc<EncodedBid>),
 }
 
-struct EncodedBid {
-    json: Bytes,
-    ssz: Bytes,
+pub(super) struct EncodedBid {
+    pub(super) json: Bytes,
+    pub(super) ssz: Bytes,
 }
 
 /// A running relay. Stops when dropped.
@@ -160,6 +175,7 @@ impl SimRelay {
             received: Mutex::default(),
             payloads: Mutex::default(),
             bids: Mutex::default(),
+            asked: Mutex::default(),
             registered: Mutex::default(),
             supplied: Mutex::new(None),
             answered: Mutex::default(),
@@ -169,6 +185,7 @@ impl SimRelay {
             .route("/eth/v1/builder/status", get(status))
             .route("/eth/v1/builder/validators", post(validators))
             .route("/eth/v1/builder/header/{slot}/{parent_hash}/{pubkey}", get(get_header))
+            .route("/eth/v1/builder/header_stream/{slot}/{parent_hash}/{pubkey}", get(header_stream))
             .route("/redirected/{slot}/{parent_hash}/{pubkey}", get(get_header_honestly))
             .route("/eth/v1/builder/blinded_blocks", post(submit_v1))
             .route("/eth/v2/builder/blinded_blocks", post(submit_v2))
@@ -194,6 +211,7 @@ impl SimRelay {
         let mut behaviour = self.shared.behaviour.write();
         *behaviour = change(behaviour.clone());
         self.shared.bids.lock().clear();
+        self.shared.asked.lock().clear();
     }
 
     /// Everything it received at an endpoint.
@@ -234,18 +252,27 @@ fn unreachable_key() -> SigningKey {
 }
 
 impl Shared {
-    fn note(&self, endpoint: &'static str, uri: &str, headers: &HeaderMap, body: &Bytes) {
+    pub(super) fn note(&self, endpoint: &'static str, uri: &str, headers: &HeaderMap, body: &Bytes) {
         if self.keep_requests {
             let (uri, headers, body) = (uri.to_owned(), headers.clone(), body.clone());
             self.received.lock().push(ReceivedRequest { endpoint, uri, headers, body, at: WallClock.now() });
         }
     }
 
-    fn now_behaving(&self) -> Behaviour {
+    /// Which request of a slot this is, and how long ago the first was.
+    fn turn_of(&self, key: BidKey) -> (usize, u64) {
+        let mut asked = self.asked.lock();
+        let (count, first) = asked.entry(key).or_insert_with(|| (0, Instant::now()));
+        let turn = *count;
+        *count += 1;
+        (turn, u64::try_from(first.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn now_behaving(&self) -> Behaviour {
         self.behaviour.read().clone()
     }
 
-    fn wants_ssz(behaviour: &Behaviour, headers: &HeaderMap) -> bool {
+    pub(super) fn wants_ssz(behaviour: &Behaviour, headers: &HeaderMap) -> bool {
         let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let understood = if behaviour.helix_accept {
             HELIX_ACCEPTS.contains(&accept)
@@ -256,22 +283,23 @@ impl Shared {
     }
 
     /// The bid for a request: of a real payload where it was supplied with any, else of one of its own making.
-    fn offer(&self, behaviour: &Behaviour, vice: HeaderVice, key: BidKey) -> Option<Arc<EncodedBid>> {
-        match self.supplied_bid(behaviour, vice, key) {
+    pub(super) fn offer(&self, behaviour: &Behaviour, wanted: &Wanted) -> Option<Arc<EncodedBid>> {
+        match self.supplied_bid(behaviour, wanted.vice, wanted.key) {
             Supplied::Nothing => None,
             Supplied::Bid(bid) => Some(bid),
-            Supplied::Unused => Some(self.bid(behaviour, vice, key)),
+            Supplied::Unused => Some(self.bid(behaviour, wanted)),
         }
     }
 
     /// The bid for a slot, built and signed once.
-    fn bid(&self, behaviour: &Behaviour, vice: HeaderVice, key: BidKey) -> Arc<EncodedBid> {
+    fn bid(&self, behaviour: &Behaviour, wanted: &Wanted) -> Arc<EncodedBid> {
+        let key = (wanted.key, wanted.variant);
         if let Some(bid) = self.bids.lock().get(&key) {
             return Arc::clone(bid);
         }
         let bid = Arc::new(match self.spec.preset {
-            PresetName::Mainnet => self.build_bid::<Mainnet>(behaviour, vice, key),
-            PresetName::Minimal => self.build_bid::<Minimal>(behaviour, vice, key),
+            PresetName::Mainnet => self.build_bid::<Mainnet>(behaviour, wanted),
+            PresetName::Minimal => self.build_bid::<Minimal>(behaviour, wanted),
         });
         self.bids.lock().insert(key, Arc::clone(&bid));
         bid
@@ -304,12 +332,8 @@ impl Shared {
         }))
     }
 
-    fn build_bid<P: Preset>(
-        &self,
-        behaviour: &Behaviour,
-        vice: HeaderVice,
-        (slot, parent, pubkey): BidKey,
-    ) -> EncodedBid {
+    fn build_bid<P: Preset>(&self, behaviour: &Behaviour, wanted: &Wanted) -> EncodedBid {
+        let Wanted { key: (slot, parent, pubkey), vice, value, variant } = *wanted;
         let slot = Slot::new(slot);
         let fork = self.spec.fork_at(slot);
         let timestamp = self.spec.clock().payload_timestamp(slot);
@@ -323,7 +347,7 @@ impl Shared {
             transactions: if vice == HeaderVice::EmptyTransactions {
                 Vec::new()
             } else {
-                vec![vec![2, behaviour.builder, 3, 4], vec![0xf8; 120]]
+                vec![vec![2, behaviour.builder, 3, 4, variant], vec![0xf8; 120]]
             },
         };
         let mut payload = AnyPayload::<P>::build(fork, &params);
@@ -332,11 +356,7 @@ impl Shared {
             HeaderVice::FalseBlockHash => payload.set_block_hash(B256::repeat_byte(0xfa)),
             _ => {}
         }
-        let value = if vice == HeaderVice::ZeroValue {
-            crate::types::Wei::ZERO
-        } else {
-            behaviour.value_in(slot.as_u64())
-        };
+        let value = if vice == HeaderVice::ZeroValue { Wei::ZERO } else { value };
         let (named, key) = match vice {
             HeaderVice::WrongPubkey => (self.other_key.public_key(), &self.other_key),
             HeaderVice::WrongSignature => (self.key.public_key(), &self.other_key),
@@ -428,9 +448,17 @@ async fn answer_header(
     let (Ok(parent), Ok(pubkey)) = (parse_hash(&parent_hash), pubkey.parse()) else {
         return error(400, "bad path");
     };
+    let key = (slot, parent, pubkey);
+    let (turn, passed_ms) = relay.turn_of(key);
+    if turn > 0 && behaviour.refuses_repeats {
+        return error(429, "a top header was already given");
+    }
+    let vice =
+        if turn > 0 && behaviour.repeat_vice != HeaderVice::None { behaviour.repeat_vice } else { vice };
+    let (value, variant) = behaviour.value_at(slot, turn, passed_ms);
     // A bid is built and signed before the relay sits on it, so that the delay is what it says.
     let delay = behaviour.delay_in(slot ^ low_bits(parent), u64::from(relay.seed));
-    let bid = relay.offer(&behaviour, vice, (slot, parent, pubkey));
+    let bid = relay.offer(&behaviour, &Wanted { key, vice, value, variant });
     sleep_until(started + delay).await;
     match vice {
         HeaderVice::NoBid => return StatusCode::NO_CONTENT.into_response(),
@@ -451,7 +479,11 @@ async fn answer_header(
     }
     let fork = relay.spec.fork_at(Slot::new(slot));
     let Some(bid) = bid else { return StatusCode::NO_CONTENT.into_response() };
-    let ssz = Shared::wants_ssz(&behaviour, headers);
+    let ssz = match vice {
+        HeaderVice::DuplicateKeys => false,
+        HeaderVice::LooseOffsets => true,
+        _ => Shared::wants_ssz(&behaviour, headers),
+    };
     let encoding = if ssz { Encoding::Ssz } else { Encoding::Json };
     let body = if ssz { bid.ssz.clone() } else { bid.json.clone() };
     let mut response = Response::new(match vice {
@@ -463,6 +495,9 @@ async fn answer_header(
         HeaderVice::Trailing => Body::from([&body[..], b"}junk"].concat()),
         HeaderVice::GzipBomb => Body::from(gzip(&vec![b' '; 64 << 20])),
         HeaderVice::Gzip => Body::from(gzip(&body)),
+        HeaderVice::Drips => drip(body),
+        HeaderVice::DuplicateKeys => Body::from(duplicate_keys(&body)),
+        HeaderVice::LooseOffsets => Body::from(loose_offsets(&body)),
         _ => Body::from(if vice == HeaderVice::WrongVersion { relabel(&body, fork) } else { body.to_vec() }),
     });
     let answered = response.headers_mut();
@@ -484,94 +519,16 @@ async fn answer_header(
     response
 }
 
-async fn submit_v1(State(relay): State<Arc<Shared>>, request: Request) -> Response {
-    submit(&relay, "blinded_blocks_v1", request).await
-}
-
-async fn submit_v2(State(relay): State<Arc<Shared>>, request: Request) -> Response {
-    submit(&relay, "blinded_blocks_v2", request).await
-}
-
-async fn submit(relay: &Shared, endpoint: &'static str, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
-        return StatusCode::BAD_REQUEST.into_response();
-    };
-    relay.note(endpoint, &parts.uri.to_string(), &parts.headers, &body);
-    let behaviour = relay.now_behaving();
-    let is_v2 = endpoint == "blinded_blocks_v2";
-    if is_v2 && behaviour.lacks_v2 {
-        return error(404, "no such endpoint");
-    }
-    sleep(behaviour.payload_delay).await;
-    let encoding = if content_is_ssz(&parts.headers) { Encoding::Ssz } else { Encoding::Json };
-    if let (Encoding::Ssz, Some(status)) = (encoding, behaviour.refuses_ssz_blocks) {
-        return error(status, "only application/json");
-    }
-    match behaviour.payload {
-        PayloadVice::Withholds => return error(400, "no execution payload for this request"),
-        PayloadVice::Status(status) => return error(status, "not today"),
-        PayloadVice::StatusFirst(status, times) if times > 0 => {
-            relay.behaviour.write().payload = PayloadVice::StatusFirst(status, times - 1);
-            return error(status, "not yet");
-        }
-        PayloadVice::Hangs => std::future::pending::<()>().await,
-        PayloadVice::Redirect => {
-            return (StatusCode::FOUND, [(header::LOCATION, "/elsewhere")]).into_response();
-        }
-        _ => {}
-    }
-    let Some(slot) = SignedBlindedBlock::peek_slot(encoding, &body) else { return error(400, "no slot") };
-    let fork = relay.spec.fork_at(slot);
-    let block = match SignedBlindedBlock::decode(fork, relay.spec.preset, encoding, &body) {
-        Ok(block) => block,
-        Err(reason) => return error(400, &reason.to_string()),
-    };
-    let stored = relay.payloads.lock().get(&block.facts().block_hash).cloned();
-    let Some(stored) = stored else {
-        return error(400, "no execution payload for this request - block was never seen by this relay");
-    };
-    if is_v2 {
-        return StatusCode::ACCEPTED.into_response();
-    }
-    reveal(&stored, &behaviour, Shared::wants_ssz(&behaviour, &parts.headers))
-}
-
-fn reveal(stored: &Stored, behaviour: &Behaviour, ssz: bool) -> Response {
-    let tamper = match behaviour.payload {
-        PayloadVice::OtherBlock => Tamper::OtherBlock,
-        PayloadVice::OtherContents => Tamper::OtherContents,
-        PayloadVice::MissingBlob => Tamper::MissingBlob,
-        PayloadVice::MissingProof => Tamper::MissingProof,
-        PayloadVice::OtherCommitment => Tamper::OtherCommitment,
-        _ => Tamper::Nothing,
-    };
-    let encoding = if ssz { Encoding::Ssz } else { Encoding::Json };
-    let mut body = (stored.reveal)(tamper).encode(encoding);
-    let mut fork = stored.fork;
-    match behaviour.payload {
-        PayloadVice::Garbage => body = vec![0x5b; 5000],
-        PayloadVice::TooLarge => body.resize(40 << 20, b' '),
-        PayloadVice::WrongVersion => {
-            body = relabel(&body, fork);
-            fork = other_fork(fork);
-        }
-        _ => {}
-    }
-    let headers = [(header::CONTENT_TYPE.as_str(), encoding.mime()), (CONSENSUS_VERSION, fork.name())];
-    (headers, body).into_response()
-}
-
 fn low_bits(hash: B256) -> u64 {
     hash.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
-fn error(status: u16, message: &str) -> Response {
+pub(super) fn error(status: u16, message: &str) -> Response {
     ApiError::new(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), message)
         .into_response()
 }
 
-fn content_is_ssz(headers: &HeaderMap) -> bool {
+pub(super) fn content_is_ssz(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().starts_with(b"application/octet-stream"))

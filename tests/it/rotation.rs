@@ -62,6 +62,10 @@ async fn pressure_sheds_relays_and_calm_brings_them_back() {
         .start()
         .await;
     let config = stage.config();
+    let took = async |count: usize| {
+        let taken = stage.relays.iter().filter(|relay| !relay.received("validators").is_empty()).count();
+        (taken == count).then_some(())
+    };
     stage.write_config(&config.replace(quiet, pressed));
     stage.signal("HUP");
     // Something has to use the CPU: proposing does.
@@ -71,6 +75,9 @@ async fn pressure_sheds_relays_and_calm_brings_them_back() {
         (active.len() == 2).then_some(active)
     };
     let first = eventually("relays to be shed", busy).await;
+    // Optional work rests: registrations go to one relay, and to the others when it is over.
+    stage.proposer(Encoding::Json).register(60_000_000, 1).await.unwrap();
+    took(1).await.expect("one relay has the registrations");
     eventually("the exploring place to move on", async || {
         stage.propose_many(3).await;
         (stage.active().await != first).then_some(())
@@ -83,5 +90,6 @@ async fn pressure_sheds_relays_and_calm_brings_them_back() {
         (stage.active().await.len() == 4).then_some(())
     })
     .await;
+    eventually("the registrations at all relays", async || took(4).await).await;
     assert!(stage.log().contains("calm for 1 intervals"));
 }

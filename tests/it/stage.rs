@@ -36,7 +36,11 @@ pub(crate) struct StageBuilder {
     auction: String,
     builder_api: String,
     relay_keys: String,
+    top: String,
     sections: String,
+    one_relay_keys: Vec<(usize, String)>,
+    files: Vec<(String, String)>,
+    other_relays: Vec<String>,
     slot_secs: u64,
     preset: &'static str,
 }
@@ -48,7 +52,11 @@ pub(crate) fn stage() -> StageBuilder {
         auction: String::new(),
         builder_api: "relay_check = false\n".to_owned(),
         relay_keys: String::new(),
+        top: String::new(),
         sections: String::new(),
+        one_relay_keys: Vec::new(),
+        files: Vec::new(),
+        other_relays: Vec::new(),
         slot_secs: 12,
         preset: "mainnet",
     }
@@ -97,6 +105,12 @@ impl StageBuilder {
         self
     }
 
+    /// Adds lines above the first section.
+    pub(crate) fn top(mut self, lines: &str) -> Self {
+        self.top.push_str(&format!("{lines}\n"));
+        self
+    }
+
     /// Adds a section, its head included.
     pub(crate) fn section(mut self, text: &str) -> Self {
         self.sections.push_str(text);
@@ -107,6 +121,24 @@ impl StageBuilder {
     /// Sets the lines of `[trust]`.
     pub(crate) fn trust(self, lines: &str) -> Self {
         self.section(&format!("[trust]\n{lines}"))
+    }
+
+    /// Adds lines to one of `[[relays]]`.
+    pub(crate) fn relay_key(mut self, relay: usize, lines: &str) -> Self {
+        self.one_relay_keys.push((relay, format!("{lines}\n")));
+        self
+    }
+
+    /// Adds a relay at a URL, before the simulated ones: `x0`, `x1`, …
+    pub(crate) fn relay_at(mut self, url: &str) -> Self {
+        self.other_relays.push(url.to_owned());
+        self
+    }
+
+    /// Puts a file beside the configuration.
+    pub(crate) fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.to_owned(), text.to_owned()));
+        self
     }
 
     /// Adds lines to every `[[relays]]`.
@@ -133,19 +165,29 @@ impl StageBuilder {
             "timeout_get_header_ms = 1900\n"
         };
         let mut config = format!(
-            "network = \"spec.yaml\"\ndata_dir = \"{}\"\n[builder_api]\nlisten = \"127.0.0.1:0\"\n{}[ops]\n\
+            "{}network = \"spec.yaml\"\ndata_dir = \"{}\"\n[builder_api]\nlisten = \"127.0.0.1:0\"\n{}[ops]\n\
              listen = \"127.0.0.1:0\"\nmax_requests_per_second = 0\n[auction]\n{}\n{}",
+            self.top,
             folder.path().join("data").display(),
             self.builder_api,
             format_args!("{budget}{}", self.auction),
             self.sections,
         );
+        for (index, url) in self.other_relays.iter().enumerate() {
+            config.push_str(&format!("[[relays]]\nid = \"x{index}\"\nurl = \"{url}\"\n"));
+        }
         for (index, relay) in relays.iter().enumerate() {
+            let own =
+                self.one_relay_keys.iter().filter(|(of, _)| *of == index).map(|(_, lines)| lines.as_str());
             config.push_str(&format!(
-                "[[relays]]\nid = \"r{index}\"\nurl = \"{}\"\n{}\n",
+                "[[relays]]\nid = \"r{index}\"\nurl = \"{}\"\n{}{}\n",
                 relay.url(),
-                self.relay_keys
+                self.relay_keys,
+                own.collect::<String>()
             ));
+        }
+        for (name, text) in &self.files {
+            std::fs::write(folder.path().join(name), text).unwrap();
         }
         std::fs::write(folder.path().join("relays.toml"), config).unwrap();
         let http = build_http_client(&TlsRoots::Bundled, None).unwrap();
@@ -325,6 +367,13 @@ impl Stage {
             view["submissions"].get(0).filter(|submission| condition(submission)).cloned()
         })
         .await
+    }
+
+    /// Most memory the service ever used, in MiB.
+    pub(crate) fn peak_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1024
     }
 
     pub(crate) fn signal(&self, name: &str) {

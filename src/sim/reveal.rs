@@ -1,0 +1,95 @@
+//! A simulated relay's answers to `blinded_blocks`.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use tokio::time::sleep;
+
+use super::{
+    Behaviour, PayloadVice, Tamper,
+    bodies::{other_fork, relabel},
+    relay::{CONSENSUS_VERSION, MAX_BODY, Shared, Stored, content_is_ssz, error},
+};
+use crate::consensus::{Encoding, SignedBlindedBlock};
+
+pub(super) async fn submit_v1(State(relay): State<Arc<Shared>>, request: Request) -> Response {
+    submit(&relay, "blinded_blocks_v1", request).await
+}
+
+pub(super) async fn submit_v2(State(relay): State<Arc<Shared>>, request: Request) -> Response {
+    submit(&relay, "blinded_blocks_v2", request).await
+}
+
+async fn submit(relay: &Shared, endpoint: &'static str, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    relay.note(endpoint, &parts.uri.to_string(), &parts.headers, &body);
+    let behaviour = relay.now_behaving();
+    let is_v2 = endpoint == "blinded_blocks_v2";
+    if is_v2 && behaviour.lacks_v2 {
+        return error(404, "no such endpoint");
+    }
+    sleep(behaviour.payload_delay).await;
+    let encoding = if content_is_ssz(&parts.headers) { Encoding::Ssz } else { Encoding::Json };
+    if let (Encoding::Ssz, Some(status)) = (encoding, behaviour.refuses_ssz_blocks) {
+        return error(status, "only application/json");
+    }
+    match behaviour.payload {
+        PayloadVice::Withholds => return error(400, "no execution payload for this request"),
+        PayloadVice::Status(status) => return error(status, "not today"),
+        PayloadVice::StatusFirst(status, times) if times > 0 => {
+            relay.behaviour.write().payload = PayloadVice::StatusFirst(status, times - 1);
+            return error(status, "not yet");
+        }
+        PayloadVice::Hangs => std::future::pending::<()>().await,
+        PayloadVice::Redirect => {
+            return (StatusCode::FOUND, [(header::LOCATION, "/elsewhere")]).into_response();
+        }
+        _ => {}
+    }
+    let Some(slot) = SignedBlindedBlock::peek_slot(encoding, &body) else { return error(400, "no slot") };
+    let fork = relay.spec.fork_at(slot);
+    let block = match SignedBlindedBlock::decode(fork, relay.spec.preset, encoding, &body) {
+        Ok(block) => block,
+        Err(reason) => return error(400, &reason.to_string()),
+    };
+    let stored = relay.payloads.lock().get(&block.facts().block_hash).cloned();
+    let Some(stored) = stored else {
+        return error(400, "no execution payload for this request - block was never seen by this relay");
+    };
+    if is_v2 {
+        return StatusCode::ACCEPTED.into_response();
+    }
+    reveal(&stored, &behaviour, Shared::wants_ssz(&behaviour, &parts.headers))
+}
+
+fn reveal(stored: &Stored, behaviour: &Behaviour, ssz: bool) -> Response {
+    let tamper = match behaviour.payload {
+        PayloadVice::OtherBlock => Tamper::OtherBlock,
+        PayloadVice::OtherContents => Tamper::OtherContents,
+        PayloadVice::MissingBlob => Tamper::MissingBlob,
+        PayloadVice::MissingProof => Tamper::MissingProof,
+        PayloadVice::OtherCommitment => Tamper::OtherCommitment,
+        _ => Tamper::Nothing,
+    };
+    let encoding = if ssz { Encoding::Ssz } else { Encoding::Json };
+    let mut body = (stored.reveal)(tamper).encode(encoding);
+    let mut fork = stored.fork;
+    match behaviour.payload {
+        PayloadVice::Garbage => body = vec![0x5b; 5000],
+        PayloadVice::TooLarge => body.resize(40 << 20, b' '),
+        PayloadVice::WrongVersion => {
+            body = relabel(&body, fork);
+            fork = other_fork(fork);
+        }
+        _ => {}
+    }
+    let headers = [(header::CONTENT_TYPE.as_str(), encoding.mime()), (CONSENSUS_VERSION, fork.name())];
+    (headers, body).into_response()
+}
