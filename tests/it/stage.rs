@@ -371,9 +371,18 @@ impl Stage {
 
     /// Most memory the service ever used, in MiB.
     pub(crate) fn peak_mib(&self) -> u64 {
+        self.memory_kib("VmHWM:") / 1024
+    }
+
+    /// Memory the service uses, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        self.memory_kib("VmRSS:")
+    }
+
+    fn memory_kib(&self, what: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1024
+        let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     pub(crate) fn signal(&self, name: &str) {
