@@ -8,6 +8,7 @@
 //!
 //! This room never prefers a doubtful bid to none, and never waits for a disk, save for the journal before a signed block leaves.
 
+mod adaptive;
 mod candidates;
 mod check;
 mod deadline;
@@ -26,6 +27,7 @@ mod timing;
 mod validators;
 mod verified_cache;
 
+pub use adaptive::{SeenPoll, SeenRaces, TimingReport, report_timing};
 pub use candidates::{Candidates, Claim, Verdict};
 pub use check::{
     BidFault, CheckedBid, Expectations, GasLimitTarget, VerifiedBid, check_bid, gas_limit_is_reachable,

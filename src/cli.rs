@@ -3,6 +3,8 @@
 mod arguments;
 mod check;
 mod demo;
+mod import;
+mod report;
 mod run;
 
 use std::process::ExitCode;
@@ -18,9 +20,20 @@ const MISUSED: u8 = 2;
 
 /// Parses the command line and carries it out.
 pub async fn main() -> ExitCode {
+    let arguments: Vec<String> =
+        std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let environment: Vec<(String, String)> = std::env::vars().collect();
+    if import::is_legacy(&arguments, &environment) {
+        return match import::legacy(&arguments, &environment) {
+            Ok(legacy) => run::run_legacy(legacy).await,
+            Err(why) => import::refuse(&why),
+        };
+    }
     match Arguments::parse().command {
         Command::Run(arguments) => run::run(arguments).await,
         Command::Check(arguments) => check::check(arguments).await,
+        Command::Import(arguments) => import::import(&arguments),
+        Command::Report(arguments) => report::report(arguments).await,
         Command::Demo(arguments) => demo::demo(arguments).await,
     }
 }

@@ -6,6 +6,7 @@
 
 mod check;
 mod env;
+mod import;
 mod keeper;
 mod locate;
 mod mistake;
@@ -20,6 +21,9 @@ use std::{
 
 use url::Url;
 
+pub use import::{
+    ImportError, Imported, MevBoost, import_commit_boost, import_mev_boost, import_vouch, is_mev_boost_flag,
+};
 pub use mistake::{ConfigError, Mistake};
 pub use proposers::{ProposerSet, parse_key_list};
 

@@ -8,6 +8,7 @@
 mod database;
 mod journal;
 mod query;
+mod report;
 mod writer;
 
 pub use database::LedgerError;
@@ -16,4 +17,5 @@ pub use query::{
     AnswerView, AuctionView, Ledger, OfferView, PlaceView, PollView, RelayStats, SlotSummary, SlotView,
     SubmissionView,
 };
+pub use report::PollFact;
 pub use writer::run_writer;

@@ -60,7 +60,7 @@ pub(super) fn arrange(config: &Config, relays: &[Arc<Relay>], loaded: &LoadedKey
     let default = Policy {
         id: None,
         settings: config.auction.clone(),
-        relays: relays.to_vec(),
+        relays: relays.iter().filter(|relay| !relay.settings().sets_only).cloned().collect(),
         terms: config.terms.clone(),
         builders: config.builders.clone(),
     };
@@ -76,7 +76,10 @@ pub(super) fn arrange(config: &Config, relays: &[Arc<Relay>], loaded: &LoadedKey
         }
     }
     let sets = config.proposers.iter().map(|set| {
-        let own = |relay: &&Arc<Relay>| set.relays.as_ref().is_none_or(|ids| ids.contains(relay.id()));
+        let own = |relay: &&Arc<Relay>| match &set.relays {
+            Some(ids) => ids.contains(relay.id()),
+            None => !relay.settings().sets_only,
+        };
         Arc::new(Policy {
             id: Some(set.id.clone()),
             settings: set.settings.clone(),

@@ -20,6 +20,10 @@ pub(super) enum Command {
     Run(RunArguments),
     /// Checks the configuration, and whether each relay answers.
     Check(CheckArguments),
+    /// Turns a rival's flags, environment or file into a relays.toml on standard output, and says what has no equivalent.
+    Import(ImportArguments),
+    /// Reports from the ledger, also while the service runs.
+    Report(ReportArguments),
     /// Plays the whole main job on this machine alone: simulated relays and proposer, the real builder API between them.
     Demo(DemoArguments),
 }
@@ -57,6 +61,61 @@ pub(super) struct CheckArguments {
     /// Prints what applies to this proposer, and why, and calls nobody but the loaders of keys (nobody at all with --offline).
     #[arg(long, value_name = "PUBKEY")]
     pub(super) proposer: Option<crate::types::BlsPublicKey>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ImportArguments {
+    /// Whose.
+    #[arg(value_enum)]
+    pub(super) rival: Rival,
+    /// mev-boost: its flags (RELAYS and its other variables are read, too). Commit-Boost and Vouch: the file.
+    #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+    pub(super) source: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Rival {
+    /// flashbots/mev-boost
+    MevBoost,
+    /// Commit-Boost's TOML
+    CommitBoost,
+    /// Vouch's execution configuration, JSON of version 2
+    Vouch,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReportArguments {
+    /// What about.
+    #[arg(value_enum)]
+    pub(super) subject: ReportSubject,
+    /// The configuration file: says where the ledger is.
+    #[arg(long, default_value = "relays.toml", env = "RELAYMUX_CONFIG")]
+    pub(super) config: PathBuf,
+    /// From this day on (UTC, such as 2026-11-01). Default: 30 days ago.
+    #[arg(long)]
+    pub(super) from: Option<jiff::civil::Date>,
+    /// Up to this day, it included. Default: today.
+    #[arg(long)]
+    pub(super) to: Option<jiff::civil::Date>,
+    /// How it looks.
+    #[arg(long, value_enum, default_value = "table")]
+    pub(super) format: ReportFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ReportSubject {
+    /// Each relay's standing, what it did, what timing earned, and when to ask it.
+    Relays,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ReportFormat {
+    /// For the terminal.
+    Table,
+    /// For scripts.
+    Json,
+    /// For spreadsheets.
+    Csv,
 }
 
 #[derive(Debug, Args)]

@@ -143,10 +143,13 @@ async fn explain(config: &Config, proposer: &BlsPublicKey, offline: bool) -> Exi
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(["relay", "asked", "terms"]);
     for relay in &config.relays {
-        let is_own = set.and_then(|set| set.relays.as_ref()).is_none_or(|ids| ids.contains(&relay.id));
+        let is_own = match set.and_then(|set| set.relays.as_ref()) {
+            Some(ids) => ids.contains(&relay.id),
+            None => !relay.sets_only,
+        };
         let asked = match (relay.enabled, is_own) {
             (false, _) => "no: disabled",
-            (true, false) => "no: not in the set's relays",
+            (true, false) => "no: for other sets",
             (true, true) => "yes",
         };
         let terms = terms.get(&relay.id).copied().unwrap_or_default();

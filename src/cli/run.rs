@@ -2,10 +2,13 @@
 
 use std::{io, path::Path, process::ExitCode};
 
-use tracing::info;
+use tracing::{info, warn};
 
-use super::{FAILED, MISUSED, arguments::RunArguments};
-use crate::app::{ConfigSource, Service, Signal, Signals, init_logging, install_metrics};
+use super::{FAILED, MISUSED, arguments::RunArguments, import::Legacy};
+use crate::{
+    app::{ConfigSource, LogFormat, Service, Signal, Signals, init_logging, install_metrics},
+    config::Config,
+};
 
 #[expect(clippy::print_stderr, reason = "a command speaks to its user")]
 pub(super) async fn run(arguments: RunArguments) -> ExitCode {
@@ -18,6 +21,33 @@ pub(super) async fn run(arguments: RunArguments) -> ExitCode {
         }
     };
     init_logging(arguments.log.log_format, &arguments.log.log);
+    serve(config, Some(source), arguments.ports_file.as_deref()).await
+}
+
+/// Runs as mev-boost was started. There is no file to follow.
+#[expect(clippy::print_stderr, reason = "a command speaks to its user")]
+pub(super) async fn run_legacy(legacy: Legacy) -> ExitCode {
+    let environment: Vec<(String, String)> = std::env::vars().collect();
+    let config = match Config::parse(&legacy.text, Path::new("mev-boost's flags"), &environment) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(MISUSED);
+        }
+    };
+    let format = if legacy.json_logs { LogFormat::Json } else { LogFormat::Text };
+    init_logging(format, legacy.log_level.as_deref().unwrap_or("info"));
+    info!(
+        "started by mev-boost's flags or environment; `relaymux import mev-boost` writes the same as a relays.toml"
+    );
+    for note in &legacy.notes {
+        warn!("{note}");
+    }
+    serve(config, None, legacy.ports_file.as_deref()).await
+}
+
+#[expect(clippy::print_stderr, reason = "a command speaks to its user")]
+async fn serve(config: Config, source: Option<ConfigSource>, ports_file: Option<&Path>) -> ExitCode {
     let mut signals = match Signals::take() {
         Ok(signals) => signals,
         Err(error) => {
@@ -25,14 +55,14 @@ pub(super) async fn run(arguments: RunArguments) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    let service = match Service::start(config, Some(source), install_metrics()).await {
+    let service = match Service::start(config, source, install_metrics()).await {
         Ok(service) => service,
         Err(error) => {
             eprintln!("relaymux cannot start: {error}");
             return ExitCode::from(FAILED);
         }
     };
-    if let Some(path) = &arguments.ports_file
+    if let Some(path) = ports_file
         && let Err(error) = write_ports(path, &service)
     {
         eprintln!("cannot write --ports-file {}: {error}", path.display());

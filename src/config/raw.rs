@@ -201,6 +201,7 @@ pub(super) struct RawRelay {
     pub(super) id: Option<String>,
     pub(super) url: Option<String>,
     pub(super) enabled: Option<bool>,
+    pub(super) sets_only: Option<bool>,
     pub(super) pinned: Option<bool>,
     pub(super) pardon_before: Option<toml::value::Datetime>,
     pub(super) headers: BTreeMap<String, String>,
@@ -255,7 +256,7 @@ const KEYS: [(&str, &str); 13] = [
     ),
     (
         "relays",
-        "id url enabled pinned pardon_before headers get_params get_header enable_timing_games target_first_request_ms \
+        "id url enabled sets_only pinned pardon_before headers get_params get_header enable_timing_games target_first_request_ms \
          frequency_get_header_ms keep weight_factor weight_offset_eth min_bid_eth max_calls_per_second \
          max_registrations_per_request",
     ),

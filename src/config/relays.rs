@@ -93,6 +93,7 @@ fn relay(raw: RawRelay, at: &dyn Fn(&str) -> String, checker: &mut Checker) -> O
         url,
         pubkey,
         enabled: raw.enabled.unwrap_or(true),
+        sets_only: raw.sets_only.unwrap_or(false),
         pinned: raw.pinned.unwrap_or(false),
         pardon_before: raw.pardon_before.and_then(|date| unix_millis(&date, &at("pardon_before"), checker)),
         headers: headers(&raw.headers, &at("headers"), checker),

@@ -365,17 +365,22 @@ impl Ledger {
         Ok((!nothing).then_some(SlotView { slot: slot.as_u64(), auctions, submissions }))
     }
 
-    /// What is known of each relay since a time (Unix milliseconds), by relay.
+    /// What is known of each relay between two times (Unix milliseconds), by relay.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub async fn relay_stats(&self, since: i64) -> Result<BTreeMap<String, RelayStats>, LedgerError> {
+    pub async fn relay_stats(
+        &self,
+        since: i64,
+        until: i64,
+    ) -> Result<BTreeMap<String, RelayStats>, LedgerError> {
         let mut stats: BTreeMap<String, RelayStats> = BTreeMap::new();
         let outcomes = sqlx::query(
             "SELECT counterparty, outcome, COUNT(*) AS calls, COUNT(value_wei) AS bids FROM offers \
-             WHERE requested_at >= $1 GROUP BY counterparty, outcome",
+             WHERE requested_at >= $1 AND requested_at < $2 GROUP BY counterparty, outcome",
         )
         .bind(since)
+        .bind(until)
         .fetch_all(&self.pool)
         .await?;
         for row in outcomes {
@@ -393,9 +398,10 @@ impl Ledger {
         let answers = sqlx::query(
             "SELECT a.counterparty AS counterparty, a.outcome AS outcome, s.offered_by AS offered_by \
              FROM submission_answers a JOIN submissions s ON s.slot = a.slot AND s.block_hash = a.block_hash \
-             WHERE a.answered_at >= $1",
+             WHERE a.answered_at >= $1 AND a.answered_at < $2",
         )
         .bind(since)
+        .bind(until)
         .fetch_all(&self.pool)
         .await?;
         for row in answers {
@@ -412,9 +418,10 @@ impl Ledger {
         let wins = sqlx::query(
             "SELECT o.counterparty AS counterparty, COUNT(*) AS wins FROM offers o JOIN auctions a \
              ON a.id = o.auction_id AND a.winner_block_hash = o.block_hash AND o.outcome = 'bid' \
-             WHERE o.requested_at >= $1 GROUP BY o.counterparty",
+             WHERE o.requested_at >= $1 AND o.requested_at < $2 GROUP BY o.counterparty",
         )
         .bind(since)
+        .bind(until)
         .fetch_all(&self.pool)
         .await?;
         for row in wins {
@@ -422,12 +429,13 @@ impl Ledger {
         }
         for (relay, entry) in &mut stats {
             let rows = sqlx::query(
-                "SELECT latency_us FROM offers WHERE counterparty = $1 AND requested_at >= $2 AND outcome <> 'rate_limited' \
-                 ORDER BY requested_at DESC LIMIT $3",
+                "SELECT latency_us FROM offers WHERE counterparty = $1 AND requested_at >= $2 AND requested_at < $4 \
+                 AND outcome <> 'rate_limited' ORDER BY requested_at DESC LIMIT $3",
             )
             .bind(relay)
             .bind(since)
             .bind(QUANTILE_SAMPLE)
+            .bind(until)
             .fetch_all(&self.pool)
             .await?;
             let mut sample: Vec<i64> =

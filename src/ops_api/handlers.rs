@@ -166,7 +166,7 @@ pub(super) fn database_error(error: &LedgerError) -> ApiError {
 
 async fn relays_list(State(api): Api) -> Result<Response, ApiError> {
     let since = WallClock.now().saturating_sub(STATS_WINDOW_MS);
-    let mut stats = api.ledger.relay_stats(since).await.map_err(|e| database_error(&e))?;
+    let mut stats = api.ledger.relay_stats(since, i64::MAX).await.map_err(|e| database_error(&e))?;
     let views: Vec<RelayView> = api
         .relays
         .all()
@@ -185,7 +185,7 @@ async fn relay_one(State(api): Api, Path(id): Path<String>) -> Result<Response, 
         return Err(unknown_relay(&id));
     };
     let since = WallClock.now().saturating_sub(STATS_WINDOW_MS);
-    let mut stats = api.ledger.relay_stats(since).await.map_err(|e| database_error(&e))?;
+    let mut stats = api.ledger.relay_stats(since, i64::MAX).await.map_err(|e| database_error(&e))?;
     let history = api.ledger.places(&id, PLACES_SHOWN).await.map_err(|e| database_error(&e))?;
     let view = RelayView::new(relay, &api.relays, stats.remove(&id).unwrap_or_default());
     Ok(Json(view.with_history(history)).into_response())

@@ -19,6 +19,8 @@ pub struct RelaySettings {
     pub pubkey: ValidatedKey,
     /// Whether it is used at all.
     pub enabled: bool,
+    /// Whether it is asked only for proposers whose set names it.
+    pub sets_only: bool,
     /// Whether it is asked come what may.
     pub pinned: bool,
     /// Deeds before this (Unix milliseconds) are forgiven.
@@ -107,6 +109,7 @@ impl RelaySettings {
             url,
             pubkey,
             enabled: true,
+            sets_only: false,
             pinned: false,
             pardon_before: None,
             headers: HeaderMap::new(),

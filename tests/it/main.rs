@@ -7,11 +7,13 @@
 mod commands;
 mod get_header;
 mod http;
+mod import;
 mod journal;
 mod ops;
 mod proposers;
 mod register_validators;
 mod reload;
+mod report;
 mod rooms;
 mod rotation;
 mod stage;
