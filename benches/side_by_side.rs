@@ -107,9 +107,10 @@ impl Arena {
         let mut command = match contestant {
             Contestant::Relaymux => {
                 std::fs::write(folder.path().join("spec.yaml"), &text).unwrap();
+                // A relay that hangs is waited for each time: the point is the budget, not the breaker.
                 let mut config = format!(
                     "network = \"spec.yaml\"\ndata_dir = \"data\"\n[builder_api]\nlisten = \"127.0.0.1:{port}\"\n[ops]\n\
-                     listen = \"127.0.0.1:0\"\n"
+                     listen = \"127.0.0.1:0\"\n[trust]\nbreaker_failures = 1000000\n"
                 );
                 for (n, relay) in relays.iter().enumerate() {
                     config.push_str(&format!(

@@ -22,7 +22,7 @@ use crate::{
     builder_api::BuilderApiSettings,
     config::Config,
     consensus::{ChainSpec, Encoding, Fork, Network, SlotClock, UnixMillis, WallClock},
-    events::{AuctionRecord, Event, Outcome, Subscription},
+    events::{AuctionRecord, Event, Outcome, RelayPlaced, Subscription},
     ops_api::OpsSettings,
     relay::{KeeperSettings, RelaySettings, TlsRoots, build_http_client, parse_relay_url},
     sim::{Behaviour, HeaderVice, PayloadVice, Proposal, SimProposer, SimRelay, SimRelayParts},
@@ -43,6 +43,8 @@ struct Tally {
     lost: u64,
     paid: U256,
     by_relay: BTreeMap<RelayId, RelayTally>,
+    /// Changes of place since the last slot's line.
+    moves: Vec<RelayPlaced>,
 }
 
 #[derive(Default)]
@@ -161,6 +163,9 @@ async fn propose(
             }
         };
         println!("{}", line(slot, answer, &value, record.as_ref(), took, &why));
+        for placed in std::mem::take(&mut tally.moves) {
+            println!("        {} is {}: {}", placed.relay, placed.state.label(), placed.why);
+        }
         slot = (slot + 1).max(slots.slot_at(wall.now()).as_u64());
     }
     Ok(tally)
@@ -206,7 +211,7 @@ fn drain(events: &mut Subscription, slot: Slot, tally: &mut Tally) -> Option<Auc
             | Event::SubmissionClosed(_)
             | Event::Settlement(_)
             | Event::StandingSaved(_) => {}
-            Event::RelayPlaced(_) => {}
+            Event::RelayPlaced(placed) => tally.moves.push(placed.clone()),
         }
     }
     found
@@ -303,15 +308,15 @@ fn behaviour(n: u8, fault: Option<u8>, seconds_per_slot: u64) -> (Behaviour, &'s
     match fault {
         None => (honest, "honest"),
         Some(turn) => match turn % 4 {
+            // The block is another relay's too: that one reveals it, and the withholding costs the withholder.
             0 => (
-                greedy.delay(Duration::from_millis(seconds_per_slot * 1000)),
-                "late: answers after the deadline",
-            ),
-            1 => (greedy.header(HeaderVice::WrongSignature), "signs its bids with another key"),
-            // The block is another relay's too: that one reveals it.
-            2 => (
                 honest.builder(0).value(milli_eth(40)).payload(PayloadVice::Withholds),
                 "withholds the payload of blocks it bids",
+            ),
+            1 => (greedy.header(HeaderVice::WrongSignature), "signs its bids with another key"),
+            2 => (
+                greedy.delay(Duration::from_millis(seconds_per_slot * 1000)),
+                "late: answers after the deadline",
             ),
             _ => (greedy.header(HeaderVice::Garbage), "answers with garbage"),
         },

@@ -1,6 +1,8 @@
 //! The fault matrix: whatever one relay does, the answer comes in time and is right, the reason is written down, the others are
 //! unaffected, and memory stays bounded. One row each; `cargo test --test faults` prints the table.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 #[path = "../it/stage.rs"]
 #[expect(dead_code, reason = "shared with the other black-box tests, which use more of it")]
 mod stage;
