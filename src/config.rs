@@ -65,6 +65,10 @@ pub struct Config {
     pub proxy: Option<String>,
     /// `[beacon] url`
     pub beacon: Option<Url>,
+    /// `[execution] url`
+    pub execution: Option<Url>,
+    /// `[trust] seed_from_public_record`: looked at once, at start.
+    pub seed_from_public_record: bool,
     /// Files that are part of the configuration beside the file itself.
     pub included: Vec<PathBuf>,
     /// What is odd but not wrong, for the log.
@@ -90,6 +94,8 @@ impl Config {
             tls_roots,
             proxy,
             beacon,
+            execution,
+            seed_from_public_record: _,
             included: _,
             warnings: _,
         } = self;
@@ -110,6 +116,9 @@ impl Config {
         }
         if *beacon != other.beacon {
             sections.push("[beacon]");
+        }
+        if *execution != other.execution {
+            sections.push("[execution]");
         }
         sections
     }

@@ -4,9 +4,11 @@
 //! room keeps no state and decides nothing: whoever asks knows what it can do without.
 
 mod beacon;
+mod data_api;
 mod http;
 mod keys;
 
 pub use beacon::BeaconNode;
+pub use data_api::{Delivered, block_number, canonical_hash, delivered};
 pub use http::NodeError;
 pub use keys::{KeyLoader, LoaderKind, load_keys};

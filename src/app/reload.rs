@@ -165,6 +165,7 @@ impl Reloader {
             tls_roots: self.running.tls_roots.clone(),
             proxy: self.running.proxy.clone(),
             beacon: self.running.beacon.clone(),
+            execution: self.running.execution.clone(),
             ..new
         };
         self.auction.arrange(arrange(&self.running, &relays, &self.loaded));

@@ -16,6 +16,7 @@ use super::{
     arrange::{Clients, arrange, cached_keys},
     duties::run_duties,
     reload::{ConfigSource, Reloader},
+    seed::run_seed,
 };
 use crate::{
     auction::{Auction, AuctionParts, Validators},
@@ -111,6 +112,7 @@ impl Service {
         let loaded = cached_keys(&config);
         let arrangement = arrange(&config, &all, &loaded);
         let relays = Arc::new(SharedRelays::new(all));
+        let seed_from = config.execution.clone().filter(|_| config.seed_from_public_record);
         let beacon = config.beacon.clone().map(|url| BeaconNode::new(clients.http.clone(), url));
         let running = config.clone();
         let (keeper, keeper_handle) =
@@ -155,6 +157,11 @@ impl Service {
         info!(network, relays = relays.active().len(), version = env!("CARGO_PKG_VERSION"), "relaymux is up");
         info!(api = "builder", address = %builder_address, "listening");
         info!(api = "ops", address = %ops_address, "listening");
+        if let Some(rpc) = seed_from {
+            let (http, relays) = (clients.http.clone(), Arc::clone(&relays));
+            let (keeper, stop) = (keeper_handle.clone(), stop_watchers.clone());
+            watchers.push(tokio::spawn(run_seed(http, rpc, relays, keeper, stop)));
+        }
         let (reload, asked) = mpsc::channel(1);
         if let Some(source) = source {
             let (auction, relays) = (Arc::clone(&auction), Arc::clone(&relays));

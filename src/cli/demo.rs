@@ -358,6 +358,8 @@ fn demo_config(
         tls_roots: TlsRoots::Bundled,
         proxy: None,
         beacon: None,
+        execution: None,
+        seed_from_public_record: false,
         included: Vec::new(),
         warnings: Vec::new(),
     })

@@ -92,6 +92,15 @@ pub(super) fn check(raw: RawConfig, folder: &Path) -> Result<Config, Vec<Mistake
     let (relays, terms) = relays(raw.relays, &mut checker);
     let builders = builders(raw.builders, &mut checker);
     let beacon = raw.beacon.url.as_deref().and_then(|text| url(text, "beacon.url", &mut checker));
+    let execution = raw.execution.url.as_deref().and_then(|text| url(text, "execution.url", &mut checker));
+    let seed_from_public_record = raw.trust.seed_from_public_record.unwrap_or(false);
+    if seed_from_public_record && execution.is_none() {
+        checker.wrong(
+            "trust.seed_from_public_record",
+            "needs an execution node, to compare the record with the chain",
+            "give [execution] url",
+        );
+    }
     if beacon.is_none() && raw.auction.min_profit_eth.is_some() {
         checker.wrong(
             "auction.min_profit_eth",
@@ -115,6 +124,8 @@ pub(super) fn check(raw: RawConfig, folder: &Path) -> Result<Config, Vec<Mistake
         tls_roots: raw.tls.roots_file.map_or(TlsRoots::Bundled, |file| TlsRoots::File(folder.join(file))),
         proxy: raw.tls.proxy,
         beacon,
+        execution,
+        seed_from_public_record,
         auction,
         spec,
         included: checker.included,
@@ -125,7 +136,6 @@ pub(super) fn check(raw: RawConfig, folder: &Path) -> Result<Config, Vec<Mistake
 
 fn warn_about_later_sections(raw: &RawConfig, checker: &mut Checker) {
     let sections = [
-        ("execution", &raw.execution),
         ("profit", &raw.profit),
         ("bundles", &raw.bundles),
         ("rpc", &raw.rpc),

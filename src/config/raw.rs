@@ -23,9 +23,9 @@ pub(super) struct RawConfig {
     pub(super) proposer_labels_file: Option<String>,
     pub(super) trust: RawTrust,
     pub(super) rotation: RawRotation,
-    pub(super) beacon: RawBeacon,
+    pub(super) beacon: RawNode,
+    pub(super) execution: RawNode,
     // Sections that are part of the contract and are built later: taken, and warned about.
-    pub(super) execution: Option<Value>,
     pub(super) profit: Option<Value>,
     pub(super) bundles: Option<Value>,
     pub(super) rpc: Option<Value>,
@@ -160,6 +160,7 @@ pub(super) struct RawBuilder {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct RawTrust {
+    pub(super) seed_from_public_record: Option<bool>,
     pub(super) half_life_days: Option<u64>,
     pub(super) quarantine_secs: Option<u64>,
     pub(super) quarantine_max_secs: Option<u64>,
@@ -184,7 +185,7 @@ pub(super) struct RawRotation {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct RawBeacon {
+pub(super) struct RawNode {
     pub(super) url: Option<String>,
 }
 
@@ -234,7 +235,7 @@ impl RawRelay {
 }
 
 /// Known keys by section, for the nearest one to an unknown.
-const KEYS: [(&str, &str); 13] = [
+const KEYS: [(&str, &str); 14] = [
     (
         "",
         "network data_dir builder_api ops auction tls relays builders proposers proposer_labels_file trust rotation beacon \
@@ -245,9 +246,10 @@ const KEYS: [(&str, &str); 13] = [
     ("auction", AUCTION_KEYS),
     ("tls", "roots_file proxy"),
     ("beacon", "url"),
+    ("execution", "url"),
     (
         "trust",
-        "half_life_days quarantine_secs quarantine_max_secs breaker_failures breaker_successes breaker_open_secs \
+        "seed_from_public_record half_life_days quarantine_secs quarantine_max_secs breaker_failures breaker_successes breaker_open_secs \
          breaker_open_max_secs",
     ),
     (

@@ -73,6 +73,7 @@ enum Wish {
     Rotate { why: String, reply: oneshot::Sender<Vec<RelayId>> },
     Hand { relay: RelayId, wish: HandWish, reply: oneshot::Sender<bool> },
     Probed { relay: RelayId, failure: Option<String> },
+    Seed { relay: RelayId, good: u32, bad: u32 },
     Configured(KeeperSettings),
 }
 
@@ -98,6 +99,11 @@ impl KeeperHandle {
     /// A probe ended, well or with these words.
     pub(super) async fn probed(&self, relay: RelayId, failure: Option<String>) {
         let _ = self.0.send(Wish::Probed { relay, failure }).await;
+    }
+
+    /// So many of a relay's public deliveries are on chain, and so many are not.
+    pub async fn seed(&self, relay: RelayId, good: u32, bad: u32) {
+        let _ = self.0.send(Wish::Seed { relay, good, bad }).await;
     }
 
     /// Goes by other settings, and looks at the configured relays again.
@@ -376,6 +382,13 @@ impl Keeper {
                     self.place();
                 }
             }
+            Wish::Seed { relay, good, bad } => {
+                let standing = self.standings.entry(relay.clone()).or_default();
+                if standing.seed(good, bad, now, &self.settings.trust) {
+                    self.save_one(&relay, now);
+                    self.place();
+                }
+            }
             Wish::Configured(settings) => {
                 self.settings = settings;
                 self.configured();
@@ -535,5 +548,98 @@ impl Keeper {
 impl std::fmt::Debug for Keeper {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Keeper({} standings)", self.standings.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        consensus::PresetName,
+        relay::{Relay, RelaySettings, TlsRoots, build_http_client, parse_relay_url},
+    };
+
+    /// Two relays, kept; nothing of the network is used.
+    fn kept() -> (Arc<SharedRelays>, Spine, KeeperHandle, CancellationToken) {
+        let key = "0xac6e77dfe25ecd6110b8e780608cce0dab71fdd5ebea22a16c0205200f2f8e2e3ad3b71d3499c54ad14d6c21b41a37ae";
+        let http = build_http_client(&TlsRoots::Bundled, None).unwrap();
+        let relay = |name: &str| {
+            let (url, pubkey) = parse_relay_url(&format!("http://{key}@{name}.invalid")).unwrap();
+            let settings = RelaySettings::new(RelayId::parse(name).unwrap(), url, pubkey);
+            Arc::new(Relay::new(settings, PresetName::Mainnet, http.clone()))
+        };
+        let relays = Arc::new(SharedRelays::new(vec![relay("a"), relay("b")]));
+        let (spine, stop) = (Spine::new(), CancellationToken::new());
+        let (keeper, handle) =
+            Keeper::new(Arc::clone(&relays), KeeperSettings::default(), spine.clone(), Vec::new());
+        tokio::spawn(keeper.run(stop.clone()));
+        (relays, spine, handle, stop)
+    }
+
+    async fn until_place(relays: &SharedRelays, relay: &RelayId, place: RelayPlace) -> Seat {
+        for _ in 0..2000 {
+            if let Some(seat) = relays.seat(relay).filter(|seat| seat.place == place) {
+                return seat;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{relay} never was {place:?}: {:?}", relays.seat(relay));
+    }
+
+    /// What the watchers of the chain find out later counts as what a relay does in a race.
+    #[tokio::test]
+    async fn what_the_chain_says_later_counts() {
+        for (outcome, said) in [
+            (Outcome::PaidLess, "promised 0.05 ETH, paid 0.01 ETH"),
+            (Outcome::NotOnChain, "it is not on chain"),
+        ] {
+            let (relays, spine, _keeper, stop) = kept();
+            let a = RelayId::parse("a").unwrap();
+            let settlement = Settlement {
+                slot: Slot::new(7),
+                block_hash: B256::repeat_byte(1),
+                relay: a.clone(),
+                outcome,
+                promised: Wei::parse_eth("0.05").unwrap(),
+                paid: Wei::parse_eth("0.01").unwrap(),
+                at: WallClock.now(),
+            };
+            spine.publish(Event::Settlement(settlement.clone()));
+            let seat = until_place(&relays, &a, RelayPlace::Quarantined).await;
+            assert!(seat.why.contains(said), "{}", seat.why);
+            assert_eq!(relays.active().len(), 1);
+            // And an honest payment is to its credit.
+            let b = RelayId::parse("b").unwrap();
+            let before = relays.seat(&b).unwrap().score;
+            spine.publish(Event::Settlement(Settlement {
+                relay: b.clone(),
+                outcome: Outcome::PaidAsPromised,
+                ..settlement
+            }));
+            for _ in 0..2000 {
+                if relays.seat(&b).unwrap().score > before {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            assert!(relays.seat(&b).unwrap().score > before);
+            stop.cancel();
+        }
+    }
+
+    /// A public record moves the score, quarantines nobody, and counts once.
+    #[tokio::test]
+    async fn a_public_record_seeds_once() {
+        let (relays, _spine, keeper, stop) = kept();
+        let (a, b) = (RelayId::parse("a").unwrap(), RelayId::parse("b").unwrap());
+        keeper.seed(a.clone(), 60, 40).await;
+        keeper.seed(b.clone(), 100, 0).await;
+        keeper.seed(b.clone(), 0, 100).await;
+        // Wishes are fulfilled in order: an answered one means that those before are done.
+        keeper.set_by_hand(a.clone(), HandWish::Release).await.unwrap();
+        let (worse, better) = (relays.seat(&a).unwrap(), relays.seat(&b).unwrap());
+        assert!(worse.score < 0.75 && better.score > 0.93, "{} {}", worse.score, better.score);
+        assert_eq!((worse.place, better.place), (RelayPlace::Active, RelayPlace::Active));
+        stop.cancel();
     }
 }

@@ -223,3 +223,53 @@ async fn the_breaker_never_leaves_fewer_than_min_active() {
     let bid = stage.header().await.unwrap();
     assert_eq!(stage.relay_of(&bid), 0);
 }
+
+/// Seeded with what the relay says it delivered and the chain does not have.
+#[tokio::test(flavor = "multi_thread")]
+async fn trust_is_seeded_with_the_public_record_where_asked_for() {
+    use axum::{
+        Json, Router,
+        routing::{get, post},
+    };
+    let hash = |n: u64| format!("{:#066x}", n);
+    let trace = |number: u64, hash: String| serde_json::json!({ "slot": number.to_string(), "block_number": number.to_string(), "block_hash": hash });
+    // Twelve of twenty are on chain; the newest is too young to say.
+    let list: Vec<Value> = (1..=20)
+        .map(|n| trace(n, if n <= 12 { hash(n) } else { hash(999) }))
+        .chain([trace(99, hash(998))])
+        .collect();
+    let node = |Json(request): Json<Value>| async move {
+        let result = match request["method"].as_str().unwrap() {
+            "eth_blockNumber" => serde_json::json!("0x64"),
+            _ => {
+                let number = request["params"][0].as_str().unwrap().trim_start_matches("0x").to_owned();
+                let number = u64::from_str_radix(&number, 16).unwrap();
+                serde_json::json!({ "hash": format!("{number:#066x}") })
+            }
+        };
+        Json(serde_json::json!({ "jsonrpc": "2.0", "id": 1, "result": result }))
+    };
+    let router = Router::new()
+        .route("/relay/v1/data/bidtraces/proposer_payload_delivered", get(async move || Json(list)))
+        .route("/rpc", post(node));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let key =
+        "0xac6e77dfe25ecd6110b8e780608cce0dab71fdd5ebea22a16c0205200f2f8e2e3ad3b71d3499c54ad14d6c21b41a37ae";
+    let stage = stage()
+        .trust("seed_from_public_record = true")
+        .section(&format!("[execution]\nurl = \"http://{address}/rpc\""))
+        .relay_at(&format!("http://{key}@{address}"))
+        .relay(honest())
+        .start()
+        .await;
+    let relay =
+        stage.relay_view(0, |relay| relay["trust"]["reveals"].as_f64().is_some_and(|mean| mean < 0.95)).await;
+    // (9.8 + 12 / 5) / (10 + 20 / 5)
+    assert!((relay["trust"]["reveals"].as_f64().unwrap() - 12.2 / 14.0).abs() < 0.001, "{relay}");
+    assert_eq!(relay["state"], "active");
+    // The simulated relay has no Data API: it begins as a stranger.
+    eventually("the other's record", async || stage.log().contains("trust begins without it").then_some(()))
+        .await;
+}

@@ -70,6 +70,8 @@ pub struct Record {
 
 /// Latencies kept for quantiles.
 const LATENCIES: usize = 64;
+/// Weight of one delivery of a public record, in ordinary deeds.
+const PUBLIC_WEIGHT: f64 = 0.2;
 /// What a race keeps of its weight with each further one: 200 races halve it.
 const RACE_FADE: f64 = 0.996_54;
 
@@ -125,6 +127,8 @@ pub struct Standing {
     pub record: Record,
     /// Deeds before this are forgiven.
     pub pardoned_at: UnixMillis,
+    /// When its public record was taken in; 0 for never.
+    pub seeded_at: UnixMillis,
 }
 
 impl Standing {
@@ -168,6 +172,19 @@ impl Standing {
             since: deed.at,
             why: deed.detail.clone(),
         });
+    }
+
+    /// Takes in a public record, once: what others were delivered weighs a fifth of an ordinary deed of ours, and quarantines nobody.
+    pub fn seed(&mut self, good: u32, bad: u32, now: UnixMillis, policy: &TrustPolicy) -> bool {
+        if self.seeded_at > 0 {
+            return false;
+        }
+        self.seeded_at = now.max(1);
+        for (count, is_good) in [(good, true), (bad, false)] {
+            let weight = f64::from(count) * PUBLIC_WEIGHT;
+            self.trust.add(FaultClass::Reveals, is_good, weight, now, policy.half_life_ms);
+        }
+        true
     }
 
     /// Offences that still count: one is forgotten with each half-life without another.

@@ -1,0 +1,62 @@
+//! Seeds trust with the relays' public record, where the operator turns that on: what each says that it delivered lately, compared with
+//! the chain by our own execution node. A small operator proposes a few times a year: without this it would know nothing for long.
+
+use std::sync::Arc;
+
+use reqwest::Client;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use url::Url;
+
+use crate::{
+    ethereum::{NodeError, block_number, canonical_hash, delivered},
+    relay::{KeeperHandle, Relay, SharedRelays},
+};
+
+/// Deliveries looked at per relay.
+const LOOKED_AT: u32 = 100;
+/// Blocks of the head that may still be reorganised: two epochs.
+const UNSETTLED: u64 = 64;
+
+/// Looks at every relay's record once.
+pub(super) async fn run_seed(
+    http: Client,
+    rpc: Url,
+    relays: Arc<SharedRelays>,
+    keeper: KeeperHandle,
+    stop: CancellationToken,
+) {
+    for relay in relays.all().iter().filter(|relay| relay.settings().enabled) {
+        let record = tokio::select! {
+            record = record_of(&http, &rpc, relay) => record,
+            () = stop.cancelled() => return,
+        };
+        match record {
+            Ok((good, bad)) => {
+                info!(relay = %relay.id(), on_chain = good, not_on_chain = bad, "public record compared with the chain");
+                keeper.seed(relay.id().clone(), good, bad).await;
+            }
+            Err(error) => {
+                warn!(relay = %relay.id(), %error, "public record not known, trust begins without it")
+            }
+        }
+    }
+}
+
+/// How many of a relay's deliveries are on chain, and how many are not.
+async fn record_of(http: &Client, rpc: &Url, relay: &Relay) -> Result<(u32, u32), NodeError> {
+    let settled = block_number(http, rpc).await?.saturating_sub(UNSETTLED);
+    let (mut good, mut bad) = (0, 0);
+    for block in delivered(http, &relay.settings().url, LOOKED_AT).await? {
+        if block.block_number > settled {
+            continue;
+        }
+        // A height the node does not have (pruned, another chain) says nothing.
+        match canonical_hash(http, rpc, block.block_number).await? {
+            Some(hash) if hash == block.block_hash => good += 1,
+            Some(_) => bad += 1,
+            None => {}
+        }
+    }
+    Ok((good, bad))
+}
