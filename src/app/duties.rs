@@ -10,7 +10,10 @@ use crate::{
     auction::Auction, consensus::WallClock, ethereum::BeaconNode, relay::ExpectedProposals, types::Epoch,
 };
 
-/// Keeps `expected` up to date until told to stop: two epochs ahead, asked for once an epoch and sooner after a failure.
+/// Slots between two looks: validators register at any time, and an epoch's duties may change until it begins.
+const EVERY_SLOTS: u32 = 4;
+
+/// Keeps `expected` up to date until told to stop: this epoch and the next. While nobody has registered, every slot may be ours.
 pub(super) async fn run_duties(
     beacon: BeaconNode,
     auction: Arc<Auction>,
@@ -37,10 +40,17 @@ pub(super) async fn run_duties(
             }
         }
         let wait = match &failure {
+            None if !auction.has_validators() => {
+                expected.send_replace(None);
+                slot
+            }
             None => {
-                info!(slots = ?coming.iter().map(|slot| slot.as_u64()).collect::<Vec<_>>(), "proposals expected");
-                expected.send_replace(Some(coming));
-                slot * u32::try_from(slots_per_epoch).unwrap_or(32)
+                let is_news = expected.borrow().as_ref() != Some(&coming);
+                if is_news {
+                    info!(slots = ?coming.iter().map(|slot| slot.as_u64()).collect::<Vec<_>>(), "proposals expected");
+                    expected.send_replace(Some(coming));
+                }
+                slot * EVERY_SLOTS
             }
             Some(error) => {
                 if was_well {

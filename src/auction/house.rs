@@ -99,6 +99,11 @@ impl Auction {
         self.validators.get(pubkey).is_some()
     }
 
+    /// Whether any validator has registered with us.
+    pub fn has_validators(&self) -> bool {
+        !self.validators.is_empty()
+    }
+
     /// Waits until every submission and registration in flight has ended. Each has its own deadline.
     pub async fn drain(&self) {
         self.tasks.close();

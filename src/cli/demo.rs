@@ -85,8 +85,7 @@ async fn play(arguments: &DemoArguments) -> Result<Tally, Box<dyn std::error::Er
     let mut relays = Vec::new();
     for n in 0..arguments.relays {
         let is_faulty = arguments.relays - n <= arguments.faulty;
-        let behaviour =
-            behaviour(n, is_faulty.then_some(arguments.relays - n - 1), arguments.seconds_per_slot);
+        let behaviour = behaviour(n, is_faulty.then_some(arguments.relays - n - 1), arguments);
         let relay =
             SimRelay::start(SimRelayParts { spec: spec.clone(), seed: n, behaviour: behaviour.0 }).await?;
         relays.push((name(n), relay, behaviour.1));
@@ -296,11 +295,13 @@ fn demo_spec(seconds_per_slot: u64) -> ChainSpec {
 
 /// A relay's habits and their description. Faults take turns; a faulty relay bids more than the honest ones, so that trusting it
 /// would cost something.
-fn behaviour(n: u8, fault: Option<u8>, seconds_per_slot: u64) -> (Behaviour, &'static str) {
+fn behaviour(n: u8, fault: Option<u8>, arguments: &DemoArguments) -> (Behaviour, &'static str) {
     let milli_eth = |milli: u64| Wei::new(U256::from(milli) * U256::from(1_000_000_000_000_000_u64));
+    // The block that is withheld is the first relay's too: worth enough to win soon, so that the theft is seen.
+    let first = if arguments.faulty > 0 { 55 } else { 40 };
     let honest = Behaviour::default()
         .builder(n)
-        .value(milli_eth(40 + u64::from(n % 3)))
+        .value(milli_eth(if n == 0 { first } else { 40 + u64::from(n % 3) }))
         .value_spread(milli_eth(25))
         .delay(Duration::from_millis(10 + 15 * u64::from(n % 5)))
         .jitter(Duration::from_millis(40));
@@ -310,12 +311,12 @@ fn behaviour(n: u8, fault: Option<u8>, seconds_per_slot: u64) -> (Behaviour, &'s
         Some(turn) => match turn % 4 {
             // The block is another relay's too: that one reveals it, and the withholding costs the withholder.
             0 => (
-                honest.builder(0).value(milli_eth(40)).payload(PayloadVice::Withholds),
+                honest.builder(0).value(milli_eth(first)).payload(PayloadVice::Withholds),
                 "withholds the payload of blocks it bids",
             ),
             1 => (greedy.header(HeaderVice::WrongSignature), "signs its bids with another key"),
             2 => (
-                greedy.delay(Duration::from_millis(seconds_per_slot * 1000)),
+                greedy.delay(Duration::from_millis(arguments.seconds_per_slot * 1000)),
                 "late: answers after the deadline",
             ),
             _ => (greedy.header(HeaderVice::Garbage), "answers with garbage"),

@@ -80,3 +80,45 @@ async fn what_needs_a_restart_is_said() {
     eventually("the warning", async || stage.log().contains("read at start only").then_some(())).await;
     assert!(stage.header().await.is_some());
 }
+
+/// Requests under way while the configuration changes: none is lost, and none is held by half of each. With the first configuration
+/// the first relay's small bid is enough, with the second the other relay's large one is wanted: a mixture would have no bid.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_is_lost_or_mixed_while_the_file_changes() {
+    let delay = std::time::Duration::from_millis(20);
+    let stage = stage()
+        .relay(honest().value(milli(20)).builder(1).delay(delay))
+        .relay(honest().value(milli(90)).builder(2).delay(delay))
+        .start()
+        .await;
+    let both = stage.config();
+    let (head, second) = both.split_once("[[relays]]\nid = \"r1\"").unwrap();
+    let first = head.split_once("[[relays]]").unwrap();
+    let low = format!(
+        "{}[[relays]]{}",
+        first.0.replace("[auction]\n", "[auction]\nmin_bid_eth = \"0.01\"\n"),
+        first.1
+    );
+    let high = format!(
+        "{}[[relays]]\nid = \"r1\"{second}",
+        first.0.replace("[auction]\n", "[auction]\nmin_bid_eth = \"0.05\"\n")
+    );
+    stage.write_config(&low);
+    stage.signal("HUP");
+    eventually("the first configuration", async || {
+        let bid = stage.header().await?;
+        (stage.relay_of(&bid) == 0).then_some(())
+    })
+    .await;
+    let mut seen = [0usize; 2];
+    for round in 0..12 {
+        stage.write_config(if round % 2 == 0 { &high } else { &low });
+        stage.signal("HUP");
+        let asks = (0..8).map(|_| stage.header());
+        for bid in futures_util::future::join_all(asks).await {
+            let bid = bid.unwrap_or_else(|| panic!("a race of two configurations\n{}", stage.log()));
+            seen[stage.relay_of(&bid)] += 1;
+        }
+    }
+    assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
+}

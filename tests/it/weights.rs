@@ -108,3 +108,51 @@ async fn a_bid_must_beat_the_local_block_by_the_wanted_profit() {
     local.store(0, Ordering::Relaxed);
     assert!(stage.header().await.is_some());
 }
+
+/// Duties of the beacon node say which slots are ours, once the validator has registered.
+#[tokio::test(flavor = "multi_thread")]
+async fn proposals_are_known_from_the_beacon_nodes_duties() {
+    use relaymux::consensus::Encoding;
+    let duties = |axum::extract::Path(epoch): axum::extract::Path<u64>| async move {
+        // The first two validators of the stage, far ahead in each epoch.
+        let spec = relaymux::consensus::Network::Mainnet.spec();
+        let http = relaymux::relay::build_http_client(&relaymux::relay::TlsRoots::Bundled, None).unwrap();
+        let proposer = relaymux::sim::SimProposer::new(spec, String::new(), http, 4, Encoding::Ssz);
+        let duty = |slot: u64| {
+            let pubkey = proposer.proposer(relaymux::types::Slot::new(slot)).to_string();
+            serde_json::json!({ "slot": (epoch * 32 + slot).to_string(), "pubkey": pubkey, "validator_index": "1" })
+        };
+        let stranger = serde_json::json!({ "slot": (epoch * 32 + 30).to_string(), "pubkey": format!("0x{}", "ab".repeat(48)) });
+        axum::Json(serde_json::json!({ "data": [duty(28), duty(29), stranger] }))
+    };
+    let router = Router::new().route("/eth/v1/validator/duties/proposer/{epoch}", get(duties));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let mut stage = stage().section(&format!("[beacon]\nurl = \"{url}\"")).relay(honest()).start().await;
+    stage.proposer(Encoding::Json).register(60_000_000, 1).await.unwrap();
+    // Registrations are known at the next start from the ledger.
+    crate::stage::eventually("the registrations to be kept", async || {
+        let metrics =
+            stage.http.get(format!("{}/metrics", stage.ops)).send().await.unwrap().text().await.unwrap();
+        metrics.contains("register_validators").then_some(())
+    })
+    .await;
+    stage.signal("TERM");
+    stage.exit_status().await;
+    stage.start_again().await;
+    crate::stage::eventually("the expected proposals", async || {
+        stage
+            .log()
+            .lines()
+            .rev()
+            .find(|line| line.contains("proposals expected"))
+            .filter(|line| {
+                let slots =
+                    line.split("slots=[").nth(1).unwrap_or_default().split(']').next().unwrap_or_default();
+                (2..=4).contains(&slots.split(", ").filter(|slot| !slot.is_empty()).count())
+            })
+            .map(|_| ())
+    })
+    .await;
+}
