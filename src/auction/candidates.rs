@@ -42,12 +42,14 @@ pub struct Claim {
 #[derive(Debug)]
 pub struct Candidates<T> {
     bids: BTreeMap<Rank, (T, Verdict)>,
+    /// Bids that a later one of the same relay took the place of, and its number: they come back if that does not hold.
+    withdrawn: Vec<(usize, Rank, (T, Verdict))>,
     next: usize,
 }
 
 impl<T> Default for Candidates<T> {
     fn default() -> Self {
-        Self { bids: BTreeMap::new(), next: 0 }
+        Self { bids: BTreeMap::new(), withdrawn: Vec::new(), next: 0 }
     }
 }
 
@@ -69,9 +71,15 @@ impl<T> Candidates<T> {
         Ok(number)
     }
 
-    /// Takes back all bids of a relay but one.
+    /// Takes back all bids of a relay but one, as long as that one holds.
     pub fn withdraw_others(&mut self, relay: usize, kept: usize) {
-        self.bids.retain(|(_, _, _, of, number), _| *of != relay || *number == kept);
+        let is_other = |(_, _, _, of, number): &Rank| *of == relay && *number != kept;
+        let others: Vec<Rank> = self.bids.keys().filter(|rank| is_other(rank)).copied().collect();
+        for rank in others {
+            if let Some(bid) = self.bids.remove(&rank) {
+                self.withdrawn.push((kept, rank, bid));
+            }
+        }
     }
 
     /// The bid whose signature is worth checking next, marked as being checked: the best of all, if nothing is known of it. A bid
@@ -97,16 +105,25 @@ impl<T> Candidates<T> {
 
     /// A bid holds.
     pub fn holds(&mut self, number: usize) {
-        for ((_, _, _, _, of), (_, verdict)) in &mut self.bids {
+        let withdrawn = self.withdrawn.iter_mut().map(|(_, rank, bid)| (&*rank, bid));
+        for ((_, _, _, _, of), (_, verdict)) in self.bids.iter_mut().chain(withdrawn) {
             if *of == number {
                 *verdict = Verdict::Good;
             }
         }
     }
 
-    /// A bid does not hold: it is gone, and the next best leads.
+    /// A bid does not hold: it is gone, what it had taken the place of is back, and the next best leads.
     pub fn fails(&mut self, number: usize) {
         self.bids.retain(|(_, _, _, _, of), _| *of != number);
+        self.withdrawn.retain(|(_, (_, _, _, _, of), _)| *of != number);
+        for (by, rank, bid) in std::mem::take(&mut self.withdrawn) {
+            if by == number {
+                self.bids.insert(rank, bid);
+            } else {
+                self.withdrawn.push((by, rank, bid));
+            }
+        }
     }
 
     /// The best bid that holds: its number, its relay and itself.
@@ -220,6 +237,27 @@ mod tests {
         candidates.add(claim(9, 1, 0), ()).unwrap();
         candidates.withdraw_others(0, low);
         assert_eq!(candidates.winner().map(|(number, _, ())| number), Some(low));
+    }
+
+    #[test]
+    fn a_forged_bid_takes_nobodys_place() {
+        let mut candidates = Candidates::default();
+        let good = candidates.add(claim(5, 1, 0), ()).unwrap();
+        let check =
+            |candidates: &mut Candidates<()>| candidates.next_to_verify().map(|(number, _, ())| number);
+        assert_eq!(check(&mut candidates), Some(good));
+        candidates.holds(good);
+        let later = candidates.add(claim(4, 2, 0), ()).unwrap();
+        candidates.withdraw_others(0, later);
+        let latest = candidates.add(claim(9, 3, 0), ()).unwrap();
+        candidates.withdraw_others(0, latest);
+        assert_eq!(check(&mut candidates), Some(latest));
+        candidates.fails(latest);
+        // The one it had replaced is back, and still replaces the first.
+        assert_eq!(check(&mut candidates), Some(later));
+        assert!(candidates.winner().is_none());
+        candidates.fails(later);
+        assert_eq!(candidates.winner().map(|(number, _, ())| number), Some(good));
     }
 
     fn bids_and_a_shuffle() -> impl Strategy<Value = (Vec<Bid>, Vec<Bid>)> {

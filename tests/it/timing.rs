@@ -74,9 +74,13 @@ async fn no_later_failure_discards_a_bid() {
 /// A higher bid whose signature does not hold leaves the earlier, good one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forged_repeat_leaves_the_good_bid() {
-    let relay = honest().values_in_turn(vec![milli(70), milli(90)]).repeat_vice(HeaderVice::WrongSignature);
-    let stage = playing(stage().relay(relay), 0).start().await;
-    assert_eq!(stage.value().await, Some(milli(70)));
+    for keep in ["highest", "latest"] {
+        let relay =
+            honest().values_in_turn(vec![milli(70), milli(90)]).repeat_vice(HeaderVice::WrongSignature);
+        let stage =
+            playing(stage().relay(relay), 0).relay_key(0, &format!("keep = \"{keep}\"")).start().await;
+        assert_eq!(stage.value().await, Some(milli(70)), "{keep}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
