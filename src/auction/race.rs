@@ -18,7 +18,7 @@ use crate::{
     ethereum::{BeaconNode, NodeError},
     events::{AuctionRecord, Event, OfferRecord, Spine, Winner},
     relay::{CallContext, HeaderCall},
-    types::{BlsPublicKey, Slot, Wei},
+    types::{BlsPublicKey, RelayId, Slot, Wei},
 };
 
 /// A request for a header.
@@ -134,9 +134,14 @@ impl Auction {
             let facts = winner.bid().facts();
             let also = race.candidates.relays_of(facts.block_hash).filter(|other| *other != index);
             let by = std::iter::once(index).chain(also).filter_map(|i| relays.get(i));
-            let mut by: Vec<_> = by.map(|relay| relay.id().clone()).collect();
-            by.dedup();
-            record.winner = Some(Winner { block_hash: facts.block_hash, value: facts.value, relays: by });
+            let mut relays_of_it: Vec<RelayId> = Vec::new();
+            for relay in by {
+                if !relays_of_it.contains(relay.id()) {
+                    relays_of_it.push(relay.id().clone());
+                }
+            }
+            record.winner =
+                Some(Winner { block_hash: facts.block_hash, value: facts.value, relays: relays_of_it });
             bid = Some(winner);
         }
         let winner = record.winner.as_ref().map(|winner| winner.block_hash);

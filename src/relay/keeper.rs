@@ -44,6 +44,8 @@ const TICK: Duration = Duration::from_secs(1);
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// Blocks remembered between their races and the answers to their submissions. Arbitrary: some slots' worth.
 const BLOCKS_KEPT: usize = 256;
+/// A relay that does not answer within less than this is not to blame: a request late in the slot leaves hardly any time. Arbitrary.
+const LEAST_BUDGET_MS: u64 = 200;
 /// Wishes that wait. Arbitrary: people and probes send a handful.
 const WISHES: usize = 256;
 
@@ -239,7 +241,16 @@ impl Keeper {
     }
 
     fn raced(&mut self, record: &AuctionRecord) {
+        // Nobody could be reached: that is our line, or a budget too short to answer in, and no fault of theirs.
+        let unreached =
+            |outcome| matches!(outcome, Outcome::Connect | Outcome::Transport | Outcome::TimedOut);
+        let is_our_line =
+            record.offers.len() > 1 && record.offers.iter().all(|offer| unreached(offer.outcome));
+        let is_short = record.budget_ms < LEAST_BUDGET_MS;
         for offer in &record.offers {
+            if is_our_line || (is_short && offer.outcome == Outcome::TimedOut) {
+                continue;
+            }
             let deed = Deed {
                 outcome: offer.outcome,
                 http_status: offer.http_status,
@@ -625,6 +636,60 @@ mod tests {
             assert!(relays.seat(&b).unwrap().score > before);
             stop.cancel();
         }
+    }
+
+    /// A race in which nobody could be reached, or nobody could have answered, is held against nobody.
+    #[tokio::test]
+    async fn our_own_line_is_held_against_nobody() {
+        let (relays, spine, keeper, stop) = kept();
+        let ids = [RelayId::parse("a").unwrap(), RelayId::parse("b").unwrap()];
+        let race = |budget_ms: u64, outcomes: [Outcome; 2]| {
+            let offer = |(relay, outcome): (&RelayId, Outcome)| crate::events::OfferRecord {
+                relay: relay.clone(),
+                outcome,
+                detail: outcome.to_string(),
+                http_status: None,
+                latency_us: 1,
+                value: None,
+                block_hash: None,
+                verified: false,
+                score: None,
+                polls: Vec::new(),
+            };
+            Event::Auction(AuctionRecord {
+                slot: Slot::new(1),
+                parent_hash: B256::ZERO,
+                proposer: Default::default(),
+                fork: "fulu",
+                requested_at: WallClock.now(),
+                ms_into_slot: 0,
+                budget_ms,
+                answered_in_us: 1,
+                user_agent: String::new(),
+                policy: None,
+                winner: None,
+                why_no_bid: String::new(),
+                offers: ids.iter().zip(outcomes).map(offer).collect(),
+            })
+        };
+        for _ in 0..5 {
+            spine.publish(race(950, [Outcome::Connect, Outcome::TimedOut]));
+            spine.publish(race(40, [Outcome::TimedOut, Outcome::NoBid]));
+        }
+        // A fault that is one: three in a row of the second relay's alone.
+        for _ in 0..3 {
+            spine.publish(race(950, [Outcome::NoBid, Outcome::TimedOut]));
+        }
+        for _ in 0..2000 {
+            if !relays.seat(&ids[1]).unwrap().breaker.is_closed() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        keeper.set_by_hand(ids[0].clone(), HandWish::Release).await.unwrap();
+        assert!(relays.seat(&ids[0]).unwrap().breaker.is_closed());
+        assert!(!relays.seat(&ids[1]).unwrap().breaker.is_closed());
+        stop.cancel();
     }
 
     /// A public record moves the score, quarantines nobody, and counts once.

@@ -75,9 +75,14 @@ pub async fn run_probes(parts: ProbeParts, stop: CancellationToken) {
                 CallContext { user_agent: user_agent.clone(), deadline: Instant::now() + PROBE_TIMEOUT };
             async move { (relay.id().clone(), relay.warm_up(&context).await) }
         });
-        for (relay, result) in futures_util::future::join_all(probes).await {
+        let results = futures_util::future::join_all(probes).await;
+        // Nobody at all: that is our line, and no fault of theirs.
+        let is_our_line = results.len() > 1 && results.iter().all(|(_, result)| result.is_err());
+        for (relay, result) in results {
             let words = result.as_ref().err().map(ToString::to_string);
-            parts.keeper.probed(relay.clone(), words.clone()).await;
+            if !is_our_line {
+                parts.keeper.probed(relay.clone(), words.clone()).await;
+            }
             let why = words.unwrap_or_else(|| "answers its status call".to_owned());
             note(&parts, RelayState { relay, usable: result.is_ok(), why, at: wall.now() });
         }

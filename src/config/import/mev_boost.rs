@@ -109,7 +109,13 @@ fn understand(given: &[(&'static str, String)]) -> Result<MevBoost, ImportError>
     };
     network(&mut out.imported, &last, &is_on)?;
     if let Some(addr) = last("addr") {
-        out.imported.set("builder_api", "listen", addr.replacen("localhost", "127.0.0.1", 1));
+        // Go listens on every interface when no host is named.
+        let addr = if addr.starts_with(':') {
+            format!("0.0.0.0{addr}")
+        } else {
+            addr.replacen("localhost", "127.0.0.1", 1)
+        };
+        out.imported.set("builder_api", "listen", addr);
     }
     let checks = is_on("relay-check")?;
     out.imported.set("builder_api", "relay_check", true);
@@ -294,6 +300,8 @@ mod tests {
         assert_eq!(out.imported.table["auction"]["min_bid_eth"].as_str(), Some("0.2"));
         assert_eq!(out.imported.table["builder_api"]["listen"].as_str(), Some("127.0.0.1:1234"));
         assert_eq!(urls(&import(&[], &environment).unwrap()), [A]);
+        let everywhere = import(&["-relay", A, "-addr", ":18550"], &[]).unwrap();
+        assert_eq!(everywhere.imported.table["builder_api"]["listen"].as_str(), Some("0.0.0.0:18550"));
     }
 
     #[test]
