@@ -1,4 +1,4 @@
-//! What timing is worth, and what a warm connection saves. `scripts/bench timing` and `scripts/bench warm` start it.
+//! What timing is worth, what a soft deadline costs, and what a warm connection saves. `scripts/bench timing soft warm` starts it.
 //!
 //! Value: the real binary with simulated relays whose bids rise, or rise and are cancelled for lower ones; asked once, in timing games
 //! that keep the newest bid (as mev-boost and Commit-Boost do), and in games that keep the highest. Connections: a status call over a
@@ -42,8 +42,14 @@ fn milli(eth: u64) -> Wei {
     Wei::new(U256::from(eth) * U256::from(1_000_000_000_000_000_u64))
 }
 
-/// Mean value of the bid returned, in ETH, with these lines for the relay.
-async fn value_kept(curve: &[(u64, u64)], relay_lines: &str) -> f64 {
+/// What came of some slots: mean value of the bids returned, in ETH, and mean time to the answer, in milliseconds.
+struct Outcome {
+    eth: f64,
+    ms: f64,
+}
+
+/// The real binary with these relays; the first `warm_up` slots do not count.
+async fn play(behaviours: Vec<Behaviour>, auction_lines: &str, relay_lines: &str, warm_up: u64) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     let genesis = WallClock.now() / 1000 - 1200;
     let forks = ["BELLATRIX", "CAPELLA", "DENEB", "ELECTRA", "FULU"].iter().enumerate();
@@ -55,16 +61,17 @@ async fn value_kept(curve: &[(u64, u64)], relay_lines: &str) -> f64 {
     );
     std::fs::write(folder.path().join("spec.yaml"), &text).unwrap();
     let spec = parse_spec_file(&text).unwrap();
-    let behaviour = Behaviour::default()
-        .delay(Duration::from_millis(20))
-        .value_curve(curve.iter().map(|(from, value)| (*from, milli(*value))).collect());
-    let relay =
-        SimRelay::start_forgetful(SimRelayParts { spec: spec.clone(), seed: 1, behaviour }).await.unwrap();
-    let config = format!(
+    let mut config = format!(
         "network = \"spec.yaml\"\ndata_dir = \"data\"\n[builder_api]\nlisten = \"127.0.0.1:0\"\n[ops]\nlisten = \"127.0.0.1:0\"\n\
-         [auction]\ntimeout_get_header_ms = 500\n[[relays]]\nid = \"r\"\nurl = \"{}\"\n{relay_lines}\n",
-        relay.url()
+         [auction]\n{auction_lines}\n"
     );
+    let mut relays = Vec::new();
+    for (seed, behaviour) in (1u8..).zip(behaviours) {
+        let parts = SimRelayParts { spec: spec.clone(), seed, behaviour };
+        let relay = SimRelay::start_forgetful(parts).await.unwrap();
+        config.push_str(&format!("[[relays]]\nid = \"r{seed}\"\nurl = \"{}\"\n{relay_lines}\n", relay.url()));
+        relays.push(relay);
+    }
     std::fs::write(folder.path().join("relays.toml"), config).unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_relaymux"))
         .current_dir(folder.path())
@@ -83,20 +90,67 @@ async fn value_kept(curve: &[(u64, u64)], relay_lines: &str) -> f64 {
     let http = build_http_client(&TlsRoots::Bundled, None).unwrap();
     let proposer = Arc::new(SimProposer::new(spec.clone(), base, http, 8, Encoding::Ssz));
     let first = spec.clock().slot_at(WallClock.now()).as_u64() + 1;
-    let mut sum = 0.0;
-    for batch in 0..SLOTS / AT_ONCE {
+    let (mut eth, mut ms) = (0.0, 0.0);
+    for batch in 0..(warm_up + SLOTS) / AT_ONCE {
         let asks = (0..AT_ONCE).map(|n| {
             let proposer = Arc::clone(&proposer);
             let slot = Slot::new(first + batch * AT_ONCE + n);
-            async move { proposer.get_header(slot, B256::repeat_byte(1), Duration::from_secs(5)).await }
+            async move {
+                let started = Instant::now();
+                let bid = proposer.get_header(slot, B256::repeat_byte(1), Duration::from_secs(5)).await;
+                (bid.unwrap().unwrap().facts().value, started.elapsed())
+            }
         });
-        for bid in futures_util::future::join_all(asks).await {
-            sum += bid.unwrap().unwrap().facts().value.to_eth().parse::<f64>().unwrap();
+        for (value, took) in futures_util::future::join_all(asks).await {
+            if batch * AT_ONCE >= warm_up {
+                eth += value.to_eth().parse::<f64>().unwrap();
+                ms += took.as_secs_f64() * 1000.0;
+            }
         }
     }
     let _ = child.kill();
     let _ = child.wait();
-    sum / f64::from(u32::try_from(SLOTS).unwrap())
+    let slots = f64::from(u32::try_from(SLOTS).unwrap());
+    Outcome { eth: eth / slots, ms: ms / slots }
+}
+
+/// Mean value of the bid returned, in ETH, of one relay with this curve and these lines.
+async fn value_kept(curve: &[(u64, u64)], relay_lines: &str) -> f64 {
+    let behaviour = Behaviour::default()
+        .delay(Duration::from_millis(20))
+        .value_curve(curve.iter().map(|(from, value)| (*from, milli(*value))).collect());
+    play(vec![behaviour], "timeout_get_header_ms = 500", relay_lines, 0).await.eth
+}
+
+/// Four relays that answer within 60 ms, and one that takes 600 ms and is now and then the best.
+async fn soft_deadline() {
+    let relays = || {
+        let quick = (0..4u8).map(|n| {
+            Behaviour::default()
+                .builder(n)
+                .delay(Duration::from_millis(15 * u64::from(n + 1)))
+                .value(milli(40))
+                .value_spread(milli(20))
+        });
+        let slow = Behaviour::default()
+            .builder(9)
+            .delay(Duration::from_millis(600))
+            .value(milli(35))
+            .value_spread(milli(25));
+        quick.chain([slow]).collect::<Vec<_>>()
+    };
+    println!(
+        "{:<44} {:>9} {:>9}   {SLOTS} slots after 160, 4 quick relays and a slow one",
+        "", "mean ms", "mean ETH"
+    );
+    for (name, lines) in [
+        ("no soft deadline", ""),
+        ("soft deadline 150 ms, risk 0.05", "soft_deadline_ms = 150"),
+        ("soft deadline 150 ms, risk 0.2", "soft_deadline_ms = 150\nsoft_deadline_risk = 0.2"),
+    ] {
+        let Outcome { eth, ms } = play(relays(), lines, "", 160).await;
+        println!("{name:<44} {ms:>9.1} {eth:>9.4}");
+    }
 }
 
 async fn timing() {
@@ -195,5 +249,8 @@ async fn main() {
     }
     if runs("timing") {
         timing().await;
+    }
+    if runs("soft") {
+        soft_deadline().await;
     }
 }

@@ -9,13 +9,15 @@ mod database;
 mod journal;
 mod query;
 mod report;
+mod views;
 mod writer;
 
 pub use database::LedgerError;
 pub use journal::{Journal, UnsettledBlock};
-pub use query::{
-    AnswerView, AuctionView, Ledger, OfferView, PlaceView, PollView, RelayStats, SlotSummary, SlotView,
+pub use query::Ledger;
+pub use report::PollFact;
+pub use views::{
+    AnswerView, AuctionView, OfferView, PlaceView, PollView, RelayStats, SlotSummary, SlotView,
     SubmissionView,
 };
-pub use report::PollFact;
 pub use writer::run_writer;

@@ -1,0 +1,190 @@
+//! What the ledger answers with: plain data, ready to be shown as JSON. Times are Unix milliseconds.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// One race as stored.
+#[derive(Clone, Debug, Serialize)]
+pub struct AuctionView {
+    /// Number of the auction in the ledger.
+    pub id: i64,
+    /// Slot to be proposed.
+    pub slot: u64,
+    /// Execution parent.
+    pub parent_hash: String,
+    /// Proposer's key.
+    pub proposer: String,
+    /// Fork by slot.
+    pub fork: String,
+    /// Unix milliseconds.
+    pub requested_at: i64,
+    /// Negative before the slot.
+    pub ms_into_slot: i64,
+    /// Time the race had.
+    pub budget_ms: i64,
+    /// Time from request to answer.
+    pub answered_in_us: i64,
+    /// The client's `User-Agent`.
+    pub user_agent: String,
+    /// The `[[proposers]]` set that applied; empty for everybody else.
+    pub policy: String,
+    /// The returned bid's block.
+    pub winner_block_hash: Option<String>,
+    /// Its value in wei.
+    pub winner_value_wei: Option<String>,
+    /// Its value in ETH.
+    pub winner_value_eth: Option<String>,
+    /// Who offered it.
+    pub winner_relays: Vec<String>,
+    /// Why there was none; empty when there was one.
+    pub why_no_bid: String,
+    /// What each relay did.
+    pub bids: Vec<OfferView>,
+}
+
+/// What one relay did in a race.
+#[derive(Clone, Debug, Serialize)]
+pub struct OfferView {
+    /// Who.
+    pub relay: String,
+    /// The outcome's name.
+    pub outcome: String,
+    /// In words.
+    pub detail: String,
+    /// Where there was one.
+    pub http_status: Option<i64>,
+    /// From request to whole answer.
+    pub latency_us: i64,
+    /// Offered value in wei.
+    pub value_wei: Option<String>,
+    /// Offered value in ETH.
+    pub value_eth: Option<String>,
+    /// Offered block.
+    pub block_hash: Option<String>,
+    /// Whether the signature was checked and good.
+    pub verified: bool,
+    /// What the bid counted, where the operator weighs it.
+    pub score_eth: Option<String>,
+    /// Every answer, where there was more than one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub polls: Vec<PollView>,
+}
+
+/// One answer of a relay that was asked more than once, or streams.
+#[derive(Clone, Debug, Serialize)]
+pub struct PollView {
+    /// Which request or frame, from 0.
+    pub number: i64,
+    /// When it was asked for.
+    pub sent_ms_into_slot: i64,
+    /// From request to whole answer.
+    pub latency_us: i64,
+    /// The outcome's name.
+    pub outcome: String,
+    /// Offered value in ETH.
+    pub value_eth: Option<String>,
+}
+
+/// A submission as stored.
+#[derive(Clone, Debug, Serialize)]
+pub struct SubmissionView {
+    /// Its slot.
+    pub slot: u64,
+    /// The block.
+    pub block_hash: String,
+    /// Execution parent.
+    pub parent_hash: String,
+    /// Index of the proposer.
+    pub proposer_index: u64,
+    /// Fork by slot.
+    pub fork: String,
+    /// `blinded_blocks` version.
+    pub version: i64,
+    /// Unix milliseconds.
+    pub received_at: i64,
+    /// How far into the slot.
+    pub ms_into_slot: i64,
+    /// Who had offered the block.
+    pub offered_by: Vec<String>,
+    /// `pending`, `delivered`, `accepted`, `failed` or `unknown`.
+    pub fate: String,
+    /// The relay that decided it.
+    pub decided_by: Option<String>,
+    /// From receipt to decision.
+    pub decided_in_us: Option<i64>,
+    /// Each relay's answer.
+    pub answers: Vec<AnswerView>,
+}
+
+/// One relay's answer to a submission.
+#[derive(Clone, Debug, Serialize)]
+pub struct AnswerView {
+    /// Who.
+    pub relay: String,
+    /// The outcome's name.
+    pub outcome: String,
+    /// In words.
+    pub detail: String,
+    /// Where there was one.
+    pub http_status: Option<i64>,
+    /// Retries included.
+    pub latency_us: i64,
+    /// Calls made.
+    pub attempts: i64,
+}
+
+/// One change of a relay's place.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlaceView {
+    /// Unix milliseconds.
+    pub since: i64,
+    /// Its place from then on.
+    pub state: String,
+    /// The one before.
+    pub before: Option<String>,
+    /// In words.
+    pub why: String,
+    /// Its score at that moment.
+    pub score: f64,
+}
+
+/// Everything about one slot.
+#[derive(Clone, Debug, Serialize)]
+pub struct SlotView {
+    /// Which slot.
+    pub slot: u64,
+    /// Its auctions, oldest first.
+    pub auctions: Vec<AuctionView>,
+    /// Its submissions.
+    pub submissions: Vec<SubmissionView>,
+}
+
+/// One slot in a list.
+#[derive(Clone, Debug, Serialize)]
+pub struct SlotSummary {
+    /// Everything about it.
+    #[serde(flatten)]
+    pub view: SlotView,
+}
+
+/// What the ledger knows of one relay.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct RelayStats {
+    /// Races it was asked in.
+    pub auctions: i64,
+    /// Bids that decoded, usable or not.
+    pub bids: i64,
+    /// Races whose returned bid it had offered.
+    pub wins: i64,
+    /// Blocks it took or delivered.
+    pub deliveries: i64,
+    /// Outcomes that are neither a bid nor an honest "none", by name.
+    pub faults: BTreeMap<String, i64>,
+    /// Median latency of its newest offers, in milliseconds.
+    pub latency_p50_ms: Option<f64>,
+    /// 95th percentile.
+    pub latency_p95_ms: Option<f64>,
+    /// 99th percentile.
+    pub latency_p99_ms: Option<f64>,
+}
