@@ -325,19 +325,31 @@ async fn a_real_consensus_client_proposes_through_the_builder_path() {
     })
     .await;
 
+    let faulty = [("thief", "bid"), ("sleeper", "timed_out"), ("forger", "wrong_signature")];
+    let mut asked = [0usize; 3];
     for slot in &delivered {
         let (auction, submission) = (&slot["auctions"][0], &slot["submissions"][0]);
         assert_eq!(submission["decided_by"], "honest", "{submission}");
         assert_eq!(submission["version"], 1);
         let outcome = |name: &str| {
             let bids = auction["bids"].as_array().unwrap();
-            bids.iter().find(|bid| bid["relay"] == name).map(|bid| bid["outcome"].clone()).unwrap()
+            bids.iter().find(|bid| bid["relay"] == name).map(|bid| bid["outcome"].clone())
         };
-        assert_eq!(outcome("honest"), "bid", "{auction}");
-        assert_eq!(outcome("thief"), "bid", "{auction}");
-        assert_eq!(outcome("sleeper"), "timed_out", "{auction}");
-        assert_eq!(outcome("forger"), "wrong_signature", "{auction}");
+        assert_eq!(outcome("honest").unwrap(), "bid", "{auction}");
+        // Asked until they have shown what they are.
+        for ((name, expected), count) in faulty.iter().zip(&mut asked) {
+            if let Some(outcome) = outcome(name) {
+                assert_eq!(outcome, *expected, "{name}: {auction}");
+                *count += 1;
+            }
+        }
     }
+    assert!(asked.iter().all(|count| *count > 0), "{asked:?}");
+    // The thief is out, with its reason, since its first offence.
+    let relays = get(&http, &format!("{ops}/api/v1/relays")).await.unwrap();
+    let thief = relays.as_array().unwrap().iter().find(|relay| relay["id"] == "thief").unwrap();
+    assert_eq!((&thief["state"], &thief["offences"]), (&"quarantined".into(), &1.into()), "{thief}");
+    assert!(thief["why"].as_str().unwrap().contains("did not reveal it"), "{thief}");
     // The chain went on: from the first to the last of them no slot is empty.
     let numbers: Vec<u64> = delivered.iter().map(|slot| slot["slot"].as_u64().unwrap()).collect();
     let (last, first) = (numbers.iter().max().unwrap(), numbers.iter().min().unwrap());
@@ -347,7 +359,8 @@ async fn a_real_consensus_client_proposes_through_the_builder_path() {
     }
     assert!(engine.problems().is_empty(), "{:?}", engine.problems());
     println!(
-        "slots {first} to {last}: {} blocks through the builder path, all imported, none lost",
-        delivered.len()
+        "slots {first} to {last}: {} blocks through the builder path, all imported, none lost; the thief is out: {}",
+        delivered.len(),
+        thief["why"]
     );
 }
