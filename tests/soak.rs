@@ -194,7 +194,8 @@ async fn play(stage: &Stage, slot: Slot, plans: &[Plan], tally: &mut Tally) {
     let winner = stage.relay_of(&bid) / 2;
     let mut pair = plans.iter().enumerate().filter(|(index, _)| index / 2 == winner);
     let could = pair.any(|(index, plan)| {
-        let was_asked = bids.iter().any(|bid| bid["relay"] == format!("r{index}"));
+        let was_asked =
+            bids.iter().any(|bid| bid["relay"] == format!("r{index}") && bid["outcome"] != "not_asked");
         was_asked && plan.header == HeaderVice::None && plan.payload == PayloadVice::None
     });
     if could {
@@ -210,6 +211,9 @@ fn judge(bids: &[Value], plans: &[Plan], answer: Option<relaymux::types::Wei>) -
     for (index, plan) in plans.iter().enumerate() {
         let Some(bid) = bids.iter().find(|bid| bid["relay"] == format!("r{index}")) else { continue };
         let outcome = bid["outcome"].as_str().unwrap_or_default();
+        if outcome == "not_asked" {
+            continue;
+        }
         if plan.header == HeaderVice::None {
             if outcome == "bid" {
                 best = best.max(Some(milli(plan.value)));

@@ -366,7 +366,7 @@ fn finish_check(race: &mut Race<'_>, check: &mut Option<Check>, result: Result<V
     }
 }
 
-fn blank(relay: &Relay, latency: Duration) -> OfferRecord {
+pub(super) fn blank(relay: &Relay, latency: Duration) -> OfferRecord {
     OfferRecord {
         relay: relay.id().clone(),
         outcome: Outcome::TimedOut,

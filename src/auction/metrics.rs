@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use crate::events::{AuctionRecord, SubmissionClosed};
+use crate::events::{AuctionRecord, Outcome, SubmissionClosed};
 
 const AUCTIONS: &str = "relaymux_auctions_total";
 const AUCTION_DURATION: &str = "relaymux_auction_duration_seconds";
@@ -48,7 +48,7 @@ pub(super) fn record_auction(record: &AuctionRecord, too_late: bool) {
     histogram!(AUCTION_DURATION).record(Duration::from_micros(record.answered_in_us).as_secs_f64());
     let seconds = f64::from(i32::try_from(record.ms_into_slot).unwrap_or(i32::MAX)) / 1000.0;
     histogram!(MS_INTO_SLOT).record(seconds);
-    for offer in &record.offers {
+    for offer in record.offers.iter().filter(|offer| offer.outcome != Outcome::NotAsked) {
         counter!(OFFERS, "relay" => offer.relay.to_string(), "outcome" => offer.outcome.label()).increment(1);
     }
     if let Some(winner) = &record.winner {

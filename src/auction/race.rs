@@ -1,6 +1,6 @@
 //! One header race: all relays at once, the leader verified while the others are awaited, an answer within the budget.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::B256;
 use tokio::{
@@ -10,14 +10,16 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    Auction, BidFault, Budget, BudgetInputs, Expectations, GasLimitTarget, VerifiedBid, budget, gather::Race,
-    house::user_agent, metrics::record_auction,
+    Auction, BidFault, Budget, BudgetInputs, Expectations, GasLimitTarget, Policy, VerifiedBid, budget,
+    gather::{Race, blank},
+    house::user_agent,
+    metrics::record_auction,
 };
 use crate::{
     consensus::{Fork, UnixMillis},
     ethereum::{BeaconNode, NodeError},
-    events::{AuctionRecord, Event, OfferRecord, Spine, Winner},
-    relay::{CallContext, HeaderCall},
+    events::{AuctionRecord, Event, OfferRecord, Outcome, Spine, Winner},
+    relay::{CallContext, HeaderCall, Relay},
     types::{BlsPublicKey, RelayId, Slot, Wei},
 };
 
@@ -146,10 +148,25 @@ impl Auction {
         }
         let winner = record.winner.as_ref().map(|winner| winner.block_hash);
         record.offers = race.records(winner, request.received.elapsed());
+        record.offers.extend(self.not_asked(policy, &relays));
         if record.winner.is_none() {
             record.why_no_bid = why_no_bid(&record.offers);
         }
         self.close(request.received, record, bid, false)
+    }
+
+    /// A record of each relay of the policy that was not asked, with the reason.
+    fn not_asked(&self, policy: &Policy, asked: &[Arc<Relay>]) -> Vec<OfferRecord> {
+        let is_left_out = |relay: &&Arc<Relay>| {
+            relay.settings().enabled && !asked.iter().any(|asked| asked.id() == relay.id())
+        };
+        let record = |relay: &Arc<Relay>| {
+            let seat = self.relays.seat(relay.id());
+            let why = seat.map_or_else(String::new, |seat| format!(", {}: {}", seat.place.label(), seat.why));
+            let detail = format!("not asked{why}");
+            OfferRecord { outcome: Outcome::NotAsked, detail, ..blank(relay, Duration::ZERO) }
+        };
+        policy.relays.iter().filter(is_left_out).map(record).collect()
     }
 
     /// Asks the beacon node what a block of its own would pay. Costs it a block that is thrown away.

@@ -176,7 +176,7 @@ fn drain(events: &mut Subscription, slot: Slot, tally: &mut Tally) -> Option<Auc
     while let Some(event) = events.try_next() {
         match &*event {
             Event::Auction(record) => {
-                for offer in &record.offers {
+                for offer in record.offers.iter().filter(|offer| offer.outcome != Outcome::NotAsked) {
                     let relay = tally.by_relay.entry(offer.relay.clone()).or_default();
                     relay.latency_us += offer.latency_us;
                     match offer.outcome {
@@ -232,6 +232,7 @@ fn line(
     let each: Vec<String> = record
         .offers
         .iter()
+        .filter(|offer| offer.outcome != Outcome::NotAsked)
         .map(|offer| format!("{} {} {}", offer.relay, offer.outcome, tenths(offer.latency_us)))
         .collect();
     format!(

@@ -17,6 +17,8 @@ pub enum Outcome {
     Excluded,
     /// A bid that does not exceed the local block by as much as the operator wants.
     BelowLocal,
+    /// Not asked: its place did not allow it.
+    NotAsked,
     /// Not waited for: the race was decided early without it.
     Late,
     /// No whole answer within the time there was.
@@ -73,12 +75,13 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every one, for tests and tables.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Bid,
         Self::NoBid,
         Self::BelowMinBid,
         Self::Excluded,
         Self::BelowLocal,
+        Self::NotAsked,
         Self::Late,
         Self::TimedOut,
         Self::RateLimited,
@@ -115,6 +118,7 @@ impl Outcome {
             Self::BelowMinBid => "below_min_bid",
             Self::Excluded => "excluded",
             Self::BelowLocal => "below_local",
+            Self::NotAsked => "not_asked",
             Self::Late => "late",
             Self::TimedOut => "timed_out",
             Self::RateLimited => "rate_limited",

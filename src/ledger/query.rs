@@ -192,7 +192,7 @@ impl Ledger {
         let mut stats: BTreeMap<String, RelayStats> = BTreeMap::new();
         let outcomes = sqlx::query(
             "SELECT counterparty, outcome, COUNT(*) AS calls, COUNT(value_wei) AS bids FROM offers \
-             WHERE requested_at >= $1 AND requested_at < $2 GROUP BY counterparty, outcome",
+             WHERE requested_at >= $1 AND requested_at < $2 AND outcome <> 'not_asked' GROUP BY counterparty, outcome",
         )
         .bind(since)
         .bind(until)
@@ -245,7 +245,7 @@ impl Ledger {
         for (relay, entry) in &mut stats {
             let rows = sqlx::query(
                 "SELECT latency_us FROM offers WHERE counterparty = $1 AND requested_at >= $2 AND requested_at < $4 \
-                 AND outcome <> 'rate_limited' ORDER BY requested_at DESC LIMIT $3",
+                 AND outcome NOT IN ('rate_limited', 'not_asked') ORDER BY requested_at DESC LIMIT $3",
             )
             .bind(relay)
             .bind(since)

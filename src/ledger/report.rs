@@ -41,7 +41,7 @@ impl Ledger {
              SELECT o.counterparty, o.auction_id, a.ms_into_slot, o.latency_us, \
              CASE WHEN o.outcome = 'bid' THEN o.value_wei END \
              FROM offers o JOIN auctions a ON a.id = o.auction_id \
-             WHERE a.requested_at >= $1 AND a.requested_at < $2 AND NOT EXISTS \
+             WHERE a.requested_at >= $1 AND a.requested_at < $2 AND o.outcome <> 'not_asked' AND NOT EXISTS \
              (SELECT 1 FROM polls p WHERE p.auction_id = o.auction_id AND p.counterparty = o.counterparty) \
              ORDER BY auction DESC LIMIT $3",
         )

@@ -67,6 +67,10 @@ pub(super) async fn stream_events(State(api): Api, Query(filter): Query<Filter>)
             if feed.relays.is_shedding() && !matches!(kind, "relay" | "relay_placed") {
                 continue;
             }
+            // Bookkeeping for the ledger: only for who asks for it.
+            if kind == "standing_saved" && feed.kinds.is_empty() {
+                continue;
+            }
             if !feed.kinds.is_empty() && !feed.kinds.iter().any(|wanted| wanted == kind) {
                 continue;
             }

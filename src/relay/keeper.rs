@@ -244,10 +244,10 @@ impl Keeper {
         // Nobody could be reached: that is our line, or a budget too short to answer in, and no fault of theirs.
         let unreached =
             |outcome| matches!(outcome, Outcome::Connect | Outcome::Transport | Outcome::TimedOut);
-        let is_our_line =
-            record.offers.len() > 1 && record.offers.iter().all(|offer| unreached(offer.outcome));
+        let asked: Vec<_> = record.offers.iter().filter(|offer| offer.outcome != Outcome::NotAsked).collect();
+        let is_our_line = asked.len() > 1 && asked.iter().all(|offer| unreached(offer.outcome));
         let is_short = record.budget_ms < LEAST_BUDGET_MS;
-        for offer in &record.offers {
+        for offer in asked {
             if is_our_line || (is_short && offer.outcome == Outcome::TimedOut) {
                 continue;
             }

@@ -52,6 +52,13 @@ async fn a_relay_that_wins_and_withholds_is_quarantined_at_its_first_offence() {
     let bid = stage.header().await.unwrap();
     assert_eq!(stage.relay_of(&bid), 1);
     assert_eq!(stage.relays[0].received("header").len(), asked_before);
+    // The slot says so, by name and with the reason.
+    let later = relaymux::types::Slot::new(stage.slot().as_u64() + 1);
+    stage.header_at(later).await.unwrap();
+    let auction = stage.auction(later).await;
+    let left_out = auction["bids"].as_array().unwrap().iter().find(|bid| bid["relay"] == "r0").unwrap();
+    assert_eq!(left_out["outcome"], "not_asked");
+    assert!(left_out["detail"].as_str().unwrap().contains("quarantined: slot"), "{left_out}");
     // In the ledger, in the metrics, and with its history.
     let one = stage.ops_json("/api/v1/relays/r0").await;
     assert_eq!(

@@ -49,7 +49,7 @@ pub(super) fn class_of(outcome: Outcome) -> Option<(FaultClass, bool)> {
         Outcome::PaidLess => Some((FaultClass::Payments, false)),
         Outcome::PaidAsPromised => Some((FaultClass::Payments, true)),
         // Our doing, not the relay's.
-        Outcome::Late | Outcome::RateLimited => None,
+        Outcome::NotAsked | Outcome::Late | Outcome::RateLimited => None,
     }
 }
 
@@ -84,7 +84,8 @@ pub fn pulse_of(outcome: Outcome, http_status: Option<u16>) -> Pulse {
         | Outcome::ZeroValue
         | Outcome::EmptyTransactions
         | Outcome::ZeroBlockHash => Pulse::Failed,
-        Outcome::Late
+        Outcome::NotAsked
+        | Outcome::Late
         | Outcome::RateLimited
         | Outcome::PayloadWithheld
         | Outcome::PayloadMismatched
