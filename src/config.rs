@@ -32,6 +32,7 @@ use crate::{
     builder_api::BuilderApiSettings,
     consensus::ChainSpec,
     ops_api::OpsSettings,
+    profit::ProfitSettings,
     relay::{KeeperSettings, RelaySettings, TlsRoots},
     types::RelayId,
 };
@@ -67,6 +68,8 @@ pub struct Config {
     pub beacon: Option<Url>,
     /// `[execution] url`
     pub execution: Option<Url>,
+    /// `[profit]`
+    pub profit: ProfitSettings,
     /// `[trust] seed_from_public_record`: looked at once, at start.
     pub seed_from_public_record: bool,
     /// Files that are part of the configuration beside the file itself.
@@ -95,6 +98,7 @@ impl Config {
             proxy,
             beacon,
             execution,
+            profit,
             seed_from_public_record: _,
             included: _,
             warnings: _,
@@ -119,6 +123,9 @@ impl Config {
         }
         if *execution != other.execution {
             sections.push("[execution]");
+        }
+        if *profit != other.profit {
+            sections.push("[profit]");
         }
         sections
     }

@@ -5,10 +5,12 @@
 
 mod beacon;
 mod data_api;
+mod execution;
 mod http;
 mod keys;
 
-pub use beacon::BeaconNode;
-pub use data_api::{Delivered, block_number, canonical_hash, delivered};
+pub use beacon::{BeaconBlock, BeaconNode, ChainNews};
+pub use data_api::{BidTrace, Delivered, KnownRegistration, delivered, delivered_in, registration_of};
+pub use execution::{Block, BlockId, ChainWithdrawal, ExecutionNode, Log, Receipt, Transaction, Transfer};
 pub use http::NodeError;
 pub use keys::{KeyLoader, LoaderKind, load_keys};

@@ -7,6 +7,7 @@
 
 mod database;
 mod journal;
+mod money;
 mod query;
 mod report;
 mod views;
@@ -14,6 +15,7 @@ mod writer;
 
 pub use database::LedgerError;
 pub use journal::{Journal, UnsettledBlock};
+pub use money::{DayRow, NoticeRow, OutcomeCount, ProposalPoint, Settled, SlotCase};
 pub use query::Ledger;
 pub use report::PollFact;
 pub use views::{

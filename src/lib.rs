@@ -10,6 +10,7 @@ pub mod ethereum;
 pub mod events;
 pub mod ledger;
 pub mod ops_api;
+pub mod profit;
 pub mod relay;
 pub mod serve;
 pub mod sim;

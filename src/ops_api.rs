@@ -8,6 +8,7 @@
 mod admin;
 mod events;
 mod handlers;
+mod profit;
 mod settings;
 mod views;
 

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use url::Url;
 
 use crate::{
-    ethereum::{NodeError, block_number, canonical_hash, delivered},
+    ethereum::{BlockId, ExecutionNode, NodeError, delivered},
     relay::{KeeperHandle, Relay, SharedRelays},
 };
 
@@ -26,9 +26,10 @@ pub(super) async fn run_seed(
     keeper: KeeperHandle,
     stop: CancellationToken,
 ) {
+    let node = ExecutionNode::new(http.clone(), rpc);
     for relay in relays.all().iter().filter(|relay| relay.settings().enabled) {
         let record = tokio::select! {
-            record = record_of(&http, &rpc, relay) => record,
+            record = record_of(&http, &node, relay) => record,
             () = stop.cancelled() => return,
         };
         match record {
@@ -44,16 +45,17 @@ pub(super) async fn run_seed(
 }
 
 /// How many of a relay's deliveries are on chain, and how many are not.
-async fn record_of(http: &Client, rpc: &Url, relay: &Relay) -> Result<(u32, u32), NodeError> {
-    let settled = block_number(http, rpc).await?.saturating_sub(UNSETTLED);
+async fn record_of(http: &Client, node: &ExecutionNode, relay: &Relay) -> Result<(u32, u32), NodeError> {
+    let head = node.block(BlockId::Latest, false).await?;
+    let settled = head.map_or(0, |head| head.number.to::<u64>()).saturating_sub(UNSETTLED);
     let (mut good, mut bad) = (0, 0);
     for block in delivered(http, &relay.settings().url, LOOKED_AT).await? {
         if block.block_number > settled {
             continue;
         }
         // A height the node does not have (pruned, another chain) says nothing.
-        match canonical_hash(http, rpc, block.block_number).await? {
-            Some(hash) if hash == block.block_hash => good += 1,
+        match node.block(BlockId::Number(block.block_number), false).await? {
+            Some(canonical) if canonical.hash == block.block_hash => good += 1,
             Some(_) => bad += 1,
             None => {}
         }

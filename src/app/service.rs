@@ -15,6 +15,7 @@ use super::{
     admin_token::ensure_admin_token,
     arrange::{Clients, arrange, cached_keys},
     duties::run_duties,
+    money::{MoneyParts, reporter, start_money},
     reload::{ConfigSource, Reloader},
     seed::run_seed,
 };
@@ -147,11 +148,21 @@ impl Service {
             metrics: metrics.clone(),
             keeper: keeper_handle.clone(),
             admin_token,
+            reporter: reporter(&running, ledger.clone()),
             stop: stop_watchers.clone(),
         });
         let builder = tokio::spawn(builder_listener.serve(builder_router, stop_builder.clone(), drain));
         let mut watchers =
             vec![tokio::spawn(ops_listener.serve(ops_router, stop_watchers.clone(), Duration::from_secs(2)))];
+        let money = MoneyParts {
+            ledger: ledger.clone(),
+            spine: spine.clone(),
+            relays: Arc::clone(&relays),
+            http: clients.http.clone(),
+            beacon: beacon.clone(),
+            stop: stop_watchers.clone(),
+        };
+        watchers.extend(start_money(&running, money));
         watchers.push(tokio::spawn(keeper.run(stop_watchers.clone())));
         watchers.push(tokio::spawn(keep_metrics(metrics, stop_watchers.clone())));
         info!(network, relays = relays.active().len(), version = env!("CARGO_PKG_VERSION"), "relaymux is up");

@@ -149,7 +149,7 @@ pub struct CheckedBid {
 }
 
 /// A bid that its relay signed: the only kind that can be returned.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct VerifiedBid(Arc<SignedBuilderBid>);
 
 /// Compares a bid with what is expected.

@@ -105,6 +105,18 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Who built a bid's block: the operator's name for it, else the printable part of what it wrote into the block, else its fee
+    /// recipient.
+    pub fn builder_name(&self, bid: &BidFacts) -> String {
+        if let Some(rule) = self.builders.iter().find(|rule| rule.fits(bid)) {
+            return rule.id.clone();
+        }
+        let text = String::from_utf8_lossy(&bid.extra_data);
+        let printable: String = text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').collect();
+        let name = printable.trim();
+        if name.is_empty() { bid.fee_recipient.to_string() } else { name.to_owned() }
+    }
+
     /// What applies to a relay.
     pub fn terms_of(&self, relay: &RelayId) -> RelayTerms {
         self.terms.get(relay).copied().unwrap_or_default()

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, Bytes};
 use tokio::{
     task::JoinHandle,
     time::{Instant, timeout_at},
@@ -16,7 +16,7 @@ use super::{
     metrics::record_auction,
 };
 use crate::{
-    consensus::{Fork, UnixMillis},
+    consensus::{Encoding, Fork, UnixMillis},
     ethereum::{BeaconNode, NodeError},
     events::{AuctionRecord, Event, OfferRecord, Outcome, Spine, Winner},
     relay::{CallContext, HeaderCall, Relay},
@@ -60,6 +60,7 @@ impl Auction {
             late_in_slot_ms: settings.late_in_slot_ms,
             reserve: settings.reserve,
         });
+        let registration = self.validators.get(&request.proposer);
         let mut record = AuctionRecord {
             slot: request.slot,
             parent_hash: request.parent_hash,
@@ -71,6 +72,7 @@ impl Auction {
             answered_in_us: 0,
             user_agent: request.user_agent.clone(),
             policy: policy.id.clone(),
+            fee_recipient: registration.map(|registration| registration.fee_recipient),
             winner: None,
             why_no_bid: String::new(),
             offers: Vec::new(),
@@ -92,7 +94,6 @@ impl Auction {
             Budget::Race { collect, answer } => (collect, answer),
         };
         record.budget_ms = u64::try_from(answer.as_millis()).unwrap_or(u64::MAX);
-        let registration = self.validators.get(&request.proposer);
         let expected = Expectations {
             parent_hash: request.parent_hash,
             timestamp: self.slots.payload_timestamp(request.slot),
@@ -142,8 +143,13 @@ impl Auction {
                     relays_of_it.push(relay.id().clone());
                 }
             }
-            record.winner =
-                Some(Winner { block_hash: facts.block_hash, value: facts.value, relays: relays_of_it });
+            record.winner = Some(Winner {
+                block_hash: facts.block_hash,
+                value: facts.value,
+                relays: relays_of_it,
+                builder: policy.builder_name(facts),
+                signed_bid: Bytes::new(),
+            });
             bid = Some(winner);
         }
         let winner = record.winner.as_ref().map(|winner| winner.block_hash);
@@ -194,7 +200,11 @@ impl Auction {
         record.answered_in_us = micros(received.elapsed());
         // The client first: metrics, log and event come when its answer is under way.
         let spine = self.spine.clone();
+        let signed = bid.clone();
         tokio::spawn(async move {
+            if let (Some(winner), Some(signed)) = (&mut record.winner, signed) {
+                winner.signed_bid = signed.bid().encode(Encoding::Ssz).into();
+            }
             record_auction(&record, too_late);
             log_auction(&record);
             spine.publish(Event::Auction(record));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::app::LogFormat;
+use crate::{app::LogFormat, profit::By};
 
 /// A MEV-Boost relay multiplexer: the builder endpoint of your consensus client.
 #[derive(Debug, Parser)]
@@ -88,6 +88,9 @@ pub(super) struct ReportArguments {
     /// What about.
     #[arg(value_enum)]
     pub(super) subject: ReportSubject,
+    /// Evidence: of which slot.
+    #[arg(value_name = "SLOT")]
+    pub(super) slot: Option<u64>,
     /// The configuration file: says where the ledger is.
     #[arg(long, default_value = "relays.toml", env = "RELAYMUX_CONFIG")]
     pub(super) config: PathBuf,
@@ -97,6 +100,12 @@ pub(super) struct ReportArguments {
     /// Up to this day, it included. Default: today.
     #[arg(long)]
     pub(super) to: Option<jiff::civil::Date>,
+    /// Profit: a line a day, week, month, relay, validator or builder. Default: day; a CSV has a row a proposal without it.
+    #[arg(long, value_parser = by)]
+    pub(super) by: Option<By>,
+    /// Profit by relay, validator or builder: divided into days, weeks or months.
+    #[arg(long, value_parser = by)]
+    pub(super) period: Option<By>,
     /// How it looks.
     #[arg(long, value_enum, default_value = "table")]
     pub(super) format: ReportFormat,
@@ -104,6 +113,10 @@ pub(super) struct ReportArguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum ReportSubject {
+    /// What slots promised and what arrived on chain.
+    Profit,
+    /// Everything that proves what came of a slot, as JSON to send to a relay.
+    Evidence,
     /// Each relay's standing, what it did, what timing earned, and when to ask it.
     Relays,
 }
@@ -141,4 +154,9 @@ pub(super) struct DemoLogArguments {
     /// What is logged beside the table.
     #[arg(long = "log", default_value = "error", env = "RELAYMUX_LOG")]
     pub(super) filter: String,
+}
+
+fn by(text: &str) -> Result<By, String> {
+    let names: Vec<&str> = By::ALL.into_iter().map(|(name, _)| name).collect();
+    By::named(text).ok_or_else(|| format!("expected one of {}", names.join(", ")))
 }

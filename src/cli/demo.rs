@@ -24,6 +24,7 @@ use crate::{
     consensus::{ChainSpec, Encoding, Fork, Network, SlotClock, UnixMillis, WallClock},
     events::{AuctionRecord, Event, Outcome, RelayPlaced, Subscription},
     ops_api::OpsSettings,
+    profit::ProfitSettings,
     relay::{KeeperSettings, RelaySettings, TlsRoots, build_http_client, parse_relay_url},
     sim::{Behaviour, HeaderVice, PayloadVice, Proposal, SimProposer, SimRelay, SimRelayParts},
     types::{Epoch, RelayId, Slot, Wei},
@@ -209,6 +210,8 @@ fn drain(events: &mut Subscription, slot: Slot, tally: &mut Tally) -> Option<Auc
             | Event::BlockReceived(_)
             | Event::SubmissionClosed(_)
             | Event::Settlement(_)
+            | Event::SlotSettled(_)
+            | Event::Notice(_)
             | Event::StandingSaved(_) => {}
             Event::RelayPlaced(placed) => tally.moves.push(placed.clone()),
         }
@@ -361,6 +364,7 @@ fn demo_config(
         proxy: None,
         beacon: None,
         execution: None,
+        profit: ProfitSettings { registrations_every: Duration::ZERO, ..ProfitSettings::default() },
         seed_from_public_record: false,
         included: Vec::new(),
         warnings: Vec::new(),

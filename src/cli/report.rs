@@ -1,47 +1,37 @@
 //! `relaymux report`
 
-use std::{collections::BTreeSet, process::ExitCode};
+mod profit;
+mod relays;
 
-use comfy_table::{Table, presets};
+use std::process::ExitCode;
+
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use serde::Serialize;
 
 use super::{
     FAILED, MISUSED,
     arguments::{ReportArguments, ReportFormat, ReportSubject},
 };
 use crate::{
-    auction::{SeenPoll, SeenRaces, report_timing},
     config::Config,
     consensus::WallClock,
-    ledger::{Ledger, LedgerError},
-    types::Wei,
+    ledger::{Journal, Ledger, LedgerError},
+    profit::{ReportQuery, Reporter, evidence},
+    types::Slot,
 };
 
 /// Days looked back when none is given.
 const DAYS: i64 = 30;
 const DAY_MS: i64 = 86_400_000;
 
-/// One relay's line.
-#[derive(Debug, Serialize)]
-struct RelayLine {
-    relay: String,
-    races: i64,
-    bids: i64,
-    wins: i64,
-    deliveries: i64,
-    faults: String,
-    latency_p50_ms: Option<f64>,
-    latency_p95_ms: Option<f64>,
-    place: String,
-    score: Option<f64>,
-    why: String,
-    timing_races: usize,
-    timing_earned_eth: String,
-    gwei_per_100_ms: Option<i64>,
-    target_first_request_ms: Option<i64>,
-    frequency_get_header_ms: Option<i64>,
-    timing_why: String,
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+enum ReportError {
+    #[error("{0}")]
+    Ledger(#[from] LedgerError),
+    #[error("evidence of which slot? Write relaymux report evidence SLOT")]
+    NoSlot,
+    #[error("nothing happened in slot {0} here")]
+    NothingThere(u64),
 }
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to its user")]
@@ -61,15 +51,9 @@ pub(super) async fn report(arguments: ReportArguments) -> ExitCode {
         );
         return ExitCode::from(FAILED);
     }
-    let now = WallClock.now();
-    let since = arguments.from.map_or(now - DAYS * DAY_MS, start_of);
-    let until = arguments.to.map_or(i64::MAX, |day| start_of(day).saturating_add(DAY_MS));
-    let lines = match arguments.subject {
-        ReportSubject::Relays => relays(&config, since, until).await,
-    };
-    match lines {
-        Ok(lines) => {
-            print!("{}", shown(&lines, arguments.format));
+    match write(&config, &arguments).await {
+        Ok(text) => {
+            print!("{text}");
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -79,146 +63,48 @@ pub(super) async fn report(arguments: ReportArguments) -> ExitCode {
     }
 }
 
+async fn write(config: &Config, arguments: &ReportArguments) -> Result<String, ReportError> {
+    let ledger = Ledger::open(&config.data_dir).await?;
+    let text = match arguments.subject {
+        ReportSubject::Relays => {
+            let since = arguments.from.map_or(WallClock.now() - DAYS * DAY_MS, start_of);
+            let until = arguments.to.map_or(i64::MAX, |day| start_of(day).saturating_add(DAY_MS));
+            relays::shown(&relays::relays(&ledger, config, since, until).await?, arguments.format)
+        }
+        ReportSubject::Profit => {
+            let reporter = Reporter {
+                ledger: ledger.clone(),
+                slots: config.spec.clock(),
+                settings: config.profit.clone(),
+                has_execution: config.execution.is_some(),
+                has_beacon: config.beacon.is_some(),
+            };
+            let (from, to) = (arguments.from, arguments.to);
+            let query = ReportQuery { from, to, by: arguments.by, period: arguments.period };
+            let now = WallClock.now();
+            match (arguments.format, arguments.by) {
+                (ReportFormat::Csv, None) => reporter.proposals_csv(query, now).await?,
+                (ReportFormat::Csv, Some(_)) => reporter.report(query, now).await?.csv(),
+                (ReportFormat::Json, _) => json(&reporter.report(query, now).await?),
+                (ReportFormat::Table, _) => profit::table(&reporter.report(query, now).await?),
+            }
+        }
+        ReportSubject::Evidence => {
+            let slot = arguments.slot.ok_or(ReportError::NoSlot)?;
+            let journal = Journal::open(&config.data_dir).await?;
+            let found = evidence(&ledger, &journal, &config.spec, Slot::new(slot)).await?;
+            journal.shut().await;
+            json(&found.ok_or(ReportError::NothingThere(slot))?)
+        }
+    };
+    ledger.shut().await;
+    Ok(text)
+}
+
+fn json<T: serde::Serialize>(value: &T) -> String {
+    format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default())
+}
+
 fn start_of(day: Date) -> i64 {
     day.to_zoned(TimeZone::UTC).map_or(0, |start| Timestamp::from(start).as_millisecond())
-}
-
-async fn relays(config: &Config, since: i64, until: i64) -> Result<Vec<RelayLine>, LedgerError> {
-    let ledger = Ledger::open(&config.data_dir).await?;
-    let mut stats = ledger.relay_stats(since, until).await?;
-    let mut polls = ledger.polls(since, until).await?;
-    let races = ledger.race_times(since, until).await?;
-    let races = races.map(|(asked_ms, budget_ms)| SeenRaces { asked_ms, budget_ms });
-    // The configured ones in their order, then those of earlier configurations.
-    let mut names: Vec<String> = config.relays.iter().map(|relay| relay.id.to_string()).collect();
-    let others: BTreeSet<String> = stats.keys().filter(|name| !names.contains(name)).cloned().collect();
-    names.extend(others);
-    let mut lines = Vec::with_capacity(names.len());
-    for relay in names {
-        let seen: Vec<SeenPoll> = polls
-            .remove(&relay)
-            .unwrap_or_default()
-            .into_iter()
-            .map(|poll| SeenPoll {
-                auction: poll.auction,
-                sent_ms: poll.sent_ms,
-                latency_us: poll.latency_us,
-                value: poll.value_wei.and_then(|text| Wei::parse_wei(&text).ok()),
-            })
-            .collect();
-        let timing = report_timing(&seen, races);
-        let place = ledger.places(&relay, 1).await?.into_iter().next();
-        let stats = stats.remove(&relay).unwrap_or_default();
-        let faults: Vec<String> =
-            stats.faults.iter().map(|(fault, count)| format!("{fault} × {count}")).collect();
-        lines.push(RelayLine {
-            races: stats.auctions,
-            bids: stats.bids,
-            wins: stats.wins,
-            deliveries: stats.deliveries,
-            faults: faults.join(", "),
-            latency_p50_ms: stats.latency_p50_ms,
-            latency_p95_ms: stats.latency_p95_ms,
-            // A relay that never moved is where it began.
-            place: place.as_ref().map_or("active".to_owned(), |place| place.state.clone()),
-            score: place.as_ref().map(|place| place.score),
-            why: place.map_or_else(String::new, |place| place.why),
-            timing_races: timing.played,
-            timing_earned_eth: timing.earned.to_eth(),
-            gwei_per_100_ms: timing.gwei_per_100_ms,
-            target_first_request_ms: timing.propose.map(|(first, _)| first),
-            frequency_get_header_ms: timing.propose.map(|(_, every)| every),
-            timing_why: timing.why,
-            relay,
-        });
-    }
-    ledger.shut().await;
-    Ok(lines)
-}
-
-fn shown(lines: &[RelayLine], format: ReportFormat) -> String {
-    match format {
-        ReportFormat::Json => format!("{}\n", serde_json::to_string_pretty(lines).unwrap_or_default()),
-        ReportFormat::Csv => csv(lines),
-        ReportFormat::Table => {
-            let mut table = Table::new();
-            table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
-                "relay",
-                "place",
-                "races",
-                "bids",
-                "wins",
-                "reveals",
-                "p50 ms",
-                "p95 ms",
-                "timing earned ETH",
-                "ask at / every ms",
-                "faults",
-            ]);
-            let number = |n: Option<f64>| n.map_or_else(String::new, |n| format!("{n:.0}"));
-            for line in lines {
-                let propose = line.target_first_request_ms.zip(line.frequency_get_header_ms);
-                table.add_row([
-                    line.relay.clone(),
-                    line.place.clone(),
-                    line.races.to_string(),
-                    line.bids.to_string(),
-                    line.wins.to_string(),
-                    line.deliveries.to_string(),
-                    number(line.latency_p50_ms),
-                    number(line.latency_p95_ms),
-                    format!("{} in {} races", line.timing_earned_eth, line.timing_races),
-                    propose.map_or_else(
-                        || format!("once: {}", line.timing_why),
-                        |(first, every)| format!("{first} / {every}"),
-                    ),
-                    line.faults.clone(),
-                ]);
-            }
-            format!("{table}\n")
-        }
-    }
-}
-
-/// Columns of the CSV, in order: the fields of [`RelayLine`].
-const COLUMNS: [&str; 17] = [
-    "relay",
-    "place",
-    "score",
-    "why",
-    "races",
-    "bids",
-    "wins",
-    "deliveries",
-    "faults",
-    "latency_p50_ms",
-    "latency_p95_ms",
-    "timing_races",
-    "timing_earned_eth",
-    "gwei_per_100_ms",
-    "target_first_request_ms",
-    "frequency_get_header_ms",
-    "timing_why",
-];
-
-/// RFC 4180, by way of the JSON objects: one row a relay, one column a field.
-fn csv(lines: &[RelayLine]) -> String {
-    let mut text = format!("{}\r\n", COLUMNS.join(","));
-    for line in lines {
-        let fields = serde_json::to_value(line).unwrap_or_default();
-        let cells: Vec<String> =
-            COLUMNS.iter().map(|column| fields.get(column).map_or_else(String::new, cell)).collect();
-        text.push_str(&cells.join(","));
-        text.push_str("\r\n");
-    }
-    text
-}
-
-fn cell(value: &serde_json::Value) -> String {
-    let text = match value {
-        serde_json::Value::Null => String::new(),
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }

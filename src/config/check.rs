@@ -10,7 +10,7 @@ use super::{
     Config, Mistake,
     keeper::keeper,
     proposers::{ProposerContext, proposers, url},
-    raw::{Amount, RawAuction, RawBuilderApi, RawConfig, RawOps},
+    raw::{Amount, RawAuction, RawBuilderApi, RawConfig, RawOps, RawProfit},
     relays::{builders, relays},
 };
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     builder_api::BuilderApiSettings,
     consensus::{ChainSpec, Network, parse_spec_file},
     ops_api::OpsSettings,
+    profit::{Prices, ProfitSettings},
     relay::TlsRoots,
     types::Wei,
 };
@@ -125,6 +126,7 @@ pub(super) fn check(raw: RawConfig, folder: &Path) -> Result<Config, Vec<Mistake
         proxy: raw.tls.proxy,
         beacon,
         execution,
+        profit: profit(&raw.profit, folder, &mut checker),
         seed_from_public_record,
         auction,
         spec,
@@ -136,7 +138,6 @@ pub(super) fn check(raw: RawConfig, folder: &Path) -> Result<Config, Vec<Mistake
 
 fn warn_about_later_sections(raw: &RawConfig, checker: &mut Checker) {
     let sections = [
-        ("profit", &raw.profit),
         ("bundles", &raw.bundles),
         ("rpc", &raw.rpc),
         ("nodes", &raw.nodes),
@@ -174,6 +175,36 @@ fn chain_spec(network: Option<&str>, folder: &Path, checker: &mut Checker) -> Ch
         checker.mistakes.push(mistake);
         Network::Mainnet.spec()
     })
+}
+
+fn profit(raw: &RawProfit, folder: &Path, checker: &mut Checker) -> ProfitSettings {
+    let default = ProfitSettings::default();
+    let check_every = raw.check_every_secs.map_or(default.check_every, Duration::from_secs);
+    if check_every.is_zero() {
+        checker.wrong("profit.check_every_secs", "0 would check without end", "give seconds, 1 or more");
+    }
+    let prices = raw.prices_file.as_ref().and_then(|file| {
+        let text = checker.include("profit.prices_file", folder.join(file))?;
+        let prices = Prices::parse(raw.currency.as_deref().unwrap_or("fiat"), &text);
+        prices
+            .map_err(|error| checker.wrong("profit.prices_file", error, "one day a line: 2026-11-01,2345.67"))
+            .ok()
+    });
+    if raw.currency.is_some() && raw.prices_file.is_none() {
+        checker.wrong("profit.currency", "there are no prices in it", "give profit.prices_file");
+    }
+    ProfitSettings {
+        target_per_day: match &raw.target_eth_per_day {
+            Some(eth) => checker.eth("profit.target_eth_per_day", eth),
+            None => default.target_per_day,
+        },
+        check_every,
+        registrations_every: raw
+            .registrations_every_secs
+            .map_or(default.registrations_every, Duration::from_secs),
+        data_api: raw.data_api.unwrap_or(default.data_api),
+        prices,
+    }
 }
 
 fn builder_api(raw: &RawBuilderApi, checker: &mut Checker) -> BuilderApiSettings {

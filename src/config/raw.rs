@@ -25,8 +25,8 @@ pub(super) struct RawConfig {
     pub(super) rotation: RawRotation,
     pub(super) beacon: RawNode,
     pub(super) execution: RawNode,
+    pub(super) profit: RawProfit,
     // Sections that are part of the contract and are built later: taken, and warned about.
-    pub(super) profit: Option<Value>,
     pub(super) bundles: Option<Value>,
     pub(super) rpc: Option<Value>,
     pub(super) nodes: Option<Value>,
@@ -185,6 +185,17 @@ pub(super) struct RawRotation {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
+pub(super) struct RawProfit {
+    pub(super) target_eth_per_day: Option<Amount>,
+    pub(super) check_every_secs: Option<u64>,
+    pub(super) registrations_every_secs: Option<u64>,
+    pub(super) data_api: Option<bool>,
+    pub(super) prices_file: Option<String>,
+    pub(super) currency: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct RawNode {
     pub(super) url: Option<String>,
 }
@@ -235,7 +246,7 @@ impl RawRelay {
 }
 
 /// Known keys by section, for the nearest one to an unknown.
-const KEYS: [(&str, &str); 14] = [
+const KEYS: [(&str, &str); 15] = [
     (
         "",
         "network data_dir builder_api ops auction tls relays builders proposers proposer_labels_file trust rotation beacon \
@@ -247,6 +258,7 @@ const KEYS: [(&str, &str); 14] = [
     ("tls", "roots_file proxy"),
     ("beacon", "url"),
     ("execution", "url"),
+    ("profit", "target_eth_per_day check_every_secs registrations_every_secs data_api prices_file currency"),
     (
         "trust",
         "seed_from_public_record half_life_days quarantine_secs quarantine_max_secs breaker_failures breaker_successes breaker_open_secs \

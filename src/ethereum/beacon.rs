@@ -1,20 +1,45 @@
-//! The beacon node: who proposes when, and what a local block would pay. Source: beacon-APIs.
+//! The beacon node: who proposes when, what a local block would pay, what came of a slot. Source: beacon-APIs.
 
+use alloy_primitives::B256;
 use reqwest::Client;
 use serde_json::Value;
+use tokio::sync::mpsc;
 use url::Url;
 
 use super::{
     NodeError,
     http::{get_json, send},
 };
-use crate::types::{BlsPublicKey, Epoch, Slot, Wei};
+use crate::types::{BlsPublicKey, Epoch, Slot, Wei, parse_hash};
 
 /// Header with the execution payload's value in wei, on `produceBlockV3`.
 const PAYLOAD_VALUE: &str = "eth-execution-payload-value";
 /// The point at infinity: what `skip_randao_verification` wants in place of a signature.
 const NO_RANDAO: &str = "0xc00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000\
      000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000";
+
+/// Most bytes of one line of the event stream. A head event has some 400.
+const MAX_EVENT_LINE: usize = 64 << 10;
+
+/// The canonical beacon block of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BeaconBlock {
+    /// Hash tree root of its header.
+    pub root: B256,
+    /// Index of its proposer.
+    pub proposer_index: u64,
+}
+
+/// What the event stream says is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChainNews {
+    /// A new head.
+    Head,
+    /// The head moved to another branch.
+    Reorg,
+    /// A checkpoint is final.
+    Finalized,
+}
 
 /// A beacon node's API.
 #[derive(Clone, Debug)]
@@ -68,5 +93,78 @@ impl BeaconNode {
         let value = head.headers.get(PAYLOAD_VALUE).and_then(|value| value.to_str().ok());
         let value = value.and_then(|text| Wei::parse_wei(text.trim()).ok());
         value.ok_or_else(|| NodeError::answer(&url, "the node does not say its block's value"))
+    }
+
+    /// The canonical block of a slot; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the node does not answer as it should.
+    pub async fn block_in(&self, slot: Slot) -> Result<Option<BeaconBlock>, NodeError> {
+        let url = self.url(&format!("/eth/v1/beacon/headers/{slot}"));
+        let answer = match get_json(&self.http, &url).await {
+            Err(NodeError::Status { status: 404, .. }) => return Ok(None),
+            other => other?,
+        };
+        let root =
+            answer.pointer("/data/root").and_then(Value::as_str).and_then(|text| parse_hash(text).ok());
+        let index = answer.pointer("/data/header/message/proposer_index").and_then(Value::as_str);
+        let index = index.and_then(|text| text.parse().ok());
+        match (root, index) {
+            (Some(root), Some(proposer_index)) => Ok(Some(BeaconBlock { root, proposer_index })),
+            (None, _) | (_, None) => Err(NodeError::answer(&url, "a header without root or proposer_index")),
+        }
+    }
+
+    /// What the consensus layer paid a block's proposer, in gwei: attestations, sync committee and slashings in the block, nothing of
+    /// the execution layer.
+    ///
+    /// # Errors
+    /// When the node does not answer as it should.
+    pub async fn block_reward(&self, root: B256) -> Result<u64, NodeError> {
+        let url = self.url(&format!("/eth/v1/beacon/rewards/blocks/{root}"));
+        let answer = get_json(&self.http, &url).await?;
+        let total = answer.pointer("/data/total");
+        // A text by the specification, a number from some clients.
+        let total = total.and_then(|total| total.as_u64().or_else(|| total.as_str()?.parse().ok()));
+        total.ok_or_else(|| NodeError::answer(&url, "rewards without a total"))
+    }
+
+    /// Follows the event stream and says what is new, until the stream ends. A receiver that is full misses news, not their end.
+    ///
+    /// # Errors
+    /// When the node does not answer, or breaks the stream off.
+    pub async fn follow(&self, news: &mpsc::Sender<ChainNews>) -> Result<(), NodeError> {
+        let mut url = self.url("/eth/v1/events");
+        url.query_pairs_mut().append_pair("topics", "head,chain_reorg,finalized_checkpoint");
+        let transport = |error: reqwest::Error| NodeError::answer(&url, error.without_url().to_string());
+        let request = self.http.get(url.clone()).header("accept", "text/event-stream");
+        let mut response = request.send().await.map_err(transport)?;
+        if response.status().as_u16() != 200 {
+            return Err(NodeError::answer(&url, format!("HTTP {}", response.status().as_u16())));
+        }
+        let mut line = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(transport)? {
+            for byte in chunk {
+                if byte != b'\n' {
+                    line.push(byte);
+                    if line.len() > MAX_EVENT_LINE {
+                        return Err(NodeError::answer(&url, "an event without end"));
+                    }
+                    continue;
+                }
+                let topic = std::str::from_utf8(&line).unwrap_or_default().trim_end().strip_prefix("event:");
+                let event = match topic.map(str::trim) {
+                    Some("head") => Some(ChainNews::Head),
+                    Some("chain_reorg") => Some(ChainNews::Reorg),
+                    Some("finalized_checkpoint") => Some(ChainNews::Finalized),
+                    Some(_) | None => None,
+                };
+                if let Some(event) = event {
+                    let _ = news.try_send(event);
+                }
+                line.clear();
+            }
+        }
+        Ok(())
     }
 }

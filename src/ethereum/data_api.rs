@@ -1,15 +1,13 @@
-//! A relay's Data API: what it says that it delivered. Source: flashbots relay-specs, `proposer_payload_delivered`.
+//! A relay's Data API: what it says that it delivered, and what it knows of a validator. Source: flashbots relay-specs,
+//! `proposer_payload_delivered` and `validator_registration`.
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use reqwest::Client;
-use serde_json::{Value, json};
+use serde_json::Value;
 use url::Url;
 
-use super::{
-    NodeError,
-    http::{get_json, send},
-};
-use crate::types::{Slot, parse_hash};
+use super::{NodeError, http::get_json};
+use crate::types::{BlsPublicKey, Slot, Wei, parse_hash};
 
 /// One block that a relay says it delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,19 +20,47 @@ pub struct Delivered {
     pub block_hash: B256,
 }
 
+/// What a relay says that it delivered in one slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BidTrace {
+    /// The block.
+    pub block_hash: B256,
+    /// What it paid, as the relay says.
+    pub value: Wei,
+    /// Who built it.
+    pub builder: Option<BlsPublicKey>,
+}
+
+/// What a relay has registered for a validator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownRegistration {
+    /// Who is to be paid.
+    pub fee_recipient: Address,
+    /// The gas limit it votes for.
+    pub gas_limit: u64,
+    /// When it was signed, Unix seconds.
+    pub timestamp: u64,
+}
+
+fn address(base: &Url, path: &str, query: (&str, &str)) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    url.query_pairs_mut().append_pair(query.0, query.1);
+    url
+}
+
+const DELIVERED: &str = "/relay/v1/data/bidtraces/proposer_payload_delivered";
+
+fn number(entry: &Value, key: &str) -> Option<u64> {
+    entry.get(key)?.as_str()?.parse::<u64>().ok()
+}
+
 /// The newest blocks that the relay at `base` says it delivered.
 ///
 /// # Errors
 /// When it does not answer, or not with such a list.
 pub async fn delivered(http: &Client, base: &Url, limit: u32) -> Result<Vec<Delivered>, NodeError> {
-    let mut url = base.clone();
-    let prefix = base.path().trim_end_matches('/');
-    url.set_path(&format!("{prefix}/relay/v1/data/bidtraces/proposer_payload_delivered"));
-    url.query_pairs_mut().append_pair("limit", &limit.to_string());
-    let answer = get_json(http, &url).await?;
-    let list =
-        answer.as_array().ok_or_else(|| NodeError::answer(&url, "expected a list of delivered payloads"))?;
-    let number = |entry: &Value, key: &str| entry.get(key)?.as_str()?.parse::<u64>().ok();
+    let url = address(base, DELIVERED, ("limit", &limit.to_string()));
     let one = |entry: &Value| {
         Some(Delivered {
             slot: Slot::new(number(entry, "slot")?),
@@ -42,38 +68,61 @@ pub async fn delivered(http: &Client, base: &Url, limit: u32) -> Result<Vec<Deli
             block_hash: parse_hash(entry.get("block_hash")?.as_str()?).ok()?,
         })
     };
-    let delivered: Option<Vec<_>> = list.iter().map(one).collect();
-    delivered.ok_or_else(|| NodeError::answer(&url, "an entry without slot, block_number or block_hash"))
+    list(http, &url, one, "slot, block_number or block_hash").await
 }
 
-/// The hash of the canonical block at a height; `None` when the execution node has none.
+/// What the relay at `base` says it delivered in a slot.
 ///
 /// # Errors
-/// When the node does not answer as it should.
-pub async fn canonical_hash(http: &Client, rpc: &Url, number: u64) -> Result<Option<B256>, NodeError> {
-    let params = json!([format!("{number:#x}"), false]);
-    let block = call(http, rpc, "eth_getBlockByNumber", params).await?;
-    let Some(hash) = block.get("hash").and_then(Value::as_str) else { return Ok(None) };
-    parse_hash(hash).map(Some).map_err(|_| NodeError::answer(rpc, "a block without a hash"))
+/// When it does not answer, or not with such a list.
+pub async fn delivered_in(http: &Client, base: &Url, slot: Slot) -> Result<Vec<BidTrace>, NodeError> {
+    let url = address(base, DELIVERED, ("slot", &slot.to_string()));
+    let one = |entry: &Value| {
+        Some(BidTrace {
+            block_hash: parse_hash(entry.get("block_hash")?.as_str()?).ok()?,
+            value: Wei::parse_wei(entry.get("value")?.as_str()?).ok()?,
+            builder: entry.get("builder_pubkey").and_then(Value::as_str).and_then(|key| key.parse().ok()),
+        })
+    };
+    list(http, &url, one, "block_hash or value").await
 }
 
-/// The height of the newest block.
+async fn list<T>(
+    http: &Client,
+    url: &Url,
+    one: impl Fn(&Value) -> Option<T>,
+    needed: &str,
+) -> Result<Vec<T>, NodeError> {
+    let answer = get_json(http, url).await?;
+    let list =
+        answer.as_array().ok_or_else(|| NodeError::answer(url, "expected a list of delivered payloads"))?;
+    let read: Option<Vec<T>> = list.iter().map(one).collect();
+    read.ok_or_else(|| NodeError::answer(url, format!("an entry without {needed}")))
+}
+
+/// What the relay at `base` has registered for a validator; `None` when it says that it has nothing.
 ///
 /// # Errors
-/// When the node does not answer as it should.
-pub async fn block_number(http: &Client, rpc: &Url) -> Result<u64, NodeError> {
-    let number = call(http, rpc, "eth_blockNumber", json!([])).await?;
-    let digits = number.as_str().and_then(|text| text.strip_prefix("0x")).unwrap_or_default();
-    u64::from_str_radix(digits, 16).map_err(|_| NodeError::answer(rpc, "eth_blockNumber is no number"))
-}
-
-async fn call(http: &Client, rpc: &Url, method: &str, params: Value) -> Result<Value, NodeError> {
-    let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-    let (_, body) = send(rpc, http.post(rpc.clone()).json(&request)).await?;
-    let mut answer: Value = serde_json::from_slice(&body)
-        .map_err(|error| NodeError::answer(rpc, format!("not JSON: {error}")))?;
-    if let Some(message) = answer.pointer("/error/message").and_then(Value::as_str) {
-        return Err(NodeError::answer(rpc, message.chars().take(200).collect::<String>()));
-    }
-    Ok(answer.get_mut("result").map(Value::take).unwrap_or_default())
+/// When it does not answer, or not with a registration.
+pub async fn registration_of(
+    http: &Client,
+    base: &Url,
+    pubkey: &BlsPublicKey,
+) -> Result<Option<KnownRegistration>, NodeError> {
+    let url = address(base, "/relay/v1/data/validator_registration", ("pubkey", &pubkey.to_string()));
+    let answer = match get_json(http, &url).await {
+        // Relays say 400 for "no registration found", 404 where they follow HTTP.
+        Err(NodeError::Status { status: 400 | 404, .. }) => return Ok(None),
+        other => other?,
+    };
+    let message =
+        answer.get("message").ok_or_else(|| NodeError::answer(&url, "a registration without message"))?;
+    let known = || {
+        Some(KnownRegistration {
+            fee_recipient: message.get("fee_recipient")?.as_str()?.parse().ok()?,
+            gas_limit: number(message, "gas_limit")?,
+            timestamp: number(message, "timestamp")?,
+        })
+    };
+    known().map(Some).ok_or_else(|| NodeError::answer(&url, "a registration without its fields"))
 }

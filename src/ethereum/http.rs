@@ -38,6 +38,16 @@ pub enum NodeError {
         /// The status.
         status: u16,
     },
+    /// A JSON-RPC error.
+    #[error("{host}: {words} ({code})")]
+    Rpc {
+        /// Who.
+        host: String,
+        /// Its code.
+        code: i64,
+        /// The method, and the node's words.
+        words: String,
+    },
     /// The answer is not what it should be.
     #[error("{host}: {words}")]
     Answer {
@@ -49,6 +59,26 @@ pub enum NodeError {
 }
 
 impl NodeError {
+    /// Whether the node does not have the method at all, or not for us. Source: JSON-RPC 2.0 -32601; EIP-1474 -32004; geth and others
+    /// say it in words under -32601 or -32000.
+    pub fn is_unknown_method(&self) -> bool {
+        match self {
+            Self::Rpc { code: -32601 | -32004, .. } => true,
+            Self::Rpc { words, .. } => words.contains("does not exist") || words.contains("not supported"),
+            Self::Status { status, .. } => matches!(status, 403 | 404 | 405),
+            Self::TimedOut { .. } | Self::Transport { .. } | Self::Answer { .. } => false,
+        }
+    }
+
+    /// Whether the node answered, and it is the question that was wrong or beyond it: asking again changes nothing.
+    pub fn is_answer(&self) -> bool {
+        match self {
+            Self::Rpc { .. } | Self::Answer { .. } => true,
+            Self::Status { status, .. } => *status < 500 && *status != 429,
+            Self::TimedOut { .. } | Self::Transport { .. } => false,
+        }
+    }
+
     pub(super) fn answer(url: &Url, words: impl Into<String>) -> Self {
         Self::Answer { host: host(url), words: words.into() }
     }
@@ -97,17 +127,25 @@ pub(super) async fn get_json(http: &Client, url: &Url) -> Result<Value, NodeErro
     serde_json::from_slice(&body).map_err(|error| NodeError::answer(url, format!("not JSON: {error}")))
 }
 
-/// `eth_call` at the latest block. Source: execution-apis.
-pub(super) async fn eth_call(http: &Client, rpc: &Url, to: Address, data: &[u8]) -> Result<Bytes, NodeError> {
-    let call = json!({ "to": to, "data": hex::encode_prefixed(data) });
-    let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": [call, "latest"] });
-    let (_, body) = send(rpc, http.post(rpc.clone()).json(&request)).await?;
-    let answer: Value = serde_json::from_slice(&body)
-        .map_err(|error| NodeError::answer(rpc, format!("not JSON: {error}")))?;
-    if let Some(message) = answer.pointer("/error/message").and_then(Value::as_str) {
-        return Err(NodeError::answer(rpc, message.chars().take(200).collect::<String>()));
+/// A JSON-RPC call; what it answers with. Source: JSON-RPC 2.0.
+pub(super) async fn rpc(http: &Client, url: &Url, method: &str, params: Value) -> Result<Value, NodeError> {
+    let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+    let (_, body) = send(url, http.post(url.clone()).json(&request)).await?;
+    let mut answer: Value = serde_json::from_slice(&body)
+        .map_err(|error| NodeError::answer(url, format!("not JSON: {error}")))?;
+    if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
+        let code = error.get("code").and_then(Value::as_i64).unwrap_or_default();
+        let message = error.get("message").and_then(Value::as_str).unwrap_or("an error without words");
+        let words = format!("{method}: {}", message.chars().take(200).collect::<String>());
+        return Err(NodeError::Rpc { host: host(url), code, words });
     }
-    let result = answer.get("result").and_then(Value::as_str).unwrap_or_default();
-    let bytes = hex::decode(result).map_err(|_| NodeError::answer(rpc, "the result is not hex"))?;
-    Ok(bytes.into())
+    Ok(answer.get_mut("result").map(Value::take).unwrap_or_default())
+}
+
+/// `eth_call` at the latest block. Source: execution-apis.
+pub(super) async fn eth_call(http: &Client, url: &Url, to: Address, data: &[u8]) -> Result<Bytes, NodeError> {
+    let call = json!({ "to": to, "data": hex::encode_prefixed(data) });
+    let result = rpc(http, url, "eth_call", json!([call, "latest"])).await?;
+    let bytes = hex::decode(result.as_str().unwrap_or_default());
+    bytes.map(Bytes::from).map_err(|_| NodeError::answer(url, "the result is not hex"))
 }

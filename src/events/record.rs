@@ -1,6 +1,6 @@
 //! What can happen, as plain data. Times are Unix milliseconds; durations say their unit in the name.
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, Bytes};
 use serde::Serialize;
 
 use super::Outcome;
@@ -26,6 +26,10 @@ pub enum Event {
     SubmissionClosed(SubmissionClosed),
     /// What the chain said of a block that a relay took: published by whoever watches the chain.
     Settlement(Settlement),
+    /// What came of a slot on chain.
+    SlotSettled(SlotSettled),
+    /// Something the operator should look at, or that is over.
+    Notice(Notice),
     /// A relay's place changed: who is asked, who is not, and why.
     RelayPlaced(RelayPlaced),
     /// What is known of a relay, to be kept over restarts.
@@ -106,6 +110,42 @@ pub struct Settlement {
     pub at: i64,
 }
 
+/// What came of a slot on chain, as far as it is known now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SlotSettled {
+    /// Which slot.
+    pub slot: Slot,
+    /// `provisional` or `final`.
+    pub status: String,
+    /// `ours`, `local`, `missed`, `not_delivered` or `orphaned`.
+    pub outcome: String,
+    /// `exact`, `over`, `under`, `unpaid`, `unknown`; none where no promise was to be kept.
+    pub payment: Option<String>,
+    /// What was promised.
+    pub promised: Option<Wei>,
+    /// What arrived.
+    pub received: Option<Wei>,
+    /// When this was found.
+    pub at: i64,
+}
+
+/// Something the operator should look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Notice {
+    /// Which rule found it.
+    pub rule: String,
+    /// What it is about.
+    pub subject: String,
+    /// `P1` to `P4`.
+    pub severity: String,
+    /// In words.
+    pub words: String,
+    /// Whether it is over.
+    pub resolved: bool,
+    /// When.
+    pub at: i64,
+}
+
 /// A relay's usability, as the status probe sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RelayState {
@@ -143,6 +183,8 @@ pub struct AuctionRecord {
     pub user_agent: String,
     /// The `[[proposers]]` set that applied; none for everybody else.
     pub policy: Option<String>,
+    /// Who is to be paid, by the validator's registration.
+    pub fee_recipient: Option<Address>,
     /// The answer, or none (204).
     pub winner: Option<Winner>,
     /// Why there was no race or no winner, in words; empty when there was one.
@@ -160,6 +202,11 @@ pub struct Winner {
     pub value: Wei,
     /// Who offered it; the first is the one whose signed bid was returned.
     pub relays: Vec<RelayId>,
+    /// Who built it: the operator's name for it, else what it wrote into the block, else its fee recipient.
+    pub builder: String,
+    /// The signed bid in SSZ: what the relay cannot take back.
+    #[serde(skip)]
+    pub signed_bid: Bytes,
 }
 
 /// What one counterparty did in a race.

@@ -96,6 +96,16 @@ impl Journal {
         Ok(())
     }
 
+    /// A signed block in SSZ, while it is kept.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn signed_block(&self, slot: Slot, block_hash: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        let row = sqlx::query("SELECT ssz FROM blocks WHERE slot = $1 AND block_hash = $2");
+        let row = row.bind(slot.as_u64().cast_signed()).bind(block_hash).fetch_optional(&self.pool).await?;
+        row.map(|row| Ok(row.try_get("ssz")?)).transpose()
+    }
+
     /// Adds a relay's answer. A success is never overwritten by a later failure (relays refuse a second call).
     ///
     /// # Errors

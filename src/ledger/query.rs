@@ -15,9 +15,10 @@ use crate::{
     types::{Slot, Wei},
 };
 
-const STEPS: [Step; 2] = [
+const STEPS: [Step; 3] = [
     Step { version: 1, name: "slots", sql: include_str!("../../migrations/ledger/0001_slots.sql") },
     Step { version: 2, name: "standings", sql: include_str!("../../migrations/ledger/0002_standings.sql") },
+    Step { version: 3, name: "profit", sql: include_str!("../../migrations/ledger/0003_profit.sql") },
 ];
 
 /// Latencies looked at for a relay's quantiles: its newest this many offers.
@@ -73,6 +74,9 @@ impl Ledger {
             .execute(&mut *tx)
             .await?;
         }
+        sqlx::query("INSERT INTO settlements (slot) SELECT DISTINCT slot FROM submissions WHERE TRUE ON CONFLICT DO NOTHING")
+            .execute(&mut *tx)
+            .await?;
         for row in sqlx::query("SELECT * FROM answers").fetch_all(journal.pool()).await? {
             sqlx::query(
                 "INSERT INTO submission_answers (slot, block_hash, counterparty, outcome, detail, http_status, \
@@ -177,7 +181,9 @@ impl Ledger {
             .collect::<Result<_, _>>()?;
         }
         let nothing = auctions.is_empty() && submissions.is_empty();
-        Ok((!nothing).then_some(SlotView { slot: slot.as_u64(), auctions, submissions }))
+        drop(tx);
+        let payment = self.settlement(slot).await?.filter(|row| row.outcome.is_some());
+        Ok((!nothing).then_some(SlotView { slot: slot.as_u64(), auctions, submissions, payment }))
     }
 
     /// What is known of each relay between two times (Unix milliseconds), by relay.

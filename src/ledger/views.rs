@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::Settled;
+
 /// One race as stored.
 #[derive(Clone, Debug, Serialize)]
 pub struct AuctionView {
@@ -158,6 +160,8 @@ pub struct SlotView {
     pub auctions: Vec<AuctionView>,
     /// Its submissions.
     pub submissions: Vec<SubmissionView>,
+    /// What came of it on chain; none where nothing is known yet.
+    pub payment: Option<Settled>,
 }
 
 /// One slot in a list.

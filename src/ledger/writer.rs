@@ -13,7 +13,7 @@ use crate::{
         AuctionRecord, BlockReceived, Event, RegistrationAnswer, RegistrationRound, RelayPlaced, RelayState,
         StandingSaved, SubmissionAnswer, SubmissionClosed, Subscription,
     },
-    types::RelayId,
+    types::{RelayId, Slot},
 };
 
 /// Events written in one transaction, at most. Arbitrary: bounds the time readers see an old state.
@@ -56,7 +56,7 @@ async fn write_batch(pool: &SqlitePool, batch: &[std::sync::Arc<Event>]) -> Resu
             Event::RelayPlaced(placed) => relay_placed(&mut tx, placed).await?,
             Event::StandingSaved(saved) => standing_saved(&mut tx, saved).await?,
             // The room that watches payments writes them down itself.
-            Event::Settlement(_) => {}
+            Event::Settlement(_) | Event::SlotSettled(_) | Event::Notice(_) => {}
         }
     }
     tx.commit().await
@@ -67,7 +67,8 @@ async fn auction(tx: &mut Transaction<'_, Sqlite>, record: &AuctionRecord) -> Re
     let id = sqlx::query(
         "INSERT INTO auctions (slot, parent_hash, proposer, fork, requested_at, ms_into_slot, budget_ms, \
          answered_in_us, user_agent, winner_block_hash, winner_value_wei, winner_counterparties, why_no_bid, \
-         policy) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+         policy, fee_recipient, winner_builder, winner_fork, winner_bid_ssz) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
     )
     .bind(record.slot.as_u64().cast_signed())
     .bind(record.parent_hash.to_string())
@@ -83,9 +84,14 @@ async fn auction(tx: &mut Transaction<'_, Sqlite>, record: &AuctionRecord) -> Re
     .bind(winner.map(|w| join_ids(&w.relays)))
     .bind(&record.why_no_bid)
     .bind(record.policy.as_deref().unwrap_or_default())
+    .bind(record.fee_recipient.map(|address| address.to_string()))
+    .bind(winner.map(|w| w.builder.as_str()))
+    .bind(winner.map(|_| record.fork))
+    .bind(winner.map(|w| w.signed_bid.to_vec()))
     .execute(&mut **tx)
     .await?
     .last_insert_rowid();
+    open_settlement(tx, record.slot).await?;
     for offer in &record.offers {
         sqlx::query(
             "INSERT INTO offers (auction_id, counterparty, outcome, detail, http_status, latency_us, value_wei, \
@@ -124,6 +130,15 @@ async fn auction(tx: &mut Transaction<'_, Sqlite>, record: &AuctionRecord) -> Re
     Ok(())
 }
 
+/// The slot is to be settled, once the chain has it.
+async fn open_settlement(tx: &mut Transaction<'_, Sqlite>, slot: Slot) -> Result<()> {
+    sqlx::query("INSERT INTO settlements (slot) VALUES ($1) ON CONFLICT DO NOTHING")
+        .bind(slot.as_u64().cast_signed())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 async fn block_received(tx: &mut Transaction<'_, Sqlite>, block: &BlockReceived) -> Result<()> {
     sqlx::query(
         "INSERT INTO submissions (slot, block_hash, parent_hash, proposer_index, fork, version, received_at, \
@@ -140,7 +155,7 @@ async fn block_received(tx: &mut Transaction<'_, Sqlite>, block: &BlockReceived)
     .bind(join_ids(&block.offered_by))
     .execute(&mut **tx)
     .await?;
-    Ok(())
+    open_settlement(tx, block.slot).await
 }
 
 async fn submission_answer(tx: &mut Transaction<'_, Sqlite>, answer: &SubmissionAnswer) -> Result<()> {

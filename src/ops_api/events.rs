@@ -43,6 +43,8 @@ fn kind_of(event: &Event) -> &'static str {
         Event::SubmissionAnswer(_) => "submission_answer",
         Event::SubmissionClosed(_) => "submission_closed",
         Event::Settlement(_) => "settlement",
+        Event::SlotSettled(_) => "slot_settled",
+        Event::Notice(_) => "notice",
         Event::RelayPlaced(_) => "relay_placed",
         Event::StandingSaved(_) => "standing_saved",
     }

@@ -22,12 +22,14 @@ use super::{
     OpsSettings,
     admin::{rotate, set_by_hand},
     events::stream_events,
+    profit::{profit_page, profit_report, profit_slots},
     views::{Check, Health, RelayView},
 };
 use crate::{
     consensus::WallClock,
     events::Spine,
     ledger::{Ledger, LedgerError},
+    profit::Reporter,
     relay::{KeeperHandle, SharedRelays},
     serve::{ApiError, unknown_route, wrong_method},
     types::Slot,
@@ -61,6 +63,8 @@ pub struct OpsParts {
     pub keeper: KeeperHandle,
     /// Opens the routes that change something.
     pub admin_token: String,
+    /// Makes profit reports.
+    pub reporter: Reporter,
     /// Ends event streams.
     pub stop: CancellationToken,
 }
@@ -69,11 +73,12 @@ pub struct OpsParts {
 pub(super) struct Shared {
     network: String,
     pub(super) relays: Arc<SharedRelays>,
-    ledger: Ledger,
+    pub(super) ledger: Ledger,
     pub(super) spine: Spine,
     metrics: PrometheusHandle,
     pub(super) keeper: KeeperHandle,
     pub(super) admin_token: String,
+    pub(super) reporter: Reporter,
     pub(super) stop: CancellationToken,
     limiter: Option<DefaultDirectRateLimiter>,
 }
@@ -82,11 +87,22 @@ pub(super) type Api = State<Arc<Shared>>;
 
 /// The routes.
 pub fn router(parts: OpsParts) -> Router {
-    let OpsParts { settings, network, relays, ledger, spine, metrics, keeper, admin_token, stop } = parts;
+    let OpsParts { settings, network, relays, ledger, spine, metrics, keeper, admin_token, reporter, stop } =
+        parts;
     let limit = NonZeroU32::new(settings.max_requests_per_second);
     let limiter = limit.map(|limit| RateLimiter::direct(Quota::per_second(limit)));
-    let shared =
-        Arc::new(Shared { network, relays, ledger, spine, metrics, keeper, admin_token, stop, limiter });
+    let shared = Arc::new(Shared {
+        network,
+        relays,
+        ledger,
+        spine,
+        metrics,
+        keeper,
+        admin_token,
+        reporter,
+        stop,
+        limiter,
+    });
     Router::new()
         .route("/", get(dashboard))
         .route("/healthz", get(healthz))
@@ -98,6 +114,9 @@ pub fn router(parts: OpsParts) -> Router {
         .route("/api/v1/relays/{id}/{wish}", post(set_by_hand))
         .route("/api/v1/slots", get(slots_list))
         .route("/api/v1/slots/{slot}", get(slot_one))
+        .route("/profit", get(profit_page))
+        .route("/api/v1/profit", get(profit_report))
+        .route("/api/v1/profit/slots", get(profit_slots))
         .route("/api/v1/events", get(stream_events))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)

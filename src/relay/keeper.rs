@@ -236,6 +236,8 @@ impl Keeper {
             | Event::Registrations(_)
             | Event::RegistrationAnswer(_)
             | Event::RelayPlaced(_)
+            | Event::SlotSettled(_)
+            | Event::Notice(_)
             | Event::StandingSaved(_) => {}
         }
     }

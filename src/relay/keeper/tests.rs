@@ -103,6 +103,7 @@ async fn our_own_line_is_held_against_nobody() {
             answered_in_us: 1,
             user_agent: String::new(),
             policy: None,
+            fee_recipient: None,
             winner: None,
             why_no_bid: String::new(),
             offers: ids.iter().zip(outcomes).map(offer).collect(),

@@ -1,0 +1,173 @@
+//! `relaymux report relays`
+
+use std::collections::BTreeSet;
+
+use comfy_table::{Table, presets};
+use serde::Serialize;
+
+use super::ReportFormat;
+use crate::{
+    auction::{SeenPoll, SeenRaces, report_timing},
+    config::Config,
+    ledger::{Ledger, LedgerError},
+    profit::csv,
+    types::Wei,
+};
+
+/// One relay's line.
+#[derive(Debug, Serialize)]
+pub(super) struct RelayLine {
+    relay: String,
+    races: i64,
+    bids: i64,
+    wins: i64,
+    deliveries: i64,
+    faults: String,
+    latency_p50_ms: Option<f64>,
+    latency_p95_ms: Option<f64>,
+    place: String,
+    score: Option<f64>,
+    why: String,
+    timing_races: usize,
+    timing_earned_eth: String,
+    gwei_per_100_ms: Option<i64>,
+    target_first_request_ms: Option<i64>,
+    frequency_get_header_ms: Option<i64>,
+    timing_why: String,
+}
+
+pub(super) async fn relays(
+    ledger: &Ledger,
+    config: &Config,
+    since: i64,
+    until: i64,
+) -> Result<Vec<RelayLine>, LedgerError> {
+    let mut stats = ledger.relay_stats(since, until).await?;
+    let mut polls = ledger.polls(since, until).await?;
+    let races = ledger.race_times(since, until).await?;
+    let races = races.map(|(asked_ms, budget_ms)| SeenRaces { asked_ms, budget_ms });
+    // The configured ones in their order, then those of earlier configurations.
+    let mut names: Vec<String> = config.relays.iter().map(|relay| relay.id.to_string()).collect();
+    let others: BTreeSet<String> = stats.keys().filter(|name| !names.contains(name)).cloned().collect();
+    names.extend(others);
+    let mut lines = Vec::with_capacity(names.len());
+    for relay in names {
+        let seen: Vec<SeenPoll> = polls
+            .remove(&relay)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|poll| SeenPoll {
+                auction: poll.auction,
+                sent_ms: poll.sent_ms,
+                latency_us: poll.latency_us,
+                value: poll.value_wei.and_then(|text| Wei::parse_wei(&text).ok()),
+            })
+            .collect();
+        let timing = report_timing(&seen, races);
+        let place = ledger.places(&relay, 1).await?.into_iter().next();
+        let stats = stats.remove(&relay).unwrap_or_default();
+        let faults: Vec<String> =
+            stats.faults.iter().map(|(fault, count)| format!("{fault} × {count}")).collect();
+        lines.push(RelayLine {
+            races: stats.auctions,
+            bids: stats.bids,
+            wins: stats.wins,
+            deliveries: stats.deliveries,
+            faults: faults.join(", "),
+            latency_p50_ms: stats.latency_p50_ms,
+            latency_p95_ms: stats.latency_p95_ms,
+            // A relay that never moved is where it began.
+            place: place.as_ref().map_or("active".to_owned(), |place| place.state.clone()),
+            score: place.as_ref().map(|place| place.score),
+            why: place.map_or_else(String::new, |place| place.why),
+            timing_races: timing.played,
+            timing_earned_eth: timing.earned.to_eth(),
+            gwei_per_100_ms: timing.gwei_per_100_ms,
+            target_first_request_ms: timing.propose.map(|(first, _)| first),
+            frequency_get_header_ms: timing.propose.map(|(_, every)| every),
+            timing_why: timing.why,
+            relay,
+        });
+    }
+    Ok(lines)
+}
+
+pub(super) fn shown(lines: &[RelayLine], format: ReportFormat) -> String {
+    match format {
+        ReportFormat::Json => format!("{}\n", serde_json::to_string_pretty(lines).unwrap_or_default()),
+        ReportFormat::Csv => as_csv(lines),
+        ReportFormat::Table => {
+            let mut table = Table::new();
+            table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
+                "relay",
+                "place",
+                "races",
+                "bids",
+                "wins",
+                "reveals",
+                "p50 ms",
+                "p95 ms",
+                "timing earned ETH",
+                "ask at / every ms",
+                "faults",
+            ]);
+            let number = |n: Option<f64>| n.map_or_else(String::new, |n| format!("{n:.0}"));
+            for line in lines {
+                let propose = line.target_first_request_ms.zip(line.frequency_get_header_ms);
+                table.add_row([
+                    line.relay.clone(),
+                    line.place.clone(),
+                    line.races.to_string(),
+                    line.bids.to_string(),
+                    line.wins.to_string(),
+                    line.deliveries.to_string(),
+                    number(line.latency_p50_ms),
+                    number(line.latency_p95_ms),
+                    format!("{} in {} races", line.timing_earned_eth, line.timing_races),
+                    propose.map_or_else(
+                        || format!("once: {}", line.timing_why),
+                        |(first, every)| format!("{first} / {every}"),
+                    ),
+                    line.faults.clone(),
+                ]);
+            }
+            format!("{table}\n")
+        }
+    }
+}
+
+/// Columns of the CSV, in order: the fields of [`RelayLine`].
+const COLUMNS: [&str; 17] = [
+    "relay",
+    "place",
+    "score",
+    "why",
+    "races",
+    "bids",
+    "wins",
+    "deliveries",
+    "faults",
+    "latency_p50_ms",
+    "latency_p95_ms",
+    "timing_races",
+    "timing_earned_eth",
+    "gwei_per_100_ms",
+    "target_first_request_ms",
+    "frequency_get_header_ms",
+    "timing_why",
+];
+
+/// One row a relay, one column a field.
+fn as_csv(lines: &[RelayLine]) -> String {
+    let mut text = csv::line(COLUMNS.into_iter());
+    for line in lines {
+        let fields = serde_json::to_value(line).unwrap_or_default();
+        let cells = COLUMNS.map(|column| match fields.get(column) {
+            None | Some(serde_json::Value::Null) => String::new(),
+            Some(serde_json::Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        });
+        text.push_str(&csv::line(cells.iter().map(String::as_str)));
+    }
+    text
+}

@@ -1,0 +1,196 @@
+//! What is looked at every few minutes: whether payments are missing, whether the rate is under its target, whether settling is behind,
+//! and what relays have registered for our validators.
+
+use std::{sync::Arc, time::Duration};
+
+use reqwest::Client;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::{
+    report::{ReportQuery, Reporter},
+    watcher::{raise, resolve},
+};
+use crate::{
+    consensus::WallClock,
+    ethereum::{KnownRegistration, registration_of},
+    events::{RegistrationFacts, Spine},
+    ledger::LedgerError,
+    relay::{Relay, SharedRelays},
+};
+
+/// Days of history before the rate is judged: two weeks. A small operator proposes a few times a year and lowers its target instead.
+const JUDGED_AFTER_DAYS: i64 = 14;
+/// A slot that is not settled after this long is behind: an hour.
+const BEHIND_MS: i64 = 3_600_000;
+/// Validators asked about at one relay in one round. Relays ban those who ask too much.
+const ASKED_PER_ROUND: usize = 50;
+/// Between two questions to one relay.
+const BETWEEN: Duration = Duration::from_millis(200);
+/// A registration this fresh may not have reached the relays yet: ten minutes, in seconds.
+const FRESH_SECS: i64 = 600;
+
+/// Runs the checks until told to stop.
+pub async fn run_checks(reporter: Reporter, spine: Spine, stop: CancellationToken) {
+    let every = reporter.settings.check_every;
+    loop {
+        if let Err(error) = check(&reporter, &spine).await {
+            warn!(%error, "profit check");
+        }
+        let due = Instant::now() + every;
+        tokio::select! {
+            () = sleep_until(due) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// One check. Payments that are missing raise their notices when they are found.
+async fn check(reporter: &Reporter, spine: &Spine) -> Result<(), LedgerError> {
+    let (ledger, now) = (&reporter.ledger, WallClock.now());
+    let late = reporter.slots.slot_at(now - BEHIND_MS);
+    let behind = ledger.unlooked(late).await?;
+    if behind > 0 && reporter.has_execution {
+        let words = format!(
+            "{behind} slots are older than an hour and not looked at: does the execution node answer and follow the chain?"
+        );
+        raise(ledger, spine, "settlement_behind", "profit", "P3", words).await?;
+    } else {
+        resolve(ledger, spine, "settlement_behind", "profit").await?;
+    }
+    let first = ledger.first_slot().await?;
+    let days = first.map_or(0, |slot| (now - reporter.slots.start_of(slot)) / super::watcher::DAY_MS);
+    if days >= JUDGED_AFTER_DAYS && reporter.has_execution && !reporter.settings.target_per_day.is_zero() {
+        let report = reporter.report(ReportQuery::default(), now).await?;
+        metrics::gauge!("relaymux_profit_eth_per_day")
+            .set(report.eth_per_day.parse::<f64>().unwrap_or_default());
+        if report.target == "not_met" {
+            let words = format!(
+                "{} ETH a day over the last 30 days, the target is {}",
+                report.eth_per_day, report.target_eth_per_day
+            );
+            raise(ledger, spine, "rate_under_target", "profit", "P4", words).await?;
+        } else {
+            resolve(ledger, spine, "rate_under_target", "profit").await?;
+        }
+    }
+    Ok(())
+}
+
+/// Looks at what relays have registered for our validators until told to stop, a few validators a round, in turn.
+pub async fn run_registration_checks(
+    reporter: Reporter,
+    spine: Spine,
+    relays: Arc<SharedRelays>,
+    http: Client,
+    stop: CancellationToken,
+) {
+    let mut at = 0;
+    loop {
+        let round = check_registrations(&reporter, &spine, &relays, &http, at);
+        match tokio::select! { round = round => round, () = stop.cancelled() => return } {
+            Ok(next) => at = next,
+            Err(error) => warn!(%error, "check of registrations"),
+        }
+        let due = Instant::now() + reporter.settings.registrations_every;
+        tokio::select! {
+            () = sleep_until(due) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+async fn check_registrations(
+    reporter: &Reporter,
+    spine: &Spine,
+    relays: &SharedRelays,
+    http: &Client,
+    at: usize,
+) -> Result<usize, LedgerError> {
+    let ours = reporter.ledger.registrations().await?;
+    let now = WallClock.now();
+    let is_due =
+        |facts: &&RegistrationFacts| i64::try_from(facts.timestamp).unwrap_or(0) < now / 1000 - FRESH_SECS;
+    let due: Vec<&RegistrationFacts> = ours.iter().filter(is_due).collect();
+    let start = if at >= due.len() { 0 } else { at };
+    let round: Vec<&RegistrationFacts> = due.iter().skip(start).take(ASKED_PER_ROUND).copied().collect();
+    for relay in relays.all().iter().filter(|relay| relay.settings().enabled) {
+        for facts in &round {
+            if !look(reporter, spine, relay, http, facts).await? {
+                // It does not answer: not asked again before the next round.
+                break;
+            }
+            tokio::time::sleep(BETWEEN).await;
+        }
+    }
+    Ok(start + round.len())
+}
+
+/// Compares one; `false` if the relay does not answer.
+async fn look(
+    reporter: &Reporter,
+    spine: &Spine,
+    relay: &Relay,
+    http: &Client,
+    ours: &RegistrationFacts,
+) -> Result<bool, LedgerError> {
+    let Ok(theirs) = registration_of(http, &relay.settings().url, &ours.pubkey).await else {
+        return Ok(false);
+    };
+    let drift = drift(ours, theirs);
+    let (ledger, now) = (&reporter.ledger, WallClock.now());
+    let is_news = ledger.save_drift(relay.id().as_str(), &ours.pubkey, &drift, now).await?;
+    if is_news {
+        let subject = format!("{} at {}", ours.pubkey, relay.id());
+        if drift.is_empty() {
+            resolve(ledger, spine, "registration_drift", &subject).await?;
+        } else {
+            let words = format!("{}: {drift}", relay.id());
+            raise(ledger, spine, "registration_drift", &subject, "P3", words).await?;
+        }
+    }
+    Ok(true)
+}
+
+/// What is wrong with a relay's registration; empty if nothing is.
+fn drift(ours: &RegistrationFacts, theirs: Option<KnownRegistration>) -> String {
+    let Some(theirs) = theirs else { return "has no registration of this validator".to_owned() };
+    let mut wrong = Vec::new();
+    if theirs.fee_recipient != ours.fee_recipient {
+        wrong.push(format!("pays {}, registered is {}", theirs.fee_recipient, ours.fee_recipient));
+    }
+    if theirs.gas_limit != ours.gas_limit {
+        wrong.push(format!("gas limit {}, registered is {}", theirs.gas_limit, ours.gas_limit));
+    }
+    if !wrong.is_empty() && theirs.timestamp > ours.timestamp {
+        wrong.push("its registration is newer than ours: another client registers this validator".to_owned());
+    }
+    wrong.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::Address;
+
+    use super::*;
+
+    #[test]
+    fn a_drift_is_named() {
+        let ours = RegistrationFacts {
+            pubkey: Default::default(),
+            fee_recipient: Address::repeat_byte(1),
+            gas_limit: 60,
+            timestamp: 100,
+        };
+        let theirs = |recipient: u8, gas_limit, timestamp| {
+            Some(KnownRegistration { fee_recipient: Address::repeat_byte(recipient), gas_limit, timestamp })
+        };
+        // An older signature of the same wishes is as good.
+        assert_eq!(drift(&ours, theirs(1, 60, 50)), "");
+        assert!(drift(&ours, None).contains("no registration"));
+        assert!(drift(&ours, theirs(2, 60, 100)).starts_with("pays 0x0202"));
+        assert!(drift(&ours, theirs(1, 36, 100)).contains("gas limit 36"));
+        assert!(drift(&ours, theirs(2, 60, 200)).contains("newer than ours"));
+    }
+}

@@ -1,0 +1,508 @@
+//! Profit reports: the days' sums put together for people, spreadsheets and scripts.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::U256;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use serde::Serialize;
+
+use super::{
+    ProfitSettings, csv,
+    settle::difference,
+    tally::{Tally, rebuild_days, slots_of},
+    watcher::DAY_MS,
+};
+use crate::{
+    consensus::SlotClock,
+    ledger::{Ledger, LedgerError, NoticeRow, Settled},
+    types::{Slot, Wei},
+};
+
+/// Days looked back when none is given.
+const DAYS: i64 = 30;
+/// Notices shown in a report.
+const NOTICES: u32 = 50;
+
+/// What the lines are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// A line a day.
+    Day,
+    /// A line a week, by its Monday.
+    Week,
+    /// A line a month.
+    Month,
+    /// A line a relay.
+    Relay,
+    /// A line a validator.
+    Validator,
+    /// A line a builder.
+    Builder,
+}
+
+impl By {
+    /// Every one, by its name in queries and flags.
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("day", Self::Day),
+        ("week", Self::Week),
+        ("month", Self::Month),
+        ("relay", Self::Relay),
+        ("validator", Self::Validator),
+        ("builder", Self::Builder),
+    ];
+
+    /// The one of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, by)| by)
+    }
+
+    const fn dimension(self) -> &'static str {
+        match self {
+            Self::Day | Self::Week | Self::Month => "all",
+            Self::Relay => "relay",
+            Self::Validator => "validator",
+            Self::Builder => "builder",
+        }
+    }
+
+    /// The line's period, where the lines are about periods.
+    fn period(self, day: Date) -> Option<String> {
+        match self {
+            Self::Day => Some(day.to_string()),
+            Self::Week => {
+                let monday =
+                    day.saturating_sub(jiff::Span::new().days(day.weekday().to_monday_zero_offset()));
+                Some(monday.to_string())
+            }
+            Self::Month => Some(format!("{:04}-{:02}", day.year(), day.month())),
+            Self::Relay | Self::Validator | Self::Builder => None,
+        }
+    }
+}
+
+/// What is asked for. Days are UTC, both included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReportQuery {
+    /// First day; default: 30 days ago.
+    pub from: Option<Date>,
+    /// Last day; default: today.
+    pub to: Option<Date>,
+    /// What the lines are about; default: days.
+    pub by: Option<By>,
+    /// Periods that relays', validators' or builders' lines are divided into; default: one, the whole time.
+    pub period: Option<By>,
+}
+
+/// One line: counts, and amounts in wei and ETH.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ReportLine {
+    /// What it is about; empty for the total.
+    pub name: String,
+    /// Its period, where lines are divided by time.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub period: String,
+    /// Slots with an auction or a submission.
+    pub slots: u64,
+    /// Slots whose header was delivered to the consensus client.
+    pub wins: u64,
+    /// Slots answered with no bid.
+    pub no_bid: u64,
+    /// Why: how relays' answers ended in those.
+    pub no_bid_reasons: BTreeMap<String, u64>,
+    /// Answers of relays that came too late to count.
+    pub late: u64,
+    /// Blocks on chain that were the promised one.
+    pub delivered: u64,
+    /// Built locally.
+    pub local: u64,
+    /// No block, and none was signed here.
+    pub missed: u64,
+    /// Signed and handed in, and never on chain.
+    pub not_delivered: u64,
+    /// Published, and the chain went on without it.
+    pub orphaned: u64,
+    /// Not looked at yet.
+    pub open: u64,
+    /// Delivered ones by payment.
+    pub exact: u64,
+    /// More than promised.
+    pub over: u64,
+    /// Less than promised.
+    pub under: u64,
+    /// Nothing at all.
+    pub unpaid: u64,
+    /// Not to be known with this node.
+    pub unknown: u64,
+    /// Promised for delivered blocks.
+    pub claimed_wei: String,
+    /// The same in ETH.
+    pub claimed_eth: String,
+    /// What arrived for them.
+    pub received_wei: String,
+    /// The same in ETH.
+    pub received_eth: String,
+    /// Promised beyond what arrived.
+    pub short_eth: String,
+    /// Arrived beyond what was promised.
+    pub over_eth: String,
+    /// What locally built blocks paid.
+    pub local_value_eth: String,
+    /// See `estimators`.
+    pub missed_value_eth: String,
+    /// See `estimators`.
+    pub timing_value_eth: String,
+    /// See `estimators`.
+    pub cost_of_misses_eth: String,
+    /// By the consensus layer, where the beacon node told.
+    pub consensus_reward_eth: String,
+    /// Delivered of those wins that have an end; none without any.
+    pub success_rate: Option<f64>,
+}
+
+impl ReportLine {
+    fn new(name: String, period: String, tally: &Tally) -> Self {
+        let eth = |amount: U256| Wei::new(amount).to_eth();
+        let ended = tally.ours + tally.not_delivered + tally.orphaned;
+        let late = ["late", "timed_out"].iter().filter_map(|name| tally.outcomes.get(*name)).sum();
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+        let success_rate = (ended > 0).then(|| tally.ours as f64 / ended as f64);
+        Self {
+            name,
+            period,
+            slots: tally.slots,
+            wins: tally.headers,
+            no_bid: tally.no_bid,
+            no_bid_reasons: tally.no_bid_reasons.clone(),
+            late,
+            delivered: tally.ours,
+            local: tally.local,
+            missed: tally.missed,
+            not_delivered: tally.not_delivered,
+            orphaned: tally.orphaned,
+            open: tally.open,
+            exact: tally.exact,
+            over: tally.over,
+            under: tally.under,
+            unpaid: tally.unpaid,
+            unknown: tally.unknown,
+            claimed_wei: tally.claimed.to_string(),
+            claimed_eth: eth(tally.claimed),
+            received_wei: tally.received.to_string(),
+            received_eth: eth(tally.received),
+            short_eth: eth(tally.short),
+            over_eth: eth(tally.beyond),
+            local_value_eth: eth(tally.local_value),
+            missed_value_eth: eth(tally.missed_value),
+            timing_value_eth: eth(tally.timing_value),
+            cost_of_misses_eth: eth(tally.cost_of_misses),
+            consensus_reward_eth: eth(
+                U256::from(tally.consensus_gwei).saturating_mul(U256::from(1_000_000_000))
+            ),
+            success_rate,
+        }
+    }
+}
+
+/// How numbers that are judgements were come by.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Estimators {
+    missed_value: &'static str,
+    timing_value: &'static str,
+    cost_of_misses: &'static str,
+    success_rate: &'static str,
+}
+
+const ESTIMATORS: Estimators = Estimators {
+    missed_value: "best usable bid that this sidecar had before it answered, less what arrived (bids that came later do not count)",
+    timing_value: "the returned bid, less the first bid of the same relay in the same race",
+    cost_of_misses: "the returned bid of slots that have no block in the end (missed, not delivered, orphaned)",
+    success_rate: "delivered / (delivered + not_delivered + orphaned): headers whose block was signed or seen; local blocks do not count",
+};
+
+/// A registration that a relay has otherwise than we do.
+#[derive(Clone, Debug, Serialize)]
+pub struct Drift {
+    relay: String,
+    validator: String,
+    drift: String,
+}
+
+/// A profit report.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProfitReport {
+    /// First day.
+    pub from: String,
+    /// Last day.
+    pub to: String,
+    /// Everything together.
+    pub total: ReportLine,
+    /// The lines.
+    pub groups: Vec<ReportLine>,
+    /// Received and built locally, in ETH a day, over the days from the first slot on.
+    pub eth_per_day: String,
+    /// The operator's target.
+    pub target_eth_per_day: String,
+    /// `met`, `not_met` or `no_data`.
+    pub target: &'static str,
+    /// How judgements were come by.
+    pub estimators: Estimators,
+    /// What to look at, open ones first.
+    pub notices: Vec<NoticeRow>,
+    /// Registrations that relays have otherwise than we do.
+    pub registration_drifts: Vec<Drift>,
+    /// What could not be known, and why.
+    pub not_known: Vec<String>,
+}
+
+/// What a report is made from.
+#[derive(Clone, Debug)]
+pub struct Reporter {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// The chain's time.
+    pub slots: SlotClock,
+    /// `[profit]`
+    pub settings: ProfitSettings,
+    /// Whether there is an execution node.
+    pub has_execution: bool,
+    /// Whether there is a beacon node.
+    pub has_beacon: bool,
+}
+
+/// The number of a day since 1970-01-01.
+fn number_of(day: Date) -> i64 {
+    let start = day.to_zoned(TimeZone::UTC).map_or(0, |start| Timestamp::from(start).as_second());
+    start.div_euclid(DAY_MS / 1000)
+}
+
+/// The day of a number since 1970-01-01.
+fn day_of(number: i64) -> Date {
+    date_at(number.saturating_mul(DAY_MS))
+}
+
+fn date_at(ms: i64) -> Date {
+    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(TimeZone::UTC).date()
+}
+
+impl Reporter {
+    fn range(&self, query: ReportQuery, now: i64) -> (i64, i64) {
+        let today = now.div_euclid(DAY_MS);
+        let from = query.from.map_or(today - DAYS, number_of);
+        let to = query.to.map_or(today, number_of);
+        (from, to.saturating_add(1))
+    }
+
+    /// The report.
+    ///
+    /// # Errors
+    /// When the ledger does not answer.
+    pub async fn report(&self, query: ReportQuery, now: i64) -> Result<ProfitReport, LedgerError> {
+        rebuild_days(&self.ledger, self.slots).await?;
+        let (from, until) = self.range(query, now);
+        let by = query.by.unwrap_or(By::Day);
+        let all = self.ledger.days("all", from, until).await?;
+        let mut total = Tally::default();
+        let mut days_with_slots: Option<(i64, i64)> = None;
+        for row in &all {
+            total.add(&serde_json::from_str(&row.tally).unwrap_or_default());
+            let (first, last) = days_with_slots.unwrap_or((row.day, row.day));
+            days_with_slots = Some((first.min(row.day), last.max(row.day)));
+        }
+        let rows =
+            if by.dimension() == "all" { all } else { self.ledger.days(by.dimension(), from, until).await? };
+        let mut groups: BTreeMap<(String, String), Tally> = BTreeMap::new();
+        for row in rows {
+            let day = day_of(row.day);
+            let key = match by.period(day) {
+                Some(period) => (String::new(), period),
+                None => (query.period.and_then(|p| p.period(day)).unwrap_or_default(), row.name),
+            };
+            let tally: Tally = serde_json::from_str(&row.tally).unwrap_or_default();
+            groups.entry(key).or_default().add(&tally);
+        }
+        let groups: Vec<ReportLine> = groups
+            .iter()
+            .map(|((period, name), tally)| ReportLine::new(name.clone(), period.clone(), tally))
+            .collect();
+        // From the first slot to today, or to the end of what was asked: days without a proposal count.
+        let days =
+            days_with_slots.map_or(0, |(first, _)| (until.min(now.div_euclid(DAY_MS) + 1) - first).max(1));
+        let earned = total.received.saturating_add(total.local_value);
+        let per_day = earned.checked_div(U256::from(days.max(1).unsigned_abs())).unwrap_or_default();
+        let target = match (days, per_day >= self.settings.target_per_day.as_u256()) {
+            (0, _) => "no_data",
+            (_, true) => "met",
+            (_, false) => "not_met",
+        };
+        let drifts = self.ledger.drifts().await?;
+        Ok(ProfitReport {
+            from: day_of(from).to_string(),
+            to: day_of(until - 1).to_string(),
+            total: ReportLine::new(String::new(), String::new(), &total),
+            groups,
+            eth_per_day: Wei::new(per_day).to_eth(),
+            target_eth_per_day: self.settings.target_per_day.to_eth(),
+            target,
+            estimators: ESTIMATORS,
+            notices: self.ledger.notices(NOTICES).await?,
+            registration_drifts: drifts
+                .into_iter()
+                .map(|(relay, validator, drift)| Drift { relay, validator, drift })
+                .collect(),
+            not_known: self.not_known(&total),
+        })
+    }
+
+    fn not_known(&self, total: &Tally) -> Vec<String> {
+        let mut gaps = Vec::new();
+        if !self.has_execution {
+            gaps.push("no [execution] url: what slots paid, and what came of them, is not known".to_owned());
+        }
+        if !self.has_beacon {
+            gaps.push("no [beacon] url: rewards of the consensus layer are not known".to_owned());
+        }
+        if total.unknown > 0 {
+            gaps.push(format!("{} payments: see the slots' words for why", total.unknown));
+        }
+        if total.open > 0 && self.has_execution {
+            gaps.push(format!("{} slots are not settled yet", total.open));
+        }
+        gaps
+    }
+
+    /// One row a proposal, as CSV for a spreadsheet or the tax office.
+    ///
+    /// # Errors
+    /// When the ledger does not answer.
+    pub async fn proposals_csv(&self, query: ReportQuery, now: i64) -> Result<String, LedgerError> {
+        let (from, until) = self.range(query, now);
+        let currency = self.settings.prices.as_ref().map(|prices| prices.currency.to_lowercase());
+        let value_column = currency.as_ref().map(|currency| format!("received_{currency}"));
+        let mut text = csv::line(COLUMNS.iter().copied().chain(value_column.as_deref()));
+        for day in from..until {
+            let (first, end) = slots_of(day, self.slots);
+            for row in self.ledger.settlements(first, end).await? {
+                text.push_str(&self.proposal_line(&row));
+            }
+        }
+        Ok(text)
+    }
+
+    fn proposal_line(&self, row: &Settled) -> String {
+        let wei = |text: &Option<String>| text.as_deref().and_then(|text| Wei::parse_wei(text).ok());
+        let eth = |text: &Option<String>| wei(text).map_or_else(String::new, Wei::to_eth);
+        let gwei = |amount: Option<i64>| {
+            let wei =
+                |gwei: i64| U256::from(gwei.max(0).unsigned_abs()).saturating_mul(U256::from(1_000_000_000));
+            amount.map_or_else(String::new, |gwei| Wei::new(wei(gwei)).to_eth())
+        };
+        let start = self.slots.start_of(Slot::new(row.slot));
+        let time = Timestamp::from_millisecond(start).unwrap_or(Timestamp::UNIX_EPOCH);
+        let (promised, received) = (wei(&row.promised_wei), wei(&row.received_wei));
+        let paid_by_promise = promised.zip(received).filter(|_| row.outcome.as_deref() == Some("ours"));
+        let diff = paid_by_promise.map_or_else(String::new, |(promised, received)| {
+            let diff = difference(promised, received);
+            let sign = if diff.is_negative() { "-" } else { "" };
+            format!("{sign}{}", Wei::new(diff.unsigned_abs()).to_eth())
+        });
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let number = |number: Option<i64>| number.map_or_else(String::new, |number| number.to_string());
+        let mut cells = vec![
+            time.to_string(),
+            row.slot.to_string(),
+            number(row.block_number),
+            text(&row.block_hash),
+            text(&row.proposer),
+            number(row.proposer_index),
+            text(&row.fee_recipient),
+            text(&row.coinbase),
+            text(&row.relay),
+            text(&row.builder),
+            text(&row.outcome),
+            row.status.clone(),
+            text(&row.payment),
+            eth(&row.promised_wei),
+            eth(&row.received_wei),
+            diff,
+            text(&row.promised_wei),
+            text(&row.received_wei),
+            text(&row.method),
+            text(&row.confidence),
+            text(&row.transactions),
+            gwei(row.consensus_reward_gwei),
+            gwei(row.withdrawals_gwei),
+            eth(&row.other_inflows_wei),
+            eth(&row.missed_value_wei),
+            text(&row.data_api),
+            row.words.clone(),
+        ];
+        if let Some(prices) = &self.settings.prices {
+            cells.push(received.and_then(|got| prices.value(date_at(start), got)).unwrap_or_default());
+        }
+        csv::line(cells.iter().map(String::as_str))
+    }
+}
+
+/// Columns of [`Reporter::proposals_csv`].
+const COLUMNS: [&str; 27] = [
+    "time_utc",
+    "slot",
+    "block",
+    "block_hash",
+    "validator",
+    "validator_index",
+    "fee_recipient",
+    "block_fee_recipient",
+    "relay",
+    "builder",
+    "outcome",
+    "status",
+    "payment",
+    "claimed_eth",
+    "received_eth",
+    "difference_eth",
+    "claimed_wei",
+    "received_wei",
+    "method",
+    "confidence",
+    "transactions",
+    "consensus_reward_eth",
+    "withdrawals_excluded_eth",
+    "other_inflows_excluded_eth",
+    "missed_value_eth",
+    "relay_data_api",
+    "words",
+];
+
+impl ProfitReport {
+    /// The lines as CSV: one row a line, one column a field.
+    pub fn csv(&self) -> String {
+        csv::table(&self.groups)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn periods_have_their_names() {
+        let day: Date = "2026-11-25".parse().unwrap();
+        assert_eq!(By::Day.period(day).unwrap(), "2026-11-25");
+        assert_eq!(By::Week.period(day).unwrap(), "2026-11-23");
+        assert_eq!(By::Month.period(day).unwrap(), "2026-11");
+        assert_eq!(By::Relay.period(day), None);
+        for (name, by) in By::ALL {
+            assert_eq!(By::named(name), Some(by));
+        }
+    }
+
+    #[test]
+    fn days_are_numbered_both_ways() {
+        for (text, number) in [("1970-01-01", 0), ("1970-01-02", 1), ("2026-11-23", 20_780)] {
+            let day: Date = text.parse().unwrap();
+            assert_eq!(number_of(day), number);
+            assert_eq!(day_of(number), day);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What came of a slot: the pure decision, from what was promised and what the chain has.
+
+use alloy_primitives::{B256, I256, U256};
+
+use super::payment::Payment;
+use crate::{events::Outcome, ledger::SlotCase, types::Wei};
+
+/// What came of a slot on chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotOutcome {
+    /// The block that a relay had promised.
+    Ours,
+    /// Another block: the consensus client built its own, or took another sidecar's.
+    Local,
+    /// No block, and none was signed: the consensus client did not propose.
+    Missed,
+    /// A block was signed and handed in, and never was one.
+    NotDelivered,
+    /// There was a block, and the chain went on without it.
+    Orphaned,
+}
+
+impl SlotOutcome {
+    /// Its name in records.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Local => "local",
+            Self::Missed => "missed",
+            Self::NotDelivered => "not_delivered",
+            Self::Orphaned => "orphaned",
+        }
+    }
+}
+
+/// What the execution chain has for a slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sight {
+    /// Hash of the canonical block of the slot.
+    pub(super) canonical: Option<B256>,
+    /// Whether the node knows the promised block, canonical or not.
+    pub(super) knows_promised: bool,
+}
+
+/// Decides what came of a slot.
+pub(super) fn decide(case: &SlotCase, sight: Sight) -> SlotOutcome {
+    let promised = case.promised.map(|(hash, _)| hash);
+    let signed = case.row.promised_block.as_deref().and_then(|text| text.parse().ok());
+    let wanted: Option<B256> = promised.or(signed);
+    if sight.canonical.is_some() && sight.canonical == wanted {
+        return SlotOutcome::Ours;
+    }
+    // Known to the node, or seen in the chain before: it was published.
+    let was_there = sight.knows_promised || case.row.outcome.as_deref() == Some(SlotOutcome::Ours.label());
+    match (sight.canonical, case.submitted) {
+        (_, true) if was_there => SlotOutcome::Orphaned,
+        (_, true) => SlotOutcome::NotDelivered,
+        (Some(_), false) => SlotOutcome::Local,
+        (None, false) if was_there || case.row.block_hash.is_some() => SlotOutcome::Orphaned,
+        (None, false) => SlotOutcome::Missed,
+    }
+}
+
+/// How a payment compares with its promise.
+pub(super) fn compare(promised: Wei, payment: &Payment) -> &'static str {
+    match payment.received {
+        None => "unknown",
+        Some(received) if received.is_zero() && !promised.is_zero() => "unpaid",
+        Some(received) => match received.cmp(&promised.as_u256()) {
+            std::cmp::Ordering::Less => "under",
+            std::cmp::Ordering::Equal => "exact",
+            std::cmp::Ordering::Greater => "over",
+        },
+    }
+}
+
+/// `received - promised` in wei.
+pub(super) fn difference(promised: Wei, received: Wei) -> I256 {
+    let wei = |amount: Wei| I256::try_from(amount.as_u256()).unwrap_or(I256::MAX);
+    wei(received).saturating_sub(wei(promised))
+}
+
+/// What the best bid that was there in time would have paid beyond what arrived.
+pub(super) fn missed_value(case: &SlotCase, received: Option<U256>) -> Option<Wei> {
+    let best = case.best_bid?.as_u256();
+    Some(Wei::new(best.saturating_sub(received.unwrap_or_default())))
+}
+
+/// What the relays' trust is to be told of a slot, and whom; nothing while it may still change.
+///
+/// A payment that is too small is told at once: the block says so for ever, whatever becomes of it. An orphaned block is nobody's fault.
+pub(super) fn verdict(
+    case: &SlotCase,
+    outcome: SlotOutcome,
+    payment: Option<&str>,
+    is_final: bool,
+) -> Option<(Outcome, Vec<String>)> {
+    match (outcome, payment) {
+        (SlotOutcome::Ours, Some("under" | "unpaid")) => Some((Outcome::PaidLess, case.relays.clone())),
+        (SlotOutcome::Ours, Some("exact" | "over")) if is_final => {
+            Some((Outcome::PaidAsPromised, case.relays.clone()))
+        }
+        (SlotOutcome::NotDelivered, _) if is_final => Some((Outcome::NotOnChain, case.took_it.clone())),
+        (
+            SlotOutcome::Ours
+            | SlotOutcome::Local
+            | SlotOutcome::Missed
+            | SlotOutcome::NotDelivered
+            | SlotOutcome::Orphaned,
+            _,
+        ) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ledger::Settled,
+        profit::payment::{Confidence, Method},
+    };
+
+    const PROMISED: B256 = B256::repeat_byte(1);
+    const OTHER: B256 = B256::repeat_byte(2);
+
+    fn case(submitted: bool, before: Option<&str>) -> SlotCase {
+        SlotCase {
+            row: Settled { outcome: before.map(str::to_owned), ..Settled::default() },
+            promised: Some((PROMISED, Wei::new(U256::from(5)))),
+            relays: vec!["a".to_owned(), "b".to_owned()],
+            took_it: vec!["a".to_owned()],
+            submitted,
+            ..SlotCase::default()
+        }
+    }
+
+    #[test]
+    fn every_end_of_a_slot_has_its_name() {
+        for (submitted, before, canonical, knows, expected) in [
+            (true, None, Some(PROMISED), true, SlotOutcome::Ours),
+            // Handed in through another sidecar.
+            (false, None, Some(PROMISED), true, SlotOutcome::Ours),
+            (false, None, Some(OTHER), false, SlotOutcome::Local),
+            (false, None, None, false, SlotOutcome::Missed),
+            (true, None, None, false, SlotOutcome::NotDelivered),
+            (true, None, Some(OTHER), false, SlotOutcome::NotDelivered),
+            (true, None, None, true, SlotOutcome::Orphaned),
+            (true, Some("ours"), None, false, SlotOutcome::Orphaned),
+            (true, Some("ours"), Some(OTHER), false, SlotOutcome::Orphaned),
+            (false, Some("ours"), None, false, SlotOutcome::Orphaned),
+            (true, Some("orphaned"), Some(PROMISED), true, SlotOutcome::Ours),
+        ] {
+            let sight = Sight { canonical, knows_promised: knows };
+            assert_eq!(
+                decide(&case(submitted, before), sight),
+                expected,
+                "{submitted} {before:?} {canonical:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn trust_hears_of_a_theft_at_once_and_of_the_rest_when_it_is_final() {
+        let case = case(true, None);
+        let told = |outcome, payment, is_final| {
+            verdict(&case, outcome, payment, is_final).map(|(what, who)| (what, who.len()))
+        };
+        assert_eq!(told(SlotOutcome::Ours, Some("under"), false), Some((Outcome::PaidLess, 2)));
+        assert_eq!(told(SlotOutcome::Ours, Some("unpaid"), false), Some((Outcome::PaidLess, 2)));
+        assert_eq!(told(SlotOutcome::Ours, Some("exact"), false), None);
+        assert_eq!(told(SlotOutcome::Ours, Some("exact"), true), Some((Outcome::PaidAsPromised, 2)));
+        assert_eq!(told(SlotOutcome::Ours, Some("unknown"), true), None);
+        assert_eq!(told(SlotOutcome::NotDelivered, None, false), None);
+        assert_eq!(told(SlotOutcome::NotDelivered, None, true), Some((Outcome::NotOnChain, 1)));
+        assert_eq!(told(SlotOutcome::Orphaned, None, true), None);
+        assert_eq!(told(SlotOutcome::Local, None, true), None);
+    }
+
+    #[test]
+    fn a_wei_counts() {
+        let paid = |wei: Option<u64>| Payment {
+            received: wei.map(U256::from),
+            method: Method::Trace,
+            confidence: Confidence::High,
+            transactions: Vec::new(),
+            other_inflows: U256::ZERO,
+            words: String::new(),
+        };
+        let promised = Wei::new(U256::from(5));
+        for (got, expected) in [
+            (Some(5), "exact"),
+            (Some(4), "under"),
+            (Some(6), "over"),
+            (Some(0), "unpaid"),
+            (None, "unknown"),
+        ] {
+            assert_eq!(compare(promised, &paid(got)), expected);
+        }
+        assert_eq!(difference(promised, Wei::new(U256::from(4))).to_string(), "-1");
+        assert_eq!(compare(Wei::ZERO, &paid(Some(0))), "exact");
+    }
+}

@@ -1,0 +1,328 @@
+//! Sums: what a day's slots come to, for all and by relay, validator and builder. Pure, save for the rebuilding of stale days.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::U256;
+use serde::{Deserialize, Serialize};
+
+use super::watcher::DAY_MS;
+use crate::{
+    consensus::SlotClock,
+    ledger::{DayRow, Ledger, LedgerError, OutcomeCount, Settled},
+    types::Slot,
+};
+
+/// Counts and amounts (wei) of some slots.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Tally {
+    /// Slots with an auction or a submission.
+    pub(super) slots: u64,
+    /// Of them, those whose header was delivered to the consensus client.
+    pub(super) headers: u64,
+    /// Those that were answered with no bid.
+    pub(super) no_bid: u64,
+    /// Blocks that were the promised one.
+    pub(super) ours: u64,
+    pub(super) local: u64,
+    pub(super) missed: u64,
+    pub(super) not_delivered: u64,
+    pub(super) orphaned: u64,
+    /// Not looked at yet.
+    pub(super) open: u64,
+    pub(super) exact: u64,
+    pub(super) over: u64,
+    pub(super) under: u64,
+    pub(super) unpaid: u64,
+    pub(super) unknown: u64,
+    /// Promised for blocks that were the promised one.
+    #[serde(with = "decimal")]
+    pub(super) claimed: U256,
+    /// What arrived for them.
+    #[serde(with = "decimal")]
+    pub(super) received: U256,
+    /// Promised beyond what arrived.
+    #[serde(with = "decimal")]
+    pub(super) short: U256,
+    /// Arrived beyond what was promised.
+    #[serde(with = "decimal")]
+    pub(super) beyond: U256,
+    /// What local blocks paid.
+    #[serde(with = "decimal")]
+    pub(super) local_value: U256,
+    /// Best bid in time, less what arrived.
+    #[serde(with = "decimal")]
+    pub(super) missed_value: U256,
+    /// Winning bids, less the first of their relays.
+    #[serde(with = "decimal")]
+    pub(super) timing_value: U256,
+    /// Promised for slots that had no block in the end.
+    #[serde(with = "decimal")]
+    pub(super) cost_of_misses: U256,
+    /// By the consensus layer.
+    pub(super) consensus_gwei: u64,
+    /// How relays' answers ended: outcome and count.
+    pub(super) outcomes: BTreeMap<String, u64>,
+    /// The same in races that nobody won.
+    pub(super) no_bid_reasons: BTreeMap<String, u64>,
+}
+
+mod decimal {
+    use alloy_primitives::U256;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(value: &U256, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<U256, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        U256::from_str_radix(&text, 10).map_err(D::Error::custom)
+    }
+}
+
+fn wei(text: Option<&String>) -> U256 {
+    text.and_then(|text| U256::from_str_radix(text, 10).ok()).unwrap_or_default()
+}
+
+impl Tally {
+    /// Adds one slot.
+    pub(super) fn count(&mut self, row: &Settled) {
+        let (promised, received) = (wei(row.promised_wei.as_ref()), wei(row.received_wei.as_ref()));
+        self.slots += 1;
+        if row.promised_block.is_some() {
+            self.headers += 1;
+        } else if row.outcome.is_some() {
+            self.no_bid += 1;
+        }
+        let without_block = match row.outcome.as_deref() {
+            Some("ours") => {
+                self.ours += 1;
+                self.claimed = self.claimed.saturating_add(promised);
+                self.received = self.received.saturating_add(received);
+                match row.payment.as_deref() {
+                    Some("exact") => self.exact += 1,
+                    Some("over") => {
+                        self.over += 1;
+                        self.beyond = self.beyond.saturating_add(received.saturating_sub(promised));
+                    }
+                    Some(short @ ("under" | "unpaid")) => {
+                        *(if short == "under" { &mut self.under } else { &mut self.unpaid }) += 1;
+                        self.short = self.short.saturating_add(promised.saturating_sub(received));
+                    }
+                    Some(_) | None => self.unknown += 1,
+                }
+                false
+            }
+            Some("local") => {
+                self.local += 1;
+                self.local_value = self.local_value.saturating_add(received);
+                false
+            }
+            Some("missed") => {
+                self.missed += 1;
+                true
+            }
+            Some("not_delivered") => {
+                self.not_delivered += 1;
+                true
+            }
+            Some("orphaned") => {
+                self.orphaned += 1;
+                true
+            }
+            Some(_) | None => {
+                self.open += 1;
+                false
+            }
+        };
+        if without_block {
+            self.cost_of_misses = self.cost_of_misses.saturating_add(promised);
+        }
+        self.missed_value = self.missed_value.saturating_add(wei(row.missed_value_wei.as_ref()));
+        self.timing_value = self.timing_value.saturating_add(wei(row.timing_wei.as_ref()));
+        let reward = row.consensus_reward_gwei.unwrap_or_default();
+        self.consensus_gwei = self.consensus_gwei.saturating_add(reward.max(0).unsigned_abs());
+    }
+
+    /// Adds another's sums.
+    pub(super) fn add(&mut self, other: &Self) {
+        let counts = [
+            (&mut self.slots, other.slots),
+            (&mut self.headers, other.headers),
+            (&mut self.no_bid, other.no_bid),
+            (&mut self.ours, other.ours),
+            (&mut self.local, other.local),
+            (&mut self.missed, other.missed),
+            (&mut self.not_delivered, other.not_delivered),
+            (&mut self.orphaned, other.orphaned),
+            (&mut self.open, other.open),
+            (&mut self.exact, other.exact),
+            (&mut self.over, other.over),
+            (&mut self.under, other.under),
+            (&mut self.unpaid, other.unpaid),
+            (&mut self.unknown, other.unknown),
+            (&mut self.consensus_gwei, other.consensus_gwei),
+        ];
+        for (mine, theirs) in counts {
+            *mine = mine.saturating_add(theirs);
+        }
+        let amounts = [
+            (&mut self.claimed, other.claimed),
+            (&mut self.received, other.received),
+            (&mut self.short, other.short),
+            (&mut self.beyond, other.beyond),
+            (&mut self.local_value, other.local_value),
+            (&mut self.missed_value, other.missed_value),
+            (&mut self.timing_value, other.timing_value),
+            (&mut self.cost_of_misses, other.cost_of_misses),
+        ];
+        for (mine, theirs) in amounts {
+            *mine = mine.saturating_add(theirs);
+        }
+        for (mine, theirs) in
+            [(&mut self.outcomes, &other.outcomes), (&mut self.no_bid_reasons, &other.no_bid_reasons)]
+        {
+            for (name, count) in theirs {
+                *mine.entry(name.clone()).or_default() += count;
+            }
+        }
+    }
+}
+
+/// A day's sums along every dimension.
+pub(super) fn tally_day(
+    day: i64,
+    rows: &[Settled],
+    outcomes: &[OutcomeCount],
+    no_bid: &[OutcomeCount],
+) -> Vec<DayRow> {
+    let mut sums: BTreeMap<(&str, String), Tally> = BTreeMap::new();
+    let mut at = |dimension: &'static str, name: &str, change: &dyn Fn(&mut Tally)| {
+        change(sums.entry((dimension, name.to_owned())).or_default());
+    };
+    for row in rows {
+        at("all", "", &|tally| tally.count(row));
+        if let Some(proposer) = &row.proposer {
+            at("validator", proposer, &|tally| tally.count(row));
+        }
+        // Whose header the client got: a slot without one belongs to no relay and no builder.
+        if let (Some(relay), true) = (&row.relay, row.promised_block.is_some()) {
+            at("relay", relay, &|tally| tally.count(row));
+            at("builder", row.builder.as_deref().unwrap_or("unknown"), &|tally| tally.count(row));
+        }
+    }
+    for (counts, in_vain) in [(outcomes, false), (no_bid, true)] {
+        for OutcomeCount { relay, outcome, count } in counts {
+            let change = |tally: &mut Tally| {
+                let to = if in_vain { &mut tally.no_bid_reasons } else { &mut tally.outcomes };
+                *to.entry(outcome.clone()).or_default() += count;
+            };
+            at("all", "", &change);
+            at("relay", relay, &change);
+        }
+    }
+    sums.into_iter()
+        .map(|((dimension, name), tally)| DayRow {
+            day,
+            dimension: dimension.to_owned(),
+            name,
+            // Serializing to memory cannot fail: every key is a string.
+            tally: serde_json::to_string(&tally).unwrap_or_default(),
+        })
+        .collect()
+}
+
+/// The slots of a day (since 1970-01-01 UTC): from the first on, before the second.
+pub(super) fn slots_of(day: i64, slots: SlotClock) -> (Slot, Slot) {
+    // The first slot that starts within the day: a slot belongs to the day it starts in.
+    let first = |day: i64| {
+        let start = day.saturating_mul(DAY_MS);
+        let slot = slots.slot_at(start);
+        let starts_before = slots.start_of(slot) < start;
+        Slot::new(slot.as_u64().saturating_add(u64::from(starts_before)))
+    };
+    (first(day), first(day.saturating_add(1)))
+}
+
+/// Makes the sums of days anew in which a slot changed.
+///
+/// # Errors
+/// When the ledger does not answer.
+pub async fn rebuild_days(ledger: &Ledger, slots: SlotClock) -> Result<usize, LedgerError> {
+    let days = ledger.stale_days().await?;
+    for day in &days {
+        let (from, until) = slots_of(*day, slots);
+        let rows = ledger.settlements(from, until).await?;
+        let outcomes = ledger.outcome_counts(from, until, false).await?;
+        let no_bid = ledger.outcome_counts(from, until, true).await?;
+        ledger.save_day(*day, &tally_day(*day, &rows, &outcomes, &no_bid)).await?;
+    }
+    Ok(days.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn row(outcome: &str, payment: Option<&str>, promised: u64, received: u64, relay: &str) -> Settled {
+        Settled {
+            outcome: Some(outcome.to_owned()),
+            payment: payment.map(str::to_owned),
+            promised_block: Some("0x1".to_owned()),
+            promised_wei: Some(promised.to_string()),
+            received_wei: Some(received.to_string()),
+            relay: Some(relay.to_owned()),
+            proposer: Some("0xaa".to_owned()),
+            builder: Some("b".to_owned()),
+            ..Settled::default()
+        }
+    }
+
+    fn read(rows: &[DayRow], dimension: &str, name: &str) -> Tally {
+        let row = rows.iter().find(|row| row.dimension == dimension && row.name == name).unwrap();
+        serde_json::from_str(&row.tally).unwrap()
+    }
+
+    #[test]
+    fn a_days_money_adds_up() {
+        let rows = [
+            row("ours", Some("exact"), 500, 500, "a"),
+            row("ours", Some("under"), 500, 499, "b"),
+            row("ours", Some("over"), 500, 510, "a"),
+            row("not_delivered", None, 700, 0, "b"),
+            Settled { promised_block: None, promised_wei: None, ..row("local", None, 0, 30, "a") },
+        ];
+        let no_bid = [OutcomeCount { relay: "a".to_owned(), outcome: "no_bid".to_owned(), count: 1 }];
+        let days = tally_day(3, &rows, &no_bid, &no_bid);
+        let all = read(&days, "all", "");
+        assert_eq!((all.slots, all.headers, all.no_bid, all.ours, all.local), (5, 4, 1, 3, 1));
+        assert_eq!((all.claimed, all.received), (U256::from(1500), U256::from(1509)));
+        assert_eq!(
+            (all.short, all.beyond, all.cost_of_misses),
+            (U256::from(1), U256::from(10), U256::from(700))
+        );
+        assert_eq!(all.local_value, U256::from(30));
+        assert_eq!(all.no_bid_reasons["no_bid"], 1);
+        // The relay's shares are the whole.
+        let mut both = read(&days, "relay", "a");
+        both.add(&read(&days, "relay", "b"));
+        assert_eq!((both.claimed, both.received, both.headers), (all.claimed, all.received, all.headers));
+        assert_eq!(read(&days, "relay", "b").not_delivered, 1);
+    }
+
+    proptest! {
+        /// Every slot is in one day, and days are without gap.
+        #[test]
+        fn days_divide_the_slots(day in 19_000i64..22_000, genesis in 1_500_000_000u64..1_700_000_000, secs in 1u64..13) {
+            let slots = SlotClock::new(genesis, secs * 1000);
+            prop_assume!(day * 86_400 > i64::try_from(genesis).unwrap() + 86_400);
+            let (from, until) = slots_of(day, slots);
+            prop_assert_eq!(until, slots_of(day + 1, slots).0);
+            prop_assert_eq!(slots.start_of(from).div_euclid(DAY_MS), day);
+            prop_assert_eq!(slots.start_of(Slot::new(until.as_u64() - 1)).div_euclid(DAY_MS), day);
+        }
+    }
+}

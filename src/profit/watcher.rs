@@ -1,0 +1,638 @@
+//! The task that settles slots: asks the execution node what came of each, writes it down, and tells who has to know.
+//!
+//! A slot is looked at once the chain is past it, again whenever the canonical block of its height is another, and a last time when that
+//! height is final. All state is in the ledger: a `kill -9` or a node that is away for an hour costs nothing but time.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use alloy_primitives::{Address, B256, U256};
+use futures_util::{StreamExt, stream};
+use metrics::{counter, gauge};
+use reqwest::Client;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{
+    ProfitSettings,
+    payment::{BlockMoney, Payment, TxMoney, judge},
+    settle::{Sight, SlotOutcome, compare, decide, missed_value, verdict},
+    tally::rebuild_days,
+};
+use crate::{
+    consensus::{SlotClock, WallClock},
+    ethereum::{BeaconNode, Block, BlockId, ChainNews, ExecutionNode, NodeError, Receipt, delivered_in},
+    events::{Event, Notice, Settlement, SlotSettled, Spine},
+    ledger::{Ledger, LedgerError, NoticeRow, Settled, SlotCase},
+    relay::SharedRelays,
+    types::{RelayId, Slot, Wei, parse_hash},
+};
+
+/// Blocks below the head that count as final where the node does not say what is: two epochs.
+const FINAL_DEPTH: u64 = 64;
+/// Slots settled in one transaction.
+const PAGE: u32 = 256;
+/// Slots asked about at once while catching up. The node is the operator's own; more would only queue there.
+const AT_ONCE: usize = 4;
+/// A day in milliseconds.
+pub(super) const DAY_MS: i64 = 86_400_000;
+
+/// What the watcher works with.
+#[derive(Clone, Debug)]
+pub struct WatcherParts {
+    /// Where it is written down.
+    pub ledger: Ledger,
+    /// Who is told.
+    pub spine: Spine,
+    /// Where the blocks are.
+    pub execution: ExecutionNode,
+    /// Knows proposers and their rewards, where there is one.
+    pub beacon: Option<BeaconNode>,
+    /// The relays, for their public records.
+    pub relays: Arc<SharedRelays>,
+    /// For the public records.
+    pub http: Client,
+    /// The chain's time.
+    pub slots: SlotClock,
+    /// `[profit]`
+    pub settings: ProfitSettings,
+}
+
+/// Why a round did not end.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// The execution node does not answer.
+    #[error("execution node: {0}")]
+    Node(#[from] NodeError),
+    /// The ledger does not.
+    #[error("ledger: {0}")]
+    Ledger(#[from] LedgerError),
+    /// The node has no head.
+    #[error("the execution node has no block yet")]
+    NoHead,
+}
+
+/// How far the chain is.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    number: u64,
+    timestamp: u64,
+    final_number: u64,
+    final_timestamp: Option<u64>,
+}
+
+/// A slot as found.
+struct Finding {
+    case: SlotCase,
+    row: Settled,
+    outcome: SlotOutcome,
+    is_news: bool,
+}
+
+/// Settles slots.
+#[derive(Clone, Debug)]
+pub struct Watcher {
+    parts: WatcherParts,
+}
+
+impl Watcher {
+    /// A watcher.
+    pub fn new(parts: WatcherParts) -> Self {
+        Self { parts }
+    }
+
+    /// Settles until told to stop: every slot's length, and when `news` come.
+    pub async fn run(self, mut news: mpsc::Receiver<ChainNews>, stop: CancellationToken) {
+        let every = Duration::from_millis(self.parts.slots.slot_ms().max(200));
+        let mut was_well = true;
+        let mut sums_due = Instant::now();
+        loop {
+            let round = tokio::select! {
+                round = self.round() => round,
+                () = stop.cancelled() => return,
+            };
+            match round {
+                Ok(settled) => {
+                    if !was_well {
+                        info!(settled, "payments are watched again");
+                    }
+                    was_well = true;
+                }
+                Err(error) => {
+                    if was_well {
+                        warn!(%error, "payments cannot be watched, will be caught up with later");
+                    }
+                    was_well = false;
+                    counter!("relaymux_profit_rounds_failed_total").increment(1);
+                }
+            }
+            if Instant::now() >= sums_due {
+                if let Err(error) = rebuild_days(&self.parts.ledger, self.parts.slots).await {
+                    warn!(%error, "the days' sums cannot be made");
+                }
+                sums_due = Instant::now() + self.parts.settings.check_every;
+            }
+            let due = Instant::now() + every;
+            tokio::select! {
+                () = sleep_until(due) => {}
+                Some(_) = news.recv() => {
+                    // News come in bunches; one look serves them all.
+                    while news.try_recv().is_ok() {}
+                }
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// One pass over all that is not final; how many slots changed.
+    ///
+    /// # Errors
+    /// When the node or the ledger does not answer: what was found before is kept.
+    pub async fn round(&self) -> Result<usize, WatchError> {
+        let head = self.head().await?;
+        let before = self.slot_of(head.timestamp);
+        let before = Slot::new(before.as_u64().saturating_add(1));
+        let mut after = None;
+        let mut changed = 0;
+        loop {
+            // Slot 0 has no proposal: genesis.
+            let slots = self.parts.ledger.unsettled(after.unwrap_or(Slot::new(0)), before, PAGE).await?;
+            let Some(last) = slots.last().copied() else { return Ok(changed) };
+            after = Some(last);
+            let looks = slots.into_iter().map(|slot| self.look(slot, head));
+            let found: Vec<Result<Option<Finding>, WatchError>> =
+                stream::iter(looks).buffered(AT_ONCE).collect().await;
+            let mut findings = Vec::new();
+            let mut failure = None;
+            for one in found {
+                match one {
+                    Ok(Some(finding)) => findings.push(finding),
+                    Ok(None) => {}
+                    Err(error) => failure = Some(error),
+                }
+            }
+            let day = |row: &Settled| self.parts.slots.start_of(Slot::new(row.slot)).div_euclid(DAY_MS);
+            let rows: Vec<(Settled, i64)> = findings.iter().map(|f| (f.row.clone(), day(&f.row))).collect();
+            self.parts.ledger.save_settlements(&rows).await?;
+            for finding in &findings {
+                self.tell(finding).await?;
+            }
+            changed += findings.len();
+            if let Some(failure) = failure {
+                return Err(failure);
+            }
+        }
+    }
+
+    async fn head(&self) -> Result<Head, WatchError> {
+        let latest = self.parts.execution.block(BlockId::Latest, false).await?.ok_or(WatchError::NoHead)?;
+        let number = latest.number.to::<u64>();
+        // A node that is not told what is final (a development chain, one without consensus client) says null or an error.
+        let finalized = match self.parts.execution.block(BlockId::Finalized, false).await {
+            Ok(block) => block.filter(|block| !block.number.is_zero()),
+            Err(error) if error.is_answer() => None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Head {
+            number,
+            timestamp: latest.timestamp.to(),
+            final_number: finalized
+                .as_ref()
+                .map_or(number.saturating_sub(FINAL_DEPTH), |block| block.number.to()),
+            final_timestamp: finalized.map(|block| block.timestamp.to()),
+        })
+    }
+
+    fn slot_of(&self, timestamp: u64) -> Slot {
+        self.parts.slots.slot_at(i64::try_from(timestamp.saturating_mul(1000)).unwrap_or(i64::MAX))
+    }
+
+    /// Looks at one slot; `None` if nothing changed.
+    async fn look(&self, slot: Slot, head: Head) -> Result<Option<Finding>, WatchError> {
+        let mut case = self.parts.ledger.slot_case(slot).await?;
+        let number = case.row.block_number.and_then(|number| u64::try_from(number).ok());
+        let known = case.row.block_hash.as_deref().and_then(|text| parse_hash(text).ok());
+        let mut is_same = false;
+        if let (Some(number), Some(known)) = (number, known) {
+            let now =
+                self.parts.execution.block(BlockId::Number(number), false).await?.map(|block| block.hash);
+            is_same = now == Some(known);
+            // The payment in a block is what it is; only whether the block counts may change.
+            if is_same && number > head.final_number {
+                return Ok(None);
+            }
+        }
+        let (block, sight) = self.sight(slot, &case, head).await?;
+        let outcome = decide(&case, sight);
+        let is_final = match &block {
+            Some(block) => block.number.to::<u64>() <= head.final_number,
+            None => self.is_past_final(slot, head),
+        };
+        let was = (case.row.status.clone(), case.row.outcome.clone(), case.row.block_hash.clone());
+        let mut row = case.row.clone();
+        row.status = if is_final { "final" } else { "provisional" }.to_owned();
+        row.outcome = Some(outcome.label().to_owned());
+        row.looked_at = WallClock.now();
+        row.block_hash = block.as_ref().map(|block| block.hash.to_string());
+        row.fee_recipient = case.fee_recipient.map(|address| address.to_string());
+        if let Some((hash, value)) = case.promised {
+            row.promised_block = Some(hash.to_string());
+            row.promised_wei = Some(value.to_string());
+            row.timing_wei = case
+                .first_value
+                .map(|first| Wei::new(value.as_u256().saturating_sub(first.as_u256())).to_string());
+        }
+        if !(is_same && row.method.is_some()) {
+            self.pay(&mut row, &case, outcome, block.as_ref()).await?;
+        }
+        let is_news = was != (row.status.clone(), row.outcome.clone(), row.block_hash.clone());
+        if !is_news {
+            return Ok(None);
+        }
+        if is_final {
+            self.ask_others(&mut row, &case, outcome).await;
+        }
+        case.row = row.clone();
+        Ok(Some(Finding { case, row, outcome, is_news }))
+    }
+
+    /// Whether a slot without block can get none any more.
+    fn is_past_final(&self, slot: Slot, head: Head) -> bool {
+        let timestamp = self.parts.slots.payload_timestamp(slot);
+        match head.final_timestamp {
+            Some(last) => last > timestamp,
+            None => {
+                let slots = self.slot_of(head.timestamp).as_u64().saturating_sub(slot.as_u64());
+                slots > FINAL_DEPTH && head.final_number > 0
+            }
+        }
+    }
+
+    /// The canonical block of a slot, and whether the promised one is known.
+    async fn sight(
+        &self,
+        slot: Slot,
+        case: &SlotCase,
+        head: Head,
+    ) -> Result<(Option<Block>, Sight), WatchError> {
+        let node = &self.parts.execution;
+        let timestamp = self.parts.slots.payload_timestamp(slot);
+        let signed = case.row.promised_block.as_deref().and_then(|text| parse_hash(text).ok());
+        let wanted: Option<B256> = case.promised.map(|(hash, _)| hash).or(signed);
+        let mut sight = Sight::default();
+        if let Some(wanted) = wanted
+            && let Some(block) = node.block(BlockId::Hash(wanted), false).await?
+        {
+            sight.knows_promised = true;
+            let canonical = node.block(BlockId::Number(block.number.to()), false).await?;
+            if canonical.as_ref().is_some_and(|canonical| canonical.hash == wanted) {
+                sight.canonical = Some(wanted);
+                return Ok((Some(block), sight));
+            }
+        }
+        let block = self.block_at(timestamp, case.parent_hash, head).await?;
+        sight.canonical = block.as_ref().map(|block| block.hash);
+        Ok((block, sight))
+    }
+
+    /// The canonical block with a timestamp: behind the parent, where that is canonical; else by halving.
+    async fn block_at(
+        &self,
+        timestamp: u64,
+        parent: Option<B256>,
+        head: Head,
+    ) -> Result<Option<Block>, WatchError> {
+        let node = &self.parts.execution;
+        if let Some(parent) = parent
+            && let Some(parent) = node.block(BlockId::Hash(parent), false).await?
+            && let Some(next) =
+                node.block(BlockId::Number(parent.number.to::<u64>().saturating_add(1)), false).await?
+            && next.parent_hash == parent.hash
+        {
+            // A later block on the same parent: the slot has none.
+            return Ok(Some(next).filter(|next| next.timestamp.to::<u64>() == timestamp));
+        }
+        let slot_secs = (self.parts.slots.slot_ms() / 1000).max(1);
+        let behind = head.timestamp.saturating_sub(timestamp) / slot_secs;
+        let (mut low, mut high) = (head.number.saturating_sub(behind.saturating_add(1)), head.number);
+        while low <= high {
+            let middle = low + (high - low) / 2;
+            let Some(block) = node.block(BlockId::Number(middle), false).await? else { return Ok(None) };
+            match block.timestamp.to::<u64>().cmp(&timestamp) {
+                std::cmp::Ordering::Equal => return Ok(Some(block)),
+                std::cmp::Ordering::Less => low = middle.saturating_add(1),
+                std::cmp::Ordering::Greater if middle == 0 => return Ok(None),
+                std::cmp::Ordering::Greater => high = middle - 1,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Fills in what a slot's block paid.
+    async fn pay(
+        &self,
+        row: &mut Settled,
+        case: &SlotCase,
+        outcome: SlotOutcome,
+        block: Option<&Block>,
+    ) -> Result<(), WatchError> {
+        row.payment = None;
+        row.received_wei = None;
+        row.method = None;
+        row.confidence = None;
+        row.transactions = None;
+        row.other_inflows_wei = None;
+        row.withdrawals_gwei = None;
+        row.block_number = block.and_then(|block| i64::try_from(block.number.to::<u64>()).ok());
+        row.coinbase = block.map(|block| block.coinbase.to_string());
+        let is_ours_or_local = matches!(outcome, SlotOutcome::Ours | SlotOutcome::Local);
+        let Some(block) = block.filter(|_| is_ours_or_local) else {
+            row.missed_value_wei = missed_value(case, None).map(|value| value.to_string());
+            row.words = match outcome {
+                SlotOutcome::NotDelivered => {
+                    format!(
+                        "the block was signed and handed in, {} took it, and it is not on chain",
+                        listed(&case.took_it)
+                    )
+                }
+                SlotOutcome::Orphaned => "there was a block, and the chain went on without it".to_owned(),
+                SlotOutcome::Missed | SlotOutcome::Ours | SlotOutcome::Local => {
+                    "no block, and none was signed through this sidecar".to_owned()
+                }
+            };
+            return Ok(());
+        };
+        let promised = case.promised.filter(|_| outcome == SlotOutcome::Ours).map(|(_, value)| value);
+        // A local block without a known registration pays whoever it names.
+        let recipient = case.fee_recipient.or((outcome == SlotOutcome::Local).then_some(block.coinbase));
+        let (payment, withdrawals) = match recipient {
+            Some(recipient) => self.payment(block, recipient, promised).await?,
+            None => {
+                (Payment::unknown("the validator's fee recipient is not known: it never registered here"), 0)
+            }
+        };
+        row.withdrawals_gwei = Some(withdrawals.cast_signed());
+        row.received_wei = payment.received.map(|wei| wei.to_string());
+        row.method = Some(payment.method.label().to_owned());
+        row.confidence = Some(payment.confidence.label().to_owned());
+        let hashes: Vec<String> = payment.transactions.iter().map(ToString::to_string).collect();
+        row.transactions = Some(hashes.join(","));
+        row.other_inflows_wei = Some(payment.other_inflows.to_string());
+        row.missed_value_wei = missed_value(case, payment.received).map(|value| value.to_string());
+        if outcome == SlotOutcome::Ours {
+            row.payment = Some(promised.map_or("unknown", |promised| compare(promised, &payment)).to_owned());
+        }
+        row.words = payment.words;
+        Ok(())
+    }
+
+    /// What a block paid a recipient; and the withdrawals to it, in gwei.
+    async fn payment(
+        &self,
+        head: &Block,
+        recipient: Address,
+        promised: Option<Wei>,
+    ) -> Result<(Payment, u64), WatchError> {
+        let node = &self.parts.execution;
+        let Some(block) = node.block(BlockId::Hash(head.hash), true).await? else {
+            return Ok((Payment::unknown("the node has forgotten the block's transactions"), 0));
+        };
+        let ours = block.withdrawals.iter().filter(|withdrawal| withdrawal.address == recipient);
+        let withdrawals_gwei = ours.fold(0_u64, |sum, w| sum.saturating_add(w.amount.to()));
+        let receipts = match node.receipts(&block).await {
+            Ok(receipts) => receipts,
+            Err(error) if error.is_answer() => {
+                return Ok((Payment::unknown(format!("no receipts: {error}")), withdrawals_gwei));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let mut money = money_of(&block, &receipts, recipient, withdrawals_gwei, promised);
+        money.transfers = match node.transfers(&block).await {
+            Ok(transfers) => transfers,
+            Err(error) if error.is_answer() => None,
+            Err(error) => return Err(error.into()),
+        };
+        if money.transfers.is_none() {
+            let number = block.number.to::<u64>();
+            let balances = async {
+                let before = node.balance(recipient, number.saturating_sub(1)).await?;
+                Ok((before, node.balance(recipient, number).await?))
+            };
+            money.balances = match balances.await {
+                Ok(both) => Some(both),
+                Err(error) if NodeError::is_answer(&error) => None,
+                Err(error) => return Err(error.into()),
+            };
+        }
+        Ok((judge(&money), withdrawals_gwei))
+    }
+
+    /// What only others know, once the slot is final: the beacon node's rewards, the relay's public record. None of it is needed.
+    async fn ask_others(&self, row: &mut Settled, case: &SlotCase, outcome: SlotOutcome) {
+        let slot = Slot::new(row.slot);
+        if let Some(beacon) = &self.parts.beacon
+            && let Ok(Some(block)) = beacon.block_in(slot).await
+        {
+            row.proposer_index = Some(block.proposer_index.cast_signed());
+            row.consensus_reward_gwei = beacon.block_reward(block.root).await.ok().map(u64::cast_signed);
+        }
+        let relays = self.parts.relays.all();
+        let relay = relays.iter().find(|relay| Some(relay.id().as_str()) == row.relay.as_deref());
+        let is_asked = self.parts.settings.data_api && case.submitted;
+        if let (Some(relay), true, Some(promised)) = (relay, is_asked, &row.promised_block) {
+            let list = delivered_in(&self.parts.http, &relay.settings().url, slot).await;
+            row.data_api = Some(
+                match (list, outcome) {
+                    (Err(_), _) => "unknown",
+                    (Ok(list), SlotOutcome::Ours) => {
+                        match list.iter().find(|trace| trace.block_hash.to_string() == *promised) {
+                            None => "missing",
+                            Some(trace) if Some(trace.value.to_string()) == row.promised_wei => "agrees",
+                            Some(_) => "differs",
+                        }
+                    }
+                    (
+                        Ok(list),
+                        SlotOutcome::Local
+                        | SlotOutcome::Missed
+                        | SlotOutcome::NotDelivered
+                        | SlotOutcome::Orphaned,
+                    ) => {
+                        // It says that it delivered what is not there.
+                        if list.iter().any(|trace| trace.block_hash.to_string() == *promised) {
+                            "differs"
+                        } else {
+                            "agrees"
+                        }
+                    }
+                }
+                .to_owned(),
+            );
+        }
+    }
+
+    /// Publishes what was found, and tells the relays' trust once.
+    async fn tell(&self, finding: &Finding) -> Result<(), WatchError> {
+        let Finding { case, row, outcome, is_news } = finding;
+        let now = WallClock.now();
+        let amount = |text: &Option<String>| text.as_deref().and_then(|text| Wei::parse_wei(text).ok());
+        let slot = Slot::new(row.slot);
+        let (promised, received) = (amount(&row.promised_wei), amount(&row.received_wei));
+        if *is_news {
+            counter!("relaymux_slots_settled_total", "outcome" => outcome.label(), "status" => row.status.clone()).increment(1);
+            gauge!("relaymux_last_settled_slot").set(f64::from(u32::try_from(row.slot).unwrap_or(u32::MAX)));
+            self.parts.spine.publish(Event::SlotSettled(SlotSettled {
+                slot,
+                status: row.status.clone(),
+                outcome: outcome.label().to_owned(),
+                payment: row.payment.clone(),
+                promised,
+                received,
+                at: now,
+            }));
+        }
+        let subject = format!("slot {slot}");
+        let told = verdict(case, *outcome, row.payment.as_deref(), row.status == "final");
+        if let (Some((what, who)), false) = (told, row.told) {
+            // Written down first: after a crash in between, trust is not told twice.
+            let marked = Settled { told: true, ..row.clone() };
+            let day = self.parts.slots.start_of(slot).div_euclid(DAY_MS);
+            self.parts.ledger.save_settlements(&[(marked, day)]).await?;
+            let block_hash = case.promised.map(|(hash, _)| hash);
+            let block_hash =
+                block_hash.or_else(|| row.promised_block.as_deref().and_then(|text| parse_hash(text).ok()));
+            let relays: BTreeSet<RelayId> = who.iter().filter_map(|id| RelayId::parse(id).ok()).collect();
+            for relay in relays {
+                self.parts.spine.publish(Event::Settlement(Settlement {
+                    slot,
+                    block_hash: block_hash.unwrap_or_default(),
+                    relay,
+                    outcome: what,
+                    promised: promised.unwrap_or_default(),
+                    paid: received.unwrap_or_default(),
+                    at: now,
+                }));
+            }
+        }
+        let from = row.relay.as_deref().unwrap_or("an unknown relay");
+        match (outcome, row.payment.as_deref()) {
+            (SlotOutcome::Ours, Some("under" | "unpaid")) => {
+                let words = format!(
+                    "slot {slot}: {from} promised {} ETH and {} ETH arrived, by {}",
+                    promised.unwrap_or_default().to_eth(),
+                    received.unwrap_or_default().to_eth(),
+                    row.method.as_deref().unwrap_or("no method"),
+                );
+                raise(&self.parts.ledger, &self.parts.spine, "payment_missing", &subject, "P2", words)
+                    .await?;
+            }
+            (SlotOutcome::NotDelivered, _) if row.status == "final" => {
+                let words = format!("slot {slot}: {}", row.words);
+                raise(&self.parts.ledger, &self.parts.spine, "not_delivered", &subject, "P2", words).await?;
+            }
+            _ => {
+                // What was raised before a reorganisation may be over.
+                resolve(&self.parts.ledger, &self.parts.spine, "payment_missing", &subject).await?;
+            }
+        }
+        if row.data_api.as_deref() == Some("differs") {
+            let words = format!("slot {slot}: {from}'s public record of deliveries is not what happened");
+            raise(&self.parts.ledger, &self.parts.spine, "data_api_differs", &subject, "P3", words).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Keeps the beacon node's event stream open and passes its news on; without them the watcher looks every slot.
+pub async fn follow_chain(beacon: BeaconNode, news: mpsc::Sender<ChainNews>, stop: CancellationToken) {
+    loop {
+        let end = tokio::select! {
+            end = beacon.follow(&news) => end,
+            () = stop.cancelled() => return,
+        };
+        if let Err(error) = end {
+            tracing::debug!(%error, "the beacon node's event stream ended");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(5)) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Tells the operator of something, once.
+pub(super) async fn raise(
+    ledger: &Ledger,
+    spine: &Spine,
+    rule: &str,
+    subject: &str,
+    severity: &str,
+    words: String,
+) -> Result<(), LedgerError> {
+    let at = WallClock.now();
+    let (rule, subject, severity) = (rule.to_owned(), subject.to_owned(), severity.to_owned());
+    let row = NoticeRow { rule, subject, severity, words, raised_at: at, resolved_at: None };
+    if ledger.raise_notice(&row).await? {
+        warn!(rule = row.rule, subject = row.subject, severity = row.severity, "{}", row.words);
+        counter!("relaymux_notices_total", "rule" => row.rule.clone()).increment(1);
+        let NoticeRow { rule, subject, severity, words, .. } = row;
+        spine.publish(Event::Notice(Notice { rule, subject, severity, words, resolved: false, at }));
+    }
+    Ok(())
+}
+
+/// Tells the operator that something is over.
+pub(super) async fn resolve(
+    ledger: &Ledger,
+    spine: &Spine,
+    rule: &str,
+    subject: &str,
+) -> Result<(), LedgerError> {
+    let at = WallClock.now();
+    if ledger.resolve_notice(rule, subject, at).await? {
+        info!(rule, subject, "resolved");
+        let (rule, subject) = (rule.to_owned(), subject.to_owned());
+        let (severity, words) = (String::new(), String::new());
+        spine.publish(Event::Notice(Notice { rule, subject, severity, words, resolved: true, at }));
+    }
+    Ok(())
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "no relay".to_owned() } else { names.join(", ") }
+}
+
+fn money_of(
+    block: &Block,
+    receipts: &[Receipt],
+    recipient: Address,
+    withdrawals_gwei: u64,
+    promised: Option<Wei>,
+) -> BlockMoney {
+    let transactions = block.transactions.iter().zip(receipts).map(|(tx, receipt)| {
+        let gas = U256::from(receipt.gas_used);
+        let blobs = U256::from(receipt.blob_gas_used.unwrap_or_default())
+            .saturating_mul(receipt.blob_gas_price.unwrap_or_default());
+        TxMoney {
+            hash: tx.hash,
+            from: tx.from,
+            to: tx.to,
+            value: tx.value,
+            succeeded: !receipt.status.is_zero(),
+            tip: gas.saturating_mul(receipt.effective_gas_price.saturating_sub(block.base_fee_per_gas)),
+            cost: gas.saturating_mul(receipt.effective_gas_price).saturating_add(blobs),
+        }
+    });
+    BlockMoney {
+        coinbase: block.coinbase,
+        recipient,
+        transactions: transactions.collect(),
+        withdrawals_gwei,
+        transfers: None,
+        balances: None,
+        promised: promised.map(Wei::as_u256),
+    }
+}
