@@ -50,8 +50,10 @@ pub(super) fn decide(case: &SlotCase, sight: Sight) -> SlotOutcome {
     if sight.canonical.is_some() && sight.canonical == wanted {
         return SlotOutcome::Ours;
     }
-    // Known to the node, or seen in the chain before: it was published.
-    let was_there = sight.knows_promised || case.row.outcome.as_deref() == Some(SlotOutcome::Ours.label());
+    // Known to the node, or seen in the chain before: it was published. Nodes forget what is not canonical.
+    let before = case.row.outcome.as_deref();
+    let was_there = sight.knows_promised
+        || [SlotOutcome::Ours, SlotOutcome::Orphaned].iter().any(|outcome| before == Some(outcome.label()));
     match (sight.canonical, case.submitted) {
         (_, true) if was_there => SlotOutcome::Orphaned,
         (_, true) => SlotOutcome::NotDelivered,
@@ -149,6 +151,7 @@ mod tests {
             (true, Some("ours"), Some(OTHER), false, SlotOutcome::Orphaned),
             (false, Some("ours"), None, false, SlotOutcome::Orphaned),
             (true, Some("orphaned"), Some(PROMISED), true, SlotOutcome::Ours),
+            (true, Some("orphaned"), None, false, SlotOutcome::Orphaned),
         ] {
             let sight = Sight { canonical, knows_promised: knows };
             assert_eq!(

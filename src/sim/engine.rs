@@ -186,6 +186,29 @@ struct EngineWithdrawal {
     amount: U256,
 }
 
+impl AnyPayload<Minimal> {
+    /// The payload of an execution block that exists already, from `eth_getBlockByHash`'s answer and the transactions' raw bytes.
+    ///
+    /// # Errors
+    /// In words, when it is no Capella block.
+    pub fn of_block(block: &Value, transactions: &[String]) -> Result<Self, String> {
+        let mut payload = block.clone();
+        let fields = payload.as_object_mut().ok_or("the block is no object")?;
+        for (engine, header) in [
+            ("feeRecipient", "miner"),
+            ("prevRandao", "mixHash"),
+            ("blockNumber", "number"),
+            ("blockHash", "hash"),
+        ] {
+            let value = fields.get(header).cloned().unwrap_or_default();
+            fields.insert(engine.to_owned(), value);
+        }
+        fields.insert("transactions".to_owned(), json!(transactions));
+        let payload: EnginePayload = serde_json::from_value(payload).map_err(|e| format!("block: {e}"))?;
+        payload.into_capella()
+    }
+}
+
 impl EnginePayload {
     fn into_capella(self) -> Result<AnyPayload<Minimal>, String> {
         let bytes = |text: &str| hex::decode(text).map_err(|e| e.to_string());

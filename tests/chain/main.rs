@@ -1,0 +1,15 @@
+//! Money on real execution nodes: anvil, and geth where it could be installed. `scripts/devnet/run` installs both and runs this.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod node;
+mod payments;
+mod profit;
+#[expect(dead_code, reason = "shared with the other black-box tests, which use more of it")]
+#[path = "../it/stage.rs"]
+mod stage;

@@ -1,0 +1,195 @@
+//! The whole service on a chain of anvil's: an honest, an underpaying and a withholding relay sell real blocks.
+
+use relaymux::{
+    consensus::{Encoding, Fork, WallClock},
+    sim::{AnyPayload, PayloadVice},
+    types::{Slot, Wei},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    node::{BUILDER, Door, Node, OTHER, US, USER},
+    stage::{binary, eventually, honest, milli, stage},
+};
+
+const CLAIM: u128 = 50_000_000_000_000_000;
+
+fn report(folder: &std::path::Path, more: &[&str]) -> String {
+    let output = binary().current_dir(folder).arg("report").args(more).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_profit_report_names_each_relay_with_proof_and_adds_up_to_the_wei() {
+    let genesis = WallClock.now() / 1000 - 3600;
+    let node = Node::anvil(genesis, &["--hardfork", "shanghai", "--slots-in-an-epoch", "2"]).await;
+    let door = Door::before(&node).await;
+    let mut stage = stage()
+        .fork(Fork::Capella)
+        .minimal()
+        .relay(honest().value(milli(50)))
+        .relay(honest().value(milli(50)).builder(1))
+        .relay(honest().value(milli(50)).builder(2).payload(PayloadVice::Status(500)))
+        .section(&format!("[execution]\nurl = \"{}\"", door.url))
+        .section("[profit]\nprices_file = \"prices.csv\"\ncurrency = \"EUR\"\nregistrations_every_secs = 0")
+        .file("prices.csv", &format!("{},2000\n", day_of(0)))
+        .start()
+        .await;
+    let proposer = stage.proposer(Encoding::Ssz);
+    let registered = u64::try_from(WallClock.now() / 1000).unwrap();
+    proposer.register(30_000_000, registered).await.unwrap();
+    for relay in &stage.relays {
+        eventually("the registration to reach the relays", async || {
+            (!relay.registered().is_empty()).then_some(())
+        })
+        .await;
+    }
+    let first = stage.slot().as_u64() + 1;
+    let start = |slot: u64| u64::try_from(stage.spec.clock().start_of(Slot::new(slot)) / 1000).unwrap();
+    let had = node.balance(US, "latest").await;
+    // (relay, what its block pays, whether it is published)
+    let plan = [(0, CLAIM, true), (1, CLAIM - 1, true), (2, CLAIM, false), (0, CLAIM, true)];
+    let mut parent = node.rpc("eth_getBlockByNumber", json!(["latest", false])).await;
+    // A relay that was supplied once offers nothing but what it is supplied with.
+    let unrelated = node.mine(start(first) - 12, OTHER).await;
+    let unrelated = AnyPayload::of_block(&unrelated, &[]).unwrap();
+    stage.relays.iter().for_each(|relay| relay.supply(unrelated.clone()));
+    parent =
+        node.rpc("eth_getBlockByNumber", json!([parent["number"].as_str().map(|_| "latest"), false])).await;
+    for (slot, (relay, pays, is_published)) in (first..).zip(plan) {
+        let snapshot = node.rpc("evm_snapshot", json!([])).await;
+        node.pay(USER, OTHER, 1).await;
+        node.pay(BUILDER, US, pays).await;
+        let block = node.mine(start(slot), BUILDER).await;
+        let payload = AnyPayload::of_block(&block, &node.raw_transactions(&block).await).unwrap();
+        assert_eq!(payload.block_hash().to_string(), block["hash"].as_str().unwrap());
+        stage.relays[relay].supply(payload);
+        let hash = parent["hash"].as_str().unwrap().parse().unwrap();
+        let bid =
+            proposer.get_header(Slot::new(slot), hash, std::time::Duration::from_secs(20)).await.unwrap();
+        let bid = bid.unwrap_or_else(|| panic!("no bid in slot {slot}\n{}", stage.log()));
+        assert_eq!(bid.facts().value, milli(50));
+        let revealed = proposer.submit(Slot::new(slot), &bid).await;
+        assert_eq!(revealed.is_ok(), is_published, "{revealed:?}");
+        if is_published {
+            parent = block;
+        } else {
+            node.rpc("evm_revert", json!([snapshot])).await;
+        }
+    }
+    let last = first + plan.len() as u64;
+    for slot in last..last + 10 {
+        node.mine(start(slot), OTHER).await;
+    }
+    let gained = node.balance(US, "latest").await - had;
+    assert_eq!(gained, 3 * CLAIM - 1);
+
+    let by_relay = settled_report(&stage.ops_json("/api/v1/profit?by=relay").await, &stage).await;
+    assert_eq!(by_relay["total"]["received_wei"], gained.to_string());
+    assert_eq!(by_relay["total"]["claimed_wei"], (3 * CLAIM).to_string());
+    let line = |name: &str| {
+        let groups = by_relay["groups"].as_array().unwrap();
+        groups
+            .iter()
+            .find(|line| line["name"] == name)
+            .cloned()
+            .unwrap_or_else(|| panic!("{name}: {by_relay}"))
+    };
+    let counts = |name: &str| {
+        ["delivered", "exact", "under", "not_delivered"].map(|key| line(name)[key].as_u64().unwrap())
+    };
+    assert_eq!(counts("r0"), [2, 2, 0, 0]);
+    assert_eq!(counts("r1"), [1, 0, 1, 0]);
+    assert_eq!(counts("r2"), [0, 0, 0, 1]);
+    assert_eq!(line("r1")["short_eth"], "0.000000000000000001");
+    assert_eq!(line("r2")["cost_of_misses_eth"], "0.05");
+    // Those two are told of, and are trusted less.
+    let words: Vec<String> = by_relay["notices"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|notice| notice["words"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(
+        words.iter().any(|words| words.contains("r1 promised 0.05 ETH and 0.049999999999999999")),
+        "{words:?}"
+    );
+    assert!(words.iter().any(|words| words.contains("signed and handed in")), "{words:?}");
+    let trust = eventually("trust to hear of the payment", async || {
+        let relays = stage.ops_json("/api/v1/relays").await;
+        let of = |n: usize| relays[n]["trust"]["payments"].as_f64();
+        of(0).zip(of(1)).filter(|(good, bad)| good > bad)
+    })
+    .await;
+    assert!(trust.1 < 0.9, "{trust:?}");
+    let slot = stage.ops_json(&format!("/api/v1/slots/{}", first + 1)).await;
+    assert_eq!(
+        (&slot["payment"]["payment"], &slot["payment"]["method"], &slot["payment"]["confidence"]),
+        (&json!("under"), &json!("trace"), &json!("high"))
+    );
+
+    // The same from the command line, and after a kill -9.
+    stage.start_again().await;
+    let folder = stage.folder.path();
+    let json: Value =
+        serde_json::from_str(&report(folder, &["profit", "--by", "relay", "--format", "json"])).unwrap();
+    assert_eq!(json["total"], by_relay["total"]);
+    let csv = report(folder, &["profit", "--format", "csv"]);
+    let mut lines = csv.lines();
+    let columns: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let column = |name: &str| columns.iter().position(|column| *column == name).unwrap();
+    let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows.len(), plan.len());
+    let sum: u128 = rows.iter().filter_map(|row| row[column("received_wei")].parse::<u128>().ok()).sum();
+    assert_eq!(sum, gained);
+    assert_eq!(rows[1][column("difference_eth")], "-0.000000000000000001");
+    assert_eq!(rows[0][column("received_eur")], "100.00");
+    assert_eq!(rows[2][column("outcome")], "not_delivered");
+    assert!(report(folder, &["profit"]).contains("0.149999999999999999"));
+    let by_day =
+        stage.http.get(format!("{}/api/v1/profit?format=csv&by=day", stage.ops)).send().await.unwrap();
+    assert_eq!(by_day.headers()["content-type"], "text/csv; charset=utf-8");
+    let wrong = stage.http.get(format!("{}/api/v1/profit?by=colour", stage.ops)).send().await.unwrap();
+    let words = crate::stage::assert_error(wrong, 400).await;
+    assert!(words.contains("day, week, month, relay, validator, builder"), "{words}");
+
+    // Evidence that anybody can check: the bid as it was signed, and the transaction that paid too little.
+    let evidence: Value =
+        serde_json::from_str(&report(folder, &["evidence", &(first + 1).to_string()])).unwrap();
+    assert!(
+        evidence["claim"]
+            .as_str()
+            .unwrap()
+            .contains("r1 signed a bid of 50000000000000000 wei, and 49999999999999999")
+    );
+    assert_eq!(
+        (&evidence["signed_bid"]["signature_holds"], &evidence["signed_bid"]["value_wei"]),
+        (&json!(true), &json!(CLAIM.to_string()))
+    );
+    assert_eq!(evidence["signed_bid"]["relay_pubkey"], stage.relays[1].public_key().to_string());
+    assert!(evidence["signed_block"]["ssz"].as_str().unwrap().len() > 500);
+    let paid_by = evidence["settlement"]["transactions"].as_str().unwrap();
+    let transaction = node.rpc("eth_getTransactionByHash", json!([paid_by])).await;
+    assert_eq!(transaction["value"], format!("{:#x}", CLAIM - 1));
+    let none = binary().current_dir(folder).args(["report", "evidence", "1"]).output().unwrap();
+    assert_eq!(none.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&none.stderr).contains("nothing happened in slot 1"));
+    let _ = Wei::ZERO;
+}
+
+/// The report once every slot in it is settled for good.
+async fn settled_report(_: &Value, stage: &crate::stage::Stage) -> Value {
+    eventually("four slots to be final", async || {
+        let report = stage.ops_json("/api/v1/profit?by=relay").await;
+        let settled = stage.http.get(format!("{}/api/v1/profit?format=csv", stage.ops)).send().await.unwrap();
+        let csv = settled.text().await.unwrap();
+        (csv.matches(",final,").count() == 4).then_some(report)
+    })
+    .await
+}
+
+fn day_of(days: i64) -> String {
+    let now = jiff::Timestamp::from_millisecond(WallClock.now() + days * 86_400_000).unwrap();
+    now.to_zoned(jiff::tz::TimeZone::UTC).date().to_string()
+}
