@@ -6,6 +6,7 @@
 
 mod behaviour;
 mod bodies;
+mod data_api;
 mod engine;
 mod payload;
 mod proposer;
@@ -14,7 +15,7 @@ mod relay;
 mod reveal;
 mod stream;
 
-pub use behaviour::{Behaviour, Frame, HeaderVice, PayloadVice, StreamHabit};
+pub use behaviour::{Behaviour, DataApiVice, Frame, HeaderVice, PayloadVice, StreamHabit};
 pub use engine::{EngineBuilder, PayloadSink};
 pub use payload::{AnyPayload, PayloadParams, Tamper, sim_parent_root};
 pub use proposer::{Proposal, ProposerError, SimProposer, sign_block};

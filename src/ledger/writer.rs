@@ -11,13 +11,17 @@ use super::{
 use crate::{
     events::{
         AuctionRecord, BlockReceived, Event, RegistrationAnswer, RegistrationRound, RelayPlaced, RelayState,
-        StandingSaved, SubmissionAnswer, SubmissionClosed, Subscription,
+        StandingSaved, SubmissionAnswer, SubmissionClosed, Subscription, Winner,
     },
     types::{RelayId, Slot},
 };
 
 /// Events written in one transaction, at most. Arbitrary: bounds the time readers see an old state.
 const BATCH: usize = 512;
+
+const DAY_MS: i64 = 86_400_000;
+/// A slot starts at most this long before or after something happens in it.
+const MIDNIGHT_MS: i64 = 60_000;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -91,7 +95,7 @@ async fn auction(tx: &mut Transaction<'_, Sqlite>, record: &AuctionRecord) -> Re
     .execute(&mut **tx)
     .await?
     .last_insert_rowid();
-    open_settlement(tx, record.slot).await?;
+    open_settlement(tx, record.slot, record.requested_at, winner.map(|winner| (record, winner))).await?;
     for offer in &record.offers {
         sqlx::query(
             "INSERT INTO offers (auction_id, counterparty, outcome, detail, http_status, latency_us, value_wei, \
@@ -130,12 +134,38 @@ async fn auction(tx: &mut Transaction<'_, Sqlite>, record: &AuctionRecord) -> Re
     Ok(())
 }
 
-/// The slot is to be settled, once the chain has it.
-async fn open_settlement(tx: &mut Transaction<'_, Sqlite>, slot: Slot) -> Result<()> {
+/// The slot is to be settled, once the chain has it; until then its row says what was promised.
+async fn open_settlement(
+    tx: &mut Transaction<'_, Sqlite>,
+    slot: Slot,
+    at: i64,
+    promise: Option<(&AuctionRecord, &Winner)>,
+) -> Result<()> {
     sqlx::query("INSERT INTO settlements (slot) VALUES ($1) ON CONFLICT DO NOTHING")
         .bind(slot.as_u64().cast_signed())
         .execute(&mut **tx)
         .await?;
+    if let Some((record, winner)) = promise {
+        sqlx::query(
+            "UPDATE settlements SET promised_block = $2, promised_wei = $3, relay = $4, builder = $5, proposer = $6 \
+             WHERE slot = $1 AND status = 'open'",
+        )
+        .bind(slot.as_u64().cast_signed())
+        .bind(winner.block_hash.to_string())
+        .bind(winner.value.to_string())
+        .bind(winner.relays.first().map(RelayId::as_str))
+        .bind(&winner.builder)
+        .bind(record.proposer.to_string())
+        .execute(&mut **tx)
+        .await?;
+    }
+    // The day the slot starts in is that of the moment, or its neighbour around midnight.
+    for day in [(at - MIDNIGHT_MS).div_euclid(DAY_MS), (at + MIDNIGHT_MS).div_euclid(DAY_MS)] {
+        sqlx::query("INSERT INTO profit_stale_days (day) VALUES ($1) ON CONFLICT DO NOTHING")
+            .bind(day)
+            .execute(&mut **tx)
+            .await?;
+    }
     Ok(())
 }
 
@@ -155,7 +185,7 @@ async fn block_received(tx: &mut Transaction<'_, Sqlite>, block: &BlockReceived)
     .bind(join_ids(&block.offered_by))
     .execute(&mut **tx)
     .await?;
-    open_settlement(tx, block.slot).await
+    open_settlement(tx, block.slot, block.at, None).await
 }
 
 async fn submission_answer(tx: &mut Transaction<'_, Sqlite>, answer: &SubmissionAnswer) -> Result<()> {

@@ -329,11 +329,13 @@ impl Reporter {
             days_with_slots.map_or(0, |(first, _)| (until.min(now.div_euclid(DAY_MS) + 1) - first).max(1));
         let earned = total.received.saturating_add(total.local_value);
         let per_day = earned.checked_div(U256::from(days.max(1).unsigned_abs())).unwrap_or_default();
-        let target = match (days, per_day >= self.settings.target_per_day.as_u256()) {
-            (0, _) => "no_data",
-            (_, true) => "met",
-            (_, false) => "not_met",
-        };
+        let looked_at = total.slots > total.open;
+        let target =
+            match (if looked_at { days } else { 0 }, per_day >= self.settings.target_per_day.as_u256()) {
+                (0, _) => "no_data",
+                (_, true) => "met",
+                (_, false) => "not_met",
+            };
         let drifts = self.ledger.drifts().await?;
         Ok(ProfitReport {
             from: day_of(from).to_string(),

@@ -139,6 +139,21 @@ pub enum StreamHabit {
     Frames(Vec<Frame>),
 }
 
+/// What is wrong with a relay's public record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataApiVice {
+    /// Nothing.
+    None,
+    /// 503.
+    Down,
+    /// It says that it delivered what it withheld.
+    ClaimsAll,
+    /// It says another value.
+    OtherValue,
+    /// It has registered another fee recipient.
+    OtherRecipient,
+}
+
 /// How a relay behaves.
 #[derive(Clone, Debug)]
 pub struct Behaviour {
@@ -169,6 +184,7 @@ pub struct Behaviour {
     pub(super) refuses_repeats: bool,
     pub(super) repeat_vice: HeaderVice,
     pub(super) stream: StreamHabit,
+    pub(super) data_api: DataApiVice,
 }
 
 impl Default for Behaviour {
@@ -201,6 +217,7 @@ impl Default for Behaviour {
             refuses_repeats: false,
             repeat_vice: HeaderVice::None,
             stream: StreamHabit::Absent,
+            data_api: DataApiVice::None,
         }
     }
 }
@@ -218,6 +235,8 @@ macro_rules! setters {
     };
 }
 setters! {
+    /// What is wrong with its public record.
+    data_api: DataApiVice,
     /// What it bids.
     value: Wei,
     /// Adds up to this, by slot, to what it bids.

@@ -26,6 +26,7 @@ use super::{
     bodies::{
         broken_body, drip, duplicate_keys, endless_body, gzip, half_body, loose_offsets, other_fork, relabel,
     },
+    data_api,
     payload::sim_parent_root,
     reveal::{submit_v1, submit_v2},
     stream::header_stream,
@@ -33,7 +34,7 @@ use super::{
 use crate::{
     consensus::{
         ChainSpec, Encoding, Fork, Mainnet, Minimal, Preset, PresetName, RevealedPayload, WallClock,
-        bls::SigningKey, visit_json, visit_ssz,
+        bls::SigningKey, containers::ValidatorRegistration, visit_json, visit_ssz,
     },
     serve::{ApiError, Listener},
     types::{BlsPublicKey, Slot, Wei, parse_hash},
@@ -72,6 +73,14 @@ pub struct ReceivedRequest {
     pub at: i64,
 }
 
+/// A signed block that was handed in.
+pub(super) struct HandedIn {
+    pub(super) slot: u64,
+    pub(super) block_hash: B256,
+    pub(super) value: Wei,
+    pub(super) is_revealed: bool,
+}
+
 /// A payload that was bid, to be revealed later.
 pub(super) struct Stored {
     pub(super) fork: Fork,
@@ -88,7 +97,8 @@ pub(super) struct Shared {
     pub(super) payloads: Mutex<HashMap<B256, Arc<Stored>>>,
     bids: Mutex<HashMap<(BidKey, u8), Arc<EncodedBid>>>,
     asked: Mutex<HashMap<BidKey, (usize, Instant)>>,
-    registered: Mutex<HashMap<BlsPublicKey, Address>>,
+    pub(super) registered: Mutex<HashMap<BlsPublicKey, ValidatorRegistration>>,
+    pub(super) handed_in: Mutex<Vec<HandedIn>>,
     supplied: Mutex<Option<HashMap<B256, AnyPayload<Minimal>>>>,
     answered: Mutex<HashMap<B256, Instant>>,
     keep_requests: bool,
@@ -177,6 +187,7 @@ impl SimRelay {
             bids: Mutex::default(),
             asked: Mutex::default(),
             registered: Mutex::default(),
+            handed_in: Mutex::default(),
             supplied: Mutex::new(None),
             answered: Mutex::default(),
             keep_requests,
@@ -189,6 +200,8 @@ impl SimRelay {
             .route("/redirected/{slot}/{parent_hash}/{pubkey}", get(get_header_honestly))
             .route("/eth/v1/builder/blinded_blocks", post(submit_v1))
             .route("/eth/v2/builder/blinded_blocks", post(submit_v2))
+            .route("/relay/v1/data/bidtraces/proposer_payload_delivered", get(data_api::delivered))
+            .route("/relay/v1/data/validator_registration", get(data_api::registration))
             .with_state(Arc::clone(&shared));
         let listener = Listener::bind("simulated relay", SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         let (address, stop) = (listener.address(), CancellationToken::new());
@@ -221,7 +234,8 @@ impl SimRelay {
 
     /// Validators it knows and whom they want paid.
     pub fn registered(&self) -> HashMap<BlsPublicKey, Address> {
-        self.shared.registered.lock().clone()
+        let registered = self.shared.registered.lock();
+        registered.iter().map(|(pubkey, message)| (*pubkey, message.fee_recipient)).collect()
     }
 
     /// Gives it a real payload of a minimal-preset chain to offer. From the first one on it offers supplied payloads only, to
@@ -340,7 +354,10 @@ impl Shared {
         let params = PayloadParams {
             parent_hash: if vice == HeaderVice::WrongParentHash { B256::repeat_byte(0xdd) } else { parent },
             parent_root: sim_parent_root(parent),
-            fee_recipient: self.registered.lock().get(&pubkey).copied().unwrap_or(Address::repeat_byte(0xfe)),
+            fee_recipient: {
+                let registered = self.registered.lock();
+                registered.get(&pubkey).map_or(Address::repeat_byte(0xfe), |message| message.fee_recipient)
+            },
             timestamp: if vice == HeaderVice::WrongTimestamp { timestamp + 12 } else { timestamp },
             block_number: behaviour.block_number,
             gas_limit: behaviour.gas_limit,
@@ -398,7 +415,7 @@ async fn validators(State(relay): State<Arc<Shared>>, request: Request) -> Respo
     }
     let mut seen = Vec::new();
     let mut see = |signed: &crate::consensus::containers::SignedValidatorRegistration| {
-        seen.push((BlsPublicKey(signed.message.pubkey), signed.message.fee_recipient));
+        seen.push((BlsPublicKey(signed.message.pubkey), signed.message.clone()));
     };
     let read = if is_ssz { visit_ssz(&body, &mut see) } else { visit_json(&body, &mut see) };
     match read {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use tokio::time::sleep;
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::{
     Behaviour, PayloadVice, Tamper,
     bodies::{other_fork, relabel},
-    relay::{CONSENSUS_VERSION, MAX_BODY, Shared, Stored, content_is_ssz, error},
+    relay::{CONSENSUS_VERSION, HandedIn, MAX_BODY, Shared, Stored, content_is_ssz, error},
 };
 use crate::consensus::{Encoding, SignedBlindedBlock};
 
@@ -36,6 +36,7 @@ async fn submit(relay: &Shared, endpoint: &'static str, request: Request) -> Res
         return error(404, "no such endpoint");
     }
     sleep(behaviour.payload_delay).await;
+    hand_in(relay, &parts.headers, &body, &behaviour);
     let encoding = if content_is_ssz(&parts.headers) { Encoding::Ssz } else { Encoding::Json };
     if let (Encoding::Ssz, Some(status)) = (encoding, behaviour.refuses_ssz_blocks) {
         return error(status, "only application/json");
@@ -67,6 +68,20 @@ async fn submit(relay: &Shared, endpoint: &'static str, request: Request) -> Res
         return StatusCode::ACCEPTED.into_response();
     }
     reveal(&stored, &behaviour, Shared::wants_ssz(&behaviour, &parts.headers))
+}
+
+/// Keeps what was handed in, for the public record. What cannot be read is refused further on.
+fn hand_in(relay: &Shared, headers: &HeaderMap, body: &[u8], behaviour: &Behaviour) {
+    let encoding = if content_is_ssz(headers) { Encoding::Ssz } else { Encoding::Json };
+    let Some(slot) = SignedBlindedBlock::peek_slot(encoding, body) else { return };
+    let fork = relay.spec.fork_at(slot);
+    let Ok(block) = SignedBlindedBlock::decode(fork, relay.spec.preset, encoding, body) else { return };
+    relay.handed_in.lock().push(HandedIn {
+        slot: slot.as_u64(),
+        block_hash: block.facts().block_hash,
+        value: behaviour.value_in(slot.as_u64()),
+        is_revealed: behaviour.payload == PayloadVice::None,
+    });
 }
 
 fn reveal(stored: &Stored, behaviour: &Behaviour, ssz: bool) -> Response {

@@ -2,14 +2,14 @@
 
 use relaymux::{
     consensus::{Encoding, Fork, WallClock},
-    sim::{AnyPayload, PayloadVice},
-    types::{Slot, Wei},
+    sim::{AnyPayload, DataApiVice, PayloadVice},
+    types::Slot,
 };
 use serde_json::{Value, json};
 
 use crate::{
     node::{BUILDER, Door, Node, OTHER, US, USER},
-    stage::{binary, eventually, honest, milli, stage},
+    stage::{Stage, assert_error, binary, eventually, honest, milli, stage},
 };
 
 const CLAIM: u128 = 50_000_000_000_000_000;
@@ -30,10 +30,16 @@ async fn the_profit_report_names_each_relay_with_proof_and_adds_up_to_the_wei() 
         .minimal()
         .relay(honest().value(milli(50)))
         .relay(honest().value(milli(50)).builder(1))
-        .relay(honest().value(milli(50)).builder(2).payload(PayloadVice::Status(500)))
+        .relay(
+            honest()
+                .value(milli(50))
+                .builder(2)
+                .payload(PayloadVice::Status(500))
+                .data_api(DataApiVice::ClaimsAll),
+        )
         .section(&format!("[execution]\nurl = \"{}\"", door.url))
         .section("[profit]\nprices_file = \"prices.csv\"\ncurrency = \"EUR\"\nregistrations_every_secs = 0")
-        .file("prices.csv", &format!("{},2000\n", day_of(0)))
+        .file("prices.csv", &format!("{},2000\n{},2000\n", day_of(0), day_of(1)))
         .start()
         .await;
     let proposer = stage.proposer(Encoding::Ssz);
@@ -50,13 +56,11 @@ async fn the_profit_report_names_each_relay_with_proof_and_adds_up_to_the_wei() 
     let had = node.balance(US, "latest").await;
     // (relay, what its block pays, whether it is published)
     let plan = [(0, CLAIM, true), (1, CLAIM - 1, true), (2, CLAIM, false), (0, CLAIM, true)];
-    let mut parent = node.rpc("eth_getBlockByNumber", json!(["latest", false])).await;
     // A relay that was supplied once offers nothing but what it is supplied with.
     let unrelated = node.mine(start(first) - 12, OTHER).await;
     let unrelated = AnyPayload::of_block(&unrelated, &[]).unwrap();
     stage.relays.iter().for_each(|relay| relay.supply(unrelated.clone()));
-    parent =
-        node.rpc("eth_getBlockByNumber", json!([parent["number"].as_str().map(|_| "latest"), false])).await;
+    let mut parent = node.rpc("eth_getBlockByNumber", json!(["latest", false])).await;
     for (slot, (relay, pays, is_published)) in (first..).zip(plan) {
         let snapshot = node.rpc("evm_snapshot", json!([])).await;
         node.pay(USER, OTHER, 1).await;
@@ -85,7 +89,7 @@ async fn the_profit_report_names_each_relay_with_proof_and_adds_up_to_the_wei() 
     let gained = node.balance(US, "latest").await - had;
     assert_eq!(gained, 3 * CLAIM - 1);
 
-    let by_relay = settled_report(&stage.ops_json("/api/v1/profit?by=relay").await, &stage).await;
+    let by_relay = settled_report(&stage).await;
     assert_eq!(by_relay["total"]["received_wei"], gained.to_string());
     assert_eq!(by_relay["total"]["claimed_wei"], (3 * CLAIM).to_string());
     let line = |name: &str| {
@@ -104,6 +108,11 @@ async fn the_profit_report_names_each_relay_with_proof_and_adds_up_to_the_wei() 
     assert_eq!(counts("r2"), [0, 0, 0, 1]);
     assert_eq!(line("r1")["short_eth"], "0.000000000000000001");
     assert_eq!(line("r2")["cost_of_misses_eth"], "0.05");
+    // The relays' own record: three agree, and one says that it delivered what it withheld.
+    for (n, said) in [(0, "agrees"), (1, "agrees"), (2, "differs"), (3, "agrees")] {
+        let slot = stage.ops_json(&format!("/api/v1/slots/{}", first + n)).await;
+        assert_eq!(slot["payment"]["data_api"], said, "{slot}");
+    }
     // Those two are told of, and are trusted less.
     let words: Vec<String> = by_relay["notices"]
         .as_array()
@@ -151,7 +160,7 @@ async fn the_profit_report_names_each_relay_with_proof_and_adds_up_to_the_wei() 
         stage.http.get(format!("{}/api/v1/profit?format=csv&by=day", stage.ops)).send().await.unwrap();
     assert_eq!(by_day.headers()["content-type"], "text/csv; charset=utf-8");
     let wrong = stage.http.get(format!("{}/api/v1/profit?by=colour", stage.ops)).send().await.unwrap();
-    let words = crate::stage::assert_error(wrong, 400).await;
+    let words = assert_error(wrong, 400).await;
     assert!(words.contains("day, week, month, relay, validator, builder"), "{words}");
 
     // Evidence that anybody can check: the bid as it was signed, and the transaction that paid too little.
@@ -175,11 +184,10 @@ async fn the_profit_report_names_each_relay_with_proof_and_adds_up_to_the_wei() 
     let none = binary().current_dir(folder).args(["report", "evidence", "1"]).output().unwrap();
     assert_eq!(none.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&none.stderr).contains("nothing happened in slot 1"));
-    let _ = Wei::ZERO;
 }
 
 /// The report once every slot in it is settled for good.
-async fn settled_report(_: &Value, stage: &crate::stage::Stage) -> Value {
+async fn settled_report(stage: &Stage) -> Value {
     eventually("four slots to be final", async || {
         let report = stage.ops_json("/api/v1/profit?by=relay").await;
         let settled = stage.http.get(format!("{}/api/v1/profit?format=csv", stage.ops)).send().await.unwrap();

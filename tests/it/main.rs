@@ -10,6 +10,7 @@ mod http;
 mod import;
 mod journal;
 mod ops;
+mod profit;
 mod proposers;
 mod register_validators;
 mod reload;
