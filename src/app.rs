@@ -11,6 +11,7 @@
 //! | proposer duties, with a beacon node | [`Service`] | on stop |
 //! | public record of relays, where asked for | [`Service`] | when all are looked at, or on stop |
 //! | payments: settling, checks, registrations at relays, the beacon node's events | [`Service`] | on stop; all state is in the ledger |
+//! | bundles: listener, queues to builders, chain, records, on a thread and runtime of their own | [`Service`] | on stop, records are written first |
 //! | ledger writer | [`Service`] | last, when everything published is written |
 //!
 //! Channels: the event spine (bounded, lagging watchers lose their own events), one bounded channel per submission and registration
@@ -18,6 +19,7 @@
 
 mod admin_token;
 mod arrange;
+mod bundles;
 mod duties;
 mod money;
 mod reload;

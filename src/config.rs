@@ -4,6 +4,7 @@
 //! starts nothing. Two layers: `raw` mirrors the file; [`Config`] is composed of the settings that each room declares for itself.
 //! An unknown key is a mistake that names the nearest known one; a malformed relay is a refusal to start, never one relay fewer.
 
+mod bundles;
 mod check;
 mod env;
 mod import;
@@ -30,6 +31,7 @@ pub use proposers::{ProposerSet, parse_key_list};
 use crate::{
     auction::{AuctionSettings, BuilderRule, RelayTerms},
     builder_api::BuilderApiSettings,
+    bundles::BundleSettings,
     consensus::ChainSpec,
     ops_api::OpsSettings,
     profit::ProfitSettings,
@@ -68,6 +70,8 @@ pub struct Config {
     pub beacon: Option<Url>,
     /// `[execution] url`
     pub execution: Option<Url>,
+    /// `[bundles]`; none: off.
+    pub bundles: Option<BundleSettings>,
     /// `[profit]`
     pub profit: ProfitSettings,
     /// `[trust] seed_from_public_record`: looked at once, at start.
@@ -99,6 +103,7 @@ impl Config {
             beacon,
             execution,
             profit,
+            bundles,
             seed_from_public_record: _,
             included: _,
             warnings: _,
@@ -123,6 +128,9 @@ impl Config {
         }
         if *execution != other.execution {
             sections.push("[execution]");
+        }
+        if *bundles != other.bundles {
+            sections.push("[bundles]");
         }
         if *profit != other.profit {
             sections.push("[profit]");

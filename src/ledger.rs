@@ -5,6 +5,7 @@
 //! relay answered follows as it comes. At start the journal is read back into the ledger, so that after a `kill -9` the ledger
 //! knows every block and its fate. SQL is portable; nothing outside this room writes any.
 
+mod bundles;
 mod database;
 mod journal;
 mod money;
@@ -13,6 +14,9 @@ mod report;
 mod views;
 mod writer;
 
+pub use bundles::{
+    BundleFate, BundleReceived, BundleSend, BundleTotals, BundleView, BundleWrite, OpenBundle,
+};
 pub use database::LedgerError;
 pub use journal::{Journal, UnsettledBlock};
 pub use money::{DayRow, NoticeRow, OutcomeCount, ProposalPoint, Settled, SlotCase};

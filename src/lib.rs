@@ -3,6 +3,7 @@
 pub mod app;
 pub mod auction;
 pub mod builder_api;
+pub mod bundles;
 pub mod cli;
 pub mod config;
 pub mod consensus;

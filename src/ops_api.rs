@@ -6,6 +6,7 @@
 //! of a relay's URL is shown.
 
 mod admin;
+mod bundles;
 mod events;
 mod handlers;
 mod profit;

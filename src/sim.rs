@@ -6,6 +6,7 @@
 
 mod behaviour;
 mod bodies;
+mod builder;
 mod data_api;
 mod engine;
 mod payload;
@@ -16,6 +17,7 @@ mod reveal;
 mod stream;
 
 pub use behaviour::{Behaviour, DataApiVice, Frame, HeaderVice, PayloadVice, StreamHabit};
+pub use builder::{BuilderHabit, ReceivedBundle, SimBuilder};
 pub use engine::{EngineBuilder, PayloadSink};
 pub use payload::{AnyPayload, PayloadParams, Tamper, sim_parent_root};
 pub use proposer::{Proposal, ProposerError, SimProposer, sign_block};

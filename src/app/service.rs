@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use super::{
     admin_token::ensure_admin_token,
     arrange::{Clients, arrange, cached_keys},
+    bundles::Bundles,
     duties::run_duties,
     money::{MoneyParts, reporter, start_money},
     reload::{ConfigSource, Reloader},
@@ -22,13 +23,16 @@ use super::{
 use crate::{
     auction::{Auction, AuctionParts, Validators},
     builder_api,
+    bundles::BundleParts,
     config::Config,
     consensus::WallClock,
-    ethereum::BeaconNode,
+    ethereum::{BeaconNode, ExecutionNode},
     events::Spine,
     ledger::{Journal, Ledger, LedgerError, run_writer},
     ops_api::{self, OpsParts},
-    relay::{HttpClientError, Keeper, KeeperHandle, ProbeParts, Relay, SharedRelays, run_probes},
+    relay::{
+        HttpClientError, Keeper, KeeperHandle, ProbeParts, Relay, SharedRelays, build_http_client, run_probes,
+    },
     serve::{ListenError, Listener},
 };
 
@@ -55,6 +59,9 @@ pub enum StartError {
     /// The HTTP client cannot be built.
     #[error("{0}")]
     HttpClient(#[from] HttpClientError),
+    /// The system has no thread for bundles.
+    #[error("bundles: {0}")]
+    Thread(io::Error),
     /// A port is taken.
     #[error("{0}; stop what uses it, or change the listen address in the configuration")]
     Listen(#[from] ListenError),
@@ -65,6 +72,8 @@ pub enum StartError {
 pub struct Service {
     builder_address: SocketAddr,
     ops_address: SocketAddr,
+    bundles_address: Option<SocketAddr>,
+    bundles: Option<Bundles>,
     auction: Arc<Auction>,
     ledger: Ledger,
     journal: Journal,
@@ -99,6 +108,10 @@ impl Service {
         let clients = Clients::for_config(&config)?;
         let builder_listener = Listener::bind("builder", config.builder_api.listen).await?;
         let ops_listener = Listener::bind("ops", config.ops.listen).await?;
+        let bundles_listener = match &config.bundles {
+            Some(bundles) => Some(Listener::bind("bundles", bundles.listen).await?),
+            None => None,
+        };
         let journal = Journal::open(&config.data_dir).await?;
         let ledger = Ledger::open(&config.data_dir).await?;
         ledger.read_back(&journal).await?;
@@ -137,8 +150,12 @@ impl Service {
 
         let (builder_address, ops_address) = (builder_listener.address(), ops_listener.address());
         let relay_check = config.builder_api.relay_check;
-        let builder_router =
-            builder_api::router(Arc::clone(&auction), Arc::clone(&relays), config.builder_api);
+        let builder_router = builder_api::router(
+            Arc::clone(&auction),
+            Arc::clone(&relays),
+            ledger.clone(),
+            config.builder_api,
+        );
         let ops_router = ops_api::router(OpsParts {
             settings: config.ops,
             network: network.clone(),
@@ -154,6 +171,27 @@ impl Service {
         let builder = tokio::spawn(builder_listener.serve(builder_router, stop_builder.clone(), drain));
         let mut watchers =
             vec![tokio::spawn(ops_listener.serve(ops_router, stop_watchers.clone(), Duration::from_secs(2)))];
+        let mut bundles_address = None;
+        let mut bundles = None;
+        if let (Some(settings), Some(listener), Some(url)) =
+            (running.bundles.clone(), bundles_listener, running.execution.clone())
+        {
+            let address = listener.address();
+            info!(api = "bundles", %address, "listening");
+            // Connections of its own, too: no builder ever waits in a relay's pool, nor a relay in a builder's.
+            let http = build_http_client(&running.tls_roots, running.proxy.as_deref())?;
+            let parts = BundleParts {
+                settings,
+                listener,
+                node: ExecutionNode::new(http.clone(), url),
+                http,
+                slot_secs: (running.spec.slot_ms / 1000).max(1),
+                ledger: ledger.clone(),
+                stop: stop_watchers.clone(),
+            };
+            bundles = Some(Bundles::start(parts).map_err(StartError::Thread)?);
+            bundles_address = Some(address);
+        }
         let money = MoneyParts {
             ledger: ledger.clone(),
             spine: spine.clone(),
@@ -198,6 +236,8 @@ impl Service {
         Ok(Self {
             builder_address,
             ops_address,
+            bundles_address,
+            bundles,
             auction,
             ledger,
             journal,
@@ -237,6 +277,11 @@ impl Service {
         self.ops_address
     }
 
+    /// Where bundles are taken, if they are.
+    pub fn bundles_address(&self) -> Option<SocketAddr> {
+        self.bundles_address
+    }
+
     /// The event spine, to watch.
     pub fn spine(&self) -> &Spine {
         &self.spine
@@ -252,6 +297,9 @@ impl Service {
         self.stop_watchers.cancel();
         for watcher in self.watchers {
             let _ = watcher.await;
+        }
+        if let Some(bundles) = self.bundles {
+            bundles.stopped().await;
         }
         self.stop_writer.cancel();
         let _ = self.writer.await;

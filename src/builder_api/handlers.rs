@@ -18,6 +18,7 @@ use super::{BuilderApiSettings, metrics::record_request, negotiate};
 use crate::{
     auction::{Auction, HeaderRequest, RegisterError, RegisterRequest, SubmitError, SubmitRequest},
     consensus::{Encoding, Fork, RevealedPayload},
+    ledger::Ledger,
     relay::{SharedRelays, SubmitVersion},
     serve::{ApiError, read_body, unknown_route, wrong_method},
     types::{BlsPublicKey, Slot, parse_hash},
@@ -32,13 +33,19 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 struct Shared {
     auction: Arc<Auction>,
     relays: Arc<SharedRelays>,
+    ledger: Ledger,
     settings: BuilderApiSettings,
 }
 
 type Api = State<Arc<Shared>>;
 
 /// The routes.
-pub fn router(auction: Arc<Auction>, relays: Arc<SharedRelays>, settings: BuilderApiSettings) -> Router {
+pub fn router(
+    auction: Arc<Auction>,
+    relays: Arc<SharedRelays>,
+    ledger: Ledger,
+    settings: BuilderApiSettings,
+) -> Router {
     Router::new()
         .route("/", get(root))
         .route("/eth/v1/builder/status", get(status))
@@ -50,7 +57,7 @@ pub fn router(auction: Arc<Auction>, relays: Arc<SharedRelays>, settings: Builde
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn(count))
-        .with_state(Arc::new(Shared { auction, relays, settings }))
+        .with_state(Arc::new(Shared { auction, relays, ledger, settings }))
 }
 
 /// Counts requests by endpoint, never by path: a label must come from a bounded set.
@@ -175,13 +182,11 @@ async fn submit(
     }
 }
 
-/// Zeros until bundles are taken.
-async fn bundles() -> Response {
-    let zeros = serde_json::json!({
-        "included": 0, "submitted": 0, "pending": 0, "missed": 0, "failed": 0, "success_rate": 0.0,
-        "profit_wei": "0", "profit_eth": "0",
-    });
-    axum::Json(zeros).into_response()
+/// What searchers' bundles came to; zeros where none are taken.
+async fn bundles(State(api): Api) -> Result<Response, ApiError> {
+    let totals = api.ledger.bundle_totals().await;
+    let totals = totals.map_err(|e| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
+    Ok(axum::Json(totals).into_response())
 }
 
 fn versioned(fork: Fork, encoding: Encoding, body: Vec<u8>) -> Response {

@@ -364,6 +364,7 @@ fn demo_config(
         proxy: None,
         beacon: None,
         execution: None,
+        bundles: None,
         profit: ProfitSettings { registrations_every: Duration::ZERO, ..ProfitSettings::default() },
         seed_from_public_record: false,
         included: Vec::new(),

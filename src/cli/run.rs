@@ -83,10 +83,13 @@ async fn serve(config: Config, source: Option<ConfigSource>, ports_file: Option<
 
 /// Written aside and renamed: a reader sees all of it or none.
 fn write_ports(path: &Path, service: &Service) -> io::Result<()> {
-    let ports = serde_json::json!({
+    let mut ports = serde_json::json!({
         "builder": service.builder_address().to_string(),
         "ops": service.ops_address().to_string(),
     });
+    if let (Some(address), Some(ports)) = (service.bundles_address(), ports.as_object_mut()) {
+        ports.insert("bundles".to_owned(), address.to_string().into());
+    }
     let aside = path.with_extension("new");
     std::fs::write(&aside, ports.to_string())?;
     std::fs::rename(aside, path)

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     Config, Mistake,
+    bundles::bundles,
     keeper::keeper,
     proposers::{ProposerContext, proposers, url},
     raw::{Amount, RawAuction, RawBuilderApi, RawConfig, RawOps, RawProfit},
@@ -71,7 +72,7 @@ impl Checker {
         text.ok()
     }
 
-    fn address(&mut self, key: &str, value: Option<&String>, default: SocketAddr) -> SocketAddr {
+    pub(super) fn address(&mut self, key: &str, value: Option<&String>, default: SocketAddr) -> SocketAddr {
         let Some(text) = value else { return default };
         let text = text.replacen("localhost", "127.0.0.1", 1);
         text.parse().unwrap_or_else(|_| {
@@ -113,6 +114,7 @@ pub(super) fn check(raw: RawConfig, folder: &Path) -> Result<Config, Vec<Mistake
     let context =
         ProposerContext { folder, auction: &auction, slot_ms: spec.slot_ms, relays: &relays, terms: &terms };
     let proposers = proposers(&raw.proposers, labels_file, &context, &mut checker);
+    let bundles = raw.bundles.and_then(|raw| bundles(raw, folder, execution.is_some(), &mut checker));
     let config = Config {
         data_dir: raw.data_dir.as_deref().unwrap_or("data").into(),
         builder_api: builder_api(&raw.builder_api, &mut checker),
@@ -125,6 +127,7 @@ pub(super) fn check(raw: RawConfig, folder: &Path) -> Result<Config, Vec<Mistake
         tls_roots: raw.tls.roots_file.map_or(TlsRoots::Bundled, |file| TlsRoots::File(folder.join(file))),
         proxy: raw.tls.proxy,
         beacon,
+        bundles,
         execution,
         profit: profit(&raw.profit, folder, &mut checker),
         seed_from_public_record,
@@ -138,7 +141,6 @@ pub(super) fn check(raw: RawConfig, folder: &Path) -> Result<Config, Vec<Mistake
 
 fn warn_about_later_sections(raw: &RawConfig, checker: &mut Checker) {
     let sections = [
-        ("bundles", &raw.bundles),
         ("rpc", &raw.rpc),
         ("nodes", &raw.nodes),
         ("resources", &raw.resources),

@@ -26,8 +26,8 @@ pub(super) struct RawConfig {
     pub(super) beacon: RawNode,
     pub(super) execution: RawNode,
     pub(super) profit: RawProfit,
+    pub(super) bundles: Option<RawBundles>,
     // Sections that are part of the contract and are built later: taken, and warned about.
-    pub(super) bundles: Option<Value>,
     pub(super) rpc: Option<Value>,
     pub(super) nodes: Option<Value>,
     pub(super) resources: Option<Value>,
@@ -183,6 +183,43 @@ pub(super) struct RawRotation {
     pub(super) min_active: Option<usize>,
 }
 
+/// `[bundles]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawBundles {
+    pub(super) listen: Option<String>,
+    pub(super) signing_key_file: Option<String>,
+    pub(super) searchers: Vec<RawSearcher>,
+    pub(super) builders: Vec<RawBundleBuilder>,
+    pub(super) refunds_to: Option<String>,
+    pub(super) rate_per_searcher: Option<u32>,
+    pub(super) watch: Vec<String>,
+    pub(super) weth: Option<String>,
+    pub(super) simulate: Option<bool>,
+    pub(super) poll_ms: Option<u64>,
+    pub(super) answer_within_ms: Option<u64>,
+}
+
+/// `[[bundles.searchers]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawSearcher {
+    pub(super) address: Option<String>,
+    pub(super) signing_key_file: Option<String>,
+}
+
+/// `[[bundles.builders]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawBundleBuilder {
+    pub(super) id: Option<String>,
+    pub(super) url: Option<String>,
+    pub(super) dialect: Option<String>,
+    pub(super) authorization_file: Option<String>,
+    pub(super) max_requests_per_second: Option<u32>,
+    pub(super) on_request: Option<bool>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct RawProfit {
@@ -246,7 +283,7 @@ impl RawRelay {
 }
 
 /// Known keys by section, for the nearest one to an unknown.
-const KEYS: [(&str, &str); 15] = [
+const KEYS: [(&str, &str); 18] = [
     (
         "",
         "network data_dir builder_api ops auction tls relays builders proposers proposer_labels_file trust rotation beacon \
@@ -259,6 +296,12 @@ const KEYS: [(&str, &str); 15] = [
     ("beacon", "url"),
     ("execution", "url"),
     ("profit", "target_eth_per_day check_every_secs registrations_every_secs data_api prices_file currency"),
+    (
+        "bundles",
+        "listen signing_key_file searchers builders refunds_to rate_per_searcher watch weth simulate poll_ms answer_within_ms",
+    ),
+    ("searchers", "address signing_key_file"),
+    ("bundles.builders", "id url dialect authorization_file max_requests_per_second on_request"),
     (
         "trust",
         "seed_from_public_record half_life_days quarantine_secs quarantine_max_secs breaker_failures breaker_successes breaker_open_secs \
@@ -294,6 +337,7 @@ fn known_keys(section: &str) -> Vec<&'static str> {
     let steps: Vec<&str> = section.split('.').map(|step| step.split('[').next().unwrap_or(step)).collect();
     let name = match steps.as_slice() {
         [_, "terms", ..] => "terms",
+        ["bundles", "builders"] => "bundles.builders",
         [.., last] => last,
         [] => "",
     };

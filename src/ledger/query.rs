@@ -15,10 +15,11 @@ use crate::{
     types::{Slot, Wei},
 };
 
-const STEPS: [Step; 3] = [
+const STEPS: [Step; 4] = [
     Step { version: 1, name: "slots", sql: include_str!("../../migrations/ledger/0001_slots.sql") },
     Step { version: 2, name: "standings", sql: include_str!("../../migrations/ledger/0002_standings.sql") },
     Step { version: 3, name: "profit", sql: include_str!("../../migrations/ledger/0003_profit.sql") },
+    Step { version: 4, name: "bundles", sql: include_str!("../../migrations/ledger/0004_bundles.sql") },
 ];
 
 /// Latencies looked at for a relay's quantiles: its newest this many offers.

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     OpsSettings,
     admin::{rotate, set_by_hand},
+    bundles::{bundle_one, bundles_list},
     events::stream_events,
     profit::{profit_page, profit_report, profit_slots},
     views::{Check, Health, RelayView},
@@ -117,6 +118,8 @@ pub fn router(parts: OpsParts) -> Router {
         .route("/profit", get(profit_page))
         .route("/api/v1/profit", get(profit_report))
         .route("/api/v1/profit/slots", get(profit_slots))
+        .route("/api/v1/bundles", get(bundles_list))
+        .route("/api/v1/bundles/{hash}", get(bundle_one))
         .route("/api/v1/events", get(stream_events))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)

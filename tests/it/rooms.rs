@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Each room's floor. A room may import rooms of lower floors; `sim` stands beside the house and may use any but `app` and `cli`.
-const FLOORS: [(&str, u8); 16] = [
+const FLOORS: [(&str, u8); 17] = [
     ("types", 0),
     ("consensus", 1),
     ("events", 1),
@@ -16,6 +16,7 @@ const FLOORS: [(&str, u8); 16] = [
     ("ledger", 2),
     ("auction", 3),
     ("profit", 3),
+    ("bundles", 3),
     ("builder_api", 4),
     ("ops_api", 4),
     ("config", 5),

@@ -1,0 +1,40 @@
+//! Bundles on a runtime of their own: one thread that the path to the consensus client never waits for.
+
+use std::{io, thread, time::Duration};
+
+use tokio::{sync::oneshot, time::timeout};
+use tracing::error;
+
+use crate::bundles::{BundleParts, run_bundles};
+
+/// Time to write down the end.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// The running room.
+#[derive(Debug)]
+pub(super) struct Bundles {
+    ended: oneshot::Receiver<()>,
+}
+
+impl Bundles {
+    /// Starts it on a thread of its own. `bind` makes what belongs to that thread's runtime, sockets above all.
+    ///
+    /// # Errors
+    /// When the system has no thread for it.
+    pub(super) fn start(parts: BundleParts) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (end, ended) = oneshot::channel();
+        thread::Builder::new().name("bundles".to_owned()).spawn(move || {
+            if let Err(error) = runtime.block_on(run_bundles(parts)) {
+                error!(%error, "bundles are not taken any more");
+            }
+            let _ = end.send(());
+        })?;
+        Ok(Self { ended })
+    }
+
+    /// Waits for its end, once it was told to stop.
+    pub(super) async fn stopped(self) {
+        let _ = timeout(DRAIN, self.ended).await;
+    }
+}

@@ -1,0 +1,111 @@
+//! Searchers' bundles: taken in, checked, sent to builders each in its own way, and followed until the chain has them or has not.
+//!
+//! In: signed JSON-RPC on a listener of its own. Out: the same bundles at builders, a record of each one's life in the ledger, profit when
+//! a block is final. Off unless `[bundles]` is there. It shares no thread with the path to the consensus client: it runs on a runtime of its
+//! own, its queues are bounded, and what does not fit is dropped and counted. It never reads a payload of the proposer's, and never tells one
+//! searcher's bundles to another.
+//!
+//! Pure: `bundle` (reading and checks), `wire` (what is asked for), `hash`, `identity`, `dialect` (a table of builders' ways), `live` (what
+//! a block decides), `inclusion`, `gains`. Around them: `desk` (intake), `fanout` (queues to builders), `tracker` (the chain), `server`.
+
+mod bundle;
+mod desk;
+mod dialect;
+mod fanout;
+mod gains;
+mod hash;
+mod identity;
+mod inclusion;
+mod live;
+mod server;
+mod settings;
+mod simulate;
+mod tracker;
+mod wire;
+
+use std::{sync::Arc, time::Duration};
+
+use reqwest::Client;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+pub use bundle::{Bundle, BundleTx, Kind, Refund, check, read_transaction};
+pub use dialect::{Auth, Cancel, DIALECTS, Dialect, Refunds, read_answer};
+pub use gains::{Gains, gains};
+pub use hash::{UuidParts, bundle_hash, bundle_uuid, mev_bundle_hash, upstream_uuid};
+pub use identity::{BundleKey, IdentityError, Signed, verify, verify_body};
+pub use inclusion::{Presence, presence};
+pub use settings::{BuilderEndpoint, BundleSettings, FanOut};
+pub use wire::{Request, RpcError, Wish, read};
+
+use crate::{
+    ethereum::ExecutionNode,
+    ledger::{Ledger, LedgerError},
+    serve::Listener,
+};
+
+/// What the room is started with.
+#[derive(Debug)]
+pub struct BundleParts {
+    /// `[bundles]`
+    pub settings: BundleSettings,
+    /// Where searchers connect, bound already.
+    pub listener: Listener,
+    /// Where the chain is.
+    pub node: ExecutionNode,
+    /// For builders: connections of its own.
+    pub http: Client,
+    /// Length of a slot in seconds.
+    pub slot_secs: u64,
+    /// Where bundles are written down.
+    pub ledger: Ledger,
+    /// Ends it all.
+    pub stop: CancellationToken,
+}
+
+/// Runs until told to stop; ends when everything is written down.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub async fn run_bundles(parts: BundleParts) -> Result<(), LedgerError> {
+    let BundleParts { settings, listener, node, http, slot_secs, ledger, stop } = parts;
+    let (writes, records) = mpsc::channel(desk::WRITES);
+    let writer: JoinHandle<()> = tokio::spawn(tracker::write_bundles(ledger.clone(), records));
+    let (tell, head) = watch::channel(desk::HeadView::default());
+    let chain = loop {
+        match node.chain_id().await {
+            Ok(chain) => break chain,
+            Err(error) => warn!(%error, "bundles wait for the execution node"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = stop.cancelled() => return Ok(()),
+        }
+    };
+    let last_id = ledger.last_bundle().await?;
+    let desk = Arc::new(desk::Desk::new(desk::DeskParts {
+        settings,
+        node,
+        http,
+        chain,
+        slot_secs,
+        head,
+        writes,
+        last_id,
+        stop: stop.clone(),
+    }));
+    let mut tracker = tracker::Tracker::new(Arc::clone(&desk), tell);
+    let resumed = tracker.resume(&ledger).await?;
+    info!(chain, builders = desk.settings.builders.len(), resumed, "bundles are taken");
+    let follower = tokio::spawn(tracker.run(stop.clone()));
+    listener.serve(server::router(Arc::clone(&desk)), stop, Duration::from_secs(2)).await;
+    let _ = follower.await;
+    // The last sender of records goes with the desk; the writer then ends.
+    drop(desk);
+    let _ = tokio::time::timeout(Duration::from_secs(5), writer).await;
+    Ok(())
+}

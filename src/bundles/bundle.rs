@@ -1,0 +1,224 @@
+//! A bundle: transactions that are to be in one block together, in order, and when.
+
+use std::collections::BTreeSet;
+
+use alloy_consensus::{Transaction as _, TxEnvelope, transaction::SignerRecoverable};
+use alloy_eips::eip2718::Decodable2718;
+use alloy_primitives::{Address, B256, Bytes, U256};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::hash::{bundle_hash, mev_bundle_hash};
+
+/// Most transactions of a bundle, and most bytes: Flashbots' and FlowProxy's.
+pub(super) const MAX_TRANSACTIONS: usize = 100;
+/// Bytes of all transactions together, blobs' sidecars not counted.
+pub(super) const MAX_BYTES: usize = 300_000;
+/// Most blocks that a bundle may wait for.
+pub(super) const MAX_BLOCKS: u64 = 100;
+/// Gas of one transaction from Osaka on (EIP-7825).
+const MAX_GAS: u64 = 1 << 24;
+/// Bytes of initialization code (EIP-3860).
+const MAX_INITCODE: usize = 49_152;
+
+/// A signed transaction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BundleTx {
+    /// As it came, with blobs where there are any.
+    pub raw: Bytes,
+    /// Its hash: of the transaction alone, without the blobs.
+    pub hash: B256,
+    /// Who signed it.
+    pub sender: Address,
+    /// The sender's counter.
+    pub nonce: u64,
+    /// Gas limit.
+    pub gas: u64,
+    /// Most per gas, in wei.
+    pub max_fee: u128,
+    /// Chain, where it names one.
+    pub chain: Option<u64>,
+    /// What it calls.
+    pub to: Option<Address>,
+    /// What it sends along.
+    pub value: U256,
+    /// What it says.
+    pub input: Bytes,
+    /// Most of it that goes to the block's builder, per gas.
+    pub tip: u128,
+    /// Whether it carries blobs.
+    pub has_blobs: bool,
+}
+
+/// A share of what the bundle pays its builder, to be paid back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refund {
+    /// Percent.
+    pub percent: u8,
+    /// To whom.
+    pub recipient: Address,
+    /// Of which transactions; the last, where none is named.
+    pub transactions: Vec<B256>,
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// `eth_sendBundle`
+    #[default]
+    Bundle,
+    /// `mev_sendBundle`
+    MevShare,
+    /// `eth_sendPrivateTransaction`, `eth_sendPrivateRawTransaction`
+    Private,
+}
+
+impl Kind {
+    /// Its name in records.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Bundle => "bundle",
+            Self::MevShare => "mev_share",
+            Self::Private => "private",
+        }
+    }
+}
+
+/// A bundle as a searcher sent it, checked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Bundle {
+    /// What was asked for.
+    pub kind: Kind,
+    /// Its transactions in order. Of a `mev_sendBundle`, those that are in it and no hashes.
+    pub transactions: Vec<BundleTx>,
+    /// The blocks it may be in: first and last; none for the next one.
+    pub blocks: Option<(u64, u64)>,
+    /// Earliest timestamp of a block, Unix seconds.
+    pub min_timestamp: Option<u64>,
+    /// Latest.
+    pub max_timestamp: Option<u64>,
+    /// Transactions that may revert and stay.
+    pub reverting: Vec<B256>,
+    /// Transactions that may be left out.
+    pub dropping: Vec<B256>,
+    /// The searcher's name for it, to replace or cancel it by.
+    pub uuid: Option<String>,
+    /// Refund.
+    pub refund: Option<Refund>,
+    /// Builders it may go to; all, where none is named.
+    pub builders: BTreeSet<String>,
+    /// A `mev_sendBundle` with hashes or nested bundles: passed on as it is.
+    pub mev_share: Option<Value>,
+    /// Hashes of its elements, where it is one.
+    pub elements: Vec<B256>,
+}
+
+impl Bundle {
+    /// Its hash.
+    pub fn hash(&self) -> B256 {
+        if self.kind == Kind::MevShare {
+            return mev_bundle_hash(&self.elements);
+        }
+        let hashes: Vec<B256> = self.transactions.iter().map(|tx| tx.hash).collect();
+        bundle_hash(&hashes)
+    }
+
+    /// Whether a block's time is within the bundle's window.
+    pub fn fits_time(&self, timestamp: u64) -> bool {
+        self.min_timestamp.is_none_or(|min| timestamp >= min)
+            && self.max_timestamp.is_none_or(|max| timestamp <= max)
+    }
+}
+
+/// Reads a signed transaction in its network form: blob transactions with or without their blobs.
+///
+/// # Errors
+/// In words, what is wrong with it.
+pub fn read_transaction(raw: &[u8]) -> Result<BundleTx, String> {
+    let mut rest = raw;
+    let envelope = TxEnvelope::decode_2718(&mut rest).map_err(|error| format!("no transaction: {error}"))?;
+    if !rest.is_empty() {
+        return Err(format!("{} bytes behind the transaction", rest.len()));
+    }
+    let sender = envelope.recover_signer().map_err(|_| "nobody's signature".to_owned())?;
+    Ok(BundleTx {
+        raw: Bytes::copy_from_slice(raw),
+        hash: *envelope.tx_hash(),
+        sender,
+        nonce: envelope.nonce(),
+        gas: envelope.gas_limit(),
+        max_fee: envelope.max_fee_per_gas(),
+        chain: envelope.chain_id(),
+        to: envelope.to(),
+        value: envelope.value(),
+        input: envelope.input().clone(),
+        tip: envelope.max_priority_fee_per_gas().unwrap_or_else(|| envelope.max_fee_per_gas()),
+        has_blobs: envelope.is_eip4844(),
+    })
+}
+
+/// What builders would refuse silently, refused aloud.
+///
+/// # Errors
+/// In words, what is wrong.
+pub fn check(bundle: &Bundle, chain: u64) -> Result<(), String> {
+    let transactions = &bundle.transactions;
+    if transactions.is_empty() && bundle.mev_share.is_none() {
+        return Err("a bundle without transactions".to_owned());
+    }
+    if transactions.len() > MAX_TRANSACTIONS {
+        return Err(format!("{} transactions, at most {MAX_TRANSACTIONS}", transactions.len()));
+    }
+    // What blobs weigh is another limit, the node's.
+    let bytes: usize = transactions.iter().filter(|tx| !tx.has_blobs).map(|tx| tx.raw.len()).sum();
+    if bytes > MAX_BYTES {
+        return Err(format!("{bytes} bytes, at most {MAX_BYTES}"));
+    }
+    for (index, tx) in transactions.iter().enumerate() {
+        let wrong = |what: String| Err(format!("transaction {index} ({}): {what}", tx.hash));
+        if let Some(other) = tx.chain.filter(|other| *other != chain) {
+            return wrong(format!("is of chain {other}, this is {chain}"));
+        }
+        if tx.gas > MAX_GAS {
+            return wrong(format!("gas limit {} is above {MAX_GAS} (EIP-7825)", tx.gas));
+        }
+        if tx.gas < 21_000 {
+            return wrong(format!("gas limit {} is below 21000, what any transaction costs", tx.gas));
+        }
+        if tx.to.is_none() && tx.input.len() > MAX_INITCODE {
+            return wrong(format!(
+                "{} bytes of initialization code, at most {MAX_INITCODE} (EIP-3860)",
+                tx.input.len()
+            ));
+        }
+        if transactions.iter().take(index).any(|before| before.hash == tx.hash) {
+            return wrong("is in the bundle twice".to_owned());
+        }
+        let before = transactions.iter().take(index).rfind(|before| before.sender == tx.sender);
+        if let Some(before) = before.filter(|before| tx.nonce != before.nonce.saturating_add(1)) {
+            return wrong(format!("nonce {} behind {} of the same sender", tx.nonce, before.nonce));
+        }
+    }
+    for (name, hashes) in [("revertingTxHashes", &bundle.reverting), ("droppingTxHashes", &bundle.dropping)] {
+        if let Some(unknown) = hashes.iter().find(|hash| !transactions.iter().any(|tx| tx.hash == **hash))
+            && bundle.kind != Kind::MevShare
+        {
+            return Err(format!("{name}: {unknown} is not in the bundle"));
+        }
+    }
+    if let Some((first, last)) = bundle.blocks {
+        if last < first {
+            return Err(format!("block {last} is before {first}"));
+        }
+        if last - first >= MAX_BLOCKS {
+            return Err(format!("{} blocks, at most {MAX_BLOCKS}", last - first + 1));
+        }
+    }
+    if let (Some(min), Some(max)) = (bundle.min_timestamp, bundle.max_timestamp)
+        && max < min
+    {
+        return Err(format!("maxTimestamp {max} is before minTimestamp {min}"));
+    }
+    Ok(())
+}

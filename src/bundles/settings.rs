@@ -1,0 +1,63 @@
+//! `[bundles]`
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use alloy_primitives::Address;
+use url::Url;
+
+use super::{dialect::Dialect, identity::BundleKey};
+
+/// One of `[[bundles.builders]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuilderEndpoint {
+    /// Its name.
+    pub id: String,
+    /// Where bundles go.
+    pub url: Url,
+    /// How it wants them.
+    pub dialect: &'static Dialect,
+    /// `Authorization`, for those that want one.
+    pub bearer: Option<String>,
+    /// Most requests a second.
+    pub rate: u32,
+    /// Whether only bundles that name it go there.
+    pub on_request: bool,
+}
+
+/// Whom a bundle goes to that does not say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FanOut {
+    /// Everybody who is not `on_request`.
+    All,
+    /// Everybody; but bundles that ask for a refund to this one alone: its refunds shrink for those who send elsewhere, too.
+    RefundsTo(String),
+}
+
+/// How bundles are taken and sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BundleSettings {
+    /// Where searchers connect.
+    pub listen: SocketAddr,
+    /// The key that requests to builders are signed with.
+    pub key: BundleKey,
+    /// Searchers' own keys towards builders, by their address here.
+    pub searcher_keys: BTreeMap<Address, BundleKey>,
+    /// Who may send; everybody who signs, where nobody is named.
+    pub searchers: Vec<Address>,
+    /// The builders.
+    pub builders: Vec<BuilderEndpoint>,
+    /// Whom a bundle goes to that does not say.
+    pub fan_out: FanOut,
+    /// Most requests of one searcher in a second.
+    pub rate_per_searcher: u32,
+    /// Addresses whose ether and WETH is the profit; the sender of a bundle's last transaction, where none is named.
+    pub watch: Vec<Address>,
+    /// The WETH contract.
+    pub weth: Address,
+    /// Whether every bundle is tried on our own node, for the reason if it is missed.
+    pub simulate: bool,
+    /// Between two looks at the chain's head.
+    pub poll: Duration,
+    /// Longest wait for the first builder's word before the searcher is answered.
+    pub answer_within: Duration,
+}

@@ -1,0 +1,506 @@
+//! JSON-RPC of searchers: what they ask for, read strictly where it decides, leniently where clients differ.
+//!
+//! Source: flashbots-docs, rbuilder and FlowProxy for what is accepted in practice. Numbers may come as hex text or as JSON numbers.
+
+use alloy_primitives::{Address, B256, Bytes, hex};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    bundle::{Bundle, Kind, MAX_TRANSACTIONS, Refund, read_transaction},
+    simulate::SimulationRequest,
+};
+
+/// Blocks that a private transaction waits for when it does not say: Flashbots'.
+const PRIVATE_BLOCKS: u64 = 25;
+
+/// What a searcher asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wish {
+    /// A bundle, or a private transaction, is to be sent.
+    Send(Box<Bundle>),
+    /// The bundle of a UUID is to be taken back.
+    Cancel(String),
+    /// The private transaction of a hash is to be taken back.
+    CancelPrivate(B256),
+    /// A bundle is to be tried.
+    Simulate(Box<SimulationRequest>),
+}
+
+/// A JSON-RPC error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RpcError {
+    /// Its code. Source: JSON-RPC 2.0; -32000 and below are ours.
+    pub code: i64,
+    /// In words.
+    pub message: String,
+}
+
+impl RpcError {
+    /// The parameters are wrong.
+    pub fn params(message: impl Into<String>) -> Self {
+        Self { code: -32602, message: message.into() }
+    }
+}
+
+/// A request, or one of a batch.
+#[derive(Debug, Deserialize)]
+pub struct Request {
+    /// Given back as it came.
+    #[serde(default)]
+    pub id: Value,
+    /// Which method.
+    pub method: String,
+    /// Its parameters.
+    #[serde(default)]
+    pub params: Vec<Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct SendBundle {
+    txs: Vec<Bytes>,
+    block_number: Option<Number>,
+    max_block_number: Option<Number>,
+    min_timestamp: Option<Number>,
+    max_timestamp: Option<Number>,
+    reverting_tx_hashes: Vec<B256>,
+    dropping_tx_hashes: Vec<B256>,
+    replacement_uuid: Option<String>,
+    uuid: Option<String>,
+    refund_percent: Option<u8>,
+    refund_recipient: Option<Address>,
+    refund_tx_hashes: Vec<B256>,
+    builders: Vec<String>,
+    // eth_callBundle's.
+    state_block_number: Option<Value>,
+    timestamp: Option<Number>,
+    base_fee: Option<Number>,
+    coinbase: Option<Address>,
+    gas_limit: Option<Number>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct MevSend {
+    inclusion: Inclusion,
+    body: Vec<Element>,
+    validity: Validity,
+    privacy: Privacy,
+    replacement_uuid: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Inclusion {
+    block: Option<Number>,
+    max_block: Option<Number>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Element {
+    tx: Option<Bytes>,
+    hash: Option<B256>,
+    bundle: Option<Value>,
+    can_revert: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Validity {
+    refund_config: Vec<Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Privacy {
+    builders: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PrivateTransaction {
+    tx: Option<Bytes>,
+    max_block_number: Option<Number>,
+    tx_hash: Option<B256>,
+    preferences: Preferences,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Preferences {
+    privacy: Privacy,
+}
+
+/// A number: `0x` text, decimal text or a JSON number. An empty text and `0x` are none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Number(Option<u64>);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let wrong = || serde::de::Error::custom(format!("`{value}` is no number"));
+        match &value {
+            Value::Number(number) => number.as_u64().map(|n| Self(Some(n))).ok_or_else(wrong),
+            Value::String(text) if text.is_empty() || text == "0x" => Ok(Self(None)),
+            Value::String(text) => {
+                let parsed = match text.strip_prefix("0x") {
+                    Some(digits) => u64::from_str_radix(digits, 16),
+                    None => text.parse(),
+                };
+                parsed.map(|n| Self(Some(n))).map_err(|_| wrong())
+            }
+            Value::Null => Ok(Self(None)),
+            Value::Bool(_) | Value::Array(_) | Value::Object(_) => Err(wrong()),
+        }
+    }
+}
+
+fn number(number: Option<Number>) -> Option<u64> {
+    number.and_then(|Number(number)| number)
+}
+
+/// Reads what a request asks for; `next` is the height of the next block.
+///
+/// # Errors
+/// An unknown method, or parameters that are wrong.
+pub fn read(request: &Request, next: u64) -> Result<Wish, RpcError> {
+    let first = || request.params.first().cloned().unwrap_or_default();
+    match request.method.as_str() {
+        "eth_sendBundle" => {
+            let asked: SendBundle = parse(first())?;
+            let uuid = asked.replacement_uuid.clone().or(asked.uuid.clone());
+            // As BuilderNet, beaverbuild and Titan have it: an empty bundle takes the one of its UUID back.
+            match (asked.txs.is_empty(), uuid) {
+                (true, Some(uuid)) => Ok(Wish::Cancel(uuid)),
+                _ => Ok(Wish::Send(Box::new(bundle(asked, next)?))),
+            }
+        }
+        "eth_cancelBundle" => {
+            let asked: SendBundle = parse(first())?;
+            let uuid = asked.replacement_uuid.or(asked.uuid);
+            uuid.map(Wish::Cancel).ok_or_else(|| RpcError::params("replacementUuid is missing"))
+        }
+        "mev_sendBundle" => Ok(Wish::Send(Box::new(mev_bundle(first(), next)?))),
+        "eth_sendPrivateTransaction" => {
+            let asked: PrivateTransaction = parse(first())?;
+            let raw = asked.tx.ok_or_else(|| RpcError::params("tx is missing"))?;
+            private(&raw, number(asked.max_block_number), asked.preferences.privacy.builders, next)
+        }
+        "eth_sendPrivateRawTransaction" => {
+            let raw: Bytes = parse(first())?;
+            let preferences: Preferences = match request.params.get(1) {
+                Some(value) if !value.is_null() => parse(value.clone())?,
+                Some(_) | None => Preferences::default(),
+            };
+            private(&raw, None, preferences.privacy.builders, next)
+        }
+        "eth_cancelPrivateTransaction" => {
+            let asked: PrivateTransaction = parse(first())?;
+            asked.tx_hash.map(Wish::CancelPrivate).ok_or_else(|| RpcError::params("txHash is missing"))
+        }
+        "eth_callBundle" => {
+            let asked: SendBundle = parse(first())?;
+            let state = asked.state_block_number.clone().unwrap_or_else(|| json!("latest"));
+            let (timestamp, base_fee, coinbase, gas_limit) =
+                (number(asked.timestamp), number(asked.base_fee), asked.coinbase, number(asked.gas_limit));
+            let bundle = bundle(asked, next)?;
+            Ok(Wish::Simulate(Box::new(SimulationRequest {
+                bundle,
+                state,
+                timestamp,
+                base_fee,
+                coinbase,
+                gas_limit,
+                is_mev: false,
+            })))
+        }
+        "mev_simBundle" => {
+            let bundle = mev_bundle(first(), next)?;
+            if bundle.mev_share.is_some() {
+                return Err(RpcError::params(
+                    "only bundles of whole transactions can be tried here, without hashes or nested bundles",
+                ));
+            }
+            let more = request.params.get(1).cloned().unwrap_or_default();
+            let state = more.get("parentBlock").cloned().unwrap_or_else(|| json!("latest"));
+            let coinbase = more.get("coinbase").and_then(Value::as_str).and_then(|text| text.parse().ok());
+            let read = |key: &str| more.get(key).cloned().and_then(|value| parse::<Number>(value).ok());
+            Ok(Wish::Simulate(Box::new(SimulationRequest {
+                bundle,
+                state,
+                timestamp: number(read("timestamp")),
+                base_fee: number(read("baseFee")),
+                coinbase,
+                gas_limit: number(read("gasLimit")),
+                is_mev: true,
+            })))
+        }
+        other => {
+            let shown: String = other.chars().take(64).collect();
+            Err(RpcError {
+                code: -32601,
+                message: format!(
+                    "there is no {shown} here: eth_sendBundle, eth_cancelBundle, eth_callBundle, mev_sendBundle, mev_simBundle, \
+                     eth_sendPrivateTransaction, eth_sendPrivateRawTransaction, eth_cancelPrivateTransaction"
+                ),
+            })
+        }
+    }
+}
+
+fn parse<T: for<'de> Deserialize<'de>>(value: Value) -> Result<T, RpcError> {
+    serde_json::from_value(value).map_err(|error| RpcError::params(error.to_string()))
+}
+
+fn transaction(index: usize, raw: &[u8]) -> Result<super::bundle::BundleTx, RpcError> {
+    read_transaction(raw).map_err(|error| RpcError::params(format!("transaction {index}: {error}")))
+}
+
+fn bundle(asked: SendBundle, next: u64) -> Result<Bundle, RpcError> {
+    // Before their signatures cost anything.
+    if asked.txs.len() > MAX_TRANSACTIONS {
+        return Err(RpcError::params(format!(
+            "{} transactions, at most {MAX_TRANSACTIONS}",
+            asked.txs.len()
+        )));
+    }
+    let transactions = asked.txs.iter().enumerate().map(|(index, raw)| transaction(index, raw));
+    let transactions: Vec<_> = transactions.collect::<Result<_, _>>()?;
+    let first = number(asked.block_number).filter(|block| *block != 0).unwrap_or(next);
+    let last = number(asked.max_block_number).unwrap_or(first);
+    let refund = match asked.refund_percent.filter(|percent| *percent > 0) {
+        None => None,
+        Some(percent) if percent > 100 => {
+            return Err(RpcError::params(format!("refundPercent {percent} is above 100")));
+        }
+        Some(percent) => {
+            let sender = transactions.first().map(|tx| tx.sender);
+            let recipient = asked.refund_recipient.or(sender).unwrap_or_default();
+            Some(Refund { percent, recipient, transactions: asked.refund_tx_hashes })
+        }
+    };
+    Ok(Bundle {
+        kind: Kind::Bundle,
+        transactions,
+        blocks: Some((first, last)),
+        min_timestamp: number(asked.min_timestamp).filter(|t| *t != 0),
+        max_timestamp: number(asked.max_timestamp).filter(|t| *t != 0),
+        reverting: asked.reverting_tx_hashes,
+        dropping: asked.dropping_tx_hashes,
+        uuid: asked.replacement_uuid.or(asked.uuid),
+        refund,
+        builders: asked.builders.iter().map(|name| name.to_lowercase()).collect(),
+        mev_share: None,
+        elements: Vec::new(),
+    })
+}
+
+fn mev_bundle(raw: Value, next: u64) -> Result<Bundle, RpcError> {
+    let asked: MevSend = parse(raw.clone())?;
+    if asked.body.is_empty() || asked.body.len() > MAX_TRANSACTIONS {
+        return Err(RpcError::params(format!("body: expected 1 to {MAX_TRANSACTIONS} elements")));
+    }
+    let first = number(asked.inclusion.block).filter(|block| *block != 0).unwrap_or(next);
+    let last = number(asked.inclusion.max_block).unwrap_or(first);
+    let (mut transactions, mut reverting, mut elements) = (Vec::new(), Vec::new(), Vec::new());
+    // Refunds by validity are between the searchers of a matchmaker: only one that knows them can keep them.
+    let mut needs_matchmaker = !asked.validity.refund_config.is_empty();
+    for (index, element) in asked.body.iter().enumerate() {
+        match (&element.tx, element.hash, &element.bundle) {
+            (Some(raw), None, None) => {
+                let tx = transaction(index, raw)?;
+                if element.can_revert {
+                    reverting.push(tx.hash);
+                }
+                elements.push(tx.hash);
+                transactions.push(tx);
+            }
+            (None, Some(hash), None) => {
+                needs_matchmaker = true;
+                elements.push(hash);
+            }
+            (None, None, Some(inner)) => {
+                needs_matchmaker = true;
+                elements.push(mev_bundle(inner.clone(), next)?.hash());
+            }
+            _ => {
+                return Err(RpcError::params(format!(
+                    "body element {index}: expected one of tx, hash, bundle"
+                )));
+            }
+        }
+    }
+    Ok(Bundle {
+        kind: Kind::MevShare,
+        transactions,
+        blocks: Some((first, last)),
+        reverting,
+        uuid: asked.replacement_uuid,
+        builders: asked.privacy.builders.iter().map(|name| name.to_lowercase()).collect(),
+        mev_share: needs_matchmaker.then_some(raw),
+        elements,
+        ..Bundle::default()
+    })
+}
+
+fn private(raw: &[u8], last: Option<u64>, builders: Vec<String>, next: u64) -> Result<Wish, RpcError> {
+    let tx = transaction(0, raw)?;
+    let last = last.unwrap_or(next.saturating_add(PRIVATE_BLOCKS - 1));
+    if last < next {
+        return Err(RpcError::params(format!("maxBlockNumber {last} is past, the next block is {next}")));
+    }
+    let (hash, last) = (tx.hash, last.min(next.saturating_add(super::bundle::MAX_BLOCKS - 1)));
+    Ok(Wish::Send(Box::new(Bundle {
+        kind: Kind::Private,
+        // A private transaction that reverts is of no use to anybody: none may.
+        transactions: vec![tx],
+        blocks: Some((next, last)),
+        uuid: Some(private_uuid(hash)),
+        builders: builders.iter().map(|name| name.to_lowercase()).collect(),
+        ..Bundle::default()
+    })))
+}
+
+/// The name that a private transaction is replaced or cancelled by.
+pub(super) fn private_uuid(hash: B256) -> String {
+    format!("private-{}", hex::encode(hash))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Signed with the key of 32 bytes 0x11, chain 1, nonce 0: made with `alloy` for these tests.
+    fn raw() -> String {
+        use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
+        use alloy_eips::eip2718::Encodable2718;
+        use alloy_primitives::{Signature, TxKind, U256};
+        let tx = TxEip1559 {
+            chain_id: 1,
+            nonce: 0,
+            gas_limit: 21_000,
+            max_fee_per_gas: 100,
+            max_priority_fee_per_gas: 2,
+            to: TxKind::Call(Address::repeat_byte(9)),
+            value: U256::from(5),
+            access_list: Default::default(),
+            input: Bytes::new(),
+        };
+        let key = k256::ecdsa::SigningKey::from_slice(&[0x11; 32]).unwrap();
+        let (signature, recovery) = key.sign_prehash_recoverable(tx.signature_hash().as_slice()).unwrap();
+        let bytes = signature.to_bytes();
+        let (r, s) = bytes.split_at(32);
+        let signature = Signature::new(U256::from_be_slice(r), U256::from_be_slice(s), recovery.is_y_odd());
+        hex::encode_prefixed(TxEnvelope::from(tx.into_signed(signature)).encoded_2718())
+    }
+
+    fn wish(method: &str, params: Value) -> Result<Wish, RpcError> {
+        let params = params.as_array().cloned().unwrap_or_default();
+        read(&Request { id: Value::Null, method: method.to_owned(), params }, 100)
+    }
+
+    fn sent(method: &str, params: Value) -> Bundle {
+        match wish(method, params).unwrap() {
+            Wish::Send(bundle) => *bundle,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn numbers_come_in_every_shape() {
+        for (block, expected) in [
+            (json!("0x70"), (112, 112)),
+            (json!("112"), (112, 112)),
+            (json!(112), (112, 112)),
+            (json!("0x"), (100, 100)),
+            (json!(0), (100, 100)),
+            (Value::Null, (100, 100)),
+        ] {
+            let bundle = sent("eth_sendBundle", json!([{"txs": [raw()], "blockNumber": block}]));
+            assert_eq!(bundle.blocks, Some(expected), "{block}");
+        }
+        assert!(wish("eth_sendBundle", json!([{"txs": [raw()], "blockNumber": "soon"}])).is_err());
+    }
+
+    #[test]
+    fn a_bundle_says_all_it_can() {
+        let bundle = sent(
+            "eth_sendBundle",
+            json!([{
+                "txs": [raw()], "blockNumber": "0x70", "minTimestamp": 5, "maxTimestamp": 9, "replacementUuid": "u",
+                "refundPercent": 90, "builders": ["Titan", "flashbots"],
+            }]),
+        );
+        let key = k256::ecdsa::SigningKey::from_slice(&[0x11; 32]).unwrap();
+        let tx = &bundle.transactions[0];
+        assert_eq!(
+            (tx.sender, tx.nonce, tx.gas, tx.max_fee),
+            (Address::from_private_key(&key), 0, 21_000, 100)
+        );
+        assert_eq!(
+            (bundle.min_timestamp, bundle.max_timestamp, bundle.uuid.as_deref()),
+            (Some(5), Some(9), Some("u"))
+        );
+        assert_eq!(bundle.refund.unwrap().recipient, tx.sender);
+        assert_eq!(bundle.builders.into_iter().collect::<Vec<_>>(), ["flashbots", "titan"]);
+    }
+
+    #[test]
+    fn bundles_are_cancelled_in_both_ways() {
+        let cancel = Wish::Cancel("u".to_owned());
+        assert_eq!(wish("eth_cancelBundle", json!([{"replacementUuid": "u"}])).unwrap(), cancel);
+        assert_eq!(wish("eth_sendBundle", json!([{"txs": [], "replacementUuid": "u"}])).unwrap(), cancel);
+        assert_eq!(wish("eth_sendBundle", json!([{"txs": [], "uuid": "u"}])).unwrap(), cancel);
+    }
+
+    #[test]
+    fn a_matchmakers_bundle_is_told_from_a_plain_one() {
+        let plain = json!([{"version": "v0.1", "inclusion": {"block": "0x70", "maxBlock": "0x72"},
+            "body": [{"tx": raw(), "canRevert": true}]}]);
+        let bundle = sent("mev_sendBundle", plain);
+        assert_eq!((bundle.blocks, bundle.reverting.len(), bundle.mev_share), (Some((112, 114)), 1, None));
+        let hash = B256::repeat_byte(7);
+        let share = json!([{"inclusion": {"block": "0x70"}, "body": [{"hash": hash}, {"tx": raw(), "canRevert": false}]}]);
+        let bundle = sent("mev_sendBundle", share.clone());
+        assert!(bundle.mev_share.is_some());
+        assert_eq!(bundle.elements[0], hash);
+        assert!(wish("mev_simBundle", share).is_err());
+        assert!(
+            wish("mev_sendBundle", json!([{"body": [{}]}])).unwrap_err().message.contains("body element 0")
+        );
+    }
+
+    #[test]
+    fn private_transactions_wait_for_25_blocks() {
+        for (method, params) in [
+            ("eth_sendPrivateTransaction", json!([{"tx": raw()}])),
+            ("eth_sendPrivateRawTransaction", json!([raw()])),
+            ("eth_sendPrivateRawTransaction", json!([raw(), {"fast": true}])),
+        ] {
+            let bundle = sent(method, params);
+            assert_eq!((bundle.kind, bundle.blocks), (Kind::Private, Some((100, 124))), "{method}");
+        }
+        let until = json!([{"tx": raw(), "maxBlockNumber": "0x65"}]);
+        assert_eq!(sent("eth_sendPrivateTransaction", until).blocks, Some((100, 101)));
+        assert!(wish("eth_sendPrivateTransaction", json!([{"tx": raw(), "maxBlockNumber": "0x1"}])).is_err());
+    }
+
+    #[test]
+    fn wrong_requests_are_refused_in_words() {
+        for (method, params, code, words) in [
+            ("eth_sendBundle", json!([{"txs": ["0x1234"]}]), -32602, "transaction 0: no transaction"),
+            ("eth_sendBundle", json!([{"txs": ["zz"]}]), -32602, ""),
+            ("eth_sendBundle", json!([{"txs": [format!("{}00", raw())]}]), -32602, "transaction 0"),
+            ("eth_sendBundle", json!([{"txs": [raw()], "refundPercent": 101}]), -32602, "above 100"),
+            ("eth_cancelBundle", json!([{}]), -32602, "replacementUuid is missing"),
+            ("eth_cancelPrivateTransaction", json!([{}]), -32602, "txHash is missing"),
+            ("eth_getBalance", json!([]), -32601, "there is no eth_getBalance here"),
+        ] {
+            let error = wish(method, params).unwrap_err();
+            assert_eq!(error.code, code, "{method}");
+            assert!(error.message.contains(words), "{method}: {}", error.message);
+        }
+    }
+}

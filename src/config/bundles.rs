@@ -1,0 +1,199 @@
+//! `[bundles]`
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::Path,
+    time::Duration,
+};
+
+use alloy_primitives::{Address, address};
+
+use super::{
+    check::Checker,
+    proposers::url,
+    raw::{RawBundleBuilder, RawBundles},
+};
+use crate::bundles::{Auth, BuilderEndpoint, BundleKey, BundleSettings, DIALECTS, Dialect, FanOut};
+
+/// WETH on Ethereum's mainnet.
+const WETH: Address = address!("C02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2");
+/// Requests of one searcher in a second, unless configured: a busy searcher's, not a runaway loop's.
+const DEFAULT_RATE: u32 = 1000;
+
+/// Checks the section. What it needs of others: an execution node.
+pub(super) fn bundles(
+    raw: RawBundles,
+    folder: &Path,
+    has_execution: bool,
+    checker: &mut Checker,
+) -> Option<BundleSettings> {
+    if !has_execution {
+        checker.wrong(
+            "bundles",
+            "needs an execution node, to know the chain's head and find bundles in blocks",
+            "give [execution] url",
+        );
+    }
+    let listen = match &raw.listen {
+        Some(_) => {
+            Some(checker.address("bundles.listen", raw.listen.as_ref(), ([127, 0, 0, 1], 18552).into()))
+        }
+        None => {
+            checker.wrong(
+                "bundles.listen",
+                "is missing, and there is no gateway yet to take bundles on",
+                "write listen = \"127.0.0.1:18552\"",
+            );
+            None
+        }
+    };
+    let key = match &raw.signing_key_file {
+        Some(file) => read_key(file, folder, "bundles.signing_key_file", checker),
+        None => {
+            checker.wrong("bundles.signing_key_file", "is missing: builders know us by it", KEY_HINT);
+            None
+        }
+    };
+    let mut searcher_keys = BTreeMap::new();
+    let mut searchers = Vec::new();
+    for (index, searcher) in raw.searchers.iter().enumerate() {
+        let at = |key: &str| format!("bundles.searchers[{index}].{key}");
+        let address = searcher.address.as_deref().unwrap_or_default();
+        let Some(address) = parse_address(address, &at("address"), checker) else { continue };
+        searchers.push(address);
+        if let Some(file) = &searcher.signing_key_file
+            && let Some(key) = read_key(file, folder, &at("signing_key_file"), checker)
+        {
+            searcher_keys.insert(address, key);
+        }
+    }
+    let builders = builders(raw.builders, folder, checker);
+    let fan_out = match raw.refunds_to {
+        None => FanOut::All,
+        Some(id) => {
+            if !builders.iter().any(|builder| builder.id == id) {
+                checker.wrong(
+                    "bundles.refunds_to",
+                    format!("`{id}` is not one of [[bundles.builders]]"),
+                    "name one of their ids",
+                );
+            }
+            FanOut::RefundsTo(id)
+        }
+    };
+    let watch: Vec<Address> = raw
+        .watch
+        .iter()
+        .enumerate()
+        .filter_map(|(index, text)| parse_address(text, &format!("bundles.watch[{index}]"), checker))
+        .collect();
+    let weth =
+        raw.weth.as_deref().and_then(|text| parse_address(text, "bundles.weth", checker)).unwrap_or(WETH);
+    let millis = |value: Option<u64>, default: u64| Duration::from_millis(value.unwrap_or(default).max(1));
+    Some(BundleSettings {
+        listen: listen?,
+        key: key?,
+        searcher_keys,
+        searchers,
+        builders,
+        fan_out,
+        rate_per_searcher: raw.rate_per_searcher.unwrap_or(DEFAULT_RATE),
+        watch,
+        weth,
+        simulate: raw.simulate.unwrap_or(true),
+        poll: millis(raw.poll_ms, 500),
+        answer_within: millis(raw.answer_within_ms, 1000),
+    })
+}
+
+const KEY_HINT: &str = "make one with: openssl rand -hex 32 > searcher.key; chmod 600 searcher.key";
+
+fn read_key(file: &str, folder: &Path, key: &str, checker: &mut Checker) -> Option<BundleKey> {
+    let path = folder.join(file);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) => {
+            checker.wrong(key, format!("{}: {error}", path.display()), KEY_HINT);
+            return None;
+        }
+    };
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(&path).map_or(0, |data| data.permissions().mode());
+        if mode & 0o077 != 0 {
+            checker.warnings.push(format!("{}: others can read this key: chmod 600", path.display()));
+        }
+    }
+    BundleKey::parse(&text)
+        .map_err(|error| checker.wrong(key, format!("{}: {error}", path.display()), KEY_HINT))
+        .ok()
+}
+
+fn parse_address(text: &str, key: &str, checker: &mut Checker) -> Option<Address> {
+    let parsed = text.parse();
+    parsed
+        .map_err(|_| checker.wrong(key, format!("`{text}` is no address"), "write 0x and 40 hex digits"))
+        .ok()
+}
+
+fn builders(raw: Vec<RawBundleBuilder>, folder: &Path, checker: &mut Checker) -> Vec<BuilderEndpoint> {
+    let known: Vec<&str> = DIALECTS.iter().map(|dialect| dialect.name).collect();
+    if raw.is_empty() {
+        checker.wrong("bundles", "there are no builders", "write [[bundles.builders]] with id and url");
+    }
+    let mut ids = HashSet::new();
+    let mut builders = Vec::with_capacity(raw.len());
+    for (index, raw) in raw.into_iter().enumerate() {
+        let at = |key: &str| format!("bundles.builders[{index}].{key}");
+        let id = raw.id.unwrap_or_default().to_lowercase();
+        let is_name = !id.is_empty()
+            && id.len() <= 64
+            && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+        if !is_name {
+            checker.wrong(&at("id"), "expected a short name of letters, digits, - _ .", "such as \"titan\"");
+        } else if !ids.insert(id.clone()) {
+            checker.wrong(&at("id"), format!("`{id}` is there twice"), "give each builder a name of its own");
+        }
+        let url = match &raw.url {
+            Some(text) => url(text, &at("url"), checker),
+            None => {
+                checker.wrong(&at("url"), "is missing", "such as https://rpc.titanbuilder.xyz");
+                None
+            }
+        };
+        // A builder that the table knows by name needs no dialect.
+        let name =
+            raw.dialect.as_deref().unwrap_or(if known.contains(&id.as_str()) { &id } else { "common" });
+        let Some(dialect) = Dialect::named(name) else {
+            checker.wrong(
+                &at("dialect"),
+                format!("`{name}` is not known"),
+                format!("one of {}", known.join(", ")),
+            );
+            continue;
+        };
+        let bearer = raw.authorization_file.as_ref().and_then(|file| {
+            let text = checker.include(&at("authorization_file"), folder.join(file))?;
+            Some(text.trim().to_owned())
+        });
+        if dialect.auth == Auth::Bearer && bearer.is_none() {
+            checker.wrong(
+                &at("authorization_file"),
+                format!("is missing: {name} wants an Authorization header"),
+                "a file with its value",
+            );
+        }
+        let Some(url) = url else { continue };
+        let rate = raw.max_requests_per_second.unwrap_or(dialect.rate);
+        builders.push(BuilderEndpoint {
+            id,
+            url,
+            dialect,
+            bearer,
+            rate,
+            on_request: raw.on_request.unwrap_or(false),
+        });
+    }
+    builders
+}
