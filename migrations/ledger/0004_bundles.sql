@@ -8,6 +8,7 @@ CREATE TABLE bundles (
     searcher TEXT NOT NULL,
     kind TEXT NOT NULL,
     uuid TEXT,
+    canonical_uuid TEXT NOT NULL,
     sequence BIGINT NOT NULL,
     transactions TEXT NOT NULL,
     request TEXT NOT NULL,

@@ -7,8 +7,9 @@ use alloy_eips::eip2718::Decodable2718;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::Serialize;
 use serde_json::Value;
+use uuid::Uuid;
 
-use super::hash::{bundle_hash, mev_bundle_hash};
+use super::hash::{UuidParts, bundle_hash, bundle_uuid, mev_bundle_hash};
 
 /// Most transactions of a bundle, and most bytes: Flashbots' and FlowProxy's.
 pub(super) const MAX_TRANSACTIONS: usize = 100;
@@ -122,6 +123,26 @@ impl Bundle {
         }
         let hashes: Vec<B256> = self.transactions.iter().map(|tx| tx.hash).collect();
         bundle_hash(&hashes)
+    }
+
+    /// The name that BuilderNet's builders give it, for its first block.
+    pub fn canonical_uuid(&self) -> Uuid {
+        let sender = self.transactions.first().map(|tx| tx.sender).unwrap_or_default();
+        let last: Vec<B256> = self.transactions.last().map(|tx| tx.hash).into_iter().collect();
+        let refund = self.refund.as_ref().map(|refund| {
+            let of = if refund.transactions.is_empty() { last } else { refund.transactions.clone() };
+            let recipient = if refund.recipient.is_zero() { sender } else { refund.recipient };
+            (refund.percent, recipient, of)
+        });
+        bundle_uuid(&UuidParts {
+            block: self.blocks.map_or(0, |(first, _)| first),
+            min_timestamp: self.min_timestamp,
+            max_timestamp: self.max_timestamp,
+            bundle_hash: self.hash(),
+            reverting: self.reverting.clone(),
+            dropping: self.dropping.clone(),
+            refund,
+        })
     }
 
     /// Whether a block's time is within the bundle's window.

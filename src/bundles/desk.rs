@@ -565,6 +565,7 @@ impl Desk {
             searcher: live.searcher.to_string(),
             kind: live.bundle.kind.label(),
             uuid: live.bundle.uuid.clone(),
+            canonical_uuid: live.bundle.canonical_uuid().to_string(),
             sequence: live.sequence.cast_signed(),
             transactions: Value::from(transactions).to_string(),
             request: json!({ "method": request.method, "params": request.params }).to_string(),

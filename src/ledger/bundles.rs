@@ -22,6 +22,8 @@ pub struct BundleReceived {
     pub kind: &'static str,
     /// The searcher's name for it.
     pub uuid: Option<String>,
+    /// The name that BuilderNet's builders know it by.
+    pub canonical_uuid: String,
     /// Which one of that name.
     pub sequence: i64,
     /// Its transactions' hashes, senders and nonces, as JSON.
@@ -105,6 +107,8 @@ pub struct BundleView {
     pub kind: String,
     /// The searcher's name for it.
     pub uuid: Option<String>,
+    /// The name that BuilderNet's builders know it by (version 2), for its first block.
+    pub canonical_uuid: String,
     /// Which one of that name.
     pub sequence: i64,
     /// Hashes, senders and nonces.
@@ -310,14 +314,15 @@ impl Ledger {
 
 async fn received(tx: &mut Transaction<'_, Sqlite>, row: &BundleReceived) -> Sql<()> {
     sqlx::query(
-        "INSERT INTO bundles (id, hash, searcher, kind, uuid, sequence, transactions, request, first_block, last_block, \
-         received_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
+        "INSERT INTO bundles (id, hash, searcher, kind, uuid, canonical_uuid, sequence, transactions, request, first_block, last_block, \
+         received_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING",
     )
     .bind(row.id)
     .bind(&row.hash)
     .bind(&row.searcher)
     .bind(row.kind)
     .bind(&row.uuid)
+    .bind(&row.canonical_uuid)
     .bind(row.sequence)
     .bind(&row.transactions)
     .bind(&row.request)
@@ -394,6 +399,7 @@ fn view_from(row: &SqliteRow) -> Result<BundleView, LedgerError> {
         searcher: row.try_get("searcher")?,
         kind: row.try_get("kind")?,
         uuid: row.try_get("uuid")?,
+        canonical_uuid: row.try_get("canonical_uuid")?,
         sequence: row.try_get("sequence")?,
         transactions: json(row.try_get("transactions")?),
         first_block: row.try_get("first_block")?,

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod bundles;
 mod node;
 mod payments;
 mod profit;

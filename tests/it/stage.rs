@@ -26,6 +26,8 @@ pub(crate) struct Stage {
     pub(crate) http: reqwest::Client,
     pub(crate) builder: String,
     pub(crate) ops: String,
+    /// Where bundles are taken; empty where they are not.
+    pub(crate) bundles: String,
     pub(crate) folder: tempfile::TempDir,
     child: Child,
 }
@@ -192,8 +194,16 @@ impl StageBuilder {
         std::fs::write(folder.path().join("relays.toml"), config).unwrap();
         let http = build_http_client(&TlsRoots::Bundled, None).unwrap();
         let child = spawn(folder.path());
-        let mut stage =
-            Stage { relays, spec, http, builder: String::new(), ops: String::new(), folder, child };
+        let mut stage = Stage {
+            relays,
+            spec,
+            http,
+            builder: String::new(),
+            ops: String::new(),
+            bundles: String::new(),
+            folder,
+            child,
+        };
         stage.wait_until_up().await;
         stage
     }
@@ -259,6 +269,8 @@ impl Stage {
         .await;
         self.builder = format!("http://{}", ports["builder"].as_str().unwrap());
         self.ops = format!("http://{}", ports["ops"].as_str().unwrap());
+        self.bundles =
+            ports["bundles"].as_str().map_or_else(String::new, |address| format!("http://{address}"));
     }
 
     pub(crate) fn config(&self) -> String {
