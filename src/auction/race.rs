@@ -143,13 +143,13 @@ impl Auction {
                     relays_of_it.push(relay.id().clone());
                 }
             }
-            record.winner = Some(Winner {
+            record.winner = Some(Box::new(Winner {
                 block_hash: facts.block_hash,
                 value: facts.value,
                 relays: relays_of_it,
                 builder: policy.builder_name(facts),
                 signed_bid: Bytes::new(),
-            });
+            }));
             bid = Some(winner);
         }
         let winner = record.winner.as_ref().map(|winner| winner.block_hash);

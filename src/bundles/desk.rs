@@ -262,7 +262,7 @@ impl Desk {
     async fn first_word(
         &self,
         id: i64,
-        answers: &mut mpsc::UnboundedReceiver<BundleSend>,
+        answers: &mut mpsc::Receiver<BundleSend>,
         received: Instant,
     ) -> Result<(), RpcError> {
         let until = received + self.settings.answer_within;
@@ -322,13 +322,9 @@ impl Desk {
     }
 
     /// Sends a bundle for a block; what comes back are the answers, the channel ends with the last.
-    pub(super) fn dispatch(
-        &self,
-        live: &Live,
-        block: u64,
-        received: Instant,
-    ) -> mpsc::UnboundedReceiver<BundleSend> {
-        let (reply, answers) = mpsc::unbounded_channel();
+    pub(super) fn dispatch(&self, live: &Live, block: u64, received: Instant) -> mpsc::Receiver<BundleSend> {
+        // One answer of each builder.
+        let (reply, answers) = mpsc::channel(self.settings.builders.len().max(1));
         let key = self.settings.searcher_keys.get(&live.searcher).unwrap_or(&self.settings.key);
         let uuid = live.bundle.uuid.as_ref().map(|uuid| upstream_uuid(live.searcher, uuid).to_string());
         if let Some(live) = self.book.lock().get_mut(live.id) {
@@ -360,7 +356,7 @@ impl Desk {
             };
             match words {
                 Err(why) => {
-                    let _ = reply.send(lost("unsupported", why.clone()));
+                    let _ = reply.try_send(lost("unsupported", why.clone()));
                 }
                 Ok((body, signature)) => {
                     let job = Job {
@@ -376,7 +372,7 @@ impl Desk {
                     if !self.outlets.get(&endpoint.id).is_some_and(|outlet| outlet.push(job)) {
                         counter!("relaymux_bundle_sends_dropped_total", "builder" => endpoint.id.clone())
                             .increment(1);
-                        let _ = reply.send(lost("queue_full", "its queue is full".to_owned()));
+                        let _ = reply.try_send(lost("queue_full", "its queue is full".to_owned()));
                     }
                 }
             }
@@ -430,7 +426,7 @@ impl Desk {
         let upstream = upstream_uuid(live.searcher, uuid).to_string();
         let key = self.settings.searcher_keys.get(&live.searcher).unwrap_or(&self.settings.key);
         let block = live.blocks().0.max(self.head.borrow().number + 1);
-        let (reply, mut answers) = mpsc::unbounded_channel();
+        let (reply, mut answers) = mpsc::channel(self.settings.builders.len().max(1));
         for endpoint in self.settings.builders.iter().filter(|endpoint| builders.contains(&endpoint.id)) {
             let Some(body) = endpoint.dialect.cancel_request(block, &upstream, sequence) else { continue };
             let signature = match endpoint.dialect.auth {

@@ -48,7 +48,7 @@ pub(super) struct Job {
     /// When the searcher's request was read.
     pub(super) received: Instant,
     /// Who wants to know.
-    pub(super) reply: mpsc::UnboundedSender<BundleSend>,
+    pub(super) reply: mpsc::Sender<BundleSend>,
 }
 
 /// The queue of one builder.
@@ -93,7 +93,7 @@ async fn send_all(
             let answer = send(&endpoint, &http, limiter.as_deref(), &job).await;
             counter!("relaymux_bundle_sends_total", "builder" => endpoint.id.clone(), "outcome" => answer.outcome.clone())
                 .increment(1);
-            let _ = job.reply.send(answer);
+            let _ = job.reply.try_send(answer);
             drop(permit);
         });
     }

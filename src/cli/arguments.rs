@@ -115,6 +115,8 @@ pub(super) struct ReportArguments {
 pub(super) enum ReportSubject {
     /// What slots promised and what arrived on chain.
     Profit,
+    /// Searchers' bundles and their fate.
+    Bundles,
     /// Everything that proves what came of a slot, as JSON to send to a relay.
     Evidence,
     /// Each relay's standing, what it did, what timing earned, and when to ask it.

@@ -1,5 +1,6 @@
 //! `relaymux report`
 
+mod bundles;
 mod profit;
 mod relays;
 
@@ -88,6 +89,11 @@ async fn write(config: &Config, arguments: &ReportArguments) -> Result<String, R
                 (ReportFormat::Json, _) => json(&reporter.report(query, now).await?),
                 (ReportFormat::Table, _) => profit::table(&reporter.report(query, now).await?),
             }
+        }
+        ReportSubject::Bundles => {
+            let since = arguments.from.map_or(WallClock.now() - DAYS * DAY_MS, start_of);
+            let until = arguments.to.map_or(i64::MAX, |day| start_of(day).saturating_add(DAY_MS));
+            bundles::shown(&bundles::bundles(&ledger, since, until).await?, arguments.format)
         }
         ReportSubject::Evidence => {
             let slot = arguments.slot.ok_or(ReportError::NoSlot)?;

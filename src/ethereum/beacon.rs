@@ -95,6 +95,20 @@ impl BeaconNode {
         value.ok_or_else(|| NodeError::answer(&url, "the node does not say its block's value"))
     }
 
+    /// The slot of the newest block.
+    ///
+    /// # Errors
+    /// When the node does not answer as it should.
+    pub async fn head(&self) -> Result<Slot, NodeError> {
+        let url = self.url("/eth/v1/beacon/headers/head");
+        let answer = get_json(&self.http, &url).await?;
+        let slot = answer
+            .pointer("/data/header/message/slot")
+            .and_then(Value::as_str)
+            .and_then(|text| text.parse().ok());
+        slot.map(Slot::new).ok_or_else(|| NodeError::answer(&url, "a header without slot"))
+    }
+
     /// The canonical block of a slot; `None` when there is none.
     ///
     /// # Errors

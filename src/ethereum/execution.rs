@@ -254,7 +254,7 @@ impl ExecutionNode {
         }
         if !self.no_trace.load(Ordering::Relaxed) {
             match self.typed::<Vec<FlatTrace>>("trace_block", json!([block.number])).await {
-                Ok(Some(traces)) => return self.from_flat(block, &traces).map(Some),
+                Ok(Some(traces)) => return self.unfold(block, &traces).map(Some),
                 Ok(None) => return Err(NodeError::answer(&self.url, "no traces of that block")),
                 Err(error) if error.is_unknown_method() => self.no_trace.store(true, Ordering::Relaxed),
                 Err(error) => return Err(error),
@@ -297,7 +297,7 @@ impl ExecutionNode {
         Ok(transfers)
     }
 
-    fn from_flat(&self, block: &Block, traces: &[FlatTrace]) -> Result<Vec<Transfer>, NodeError> {
+    fn unfold(&self, block: &Block, traces: &[FlatTrace]) -> Result<Vec<Transfer>, NodeError> {
         if traces.iter().any(|trace| trace.block_hash != block.hash) {
             return Err(NodeError::answer(&self.url, "traces of another block"));
         }

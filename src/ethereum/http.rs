@@ -65,7 +65,7 @@ impl NodeError {
         match self {
             Self::Rpc { code: -32601 | -32004, .. } => true,
             Self::Rpc { words, .. } => words.contains("does not exist") || words.contains("not supported"),
-            Self::Status { status, .. } => matches!(status, 403 | 404 | 405),
+            Self::Status { status, .. } => matches!(status, 403..=405),
             Self::TimedOut { .. } | Self::Transport { .. } | Self::Answer { .. } => false,
         }
     }

@@ -186,7 +186,7 @@ pub struct AuctionRecord {
     /// Who is to be paid, by the validator's registration.
     pub fee_recipient: Option<Address>,
     /// The answer, or none (204).
-    pub winner: Option<Winner>,
+    pub winner: Option<Box<Winner>>,
     /// Why there was no race or no winner, in words; empty when there was one.
     pub why_no_bid: String,
     /// What each counterparty did.

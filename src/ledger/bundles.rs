@@ -197,19 +197,20 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be written.
     pub async fn save_bundles(&self, writes: &[BundleWrite]) -> Result<(), LedgerError> {
-        let mut tx = self.pool().begin().await?;
+        let mut write = self.write().await?;
+        let tx = &mut write.tx;
         for write in writes {
             match write {
-                BundleWrite::Received(row) => received(&mut tx, row).await?,
-                BundleWrite::Sent(row) => sent(&mut tx, row).await?,
-                BundleWrite::Fate(row) => fate(&mut tx, row).await?,
+                BundleWrite::Received(row) => received(tx, row).await?,
+                BundleWrite::Sent(row) => sent(tx, row).await?,
+                BundleWrite::Fate(row) => fate(tx, row).await?,
                 BundleWrite::Simulated(id, text) => {
                     let update = sqlx::query("UPDATE bundles SET simulation = $2 WHERE id = $1");
-                    update.bind(id).bind(text).execute(&mut *tx).await?;
+                    update.bind(id).bind(text).execute(&mut **tx).await?;
                 }
             }
         }
-        tx.commit().await?;
+        write.commit().await?;
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! What each slot paid: rows of `settlements`, and what the settlement of a slot needs to know of it.
 
+use std::collections::BTreeSet;
+
 use alloy_primitives::{Address, B256};
 use serde::Serialize;
 use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
@@ -289,15 +291,19 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be written.
     pub async fn save_settlements(&self, rows: &[(Settled, i64)]) -> Result<(), LedgerError> {
-        let mut tx = self.pool().begin().await?;
-        for (row, day) in rows {
-            save_settlement(&mut tx, row).await?;
+        let mut write = self.write().await?;
+        let tx = &mut write.tx;
+        for (row, _) in rows {
+            save_settlement(tx, row).await?;
+        }
+        let days: BTreeSet<i64> = rows.iter().map(|(_, day)| *day).collect();
+        for day in days {
             sqlx::query("INSERT INTO profit_stale_days (day) VALUES ($1) ON CONFLICT DO NOTHING")
                 .bind(day)
-                .execute(&mut *tx)
+                .execute(&mut **tx)
                 .await?;
         }
-        tx.commit().await?;
+        write.commit().await?;
         Ok(())
     }
 
@@ -365,19 +371,20 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be written.
     pub async fn save_day(&self, day: i64, rows: &[DayRow]) -> Result<(), LedgerError> {
-        let mut tx = self.pool().begin().await?;
-        sqlx::query("DELETE FROM profit_days WHERE day = $1").bind(day).execute(&mut *tx).await?;
+        let mut write = self.write().await?;
+        let tx = &mut write.tx;
+        sqlx::query("DELETE FROM profit_days WHERE day = $1").bind(day).execute(&mut **tx).await?;
         for row in rows {
             sqlx::query("INSERT INTO profit_days (day, dimension, name, tally) VALUES ($1, $2, $3, $4)")
                 .bind(day)
                 .bind(&row.dimension)
                 .bind(&row.name)
                 .bind(&row.tally)
-                .execute(&mut *tx)
+                .execute(&mut **tx)
                 .await?;
         }
-        sqlx::query("DELETE FROM profit_stale_days WHERE day = $1").bind(day).execute(&mut *tx).await?;
-        tx.commit().await?;
+        sqlx::query("DELETE FROM profit_stale_days WHERE day = $1").bind(day).execute(&mut **tx).await?;
+        write.commit().await?;
         Ok(())
     }
 

@@ -1,8 +1,9 @@
 //! The ledger file: opening it, reading the journal back into it, and the questions people ask it.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
+use sqlx::{Row, Sqlite, SqlitePool, Transaction, sqlite::SqliteRow};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
     AnswerView, AuctionView, Journal, LedgerError, OfferView, PlaceView, PollView, RelayStats, SlotSummary,
@@ -25,10 +26,24 @@ const STEPS: [Step; 4] = [
 /// Latencies looked at for a relay's quantiles: its newest this many offers.
 const QUANTILE_SAMPLE: i64 = 1000;
 
+/// A transaction that nobody of this process competes with.
+pub(super) struct WriteTransaction {
+    pub(super) tx: Transaction<'static, Sqlite>,
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl WriteTransaction {
+    pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
+        self.tx.commit().await
+    }
+}
+
 /// The ledger file. Clones share one pool.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     pool: SqlitePool,
+    /// Who writes: SQLite lets one at a time, and lets the others try their luck; here they queue.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Ledger {
@@ -38,7 +53,13 @@ impl Ledger {
     /// When the file cannot be opened or is of a newer version.
     pub async fn open(data_dir: &Path) -> Result<Self, LedgerError> {
         let pool = open(&data_dir.join("ledger.db"), Durability::Process, 4, &STEPS).await?;
-        Ok(Self { pool })
+        Ok(Self { pool, turn: Arc::default() })
+    }
+
+    /// A transaction that writes, in its turn.
+    pub(super) async fn write(&self) -> Result<WriteTransaction, sqlx::Error> {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        Ok(WriteTransaction { tx: self.pool.begin_with("BEGIN IMMEDIATE").await?, _turn: turn })
     }
 
     pub(super) fn pool(&self) -> &SqlitePool {

@@ -1,6 +1,6 @@
 //! The one task that writes the ledger, fed by the spine.
 
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::{Sqlite, Transaction};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -40,30 +40,31 @@ pub async fn run_writer(ledger: Ledger, mut events: Subscription, stop: Cancella
             batch.push(event);
         }
         // A disk that refuses costs the ledger these events, never the auction its answer.
-        if let Err(error) = write_batch(ledger.pool(), &batch).await {
+        if let Err(error) = write_batch(&ledger, &batch).await {
             warn!(%error, events = batch.len(), "ledger write failed, events lost");
         }
     }
 }
 
-async fn write_batch(pool: &SqlitePool, batch: &[std::sync::Arc<Event>]) -> Result<()> {
-    let mut tx = pool.begin().await?;
+async fn write_batch(ledger: &Ledger, batch: &[std::sync::Arc<Event>]) -> Result<()> {
+    let mut write = ledger.write().await?;
+    let tx = &mut write.tx;
     for event in batch {
         match &**event {
-            Event::Auction(record) => auction(&mut tx, record).await?,
-            Event::BlockReceived(block) => block_received(&mut tx, block).await?,
-            Event::SubmissionAnswer(answer) => submission_answer(&mut tx, answer).await?,
-            Event::SubmissionClosed(closed) => submission_closed(&mut tx, closed).await?,
-            Event::Registrations(round) => registrations(&mut tx, round).await?,
-            Event::RegistrationAnswer(answer) => registration_answer(&mut tx, answer).await?,
-            Event::Relay(state) => relay_state(&mut tx, state).await?,
-            Event::RelayPlaced(placed) => relay_placed(&mut tx, placed).await?,
-            Event::StandingSaved(saved) => standing_saved(&mut tx, saved).await?,
+            Event::Auction(record) => auction(tx, record).await?,
+            Event::BlockReceived(block) => block_received(tx, block).await?,
+            Event::SubmissionAnswer(answer) => submission_answer(tx, answer).await?,
+            Event::SubmissionClosed(closed) => submission_closed(tx, closed).await?,
+            Event::Registrations(round) => registrations(tx, round).await?,
+            Event::RegistrationAnswer(answer) => registration_answer(tx, answer).await?,
+            Event::Relay(state) => relay_state(tx, state).await?,
+            Event::RelayPlaced(placed) => relay_placed(tx, placed).await?,
+            Event::StandingSaved(saved) => standing_saved(tx, saved).await?,
             // The room that watches payments writes them down itself.
             Event::Settlement(_) | Event::SlotSettled(_) | Event::Notice(_) => {}
         }
     }
-    tx.commit().await
+    write.commit().await
 }
 
 async fn auction(tx: &mut Transaction<'_, Sqlite>, record: &AuctionRecord) -> Result<()> {
@@ -95,7 +96,7 @@ async fn auction(tx: &mut Transaction<'_, Sqlite>, record: &AuctionRecord) -> Re
     .execute(&mut **tx)
     .await?
     .last_insert_rowid();
-    open_settlement(tx, record.slot, record.requested_at, winner.map(|winner| (record, winner))).await?;
+    open_settlement(tx, record.slot, record.requested_at, winner.map(|winner| (record, &**winner))).await?;
     for offer in &record.offers {
         sqlx::query(
             "INSERT INTO offers (auction_id, counterparty, outcome, detail, http_status, latency_us, value_wei, \

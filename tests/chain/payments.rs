@@ -78,13 +78,13 @@ impl Bench {
             user_agent: String::new(),
             policy: None,
             fee_recipient: Some(US.parse::<Address>().unwrap()),
-            winner: Some(Winner {
+            winner: Some(Box::new(Winner {
                 block_hash: block,
                 value: Wei::new(U256::from(claim)),
                 relays: vec![relay()],
                 builder: "b".to_owned(),
                 signed_bid: Default::default(),
-            }),
+            })),
             why_no_bid: String::new(),
             offers: Vec::new(),
         }));

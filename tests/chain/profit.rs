@@ -1,11 +1,15 @@
 //! The whole service on a chain of anvil's: an honest, an underpaying and a withholding relay sell real blocks.
 
+use alloy_primitives::B256;
+use axum::response::IntoResponse;
 use relaymux::{
     consensus::{Encoding, Fork, WallClock},
+    serve::Listener,
     sim::{AnyPayload, DataApiVice, PayloadVice},
     types::Slot,
 };
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     node::{BUILDER, Door, Node, OTHER, US, USER},
@@ -204,4 +208,86 @@ async fn settled_report(stage: &Stage) -> Value {
 fn day_of(days: i64) -> String {
     let now = jiff::Timestamp::from_millisecond(WallClock.now() + days * 86_400_000).unwrap();
     now.to_zoned(jiff::tz::TimeZone::UTC).date().to_string()
+}
+
+/// A beacon node's part of what a slot was: headers, rewards, and an event stream that speaks when it is told to.
+async fn beacon(first: u64) -> (String, tokio::sync::broadcast::Sender<&'static str>, CancellationToken) {
+    let (speak, _) = tokio::sync::broadcast::channel::<&'static str>(16);
+    let events = {
+        let speak = speak.clone();
+        async move || {
+            let told = futures_util::stream::unfold(speak.subscribe(), async |mut told| {
+                let topic = told.recv().await.ok()?;
+                Some((Ok::<_, std::io::Error>(format!("event: {topic}\ndata: {{\"slot\":\"1\"}}\n\n")), told))
+            });
+            ([("content-type", "text/event-stream")], axum::body::Body::from_stream(told))
+        }
+    };
+    let header = async move |axum::extract::Path(slot): axum::extract::Path<u64>| {
+        if slot != first {
+            return axum::http::StatusCode::NOT_FOUND.into_response();
+        }
+        let header = json!({"root": B256::repeat_byte(7), "header": {"message": {"proposer_index": "1234"}}});
+        axum::Json(json!({ "data": header })).into_response()
+    };
+    let rewards = async || axum::Json(json!({"data": {"proposer_index": "1234", "total": "41234567"}}));
+    let router = axum::Router::new()
+        .route("/eth/v1/events", axum::routing::get(events))
+        .route("/eth/v1/beacon/headers/{slot}", axum::routing::get(header))
+        .route("/eth/v1/beacon/rewards/blocks/{root}", axum::routing::get(rewards));
+    let listener = Listener::bind("beacon", ([127, 0, 0, 1], 0).into()).await.unwrap();
+    let (url, stop) = (format!("http://{}", listener.address()), CancellationToken::new());
+    tokio::spawn(listener.serve(router, stop.clone(), std::time::Duration::ZERO));
+    (url, speak, stop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_beacon_node_wakes_the_watcher_and_knows_the_rewards() {
+    // Slots of an hour: without news the watcher would look once in each.
+    let genesis = WallClock.now() / 1000 - 100 * 3600 - 7200;
+    let node = Node::anvil(genesis, &["--hardfork", "shanghai", "--slots-in-an-epoch", "2"]).await;
+    let (url, speak, _stop) = beacon(101).await;
+    let stage = stage()
+        .fork(Fork::Capella)
+        .minimal()
+        .slot_secs(3600)
+        .relay(honest().value(milli(50)))
+        .section(&format!("[execution]\nurl = \"{}\"\n[beacon]\nurl = \"{url}\"", node.url))
+        .start()
+        .await;
+    let proposer = stage.proposer(Encoding::Ssz);
+    proposer.register(30_000_000, u64::try_from(WallClock.now() / 1000).unwrap()).await.unwrap();
+    eventually("the registration", async || (!stage.relays[0].registered().is_empty()).then_some(())).await;
+    assert_eq!(stage.slot().as_u64(), 101);
+    let start = |slot: u64| u64::try_from(stage.spec.clock().start_of(Slot::new(slot)) / 1000).unwrap();
+    let parent = node.mine(start(100), OTHER).await;
+    node.pay(BUILDER, US, CLAIM).await;
+    let block = node.mine(start(101), BUILDER).await;
+    stage.relays[0].supply(AnyPayload::of_block(&block, &node.raw_transactions(&block).await).unwrap());
+    let hash = parent["hash"].as_str().unwrap().parse().unwrap();
+    let bid =
+        proposer.get_header(Slot::new(101), hash, std::time::Duration::from_secs(20)).await.unwrap().unwrap();
+    proposer.submit(Slot::new(101), &bid).await.unwrap();
+    stage.submission(Slot::new(101), |submission| submission["fate"] == "delivered").await;
+    let payment = async |topic: &'static str, status: &str| {
+        eventually("the payment to be seen", async || {
+            // Nobody may listen yet: told again until somebody does.
+            let _ = speak.send(topic);
+            let slot = stage.ops_json("/api/v1/slots/101").await;
+            (slot["payment"]["status"] == status).then(|| slot["payment"].clone())
+        })
+        .await
+    };
+    assert_eq!(payment("head", "provisional").await["payment"], "exact");
+    for slot in 102..110 {
+        node.mine(start(slot), OTHER).await;
+    }
+    let settled = payment("finalized_checkpoint", "final").await;
+    assert_eq!(
+        (&settled["proposer_index"], &settled["consensus_reward_gwei"]),
+        (&json!(1234), &json!(41_234_567)),
+        "{settled}"
+    );
+    let report = stage.ops_json("/api/v1/profit").await;
+    assert_eq!(report["total"]["consensus_reward_eth"], "0.041234567");
 }

@@ -1,0 +1,126 @@
+//! `relaymux report bundles`
+
+use comfy_table::{Table, presets};
+use serde::Serialize;
+
+use super::ReportFormat;
+use crate::{
+    ledger::{BundleTotals, BundleView, Ledger, LedgerError},
+    profit::csv,
+};
+
+/// Bundles in a report: the newest.
+const SHOWN: u32 = 1000;
+
+/// All totals, and the newest bundles of the days asked for.
+#[derive(Debug, Serialize)]
+pub(super) struct BundleReport {
+    totals: BundleTotals,
+    bundles: Vec<BundleView>,
+}
+
+pub(super) async fn bundles(ledger: &Ledger, since: i64, until: i64) -> Result<BundleReport, LedgerError> {
+    let mut bundles = ledger.bundles(None, SHOWN).await?;
+    bundles.retain(|bundle| (since..until).contains(&bundle.received_at));
+    Ok(BundleReport { totals: ledger.bundle_totals().await?, bundles })
+}
+
+/// The builders that took a bundle.
+fn takers(bundle: &BundleView) -> String {
+    let mut names: Vec<&str> = bundle
+        .sends
+        .iter()
+        .filter(|send| send.outcome == "accepted")
+        .map(|send| send.builder.as_str())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names.join(" ")
+}
+
+pub(super) fn shown(report: &BundleReport, format: ReportFormat) -> String {
+    match format {
+        ReportFormat::Json => super::json(report),
+        ReportFormat::Csv => {
+            let heads = [
+                "id",
+                "received_at_ms",
+                "hash",
+                "searcher",
+                "kind",
+                "first_block",
+                "last_block",
+                "state",
+                "reason",
+                "taken_by",
+                "block",
+                "block_builder",
+                "final",
+                "gas_cost_wei",
+                "paid_to_builder_wei",
+                "eth_wei",
+                "weth_wei",
+                "profit_wei",
+            ];
+            let mut text = csv::line(heads.into_iter());
+            for bundle in &report.bundles {
+                let cell = |text: &Option<String>| text.clone().unwrap_or_default();
+                let cells = [
+                    bundle.id.to_string(),
+                    bundle.received_at.to_string(),
+                    bundle.hash.clone(),
+                    bundle.searcher.clone(),
+                    bundle.kind.clone(),
+                    bundle.first_block.to_string(),
+                    bundle.last_block.to_string(),
+                    bundle.state.clone(),
+                    bundle.reason.clone(),
+                    takers(bundle),
+                    bundle.block_number.map_or_else(String::new, |number| number.to_string()),
+                    cell(&bundle.block_builder),
+                    bundle.is_final.to_string(),
+                    cell(&bundle.gas_cost_wei),
+                    cell(&bundle.paid_to_builder_wei),
+                    cell(&bundle.eth_wei),
+                    cell(&bundle.weth_wei),
+                    cell(&bundle.profit_wei),
+                ];
+                text.push_str(&csv::line(cells.iter().map(String::as_str)));
+            }
+            text
+        }
+        ReportFormat::Table => {
+            let mut table = Table::new();
+            table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
+                "bundle",
+                "blocks",
+                "state",
+                "taken by",
+                "profit wei",
+                "why",
+            ]);
+            for bundle in report.bundles.iter().take(50) {
+                table.add_row([
+                    bundle.hash.chars().take(14).collect::<String>(),
+                    format!("{}-{}", bundle.first_block, bundle.last_block),
+                    format!("{}{}", bundle.state, if bundle.is_final { "" } else { " (not final)" }),
+                    takers(bundle),
+                    bundle.profit_wei.clone().unwrap_or_default(),
+                    bundle.reason.clone(),
+                ]);
+            }
+            let totals = &report.totals;
+            format!(
+                "{table}\n{} bundles: {} included, {} missed, {} failed, {} pending; {:.1} % of the decided ones included (target 25 %); \
+                 profit {} ETH\n",
+                totals.submitted,
+                totals.included,
+                totals.missed,
+                totals.failed,
+                totals.pending,
+                totals.success_rate * 100.0,
+                totals.profit_eth
+            )
+        }
+    }
+}
