@@ -246,14 +246,14 @@ async fn trust_is_seeded_with_the_public_record_where_asked_for() {
         .chain([trace(99, hash(998))])
         .collect();
     let node = |Json(request): Json<Value>| async move {
-        let result = match request["method"].as_str().unwrap() {
-            "eth_blockNumber" => serde_json::json!("0x64"),
-            _ => {
-                let number = request["params"][0].as_str().unwrap().trim_start_matches("0x").to_owned();
-                let number = u64::from_str_radix(&number, 16).unwrap();
-                serde_json::json!({ "hash": format!("{number:#066x}") })
-            }
+        let number = match request["params"][0].as_str().unwrap() {
+            "latest" => 100,
+            number => u64::from_str_radix(number.trim_start_matches("0x"), 16).unwrap(),
         };
+        let result = serde_json::json!({
+            "number": format!("{number:#x}"), "hash": format!("{number:#066x}"), "parentHash": format!("{:#066x}", 1),
+            "timestamp": "0x1", "miner": format!("{:#042x}", 1), "gasUsed": "0x0", "transactions": [],
+        });
         Json(serde_json::json!({ "jsonrpc": "2.0", "id": 1, "result": result }))
     };
     let router = Router::new()
@@ -268,7 +268,7 @@ async fn trust_is_seeded_with_the_public_record_where_asked_for() {
         .trust("seed_from_public_record = true")
         .section(&format!("[execution]\nurl = \"http://{address}/rpc\""))
         .relay_at(&format!("http://{key}@{address}"))
-        .relay(honest())
+        .relay(honest().data_api(relaymux::sim::DataApiVice::Down))
         .start()
         .await;
     let relay =
@@ -276,7 +276,7 @@ async fn trust_is_seeded_with_the_public_record_where_asked_for() {
     // (9.8 + 12 / 5) / (10 + 20 / 5)
     assert!((relay["trust"]["reveals"].as_f64().unwrap() - 12.2 / 14.0).abs() < 0.001, "{relay}");
     assert_eq!(relay["state"], "active");
-    // The simulated relay has no Data API: it begins as a stranger.
+    // The other does not answer: it begins as a stranger.
     eventually("the other's record", async || stage.log().contains("trust begins without it").then_some(()))
         .await;
 }
