@@ -3,12 +3,15 @@
 use std::{io, thread, time::Duration};
 
 use tokio::{sync::oneshot, time::timeout};
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::bundles::{BundleParts, run_bundles};
 
 /// Time to write down the end.
 const DRAIN: Duration = Duration::from_secs(8);
+
+/// How much bundles stand back behind the rest: `nice`'s default step.
+const NICENESS: i32 = 10;
 
 /// The running room.
 #[derive(Debug)]
@@ -17,7 +20,7 @@ pub(super) struct Bundles {
 }
 
 impl Bundles {
-    /// Starts it on a thread of its own. `bind` makes what belongs to that thread's runtime, sockets above all.
+    /// Starts it on a thread of its own.
     ///
     /// # Errors
     /// When the system has no thread for it.
@@ -25,6 +28,11 @@ impl Bundles {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (end, ended) = oneshot::channel();
         thread::Builder::new().name("bundles".to_owned()).spawn(move || {
+            // On Linux a thread has a priority of its own: where cores are scarce, a header goes first.
+            #[cfg(target_os = "linux")]
+            if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+                warn!(%error, "bundles run at the same priority as everything else");
+            }
             if let Err(error) = runtime.block_on(run_bundles(parts)) {
                 error!(%error, "bundles are not taken any more");
             }

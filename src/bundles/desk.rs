@@ -42,6 +42,9 @@ pub(super) const WRITES: usize = 65_536;
 /// Questions to the node about nonces and trials at once.
 const ASKED_AT_ONCE: usize = 16;
 
+/// Identities whose rate is remembered before quiet ones are forgotten.
+const MAX_IDENTITIES: usize = 10_000;
+
 /// The chain's head, as the tracker saw it last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct HeadView {
@@ -128,6 +131,10 @@ impl Desk {
         if !self.settings.searchers.is_empty() && !self.settings.searchers.contains(&searcher) {
             return Err(refuse(-32000, format!("{searcher} is not one of bundles.searchers")));
         }
+        // Identities cost nothing to make: those that have been quiet are forgotten.
+        if let Some(limiter) = self.limiter.as_ref().filter(|limiter| limiter.len() > MAX_IDENTITIES) {
+            limiter.retain_recent();
+        }
         if self.limiter.as_ref().is_some_and(|limiter| limiter.check_key(&searcher).is_err()) {
             counter!("relaymux_bundles_rate_limited_total").increment(1);
             let message = format!(
@@ -179,8 +186,19 @@ impl Desk {
                 head.number + 1
             )));
         }
+        // When a block would come, if every slot until then has one.
+        let time_of = |block: u64| head.timestamp + self.slot_secs * block.saturating_sub(head.number);
+        let target = first.max(head.number + 1);
         if bundle.max_timestamp.is_some_and(|max| max <= head.timestamp) {
             return Err(RpcError::params("maxTimestamp is past"));
+        }
+        // Slots may be missed, so blocks may come later than that, and never earlier.
+        if bundle.max_timestamp.is_some_and(|max| time_of(target) > max) {
+            let message = format!(
+                "maxTimestamp is before block {target}, which comes at {} at the earliest",
+                time_of(target)
+            );
+            return Err(RpcError::params(message));
         }
         self.check_nonces(&bundle, head)?;
         let builders = self.builders_for(&bundle)?;
@@ -247,7 +265,11 @@ impl Desk {
             live
         };
         counter!("relaymux_bundles_received_total", "kind" => live.bundle.kind.label()).increment(1);
-        let mut answers = self.dispatch(&live, first.max(head.number + 1), received);
+        // Not yet its time: it goes out with the head before a block that is. Builders that know no times need not.
+        if !live.bundle.fits_time(time_of(target)) {
+            return Ok(answer);
+        }
+        let mut answers = self.dispatch(&live, target, received);
         if self.settings.simulate {
             self.try_out(&live);
         }

@@ -267,6 +267,9 @@ fn end_of(live: &Live, block: &SeenBlock) -> Decision {
     if let Some(words) = &live.failed_trial {
         return decision("missed", format!("reverted in simulation: {words}"));
     }
+    if live.sent_for.is_empty() {
+        return decision("missed", "never sent: its time had not come before its last block".to_owned());
+    }
     if live.taken_by.is_empty() {
         let words: Vec<String> =
             live.refused.iter().map(|(builder, words)| format!("{builder}: {words}")).collect();
@@ -320,7 +323,7 @@ mod tests {
             hash: B256::ZERO,
             sequence: 0,
             builders: vec!["b".to_owned()],
-            sent_for: HashSet::new(),
+            sent_for: HashSet::from([9]),
             taken_by: HashSet::from(["b".to_owned()]),
             refused: BTreeMap::new(),
             cancel_requested: false,
@@ -398,6 +401,7 @@ mod tests {
             ("failed", "no builder took it: b: too many txs".to_owned())
         );
         assert!(last(&|l| l.taken_by.clear(), block(10, &[])).1.starts_with("sent too late"));
+        assert!(last(&|l| l.sent_for.clear(), block(10, &[])).1.starts_with("never sent"));
         assert_eq!(last(&|l| l.cancel_requested = true, block(10, &[])).0, "cancelled");
         assert_eq!(last(&|l| l.cancel_requested = true, block(10, &[1, 2])).0, "included");
         assert_eq!(last(&none, block(10, &[2])).0, "partly_included");

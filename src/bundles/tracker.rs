@@ -319,7 +319,7 @@ struct Booked {
     builder: String,
 }
 
-/// An open bundle of an earlier process. Whom it was sent to is not known any more: it is sent again for the next block.
+/// An open bundle of an earlier process. For a block that no builder had taken it for it is sent again.
 fn resumed(row: &OpenBundle, desk: &Desk) -> Option<Live> {
     let request: Request = serde_json::from_str(&row.request).ok()?;
     let first = u64::try_from(row.first_block).ok()?;
@@ -335,8 +335,8 @@ fn resumed(row: &OpenBundle, desk: &Desk) -> Option<Live> {
         hash,
         sequence: u64::try_from(row.sequence).ok()?,
         builders: builders.map(|endpoint| endpoint.id.clone()).collect(),
-        sent_for: HashSet::new(),
-        taken_by: HashSet::new(),
+        sent_for: row.taken.iter().filter_map(|(_, block)| u64::try_from(*block).ok()).collect(),
+        taken_by: row.taken.iter().map(|(builder, _)| builder.clone()).collect(),
         refused: BTreeMap::new(),
         cancel_requested: row.state == "cancel_requested",
         seen: None,

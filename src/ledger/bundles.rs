@@ -185,8 +185,8 @@ pub struct OpenBundle {
     pub first_block: i64,
     /// Its state.
     pub state: String,
-    /// When it came.
-    pub received_at: i64,
+    /// Builders that took it, and for which block.
+    pub taken: Vec<(String, i64)>,
 }
 
 type Sql<T> = Result<T, sqlx::Error>;
@@ -230,22 +230,35 @@ impl Ledger {
     /// When the file cannot be read.
     pub async fn open_bundles(&self, limit: u32) -> Result<Vec<OpenBundle>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT id, searcher, sequence, request, first_block, state, received_at FROM bundles \
+            "SELECT id, searcher, sequence, request, first_block, state FROM bundles \
              WHERE NOT is_final ORDER BY id LIMIT $1",
         );
         let rows = rows.bind(i64::from(limit)).fetch_all(self.pool()).await?;
-        let open = |row: &SqliteRow| {
-            Ok(OpenBundle {
+        let mut open = Vec::with_capacity(rows.len());
+        for row in &rows {
+            open.push(OpenBundle {
                 id: row.try_get("id")?,
                 searcher: row.try_get("searcher")?,
                 sequence: row.try_get("sequence")?,
                 request: row.try_get("request")?,
                 first_block: row.try_get("first_block")?,
                 state: row.try_get("state")?,
-                received_at: row.try_get("received_at")?,
-            })
-        };
-        rows.iter().map(open).collect()
+                taken: Vec::new(),
+            });
+        }
+        let takers = sqlx::query(
+            "SELECT s.bundle_id AS id, s.builder AS builder, s.block AS block FROM bundle_sends s \
+             JOIN bundles b ON b.id = s.bundle_id WHERE NOT b.is_final AND s.outcome = 'accepted'",
+        );
+        let mut taken: BTreeMap<i64, Vec<(String, i64)>> = BTreeMap::new();
+        for row in takers.fetch_all(self.pool()).await? {
+            let by = (row.try_get("builder")?, row.try_get("block")?);
+            taken.entry(row.try_get("id")?).or_default().push(by);
+        }
+        for bundle in &mut open {
+            bundle.taken = taken.remove(&bundle.id).unwrap_or_default();
+        }
+        Ok(open)
     }
 
     /// The newest bundles, or all of a hash; newest first.

@@ -171,6 +171,10 @@ impl Watcher {
                 match one {
                     Ok(Some(finding)) => findings.push(finding),
                     Ok(None) => {}
+                    // The node answers, and does not have it: history that it has pruned. The others do not wait for that slot.
+                    Err(WatchError::Node(error)) if error.is_answer() => {
+                        tracing::debug!(%error, "a slot cannot be settled with this node");
+                    }
                     Err(error) => failure = Some(error),
                 }
             }
@@ -320,7 +324,15 @@ impl Watcher {
         let (mut low, mut high) = (head.number.saturating_sub(behind.saturating_add(1)), head.number);
         while low <= high {
             let middle = low + (high - low) / 2;
-            let Some(block) = node.block(BlockId::Number(middle), false).await? else { return Ok(None) };
+            // Below the head there is a block at every height. A node that has none has pruned it: that says nothing of the slot.
+            let Some(block) = node.block(BlockId::Number(middle), false).await? else {
+                return Err(NodeError::Rpc {
+                    host: "execution node".to_owned(),
+                    code: 4444,
+                    words: format!("no block {middle}: pruned history"),
+                }
+                .into());
+            };
             match block.timestamp.to::<u64>().cmp(&timestamp) {
                 std::cmp::Ordering::Equal => return Ok(Some(block)),
                 std::cmp::Ordering::Less => low = middle.saturating_add(1),
