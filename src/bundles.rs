@@ -12,6 +12,7 @@ mod bundle;
 mod desk;
 mod dialect;
 mod fanout;
+mod foresight;
 mod gains;
 mod hash;
 mod identity;

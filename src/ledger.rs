@@ -9,6 +9,7 @@ mod bundles;
 mod database;
 mod journal;
 mod money;
+mod notices;
 mod query;
 mod report;
 mod views;
@@ -19,7 +20,8 @@ pub use bundles::{
 };
 pub use database::LedgerError;
 pub use journal::{Journal, UnsettledBlock};
-pub use money::{DayRow, NoticeRow, OutcomeCount, ProposalPoint, Settled, SlotCase};
+pub use money::{DayRow, OutcomeCount, ProposalPoint, Settled, SlotCase};
+pub use notices::NoticeRow;
 pub use query::Ledger;
 pub use report::PollFact;
 pub use views::{

@@ -17,6 +17,7 @@ mod report;
 mod settings;
 mod settle;
 mod tally;
+mod tell;
 mod watcher;
 
 pub use checks::{run_checks, run_registration_checks};

@@ -28,7 +28,7 @@ use super::{
     fanout::{Job, Outlet},
     hash::upstream_uuid,
     live::{Book, Decision, Live, MAX_LIVE},
-    simulate::{SimulationRequest, simulate},
+    simulate::simulate,
     wire::{Request, RpcError, Wish, private_uuid, read},
 };
 use crate::{
@@ -67,8 +67,8 @@ pub(super) struct Desk {
     next_id: Mutex<i64>,
     limiter: Option<ByIdentity>,
     /// Counters of accounts at a head.
-    nonces: Mutex<(u64, HashMap<Address, u64>)>,
-    asking: Arc<Semaphore>,
+    pub(super) nonces: Mutex<(u64, HashMap<Address, u64>)>,
+    pub(super) asking: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Desk {
@@ -497,76 +497,6 @@ impl Desk {
                 .collect(),
         };
         if chosen.is_empty() { Err(refuse(-32000, "there is no builder for it")) } else { Ok(chosen) }
-    }
-
-    /// Refuses what a sender's counter has passed, where that is known; finds out for the next time where it is not.
-    fn check_nonces(self: &Arc<Self>, bundle: &Bundle, head: HeadView) -> Result<(), RpcError> {
-        let mut unknown = Vec::new();
-        {
-            let mut nonces = self.nonces.lock();
-            if nonces.0 != head.number {
-                *nonces = (head.number, HashMap::new());
-            }
-            for tx in &bundle.transactions {
-                match nonces.1.get(&tx.sender) {
-                    Some(counter) if tx.nonce < *counter && !bundle.dropping.contains(&tx.hash) => {
-                        let message = format!(
-                            "{}: nonce {} of {} is used, the next is {counter}",
-                            tx.hash, tx.nonce, tx.sender
-                        );
-                        return Err(RpcError::params(message));
-                    }
-                    Some(_) => {}
-                    None => unknown.push(tx.sender),
-                }
-            }
-        }
-        for sender in unknown {
-            let Ok(permit) = Arc::clone(&self.asking).try_acquire_owned() else { break };
-            let desk = Arc::clone(self);
-            tokio::spawn(async move {
-                if let Ok(counter) = desk.node.nonce(sender, head.number).await {
-                    let mut nonces = desk.nonces.lock();
-                    if nonces.0 == head.number {
-                        nonces.1.insert(sender, counter);
-                    }
-                }
-                drop(permit);
-            });
-        }
-        Ok(())
-    }
-
-    /// Tries a bundle on our own node, for the reason if it is missed. Never waited for.
-    fn try_out(self: &Arc<Self>, live: &Live) {
-        let Ok(permit) = Arc::clone(&self.asking).try_acquire_owned() else { return };
-        let (desk, live) = (Arc::clone(self), live.clone());
-        tokio::spawn(async move {
-            let request = SimulationRequest {
-                bundle: live.bundle,
-                state: json!("latest"),
-                timestamp: None,
-                base_fee: None,
-                coinbase: None,
-                gas_limit: None,
-                is_mev: true,
-            };
-            let (trial, failure) = match simulate(&desk.node, &request).await {
-                Ok(trial) => {
-                    let failure = trial.get("error").and_then(Value::as_str).map(str::to_owned);
-                    (trial, failure)
-                }
-                Err(error) if error.is_answer() && !error.is_unknown_method() => {
-                    (json!({ "success": false, "error": error.to_string() }), Some(error.to_string()))
-                }
-                Err(_) => return,
-            };
-            if let Some(live) = desk.book.lock().get_mut(live.id) {
-                live.failed_trial = failure;
-            }
-            desk.write(BundleWrite::Simulated(live.id, trial.to_string()));
-            drop(permit);
-        });
     }
 
     fn received_row(&self, live: &Live, request: &Request) -> BundleReceived {

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::{
     report::{ReportQuery, Reporter},
-    watcher::{raise, resolve},
+    tell::{raise, resolve},
 };
 use crate::{
     consensus::WallClock,

@@ -96,9 +96,9 @@ pub struct ReportQuery {
 /// One line: counts, and amounts in wei and ETH.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ReportLine {
-    /// What it is about; empty for the total.
+    /// What it is about: the day, week (its Monday), month, relay, validator or builder; empty for the total.
     pub name: String,
-    /// Its period, where lines are divided by time.
+    /// Its period, where a relay's, validator's or builder's lines are divided by time.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub period: String,
     /// Slots with an auction or a submission.

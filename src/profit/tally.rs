@@ -17,54 +17,77 @@ use crate::{
 #[serde(default)]
 pub(super) struct Tally {
     /// Slots with an auction or a submission.
+    #[serde(skip_serializing_if = "is_zero")]
     pub(super) slots: u64,
     /// Of them, those whose header was delivered to the consensus client.
+    #[serde(skip_serializing_if = "is_zero")]
     pub(super) headers: u64,
     /// Those that were answered with no bid.
+    #[serde(skip_serializing_if = "is_zero")]
     pub(super) no_bid: u64,
     /// Blocks that were the promised one.
+    #[serde(skip_serializing_if = "is_zero")]
     pub(super) ours: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub(super) local: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub(super) missed: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub(super) not_delivered: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub(super) orphaned: u64,
     /// Not looked at yet.
+    #[serde(skip_serializing_if = "is_zero")]
     pub(super) open: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub(super) exact: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub(super) over: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub(super) under: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub(super) unpaid: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub(super) unknown: u64,
     /// Promised for blocks that were the promised one.
-    #[serde(with = "decimal")]
+    #[serde(with = "decimal", skip_serializing_if = "U256::is_zero")]
     pub(super) claimed: U256,
     /// What arrived for them.
-    #[serde(with = "decimal")]
+    #[serde(with = "decimal", skip_serializing_if = "U256::is_zero")]
     pub(super) received: U256,
     /// Promised beyond what arrived.
-    #[serde(with = "decimal")]
+    #[serde(with = "decimal", skip_serializing_if = "U256::is_zero")]
     pub(super) short: U256,
     /// Arrived beyond what was promised.
-    #[serde(with = "decimal")]
+    #[serde(with = "decimal", skip_serializing_if = "U256::is_zero")]
     pub(super) beyond: U256,
     /// What local blocks paid.
-    #[serde(with = "decimal")]
+    #[serde(with = "decimal", skip_serializing_if = "U256::is_zero")]
     pub(super) local_value: U256,
     /// Best bid in time, less what arrived.
-    #[serde(with = "decimal")]
+    #[serde(with = "decimal", skip_serializing_if = "U256::is_zero")]
     pub(super) missed_value: U256,
     /// Winning bids, less the first of their relays.
-    #[serde(with = "decimal")]
+    #[serde(with = "decimal", skip_serializing_if = "U256::is_zero")]
     pub(super) timing_value: U256,
     /// Promised for slots that had no block in the end.
-    #[serde(with = "decimal")]
+    #[serde(with = "decimal", skip_serializing_if = "U256::is_zero")]
     pub(super) cost_of_misses: U256,
     /// By the consensus layer.
+    #[serde(skip_serializing_if = "is_zero")]
     pub(super) consensus_gwei: u64,
     /// How relays' answers ended: outcome and count.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) outcomes: BTreeMap<String, u64>,
     /// The same in races that nobody won.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) no_bid_reasons: BTreeMap<String, u64>,
+}
+
+/// What is nothing is not written: a year of a thousand validators is read in a second for it.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 mod decimal {

@@ -3,11 +3,11 @@
 //! A slot is looked at once the chain is past it, again whenever the canonical block of its height is another, and a last time when that
 //! height is final. All state is in the ledger: a `kill -9` or a node that is away for an hour costs nothing but time.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::{Address, B256, U256};
 use futures_util::{StreamExt, stream};
-use metrics::{counter, gauge};
+use metrics::counter;
 use reqwest::Client;
 use tokio::{
     sync::mpsc,
@@ -19,16 +19,16 @@ use tracing::{info, warn};
 use super::{
     ProfitSettings,
     payment::{BlockMoney, Payment, TxMoney, judge},
-    settle::{Sight, SlotOutcome, compare, decide, missed_value, verdict},
+    settle::{Sight, SlotOutcome, compare, decide, missed_value},
     tally::rebuild_days,
 };
 use crate::{
     consensus::{SlotClock, WallClock},
     ethereum::{BeaconNode, Block, BlockId, ChainNews, ExecutionNode, NodeError, Receipt, delivered_in},
-    events::{Event, Notice, Settlement, SlotSettled, Spine},
-    ledger::{Ledger, LedgerError, NoticeRow, Settled, SlotCase},
+    events::Spine,
+    ledger::{Ledger, LedgerError, Settled, SlotCase},
     relay::SharedRelays,
-    types::{RelayId, Slot, Wei, parse_hash},
+    types::{Slot, Wei, parse_hash},
 };
 
 /// Blocks below the head that count as final where the node does not say what is: two epochs.
@@ -85,17 +85,17 @@ struct Head {
 }
 
 /// A slot as found.
-struct Finding {
-    case: SlotCase,
-    row: Settled,
-    outcome: SlotOutcome,
-    is_news: bool,
+pub(super) struct Finding {
+    pub(super) case: SlotCase,
+    pub(super) row: Settled,
+    pub(super) outcome: SlotOutcome,
+    pub(super) is_news: bool,
 }
 
 /// Settles slots.
 #[derive(Clone, Debug)]
 pub struct Watcher {
-    parts: WatcherParts,
+    pub(super) parts: WatcherParts,
 }
 
 impl Watcher {
@@ -485,77 +485,6 @@ impl Watcher {
             );
         }
     }
-
-    /// Publishes what was found, and tells the relays' trust once.
-    async fn tell(&self, finding: &Finding) -> Result<(), WatchError> {
-        let Finding { case, row, outcome, is_news } = finding;
-        let now = WallClock.now();
-        let amount = |text: &Option<String>| text.as_deref().and_then(|text| Wei::parse_wei(text).ok());
-        let slot = Slot::new(row.slot);
-        let (promised, received) = (amount(&row.promised_wei), amount(&row.received_wei));
-        if *is_news {
-            counter!("relaymux_slots_settled_total", "outcome" => outcome.label(), "status" => row.status.clone()).increment(1);
-            gauge!("relaymux_last_settled_slot").set(f64::from(u32::try_from(row.slot).unwrap_or(u32::MAX)));
-            self.parts.spine.publish(Event::SlotSettled(SlotSettled {
-                slot,
-                status: row.status.clone(),
-                outcome: outcome.label().to_owned(),
-                payment: row.payment.clone(),
-                promised,
-                received,
-                at: now,
-            }));
-        }
-        let subject = format!("slot {slot}");
-        let told = verdict(case, *outcome, row.payment.as_deref(), row.status == "final");
-        if let (Some((what, who)), false) = (told, row.told) {
-            // Written down first: after a crash in between, trust is not told twice.
-            let marked = Settled { told: true, ..row.clone() };
-            let day = self.parts.slots.start_of(slot).div_euclid(DAY_MS);
-            self.parts.ledger.save_settlements(&[(marked, day)]).await?;
-            let block_hash = case.promised.map(|(hash, _)| hash);
-            let block_hash =
-                block_hash.or_else(|| row.promised_block.as_deref().and_then(|text| parse_hash(text).ok()));
-            let relays: BTreeSet<RelayId> = who.iter().filter_map(|id| RelayId::parse(id).ok()).collect();
-            for relay in relays {
-                self.parts.spine.publish(Event::Settlement(Settlement {
-                    slot,
-                    block_hash: block_hash.unwrap_or_default(),
-                    relay,
-                    outcome: what,
-                    promised: promised.unwrap_or_default(),
-                    paid: received.unwrap_or_default(),
-                    at: now,
-                }));
-            }
-        }
-        let from = row.relay.as_deref().unwrap_or("an unknown relay");
-        match (outcome, row.payment.as_deref()) {
-            (SlotOutcome::Ours, Some("under" | "unpaid")) => {
-                let words = format!(
-                    "slot {slot}: {from} promised {} ETH and {} ETH arrived, by {}",
-                    promised.unwrap_or_default().to_eth(),
-                    received.unwrap_or_default().to_eth(),
-                    row.method.as_deref().unwrap_or("no method"),
-                );
-                raise(&self.parts.ledger, &self.parts.spine, "payment_missing", &subject, "P2", words)
-                    .await?;
-            }
-            (SlotOutcome::NotDelivered, _) if row.status == "final" => {
-                let words = format!("slot {slot}: {}", row.words);
-                raise(&self.parts.ledger, &self.parts.spine, "not_delivered", &subject, "P2", words).await?;
-            }
-            _ => {
-                // What was raised before a reorganisation may be over.
-                resolve(&self.parts.ledger, &self.parts.spine, "payment_missing", &subject).await?;
-            }
-        }
-        if row.data_api.as_deref() == Some("differs") {
-            let words = format!("slot {slot}: {from}'s public record of deliveries is not what happened");
-            raise(&self.parts.ledger, &self.parts.spine, "data_api_differs", &subject, "P3", words).await?;
-        }
-        Ok(())
-    }
 }
 
 /// Keeps the beacon node's event stream open and passes its news on; without them the watcher looks every slot.
@@ -573,44 +502,6 @@ pub async fn follow_chain(beacon: BeaconNode, news: mpsc::Sender<ChainNews>, sto
             () = stop.cancelled() => return,
         }
     }
-}
-
-/// Tells the operator of something, once.
-pub(super) async fn raise(
-    ledger: &Ledger,
-    spine: &Spine,
-    rule: &str,
-    subject: &str,
-    severity: &str,
-    words: String,
-) -> Result<(), LedgerError> {
-    let at = WallClock.now();
-    let (rule, subject, severity) = (rule.to_owned(), subject.to_owned(), severity.to_owned());
-    let row = NoticeRow { rule, subject, severity, words, raised_at: at, resolved_at: None };
-    if ledger.raise_notice(&row).await? {
-        warn!(rule = row.rule, subject = row.subject, severity = row.severity, "{}", row.words);
-        counter!("relaymux_notices_total", "rule" => row.rule.clone()).increment(1);
-        let NoticeRow { rule, subject, severity, words, .. } = row;
-        spine.publish(Event::Notice(Notice { rule, subject, severity, words, resolved: false, at }));
-    }
-    Ok(())
-}
-
-/// Tells the operator that something is over.
-pub(super) async fn resolve(
-    ledger: &Ledger,
-    spine: &Spine,
-    rule: &str,
-    subject: &str,
-) -> Result<(), LedgerError> {
-    let at = WallClock.now();
-    if ledger.resolve_notice(rule, subject, at).await? {
-        info!(rule, subject, "resolved");
-        let (rule, subject) = (rule.to_owned(), subject.to_owned());
-        let (severity, words) = (String::new(), String::new());
-        spine.publish(Event::Notice(Notice { rule, subject, severity, words, resolved: true, at }));
-    }
-    Ok(())
 }
 
 fn listed(names: &[String]) -> String {

@@ -17,6 +17,8 @@ async fn without_nodes_the_report_says_what_it_cannot_know() {
     let gaps = report["not_known"].to_string();
     assert!(gaps.contains("no [execution] url") && gaps.contains("no [beacon] url"), "{report}");
     assert_eq!((&report["total"]["slots"], &report["total"]["wins"]), (&1.into(), &1.into()), "{report}");
+    let day = report["groups"][0]["name"].as_str().unwrap();
+    assert!(day.parse::<jiff::civil::Date>().is_ok(), "{report}");
     assert_eq!((&report["target"], &report["target_eth_per_day"]), (&"no_data".into(), &"0.01".into()));
     assert!(report["estimators"]["missed_value"].as_str().unwrap().contains("before it answered"));
     let points = stage.ops_json("/api/v1/profit/slots").await;

@@ -1,0 +1,305 @@
+//! What settlement and reports cost. `scripts/bench settle ledger` starts it.
+//!
+//! `settle`: anvil's blocks, where it is installed (`scripts/devnet/run` does that). `ledger`: a year of every slot. Bounded in count.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a benchmark fails by panicking and speaks to its user"
+)]
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use alloy_primitives::{Address, B256, U256};
+use relaymux::{
+    consensus::{SlotClock, WallClock},
+    ethereum::ExecutionNode,
+    events::{AuctionRecord, Event, OfferRecord, Outcome, Spine, Winner},
+    ledger::{Ledger, Settled, run_writer},
+    profit::{By, ProfitSettings, ReportQuery, Reporter, Watcher, WatcherParts, rebuild_days},
+    relay::{SharedRelays, TlsRoots, build_http_client},
+    types::{RelayId, Slot, Wei},
+};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+/// Slots of a year.
+const YEAR: i64 = 365 * 7200;
+/// Slots of a day.
+const DAY: i64 = 7200;
+
+#[tokio::main]
+async fn main() {
+    let parts: Vec<String> = std::env::args().skip(1).filter(|part| !part.starts_with("--")).collect();
+    let wants = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
+    if wants("settle") {
+        settle().await;
+    }
+    if wants("ledger") {
+        ledger().await;
+    }
+}
+
+fn ms(duration: Duration) -> String {
+    format!("{:.2} ms", duration.as_secs_f64() * 1000.0)
+}
+
+fn anvil() -> Option<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    let modules = target.join("devnet/anvil/node_modules/@foundry-rs");
+    let mut found = std::fs::read_dir(modules).ok()?.flatten().map(|entry| entry.path().join("bin/anvil"));
+    found.find(|path| path.exists())
+}
+
+async fn rpc(http: &reqwest::Client, url: &str, method: &str, params: Value) -> Option<Value> {
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    let answer = http.post(url).json(&body).send().await.ok()?;
+    let mut answer: Value = serde_json::from_slice(&answer.bytes().await.ok()?).ok()?;
+    Some(answer["result"].take())
+}
+
+async fn settle() {
+    /// Slots behind; a sixth of a day, of blocks of 8 transfers.
+    const SLOTS: u64 = 1200;
+    const US: &str = "0xeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
+    let Some(program) = anvil() else {
+        println!("settlement is left out: anvil is not installed (scripts/devnet/run installs it)");
+        return;
+    };
+    let genesis = 1_700_000_000_u64;
+    let port = 29_000 + std::process::id() % 900;
+    let url = format!("http://127.0.0.1:{port}");
+    let mut child = Command::new(program)
+        .args([
+            "--port",
+            &port.to_string(),
+            "--timestamp",
+            &genesis.to_string(),
+            "--no-mining",
+            "--order",
+            "fifo",
+            "--quiet",
+        ])
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let http = build_http_client(&TlsRoots::Bundled, None).unwrap();
+    while rpc(&http, &url, "eth_chainId", json!([])).await.is_none() {
+        sleep(Duration::from_millis(20)).await;
+    }
+    let builder = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266";
+    rpc(&http, &url, "anvil_setCoinbase", json!([builder])).await;
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path()).await.unwrap();
+    let spine = Spine::new();
+    let stop = CancellationToken::new();
+    let writer = tokio::spawn(run_writer(ledger.clone(), spine.subscribe(), stop.clone()));
+    let clock = SlotClock::new(genesis, 12_000);
+    let mut parent: B256 = B256::ZERO;
+    for slot in 1..=SLOTS {
+        for n in 0..8 {
+            let to = if n == 7 { US.to_owned() } else { format!("0x{n:040x}") };
+            let pay = json!([{"from": builder, "to": to, "value": "0x5", "gas": "0x5208", "maxFeePerGas": "0x2540be400", "maxPriorityFeePerGas": "0x1"}]);
+            rpc(&http, &url, "eth_sendTransaction", pay).await;
+        }
+        rpc(&http, &url, "evm_setNextBlockTimestamp", json!([genesis + slot * 12])).await;
+        rpc(&http, &url, "evm_mine", json!([])).await;
+        let block = rpc(&http, &url, "eth_getBlockByNumber", json!(["latest", false])).await.unwrap();
+        let hash: B256 = block["hash"].as_str().unwrap().parse().unwrap();
+        spine.publish(Event::Auction(auction(slot, parent, hash, 5, &clock)));
+        parent = hash;
+        tokio::task::yield_now().await;
+    }
+    stop.cancel();
+    writer.await.unwrap();
+    let watcher = Watcher::new(WatcherParts {
+        ledger: ledger.clone(),
+        spine,
+        execution: ExecutionNode::new(http.clone(), url.parse().unwrap()),
+        beacon: None,
+        relays: Arc::new(SharedRelays::new(Vec::new())),
+        http,
+        slots: clock,
+        settings: ProfitSettings::default(),
+    });
+    let started = Instant::now();
+    let settled = watcher.round().await.unwrap();
+    let took = started.elapsed();
+    let rows = ledger.settlements(Slot::new(0), Slot::new(SLOTS + 1)).await.unwrap();
+    let exact = rows.iter().filter(|row| row.payment.as_deref() == Some("exact")).count();
+    let per_second = settled as f64 / took.as_secs_f64();
+    println!(
+        "settlement: {settled} slots of 8 transactions by call traces in {:.1} s: {per_second:.0} slots/s, a day of 7,200 in {:.0} s ({exact} exact)",
+        took.as_secs_f64(),
+        DAY as f64 / per_second,
+    );
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+fn auction(slot: u64, parent: B256, hash: B256, value: u64, clock: &SlotClock) -> AuctionRecord {
+    let relay = |n: usize| RelayId::parse(&format!("relay-{n}")).unwrap();
+    let offer = |n: usize| OfferRecord {
+        relay: relay(n),
+        outcome: if n < 6 { Outcome::Bid } else { Outcome::NoBid },
+        detail: if n < 6 { String::new() } else { "no bid (204)".to_owned() },
+        http_status: Some(200),
+        latency_us: 41_234,
+        value: (n < 6).then(|| Wei::new(U256::from(value))),
+        block_hash: (n < 6).then_some(hash),
+        verified: n == 0,
+        score: None,
+        polls: Vec::new(),
+    };
+    let at = clock.start_of(Slot::new(slot));
+    AuctionRecord {
+        slot: Slot::new(slot),
+        parent_hash: parent,
+        proposer: Default::default(),
+        fork: "fulu",
+        requested_at: at,
+        ms_into_slot: 100,
+        budget_ms: 950,
+        answered_in_us: 300_000,
+        user_agent: "Lighthouse/v8.0.0".to_owned(),
+        policy: None,
+        fee_recipient: Some(Address::repeat_byte(0xee)),
+        winner: Some(Box::new(Winner {
+            block_hash: hash,
+            value: Wei::new(U256::from(value)),
+            relays: vec![relay(0)],
+            builder: "a builder".to_owned(),
+            signed_bid: vec![7; 1400].into(),
+        })),
+        why_no_bid: String::new(),
+        offers: (0..8).map(offer).collect(),
+    }
+}
+
+/// All bytes of a ledger's files.
+fn size(folder: &Path) -> u64 {
+    std::fs::read_dir(folder)
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.metadata().map_or(0, |data| data.len()))
+        .sum()
+}
+
+async fn ledger() {
+    growth().await;
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path()).await.unwrap();
+    // A year that ends now.
+    let end = WallClock.now() / 1000;
+    let genesis = u64::try_from(end - YEAR * 12).unwrap();
+    let clock = SlotClock::new(genesis, 12_000);
+    let started = Instant::now();
+    for day in 0..=365_i64 {
+        let rows: Vec<(Settled, i64)> = (day * DAY..((day + 1) * DAY).min(YEAR))
+            .map(|slot| {
+                let slot = u64::try_from(slot).unwrap().max(1);
+                (row(slot), clock.start_of(Slot::new(slot)).div_euclid(86_400_000))
+            })
+            .collect();
+        ledger.save_settlements(&rows).await.unwrap();
+    }
+    let written = started.elapsed();
+    let started = Instant::now();
+    let days = rebuild_days(&ledger, clock).await.unwrap();
+    println!(
+        "a year's ledger: {YEAR} settled slots of 1,000 validators, 8 relays, 30 builders: written in {:.0} s, {days} days summed in {:.0} s, {} MiB",
+        written.as_secs_f64(),
+        started.elapsed().as_secs_f64(),
+        size(folder.path()) >> 20
+    );
+    let reporter = Reporter {
+        ledger,
+        slots: clock,
+        settings: ProfitSettings::default(),
+        has_execution: true,
+        has_beacon: true,
+    };
+    for by in [By::Day, By::Month, By::Relay, By::Builder, By::Validator] {
+        let from = jiff::Timestamp::from_second(end - YEAR * 12 - 86_400)
+            .unwrap()
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .date();
+        let query = ReportQuery { from: Some(from), by: Some(by), ..ReportQuery::default() };
+        let mut best = Duration::MAX;
+        let mut lines = 0;
+        for _ in 0..3 {
+            let started = Instant::now();
+            lines = reporter.report(query, WallClock.now()).await.unwrap().groups.len();
+            best = best.min(started.elapsed());
+        }
+        println!("  report by {by:?}: {lines} lines, {}", ms(best));
+    }
+}
+
+fn row(slot: u64) -> Settled {
+    let hash = |seed: u64| B256::from(U256::from(slot * 31 + seed)).to_string();
+    let wei = (50_000_000_000_000_000 + slot * 7).to_string();
+    Settled {
+        slot,
+        status: "final".to_owned(),
+        outcome: Some("ours".to_owned()),
+        payment: Some("exact".to_owned()),
+        proposer: Some(format!("0x{:096x}", slot % 1000)),
+        proposer_index: Some(i64::try_from(slot % 1000).unwrap()),
+        fee_recipient: Some(Address::repeat_byte(0xee).to_string()),
+        relay: Some(format!("relay-{}", slot % 8)),
+        builder: Some(format!("builder-{}", slot % 30)),
+        promised_block: Some(hash(1)),
+        promised_wei: Some(wei.clone()),
+        missed_value_wei: Some("0".to_owned()),
+        timing_wei: None,
+        block_hash: Some(hash(1)),
+        block_number: Some(i64::try_from(slot).unwrap()),
+        coinbase: Some(Address::repeat_byte(0xbb).to_string()),
+        received_wei: Some(wei),
+        method: Some("trace".to_owned()),
+        confidence: Some("high".to_owned()),
+        transactions: Some(hash(2)),
+        other_inflows_wei: Some("0".to_owned()),
+        withdrawals_gwei: Some(0),
+        consensus_reward_gwei: Some(40_000_000),
+        data_api: Some("agrees".to_owned()),
+        words: "paid by the block's fee recipient".to_owned(),
+        told: true,
+        looked_at: 1,
+    }
+}
+
+/// What a day adds to the ledger: every slot observed, and one proposal.
+async fn growth() {
+    let clock = SlotClock::new(1_700_000_000, 12_000);
+    for (name, slots) in [("7,200 slots observed", 7200_u64), ("one proposal", 1)] {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path()).await.unwrap();
+        let empty = size(folder.path());
+        let spine = Spine::new();
+        let stop = CancellationToken::new();
+        let writer = tokio::spawn(run_writer(ledger.clone(), spine.subscribe(), stop.clone()));
+        for slot in 1..=slots {
+            let hash = B256::from(U256::from(slot));
+            spine.publish(Event::Auction(auction(slot, hash, hash, 50_000_000_000_000_000 + slot, &clock)));
+            if slot % 256 == 0 {
+                sleep(Duration::from_millis(30)).await;
+            }
+        }
+        stop.cancel();
+        writer.await.unwrap();
+        let rows: Vec<(Settled, i64)> = (1..=slots).map(|slot| (row(slot), 1)).collect();
+        ledger.save_settlements(&rows).await.unwrap();
+        ledger.shut().await;
+        let grown = size(folder.path()).saturating_sub(empty);
+        println!("ledger growth in a day, {name} (8 relays): {} KiB", grown >> 10);
+    }
+}
