@@ -20,7 +20,7 @@ pub use bundles::{
 };
 pub use database::LedgerError;
 pub use journal::{Journal, UnsettledBlock};
-pub use money::{DayRow, OutcomeCount, ProposalPoint, Settled, SlotCase};
+pub use money::{OutcomeCount, ProposalPoint, Settled, SlotCase, SumRow};
 pub use notices::NoticeRow;
 pub use query::Ledger;
 pub use report::PollFact;

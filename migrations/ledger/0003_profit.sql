@@ -49,6 +49,16 @@ CREATE TABLE profit_days (
     PRIMARY KEY (dimension, day, name)
 );
 
+-- The same a month (year * 12 + month - 1), for months that are over: a thousand validators are 30,000 rows a month above, and 1,000 here.
+-- Gone whenever a day of the month is made anew.
+CREATE TABLE profit_months (
+    month BIGINT NOT NULL,
+    dimension TEXT NOT NULL,
+    name TEXT NOT NULL,
+    tally TEXT NOT NULL,
+    PRIMARY KEY (dimension, month, name)
+);
+
 CREATE TABLE profit_stale_days (day BIGINT PRIMARY KEY);
 
 -- What each relay has registered for a validator, as far as it was asked, and what is wrong with it.

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use alloy_primitives::{Address, B256};
 use serde::Serialize;
-use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
+use sqlx::{
+    Row, Sqlite, Transaction,
+    sqlite::{SqliteArguments, SqliteRow},
+};
 
 use super::{Ledger, LedgerError, journal::split_ids};
 use crate::types::{Slot, Wei, parse_hash};
@@ -122,11 +125,11 @@ pub struct ProposalPoint {
     pub ms_into_slot: Option<i64>,
 }
 
-/// A day's sums under one name, as JSON that the profit room reads and writes.
+/// A day's or month's sums under one name, as JSON that the profit room reads and writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DayRow {
-    /// Days since 1970-01-01 UTC.
-    pub day: i64,
+pub struct SumRow {
+    /// Days since 1970-01-01 UTC; or year * 12 + month - 1.
+    pub at: i64,
     /// `all`, `relay`, `validator` or `builder`.
     pub dimension: String,
     /// Which of them.
@@ -349,13 +352,14 @@ impl Ledger {
         rows.iter().map(|row| Ok(row.try_get("day")?)).collect()
     }
 
-    /// Puts a day's sums in the place of what there was.
+    /// Puts a day's sums in the place of what there was. Its month's sums are wrong from then on, and gone.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub async fn save_day(&self, day: i64, rows: &[DayRow]) -> Result<(), LedgerError> {
+    pub async fn save_day(&self, day: i64, month: i64, rows: &[SumRow]) -> Result<(), LedgerError> {
         let mut write = self.write().await?;
         let tx = &mut write.tx;
+        sqlx::query("DELETE FROM profit_months WHERE month = $1").bind(month).execute(&mut **tx).await?;
         sqlx::query("DELETE FROM profit_days WHERE day = $1").bind(day).execute(&mut **tx).await?;
         for row in rows {
             sqlx::query("INSERT INTO profit_days (day, dimension, name, tally) VALUES ($1, $2, $3, $4)")
@@ -371,22 +375,59 @@ impl Ledger {
         Ok(())
     }
 
+    /// Puts a month's sums in the place of what there was.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn save_month(&self, month: i64, rows: &[SumRow]) -> Result<(), LedgerError> {
+        let mut write = self.write().await?;
+        let tx = &mut write.tx;
+        sqlx::query("DELETE FROM profit_months WHERE month = $1").bind(month).execute(&mut **tx).await?;
+        for row in rows {
+            sqlx::query("INSERT INTO profit_months (month, dimension, name, tally) VALUES ($1, $2, $3, $4)")
+                .bind(month)
+                .bind(&row.dimension)
+                .bind(&row.name)
+                .bind(&row.tally)
+                .execute(&mut **tx)
+                .await?;
+        }
+        write.commit().await?;
+        Ok(())
+    }
+
     /// The sums of days from `from` on and before `until` along one dimension.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub async fn days(&self, dimension: &str, from: i64, until: i64) -> Result<Vec<DayRow>, LedgerError> {
+    pub async fn days(&self, dimension: &str, from: i64, until: i64) -> Result<Vec<SumRow>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT day, name, tally FROM profit_days WHERE dimension = $1 AND day >= $2 AND day < $3 ORDER BY day",
-        )
-        .bind(dimension)
-        .bind(from)
-        .bind(until)
-        .fetch_all(self.pool())
-        .await?;
+            "SELECT day AS at, name, tally FROM profit_days WHERE dimension = $1 AND day >= $2 AND day < $3 ORDER BY day",
+        );
+        self.sums(rows.bind(dimension).bind(from).bind(until), dimension).await
+    }
+
+    /// The sums of months from `from` on and before `until` along one dimension, where they are made.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn months(&self, dimension: &str, from: i64, until: i64) -> Result<Vec<SumRow>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT month AS at, name, tally FROM profit_months WHERE dimension = $1 AND month >= $2 AND month < $3 \
+             ORDER BY month",
+        );
+        self.sums(rows.bind(dimension).bind(from).bind(until), dimension).await
+    }
+
+    async fn sums(
+        &self,
+        query: sqlx::query::Query<'_, Sqlite, SqliteArguments>,
+        dimension: &str,
+    ) -> Result<Vec<SumRow>, LedgerError> {
+        let rows = query.fetch_all(self.pool()).await?;
         let row = |row: &SqliteRow| {
-            Ok(DayRow {
-                day: row.try_get("day")?,
+            Ok(SumRow {
+                at: row.try_get("at")?,
                 dimension: dimension.to_owned(),
                 name: row.try_get("name")?,
                 tally: row.try_get("tally")?,

@@ -407,6 +407,11 @@ mod tests {
                 500,
             ),
             (
+                "with a withdrawal, through a contract",
+                BlockMoney { withdrawals_gwei: 3, ..block(vec![user(), tx(2, BUILDER, CONTRACT, 500)], 500) },
+                500,
+            ),
+            (
                 "our own address collects the fees",
                 BlockMoney {
                     coinbase: US,

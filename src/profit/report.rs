@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{
     ProfitSettings, csv,
     settle::difference,
-    tally::{Tally, rebuild_days, slots_of},
+    tally::{Tally, rebuild_days, slots_of, sums},
     watcher::DAY_MS,
 };
 use crate::{
@@ -302,22 +302,22 @@ impl Reporter {
         let by = query.by.unwrap_or(By::Day);
         let all = self.ledger.days("all", from, until).await?;
         let mut total = Tally::default();
-        let mut days_with_slots: Option<(i64, i64)> = None;
-        for row in &all {
-            total.add(&serde_json::from_str(&row.tally).unwrap_or_default());
-            let (first, last) = days_with_slots.unwrap_or((row.day, row.day));
-            days_with_slots = Some((first.min(row.day), last.max(row.day)));
-        }
-        let rows =
-            if by.dimension() == "all" { all } else { self.ledger.days(by.dimension(), from, until).await? };
+        all.iter().for_each(|row| total.add(&Tally::read(row)));
+        let first_day = all.first().map(|row| row.at);
+        let rows = if by.dimension() == "all" {
+            all
+        } else {
+            let every_day = matches!(query.period, Some(By::Day | By::Week));
+            sums(&self.ledger, by.dimension(), (from, until), every_day).await?
+        };
         let mut groups: BTreeMap<(String, String), Tally> = BTreeMap::new();
         for row in rows {
-            let day = day_of(row.day);
+            let day = day_of(row.at);
+            let tally = Tally::read(&row);
             let key = match by.period(day) {
                 Some(period) => (String::new(), period),
                 None => (query.period.and_then(|p| p.period(day)).unwrap_or_default(), row.name),
             };
-            let tally: Tally = serde_json::from_str(&row.tally).unwrap_or_default();
             groups.entry(key).or_default().add(&tally);
         }
         let groups: Vec<ReportLine> = groups
@@ -325,8 +325,7 @@ impl Reporter {
             .map(|((period, name), tally)| ReportLine::new(name.clone(), period.clone(), tally))
             .collect();
         // From the first slot to today, or to the end of what was asked: days without a proposal count.
-        let days =
-            days_with_slots.map_or(0, |(first, _)| (until.min(now.div_euclid(DAY_MS) + 1) - first).max(1));
+        let days = first_day.map_or(0, |first| (until.min(now.div_euclid(DAY_MS) + 1) - first).max(1));
         let earned = total.received.saturating_add(total.local_value);
         let per_day = earned.checked_div(U256::from(days.max(1).unsigned_abs())).unwrap_or_default();
         let looked_at = total.slots > total.open;

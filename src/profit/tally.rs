@@ -1,14 +1,15 @@
 //! Sums: what a day's slots come to, for all and by relay, validator and builder. Pure, save for the rebuilding of stale days.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::U256;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 use super::watcher::DAY_MS;
 use crate::{
-    consensus::SlotClock,
-    ledger::{DayRow, Ledger, LedgerError, OutcomeCount, Settled},
+    consensus::{SlotClock, WallClock},
+    ledger::{Ledger, LedgerError, OutcomeCount, Settled, SumRow},
     types::Slot,
 };
 
@@ -109,6 +110,11 @@ fn wei(text: Option<&String>) -> U256 {
 }
 
 impl Tally {
+    /// What was written down. It was by this very code: another's is nothing.
+    pub(super) fn read(row: &SumRow) -> Self {
+        serde_json::from_str(&row.tally).unwrap_or_default()
+    }
+
     /// Adds one slot.
     pub(super) fn count(&mut self, row: &Settled) {
         let (promised, received) = (wei(row.promised_wei.as_ref()), wei(row.received_wei.as_ref()));
@@ -219,7 +225,7 @@ pub(super) fn tally_day(
     rows: &[Settled],
     outcomes: &[OutcomeCount],
     no_bid: &[OutcomeCount],
-) -> Vec<DayRow> {
+) -> Vec<SumRow> {
     let mut sums: BTreeMap<(&str, String), Tally> = BTreeMap::new();
     let mut at = |dimension: &'static str, name: &str, change: &dyn Fn(&mut Tally)| {
         change(sums.entry((dimension, name.to_owned())).or_default());
@@ -246,8 +252,8 @@ pub(super) fn tally_day(
         }
     }
     sums.into_iter()
-        .map(|((dimension, name), tally)| DayRow {
-            day,
+        .map(|((dimension, name), tally)| SumRow {
+            at: day,
             dimension: dimension.to_owned(),
             name,
             // Serializing to memory cannot fail: every key is a string.
@@ -268,7 +274,10 @@ pub(super) fn slots_of(day: i64, slots: SlotClock) -> (Slot, Slot) {
     (first(day), first(day.saturating_add(1)))
 }
 
-/// Makes the sums of days anew in which a slot changed.
+/// Dimensions that are summed along.
+const DIMENSIONS: [&str; 4] = ["all", "relay", "validator", "builder"];
+
+/// Makes the sums of days anew in which a slot changed, and those of months that are over and have none; how many days.
 ///
 /// # Errors
 /// When the ledger does not answer.
@@ -279,9 +288,96 @@ pub async fn rebuild_days(ledger: &Ledger, slots: SlotClock) -> Result<usize, Le
         let rows = ledger.settlements(from, until).await?;
         let outcomes = ledger.outcome_counts(from, until, false).await?;
         let no_bid = ledger.outcome_counts(from, until, true).await?;
-        ledger.save_day(*day, &tally_day(*day, &rows, &outcomes, &no_bid)).await?;
+        ledger.save_day(*day, month_of(*day), &tally_day(*day, &rows, &outcomes, &no_bid)).await?;
+    }
+    let has_days: BTreeSet<i64> =
+        ledger.days("all", 0, i64::MAX).await?.iter().map(|row| month_of(row.at)).collect();
+    let has_sums: BTreeSet<i64> = ledger.months("all", 0, i64::MAX).await?.iter().map(|row| row.at).collect();
+    let today = WallClock.now().div_euclid(DAY_MS);
+    for month in has_days.difference(&has_sums) {
+        let (from, until) = days_of(*month);
+        // A month that goes on is read by its days: every slot of today would make it anew.
+        if until <= today {
+            let mut rows = Vec::new();
+            for dimension in DIMENSIONS {
+                rows.extend(sum_of(*month, dimension, &ledger.days(dimension, from, until).await?));
+            }
+            ledger.save_month(*month, &rows).await?;
+        }
     }
     Ok(days.len())
+}
+
+/// The sums of rows along a dimension, by name.
+fn sum_of(at: i64, dimension: &str, rows: &[SumRow]) -> Vec<SumRow> {
+    let mut sums: BTreeMap<&str, Tally> = BTreeMap::new();
+    for row in rows {
+        sums.entry(&row.name).or_default().add(&Tally::read(row));
+    }
+    let row = |(name, tally): (&str, Tally)| SumRow {
+        at,
+        dimension: dimension.to_owned(),
+        name: name.to_owned(),
+        tally: serde_json::to_string(&tally).unwrap_or_default(),
+    };
+    sums.into_iter().map(row).collect()
+}
+
+/// The sums along a dimension of days from `from` on and before `until`, as few rows as will do: whole months where there are any, unless
+/// every day is wanted. Each with its first day.
+///
+/// # Errors
+/// When the ledger does not answer.
+pub(super) async fn sums(
+    ledger: &Ledger,
+    dimension: &str,
+    (from, until): (i64, i64),
+    every_day: bool,
+) -> Result<Vec<SumRow>, LedgerError> {
+    if every_day {
+        return ledger.days(dimension, from, until).await;
+    }
+    let mut months = ledger.months(dimension, month_of(from), month_of(until) + 1).await?;
+    // Only months that lie within.
+    months.retain(|row| {
+        let (first, end) = days_of(row.at);
+        from <= first && end <= until
+    });
+    let whole: BTreeSet<i64> = months.iter().map(|row| row.at).collect();
+    let mut at = from;
+    let mut rows = Vec::new();
+    while at < until {
+        let (_, end) = days_of(month_of(at));
+        let end = end.min(until);
+        if !whole.contains(&month_of(at)) {
+            rows.extend(ledger.days(dimension, at, end).await?);
+        }
+        at = end;
+    }
+    rows.extend(months.into_iter().map(|row| SumRow { at: days_of(row.at).0, ..row }));
+    Ok(rows)
+}
+
+fn date_of(day: i64) -> Date {
+    let start = Timestamp::from_millisecond(day.saturating_mul(DAY_MS)).unwrap_or(Timestamp::UNIX_EPOCH);
+    start.to_zoned(TimeZone::UTC).date()
+}
+
+/// The month of a day: year * 12 + month - 1.
+pub(super) fn month_of(day: i64) -> i64 {
+    let date = date_of(day);
+    i64::from(date.year()) * 12 + i64::from(date.month()) - 1
+}
+
+/// The days of a month: from the first on, before the second.
+pub(super) fn days_of(month: i64) -> (i64, i64) {
+    let first = |month: i64| {
+        let year = i16::try_from(month.div_euclid(12)).unwrap_or(i16::MAX);
+        let number = i8::try_from(month.rem_euclid(12) + 1).unwrap_or(1);
+        let start = Date::new(year, number, 1).and_then(|date| date.to_zoned(TimeZone::UTC));
+        start.map_or(0, |start| start.timestamp().as_millisecond().div_euclid(DAY_MS))
+    };
+    (first(month), first(month + 1))
 }
 
 #[cfg(test)]
@@ -304,7 +400,7 @@ mod tests {
         }
     }
 
-    fn read(rows: &[DayRow], dimension: &str, name: &str) -> Tally {
+    fn read(rows: &[SumRow], dimension: &str, name: &str) -> Tally {
         let row = rows.iter().find(|row| row.dimension == dimension && row.name == name).unwrap();
         serde_json::from_str(&row.tally).unwrap()
     }
@@ -334,6 +430,62 @@ mod tests {
         both.add(&read(&days, "relay", "b"));
         assert_eq!((both.claimed, both.received, both.headers), (all.claimed, all.received, all.headers));
         assert_eq!(read(&days, "relay", "b").not_delivered, 1);
+    }
+
+    #[test]
+    fn months_have_their_days() {
+        // 2026-11-23 is day 20,780.
+        assert_eq!(month_of(20_780), 2026 * 12 + 10);
+        let (first, end) = days_of(2026 * 12 + 10);
+        assert_eq!((first, end - first), (20_758, 30));
+        assert_eq!((month_of(first), month_of(end), month_of(end - 1)), (24_322, 24_323, 24_322));
+        assert_eq!(days_of(2028 * 12 + 1).1 - days_of(2028 * 12 + 1).0, 29);
+    }
+
+    #[tokio::test]
+    async fn a_report_reads_whole_months_and_single_days_to_the_same_sum() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path()).await.unwrap();
+        let slots = SlotClock::new(1_600_000_000, 3_600_000);
+        // A year of hours, each paying its number.
+        let first = slots.slot_at(19_700 * DAY_MS).as_u64();
+        let rows: Vec<(Settled, i64)> = (first..first + 365 * 24)
+            .map(|slot| {
+                let day = slots.start_of(Slot::new(slot)).div_euclid(DAY_MS);
+                (
+                    Settled {
+                        slot,
+                        status: "final".to_owned(),
+                        ..row("ours", Some("exact"), slot, slot, "a")
+                    },
+                    day,
+                )
+            })
+            .collect();
+        ledger.save_settlements(&rows).await.unwrap();
+        rebuild_days(&ledger, slots).await.unwrap();
+        assert!(ledger.months("relay", 0, i64::MAX).await.unwrap().len() >= 12);
+        let total = async |range: (i64, i64), every_day: bool| {
+            let mut sum = Tally::default();
+            for row in sums(&ledger, "relay", range, every_day).await.unwrap() {
+                sum.add(&Tally::read(&row));
+            }
+            sum
+        };
+        for range in [(19_700, 20_065), (19_710, 20_000), (19_750, 19_751), (19_750, 19_750), (0, 30_000)] {
+            assert_eq!(total(range, false).await, total(range, true).await, "{range:?}");
+        }
+        // A slot that changes changes its month.
+        let before = total((0, 30_000), false).await;
+        let changed = Settled {
+            received_wei: Some("0".to_owned()),
+            payment: Some("unpaid".to_owned()),
+            ..rows[100].0.clone()
+        };
+        ledger.save_settlements(&[(changed, rows[100].1)]).await.unwrap();
+        rebuild_days(&ledger, slots).await.unwrap();
+        let after = total((0, 30_000), false).await;
+        assert_eq!((after.unpaid, before.received - after.received), (1, U256::from(first + 100)));
     }
 
     proptest! {

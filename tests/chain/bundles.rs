@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     node::{BUILDER, Node, OTHER, USER},
-    stage::{Stage, StageBuilder, assert_error, eventually, honest, stage},
+    stage::{Stage, StageBuilder, assert_error, binary, eventually, honest, stage},
 };
 
 /// Keys of anvil's development accounts, and of searchers. Public test keys.
@@ -476,6 +476,11 @@ async fn who_does_not_sign_or_asks_for_nonsense_gets_a_clear_error() {
         }
     }
     assert_eq!(last, 429);
+    // Is everything there?
+    let output = binary().current_dir(stage.folder.path()).arg("check").output().unwrap();
+    let words = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{words}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(words.contains("call traces: payments are proved") && words.contains("builder titan"), "{words}");
     let missing =
         stage.http.get(format!("{}/api/v1/bundles/{}", stage.ops, B256::ZERO)).send().await.unwrap();
     assert_error(missing, 404).await;
