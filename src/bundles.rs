@@ -32,7 +32,7 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
 pub use bundle::{Bundle, BundleTx, Kind, Refund, check, read_transaction};
 pub use dialect::{Auth, Cancel, DIALECTS, Dialect, Refunds, read_answer};
@@ -40,7 +40,7 @@ pub use gains::{Gains, gains};
 pub use hash::{UuidParts, bundle_hash, bundle_uuid, mev_bundle_hash, upstream_uuid};
 pub use identity::{BundleKey, IdentityError, Signed, verify, verify_body};
 pub use inclusion::{Presence, presence};
-pub use settings::{BuilderEndpoint, BundleSettings, FanOut};
+pub use settings::{Bearer, BuilderEndpoint, BundleSettings, FanOut};
 pub use wire::{Request, RpcError, Wish, read};
 
 use crate::{
@@ -77,22 +77,11 @@ pub async fn run_bundles(parts: BundleParts) -> Result<(), LedgerError> {
     let (writes, records) = mpsc::channel(desk::WRITES);
     let writer: JoinHandle<()> = tokio::spawn(tracker::write_bundles(ledger.clone(), records));
     let (tell, head) = watch::channel(desk::HeadView::default());
-    let chain = loop {
-        match node.chain_id().await {
-            Ok(chain) => break chain,
-            Err(error) => warn!(%error, "bundles wait for the execution node"),
-        }
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
-            () = stop.cancelled() => return Ok(()),
-        }
-    };
     let last_id = ledger.last_bundle().await?;
     let desk = Arc::new(desk::Desk::new(desk::DeskParts {
         settings,
         node,
         http,
-        chain,
         slot_secs,
         head,
         writes,
@@ -101,7 +90,7 @@ pub async fn run_bundles(parts: BundleParts) -> Result<(), LedgerError> {
     }));
     let mut tracker = tracker::Tracker::new(Arc::clone(&desk), tell);
     let resumed = tracker.resume(&ledger).await?;
-    info!(chain, builders = desk.settings.builders.len(), resumed, "bundles are taken");
+    info!(builders = desk.settings.builders.len(), resumed, "bundles are taken");
     let follower = tokio::spawn(tracker.run(stop.clone()));
     listener.serve(server::router(Arc::clone(&desk)), stop, Duration::from_secs(2)).await;
     let _ = follower.await;

@@ -3,7 +3,10 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     num::NonZeroU32,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -52,13 +55,17 @@ pub(super) struct HeadView {
     pub(super) timestamp: u64,
 }
 
+/// A request and its signature, where it has one.
+type SignedBody = (Bytes, Option<String>);
+
 type ByIdentity = RateLimiter<Address, HashMapStateStore<Address>, DefaultClock>;
 
 /// What the desk and the tracker share.
 pub(super) struct Desk {
     pub(super) settings: BundleSettings,
     pub(super) node: ExecutionNode,
-    pub(super) chain: u64,
+    /// The chain's number; 0 until the node has told.
+    pub(super) chain: AtomicU64,
     pub(super) slot_secs: u64,
     pub(super) book: Mutex<Book>,
     pub(super) head: watch::Receiver<HeadView>,
@@ -82,7 +89,6 @@ pub(super) struct DeskParts {
     pub(super) settings: BundleSettings,
     pub(super) node: ExecutionNode,
     pub(super) http: Client,
-    pub(super) chain: u64,
     pub(super) slot_secs: u64,
     pub(super) head: watch::Receiver<HeadView>,
     pub(super) writes: mpsc::Sender<BundleWrite>,
@@ -96,7 +102,7 @@ fn refuse(code: i64, message: impl Into<String>) -> RpcError {
 
 impl Desk {
     pub(super) fn new(parts: DeskParts) -> Self {
-        let DeskParts { settings, node, http, chain, slot_secs, head, writes, last_id, stop } = parts;
+        let DeskParts { settings, node, http, slot_secs, head, writes, last_id, stop } = parts;
         let outlet = |endpoint: &super::BuilderEndpoint| {
             (endpoint.id.clone(), Outlet::start(endpoint.clone(), http.clone(), stop.clone()))
         };
@@ -105,7 +111,7 @@ impl Desk {
             .map(|rate| RateLimiter::hashmap(Quota::per_second(rate)));
         Self {
             node,
-            chain,
+            chain: AtomicU64::new(0),
             slot_secs,
             book: Mutex::default(),
             head,
@@ -124,6 +130,10 @@ impl Desk {
         if self.writes.try_send(write).is_err() {
             counter!("relaymux_bundle_writes_lost_total").increment(1);
         }
+    }
+
+    fn chain(&self) -> u64 {
+        self.chain.load(Ordering::Relaxed)
     }
 
     /// Whether somebody may send, and how much.
@@ -164,7 +174,7 @@ impl Desk {
                 Ok(json!(self.cancel(searcher, &private_uuid(hash), received).is_ok()))
             }
             Wish::Simulate(request) => {
-                check(&request.bundle, self.chain).map_err(RpcError::params)?;
+                check(&request.bundle, self.chain()).map_err(RpcError::params)?;
                 simulate(&self.node, &request).await.map_err(|error| refuse(-32000, error.to_string()))
             }
         }
@@ -178,7 +188,7 @@ impl Desk {
         received: Instant,
         head: HeadView,
     ) -> Result<Value, RpcError> {
-        check(&bundle, self.chain).map_err(RpcError::params)?;
+        check(&bundle, self.chain()).map_err(RpcError::params)?;
         let (first, last) = bundle.blocks.unwrap_or((head.number + 1, head.number + 1));
         if last <= head.number {
             return Err(RpcError::params(format!(
@@ -354,13 +364,13 @@ impl Desk {
         }
         let deadline = self.deadline(block);
         // Said and signed once a dialect, whoever many speak it.
-        let mut said: HashMap<&str, Result<(Bytes, Option<String>), String>> = HashMap::new();
+        let mut said: HashMap<(&str, Auth), Result<SignedBody, String>> = HashMap::new();
         for endpoint in self.settings.builders.iter().filter(|endpoint| live.builders.contains(&endpoint.id))
         {
             let dialect = endpoint.dialect;
-            let words = said.entry(dialect.name).or_insert_with(|| {
+            let words = said.entry((dialect.name, endpoint.auth)).or_insert_with(|| {
                 let body = dialect.request(&live.bundle, block, uuid.as_deref(), live.sequence)?;
-                let signature = match dialect.auth {
+                let signature = match endpoint.auth {
                     Auth::Signature(how) => Some(key.header(how, &body)),
                     Auth::None | Auth::Bearer => None,
                 };
@@ -451,7 +461,7 @@ impl Desk {
         let (reply, mut answers) = mpsc::channel(self.settings.builders.len().max(1));
         for endpoint in self.settings.builders.iter().filter(|endpoint| builders.contains(&endpoint.id)) {
             let Some(body) = endpoint.dialect.cancel_request(block, &upstream, sequence) else { continue };
-            let signature = match endpoint.dialect.auth {
+            let signature = match endpoint.auth {
                 Auth::Signature(how) => Some(key.header(how, &body)),
                 Auth::None | Auth::Bearer => None,
             };

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{bundle::Bundle, identity::Signed};
 
 /// How a request says who sends it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Auth {
     /// Not at all.
     None,

@@ -132,8 +132,8 @@ async fn send(
         if let Some(signature) = &job.signature {
             request = request.header(HEADER, signature);
         }
-        if let (Auth::Bearer, Some(bearer)) = (endpoint.dialect.auth, &endpoint.bearer) {
-            request = request.header("authorization", bearer);
+        if let (Auth::Bearer, Some(bearer)) = (endpoint.auth, &endpoint.bearer) {
+            request = request.header("authorization", &bearer.0);
         }
         if attempts == 1 {
             histogram!("relaymux_bundle_to_socket_seconds").record(job.received.elapsed().as_secs_f64());

@@ -17,7 +17,7 @@ pub(super) const BUILDERNET_HEADER: &str = "x-buildernet-signature";
 const SIGNATURE_BYTES: usize = 65;
 
 /// What of the body is signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Signed {
     /// The hex text of its Keccak hash: everybody but the next.
     HashText,

@@ -1,11 +1,24 @@
 //! `[bundles]`
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
 use alloy_primitives::Address;
 use url::Url;
 
-use super::{dialect::Dialect, identity::BundleKey};
+use super::{
+    dialect::{Auth, Dialect},
+    identity::BundleKey,
+};
+
+/// The value of an `Authorization` header. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Bearer(pub String);
+
+impl fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bearer")
+    }
+}
 
 /// One of `[[bundles.builders]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +29,10 @@ pub struct BuilderEndpoint {
     pub url: Url,
     /// How it wants them.
     pub dialect: &'static Dialect,
+    /// How it knows us: the dialect's way, unless configured.
+    pub auth: Auth,
     /// `Authorization`, for those that want one.
-    pub bearer: Option<String>,
+    pub bearer: Option<Bearer>,
     /// Most requests a second.
     pub rate: u32,
     /// Whether only bundles that name it go there.

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use alloy_primitives::{Address, B256};
@@ -102,6 +102,10 @@ impl Tracker {
 
     async fn round(&mut self) -> Result<(), NodeError> {
         let node = self.desk.node.clone();
+        // Before the first head: without it nobody is served.
+        if self.desk.chain.load(Ordering::Relaxed) == 0 {
+            self.desk.chain.store(node.chain_id().await?, Ordering::Relaxed);
+        }
         let Some(head) = node.block(BlockId::Latest, false).await? else { return Ok(()) };
         let number = head.number.to::<u64>();
         if self.seen.last_key_value() == Some((&number, &head.hash)) {

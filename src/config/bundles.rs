@@ -13,7 +13,9 @@ use super::{
     proposers::url,
     raw::{RawBundleBuilder, RawBundles},
 };
-use crate::bundles::{Auth, BuilderEndpoint, BundleKey, BundleSettings, DIALECTS, Dialect, FanOut};
+use crate::bundles::{
+    Auth, Bearer, BuilderEndpoint, BundleKey, BundleSettings, DIALECTS, Dialect, FanOut, Signed,
+};
 
 /// WETH on Ethereum's mainnet.
 const WETH: Address = address!("C02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2");
@@ -175,9 +177,20 @@ fn builders(raw: Vec<RawBundleBuilder>, folder: &Path, checker: &mut Checker) ->
         };
         let bearer = raw.authorization_file.as_ref().and_then(|file| {
             let text = checker.include(&at("authorization_file"), folder.join(file))?;
-            Some(text.trim().to_owned())
+            Some(Bearer(text.trim().to_owned()))
         });
-        if dialect.auth == Auth::Bearer && bearer.is_none() {
+        let auth = match raw.signature.as_deref() {
+            None => dialect.auth,
+            Some("hash") => Auth::Signature(Signed::HashText),
+            Some("body") => Auth::Signature(Signed::Body),
+            Some("none") => Auth::None,
+            Some(other) => {
+                let hint = "hash: of the body's hash, as nearly all want it; body: of the body itself; none";
+                checker.wrong(&at("signature"), format!("`{other}` is not one of hash, body, none"), hint);
+                dialect.auth
+            }
+        };
+        if auth == Auth::Bearer && bearer.is_none() {
             checker.wrong(
                 &at("authorization_file"),
                 format!("is missing: {name} wants an Authorization header"),
@@ -190,6 +203,7 @@ fn builders(raw: Vec<RawBundleBuilder>, folder: &Path, checker: &mut Checker) ->
             id,
             url,
             dialect,
+            auth,
             bearer,
             rate,
             on_request: raw.on_request.unwrap_or(false),

@@ -215,6 +215,7 @@ pub(super) struct RawBundleBuilder {
     pub(super) id: Option<String>,
     pub(super) url: Option<String>,
     pub(super) dialect: Option<String>,
+    pub(super) signature: Option<String>,
     pub(super) authorization_file: Option<String>,
     pub(super) max_requests_per_second: Option<u32>,
     pub(super) on_request: Option<bool>,
@@ -301,7 +302,7 @@ const KEYS: [(&str, &str); 18] = [
         "listen signing_key_file searchers builders refunds_to rate_per_searcher watch weth simulate poll_ms answer_within_ms",
     ),
     ("searchers", "address signing_key_file"),
-    ("bundles.builders", "id url dialect authorization_file max_requests_per_second on_request"),
+    ("bundles.builders", "id url dialect signature authorization_file max_requests_per_second on_request"),
     (
         "trust",
         "seed_from_public_record half_life_days quarantine_secs quarantine_max_secs breaker_failures breaker_successes breaker_open_secs \

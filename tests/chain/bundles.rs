@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    node::{BUILDER, Node, OTHER, USER},
+    node::{BUILDER, Door, Node, OTHER, USER},
     stage::{Stage, StageBuilder, assert_error, binary, eventually, honest, stage},
 };
 
@@ -514,4 +514,32 @@ async fn the_fields_own_library_sends_unchanged_but_for_the_url() {
     assert_eq!(said["trial"]["hash"], said["hash"]);
     state(&stage, said["hash"].as_str().unwrap(), "included").await;
     state(&stage, said["second"].as_str().unwrap(), "cancel_requested").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_node_is_away_searchers_are_told_and_headers_are_served() {
+    let (node, _) = chain("osaka").await;
+    let door = Door::before(&node).await;
+    door.shut(true);
+    let builder = SimBuilder::start(Dialect::named("titan").unwrap(), true).await.unwrap();
+    let section = format!(
+        "[execution]\nurl = \"{}\"\n[bundles]\nlisten = \"127.0.0.1:0\"\nsigning_key_file = \"our.key\"\npoll_ms = 20\n\
+         [[bundles.builders]]\nid = \"titan\"\nurl = \"{}\"",
+        door.url,
+        builder.url()
+    );
+    let stage = stage().relay(honest()).section(&section).file("our.key", OURS).start().await;
+    let (raw, _) = account(0).pay(OTHER, 5, GWEI);
+    let params = json!([{"txs": [raw]}]);
+    let refused = send(&stage, "eth_sendBundle", params.clone()).await;
+    let words = refused["error"]["message"].as_str().unwrap();
+    assert!(words.contains("the execution node does not answer"), "{refused}");
+    assert!(stage.header().await.is_some());
+    door.shut(false);
+    eventually("bundles to be taken", async || {
+        let answer = send(&stage, "eth_sendBundle", params.clone()).await;
+        answer["result"]["bundleHash"].as_str().map(str::to_owned)
+    })
+    .await;
+    assert_eq!(builder.received().len(), 1);
 }
