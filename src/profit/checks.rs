@@ -174,6 +174,61 @@ mod tests {
     use alloy_primitives::Address;
 
     use super::*;
+    use crate::{
+        consensus::SlotClock,
+        ledger::{Ledger, Settled},
+        profit::ProfitSettings,
+        types::Slot,
+    };
+
+    #[tokio::test]
+    async fn the_operator_is_told_of_a_poor_rate_and_of_a_backlog_until_they_are_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path()).await.unwrap();
+        let slots = SlotClock::new(1_600_000_000, 12_000);
+        let reporter = Reporter {
+            ledger: ledger.clone(),
+            slots,
+            settings: ProfitSettings::default(),
+            has_execution: true,
+            has_beacon: false,
+        };
+        let (spine, now) = (Spine::new(), WallClock.now());
+        // One block 20 days ago that paid, and one slot of yesterday that nobody looked at.
+        let save = async |days_ago: i64, wei: &str, status: &str| {
+            let slot: Slot = slots.slot_at(now - days_ago * crate::profit::watcher::DAY_MS);
+            let is_looked_at = status != "open";
+            let row = Settled {
+                slot: slot.as_u64(),
+                status: status.to_owned(),
+                outcome: is_looked_at.then(|| "ours".to_owned()),
+                payment: is_looked_at.then(|| "exact".to_owned()),
+                promised_block: Some("0x1".to_owned()),
+                promised_wei: Some(wei.to_owned()),
+                received_wei: Some(wei.to_owned()),
+                ..Settled::default()
+            };
+            let day = slots.start_of(slot).div_euclid(crate::profit::watcher::DAY_MS);
+            ledger.save_settlements(&[(row, day)]).await.unwrap();
+        };
+        let open = async || -> Vec<String> {
+            let notices = ledger.notices(10).await.unwrap();
+            let open = notices.into_iter().filter(|notice| notice.resolved_at.is_none());
+            let mut rules: Vec<String> = open.map(|notice| notice.rule).collect();
+            rules.sort();
+            rules
+        };
+        save(20, "50000000000000000", "final").await;
+        save(1, "50000000000000000", "open").await;
+        check(&reporter, &spine).await.unwrap();
+        check(&reporter, &spine).await.unwrap();
+        assert_eq!(open().await, ["rate_under_target", "settlement_behind"]);
+        assert_eq!(ledger.notices(10).await.unwrap().len(), 2, "each is told once");
+        // It is looked at, and paid a third of an ETH: 0.35 in 21 days is above 0.01 a day.
+        save(1, "300000000000000000", "final").await;
+        check(&reporter, &spine).await.unwrap();
+        assert_eq!(open().await, Vec::<String>::new());
+    }
 
     #[test]
     fn a_drift_is_named() {
