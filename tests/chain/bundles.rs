@@ -261,7 +261,8 @@ async fn a_bundle_for_several_blocks_is_sent_for_each_until_it_is_in_one() {
     let blocks = |builder: &SimBuilder| -> Vec<String> {
         builder.received().iter().map(|got| got.fields["blockNumber"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(blocks(&builders[1]), ["0x2"]);
+    // The answer came with the first builder's word: the other may still be on its way.
+    eventually("the first block's request", async || (blocks(&builders[1]) == ["0x2"]).then_some(())).await;
     node.mine(time.next(), OTHER).await;
     eventually("the second block's request", async || (blocks(&builders[1]) == ["0x2", "0x3"]).then_some(()))
         .await;
@@ -310,13 +311,15 @@ async fn bundles_that_are_not_included_say_why() {
     let replaced = state(&stage, &hashes[3], "replaced").await;
     assert!(replaced["reason"].as_str().unwrap().contains("replaced by number"));
     // The same name at the builder, one further in the order.
-    let nonces: Vec<_> = builders[0]
-        .received()
-        .iter()
-        .filter(|got| got.fields.get("replacementNonce").is_some())
-        .map(|got| (got.fields["replacementUuid"].clone(), got.fields["replacementNonce"].clone()))
-        .collect();
-    assert_eq!(nonces.len(), 2);
+    let nonces = eventually("both requests of that name", async || {
+        let of_it =
+            builders[0].received().into_iter().filter(|got| got.fields.get("replacementNonce").is_some());
+        let nonces: Vec<_> = of_it
+            .map(|got| (got.fields["replacementUuid"].clone(), got.fields["replacementNonce"].clone()))
+            .collect();
+        (nonces.len() == 2).then_some(nonces)
+    })
+    .await;
     assert_eq!((&nonces[0].0, &nonces[0].1, &nonces[1].1), (&nonces[1].0, &json!(0), &json!(1)));
     let cancelled = send(&stage, "eth_cancelBundle", json!([{"replacementUuid": "x"}])).await;
     assert_eq!(cancelled["result"], true);

@@ -365,6 +365,37 @@ async fn slots_without_the_promised_block_have_their_names() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_node_did_not_have_at_the_head_is_asked_for_again_at_the_end() {
+    let (node, door) = chain("osaka").await;
+    let bench = Bench::new(&door.url, clock()).await;
+    let genesis = hash_of(&node.rpc("eth_getBlockByNumber", json!(["latest", true])).await);
+    node.pay(BUILDER, FORWARDER, CLAIM).await;
+    let block = node.mine(at(1), BUILDER).await;
+    bench.promise(1, genesis, hash_of(&block), CLAIM, true).await;
+    door.refuse(&["eth_getBlockReceipts"]);
+    let row = bench.settled(1).await;
+    assert_eq!((row.status.as_str(), row.payment.as_deref()), ("provisional", Some("unknown")), "{row:?}");
+    door.refuse(&[]);
+    for slot in 2..=10 {
+        node.mine(at(slot), OTHER).await;
+    }
+    let row = bench.settled(1).await;
+    assert_eq!((row.status.as_str(), row.payment.as_deref()), ("final", Some("exact")), "{row:?}");
+    // And what was seen well at the head is not lost when the node has forgotten it by the end.
+    node.pay(BUILDER, FORWARDER, CLAIM).await;
+    let block = node.mine(at(11), BUILDER).await;
+    let parent = block["parentHash"].as_str().unwrap().parse().unwrap();
+    bench.promise(11, parent, hash_of(&block), CLAIM, true).await;
+    assert_eq!(bench.settled(11).await.payment.as_deref(), Some("exact"));
+    door.refuse(&["eth_getBlockReceipts", "debug_traceBlockByHash", "trace_block", "eth_getBalance"]);
+    for slot in 12..=20 {
+        node.mine(at(slot), OTHER).await;
+    }
+    let row = bench.settled(11).await;
+    assert_eq!((row.status.as_str(), row.payment.as_deref()), ("final", Some("exact")), "{row:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_was_away_is_caught_up_with() {
     let (node, door) = chain("osaka").await;
     let bench = Bench::new(&door.url, clock()).await;
