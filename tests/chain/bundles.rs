@@ -314,9 +314,10 @@ async fn bundles_that_are_not_included_say_why() {
     let nonces = eventually("both requests of that name", async || {
         let of_it =
             builders[0].received().into_iter().filter(|got| got.fields.get("replacementNonce").is_some());
-        let nonces: Vec<_> = of_it
+        let mut nonces: Vec<_> = of_it
             .map(|got| (got.fields["replacementUuid"].clone(), got.fields["replacementNonce"].clone()))
             .collect();
+        nonces.sort_by_key(|(_, nonce)| nonce.as_u64());
         (nonces.len() == 2).then_some(nonces)
     })
     .await;
