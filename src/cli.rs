@@ -7,11 +7,13 @@ mod import;
 mod report;
 mod run;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use clap::Parser;
 
 use arguments::{Arguments, Command};
+
+use crate::config::Config;
 
 /// Exit code of a service or command that failed while running.
 const FAILED: u8 = 1;
@@ -36,4 +38,14 @@ pub async fn main() -> ExitCode {
         Command::Report(arguments) => report::report(arguments).await,
         Command::Demo(arguments) => demo::demo(arguments).await,
     }
+}
+
+/// Reads the configuration of a command that does not follow it; says what is wrong with it otherwise.
+#[expect(clippy::print_stderr, reason = "a command speaks to its user")]
+fn load(path: &Path) -> Result<Config, ExitCode> {
+    let environment: Vec<(String, String)> = std::env::vars().collect();
+    Config::load(path, &environment).map_err(|error| {
+        eprintln!("{error}");
+        ExitCode::from(MISUSED)
+    })
 }

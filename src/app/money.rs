@@ -57,7 +57,7 @@ pub(super) fn start_money(config: &Config, parts: MoneyParts) -> Vec<JoinHandle<
     let watcher = Watcher::new(WatcherParts {
         ledger,
         spine,
-        execution: ExecutionNode::new(http.clone(), url),
+        execution: ExecutionNode::new(http.clone(), url).of_chain(config.spec.chain_id),
         beacon,
         relays,
         http,

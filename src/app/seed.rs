@@ -22,11 +22,16 @@ const UNSETTLED: u64 = 64;
 pub(super) async fn run_seed(
     http: Client,
     rpc: Url,
+    chain: Option<u64>,
     relays: Arc<SharedRelays>,
     keeper: KeeperHandle,
     stop: CancellationToken,
 ) {
-    let node = ExecutionNode::new(http.clone(), rpc);
+    let node = ExecutionNode::new(http.clone(), rpc).of_chain(chain);
+    if let Err(error) = node.chain_id().await {
+        warn!(%error, "public record not known, trust begins without it");
+        return;
+    }
     for relay in relays.all().iter().filter(|relay| relay.settings().enabled) {
         let record = tokio::select! {
             record = record_of(&http, &node, relay) => record,

@@ -183,7 +183,7 @@ impl Service {
             let parts = BundleParts {
                 settings,
                 listener,
-                node: ExecutionNode::new(http.clone(), url),
+                node: ExecutionNode::new(http.clone(), url).of_chain(running.spec.chain_id),
                 http,
                 slot_secs: (running.spec.slot_ms / 1000).max(1),
                 ledger: ledger.clone(),
@@ -209,7 +209,7 @@ impl Service {
         if let Some(rpc) = seed_from {
             let (http, relays) = (clients.http.clone(), Arc::clone(&relays));
             let (keeper, stop) = (keeper_handle.clone(), stop_watchers.clone());
-            watchers.push(tokio::spawn(run_seed(http, rpc, relays, keeper, stop)));
+            watchers.push(tokio::spawn(run_seed(http, rpc, running.spec.chain_id, relays, keeper, stop)));
         }
         let (reload, asked) = mpsc::channel(1);
         if let Some(source) = source {

@@ -165,7 +165,10 @@ impl Desk {
     ) -> Result<Value, RpcError> {
         let head = *self.head.borrow();
         if head.number == 0 && head.timestamp == 0 {
-            return Err(refuse(-32000, "the execution node does not answer: the chain's head is not known"));
+            return Err(refuse(
+                -32000,
+                "the execution node does not answer, or is of another chain: its head is not known",
+            ));
         }
         match read(request, head.number + 1)? {
             Wish::Send(bundle) => self.send(searcher, *bundle, request, received, head).await,

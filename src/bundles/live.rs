@@ -156,6 +156,15 @@ impl Book {
         self.by_id.values().filter(|live| live.is_due(block, timestamp)).map(|live| live.id).collect()
     }
 
+    /// Whether a bundle without a decision may be in a block.
+    pub(super) fn waits_for(&self, block: u64) -> bool {
+        let may_be_in = |live: &Live| {
+            let (first, last) = live.blocks();
+            live.decision.is_none() && (first..=last).contains(&block)
+        };
+        self.by_id.values().any(may_be_in)
+    }
+
     /// Whether any open bundle has a transaction in a list.
     pub(super) fn touches(&self, hashes: impl IntoIterator<Item = B256>) -> bool {
         hashes.into_iter().any(|hash| self.by_transaction.contains_key(&hash))

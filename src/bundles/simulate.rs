@@ -3,15 +3,16 @@
 //! What it says holds at the top of the next block, and nowhere else. Source: execution-apis `eth_simulateV1`; shapes of the answers:
 //! flashbots-docs. The node checks no signatures here: they were when the transactions were read.
 
-use alloy_primitives::{Address, B256, U64, U256, b256, hex};
+use alloy_primitives::{Address, B256, U64, U256, hex};
 use serde_json::{Value, json};
 
-use super::bundle::{Bundle, BundleTx};
+use super::{
+    bundle::{Bundle, BundleTx},
+    gains::TRANSFER,
+};
 use crate::ethereum::{ExecutionNode, NodeError};
 
-/// `Transfer` of ether, as `traceTransfers` logs it.
-const TRANSFER: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
-/// From the address that stands for ether itself.
+/// Transfers of ether are logged by `traceTransfers` as if from this contract.
 const ETHER: Address = Address::repeat_byte(0xee);
 /// Who builds the block, where nobody is named: an address that nobody pays by chance.
 const NOBODY: Address = Address::repeat_byte(0xc0);

@@ -30,7 +30,7 @@ use crate::{
 
 /// Blocks below the head that count as final where the node does not say what is: two epochs.
 const FINAL_DEPTH: u64 = 64;
-/// Most blocks looked at again after being away.
+/// Blocks that are all looked at after being away, and remembered for reorganisations.
 const CATCH_UP: u64 = 256;
 /// Most bundles taken up after a restart.
 const RESUMED: u32 = 30_000;
@@ -114,7 +114,6 @@ impl Tracker {
         // The head first: whoever sends now means the block after it.
         self.tell.send_replace(HeadView { number, timestamp: head.timestamp.to() });
         gauge!("relaymux_bundles_head").set(f64::from(u32::try_from(number).unwrap_or(u32::MAX)));
-        self.send_due(number, head.timestamp.to());
         // How far what was looked at still holds.
         let mut from = None;
         while let Some((at, hash)) = self.seen.last_key_value().map(|(at, hash)| (*at, *hash)) {
@@ -141,8 +140,11 @@ impl Tracker {
                 );
             }
         }
-        let first = from.map_or(number, |at| at + 1).max(number.saturating_sub(CATCH_UP));
-        for at in first..=number {
+        for at in from.map_or(number, |at| at + 1)..=number {
+            // After a long absence: of the old blocks only those that an open bundle may be in.
+            if at + CATCH_UP < number && !self.desk.book.lock().waits_for(at) {
+                continue;
+            }
             let Some(block) = node.block(BlockId::Number(at), true).await? else { break };
             self.look(&block).await?;
             self.seen.insert(at, block.hash);
@@ -150,7 +152,7 @@ impl Tracker {
         while self.seen.len() > usize::try_from(CATCH_UP).unwrap_or(usize::MAX) {
             self.seen.pop_first();
         }
-        // After a reorganisation some are open again.
+        // Now that those which the head has are known: they are not sent again.
         self.send_due(number, head.timestamp.to());
         self.settle(number).await
     }
@@ -175,17 +177,12 @@ impl Tracker {
         } else {
             vec![true; block.transactions.len()]
         };
-        let text: String = String::from_utf8_lossy(&block.extra_data)
-            .chars()
-            .filter(|c| c.is_ascii_graphic() || *c == ' ')
-            .collect();
-        let name = text.trim();
         let seen = SeenBlock {
             number: block.number.to(),
             hash: block.hash,
             timestamp: block.timestamp.to(),
             base_fee: u128::try_from(block.base_fee_per_gas).unwrap_or(u128::MAX),
-            builder: if name.is_empty() { block.coinbase.to_string() } else { name.to_owned() },
+            builder: builder_of(block),
             transactions: block.transactions.iter().map(|tx| tx.hash).zip(statuses).collect(),
             nonces: block
                 .transactions
@@ -289,12 +286,7 @@ impl Tracker {
             Err(error) if error.is_answer() => None,
             Err(error) => return Err(error),
         };
-        let text: String = String::from_utf8_lossy(&block.extra_data)
-            .chars()
-            .filter(|c| c.is_ascii_graphic() || *c == ' ')
-            .collect();
-        let builder =
-            if text.trim().is_empty() { block.coinbase.to_string() } else { text.trim().to_owned() };
+        let builder = builder_of(&block);
         Ok(Some(Booked { block, receipts, transfers, builder }))
     }
 
@@ -313,6 +305,14 @@ impl Tracker {
             gains.profit.to_string(),
         ]
     }
+}
+
+/// Who built a block: the printable part of what it says, else its fee recipient.
+fn builder_of(block: &Block) -> String {
+    let text = String::from_utf8_lossy(&block.extra_data);
+    let printable: String = text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').collect();
+    let name = printable.trim();
+    if name.is_empty() { block.coinbase.to_string() } else { name.to_owned() }
 }
 
 /// A final block with what is needed to book its bundles.

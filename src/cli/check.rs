@@ -7,7 +7,7 @@ use reqwest::{Client, header::HeaderValue};
 use tokio::time::Instant;
 use url::Url;
 
-use super::{FAILED, MISUSED, arguments::CheckArguments};
+use super::{FAILED, MISUSED, arguments::CheckArguments, load};
 use crate::{
     auction::{AuctionSettings, Keep, RelayTerms},
     bundles::BundleSettings,
@@ -22,13 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to its user")]
 pub(super) async fn check(arguments: CheckArguments) -> ExitCode {
-    let environment: Vec<(String, String)> = std::env::vars().collect();
-    let config = match Config::load(&arguments.config, &environment) {
+    let config = match load(&arguments.config) {
         Ok(config) => config,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::from(MISUSED);
-        }
+        Err(misused) => return misused,
     };
     for warning in &config.warnings {
         println!("warning: {warning}");
@@ -81,7 +77,8 @@ pub(super) async fn check(arguments: CheckArguments) -> ExitCode {
         table.add_row([relay.id().to_string(), relay.settings().public_url(), words, took]);
     }
     println!("{table}");
-    all_well &= check_nodes(&http, config.execution, config.beacon, config.bundles).await;
+    all_well &=
+        check_nodes(&http, config.spec.chain_id, config.execution, config.beacon, config.bundles).await;
     if all_well { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 
@@ -89,6 +86,7 @@ pub(super) async fn check(arguments: CheckArguments) -> ExitCode {
 #[expect(clippy::print_stdout, reason = "a command speaks to its user")]
 async fn check_nodes(
     http: &Client,
+    chain: Option<u64>,
     execution: Option<Url>,
     beacon: Option<Url>,
     bundles: Option<BundleSettings>,
@@ -101,8 +99,12 @@ async fn check_nodes(
         table.add_row([name, answer.unwrap_or_else(|error| error)]);
     };
     if let Some(url) = execution {
-        let node = ExecutionNode::new(http.clone(), url);
-        let answer = match node.block(BlockId::Latest, false).await {
+        let node = ExecutionNode::new(http.clone(), url).of_chain(chain);
+        let head = match node.chain_id().await {
+            Ok(_) => node.block(BlockId::Latest, false).await,
+            Err(error) => Err(error),
+        };
+        let answer = match head {
             Ok(Some(head)) => {
                 // Whether payments can be proved by traces: an empty answer or an error about the block is a yes.
                 let traces = node

@@ -11,6 +11,7 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use super::{
     FAILED, MISUSED,
     arguments::{ReportArguments, ReportFormat, ReportSubject},
+    load,
 };
 use crate::{
     config::Config,
@@ -37,13 +38,9 @@ enum ReportError {
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to its user")]
 pub(super) async fn report(arguments: ReportArguments) -> ExitCode {
-    let environment: Vec<(String, String)> = std::env::vars().collect();
-    let config = match Config::load(&arguments.config, &environment) {
+    let config = match load(&arguments.config) {
         Ok(config) => config,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::from(MISUSED);
-        }
+        Err(misused) => return misused,
     };
     if !config.data_dir.join("ledger.db").exists() {
         eprintln!(
@@ -59,7 +56,7 @@ pub(super) async fn report(arguments: ReportArguments) -> ExitCode {
         }
         Err(error) => {
             eprintln!("{error}");
-            ExitCode::from(FAILED)
+            ExitCode::from(if matches!(error, ReportError::NoSlot) { MISUSED } else { FAILED })
         }
     }
 }

@@ -36,6 +36,8 @@ pub struct ForkActivation {
 pub struct ChainSpec {
     /// `mainnet`, …, or `CONFIG_NAME` of a spec file.
     pub name: String,
+    /// Number of its execution chain (EIP-155), where known: a node of another one is not believed.
+    pub chain_id: Option<u64>,
     /// Start of slot 0, Unix seconds.
     pub genesis_time: u64,
     /// Length of a slot in milliseconds.
@@ -63,6 +65,16 @@ impl Network {
             Self::Sepolia => "sepolia",
             Self::Hoodi => "hoodi",
             Self::Holesky => "holesky",
+        }
+    }
+
+    /// Number of its execution chain.
+    const fn chain_id(self) -> u64 {
+        match self {
+            Self::Mainnet => 1,
+            Self::Sepolia => 11_155_111,
+            Self::Hoodi => 560_048,
+            Self::Holesky => 17_000,
         }
     }
 
@@ -108,6 +120,7 @@ impl Network {
         }
         ChainSpec {
             name: self.name().to_owned(),
+            chain_id: Some(self.chain_id()),
             genesis_time,
             slot_ms: 12_000,
             slots_per_epoch: 32,

@@ -34,6 +34,7 @@ pub enum SpecFileError {
 #[serde(rename_all = "SCREAMING_SNAKE_CASE", default)]
 struct RawSpec {
     config_name: Option<String>,
+    deposit_chain_id: Option<String>,
     preset_base: Option<String>,
     min_genesis_time: Option<String>,
     genesis_delay: Option<String>,
@@ -135,8 +136,10 @@ pub fn parse_spec_file(text: &str) -> Result<ChainSpec, SpecFileError> {
     ];
     let root =
         raw.genesis_validators_root.as_ref().map(|text| root("GENESIS_VALIDATORS_ROOT", text)).transpose()?;
+    let chain_id = raw.deposit_chain_id.as_ref().map(|text| number("DEPOSIT_CHAIN_ID", text)).transpose()?;
     Ok(ChainSpec {
         name: raw.config_name.unwrap_or_else(|| "custom".to_owned()),
+        chain_id,
         genesis_time,
         slot_ms,
         slots_per_epoch: match preset {

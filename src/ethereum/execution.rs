@@ -138,6 +138,8 @@ pub struct Transfer {
 pub struct ExecutionNode {
     http: Client,
     url: Url,
+    /// The chain it is to be of.
+    chain: Option<u64>,
     /// Whether it refused the `debug` and the `trace` namespace: not asked again.
     no_debug: Arc<AtomicBool>,
     no_trace: Arc<AtomicBool>,
@@ -146,7 +148,13 @@ pub struct ExecutionNode {
 impl ExecutionNode {
     /// A node at `url`, such as `http://127.0.0.1:8545`.
     pub fn new(http: Client, url: Url) -> Self {
-        Self { http, url, no_debug: Arc::default(), no_trace: Arc::default() }
+        Self { http, url, chain: None, no_debug: Arc::default(), no_trace: Arc::default() }
+    }
+
+    /// The same, but only if it is of a chain (EIP-155); of any, where that is not known.
+    #[must_use]
+    pub fn of_chain(self, chain: Option<u64>) -> Self {
+        Self { chain, ..self }
     }
 
     /// Any call.
@@ -168,13 +176,18 @@ impl ExecutionNode {
             .map_err(|error| NodeError::answer(&self.url, format!("{method}: {error}")))
     }
 
-    /// The chain's number.
+    /// The chain's number (EIP-155), if it is the one it is to be of. A node of another chain has no block of ours: whoever believed it
+    /// would take every slot for missed and every relay for a thief.
     ///
     /// # Errors
-    /// When the node does not answer as it should.
+    /// When the node does not answer as it should, or is of another chain.
     pub async fn chain_id(&self) -> Result<u64, NodeError> {
         let id: Option<U64> = self.typed("eth_chainId", json!([])).await?;
-        id.map(|id| id.to()).ok_or_else(|| NodeError::answer(&self.url, "eth_chainId is null"))
+        let got = id.map(|id| id.to()).ok_or_else(|| NodeError::answer(&self.url, "eth_chainId is null"))?;
+        match self.chain {
+            Some(expected) if expected != got => Err(NodeError::other_chain(&self.url, expected, got)),
+            Some(_) | None => Ok(got),
+        }
     }
 
     /// A block, with its transactions or only its head; `None` when the node has none such.

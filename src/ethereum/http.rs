@@ -48,6 +48,16 @@ pub enum NodeError {
         /// The method, and the node's words.
         words: String,
     },
+    /// It is a node of another chain.
+    #[error("{host}: a node of chain {got}, the configured network is chain {expected}")]
+    OtherChain {
+        /// Who.
+        host: String,
+        /// The network's chain.
+        expected: u64,
+        /// The node's.
+        got: u64,
+    },
     /// The answer is not what it should be.
     #[error("{host}: {words}")]
     Answer {
@@ -66,7 +76,10 @@ impl NodeError {
             Self::Rpc { code: -32601 | -32004, .. } => true,
             Self::Rpc { words, .. } => words.contains("does not exist") || words.contains("not supported"),
             Self::Status { status, .. } => matches!(status, 403..=405),
-            Self::TimedOut { .. } | Self::Transport { .. } | Self::Answer { .. } => false,
+            Self::TimedOut { .. }
+            | Self::Transport { .. }
+            | Self::OtherChain { .. }
+            | Self::Answer { .. } => false,
         }
     }
 
@@ -75,8 +88,12 @@ impl NodeError {
         match self {
             Self::Rpc { .. } | Self::Answer { .. } => true,
             Self::Status { status, .. } => *status < 500 && *status != 429,
-            Self::TimedOut { .. } | Self::Transport { .. } => false,
+            Self::TimedOut { .. } | Self::Transport { .. } | Self::OtherChain { .. } => false,
         }
+    }
+
+    pub(super) fn other_chain(url: &Url, expected: u64, got: u64) -> Self {
+        Self::OtherChain { host: host(url), expected, got }
     }
 
     pub(super) fn answer(url: &Url, words: impl Into<String>) -> Self {

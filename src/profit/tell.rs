@@ -6,8 +6,8 @@ use metrics::{counter, gauge};
 use tracing::{info, warn};
 
 use super::{
-    settle::{SlotOutcome, verdict},
-    watcher::{DAY_MS, Finding, WatchError, Watcher},
+    settle::SlotOutcome,
+    watcher::{Finding, Watcher},
 };
 use crate::{
     consensus::WallClock,
@@ -17,76 +17,79 @@ use crate::{
 };
 
 impl Watcher {
-    /// Publishes what was found, and tells the relays' trust once.
-    pub(super) async fn tell(&self, finding: &Finding) -> Result<(), WatchError> {
-        let Finding { case, row, outcome, is_news } = finding;
-        let now = WallClock.now();
-        let amount = |text: &Option<String>| text.as_deref().and_then(|text| Wei::parse_wei(text).ok());
-        let slot = Slot::new(row.slot);
-        let (promised, received) = (amount(&row.promised_wei), amount(&row.received_wei));
-        if *is_news {
-            counter!("relaymux_slots_settled_total", "outcome" => outcome.label(), "status" => row.status.clone()).increment(1);
-            gauge!("relaymux_last_settled_slot").set(f64::from(u32::try_from(row.slot).unwrap_or(u32::MAX)));
-            self.parts.spine.publish(Event::SlotSettled(SlotSettled {
-                slot,
-                status: row.status.clone(),
-                outcome: outcome.label().to_owned(),
-                payment: row.payment.clone(),
-                promised,
-                received,
-                at: now,
-            }));
-        }
-        let subject = format!("slot {slot}");
-        let told = verdict(case, *outcome, row.payment.as_deref(), row.status == "final");
-        if let (Some((what, who)), false) = (told, row.told) {
-            // Written down first: after a crash in between, trust is not told twice.
-            let marked = Settled { told: true, ..row.clone() };
-            let day = self.parts.slots.start_of(slot).div_euclid(DAY_MS);
-            self.parts.ledger.save_settlements(&[(marked, day)]).await?;
-            let block_hash = case.promised.map(|(hash, _)| hash);
-            let block_hash =
-                block_hash.or_else(|| row.promised_block.as_deref().and_then(|text| parse_hash(text).ok()));
-            let relays: BTreeSet<RelayId> = who.iter().filter_map(|id| RelayId::parse(id).ok()).collect();
-            for relay in relays {
-                self.parts.spine.publish(Event::Settlement(Settlement {
-                    slot,
-                    block_hash: block_hash.unwrap_or_default(),
-                    relay,
-                    outcome: what,
-                    promised: promised.unwrap_or_default(),
-                    paid: received.unwrap_or_default(),
-                    at: now,
-                }));
-            }
-        }
+    /// Raises and resolves the notices of what was found. Before it is written down, as a notice is raised once however often it is found:
+    /// a stop or crash in between costs none.
+    pub(super) async fn notify(&self, finding: &Finding) -> Result<(), LedgerError> {
+        let (ledger, spine) = (&self.parts.ledger, &self.parts.spine);
+        let Finding { row, outcome, .. } = finding;
+        let (promised, received) = amounts(row);
+        let subject = format!("slot {}", row.slot);
         let from = row.relay.as_deref().unwrap_or("an unknown relay");
         match (outcome, row.payment.as_deref()) {
             (SlotOutcome::Ours, Some("under" | "unpaid")) => {
                 let words = format!(
-                    "slot {slot}: {from} promised {} ETH and {} ETH arrived, by {}",
+                    "{subject}: {from} promised {} ETH and {} ETH arrived, by {}",
                     promised.unwrap_or_default().to_eth(),
                     received.unwrap_or_default().to_eth(),
                     row.method.as_deref().unwrap_or("no method"),
                 );
-                raise(&self.parts.ledger, &self.parts.spine, "payment_missing", &subject, "P2", words)
-                    .await?;
+                raise(ledger, spine, "payment_missing", &subject, "P2", words).await?;
             }
             (SlotOutcome::NotDelivered, _) if row.status == "final" => {
-                let words = format!("slot {slot}: {}", row.words);
-                raise(&self.parts.ledger, &self.parts.spine, "not_delivered", &subject, "P2", words).await?;
+                let words = format!("{subject}: {}", row.words);
+                raise(ledger, spine, "not_delivered", &subject, "P2", words).await?;
             }
-            _ => {
-                // What was raised before a reorganisation may be over.
-                resolve(&self.parts.ledger, &self.parts.spine, "payment_missing", &subject).await?;
-            }
+            // What was raised before a reorganisation may be over.
+            _ => resolve(ledger, spine, "payment_missing", &subject).await?,
         }
         if row.data_api.as_deref() == Some("differs") {
-            let words = format!("slot {slot}: {from}'s public record of deliveries is not what happened");
-            raise(&self.parts.ledger, &self.parts.spine, "data_api_differs", &subject, "P3", words).await?;
+            let words = format!("{subject}: {from}'s public record of deliveries is not what happened");
+            raise(ledger, spine, "data_api_differs", &subject, "P3", words).await?;
         }
         Ok(())
     }
+
+    /// Publishes what was found and written down, and what the relays' trust is to be told. Waits for nothing: whoever wrote it down gets
+    /// here, unless the process dies.
+    pub(super) fn publish(&self, finding: &Finding) {
+        let Finding { case, row, outcome, verdict } = finding;
+        let now = WallClock.now();
+        let slot = Slot::new(row.slot);
+        let (promised, received) = amounts(row);
+        counter!("relaymux_slots_settled_total", "outcome" => outcome.label(), "status" => row.status.clone()).increment(1);
+        gauge!("relaymux_last_settled_slot").set(f64::from(u32::try_from(row.slot).unwrap_or(u32::MAX)));
+        self.parts.spine.publish(Event::SlotSettled(SlotSettled {
+            slot,
+            status: row.status.clone(),
+            outcome: outcome.label().to_owned(),
+            payment: row.payment.clone(),
+            promised,
+            received,
+            at: now,
+        }));
+        let Some((what, who)) = verdict else { return };
+        let block_hash = case.promised.map(|(hash, _)| hash);
+        let block_hash =
+            block_hash.or_else(|| row.promised_block.as_deref().and_then(|text| parse_hash(text).ok()));
+        let relays: BTreeSet<RelayId> = who.iter().filter_map(|id| RelayId::parse(id).ok()).collect();
+        for relay in relays {
+            self.parts.spine.publish(Event::Settlement(Settlement {
+                slot,
+                block_hash: block_hash.unwrap_or_default(),
+                relay,
+                outcome: *what,
+                promised: promised.unwrap_or_default(),
+                paid: received.unwrap_or_default(),
+                at: now,
+            }));
+        }
+    }
+}
+
+/// What was promised, and what arrived.
+fn amounts(row: &Settled) -> (Option<Wei>, Option<Wei>) {
+    let amount = |text: &Option<String>| text.as_deref().and_then(|text| Wei::parse_wei(text).ok());
+    (amount(&row.promised_wei), amount(&row.received_wei))
 }
 
 /// Tells the operator of something, once.

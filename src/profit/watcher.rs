@@ -19,13 +19,13 @@ use tracing::{info, warn};
 use super::{
     ProfitSettings,
     payment::{BlockMoney, Payment, TxMoney, judge},
-    settle::{Sight, SlotOutcome, compare, decide, missed_value},
+    settle::{Sight, SlotOutcome, compare, decide, missed_value, verdict},
     tally::rebuild_days,
 };
 use crate::{
     consensus::{SlotClock, WallClock},
     ethereum::{BeaconNode, Block, BlockId, ChainNews, ExecutionNode, NodeError, Receipt, delivered_in},
-    events::Spine,
+    events::{Outcome, Spine},
     ledger::{Ledger, LedgerError, Settled, SlotCase},
     relay::SharedRelays,
     types::{Slot, Wei, parse_hash},
@@ -89,7 +89,8 @@ pub(super) struct Finding {
     pub(super) case: SlotCase,
     pub(super) row: Settled,
     pub(super) outcome: SlotOutcome,
-    pub(super) is_news: bool,
+    /// What the relays' trust is to be told, and of whom.
+    pub(super) verdict: Option<(Outcome, Vec<String>)>,
 }
 
 /// Settles slots.
@@ -152,6 +153,7 @@ impl Watcher {
     /// # Errors
     /// When the node or the ledger does not answer: what was found before is kept.
     pub async fn round(&self) -> Result<usize, WatchError> {
+        self.parts.execution.chain_id().await?;
         let head = self.head().await?;
         let before = self.slot_of(head.timestamp);
         let before = Slot::new(before.as_u64().saturating_add(1));
@@ -178,12 +180,13 @@ impl Watcher {
                     Err(error) => failure = Some(error),
                 }
             }
+            for finding in &findings {
+                self.notify(finding).await?;
+            }
             let day = |row: &Settled| self.parts.slots.start_of(Slot::new(row.slot)).div_euclid(DAY_MS);
             let rows: Vec<(Settled, i64)> = findings.iter().map(|f| (f.row.clone(), day(&f.row))).collect();
             self.parts.ledger.save_settlements(&rows).await?;
-            for finding in &findings {
-                self.tell(finding).await?;
-            }
+            findings.iter().for_each(|finding| self.publish(finding));
             changed += findings.len();
             if let Some(failure) = failure {
                 return Err(failure);
@@ -216,7 +219,7 @@ impl Watcher {
 
     /// Looks at one slot; `None` if nothing changed.
     async fn look(&self, slot: Slot, head: Head) -> Result<Option<Finding>, WatchError> {
-        let mut case = self.parts.ledger.slot_case(slot).await?;
+        let case = self.parts.ledger.slot_case(slot).await?;
         let number = case.row.block_number.and_then(|number| u64::try_from(number).ok());
         let known = case.row.block_hash.as_deref().and_then(|text| parse_hash(text).ok());
         let mut is_same = false;
@@ -261,15 +264,16 @@ impl Watcher {
                 row = again;
             }
         }
-        let is_news = was != (row.status.clone(), row.outcome.clone(), row.block_hash.clone());
-        if !is_news {
+        if was == (row.status.clone(), row.outcome.clone(), row.block_hash.clone()) {
             return Ok(None);
         }
         if is_final {
             self.ask_others(&mut row, &case, outcome).await;
         }
-        case.row = row.clone();
-        Ok(Some(Finding { case, row, outcome, is_news }))
+        // Marked in the same stroke as it is written: trust is told once.
+        let verdict = verdict(&case, outcome, row.payment.as_deref(), is_final).filter(|_| !row.told);
+        row.told |= verdict.is_some();
+        Ok(Some(Finding { case, row, outcome, verdict }))
     }
 
     /// Whether a slot without block can get none any more.

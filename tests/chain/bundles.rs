@@ -281,6 +281,10 @@ async fn a_bundle_for_several_blocks_is_sent_for_each_until_it_is_in_one() {
     node.mine(time.next(), OTHER).await;
     let found = state(&stage, &hash, "included").await;
     assert_eq!(found["block_number"], 4);
+    assert!(
+        !blocks(&builders[1]).contains(&"0x5".to_owned()),
+        "the block that has it is looked at before the next is asked for"
+    );
     let count = builders[1].received().len();
     node.mine(time.next(), OTHER).await;
     fate(&stage, &hash, "still included", |bundle| bundle["state"] == "included").await;
@@ -546,4 +550,25 @@ async fn while_the_node_is_away_searchers_are_told_and_headers_are_served() {
     })
     .await;
     assert_eq!(builder.received().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_landed_before_a_long_absence_is_found_after_it() {
+    let (node, mut time) = chain("osaka").await;
+    let (mut stage, _builders) = bundle_stage(&node, &["titan"], "").await;
+    let (raw, _) = account(0).pay(OTHER, 5, GWEI);
+    let answer = send(&stage, "eth_sendBundle", json!([{"txs": [raw], "blockNumber": "0x2"}])).await;
+    let hash = answer["result"]["bundleHash"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
+    fate(&stage, &hash, "sent", |bundle| bundle["sends"].get(0).is_some()).await;
+    stage.kill();
+    submit(&node, &[&raw]).await;
+    for _ in 0..300 {
+        node.mine(time.next(), BUILDER).await;
+    }
+    stage.start_again().await;
+    let found = fate(&stage, &hash, "final", |bundle| bundle["is_final"] == true).await;
+    assert_eq!((&found["state"], &found["block_number"]), (&json!("included"), &json!(2)), "{found}");
+    // What it sent, and its gas: base fee and a tip of 1 gwei.
+    let spent = found["gas_cost_wei"].as_str().unwrap().parse::<i128>().unwrap() + 5;
+    assert_eq!(found["profit_wei"], (-spent).to_string());
 }

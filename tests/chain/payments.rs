@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     node::{BUILDER, Door, Node, OTHER, US, USER, forwarder},
-    stage::eventually,
+    stage::{binary, eventually},
 };
 
 const GENESIS: u64 = 1_700_000_000;
@@ -44,6 +44,10 @@ fn relay() -> RelayId {
 
 impl Bench {
     pub(crate) async fn new(url: &str, clock: SlotClock) -> Self {
+        Self::of_chain(url, clock, None).await
+    }
+
+    async fn of_chain(url: &str, clock: SlotClock, chain: Option<u64>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(folder.path()).await.unwrap();
         let spine = Spine::new();
@@ -53,7 +57,7 @@ impl Bench {
         let watcher = Watcher::new(WatcherParts {
             ledger: ledger.clone(),
             spine: spine.clone(),
-            execution: ExecutionNode::new(http.clone(), url.parse().unwrap()),
+            execution: ExecutionNode::new(http.clone(), url.parse().unwrap()).of_chain(chain),
             beacon: None,
             relays: Arc::new(SharedRelays::new(Vec::new())),
             http,
@@ -393,6 +397,32 @@ async fn what_the_node_did_not_have_at_the_head_is_asked_for_again_at_the_end() 
     }
     let row = bench.settled(11).await;
     assert_eq!((row.status.as_str(), row.payment.as_deref()), ("final", Some("exact")), "{row:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_of_another_chain_says_nothing_of_anybody() {
+    let (node, door) = chain("osaka").await;
+    let mut bench = Bench::of_chain(&door.url, clock(), Some(1)).await;
+    // On its chain this block never was: believed, it would be a theft.
+    bench.promise(1, B256::ZERO, B256::repeat_byte(0x99), CLAIM, true).await;
+    for slot in 2..=12 {
+        node.mine(at(slot), OTHER).await;
+    }
+    let error = bench.watcher.round().await.unwrap_err().to_string();
+    assert!(error.contains("a node of chain 31337, the configured network is chain 1"), "{error}");
+    assert_eq!((bench.row(1).await.status.as_str(), bench.told()), ("open", vec![]));
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!(
+        "network = \"hoodi\"\n[execution]\nurl = \"{}\"\n[[relays]]\nid = \"a\"\nenabled = false\nurl = \"http://0x{1}@127.0.0.1:1\"\n\
+         [[relays]]\nid = \"b\"\nurl = \"http://0x{1}@127.0.0.1:2\"\n",
+        node.url,
+        "ac6e77dfe25ecd6110b8e780608cce0dab71fdd5ebea22a16c0205200f2f8e2e3ad3b71d3499c54ad14d6c21b41a37ae"
+    );
+    std::fs::write(folder.path().join("relays.toml"), config).unwrap();
+    let output = binary().current_dir(folder.path()).arg("check").output().unwrap();
+    let words = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(words.contains("the configured network is chain 560048"), "{words}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
