@@ -29,7 +29,7 @@ use relaymux::{
     bundles::{BundleKey, Dialect, Signed},
     consensus::{ChainSpec, Encoding, SlotClock, WallClock, parse_spec_file},
     ethereum::ExecutionNode,
-    events::{AuctionRecord, Event, OfferRecord, Outcome, Spine, Winner},
+    events::{AuctionRecord, Event, Outcome, RelayAnswer, Spine, Winner},
     ledger::{Ledger, Settled, run_writer},
     profit::{By, ProfitSettings, ReportQuery, Reporter, Watcher, WatcherParts, rebuild_days},
     relay::{SharedRelays, TlsRoots, build_http_client},

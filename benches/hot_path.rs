@@ -14,7 +14,7 @@ use relaymux::{
         signing_root,
     },
     events::Outcome,
-    relay::health::{Contender, Deed, Fitness, Standing, TrustPolicy, chosen, place_all},
+    relay::health::{Contender, Eligibility, Observation, Reputation, TrustPolicy, chosen, place_all},
     sim::{AnyPayload, PayloadParams},
     types::Wei,
 };
@@ -73,40 +73,40 @@ fn hot_path(c: &mut Criterion) {
     });
 }
 
-/// What an auction of 8 relays costs the keeper: every outcome into its standing, everybody placed anew.
+/// What an auction of 8 relays costs the monitor: every outcome into its reputation, everybody placed anew.
 fn scoring(c: &mut Criterion) {
     let policy = TrustPolicy::default();
-    let mut standings = vec![Standing::default(); 8];
-    let deed = |n: usize| Deed {
+    let mut reputations = vec![Reputation::default(); 8];
+    let observation = |n: usize| Observation {
         outcome: if n == 7 { Outcome::TimedOut } else { Outcome::Bid },
         http_status: None,
         value: Wei::ZERO,
         detail: "offered a usable bid".to_owned(),
         at: 1,
     };
-    for standing in &mut standings {
+    for reputation in &mut reputations {
         for n in 0..64 {
-            standing.record.raced(n % 8 == 0, Some(20_000 + n));
+            reputation.record.raced(n % 8 == 0, Some(20_000 + n));
         }
     }
     c.bench_function("score an auction of 8 relays", |b| {
         b.iter(|| {
-            for (n, standing) in standings.iter_mut().enumerate() {
-                standing.step(&deed(n), &policy);
-                standing.record.raced(n == 0, Some(25_000));
+            for (n, reputation) in reputations.iter_mut().enumerate() {
+                reputation.step(&observation(n), &policy);
+                reputation.record.raced(n == 0, Some(25_000));
             }
         });
     });
     c.bench_function("place 8 relays", |b| {
         b.iter(|| {
-            let contender = |standing| Contender { enabled: true, pinned: false, standing, shed: None };
-            let contenders: Vec<_> = standings.iter().map(contender).collect();
+            let contender = |reputation| Contender { enabled: true, pinned: false, reputation, shed: None };
+            let contenders: Vec<_> = reputations.iter().map(contender).collect();
             place_all(black_box(&contenders), 2, 1, &policy)
         });
     });
-    let fitness = [(Fitness::Fit, 0.5); 8];
+    let eligibility = [(Eligibility::Fit, 0.5); 8];
     c.bench_function("choose who of 8 is asked (on the hot path)", |b| {
-        b.iter(|| chosen(black_box(&fitness), 2));
+        b.iter(|| chosen(black_box(&eligibility), 2));
     });
 }
 

@@ -20,7 +20,7 @@ use alloy_primitives::{Address, B256, U256};
 use relaymux::{
     consensus::{SlotClock, WallClock},
     ethereum::ExecutionNode,
-    events::{AuctionRecord, Event, OfferRecord, Outcome, Spine, Winner},
+    events::{AuctionRecord, Event, Outcome, RelayAnswer, Spine, Winner},
     ledger::{Ledger, Settled, run_writer},
     profit::{By, ProfitSettings, ReportQuery, Reporter, Watcher, WatcherParts, rebuild_days},
     relay::{SharedRelays, TlsRoots, build_http_client},
@@ -146,7 +146,7 @@ async fn settle() {
 
 fn auction(slot: u64, parent: B256, hash: B256, value: u64, clock: &SlotClock) -> AuctionRecord {
     let relay = |n: usize| RelayId::parse(&format!("relay-{n}")).unwrap();
-    let offer = |n: usize| OfferRecord {
+    let offer = |n: usize| RelayAnswer {
         relay: relay(n),
         outcome: if n < 6 { Outcome::Bid } else { Outcome::NoBid },
         detail: if n < 6 { String::new() } else { "no bid (204)".to_owned() },

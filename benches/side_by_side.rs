@@ -23,7 +23,7 @@ use alloy_primitives::{B256, U256};
 use relaymux::{
     consensus::{ChainSpec, Encoding, WallClock, parse_spec_file},
     relay::{TlsRoots, build_http_client},
-    sim::{Behaviour, HeaderVice, SimProposer, SimRelay, SimRelayParts},
+    sim::{Behaviour, HeaderFault, SimProposer, SimRelay, SimRelayParts},
     types::{Slot, Wei},
 };
 use reqwest::Client;
@@ -306,7 +306,7 @@ async fn early_winner(contestants: &[Contestant]) {
 async fn hanging_relay(contestants: &[Contestant]) {
     for contestant in contestants {
         let mut behaviours = relays(7, 50);
-        behaviours.push(Behaviour::default().header(HeaderVice::Hangs));
+        behaviours.push(Behaviour::default().header(HeaderFault::Hangs));
         let arena = Arc::new(Arena::open(*contestant, behaviours).await.unwrap());
         let (mut slowest, mut late, mut none) = (Duration::ZERO, 0, 0);
         // One slot ahead of time and the same parents again: the relays sign in the first batch, which does not count, and do not

@@ -6,7 +6,7 @@
 //! | submissions and registrations in flight | the auction | each at its own deadline; a stop waits for them |
 //! | ops API listener and its connections | [`Service`] | on stop |
 //! | status probes | [`Service`] | on stop |
-//! | relays' keeper: standings, rotation | [`Service`] | on stop, standings are saved first |
+//! | relays' monitor: standings, rotation | [`Service`] | on stop, standings are saved first |
 //! | configuration reload and key loading | [`Service`] | on stop |
 //! | proposer duties, with a beacon node | [`Service`] | on stop |
 //! | public record of relays, where asked for | [`Service`] | when all are looked at, or on stop |
@@ -15,16 +15,16 @@
 //! | ledger writer | [`Service`] | last, when everything published is written |
 //!
 //! Channels: the event spine (bounded, lagging watchers lose their own events), one bounded channel per submission and registration
-//! round, one of length 1 for wishes to reload, one of wishes to the keeper, a watch of expected proposals.
+//! round, one of length 1 for wishes to reload, one of wishes to the monitor, a watch of expected proposals.
 
 mod admin_token;
-mod arrange;
 mod bundles;
 mod duties;
-mod money;
+mod policies;
 mod reload;
 mod seed;
 mod service;
+mod settlements;
 mod shutdown;
 mod telemetry;
 

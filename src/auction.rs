@@ -9,19 +9,19 @@
 //! This room never prefers a doubtful bid to none, and never waits for a disk, save for the journal before a signed block leaves.
 
 mod adaptive;
+mod bid_memory;
 mod candidates;
 mod check;
 mod deadline;
 mod early;
 mod gather;
-mod house;
 mod metrics;
-mod offers;
 mod policy;
 mod polls;
 mod race;
 mod register;
 mod settings;
+mod state;
 mod submit;
 mod timing;
 mod validators;
@@ -34,12 +34,12 @@ pub use check::{
 };
 pub use deadline::{Budget, BudgetInputs, budget};
 pub use early::{Missing, SoftDeadline, may_answer_early};
-pub use house::{Auction, AuctionParts};
 pub use metrics::describe_metrics;
-pub use policy::{Arrangement, BuilderRule, Policy, RelayTerms, Weight};
+pub use policy::{BuilderRule, Policy, PolicyTable, RelayTerms, Weight};
 pub use race::HeaderRequest;
 pub use register::{RegisterError, RegisterRequest};
 pub use settings::{AuctionSettings, GasLimitCheck};
+pub use state::{Auction, AuctionParts};
 pub use submit::{SubmitError, SubmitRequest};
 pub use timing::{Keep, Timing};
 pub use validators::Validators;

@@ -5,19 +5,19 @@
 //! own, its queues are bounded, and what does not fit is dropped and counted. It never reads a payload of the proposer's, and never tells one
 //! searcher's bundles to another.
 //!
-//! Pure: `bundle` (reading and checks), `wire` (what is asked for), `hash`, `identity`, `dialect` (a table of builders' ways), `live` (what
-//! a block decides), `inclusion`, `gains`. Around them: `desk` (intake), `fanout` (queues to builders), `tracker` (the chain), `server`.
+//! Pure: `bundle` (reading and checks), `wire` (what is asked for), `hash`, `identity`, `dialect` (a table of builders' ways), `pooled` (what
+//! a block decides), `inclusion`, `profit`. Around them: `intake` (intake), `fanout` (queues to builders), `tracker` (the chain), `server`.
 
 mod bundle;
-mod desk;
 mod dialect;
 mod fanout;
-mod foresight;
-mod gains;
 mod hash;
 mod identity;
 mod inclusion;
-mod live;
+mod intake;
+mod pool;
+mod precheck;
+mod profit;
 mod server;
 mod settings;
 mod simulate;
@@ -36,12 +36,12 @@ use tracing::info;
 
 pub use bundle::{Bundle, BundleTx, Kind, Refund, check, read_transaction};
 pub use dialect::{Auth, Cancel, DIALECTS, Dialect, Refunds, read_answer};
-pub use gains::{Gains, gains};
 pub use hash::{UuidParts, bundle_hash, bundle_uuid, mev_bundle_hash, upstream_uuid};
 pub use identity::{BundleKey, IdentityError, Signed, verify, verify_body};
 pub use inclusion::{Presence, presence};
+pub use profit::{BundleProfit, bundle_profit};
 pub use settings::{Bearer, BuilderEndpoint, BundleSettings, FanOut};
-pub use wire::{Request, RpcError, Wish, read};
+pub use wire::{BundleCommand, Request, RpcError, read};
 
 use crate::{
     ethereum::ExecutionNode,
@@ -74,11 +74,11 @@ pub struct BundleParts {
 /// When the ledger cannot be read.
 pub async fn run_bundles(parts: BundleParts) -> Result<(), LedgerError> {
     let BundleParts { settings, listener, node, http, slot_secs, ledger, stop } = parts;
-    let (writes, records) = mpsc::channel(desk::WRITES);
+    let (writes, records) = mpsc::channel(intake::WRITES);
     let writer: JoinHandle<()> = tokio::spawn(tracker::write_bundles(ledger.clone(), records));
-    let (tell, head) = watch::channel(desk::HeadView::default());
+    let (tell, head) = watch::channel(intake::HeadView::default());
     let last_id = ledger.last_bundle().await?;
-    let desk = Arc::new(desk::Desk::new(desk::DeskParts {
+    let intake = Arc::new(intake::BundleIntake::new(intake::IntakeParts {
         settings,
         node,
         http,
@@ -88,14 +88,14 @@ pub async fn run_bundles(parts: BundleParts) -> Result<(), LedgerError> {
         last_id,
         stop: stop.clone(),
     }));
-    let mut tracker = tracker::Tracker::new(Arc::clone(&desk), tell);
+    let mut tracker = tracker::Tracker::new(Arc::clone(&intake), tell);
     let resumed = tracker.resume(&ledger).await?;
-    info!(builders = desk.settings.builders.len(), resumed, "bundles are taken");
+    info!(builders = intake.settings.builders.len(), resumed, "bundles are taken");
     let follower = tokio::spawn(tracker.run(stop.clone()));
-    listener.serve(server::router(Arc::clone(&desk)), stop, Duration::from_secs(2)).await;
+    listener.serve(server::router(Arc::clone(&intake)), stop, Duration::from_secs(2)).await;
     let _ = follower.await;
-    // The last sender of records goes with the desk; the writer then ends.
-    drop(desk);
+    // The last sender of records goes with the intake; the writer then ends.
+    drop(intake);
     let _ = tokio::time::timeout(Duration::from_secs(5), writer).await;
     Ok(())
 }

@@ -7,8 +7,8 @@
 mod bundles;
 mod check;
 mod env;
+mod health;
 mod import;
-mod keeper;
 mod locate;
 mod mistake;
 mod proposers;
@@ -35,7 +35,7 @@ use crate::{
     consensus::ChainSpec,
     ops_api::OpsSettings,
     profit::ProfitSettings,
-    relay::{KeeperSettings, RelaySettings, TlsRoots},
+    relay::{HealthMonitorSettings, RelaySettings, TlsRoots},
     types::RelayId,
 };
 
@@ -61,7 +61,7 @@ pub struct Config {
     /// `[[proposers]]`
     pub proposers: Vec<ProposerSet>,
     /// `[trust]` and `[rotation]`
-    pub keeper: KeeperSettings,
+    pub monitor: HealthMonitorSettings,
     /// `[tls]`: certificate authorities relays are checked against.
     pub tls_roots: TlsRoots,
     /// `[tls] proxy`: an outgoing proxy, only if asked for.
@@ -97,7 +97,7 @@ impl Config {
             terms: _,
             builders: _,
             proposers: _,
-            keeper: _,
+            monitor: _,
             tls_roots,
             proxy,
             beacon,

@@ -10,8 +10,8 @@ mod spine;
 
 pub use outcome::Outcome;
 pub use record::{
-    AuctionRecord, BlockReceived, Event, Notice, OfferRecord, PollRecord, RegistrationAnswer,
-    RegistrationFacts, RegistrationRound, RelayPlace, RelayPlaced, RelayState, Settlement, SlotSettled,
-    StandingSaved, SubmissionAnswer, SubmissionClosed, Winner,
+    AuctionRecord, BlockReceived, Event, Notice, PollRecord, ProbeResult, RegistrationAnswer,
+    RegistrationFacts, RegistrationRound, RelayAnswer, RelayMode, RelayModeChanged, ReputationSaved,
+    Settlement, SlotSettled, SubmissionAnswer, SubmissionClosed, Winner,
 };
 pub use spine::{Spine, Subscription};

@@ -8,10 +8,10 @@
 mod bundles;
 mod database;
 mod journal;
-mod money;
 mod notices;
 mod query;
 mod report;
+mod settlements;
 mod views;
 mod writer;
 
@@ -20,10 +20,10 @@ pub use bundles::{
 };
 pub use database::LedgerError;
 pub use journal::{Journal, UnsettledBlock};
-pub use money::{OutcomeCount, ProposalPoint, Settled, SlotCase, SumRow};
 pub use notices::NoticeRow;
 pub use query::Ledger;
 pub use report::PollFact;
+pub use settlements::{OutcomeCount, ProposalPoint, Settled, SlotCase, SumRow};
 pub use views::{
     AnswerView, AuctionView, OfferView, PlaceView, PollView, RelayStats, SlotSummary, SlotView,
     SubmissionView,

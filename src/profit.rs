@@ -11,13 +11,13 @@
 mod checks;
 pub mod csv;
 mod evidence;
+mod notify;
 mod payment;
 mod prices;
 mod report;
 mod settings;
 mod settle;
 mod tally;
-mod tell;
 mod watcher;
 
 pub use checks::{run_checks, run_registration_checks};

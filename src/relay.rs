@@ -4,16 +4,16 @@
 //! labelled, refusing. A relay's body is read under a cap, after decompression; redirects are not followed; a key is never sent as
 //! a credential. What a relay does not understand (SSZ, v2) is learned per relay and forgotten after a while.
 //!
-//! What each one did is judged here too ([`health`], [`rotation`]: pure), and its keeper decides who is asked. This room never
+//! What each one did is judged here too ([`health`], [`rotation`]: pure), and its monitor decides who is asked. This room never
 //! judges a bid's worth: the auction does.
 
 mod body;
 mod client;
 pub mod health;
 mod http_client;
-mod keeper;
 mod memory;
 mod metrics;
+mod monitor;
 mod outcome;
 mod pressure;
 mod probes;
@@ -25,13 +25,13 @@ mod stream;
 
 pub use client::{CallContext, EncodedBlock, HeaderCall, Relay, SubmitVersion};
 pub use http_client::{HttpClientError, TlsRoots, build_http_client, build_http1_client};
-pub use keeper::{HandWish, Keeper, KeeperHandle, KeeperSettings};
 pub use memory::RelayMemory;
 pub use metrics::describe_metrics;
+pub use monitor::{HealthMonitor, HealthMonitorHandle, HealthMonitorSettings, OperatorCommand};
 pub use outcome::{BidAnswer, CallFailure, HeaderOutcome, RegisterOutcome, SubmitOutcome};
 pub use pressure::PressureSampler;
 pub use probes::{ExpectedProposals, ProbeParts, run_probes};
 pub use registrations::{Batch, RegistrationBody};
-pub use set::{Seat, SharedRelays};
+pub use set::{RelayStatus, SharedRelays};
 pub use settings::{HeaderMode, RelaySettings, RelayUrlError, parse_relay_url};
 pub use stream::{StreamEnd, stream_code};

@@ -1,7 +1,7 @@
 //! The internet's part, played on this machine: relays that sign real bids over real payloads, and a consensus client that proposes.
 //!
 //! It speaks the exact wire protocol over real sockets, for `relaymux demo`, the tests and the benches alike. A relay is honest
-//! unless told otherwise: one setter per vice, changeable while it runs, and a record of everything it received. Nothing here is
+//! unless told otherwise: one setter per fault, changeable while it runs, and a record of everything it received. Nothing here is
 //! reachable from the service: `run` never starts a simulation.
 
 mod behaviour;
@@ -16,10 +16,10 @@ mod relay;
 mod reveal;
 mod stream;
 
-pub use behaviour::{Behaviour, DataApiVice, Frame, HeaderVice, PayloadVice, StreamHabit};
+pub use behaviour::{Behaviour, DataApiFault, Frame, HeaderFault, PayloadFault, StreamHabit};
 pub use builder::{BuilderHabit, ReceivedBundle, SimBuilder};
 pub use engine::{EngineBuilder, PayloadSink};
 pub use payload::{AnyPayload, PayloadParams, Tamper, sim_parent_root};
 pub use proposer::{Proposal, ProposerError, SimProposer, sign_block};
-pub use raw::{RawRelay, RawVice};
+pub use raw::{RawFault, RawRelay};
 pub use relay::{ReceivedRequest, SimRelay, SimRelayParts};

@@ -14,7 +14,7 @@ use std::time::Duration;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use relaymux::{
     consensus::Encoding,
-    sim::{Behaviour, HeaderVice, PayloadVice},
+    sim::{Behaviour, HeaderFault, PayloadFault},
     types::Slot,
 };
 use serde_json::Value;
@@ -30,44 +30,44 @@ const PAIRS: u8 = 3;
 /// A slot's plan for one relay.
 #[derive(Clone, Debug)]
 struct Plan {
-    header: HeaderVice,
-    payload: PayloadVice,
+    header: HeaderFault,
+    payload: PayloadFault,
     delay: Duration,
     value: u64,
 }
 
-/// Vices of a header and what the ledger calls them.
-const HEADER_VICES: [(HeaderVice, &[&str]); 19] = [
-    (HeaderVice::NoBid, &["no_bid"]),
-    (HeaderVice::Status(503), &["http_status"]),
-    (HeaderVice::Status(429), &["http_status"]),
-    (HeaderVice::PlainTextStatus(400), &["http_status"]),
-    (HeaderVice::Hangs, &["timed_out"]),
-    (HeaderVice::HangsInBody, &["timed_out"]),
-    (HeaderVice::Drops, &["transport"]),
-    (HeaderVice::Garbage, &["undecodable"]),
-    (HeaderVice::EmptyBody, &["undecodable"]),
-    (HeaderVice::Trailing, &["undecodable"]),
-    (HeaderVice::DuplicateKeys, &["undecodable"]),
-    (HeaderVice::LooseOffsets, &["undecodable"]),
-    (HeaderVice::Redirect, &["redirect"]),
-    (HeaderVice::WrongParentHash, &["wrong_parent"]),
+/// Faults of a header and what the ledger calls them.
+const HEADER_VICES: [(HeaderFault, &[&str]); 19] = [
+    (HeaderFault::NoBid, &["no_bid"]),
+    (HeaderFault::Status(503), &["http_status"]),
+    (HeaderFault::Status(429), &["http_status"]),
+    (HeaderFault::PlainTextStatus(400), &["http_status"]),
+    (HeaderFault::Hangs, &["timed_out"]),
+    (HeaderFault::HangsInBody, &["timed_out"]),
+    (HeaderFault::Drops, &["transport"]),
+    (HeaderFault::Garbage, &["undecodable"]),
+    (HeaderFault::EmptyBody, &["undecodable"]),
+    (HeaderFault::Trailing, &["undecodable"]),
+    (HeaderFault::DuplicateKeys, &["undecodable"]),
+    (HeaderFault::LooseOffsets, &["undecodable"]),
+    (HeaderFault::Redirect, &["redirect"]),
+    (HeaderFault::WrongParentHash, &["wrong_parent"]),
     // Only the leader's signature is looked at: a forged bid that does not lead stays "bid".
-    (HeaderVice::WrongSignature, &["wrong_signature", "bid"]),
-    (HeaderVice::WrongPubkey, &["wrong_pubkey"]),
-    (HeaderVice::WrongTimestamp, &["wrong_timestamp"]),
-    (HeaderVice::WrongVersion, &["wrong_fork"]),
-    (HeaderVice::WrongContentType, &["content_type"]),
+    (HeaderFault::WrongSignature, &["wrong_signature", "bid"]),
+    (HeaderFault::WrongPubkey, &["wrong_pubkey"]),
+    (HeaderFault::WrongTimestamp, &["wrong_timestamp"]),
+    (HeaderFault::WrongVersion, &["wrong_fork"]),
+    (HeaderFault::WrongContentType, &["content_type"]),
 ];
 
-const PAYLOAD_VICES: [PayloadVice; 7] = [
-    PayloadVice::Withholds,
-    PayloadVice::Status(500),
-    PayloadVice::Status(429),
-    PayloadVice::Hangs,
-    PayloadVice::Garbage,
-    PayloadVice::OtherContents,
-    PayloadVice::Redirect,
+const PAYLOAD_VICES: [PayloadFault; 7] = [
+    PayloadFault::Withholds,
+    PayloadFault::Status(500),
+    PayloadFault::Status(429),
+    PayloadFault::Hangs,
+    PayloadFault::Garbage,
+    PayloadFault::OtherContents,
+    PayloadFault::Redirect,
 ];
 
 fn plan(random: &mut StdRng) -> Vec<Plan> {
@@ -79,12 +79,12 @@ fn plan(random: &mut StdRng) -> Vec<Plan> {
             let header = if random.random_bool(0.3) {
                 HEADER_VICES[random.random_range(0..HEADER_VICES.len())].0
             } else {
-                HeaderVice::None
+                HeaderFault::None
             };
             let payload = if twin == faulty_payload && random.random_bool(0.2) {
                 PAYLOAD_VICES[random.random_range(0..PAYLOAD_VICES.len())]
             } else {
-                PayloadVice::None
+                PayloadFault::None
             };
             let delay = Duration::from_millis(random.random_range(0..40));
             plans.push(Plan { header, payload, delay, value });
@@ -196,7 +196,7 @@ async fn play(stage: &Stage, slot: Slot, plans: &[Plan], tally: &mut Tally) {
     let could = pair.any(|(index, plan)| {
         let was_asked =
             bids.iter().any(|bid| bid["relay"] == format!("r{index}") && bid["outcome"] != "not_asked");
-        was_asked && plan.header == HeaderVice::None && plan.payload == PayloadVice::None
+        was_asked && plan.header == HeaderFault::None && plan.payload == PayloadFault::None
     });
     if could {
         tally.lost.push(format!("slot {slot}: {outcome:?}\n{plans:?}"));
@@ -214,7 +214,7 @@ fn judge(bids: &[Value], plans: &[Plan], answer: Option<relaymux::types::Wei>) -
         if outcome == "not_asked" {
             continue;
         }
-        if plan.header == HeaderVice::None {
+        if plan.header == HeaderFault::None {
             if outcome == "bid" {
                 best = best.max(Some(milli(plan.value)));
             } else if outcome != "timed_out" {
@@ -223,7 +223,7 @@ fn judge(bids: &[Value], plans: &[Plan], answer: Option<relaymux::types::Wei>) -
             continue;
         }
         let expected =
-            HEADER_VICES.iter().find(|(vice, _)| *vice == plan.header).map_or(&[][..], |(_, words)| *words);
+            HEADER_VICES.iter().find(|(fault, _)| *fault == plan.header).map_or(&[][..], |(_, words)| *words);
         // A busy machine may time anybody out.
         if !expected.contains(&outcome) && outcome != "timed_out" {
             return Some(format!("r{index} is recorded as {outcome}, expected {expected:?}"));

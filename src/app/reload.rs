@@ -2,7 +2,7 @@
 //!
 //! The files are read again on a signal, and when their contents have changed: the paths are polled, which survives editors that
 //! write aside and rename, and Kubernetes' symlink swaps. A file that is wrong changes nothing and is reported with its lines. Relays
-//! whose settings stay the same keep their connections and what was learned of them. A request under way goes by the arrangement it
+//! whose settings stay the same keep their connections and what was learned of them. A request under way goes by the policies it
 //! began with. One task does all of it, so that two changes never meet half-way.
 
 use std::{
@@ -21,12 +21,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::arrange::{Clients, LoadedKeys, arrange, cache_keys, overlap};
+use super::policies::{Clients, LoadedKeys, build_policies, cache_keys, overlap};
 use crate::{
     auction::Auction,
     config::{Config, ConfigError},
     ethereum::{LoaderKind, NodeError, load_keys},
-    relay::{KeeperHandle, Relay, SharedRelays},
+    relay::{HealthMonitorHandle, Relay, SharedRelays},
     types::BlsPublicKey,
 };
 
@@ -75,7 +75,7 @@ pub(super) struct Reloader {
     pub(super) running: Config,
     pub(super) auction: Arc<Auction>,
     pub(super) relays: Arc<SharedRelays>,
-    pub(super) keeper: KeeperHandle,
+    pub(super) monitor: HealthMonitorHandle,
     pub(super) clients: Clients,
     pub(super) loaded: LoadedKeys,
     pub(super) due: BTreeMap<String, Instant>,
@@ -168,9 +168,9 @@ impl Reloader {
             execution: self.running.execution.clone(),
             ..new
         };
-        self.auction.arrange(arrange(&self.running, &relays, &self.loaded));
+        self.auction.set_policies(build_policies(&self.running, &relays, &self.loaded));
         self.relays.replace(relays);
-        self.keeper.configure(self.running.keeper.clone()).await;
+        self.monitor.configure(self.running.monitor.clone()).await;
         info!(
             relays = self.relays.active().len(),
             proposer_sets = self.running.proposers.len(),
@@ -221,6 +221,6 @@ impl Reloader {
             warn!(proposers = id, error = %failure, "loaded keys not kept for the next start");
         }
         self.loaded.insert(id.to_owned(), keys);
-        self.auction.arrange(arrange(&self.running, &self.relays.all(), &self.loaded));
+        self.auction.set_policies(build_policies(&self.running, &self.relays.all(), &self.loaded));
     }
 }

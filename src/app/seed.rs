@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::{
     ethereum::{BlockId, ExecutionNode, NodeError, delivered},
-    relay::{KeeperHandle, Relay, SharedRelays},
+    relay::{HealthMonitorHandle, Relay, SharedRelays},
 };
 
 /// Deliveries looked at per relay.
@@ -24,7 +24,7 @@ pub(super) async fn run_seed(
     rpc: Url,
     chain: Option<u64>,
     relays: Arc<SharedRelays>,
-    keeper: KeeperHandle,
+    monitor: HealthMonitorHandle,
     stop: CancellationToken,
 ) {
     let node = ExecutionNode::new(http.clone(), rpc).of_chain(chain);
@@ -40,7 +40,7 @@ pub(super) async fn run_seed(
         match record {
             Ok((good, bad)) => {
                 info!(relay = %relay.id(), on_chain = good, not_on_chain = bad, "public record compared with the chain");
-                keeper.seed(relay.id().clone(), good, bad).await;
+                monitor.seed(relay.id().clone(), good, bad).await;
             }
             Err(error) => {
                 warn!(relay = %relay.id(), %error, "public record not known, trust begins without it")

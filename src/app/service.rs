@@ -13,12 +13,12 @@ use tracing::{info, warn};
 
 use super::{
     admin_token::ensure_admin_token,
-    arrange::{Clients, arrange, cached_keys},
     bundles::Bundles,
     duties::run_duties,
-    money::{MoneyParts, reporter, start_money},
+    policies::{Clients, build_policies, cached_keys},
     reload::{ConfigSource, Reloader},
     seed::run_seed,
+    settlements::{SettlementParts, reporter, start_settlements},
 };
 use crate::{
     auction::{Auction, AuctionParts, Validators},
@@ -31,7 +31,8 @@ use crate::{
     ledger::{Journal, Ledger, LedgerError, run_writer},
     ops_api::{self, OpsParts},
     relay::{
-        HttpClientError, Keeper, KeeperHandle, ProbeParts, Relay, SharedRelays, build_http_client, run_probes,
+        HealthMonitor, HealthMonitorHandle, HttpClientError, ProbeParts, Relay, SharedRelays,
+        build_http_client, run_probes,
     },
     serve::{ListenError, Listener},
 };
@@ -83,7 +84,7 @@ pub struct Service {
     stop_watchers: CancellationToken,
     stop_writer: CancellationToken,
     reload: mpsc::Sender<()>,
-    keeper: KeeperHandle,
+    monitor: HealthMonitorHandle,
     builder: JoinHandle<()>,
     watchers: Vec<JoinHandle<()>>,
     writer: JoinHandle<()>,
@@ -124,19 +125,23 @@ impl Service {
         let all: Vec<Arc<Relay>> =
             config.relays.iter().map(|settings| clients.relay(settings, &config)).collect();
         let loaded = cached_keys(&config);
-        let arrangement = arrange(&config, &all, &loaded);
+        let policies = build_policies(&config, &all, &loaded);
         let relays = Arc::new(SharedRelays::new(all));
         let seed_from = config.execution.clone().filter(|_| config.seed_from_public_record);
         let beacon = config.beacon.clone().map(|url| BeaconNode::new(clients.http.clone(), url));
         let running = config.clone();
-        let (keeper, keeper_handle) =
-            Keeper::new(Arc::clone(&relays), config.keeper.clone(), spine.clone(), ledger.standings().await?);
+        let (monitor, monitor_handle) = HealthMonitor::new(
+            Arc::clone(&relays),
+            config.monitor.clone(),
+            spine.clone(),
+            ledger.standings().await?,
+        );
         let drain = config.auction.timeout_get_payload + DRAIN_SLACK;
         let slots = config.spec.clock();
         let network = config.spec.name.clone();
         let auction = Auction::new(AuctionParts {
             spec: config.spec,
-            arrangement,
+            policies,
             beacon: beacon.clone(),
             relays: Arc::clone(&relays),
             spine: spine.clone(),
@@ -163,7 +168,7 @@ impl Service {
             ledger: ledger.clone(),
             spine: spine.clone(),
             metrics: metrics.clone(),
-            keeper: keeper_handle.clone(),
+            monitor: monitor_handle.clone(),
             admin_token,
             reporter: reporter(&running, ledger.clone()),
             stop: stop_watchers.clone(),
@@ -192,7 +197,7 @@ impl Service {
             bundles = Some(Bundles::start(parts).map_err(StartError::Thread)?);
             bundles_address = Some(address);
         }
-        let money = MoneyParts {
+        let money = SettlementParts {
             ledger: ledger.clone(),
             spine: spine.clone(),
             relays: Arc::clone(&relays),
@@ -200,23 +205,23 @@ impl Service {
             beacon: beacon.clone(),
             stop: stop_watchers.clone(),
         };
-        watchers.extend(start_money(&running, money));
-        watchers.push(tokio::spawn(keeper.run(stop_watchers.clone())));
+        watchers.extend(start_settlements(&running, money));
+        watchers.push(tokio::spawn(monitor.run(stop_watchers.clone())));
         watchers.push(tokio::spawn(keep_metrics(metrics, stop_watchers.clone())));
         info!(network, relays = relays.active().len(), version = env!("CARGO_PKG_VERSION"), "relaymux is up");
         info!(api = "builder", address = %builder_address, "listening");
         info!(api = "ops", address = %ops_address, "listening");
         if let Some(rpc) = seed_from {
             let (http, relays) = (clients.http.clone(), Arc::clone(&relays));
-            let (keeper, stop) = (keeper_handle.clone(), stop_watchers.clone());
-            watchers.push(tokio::spawn(run_seed(http, rpc, running.spec.chain_id, relays, keeper, stop)));
+            let (monitor, stop) = (monitor_handle.clone(), stop_watchers.clone());
+            watchers.push(tokio::spawn(run_seed(http, rpc, running.spec.chain_id, relays, monitor, stop)));
         }
         let (reload, asked) = mpsc::channel(1);
         if let Some(source) = source {
             let (auction, relays) = (Arc::clone(&auction), Arc::clone(&relays));
-            let keeper = keeper_handle.clone();
+            let monitor = monitor_handle.clone();
             let due = BTreeMap::new();
-            let reloader = Reloader { source, running, auction, relays, keeper, clients, loaded, due };
+            let reloader = Reloader { source, running, auction, relays, monitor, clients, loaded, due };
             watchers.push(tokio::spawn(reloader.run(asked, stop_watchers.clone())));
         }
         let (expect, expected) = watch::channel(None);
@@ -229,7 +234,7 @@ impl Service {
             slots,
             everybody: relay_check,
             expected,
-            keeper: keeper_handle.clone(),
+            monitor: monitor_handle.clone(),
             spine: spine.clone(),
         };
         watchers.push(tokio::spawn(run_probes(probes, stop_watchers.clone())));
@@ -247,7 +252,7 @@ impl Service {
             stop_watchers,
             stop_writer,
             reload,
-            keeper: keeper_handle,
+            monitor: monitor_handle,
             builder,
             watchers,
             writer,
@@ -262,8 +267,8 @@ impl Service {
 
     /// Rotates the relays, now.
     pub async fn rotate(&self, why: &str) {
-        if self.keeper.rotate(why).await.is_none() {
-            warn!("relays not rotated: the keeper has ended");
+        if self.monitor.rotate(why).await.is_none() {
+            warn!("relays not rotated: the monitor has ended");
         }
     }
 

@@ -72,10 +72,10 @@ pub enum BidFault {
         /// In the bid.
         got: u64,
     },
-    /// Offers nothing.
+    /// BidMemory nothing.
     #[error("zero value")]
     ZeroValue,
-    /// Offers less than the operator wants.
+    /// BidMemory less than the operator wants.
     #[error("below the minimum bid of {min} ETH: {got} ETH", min = min.to_eth(), got = got.to_eth())]
     BelowMinBid {
         /// Configured.

@@ -19,7 +19,7 @@ use super::{
     race::micros,
 };
 use crate::{
-    events::{OfferRecord, Outcome, PollRecord},
+    events::{Outcome, PollRecord, RelayAnswer},
     relay::{BidAnswer, CallContext, HeaderCall, HeaderOutcome, Relay},
     types::RelayId,
 };
@@ -36,7 +36,7 @@ type Check = (usize, JoinHandle<Result<VerifiedBid, BidFault>>);
 
 /// An answer as judged, and the number of its bid if it has a usable one.
 struct Answered {
-    record: OfferRecord,
+    record: RelayAnswer,
     bid: Option<usize>,
 }
 
@@ -102,7 +102,7 @@ impl<'a> Race<'a> {
     }
 
     /// What each relay did, in one record each: the winning bid's, else its best usable bid's, else its last answer's.
-    pub(super) fn records(self, winner: Option<B256>, waited: Duration) -> Vec<OfferRecord> {
+    pub(super) fn records(self, winner: Option<B256>, waited: Duration) -> Vec<RelayAnswer> {
         let Self { relays, runs, decided_early, .. } = self;
         let record = |(run, relay): (Run, &Arc<Relay>)| {
             let best = run.answers.iter().enumerate().max_by_key(|(index, answer)| {
@@ -130,12 +130,12 @@ impl<'a> Race<'a> {
     /// The relays that have not answered, by their record.
     fn missing(
         &self,
-        seat: impl Fn(&RelayId) -> Option<crate::relay::Seat>,
+        status: impl Fn(&RelayId) -> Option<crate::relay::RelayStatus>,
         budget: Duration,
     ) -> Vec<Missing> {
         let waited = micros(self.started.elapsed());
         let with = |relay: &Arc<Relay>| {
-            let record = seat(relay.id()).map(|seat| seat.record).unwrap_or_default();
+            let record = status(relay.id()).map(|status| status.record).unwrap_or_default();
             Missing {
                 win_rate: record.win_rate(),
                 within_now: record.share_within(waited),
@@ -181,14 +181,14 @@ impl Auction {
         let mut collecting = true;
         loop {
             while let Ok(arrival) = arrivals.try_recv() {
-                if self.take_in(race, &call, arrival) {
+                if self.on_arrival(race, &call, arrival) {
                     check_at = Instant::now() + LEAD_BEFORE_CHECK;
                 }
             }
             if let (true, Some(soft), Some(at)) = (collecting, soft, soft_at)
                 && Instant::now() >= at
             {
-                let missing = race.missing(|id| self.relays.seat(id), budget);
+                let missing = race.missing(|id| self.relays.status(id), budget);
                 let answered = race.relays.len() - missing.len();
                 if may_answer_early(
                     &soft,
@@ -214,7 +214,7 @@ impl Auction {
             tokio::select! {
                 biased;
                 Some(arrival) = arrivals.recv(), if collecting => {
-                    if self.take_in(race, &call, arrival) {
+                    if self.on_arrival(race, &call, arrival) {
                         check_at = Instant::now() + LEAD_BEFORE_CHECK;
                     }
                 }
@@ -223,7 +223,7 @@ impl Auction {
                         run.is_done = true;
                     }
                     if let Some(arrival) = arrival
-                        && self.take_in(race, &call, arrival)
+                        && self.on_arrival(race, &call, arrival)
                     {
                         check_at = Instant::now() + LEAD_BEFORE_CHECK;
                     }
@@ -241,12 +241,12 @@ impl Auction {
     }
 
     /// Judges a relay's answer; says whether its bid leads now.
-    fn take_in(&self, race: &mut Race<'_>, call: &HeaderCall, arrival: Arrival) -> bool {
+    fn on_arrival(&self, race: &mut Race<'_>, call: &HeaderCall, arrival: Arrival) -> bool {
         let Arrival { index, number, sent_ms_into_slot, outcome, latency } = arrival;
         let (Some(relay), Some(terms)) = (race.relays.get(index), race.terms.get(index).copied()) else {
             return false;
         };
-        let mut record = OfferRecord { outcome: outcome.kind(), ..blank(relay, latency) };
+        let mut record = RelayAnswer { outcome: outcome.kind(), ..blank(relay, latency) };
         let mut bid = None;
         match outcome {
             HeaderOutcome::NoBid => {
@@ -258,7 +258,7 @@ impl Auction {
                 record.http_status = failure.http_status();
             }
             HeaderOutcome::Bid(answer) => {
-                bid = self.take_in_bid(race, call, index, &terms, *answer, &mut record);
+                bid = self.on_bid(race, call, index, &terms, *answer, &mut record);
             }
         }
         debug!(slot = %call.slot, relay = %relay.id(), outcome = %record.outcome, elapsed_ms = record.latency_us / 1000,
@@ -285,14 +285,14 @@ impl Auction {
     }
 
     /// Judges a bid; its number if it is usable.
-    fn take_in_bid(
+    fn on_bid(
         &self,
         race: &mut Race<'_>,
         call: &HeaderCall,
         index: usize,
         terms: &RelayTerms,
         answer: BidAnswer,
-        record: &mut OfferRecord,
+        record: &mut RelayAnswer,
     ) -> Option<usize> {
         let relay = race.relays.get(index)?;
         let facts = answer.bid.facts().clone();
@@ -306,7 +306,7 @@ impl Auction {
         let checked = checked.and_then(|bid| if score.is_zero() { Err(BidFault::Excluded) } else { Ok(bid) });
         match checked {
             Ok(bid) => {
-                self.offers.remember(call.slot, &facts, relay.id(), call.proposer);
+                self.bid_memory.remember(call.slot, &facts, relay.id(), call.proposer);
                 record.detail = "offered a usable bid".to_owned();
                 record.score = (score != facts.value).then_some(score);
                 if let Some(warning) = bid.gas_limit_warning() {
@@ -366,8 +366,8 @@ fn finish_check(race: &mut Race<'_>, check: &mut Option<Check>, result: Result<V
     }
 }
 
-pub(super) fn blank(relay: &Relay, latency: Duration) -> OfferRecord {
-    OfferRecord {
+pub(super) fn blank(relay: &Relay, latency: Duration) -> RelayAnswer {
+    RelayAnswer {
         relay: relay.id().clone(),
         outcome: Outcome::TimedOut,
         detail: String::new(),
@@ -381,11 +381,11 @@ pub(super) fn blank(relay: &Relay, latency: Duration) -> OfferRecord {
     }
 }
 
-fn unanswered(relay: &Relay, decided_early: bool, waited: Duration) -> OfferRecord {
+fn unanswered(relay: &Relay, decided_early: bool, waited: Duration) -> RelayAnswer {
     let (outcome, detail) = if decided_early {
         (Outcome::Late, "not waited for: the race was decided at the soft deadline")
     } else {
         (Outcome::TimedOut, "no answer in time")
     };
-    OfferRecord { outcome, detail: detail.to_owned(), ..blank(relay, waited) }
+    RelayAnswer { outcome, detail: detail.to_owned(), ..blank(relay, waited) }
 }

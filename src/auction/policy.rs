@@ -1,6 +1,6 @@
 //! What applies to whom: settings, relays and weights by proposer. Pure.
 //!
-//! An [`Arrangement`] is one configuration's word on everything: a request takes one snapshot of it and goes by that to its end, so
+//! An [`PolicyTable`] is one configuration's word on everything: a request takes one snapshot of it and goes by that to its end, so
 //! a reload never mixes two configurations in one race. A proposer's key is looked up in one map; a key is in one set at most.
 
 use std::{collections::HashMap, sync::Arc};
@@ -132,7 +132,7 @@ impl Policy {
 
 /// One configuration's word on who gets what.
 #[derive(Debug)]
-pub struct Arrangement {
+pub struct PolicyTable {
     /// For proposers of no set.
     pub default: Arc<Policy>,
     /// Sets, in the order of the configuration.
@@ -143,7 +143,7 @@ pub struct Arrangement {
     pub relays: Vec<Arc<Relay>>,
 }
 
-impl Arrangement {
+impl PolicyTable {
     /// What applies to a proposer.
     pub fn policy_of(&self, proposer: &BlsPublicKey) -> &Arc<Policy> {
         self.set_of.get(proposer).and_then(|set| self.sets.get(*set)).unwrap_or(&self.default)

@@ -12,13 +12,13 @@ use tracing::{debug, info, warn};
 use super::{
     Auction, BidFault, Budget, BudgetInputs, Expectations, GasLimitTarget, Policy, VerifiedBid, budget,
     gather::{Race, blank},
-    house::user_agent,
     metrics::record_auction,
+    state::user_agent,
 };
 use crate::{
     consensus::{Encoding, Fork, UnixMillis},
     ethereum::{BeaconNode, NodeError},
-    events::{AuctionRecord, Event, OfferRecord, Outcome, Spine, Winner},
+    events::{AuctionRecord, Event, Outcome, RelayAnswer, Spine, Winner},
     relay::{CallContext, HeaderCall, Relay},
     types::{BlsPublicKey, RelayId, Slot, Wei},
 };
@@ -48,8 +48,8 @@ impl Auction {
         let requested_at = self.clock.now();
         let ms_into_slot = self.slots.ms_into(request.slot, requested_at);
         // One snapshot for the whole race: no reload mixes two configurations in it.
-        let arrangement = self.arrangement.load_full();
-        let policy = arrangement.policy_of(&request.proposer);
+        let policies = self.policies.load_full();
+        let policy = policies.policy_of(&request.proposer);
         let settings = &policy.settings;
         let fork = self.spec.fork_at(request.slot);
         let budget = budget(&BudgetInputs {
@@ -100,7 +100,7 @@ impl Auction {
             min_bid: settings.min_bid,
             gas_limit: registration.map(|registration| GasLimitTarget {
                 registered: registration.gas_limit,
-                parent: self.offers.gas_limit(request.parent_hash),
+                parent: self.bid_memory.gas_limit(request.parent_hash),
             }),
             gas_limit_check: settings.gas_limit_check,
         };
@@ -162,15 +162,16 @@ impl Auction {
     }
 
     /// A record of each relay of the policy that was not asked, with the reason.
-    fn not_asked(&self, policy: &Policy, asked: &[Arc<Relay>]) -> Vec<OfferRecord> {
+    fn not_asked(&self, policy: &Policy, asked: &[Arc<Relay>]) -> Vec<RelayAnswer> {
         let is_left_out = |relay: &&Arc<Relay>| {
             relay.settings().enabled && !asked.iter().any(|asked| asked.id() == relay.id())
         };
         let record = |relay: &Arc<Relay>| {
-            let seat = self.relays.seat(relay.id());
-            let why = seat.map_or_else(String::new, |seat| format!(", {}: {}", seat.place.label(), seat.why));
+            let status = self.relays.status(relay.id());
+            let why = status
+                .map_or_else(String::new, |status| format!(", {}: {}", status.place.label(), status.why));
             let detail = format!("not asked{why}");
-            OfferRecord { outcome: Outcome::NotAsked, detail, ..blank(relay, Duration::ZERO) }
+            RelayAnswer { outcome: Outcome::NotAsked, detail, ..blank(relay, Duration::ZERO) }
         };
         policy.relays.iter().filter(is_left_out).map(record).collect()
     }
@@ -262,7 +263,7 @@ fn log_auction(record: &AuctionRecord) {
 }
 
 /// A reason per relay, in one line.
-fn why_no_bid(offers: &[OfferRecord]) -> String {
+fn why_no_bid(offers: &[RelayAnswer]) -> String {
     if offers.is_empty() {
         return "no relay is active".to_owned();
     }

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use super::{Auction, house::user_agent, race::micros};
+use super::{Auction, race::micros, state::user_agent};
 use crate::{
     consensus::{Encoding, Fork, Registration, RegistrationError, visit_json, visit_ssz},
     events::{Event, RegistrationAnswer, RegistrationFacts, RegistrationRound},
@@ -24,7 +24,7 @@ const LONGEST_DEFERRAL: Duration = Duration::from_secs(120);
 /// How often they look.
 const DEFERRAL_STEP: Duration = Duration::from_millis(250);
 /// Rounds that wait at once. Each holds its body; what comes beyond is sent as in calm.
-pub(super) const MOST_DEFERRED: usize = 16;
+pub(super) const MAX_DEFERRED: usize = 16;
 
 /// A call of `validators`.
 #[derive(Clone, Debug)]
@@ -59,25 +59,25 @@ impl Auction {
         self: &Arc<Self>,
         request: RegisterRequest,
     ) -> Result<(), RegisterError> {
-        let arrangement = self.arrangement.load_full();
-        let deadline = Instant::now() + arrangement.default.settings.timeout_register_validator;
+        let policies = self.policies.load_full();
+        let deadline = Instant::now() + policies.default.settings.timeout_register_validator;
         let (count, changed) = self.read_registrations(&request).await?;
         self.spine.publish(Event::Registrations(RegistrationRound { count, at: self.clock.now(), changed }));
-        let relays = self.relays.enabled_of(&arrangement.relays);
+        let relays = self.relays.enabled_of(&policies.relays);
         let body = Arc::new(RegistrationBody::new(request.encoding, request.body, count, request.version));
         let context = CallContext { user_agent: user_agent(&request.user_agent), deadline };
         let (sender, mut answers) = mpsc::channel::<(RelayId, RegisterOutcome)>(relays.len().max(1));
         if self.relays.is_shedding()
             && let Ok(place) = Arc::clone(&self.deferred).try_acquire_owned()
         {
-            let timeout = arrangement.default.settings.timeout_register_validator;
+            let timeout = policies.default.settings.timeout_register_validator;
             self.register_sparingly(relays, body, context, sender, timeout, place);
         } else {
             for relay in relays {
                 let (body, context, sender) = (Arc::clone(&body), context.clone(), sender.clone());
-                let house = Arc::clone(self);
+                let auction = Arc::clone(self);
                 self.tasks.spawn(async move {
-                    let outcome = house.register_at(&relay, &body, &context).await;
+                    let outcome = auction.register_at(&relay, &body, &context).await;
                     // The client may have its answer already and nobody listens.
                     let _ = sender.send((relay.id().clone(), outcome)).await;
                 });
@@ -119,16 +119,16 @@ impl Auction {
         timeout: Duration,
         place: OwnedSemaphorePermit,
     ) {
-        let rank = |relay: &Arc<Relay>| self.relays.seat(relay.id()).map_or(0.0, |seat| seat.rank);
+        let rank = |relay: &Arc<Relay>| self.relays.status(relay.id()).map_or(0.0, |seat| seat.rank);
         relays.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
-        let house = Arc::clone(self);
+        let auction = Arc::clone(self);
         self.tasks.spawn(async move {
             let mut rest = relays.into_iter();
             for relay in rest.by_ref() {
                 // A relay that hangs leaves time for the next.
                 let deadline = context.deadline.min(Instant::now() + timeout / 3);
                 let context = CallContext { deadline, ..context.clone() };
-                let outcome = house.register_at(&relay, &body, &context).await;
+                let outcome = auction.register_at(&relay, &body, &context).await;
                 let is_taken = matches!(outcome, RegisterOutcome::Accepted);
                 let _ = client.send((relay.id().clone(), outcome)).await;
                 if is_taken {
@@ -142,12 +142,12 @@ impl Auction {
             }
             info!(relays = rest.len(), "registrations wait for the pressure to end");
             let latest = Instant::now() + LONGEST_DEFERRAL;
-            while house.relays.is_shedding() && Instant::now() < latest && !house.tasks.is_closed() {
+            while auction.relays.is_shedding() && Instant::now() < latest && !auction.tasks.is_closed() {
                 sleep(DEFERRAL_STEP).await;
             }
             for relay in rest {
                 let context = CallContext { deadline: Instant::now() + timeout, ..context.clone() };
-                house.register_at(&relay, &body, &context).await;
+                auction.register_at(&relay, &body, &context).await;
             }
             drop(place);
         });

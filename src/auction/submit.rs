@@ -14,9 +14,9 @@ use tracing::{error, info, warn};
 
 use super::{
     Auction,
-    house::user_agent,
     metrics::{record_journal_failure, record_submission},
     race::micros,
+    state::user_agent,
 };
 use crate::{
     consensus::{DecodeError, Encoding, Fork, RevealedPayload, SignedBlindedBlock},
@@ -28,7 +28,7 @@ use crate::{
 
 /// Longest wait for the journal. A disk that takes longer is reported, and the block leaves without it: a lost slot is certain
 /// if it does not, and only its trace after a crash is lost if it does.
-const JOURNAL_PATIENCE: Duration = Duration::from_millis(500);
+const JOURNAL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A call of `blinded_blocks`.
 #[derive(Clone, Debug)]
@@ -73,7 +73,7 @@ struct Submission {
     others_delay: Duration,
 }
 
-struct RelayAnswer {
+struct RevealAnswer {
     relay: RelayId,
     outcome: SubmitOutcome,
     attempts: u32,
@@ -99,11 +99,11 @@ impl Auction {
         }
         let block = SignedBlindedBlock::decode(fork, self.spec.preset, request.encoding, &request.body)?;
         let facts = block.facts();
-        let offered_by = self.offers.relays(slot, facts.block_hash);
+        let offered_by = self.bid_memory.relays(slot, facts.block_hash);
         // By the terms its proposer had when the header was given; a block that this process never offered, by everybody's.
-        let arrangement = self.arrangement.load_full();
-        let proposer = self.offers.proposer(slot, facts.block_hash);
-        let policy = proposer.map_or(&arrangement.default, |proposer| arrangement.policy_of(&proposer));
+        let policies = self.policies.load_full();
+        let proposer = self.bid_memory.proposer(slot, facts.block_hash);
+        let policy = proposer.map_or(&policies.default, |proposer| policies.policy_of(&proposer));
         let at = self.clock.now();
         let event = BlockReceived {
             slot,
@@ -131,11 +131,11 @@ impl Auction {
             others_delay: policy.settings.submit_others_delay,
         };
         let (sender, answer) = oneshot::channel();
-        let house = Arc::clone(self);
+        let auction = Arc::clone(self);
         self.tasks.spawn(async move {
-            house.journal_block(&event, &submission.block).await;
-            house.spine.publish(Event::BlockReceived(event));
-            house.run_submission(submission, sender).await;
+            auction.journal_block(&event, &submission.block).await;
+            auction.spine.publish(Event::BlockReceived(event));
+            auction.run_submission(submission, sender).await;
         });
         answer.await.unwrap_or_else(|_| Err(SubmitError::NoRelay("the submission ended early".to_owned())))
     }
@@ -148,8 +148,8 @@ impl Auction {
         let slot_ms = i64::try_from(self.slots.slot_ms()).unwrap_or(i64::MAX);
         let fork = self.spec.fork_at(slot);
         let block = SignedBlindedBlock::decode(fork, self.spec.preset, Encoding::Ssz, &ssz);
-        let house = Arc::clone(self);
-        let everybody = self.arrangement.load().default.settings.clone();
+        let auction = Arc::clone(self);
+        let everybody = self.policies.load().default.settings.clone();
         match block {
             Ok(block) if into < slot_ms => {
                 warn!(%slot, %block_hash, ms_into_slot = into, "block in the journal has no fate, submitting it again");
@@ -166,13 +166,13 @@ impl Auction {
                 };
                 // Nobody waits for the payload: under v1 the relay publishes too, and the client has long given up.
                 let (sender, _) = oneshot::channel();
-                self.tasks.spawn(async move { house.run_submission(submission, sender).await });
+                self.tasks.spawn(async move { auction.run_submission(submission, sender).await });
             }
             Ok(_) | Err(_) => {
                 warn!(%slot, %block_hash, ms_into_slot = into,
                     "block in the journal has no fate and its slot is over: check whether it is on chain");
                 self.tasks.spawn(async move {
-                    house.settle(slot, block_hash, "unknown", None, Duration::ZERO).await;
+                    auction.settle(slot, block_hash, "unknown", None, Duration::ZERO).await;
                 });
             }
         }
@@ -181,7 +181,7 @@ impl Auction {
     /// Makes the block durable.
     async fn journal_block(&self, event: &BlockReceived, block: &EncodedBlock) {
         let ssz = block.bytes(Encoding::Ssz);
-        let failure = match timeout(JOURNAL_PATIENCE, self.journal.append(event, &ssz)).await {
+        let failure = match timeout(JOURNAL_TIMEOUT, self.journal.append(event, &ssz)).await {
             Ok(Ok(())) => return,
             Ok(Err(failure)) => failure.to_string(),
             Err(_) => "the disk is too slow".to_owned(),
@@ -199,7 +199,7 @@ impl Auction {
     ) {
         let facts = submission.block.block.facts();
         let (slot, block_hash) = (facts.slot, facts.block_hash);
-        let relays = self.relays.enabled_of(&self.arrangement.load().relays);
+        let relays = self.relays.enabled_of(&self.policies.load().relays);
         let (settle, settled) = watch::channel(false);
         let (sender, mut answers) = mpsc::channel(relays.len().max(1));
         let offered = |relay: &Relay| submission.offered_by.contains(relay.id());
@@ -217,7 +217,7 @@ impl Auction {
                 let started = Instant::now();
                 let (outcome, attempts) = relay.submit(version, &block, &context, &settled).await;
                 let answer =
-                    RelayAnswer { relay: relay.id().clone(), outcome, attempts, latency: started.elapsed() };
+                    RevealAnswer { relay: relay.id().clone(), outcome, attempts, latency: started.elapsed() };
                 let _ = sender.send(answer).await;
             });
         }
@@ -227,7 +227,7 @@ impl Auction {
         let mut refusals = Vec::new();
         // Written down only when the client has its answer: no disk stands between a relay's payload and the client.
         let mut unwritten = Vec::new();
-        while let Some(RelayAnswer { relay, outcome, attempts, latency }) = answers.recv().await {
+        while let Some(RevealAnswer { relay, outcome, attempts, latency }) = answers.recv().await {
             let record = SubmissionAnswer {
                 slot,
                 block_hash,

@@ -29,7 +29,7 @@ pub struct Timing {
 }
 
 /// Least time that must be left for a first request that is held back: a request that cannot be answered is worth nothing.
-const LEAST_LEFT: Duration = Duration::from_millis(100);
+const MIN_LEFT: Duration = Duration::from_millis(100);
 
 impl Timing {
     /// Whether anything but one request at once is to be done.
@@ -43,7 +43,7 @@ impl Timing {
         let target = i64::try_from(first.as_millis()).unwrap_or(i64::MAX);
         let delay = target.saturating_sub(ms_into_slot);
         let delay = Duration::from_millis(u64::try_from(delay).unwrap_or(0));
-        if delay.saturating_add(LEAST_LEFT) > budget { Duration::ZERO } else { delay }
+        if delay.saturating_add(MIN_LEFT) > budget { Duration::ZERO } else { delay }
     }
 
     /// How long after a request, with `left` of the budget, to send the next; `None` when it was the last.

@@ -53,11 +53,11 @@ pub(super) struct Job {
 
 /// The queue of one builder.
 #[derive(Clone, Debug)]
-pub(super) struct Outlet {
+pub(super) struct BuilderQueue {
     queue: mpsc::Sender<Job>,
 }
 
-impl Outlet {
+impl BuilderQueue {
     /// Starts the sender for a builder; it ends with `stop`.
     pub(super) fn start(endpoint: BuilderEndpoint, http: Client, stop: CancellationToken) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
 
 use super::{
-    desk::Desk,
     identity::{BUILDERNET_HEADER, HEADER, verify},
+    intake::BundleIntake,
     wire::{Request, RpcError},
 };
 use crate::serve::{read_body, unknown_route, wrong_method};
@@ -28,21 +28,21 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most requests in one batch.
 const MAX_BATCH: usize = 100;
 
-type Shared = State<Arc<Desk>>;
+type Shared = State<Arc<BundleIntake>>;
 
 /// The routes.
-pub(super) fn router(desk: Arc<Desk>) -> Router {
+pub(super) fn router(intake: Arc<BundleIntake>) -> Router {
     Router::new()
         .route("/", post(rpc).get(hello))
         .route("/healthz", get(hello))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(desk)
+        .with_state(intake)
 }
 
-async fn hello(State(desk): Shared) -> Response {
-    let head = *desk.head.borrow();
-    let builders: Vec<&str> = desk.settings.builders.iter().map(|endpoint| endpoint.id.as_str()).collect();
+async fn hello(State(intake): Shared) -> Response {
+    let head = *intake.head.borrow();
+    let builders: Vec<&str> = intake.settings.builders.iter().map(|endpoint| endpoint.id.as_str()).collect();
     Json(json!({ "ok": head.number > 0, "head": head.number, "builders": builders })).into_response()
 }
 
@@ -55,7 +55,7 @@ fn envelope(id: &Value, result: Result<Value, RpcError>) -> Value {
     }
 }
 
-async fn rpc(State(desk): Shared, request: HttpRequest<Body>) -> Response {
+async fn rpc(State(intake): Shared, request: HttpRequest<Body>) -> Response {
     let received = Instant::now();
     let (parts, body) = request.into_parts();
     let announced =
@@ -71,7 +71,7 @@ async fn rpc(State(desk): Shared, request: HttpRequest<Body>) -> Response {
         Ok(searcher) => searcher,
         Err(error) => return failed(StatusCode::BAD_REQUEST, -32600, error.to_string()),
     };
-    if let Err(error) = desk.admit(searcher) {
+    if let Err(error) = intake.admit(searcher) {
         let status = if error.code == -32005 { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::FORBIDDEN };
         return failed(status, error.code, error.message);
     }
@@ -82,7 +82,7 @@ async fn rpc(State(desk): Shared, request: HttpRequest<Body>) -> Response {
     let is_batch = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     // All of a batch at once: none waits for another's builders.
     let answer = async |request: Result<Request, String>| match request {
-        Ok(request) => envelope(&request.id, desk.serve(searcher, &request, received).await),
+        Ok(request) => envelope(&request.id, intake.serve(searcher, &request, received).await),
         Err(message) => envelope(&Value::Null, Err(RpcError { code: -32600, message })),
     };
     let mut answers = futures_util::future::join_all(requests.into_iter().map(answer)).await;

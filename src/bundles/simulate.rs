@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     bundle::{Bundle, BundleTx},
-    gains::TRANSFER,
+    profit::TRANSFER,
 };
 use crate::ethereum::{ExecutionNode, NodeError};
 

@@ -17,10 +17,10 @@ use tracing::{info, warn};
 
 use super::{
     bundle::Bundle,
-    desk::{Desk, HeadView},
-    gains::gains,
-    live::{Decision, Live, SeenBlock},
-    wire::{Request, Wish, read},
+    intake::{BundleIntake, HeadView},
+    pool::{Decision, PooledBundle, SeenBlock},
+    profit::bundle_profit,
+    wire::{BundleCommand, Request, read},
 };
 use crate::{
     consensus::WallClock,
@@ -37,15 +37,15 @@ const RESUMED: u32 = 30_000;
 
 /// Follows the chain.
 pub(super) struct Tracker {
-    desk: Arc<Desk>,
+    intake: Arc<BundleIntake>,
     tell: watch::Sender<HeadView>,
     /// Hashes of the blocks looked at, by height: to see when the chain went back.
     seen: BTreeMap<u64, B256>,
 }
 
 impl Tracker {
-    pub(super) fn new(desk: Arc<Desk>, tell: watch::Sender<HeadView>) -> Self {
-        Self { desk, tell, seen: BTreeMap::new() }
+    pub(super) fn new(intake: Arc<BundleIntake>, tell: watch::Sender<HeadView>) -> Self {
+        Self { intake, tell, seen: BTreeMap::new() }
     }
 
     /// Takes up what was open when the process ended.
@@ -54,10 +54,10 @@ impl Tracker {
         let mut earliest = u64::MAX;
         let mut count = 0;
         for row in &open {
-            match resumed(row, &self.desk) {
-                Some(live) => {
-                    earliest = earliest.min(live.blocks().0);
-                    self.desk.book.lock().add(live);
+            match resumed(row, &self.intake) {
+                Some(pooled) => {
+                    earliest = earliest.min(pooled.blocks().0);
+                    self.intake.pool.lock().add(pooled);
                     count += 1;
                 }
                 None => warn!(id = row.id, "an open bundle of an earlier process cannot be read"),
@@ -92,7 +92,7 @@ impl Tracker {
                     was_well = false;
                 }
             }
-            let due = Instant::now() + self.desk.settings.poll;
+            let due = Instant::now() + self.intake.settings.poll;
             tokio::select! {
                 () = sleep_until(due) => {}
                 () = stop.cancelled() => return,
@@ -101,10 +101,10 @@ impl Tracker {
     }
 
     async fn round(&mut self) -> Result<(), NodeError> {
-        let node = self.desk.node.clone();
+        let node = self.intake.node.clone();
         // Before the first head: without it nobody is served.
-        if self.desk.chain.load(Ordering::Relaxed) == 0 {
-            self.desk.chain.store(node.chain_id().await?, Ordering::Relaxed);
+        if self.intake.chain.load(Ordering::Relaxed) == 0 {
+            self.intake.chain.store(node.chain_id().await?, Ordering::Relaxed);
         }
         let Some(head) = node.block(BlockId::Latest, false).await? else { return Ok(()) };
         let number = head.number.to::<u64>();
@@ -128,10 +128,10 @@ impl Tracker {
                 break;
             }
             self.seen.remove(&at);
-            let reopened = self.desk.book.lock().go_back(at.saturating_sub(1));
+            let reopened = self.intake.pool.lock().go_back(at.saturating_sub(1));
             for id in reopened {
                 counter!("relaymux_bundles_reorged_total").increment(1);
-                self.desk.write_fate(
+                self.intake.write_fate(
                     id,
                     "pending",
                     format!("block {at} was reorganised out of the chain"),
@@ -142,7 +142,7 @@ impl Tracker {
         }
         for at in from.map_or(number, |at| at + 1)..=number {
             // After a long absence: of the old blocks only those that an open bundle may be in.
-            if at + CATCH_UP < number && !self.desk.book.lock().waits_for(at) {
+            if at + CATCH_UP < number && !self.intake.pool.lock().waits_for(at) {
                 continue;
             }
             let Some(block) = node.block(BlockId::Number(at), true).await? else { break };
@@ -159,21 +159,21 @@ impl Tracker {
 
     /// Sends what is due for the next block.
     fn send_due(&self, number: u64, timestamp: u64) {
-        let (next, time) = (number + 1, timestamp + self.desk.slot_secs);
-        let due: Vec<Live> = {
-            let book = self.desk.book.lock();
-            book.due(next, time).into_iter().filter_map(|id| book.get(id).cloned()).collect()
+        let (next, time) = (number + 1, timestamp + self.intake.slot_secs);
+        let due: Vec<PooledBundle> = {
+            let pool = self.intake.pool.lock();
+            pool.due(next, time).into_iter().filter_map(|id| pool.get(id).cloned()).collect()
         };
-        for live in due {
-            self.desk.dispatch_alone(&live, next);
+        for pooled in due {
+            self.intake.dispatch_alone(&pooled, next);
         }
     }
 
     /// Looks for open bundles in a block.
     async fn look(&self, block: &Block) -> Result<(), NodeError> {
-        let touched = self.desk.book.lock().touches(block.transactions.iter().map(|tx| tx.hash));
+        let touched = self.intake.pool.lock().touches(block.transactions.iter().map(|tx| tx.hash));
         let statuses: Vec<bool> = if touched {
-            self.desk.node.receipts(block).await?.iter().map(|receipt| !receipt.status.is_zero()).collect()
+            self.intake.node.receipts(block).await?.iter().map(|receipt| !receipt.status.is_zero()).collect()
         } else {
             vec![true; block.transactions.len()]
         };
@@ -191,9 +191,9 @@ impl Tracker {
                 .collect::<HashMap<_, _>>(),
         };
         let decided: Vec<(i64, Decision)> = {
-            let mut book = self.desk.book.lock();
-            let ids = book.see(&seen);
-            ids.into_iter().filter_map(|id| Some((id, book.get(id)?.decision.clone()?))).collect()
+            let mut pool = self.intake.pool.lock();
+            let ids = pool.see(&seen);
+            ids.into_iter().filter_map(|id| Some((id, pool.get(id)?.decision.clone()?))).collect()
         };
         for (id, mut decision) in decided {
             if decision.state == "missed" && decision.reason.starts_with("outbid") {
@@ -201,28 +201,28 @@ impl Tracker {
             }
             counter!("relaymux_bundles_decided_total", "state" => decision.state).increment(1);
             let block = decision.block.map(|(number, hash)| (number, hash, seen.builder.clone()));
-            self.desk.write_fate(id, decision.state, decision.reason, block, false);
+            self.intake.write_fate(id, decision.state, decision.reason, block, false);
         }
         Ok(())
     }
 
     /// A nonce that was used before this block is the better reason: the counter tells.
     async fn better_reason(&self, id: i64, decision: Decision, number: u64) -> Decision {
-        let Some(live) = self.desk.book.lock().get(id).cloned() else { return decision };
+        let Some(pooled) = self.intake.pool.lock().get(id).cloned() else { return decision };
         let mut asked = HashSet::new();
-        for tx in &live.bundle.transactions {
+        for tx in &pooled.bundle.transactions {
             if !asked.insert(tx.sender) {
                 continue;
             }
-            let Ok(counter) = self.desk.node.nonce(tx.sender, number).await else { continue };
+            let Ok(counter) = self.intake.node.nonce(tx.sender, number).await else { continue };
             if counter > tx.nonce {
                 let reason = format!(
                     "conflicting nonce: nonce {} of {} was used by another transaction",
                     tx.nonce, tx.sender
                 );
                 let better = Decision { reason, ..decision };
-                if let Some(live) = self.desk.book.lock().get_mut(id) {
-                    live.decision = Some(better.clone());
+                if let Some(pooled) = self.intake.pool.lock().get_mut(id) {
+                    pooled.decision = Some(better.clone());
                 }
                 return better;
             }
@@ -232,18 +232,18 @@ impl Tracker {
 
     /// Books what is final, and forgets it.
     async fn settle(&self, number: u64) -> Result<(), NodeError> {
-        let node = &self.desk.node;
+        let node = &self.intake.node;
         let finalized = match node.block(BlockId::Finalized, false).await {
             Ok(block) => block.map(|block| block.number.to::<u64>()).filter(|number| *number > 0),
             Err(error) if error.is_answer() => None,
             Err(error) => return Err(error),
         };
         let final_number = finalized.unwrap_or_else(|| number.saturating_sub(FINAL_DEPTH));
-        let settled = self.desk.book.lock().settled(final_number);
+        let settled = self.intake.pool.lock().settled(final_number);
         let mut blocks: HashMap<B256, Option<Booked>> = HashMap::new();
         for id in settled {
-            let Some(live) = self.desk.book.lock().get(id).cloned() else { continue };
-            let Some(decision) = live.decision.clone() else { continue };
+            let Some(pooled) = self.intake.pool.lock().get(id).cloned() else { continue };
+            let Some(decision) = pooled.decision.clone() else { continue };
             let mut fate = BundleFate {
                 id,
                 state: decision.state,
@@ -261,20 +261,20 @@ impl Tracker {
                 if let Some(Some(booked)) = blocks.get(&hash) {
                     fate.block_builder = Some(booked.builder.clone());
                     if decision.state == "included" {
-                        fate.money = Some(self.money(&live, &decision, booked));
+                        fate.money = Some(self.money(&pooled, &decision, booked));
                     }
                 }
             }
-            self.desk.write(BundleWrite::Fate(Box::new(fate)));
-            self.desk.book.lock().remove(id);
+            self.intake.write(BundleWrite::Fate(Box::new(fate)));
+            self.intake.pool.lock().remove(id);
         }
         gauge!("relaymux_bundles_open")
-            .set(f64::from(u32::try_from(self.desk.book.lock().len()).unwrap_or(u32::MAX)));
+            .set(f64::from(u32::try_from(self.intake.pool.lock().len()).unwrap_or(u32::MAX)));
         Ok(())
     }
 
     async fn book_of(&self, hash: B256) -> Result<Option<Booked>, NodeError> {
-        let node = &self.desk.node;
+        let node = &self.intake.node;
         let Some(block) = node.block(BlockId::Hash(hash), true).await? else { return Ok(None) };
         let receipts = match node.receipts(&block).await {
             Ok(receipts) => receipts,
@@ -290,19 +290,26 @@ impl Tracker {
         Ok(Some(Booked { block, receipts, transfers, builder }))
     }
 
-    fn money(&self, live: &Live, decision: &Decision, booked: &Booked) -> [String; 5] {
-        let settings = &self.desk.settings;
-        let default: Vec<Address> = live.bundle.transactions.last().map(|tx| tx.sender).into_iter().collect();
+    fn money(&self, pooled: &PooledBundle, decision: &Decision, booked: &Booked) -> [String; 5] {
+        let settings = &self.intake.settings;
+        let default: Vec<Address> =
+            pooled.bundle.transactions.last().map(|tx| tx.sender).into_iter().collect();
         let watched = if settings.watch.is_empty() { &default } else { &settings.watch };
         let transfers = booked.transfers.as_deref();
-        let gains =
-            gains(&booked.block, &booked.receipts, transfers, &decision.places, watched, settings.weth);
+        let profit = bundle_profit(
+            &booked.block,
+            &booked.receipts,
+            transfers,
+            &decision.places,
+            watched,
+            settings.weth,
+        );
         [
-            gains.gas_cost.to_string(),
-            gains.priority.saturating_add(gains.direct).to_string(),
-            gains.eth.to_string(),
-            gains.weth.to_string(),
-            gains.profit.to_string(),
+            profit.gas_cost.to_string(),
+            profit.priority.saturating_add(profit.direct).to_string(),
+            profit.eth.to_string(),
+            profit.weth.to_string(),
+            profit.profit.to_string(),
         ]
     }
 }
@@ -315,7 +322,7 @@ fn builder_of(block: &Block) -> String {
     if name.is_empty() { block.coinbase.to_string() } else { name.to_owned() }
 }
 
-/// A final block with what is needed to book its bundles.
+/// A final block with what is needed to pool its bundles.
 struct Booked {
     block: Block,
     receipts: Vec<crate::ethereum::Receipt>,
@@ -324,16 +331,16 @@ struct Booked {
 }
 
 /// An open bundle of an earlier process. For a block that no builder had taken it for it is sent again.
-fn resumed(row: &OpenBundle, desk: &Desk) -> Option<Live> {
+fn resumed(row: &OpenBundle, intake: &BundleIntake) -> Option<PooledBundle> {
     let request: Request = serde_json::from_str(&row.request).ok()?;
     let first = u64::try_from(row.first_block).ok()?;
-    let Ok(Wish::Send(bundle)) = read(&request, first) else { return None };
+    let Ok(BundleCommand::Send(bundle)) = read(&request, first) else { return None };
     let bundle: Bundle = *bundle;
     let hash = bundle.hash();
     let named = |id: &str| bundle.builders.is_empty() || bundle.builders.contains(id);
     let builders =
-        desk.settings.builders.iter().filter(|endpoint| named(&endpoint.id) && !endpoint.on_request);
-    Some(Live {
+        intake.settings.builders.iter().filter(|endpoint| named(&endpoint.id) && !endpoint.on_request);
+    Some(PooledBundle {
         id: row.id,
         searcher: row.searcher.parse().ok()?,
         hash,

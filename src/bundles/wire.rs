@@ -16,7 +16,7 @@ const PRIVATE_BLOCKS: u64 = 25;
 
 /// What a searcher asks for.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Wish {
+pub enum BundleCommand {
     /// A bundle, or a private transaction, is to be sent.
     Send(Box<Bundle>),
     /// The bundle of a UUID is to be taken back.
@@ -165,7 +165,7 @@ fn number(number: Option<Number>) -> Option<u64> {
 ///
 /// # Errors
 /// An unknown method, or parameters that are wrong.
-pub fn read(request: &Request, next: u64) -> Result<Wish, RpcError> {
+pub fn read(request: &Request, next: u64) -> Result<BundleCommand, RpcError> {
     let first = || request.params.first().cloned().unwrap_or_default();
     match request.method.as_str() {
         "eth_sendBundle" => {
@@ -173,16 +173,16 @@ pub fn read(request: &Request, next: u64) -> Result<Wish, RpcError> {
             let uuid = asked.replacement_uuid.clone().or(asked.uuid.clone());
             // As BuilderNet, beaverbuild and Titan have it: an empty bundle takes the one of its UUID back.
             match (asked.txs.is_empty(), uuid) {
-                (true, Some(uuid)) => Ok(Wish::Cancel(uuid)),
-                _ => Ok(Wish::Send(Box::new(bundle(asked, next)?))),
+                (true, Some(uuid)) => Ok(BundleCommand::Cancel(uuid)),
+                _ => Ok(BundleCommand::Send(Box::new(bundle(asked, next)?))),
             }
         }
         "eth_cancelBundle" => {
             let asked: SendBundle = parse(first())?;
             let uuid = asked.replacement_uuid.or(asked.uuid);
-            uuid.map(Wish::Cancel).ok_or_else(|| RpcError::params("replacementUuid is missing"))
+            uuid.map(BundleCommand::Cancel).ok_or_else(|| RpcError::params("replacementUuid is missing"))
         }
-        "mev_sendBundle" => Ok(Wish::Send(Box::new(mev_bundle(first(), next)?))),
+        "mev_sendBundle" => Ok(BundleCommand::Send(Box::new(mev_bundle(first(), next)?))),
         "eth_sendPrivateTransaction" => {
             let asked: PrivateTransaction = parse(first())?;
             let raw = asked.tx.ok_or_else(|| RpcError::params("tx is missing"))?;
@@ -198,7 +198,10 @@ pub fn read(request: &Request, next: u64) -> Result<Wish, RpcError> {
         }
         "eth_cancelPrivateTransaction" => {
             let asked: PrivateTransaction = parse(first())?;
-            asked.tx_hash.map(Wish::CancelPrivate).ok_or_else(|| RpcError::params("txHash is missing"))
+            asked
+                .tx_hash
+                .map(BundleCommand::CancelPrivate)
+                .ok_or_else(|| RpcError::params("txHash is missing"))
         }
         "eth_callBundle" => {
             let asked: SendBundle = parse(first())?;
@@ -206,7 +209,7 @@ pub fn read(request: &Request, next: u64) -> Result<Wish, RpcError> {
             let (timestamp, base_fee, coinbase, gas_limit) =
                 (number(asked.timestamp), number(asked.base_fee), asked.coinbase, number(asked.gas_limit));
             let bundle = bundle(asked, next)?;
-            Ok(Wish::Simulate(Box::new(SimulationRequest {
+            Ok(BundleCommand::Simulate(Box::new(SimulationRequest {
                 bundle,
                 state,
                 timestamp,
@@ -227,7 +230,7 @@ pub fn read(request: &Request, next: u64) -> Result<Wish, RpcError> {
             let state = more.get("parentBlock").cloned().unwrap_or_else(|| json!("latest"));
             let coinbase = more.get("coinbase").and_then(Value::as_str).and_then(|text| text.parse().ok());
             let read = |key: &str| more.get(key).cloned().and_then(|value| parse::<Number>(value).ok());
-            Ok(Wish::Simulate(Box::new(SimulationRequest {
+            Ok(BundleCommand::Simulate(Box::new(SimulationRequest {
                 bundle,
                 state,
                 timestamp: number(read("timestamp")),
@@ -345,14 +348,19 @@ fn mev_bundle(raw: Value, next: u64) -> Result<Bundle, RpcError> {
     })
 }
 
-fn private(raw: &[u8], last: Option<u64>, builders: Vec<String>, next: u64) -> Result<Wish, RpcError> {
+fn private(
+    raw: &[u8],
+    last: Option<u64>,
+    builders: Vec<String>,
+    next: u64,
+) -> Result<BundleCommand, RpcError> {
     let tx = transaction(0, raw)?;
     let last = last.unwrap_or(next.saturating_add(PRIVATE_BLOCKS - 1));
     if last < next {
         return Err(RpcError::params(format!("maxBlockNumber {last} is past, the next block is {next}")));
     }
     let (hash, last) = (tx.hash, last.min(next.saturating_add(super::bundle::MAX_BLOCKS - 1)));
-    Ok(Wish::Send(Box::new(Bundle {
+    Ok(BundleCommand::Send(Box::new(Bundle {
         kind: Kind::Private,
         // A private transaction that reverts is of no use to anybody: none may.
         transactions: vec![tx],
@@ -396,14 +404,14 @@ mod tests {
         hex::encode_prefixed(TxEnvelope::from(tx.into_signed(signature)).encoded_2718())
     }
 
-    fn wish(method: &str, params: Value) -> Result<Wish, RpcError> {
+    fn parse_command(method: &str, params: Value) -> Result<BundleCommand, RpcError> {
         let params = params.as_array().cloned().unwrap_or_default();
         read(&Request { id: Value::Null, method: method.to_owned(), params }, 100)
     }
 
     fn sent(method: &str, params: Value) -> Bundle {
-        match wish(method, params).unwrap() {
-            Wish::Send(bundle) => *bundle,
+        match parse_command(method, params).unwrap() {
+            BundleCommand::Send(bundle) => *bundle,
             other => panic!("{other:?}"),
         }
     }
@@ -421,7 +429,7 @@ mod tests {
             let bundle = sent("eth_sendBundle", json!([{"txs": [raw()], "blockNumber": block}]));
             assert_eq!(bundle.blocks, Some(expected), "{block}");
         }
-        assert!(wish("eth_sendBundle", json!([{"txs": [raw()], "blockNumber": "soon"}])).is_err());
+        assert!(parse_command("eth_sendBundle", json!([{"txs": [raw()], "blockNumber": "soon"}])).is_err());
     }
 
     #[test]
@@ -449,10 +457,13 @@ mod tests {
 
     #[test]
     fn bundles_are_cancelled_in_both_ways() {
-        let cancel = Wish::Cancel("u".to_owned());
-        assert_eq!(wish("eth_cancelBundle", json!([{"replacementUuid": "u"}])).unwrap(), cancel);
-        assert_eq!(wish("eth_sendBundle", json!([{"txs": [], "replacementUuid": "u"}])).unwrap(), cancel);
-        assert_eq!(wish("eth_sendBundle", json!([{"txs": [], "uuid": "u"}])).unwrap(), cancel);
+        let cancel = BundleCommand::Cancel("u".to_owned());
+        assert_eq!(parse_command("eth_cancelBundle", json!([{"replacementUuid": "u"}])).unwrap(), cancel);
+        assert_eq!(
+            parse_command("eth_sendBundle", json!([{"txs": [], "replacementUuid": "u"}])).unwrap(),
+            cancel
+        );
+        assert_eq!(parse_command("eth_sendBundle", json!([{"txs": [], "uuid": "u"}])).unwrap(), cancel);
     }
 
     #[test]
@@ -466,9 +477,12 @@ mod tests {
         let bundle = sent("mev_sendBundle", share.clone());
         assert!(bundle.mev_share.is_some());
         assert_eq!(bundle.elements[0], hash);
-        assert!(wish("mev_simBundle", share).is_err());
+        assert!(parse_command("mev_simBundle", share).is_err());
         assert!(
-            wish("mev_sendBundle", json!([{"body": [{}]}])).unwrap_err().message.contains("body element 0")
+            parse_command("mev_sendBundle", json!([{"body": [{}]}]))
+                .unwrap_err()
+                .message
+                .contains("body element 0")
         );
     }
 
@@ -484,7 +498,10 @@ mod tests {
         }
         let until = json!([{"tx": raw(), "maxBlockNumber": "0x65"}]);
         assert_eq!(sent("eth_sendPrivateTransaction", until).blocks, Some((100, 101)));
-        assert!(wish("eth_sendPrivateTransaction", json!([{"tx": raw(), "maxBlockNumber": "0x1"}])).is_err());
+        assert!(
+            parse_command("eth_sendPrivateTransaction", json!([{"tx": raw(), "maxBlockNumber": "0x1"}]))
+                .is_err()
+        );
     }
 
     #[test]
@@ -498,7 +515,7 @@ mod tests {
             ("eth_cancelPrivateTransaction", json!([{}]), -32602, "txHash is missing"),
             ("eth_getBalance", json!([]), -32601, "there is no eth_getBalance here"),
         ] {
-            let error = wish(method, params).unwrap_err();
+            let error = parse_command(method, params).unwrap_err();
             assert_eq!(error.code, code, "{method}");
             assert!(error.message.contains(words), "{method}: {}", error.message);
         }

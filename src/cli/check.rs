@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Longest wait for a relay.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to its user")]
 pub(super) async fn check(arguments: CheckArguments) -> ExitCode {
@@ -54,7 +54,7 @@ pub(super) async fn check(arguments: CheckArguments) -> ExitCode {
     let user_agent = HeaderValue::from_static(concat!("relaymux/", env!("CARGO_PKG_VERSION")));
     let probes = config.relays.into_iter().map(|settings| {
         let relay = Arc::new(Relay::new(settings, config.spec.preset, http.clone()));
-        let context = CallContext { user_agent: user_agent.clone(), deadline: Instant::now() + PATIENCE };
+        let context = CallContext { user_agent: user_agent.clone(), deadline: Instant::now() + TIMEOUT };
         async move {
             if !relay.settings().enabled {
                 return (relay, None, Duration::ZERO);
@@ -134,7 +134,7 @@ async fn check_nodes(
         // Any answer will do: what a builder says to a request without a bundle differs.
         let body = r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}"#;
         let request =
-            http.post(builder.url).header("content-type", "application/json").body(body).timeout(PATIENCE);
+            http.post(builder.url).header("content-type", "application/json").body(body).timeout(TIMEOUT);
         let answer =
             request.send().await.map(|answer| format!("answers (HTTP {})", answer.status().as_u16()));
         row(format!("builder {}", builder.id), answer.map_err(|error| error.without_url().to_string()));

@@ -22,16 +22,16 @@ use crate::{
     builder_api::BuilderApiSettings,
     config::Config,
     consensus::{ChainSpec, Encoding, Fork, Network, SlotClock, UnixMillis, WallClock},
-    events::{AuctionRecord, Event, Outcome, RelayPlaced, Subscription},
+    events::{AuctionRecord, Event, Outcome, RelayModeChanged, Subscription},
     ops_api::OpsSettings,
     profit::ProfitSettings,
-    relay::{KeeperSettings, RelaySettings, TlsRoots, build_http_client, parse_relay_url},
-    sim::{Behaviour, HeaderVice, PayloadVice, Proposal, SimProposer, SimRelay, SimRelayParts},
+    relay::{HealthMonitorSettings, RelaySettings, TlsRoots, build_http_client, parse_relay_url},
+    sim::{Behaviour, HeaderFault, PayloadFault, Proposal, SimProposer, SimRelay, SimRelayParts},
     types::{Epoch, RelayId, Slot, Wei},
 };
 
 /// What a consensus client waits for a header.
-const CLIENT_PATIENCE: Duration = Duration::from_secs(1);
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Names of the simulated relays, in turn.
 const NAMES: [&str; 8] = ["amber", "birch", "coral", "delta", "ember", "flint", "grove", "heath"];
 
@@ -45,7 +45,7 @@ struct Tally {
     paid: U256,
     by_relay: BTreeMap<RelayId, RelayTally>,
     /// Changes of place since the last slot's line.
-    moves: Vec<RelayPlaced>,
+    moves: Vec<RelayModeChanged>,
 }
 
 #[derive(Default)]
@@ -140,7 +140,7 @@ async fn propose(
             },
         }
         let started = tokio::time::Instant::now();
-        let outcome = proposer.propose(slot.into(), parent, CLIENT_PATIENCE).await;
+        let outcome = proposer.propose(slot.into(), parent, CLIENT_TIMEOUT).await;
         let took = started.elapsed();
         // The reveal's answer comes before its record: give the watchers a moment, they are off the hot path.
         sleep(Duration::from_millis(30)).await;
@@ -212,8 +212,8 @@ fn drain(events: &mut Subscription, slot: Slot, tally: &mut Tally) -> Option<Auc
             | Event::Settlement(_)
             | Event::SlotSettled(_)
             | Event::Notice(_)
-            | Event::StandingSaved(_) => {}
-            Event::RelayPlaced(placed) => tally.moves.push(placed.clone()),
+            | Event::ReputationSaved(_) => {}
+            Event::RelayModeChanged(placed) => tally.moves.push(placed.clone()),
         }
     }
     found
@@ -315,15 +315,15 @@ fn behaviour(n: u8, fault: Option<u8>, arguments: &DemoArguments) -> (Behaviour,
         Some(turn) => match turn % 4 {
             // The block is another relay's too: that one reveals it, and the withholding costs the withholder.
             0 => (
-                honest.builder(0).value(milli_eth(first)).payload(PayloadVice::Withholds),
+                honest.builder(0).value(milli_eth(first)).payload(PayloadFault::Withholds),
                 "withholds the payload of blocks it bids",
             ),
-            1 => (greedy.header(HeaderVice::WrongSignature), "signs its bids with another key"),
+            1 => (greedy.header(HeaderFault::WrongSignature), "signs its bids with another key"),
             2 => (
                 greedy.delay(Duration::from_millis(arguments.seconds_per_slot * 1000)),
                 "late: answers after the deadline",
             ),
-            _ => (greedy.header(HeaderVice::Garbage), "answers with garbage"),
+            _ => (greedy.header(HeaderFault::Garbage), "answers with garbage"),
         },
     }
 }
@@ -359,7 +359,7 @@ fn demo_config(
         terms: HashMap::new(),
         builders: Vec::new(),
         proposers: Vec::new(),
-        keeper: KeeperSettings::default(),
+        monitor: HealthMonitorSettings::default(),
         tls_roots: TlsRoots::Bundled,
         proxy: None,
         beacon: None,

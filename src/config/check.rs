@@ -9,7 +9,7 @@ use std::{
 use super::{
     Config, Mistake,
     bundles::bundles,
-    keeper::keeper,
+    health::monitor,
     proposers::{ProposerContext, proposers, url},
     raw::{Amount, RawAuction, RawBuilderApi, RawConfig, RawOps, RawProfit},
     relays::{builders, relays},
@@ -123,7 +123,7 @@ pub(super) fn check(raw: RawConfig, folder: &Path) -> Result<Config, Vec<Mistake
         terms,
         builders,
         proposers,
-        keeper: keeper(&raw.trust, &raw.rotation, &mut checker),
+        monitor: monitor(&raw.trust, &raw.rotation, &mut checker),
         tls_roots: raw.tls.roots_file.map_or(TlsRoots::Bundled, |file| TlsRoots::File(folder.join(file))),
         proxy: raw.tls.proxy,
         beacon,

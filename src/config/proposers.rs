@@ -26,7 +26,7 @@ use crate::{
 /// Seconds between two loadings of a set's keys: an epoch.
 const DEFAULT_REFRESH_SECS: u64 = 384;
 /// Shortest time between two loadings.
-const LEAST_REFRESH_SECS: u64 = 10;
+const MIN_REFRESH_SECS: u64 = 10;
 
 /// Some proposers and what applies to them.
 #[derive(Clone, Debug, PartialEq)]
@@ -270,8 +270,8 @@ fn unknown_relay(key: &str, id: &str, context: &ProposerContext<'_>, checker: &m
 
 fn loader(raw: &RawProposer, at: &dyn Fn(&str) -> String, checker: &mut Checker) -> Option<KeyLoader> {
     let refresh_secs = raw.refresh_secs.unwrap_or(DEFAULT_REFRESH_SECS);
-    if refresh_secs < LEAST_REFRESH_SECS {
-        checker.wrong(&at("refresh_secs"), "is too short", format!("give {LEAST_REFRESH_SECS} or more"));
+    if refresh_secs < MIN_REFRESH_SECS {
+        checker.wrong(&at("refresh_secs"), "is too short", format!("give {MIN_REFRESH_SECS} or more"));
     }
     let kind = match (&raw.pubkeys_url, &raw.loader) {
         (None, None) => return None,

@@ -20,7 +20,7 @@ use crate::{
 /// Calls a second to a relay unless configured: far above what validators need, far below what a runaway loop does.
 const DEFAULT_CALLS_PER_SECOND: u32 = 2000;
 /// Shortest time between requests of a timing game, in milliseconds. Arbitrary: relays ban faster callers.
-const LEAST_FREQUENCY_MS: u64 = 10;
+const MIN_FREQUENCY_MS: u64 = 10;
 
 /// Relays in the file's order, and the terms of those that have any.
 pub(super) fn relays(
@@ -176,8 +176,8 @@ pub(super) fn terms(
             "give target_first_request_ms, frequency_get_header_ms, or both",
         );
     }
-    if raw.frequency_get_header_ms.is_some_and(|ms| ms < LEAST_FREQUENCY_MS) {
-        let hint = format!("give {LEAST_FREQUENCY_MS} or more: relays ban callers that ask faster");
+    if raw.frequency_get_header_ms.is_some_and(|ms| ms < MIN_FREQUENCY_MS) {
+        let hint = format!("give {MIN_FREQUENCY_MS} or more: relays ban callers that ask faster");
         checker.wrong(&at("frequency_get_header_ms"), "is too short", hint);
     }
     let keep = match raw.keep.as_deref() {

@@ -11,13 +11,13 @@ use url::Url;
 /// Most bytes of any answer: a hundred thousand keys in JSON are 10 MB.
 const MAX_BYTES: usize = 32 << 20;
 /// Longest wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a node did not answer as it should.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// No answer in time.
-    #[error("{host}: no answer within {PATIENCE:?}")]
+    #[error("{host}: no answer within {TIMEOUT:?}")]
     TimedOut {
         /// Who.
         host: String,
@@ -129,7 +129,7 @@ pub(super) async fn send(url: &Url, request: RequestBuilder) -> Result<(Head, Ve
         }
         Ok((head, body))
     };
-    timeout(PATIENCE, whole).await.unwrap_or(Err(NodeError::TimedOut { host: host(url) }))
+    timeout(TIMEOUT, whole).await.unwrap_or(Err(NodeError::TimedOut { host: host(url) }))
 }
 
 /// What is left of a response once its body is read.

@@ -11,7 +11,7 @@ use crate::types::{BlsPublicKey, RelayId, Slot, Wei};
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Event {
     /// A relay became usable or unusable.
-    Relay(RelayState),
+    Relay(ProbeResult),
     /// A race for a header ended.
     Auction(AuctionRecord),
     /// A consensus client registered validators; what the validators asked for.
@@ -31,15 +31,17 @@ pub enum Event {
     /// Something the operator should look at, or that is over.
     Notice(Notice),
     /// A relay's place changed: who is asked, who is not, and why.
-    RelayPlaced(RelayPlaced),
+    #[serde(rename = "relay_placed")]
+    RelayModeChanged(RelayModeChanged),
     /// What is known of a relay, to be kept over restarts.
-    StandingSaved(StandingSaved),
+    #[serde(rename = "standing_saved")]
+    ReputationSaved(ReputationSaved),
 }
 
 /// Where a relay stands with us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum RelayPlace {
+pub enum RelayMode {
     /// It is asked.
     Active,
     /// Fit, and not asked at the moment: rotated out under pressure.
@@ -50,7 +52,7 @@ pub enum RelayPlace {
     Disabled,
 }
 
-impl RelayPlace {
+impl RelayMode {
     /// Its name in JSON and metrics.
     pub const fn label(self) -> &'static str {
         match self {
@@ -64,13 +66,13 @@ impl RelayPlace {
 
 /// A relay's new place.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct RelayPlaced {
+pub struct RelayModeChanged {
     /// Which relay.
     pub relay: RelayId,
     /// Its place from now on.
-    pub state: RelayPlace,
+    pub state: RelayMode,
     /// The one before; none at first.
-    pub before: Option<RelayPlace>,
+    pub before: Option<RelayMode>,
     /// In words.
     pub why: String,
     /// Its score at that moment, 0 to 1.
@@ -79,14 +81,14 @@ pub struct RelayPlaced {
     pub at: i64,
 }
 
-/// A relay's standing as JSON, for the ledger. Opaque outside the relay room.
+/// A relay's reputation as JSON, for the ledger. Opaque outside the relay room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct StandingSaved {
+pub struct ReputationSaved {
     /// Which relay.
     pub relay: RelayId,
-    /// The standing.
+    /// The reputation.
     #[serde(skip)]
-    pub standing: String,
+    pub reputation: String,
     /// When.
     pub at: i64,
 }
@@ -148,7 +150,7 @@ pub struct Notice {
 
 /// A relay's usability, as the status probe sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct RelayState {
+pub struct ProbeResult {
     /// Which relay.
     pub relay: RelayId,
     /// Whether it answered as it should.
@@ -190,7 +192,7 @@ pub struct AuctionRecord {
     /// Why there was no race or no winner, in words; empty when there was one.
     pub why_no_bid: String,
     /// What each counterparty did.
-    pub offers: Vec<OfferRecord>,
+    pub offers: Vec<RelayAnswer>,
 }
 
 /// The bid that was returned.
@@ -211,7 +213,7 @@ pub struct Winner {
 
 /// What one counterparty did in a race.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct OfferRecord {
+pub struct RelayAnswer {
     /// Who.
     pub relay: RelayId,
     /// How it ended.

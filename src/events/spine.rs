@@ -89,11 +89,11 @@ impl Subscription {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::RelayState;
+    use crate::events::ProbeResult;
     use crate::types::RelayId;
 
     fn event(n: usize) -> Event {
-        Event::Relay(RelayState {
+        Event::Relay(ProbeResult {
             relay: RelayId::parse("r").unwrap(),
             usable: true,
             why: n.to_string(),

@@ -20,7 +20,7 @@ pub struct PollFact {
 }
 
 /// Newest answers looked at for one relay. Arbitrary: a day of polling every slot three times.
-const MOST_POLLS: i64 = 20_000;
+const MAX_POLLS: i64 = 20_000;
 
 impl Ledger {
     /// Every answer of each relay in races between two times (Unix milliseconds), newest first and not more than it takes to judge:
@@ -47,7 +47,7 @@ impl Ledger {
         )
         .bind(since)
         .bind(until)
-        .bind(MOST_POLLS)
+        .bind(MAX_POLLS)
         .fetch_all(self.pool())
         .await?;
         let mut polls: BTreeMap<String, Vec<PollFact>> = BTreeMap::new();
@@ -74,7 +74,7 @@ impl Ledger {
         )
         .bind(since)
         .bind(until)
-        .bind(MOST_POLLS)
+        .bind(MAX_POLLS)
         .fetch_all(self.pool())
         .await?;
         let column = |name: &str| -> Result<Vec<i64>, sqlx::Error> {

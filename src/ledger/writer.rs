@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     events::{
-        AuctionRecord, BlockReceived, Event, RegistrationAnswer, RegistrationRound, RelayPlaced, RelayState,
-        StandingSaved, SubmissionAnswer, SubmissionClosed, Subscription, Winner,
+        AuctionRecord, BlockReceived, Event, ProbeResult, RegistrationAnswer, RegistrationRound,
+        RelayModeChanged, ReputationSaved, SubmissionAnswer, SubmissionClosed, Subscription, Winner,
     },
     types::{RelayId, Slot},
 };
@@ -58,8 +58,8 @@ async fn write_batch(ledger: &Ledger, batch: &[std::sync::Arc<Event>]) -> Result
             Event::Registrations(round) => registrations(tx, round).await?,
             Event::RegistrationAnswer(answer) => registration_answer(tx, answer).await?,
             Event::Relay(state) => relay_state(tx, state).await?,
-            Event::RelayPlaced(placed) => relay_placed(tx, placed).await?,
-            Event::StandingSaved(saved) => standing_saved(tx, saved).await?,
+            Event::RelayModeChanged(placed) => relay_placed(tx, placed).await?,
+            Event::ReputationSaved(saved) => standing_saved(tx, saved).await?,
             // The room that watches payments writes them down itself.
             Event::Settlement(_) | Event::SlotSettled(_) | Event::Notice(_) => {}
         }
@@ -245,7 +245,7 @@ async fn registration_answer(tx: &mut Transaction<'_, Sqlite>, answer: &Registra
     Ok(())
 }
 
-async fn relay_state(tx: &mut Transaction<'_, Sqlite>, state: &RelayState) -> Result<()> {
+async fn relay_state(tx: &mut Transaction<'_, Sqlite>, state: &ProbeResult) -> Result<()> {
     sqlx::query("INSERT INTO counterparty_states (counterparty, since, usable, why) VALUES ($1, $2, $3, $4)")
         .bind(state.relay.as_str())
         .bind(state.at)
@@ -256,7 +256,7 @@ async fn relay_state(tx: &mut Transaction<'_, Sqlite>, state: &RelayState) -> Re
     Ok(())
 }
 
-async fn relay_placed(tx: &mut Transaction<'_, Sqlite>, placed: &RelayPlaced) -> Result<()> {
+async fn relay_placed(tx: &mut Transaction<'_, Sqlite>, placed: &RelayModeChanged) -> Result<()> {
     sqlx::query(
         "INSERT INTO counterparty_places (counterparty, since, place, before, why, score) \
          VALUES ($1, $2, $3, $4, $5, $6)",
@@ -272,13 +272,13 @@ async fn relay_placed(tx: &mut Transaction<'_, Sqlite>, placed: &RelayPlaced) ->
     Ok(())
 }
 
-async fn standing_saved(tx: &mut Transaction<'_, Sqlite>, saved: &StandingSaved) -> Result<()> {
+async fn standing_saved(tx: &mut Transaction<'_, Sqlite>, saved: &ReputationSaved) -> Result<()> {
     sqlx::query(
         "INSERT INTO counterparty_standings (counterparty, standing, saved_at) VALUES ($1, $2, $3) \
          ON CONFLICT (counterparty) DO UPDATE SET standing = excluded.standing, saved_at = excluded.saved_at",
     )
     .bind(saved.relay.as_str())
-    .bind(&saved.standing)
+    .bind(&saved.reputation)
     .bind(saved.at)
     .execute(&mut **tx)
     .await?;

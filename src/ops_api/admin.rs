@@ -8,38 +8,39 @@ use axum::{
 };
 
 use super::handlers::{Api, unknown_relay};
-use crate::{relay::HandWish, serve::ApiError, types::RelayId};
+use crate::{relay::OperatorCommand, serve::ApiError, types::RelayId};
 
 /// `POST /api/v1/relays/rotate`
 pub(super) async fn rotate(State(api): Api, headers: HeaderMap) -> Result<Response, ApiError> {
     authorize(&headers, &api.admin_token)?;
-    let active = api.keeper.rotate("by hand, through the API").await.ok_or_else(stopping)?;
+    let active = api.monitor.rotate("by hand, through the API").await.ok_or_else(stopping)?;
     Ok(Json(serde_json::json!({ "active": active })).into_response())
 }
 
 /// `POST /api/v1/relays/{id}/{pin|disable|release|pardon}`
-pub(super) async fn set_by_hand(
+pub(super) async fn operator_command(
     State(api): Api,
-    Path((id, wish)): Path<(String, String)>,
+    Path((id, command)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     authorize(&headers, &api.admin_token)?;
-    let wish = match wish.as_str() {
-        "pin" => HandWish::Pin,
-        "disable" => HandWish::Disable,
-        "release" => HandWish::Release,
-        "pardon" => HandWish::Pardon,
+    let command = match command.as_str() {
+        "pin" => OperatorCommand::Pin,
+        "disable" => OperatorCommand::Disable,
+        "release" => OperatorCommand::Release,
+        "pardon" => OperatorCommand::Pardon,
         _ => {
             let message = "unknown action: pin, disable, release (undoes both) or pardon";
             return Err(ApiError::new(StatusCode::NOT_FOUND, message));
         }
     };
     let relay = RelayId::parse(&id).map_err(|_| unknown_relay(&id))?;
-    if !api.keeper.set_by_hand(relay.clone(), wish).await.ok_or_else(stopping)? {
+    if !api.monitor.operator_command(relay.clone(), command).await.ok_or_else(stopping)? {
         return Err(unknown_relay(&id));
     }
-    let seat = api.relays.seat(&relay);
-    let (state, why) = seat.map_or(("disabled", String::new()), |seat| (seat.place.label(), seat.why));
+    let status = api.relays.status(&relay);
+    let (state, why) =
+        status.map_or(("disabled", String::new()), |status| (status.place.label(), status.why));
     Ok(Json(serde_json::json!({ "id": id, "state": state, "why": why })).into_response())
 }
 

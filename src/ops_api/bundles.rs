@@ -16,7 +16,7 @@ use crate::{
 
 /// Bundles shown when no limit is given, and at most.
 const SHOWN: u32 = 50;
-const MOST_SHOWN: u32 = 1000;
+const MAX_SHOWN: u32 = 1000;
 /// The roadmap's target: one bundle in four.
 const TARGET_RATE: f64 = 0.25;
 
@@ -42,8 +42,8 @@ pub(super) async fn bundles_list(
 ) -> Result<Json<Bundles>, ApiError> {
     let Query(Limit { limit }) = query.map_err(|e| ApiError::bad_request(e.body_text()))?;
     let limit = limit.unwrap_or(SHOWN);
-    if !(1..=MOST_SHOWN).contains(&limit) {
-        return Err(ApiError::bad_request(format!("limit: expected 1 to {MOST_SHOWN}")));
+    if !(1..=MAX_SHOWN).contains(&limit) {
+        return Err(ApiError::bad_request(format!("limit: expected 1 to {MAX_SHOWN}")));
     }
     let totals = api.ledger.bundle_totals().await.map_err(|e| database_error(&e))?;
     let decided = totals.submitted > totals.pending;
@@ -63,7 +63,7 @@ pub(super) async fn bundle_one(
 ) -> Result<Json<Vec<BundleView>>, ApiError> {
     let hash = parse_hash(&hash).map_err(|error| ApiError::bad_request(format!("bundle hash: {error}")))?;
     let found =
-        api.ledger.bundles(Some(&hash.to_string()), MOST_SHOWN).await.map_err(|e| database_error(&e))?;
+        api.ledger.bundles(Some(&hash.to_string()), MAX_SHOWN).await.map_err(|e| database_error(&e))?;
     if found.is_empty() {
         return Err(ApiError::new(StatusCode::NOT_FOUND, format!("no bundle {hash} came here")));
     }

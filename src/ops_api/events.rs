@@ -45,8 +45,8 @@ fn kind_of(event: &Event) -> &'static str {
         Event::Settlement(_) => "settlement",
         Event::SlotSettled(_) => "slot_settled",
         Event::Notice(_) => "notice",
-        Event::RelayPlaced(_) => "relay_placed",
-        Event::StandingSaved(_) => "standing_saved",
+        Event::RelayModeChanged(_) => "relay_placed",
+        Event::ReputationSaved(_) => "standing_saved",
     }
 }
 
@@ -86,11 +86,11 @@ pub(super) async fn stream_events(State(api): Api, Query(filter): Query<Filter>)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{events::RelayState, types::RelayId};
+    use crate::{events::ProbeResult, types::RelayId};
 
     #[test]
     fn the_kind_in_the_filter_is_the_kind_in_the_json() {
-        let event = Event::Relay(RelayState {
+        let event = Event::Relay(ProbeResult {
             relay: RelayId::parse("r").unwrap(),
             usable: true,
             why: String::new(),

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     OpsSettings,
-    admin::{rotate, set_by_hand},
+    admin::{operator_command, rotate},
     bundles::{bundle_one, bundles_list},
     events::stream_events,
     profit::{profit_page, profit_report, profit_slots},
@@ -31,7 +31,7 @@ use crate::{
     events::Spine,
     ledger::{Ledger, LedgerError},
     profit::Reporter,
-    relay::{KeeperHandle, SharedRelays},
+    relay::{HealthMonitorHandle, SharedRelays},
     serve::{ApiError, unknown_route, wrong_method},
     types::Slot,
 };
@@ -61,7 +61,7 @@ pub struct OpsParts {
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
     /// Places relays.
-    pub keeper: KeeperHandle,
+    pub monitor: HealthMonitorHandle,
     /// Opens the routes that change something.
     pub admin_token: String,
     /// Makes profit reports.
@@ -77,7 +77,7 @@ pub(super) struct Shared {
     pub(super) ledger: Ledger,
     pub(super) spine: Spine,
     metrics: PrometheusHandle,
-    pub(super) keeper: KeeperHandle,
+    pub(super) monitor: HealthMonitorHandle,
     pub(super) admin_token: String,
     pub(super) reporter: Reporter,
     pub(super) stop: CancellationToken,
@@ -88,7 +88,7 @@ pub(super) type Api = State<Arc<Shared>>;
 
 /// The routes.
 pub fn router(parts: OpsParts) -> Router {
-    let OpsParts { settings, network, relays, ledger, spine, metrics, keeper, admin_token, reporter, stop } =
+    let OpsParts { settings, network, relays, ledger, spine, metrics, monitor, admin_token, reporter, stop } =
         parts;
     let limit = NonZeroU32::new(settings.max_requests_per_second);
     let limiter = limit.map(|limit| RateLimiter::direct(Quota::per_second(limit)));
@@ -98,7 +98,7 @@ pub fn router(parts: OpsParts) -> Router {
         ledger,
         spine,
         metrics,
-        keeper,
+        monitor,
         admin_token,
         reporter,
         stop,
@@ -112,7 +112,7 @@ pub fn router(parts: OpsParts) -> Router {
         .route("/api/v1/relays", get(relays_list))
         .route("/api/v1/relays/rotate", post(rotate))
         .route("/api/v1/relays/{id}", get(relay_one))
-        .route("/api/v1/relays/{id}/{wish}", post(set_by_hand))
+        .route("/api/v1/relays/{id}/{command}", post(operator_command))
         .route("/api/v1/slots", get(slots_list))
         .route("/api/v1/slots/{slot}", get(slot_one))
         .route("/profit", get(profit_page))

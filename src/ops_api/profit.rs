@@ -19,7 +19,7 @@ use crate::{
 
 /// Slots charted when no limit is given, and at most.
 const CHARTED: u32 = 500;
-const MOST_CHARTED: u32 = 5000;
+const MAX_CHARTED: u32 = 5000;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Asked {
@@ -88,8 +88,8 @@ pub(super) async fn profit_slots(
 ) -> Result<Json<Vec<ProposalPoint>>, ApiError> {
     let Query(Limit { limit }) = query.map_err(|e| ApiError::bad_request(e.body_text()))?;
     let limit = limit.unwrap_or(CHARTED);
-    if !(1..=MOST_CHARTED).contains(&limit) {
-        return Err(ApiError::bad_request(format!("limit: expected 1 to {MOST_CHARTED}")));
+    if !(1..=MAX_CHARTED).contains(&limit) {
+        return Err(ApiError::bad_request(format!("limit: expected 1 to {MAX_CHARTED}")));
     }
     Ok(Json(api.ledger.proposal_points(limit).await.map_err(|e| database_error(&e))?))
 }

@@ -4,11 +4,11 @@ use serde::Serialize;
 
 use crate::{
     consensus::{UnixMillis, WallClock},
-    events::RelayPlace,
+    events::RelayMode,
     ledger::{PlaceView, RelayStats},
     relay::{
         Relay, SharedRelays,
-        health::{Breaker, FaultClass, HandSetting},
+        health::{Breaker, FaultClass, OperatorSetting},
     },
 };
 
@@ -54,7 +54,7 @@ pub(super) struct RelayView {
     /// What its last status probe said.
     usable: Option<bool>,
     probe: Option<String>,
-    /// Probability that asking it ends well, as far as its deeds tell: the product of `trust`.
+    /// Probability that asking it ends well, as far as its observations tell: the product of `trust`.
     score: Option<f64>,
     trust: Option<TrustView>,
     /// Higher is kept longer under pressure: score × win rate × latency.
@@ -64,7 +64,7 @@ pub(super) struct RelayView {
     offences: u32,
     quarantined_until: Option<UnixMillis>,
     /// `pinned` or `disabled`, by hand.
-    hand: Option<HandSetting>,
+    hand: Option<OperatorSetting>,
     breaker: Option<Breaker>,
     #[serde(flatten)]
     stats: RelayStats,
@@ -76,7 +76,7 @@ impl RelayView {
     pub(super) fn new(relay: &Relay, relays: &SharedRelays, stats: RelayStats) -> Self {
         let settings = relay.settings();
         let condition = relays.condition(relay.id());
-        let seat = relays.seat(relay.id());
+        let seat = relays.status(relay.id());
         let now = WallClock.now();
         let trust = seat.as_ref().map(|seat| {
             let mean = |class| seat.trust.mean(class, now, relays.half_life_ms());
@@ -93,7 +93,7 @@ impl RelayView {
             pubkey: settings.pubkey.bytes().to_string(),
             state: seat.as_ref().map_or("active", |seat| seat.place.label()),
             why: match (&seat, &condition) {
-                (Some(seat), Some(condition)) if !condition.usable && seat.place == RelayPlace::Active => {
+                (Some(seat), Some(condition)) if !condition.usable && seat.place == RelayMode::Active => {
                     format!("{}; its last status call: {}", seat.why, condition.why)
                 }
                 (Some(seat), _) => seat.why.clone(),

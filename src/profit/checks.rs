@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{
+    notify::{raise, resolve},
     report::{ReportQuery, Reporter},
-    tell::{raise, resolve},
 };
 use crate::{
     consensus::WallClock,

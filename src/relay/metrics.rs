@@ -5,7 +5,7 @@ use std::time::Duration;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::{
-    events::{Outcome, RelayPlace},
+    events::{Outcome, RelayMode},
     types::RelayId,
 };
 
@@ -20,7 +20,10 @@ pub fn describe_metrics() {
     describe_counter!(CALLS, "Calls to relays by endpoint and outcome, retries counted once");
     describe_histogram!(DURATION, Unit::Seconds, "Time from request to whole answer, retries included");
     describe_gauge!(STATE, "1 for the place the relay has, 0 for the others");
-    describe_gauge!(SCORE, "Probability that asking the relay ends well, as far as its deeds tell, 0 to 1");
+    describe_gauge!(
+        SCORE,
+        "Probability that asking the relay ends well, as far as its observations tell, 0 to 1"
+    );
     describe_counter!(OFFENCES, "Offences that quarantine: withheld, mismatched, not on chain, paid less");
 }
 
@@ -30,8 +33,8 @@ pub(super) fn record_call(relay: &RelayId, endpoint: &'static str, outcome: &'st
     histogram!(DURATION, "relay" => relay, "endpoint" => endpoint).record(took.as_secs_f64());
 }
 
-pub(super) fn record_place(relay: &RelayId, place: RelayPlace, score: f64) {
-    let all = [RelayPlace::Active, RelayPlace::Standby, RelayPlace::Quarantined, RelayPlace::Disabled];
+pub(super) fn record_place(relay: &RelayId, place: RelayMode, score: f64) {
+    let all = [RelayMode::Active, RelayMode::Standby, RelayMode::Quarantined, RelayMode::Disabled];
     for other in all {
         let is_it = if other == place { 1.0 } else { 0.0 };
         gauge!(STATE, "relay" => relay.to_string(), "state" => other.label()).set(is_it);

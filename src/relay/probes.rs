@@ -10,10 +10,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{CallContext, KeeperHandle, Relay, SharedRelays};
+use super::{CallContext, HealthMonitorHandle, Relay, SharedRelays};
 use crate::{
     consensus::{SlotClock, WallClock},
-    events::{Event, RelayState, Spine},
+    events::{Event, ProbeResult, Spine},
     types::Slot,
 };
 
@@ -42,7 +42,7 @@ pub struct ProbeParts {
     /// Slots of our proposals.
     pub expected: watch::Receiver<ExpectedProposals>,
     /// Who is told.
-    pub keeper: KeeperHandle,
+    pub monitor: HealthMonitorHandle,
     /// Who else is told.
     pub spine: Spine,
 }
@@ -62,10 +62,10 @@ pub async fn run_probes(parts: ProbeParts, stop: CancellationToken) {
             .enabled_of(&parts.relays.all())
             .into_iter()
             .filter(|relay| {
-                let seat = parts.relays.seat(relay.id());
-                match seat {
+                let status = parts.relays.status(relay.id());
+                match status {
                     // Half-open: whatever the slot, or it never comes back.
-                    Some(seat) if !seat.breaker.is_closed() => seat.breaker.wants_probe(now),
+                    Some(status) if !status.breaker.is_closed() => status.breaker.wants_probe(now),
                     Some(_) | None => parts.everybody && is_due,
                 }
             })
@@ -81,10 +81,10 @@ pub async fn run_probes(parts: ProbeParts, stop: CancellationToken) {
         for (relay, result) in results {
             let words = result.as_ref().err().map(ToString::to_string);
             if !is_our_line {
-                parts.keeper.probed(relay.clone(), words.clone()).await;
+                parts.monitor.probed(relay.clone(), words.clone()).await;
             }
             let why = words.unwrap_or_else(|| "answers its status call".to_owned());
-            note(&parts, RelayState { relay, usable: result.is_ok(), why, at: wall.now() });
+            note(&parts, ProbeResult { relay, usable: result.is_ok(), why, at: wall.now() });
         }
         let wait = until_next_probe(parts.slots, wall.now()).max(PROBE_GAP);
         tokio::select! {
@@ -100,7 +100,7 @@ fn should_warm(expected: Option<&std::collections::BTreeSet<Slot>>, coming: Slot
 }
 
 /// Keeps a condition; tells the world only when it changed.
-fn note(parts: &ProbeParts, state: RelayState) {
+fn note(parts: &ProbeParts, state: ProbeResult) {
     let before = parts.relays.note_condition(state.clone());
     if before.is_some_and(|before| before.usable == state.usable) {
         return;

@@ -13,21 +13,21 @@ use parking_lot::RwLock;
 
 use super::{
     Relay,
-    health::{Breaker, Fitness, HandSetting, Record, Trust, chosen},
+    health::{Breaker, Eligibility, OperatorSetting, RaceStats, Trust, chosen},
 };
 use crate::{
     consensus::UnixMillis,
-    events::{RelayPlace, RelayState},
+    events::{ProbeResult, RelayMode},
     types::RelayId,
 };
 
-/// Where one relay stands, as its keeper last decided.
+/// Where one relay stands, as its monitor last decided.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Seat {
+pub struct RelayStatus {
     /// Its place.
-    pub place: RelayPlace,
+    pub place: RelayMode,
     /// How fit it is to be asked.
-    pub fitness: Fitness,
+    pub eligibility: Eligibility,
     /// Its score, 0 to 1.
     pub score: f64,
     /// Its rank, higher is better.
@@ -37,7 +37,7 @@ pub struct Seat {
     /// Its trust, by class.
     pub trust: Trust,
     /// Its record in races.
-    pub record: Record,
+    pub record: RaceStats,
     /// Its circuit breaker.
     pub breaker: Breaker,
     /// Offences that still count.
@@ -45,23 +45,23 @@ pub struct Seat {
     /// Until when it is quarantined for them, if it is.
     pub quarantined_until: Option<UnixMillis>,
     /// The operator's word.
-    pub hand: Option<HandSetting>,
+    pub hand: Option<OperatorSetting>,
 }
 
-/// All seats.
+/// All statuses.
 #[derive(Debug, Default)]
-pub(super) struct Board {
-    pub(super) seats: HashMap<RelayId, Seat>,
+pub(super) struct StatusBoard {
+    pub(super) statuses: HashMap<RelayId, RelayStatus>,
     pub(super) min_active: usize,
     pub(super) half_life_ms: i64,
 }
 
-/// All relays in the order of the configuration, their seats, and what the last probe of each said.
+/// All relays in the order of the configuration, their statuses, and what the last probe of each said.
 #[derive(Debug)]
 pub struct SharedRelays {
     all: ArcSwap<Vec<Arc<Relay>>>,
-    board: ArcSwap<Board>,
-    conditions: RwLock<HashMap<RelayId, RelayState>>,
+    board: ArcSwap<StatusBoard>,
+    conditions: RwLock<HashMap<RelayId, ProbeResult>>,
     is_shedding: AtomicBool,
 }
 
@@ -87,7 +87,7 @@ impl SharedRelays {
         self.all.load_full()
     }
 
-    pub(super) fn set_board(&self, board: Board) {
+    pub(super) fn set_board(&self, board: StatusBoard) {
         self.board.store(Arc::new(board));
     }
 
@@ -100,9 +100,9 @@ impl SharedRelays {
         self.is_shedding.load(Ordering::Relaxed)
     }
 
-    /// Where a relay stands; `None` before its keeper has seen it.
-    pub fn seat(&self, relay: &RelayId) -> Option<Seat> {
-        self.board.load().seats.get(relay).cloned()
+    /// Where a relay stands; `None` before its monitor has seen it.
+    pub fn status(&self, relay: &RelayId) -> Option<RelayStatus> {
+        self.board.load().statuses.get(relay).cloned()
     }
 
     /// In what time trust fades by half, in milliseconds.
@@ -113,15 +113,15 @@ impl SharedRelays {
     /// Those of some relays that are asked now. A snapshot is read; nothing waits.
     pub fn asked_of(&self, relays: &[Arc<Relay>]) -> Vec<Arc<Relay>> {
         let board = self.board.load();
-        let fitness: Vec<(Fitness, f64)> = relays
+        let eligibility: Vec<(Eligibility, f64)> = relays
             .iter()
-            .map(|relay| match (relay.settings().enabled, board.seats.get(relay.id())) {
-                (false, _) => (Fitness::Disabled, 0.0),
-                (true, Some(seat)) => (seat.fitness, seat.rank),
-                (true, None) => (Fitness::Fit, 0.0),
+            .map(|relay| match (relay.settings().enabled, board.statuses.get(relay.id())) {
+                (false, _) => (Eligibility::Disabled, 0.0),
+                (true, Some(status)) => (status.eligibility, status.rank),
+                (true, None) => (Eligibility::Fit, 0.0),
             })
             .collect();
-        let is_asked = chosen(&fitness, board.min_active);
+        let is_asked = chosen(&eligibility, board.min_active);
         relays
             .iter()
             .zip(is_asked)
@@ -140,18 +140,21 @@ impl SharedRelays {
         let board = self.board.load();
         let is_enabled = |relay: &&Arc<Relay>| {
             relay.settings().enabled
-                && board.seats.get(relay.id()).is_none_or(|seat| seat.fitness != Fitness::Disabled)
+                && board
+                    .statuses
+                    .get(relay.id())
+                    .is_none_or(|status| status.eligibility != Eligibility::Disabled)
         };
         relays.iter().filter(is_enabled).cloned().collect()
     }
 
     /// What the last probe of a relay said; `None` before the first.
-    pub fn condition(&self, relay: &RelayId) -> Option<RelayState> {
+    pub fn condition(&self, relay: &RelayId) -> Option<ProbeResult> {
         self.conditions.read().get(relay).cloned()
     }
 
     /// Keeps what a probe said; returns what the one before said.
-    pub(super) fn note_condition(&self, state: RelayState) -> Option<RelayState> {
+    pub(super) fn note_condition(&self, state: ProbeResult) -> Option<ProbeResult> {
         self.conditions.write().insert(state.relay.clone(), state)
     }
 

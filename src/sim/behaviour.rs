@@ -1,4 +1,4 @@
-//! How a simulated relay behaves. Honest by default; one setter per vice.
+//! How a simulated relay behaves. Honest by default; one setter per fault.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::types::Wei;
 
 /// What is wrong with a relay's answer to `getHeader`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum HeaderVice {
+pub enum HeaderFault {
     /// Nothing.
     #[default]
     None,
@@ -72,7 +72,7 @@ pub enum HeaderVice {
 
 /// What is wrong with a relay's answer to `blinded_blocks`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PayloadVice {
+pub enum PayloadFault {
     /// Nothing.
     #[default]
     None,
@@ -110,7 +110,7 @@ pub enum Frame {
     /// A bid of this value.
     Bid(Wei),
     /// A bid of this value with something wrong.
-    Bad(HeaderVice, Wei),
+    Bad(HeaderFault, Wei),
     /// A text frame.
     Text,
     /// A frame of a kind nobody knows.
@@ -141,7 +141,7 @@ pub enum StreamHabit {
 
 /// What is wrong with a relay's public record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DataApiVice {
+pub enum DataApiFault {
     /// Nothing.
     None,
     /// 503.
@@ -162,9 +162,9 @@ pub struct Behaviour {
     pub(super) delay: Duration,
     pub(super) jitter: Duration,
     pub(super) status: u16,
-    pub(super) header: HeaderVice,
+    pub(super) header: HeaderFault,
     pub(super) header_every: u64,
-    pub(super) payload: PayloadVice,
+    pub(super) payload: PayloadFault,
     pub(super) payload_delay: Duration,
     pub(super) gas_limit: u64,
     pub(super) blobs: usize,
@@ -182,9 +182,9 @@ pub struct Behaviour {
     pub(super) values_in_turn: Vec<Wei>,
     pub(super) value_curve: Vec<(u64, Wei)>,
     pub(super) refuses_repeats: bool,
-    pub(super) repeat_vice: HeaderVice,
+    pub(super) repeat_vice: HeaderFault,
     pub(super) stream: StreamHabit,
-    pub(super) data_api: DataApiVice,
+    pub(super) data_api: DataApiFault,
 }
 
 impl Default for Behaviour {
@@ -195,9 +195,9 @@ impl Default for Behaviour {
             delay: Duration::ZERO,
             jitter: Duration::ZERO,
             status: 200,
-            header: HeaderVice::None,
+            header: HeaderFault::None,
             header_every: 1,
-            payload: PayloadVice::None,
+            payload: PayloadFault::None,
             payload_delay: Duration::ZERO,
             gas_limit: 60_000_000,
             blobs: 0,
@@ -215,9 +215,9 @@ impl Default for Behaviour {
             values_in_turn: Vec::new(),
             value_curve: Vec::new(),
             refuses_repeats: false,
-            repeat_vice: HeaderVice::None,
+            repeat_vice: HeaderFault::None,
             stream: StreamHabit::Absent,
-            data_api: DataApiVice::None,
+            data_api: DataApiFault::None,
         }
     }
 }
@@ -236,7 +236,7 @@ macro_rules! setters {
 }
 setters! {
     /// What is wrong with its public record.
-    data_api: DataApiVice,
+    data_api: DataApiFault,
     /// What it bids.
     value: Wei,
     /// Adds up to this, by slot, to what it bids.
@@ -248,11 +248,11 @@ setters! {
     /// Its answer to `status`.
     status: u16,
     /// What is wrong with its bids.
-    header: HeaderVice,
-    /// In which slots the header vice shows: every n-th.
+    header: HeaderFault,
+    /// In which slots the header fault shows: every n-th.
     header_every: u64,
     /// What is wrong with its reveals.
-    payload: PayloadVice,
+    payload: PayloadFault,
     /// How long it thinks before it reveals.
     payload_delay: Duration,
     /// Gas limit of its blocks.
@@ -288,7 +288,7 @@ setters! {
     /// 429 to every request but the first of a slot, as ultra sound.
     refuses_repeats: bool,
     /// What is wrong with its answers to every request but the first of a slot.
-    repeat_vice: HeaderVice,
+    repeat_vice: HeaderFault,
     /// Its header stream.
     stream: StreamHabit,
 }
@@ -326,9 +326,9 @@ impl Behaviour {
         self.delay + Duration::from_micros(extra)
     }
 
-    /// The header vice in a slot.
-    pub(super) fn header_in(&self, slot: u64) -> HeaderVice {
-        if slot.is_multiple_of(self.header_every.max(1)) { self.header } else { HeaderVice::None }
+    /// The header fault in a slot.
+    pub(super) fn header_in(&self, slot: u64) -> HeaderFault {
+        if slot.is_multiple_of(self.header_every.max(1)) { self.header } else { HeaderFault::None }
     }
 }
 

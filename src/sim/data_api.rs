@@ -10,7 +10,7 @@ use axum::{
 use serde_json::json;
 
 use super::{
-    DataApiVice,
+    DataApiFault,
     relay::{Shared, error},
 };
 
@@ -18,8 +18,8 @@ type Asked = Query<HashMap<String, String>>;
 
 /// `proposer_payload_delivered`, by slot or all.
 pub(super) async fn delivered(State(relay): State<Arc<Shared>>, Query(asked): Asked) -> Response {
-    let vice = relay.now_behaving().data_api;
-    if vice == DataApiVice::Down {
+    let fault = relay.now_behaving().data_api;
+    if fault == DataApiFault::Down {
         return error(503, "not today");
     }
     let slot: Option<u64> = asked.get("slot").and_then(|slot| slot.parse().ok());
@@ -28,9 +28,10 @@ pub(super) async fn delivered(State(relay): State<Arc<Shared>>, Query(asked): As
         .lock()
         .iter()
         .filter(|one| slot.is_none_or(|slot| slot == one.slot))
-        .filter(|one| one.is_revealed || vice == DataApiVice::ClaimsAll)
+        .filter(|one| one.is_revealed || fault == DataApiFault::ClaimsAll)
         .map(|one| {
-            let value = if vice == DataApiVice::OtherValue { "1".to_owned() } else { one.value.to_string() };
+            let value =
+                if fault == DataApiFault::OtherValue { "1".to_owned() } else { one.value.to_string() };
             json!({
                 "slot": one.slot.to_string(), "block_hash": one.block_hash, "value": value,
                 "block_number": "1", "num_tx": "1",
@@ -51,7 +52,7 @@ pub(super) async fn registration(State(relay): State<Arc<Shared>>, Query(asked):
         return error(400, &format!("no registration found for validator {pubkey}"));
     };
     let fee_recipient = match behaviour.data_api {
-        DataApiVice::OtherRecipient => alloy_primitives::Address::repeat_byte(0x0b),
+        DataApiFault::OtherRecipient => alloy_primitives::Address::repeat_byte(0x0b),
         _ => message.fee_recipient,
     };
     Json(json!({

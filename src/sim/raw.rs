@@ -17,7 +17,7 @@ use crate::consensus::bls::SigningKey;
 
 /// What is wrong with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RawVice {
+pub enum RawFault {
     /// Reads the request and closes.
     Closes,
     /// Closes its sending side at once and stays: a half-closed connection.
@@ -57,7 +57,7 @@ impl RawRelay {
     ///
     /// # Errors
     /// When no port can be had.
-    pub async fn start(vice: RawVice) -> io::Result<Self> {
+    pub async fn start(fault: RawFault) -> io::Result<Self> {
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         let address = listener.local_addr()?;
         let (stop, connections) = (CancellationToken::new(), TaskTracker::new());
@@ -72,7 +72,7 @@ impl RawRelay {
                 let stopped = stopped.clone();
                 connections.spawn(async move {
                     tokio::select! {
-                        () = misbehave(stream, vice) => {}
+                        () = misbehave(stream, fault) => {}
                         () = stopped.cancelled() => {}
                     }
                 });
@@ -91,38 +91,38 @@ impl RawRelay {
 /// Most bytes and pauses of a flood: nothing here runs for ever.
 const FLOOD_ROUNDS: usize = 200_000;
 
-async fn misbehave(mut stream: TcpStream, vice: RawVice) {
+async fn misbehave(mut stream: TcpStream, fault: RawFault) {
     let mut head = [0u8; 4096];
-    if vice == RawVice::HalfCloses {
+    if fault == RawFault::HalfCloses {
         let _ = stream.shutdown().await;
     }
     // Whatever the far side does, this one has seen a request or has lost the connection.
     if stream.read(&mut head).await.unwrap_or(0) == 0 {
         return;
     }
-    let answer: &[u8] = match vice {
-        RawVice::Closes => return,
-        RawVice::Resets => {
+    let answer: &[u8] = match fault {
+        RawFault::Closes => return,
+        RawFault::Resets => {
             // Closing with unread bytes and no lingering resets the connection.
             let _ = stream.set_zero_linger();
             return;
         }
-        RawVice::HalfCloses | RawVice::Silent => {
+        RawFault::HalfCloses | RawFault::Silent => {
             while stream.read(&mut head).await.unwrap_or(0) > 0 {}
             return;
         }
-        RawVice::InformationalFlood => {
+        RawFault::InformationalFlood => {
             return flood(stream, b"", b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n").await;
         }
-        RawVice::HeaderFlood => {
+        RawFault::HeaderFlood => {
             return flood(stream, b"HTTP/1.1 200 OK\r\n", b"x-flood: 0123456789abcdef0123456789abcdef\r\n")
                 .await;
         }
-        RawVice::NotHttp => b"220 mail.example.org ESMTP\r\n",
-        RawVice::ShortBody => {
+        RawFault::NotHttp => b"220 mail.example.org ESMTP\r\n",
+        RawFault::ShortBody => {
             b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n0123456789"
         }
-        RawVice::BadChunk => {
+        RawFault::BadChunk => {
             b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"
         }
     };

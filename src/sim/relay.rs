@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AnyPayload, Behaviour, HeaderVice, PayloadParams, Tamper,
+    AnyPayload, Behaviour, HeaderFault, PayloadParams, Tamper,
     bodies::{
         broken_body, drip, duplicate_keys, endless_body, gzip, half_body, loose_offsets, other_fork, relabel,
     },
@@ -110,7 +110,7 @@ pub(super) type BidKey = (u64, B256, BlsPublicKey);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
     pub(super) key: BidKey,
-    pub(super) vice: HeaderVice,
+    pub(super) fault: HeaderFault,
     pub(super) value: Wei,
     /// Tells blocks of one builder apart.
     pub(super) variant: u8,
@@ -298,7 +298,7 @@ impl Shared {
 
     /// The bid for a request: of a real payload where it was supplied with any, else of one of its own making.
     pub(super) fn offer(&self, behaviour: &Behaviour, wanted: &Wanted) -> Option<Arc<EncodedBid>> {
-        match self.supplied_bid(behaviour, wanted.vice, wanted.key) {
+        match self.supplied_bid(behaviour, wanted.fault, wanted.key) {
             Supplied::Nothing => None,
             Supplied::Bid(bid) => Some(bid),
             Supplied::Unused => Some(self.bid(behaviour, wanted)),
@@ -323,7 +323,7 @@ impl Shared {
     fn supplied_bid(
         &self,
         behaviour: &Behaviour,
-        vice: HeaderVice,
+        fault: HeaderFault,
         (slot, parent, pubkey): BidKey,
     ) -> Supplied {
         let supplied = self.supplied.lock();
@@ -334,7 +334,7 @@ impl Shared {
         };
         drop(supplied);
         let fork = self.spec.fork_at(Slot::new(slot));
-        let key = if vice == HeaderVice::WrongSignature { &self.other_key } else { &self.key };
+        let key = if fault == HeaderFault::WrongSignature { &self.other_key } else { &self.key };
         let named = self.key.public_key();
         let bid = payload.bid(fork, behaviour.value_in(slot), 0, named, key, self.spec.builder_domain());
         let block_hash = payload.block_hash();
@@ -347,36 +347,36 @@ impl Shared {
     }
 
     fn build_bid<P: Preset>(&self, behaviour: &Behaviour, wanted: &Wanted) -> EncodedBid {
-        let Wanted { key: (slot, parent, pubkey), vice, value, variant } = *wanted;
+        let Wanted { key: (slot, parent, pubkey), fault, value, variant } = *wanted;
         let slot = Slot::new(slot);
         let fork = self.spec.fork_at(slot);
         let timestamp = self.spec.clock().payload_timestamp(slot);
         let params = PayloadParams {
-            parent_hash: if vice == HeaderVice::WrongParentHash { B256::repeat_byte(0xdd) } else { parent },
+            parent_hash: if fault == HeaderFault::WrongParentHash { B256::repeat_byte(0xdd) } else { parent },
             parent_root: sim_parent_root(parent),
             fee_recipient: {
                 let registered = self.registered.lock();
                 registered.get(&pubkey).map_or(Address::repeat_byte(0xfe), |message| message.fee_recipient)
             },
-            timestamp: if vice == HeaderVice::WrongTimestamp { timestamp + 12 } else { timestamp },
+            timestamp: if fault == HeaderFault::WrongTimestamp { timestamp + 12 } else { timestamp },
             block_number: behaviour.block_number,
             gas_limit: behaviour.gas_limit,
-            transactions: if vice == HeaderVice::EmptyTransactions {
+            transactions: if fault == HeaderFault::EmptyTransactions {
                 Vec::new()
             } else {
                 vec![vec![2, behaviour.builder, 3, 4, variant], vec![0xf8; 120]]
             },
         };
         let mut payload = AnyPayload::<P>::build(fork, &params);
-        match vice {
-            HeaderVice::ZeroBlockHash => payload.set_block_hash(B256::ZERO),
-            HeaderVice::FalseBlockHash => payload.set_block_hash(B256::repeat_byte(0xfa)),
+        match fault {
+            HeaderFault::ZeroBlockHash => payload.set_block_hash(B256::ZERO),
+            HeaderFault::FalseBlockHash => payload.set_block_hash(B256::repeat_byte(0xfa)),
             _ => {}
         }
-        let value = if vice == HeaderVice::ZeroValue { Wei::ZERO } else { value };
-        let (named, key) = match vice {
-            HeaderVice::WrongPubkey => (self.other_key.public_key(), &self.other_key),
-            HeaderVice::WrongSignature => (self.key.public_key(), &self.other_key),
+        let value = if fault == HeaderFault::ZeroValue { Wei::ZERO } else { value };
+        let (named, key) = match fault {
+            HeaderFault::WrongPubkey => (self.other_key.public_key(), &self.other_key),
+            HeaderFault::WrongSignature => (self.key.public_key(), &self.other_key),
             _ => (self.key.public_key(), &self.key),
         };
         let blobs = if fork >= Fork::Deneb { behaviour.blobs } else { 0 };
@@ -439,7 +439,7 @@ async fn get_header_honestly(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    answer_header(&relay, HeaderVice::None, path, &uri, &headers).await
+    answer_header(&relay, HeaderFault::None, path, &uri, &headers).await
 }
 
 async fn get_header(
@@ -449,13 +449,13 @@ async fn get_header(
     headers: HeaderMap,
 ) -> Response {
     relay.note("header", &uri.to_string(), &headers, &Bytes::new());
-    let vice = relay.behaviour.read().header_in(path.0);
-    answer_header(&relay, vice, path, &uri, &headers).await
+    let fault = relay.behaviour.read().header_in(path.0);
+    answer_header(&relay, fault, path, &uri, &headers).await
 }
 
 async fn answer_header(
     relay: &Shared,
-    vice: HeaderVice,
+    fault: HeaderFault,
     (slot, parent_hash, pubkey): (u64, String, String),
     uri: &Uri,
     headers: &HeaderMap,
@@ -470,25 +470,25 @@ async fn answer_header(
     if turn > 0 && behaviour.refuses_repeats {
         return error(429, "a top header was already given");
     }
-    let vice =
-        if turn > 0 && behaviour.repeat_vice != HeaderVice::None { behaviour.repeat_vice } else { vice };
+    let fault =
+        if turn > 0 && behaviour.repeat_vice != HeaderFault::None { behaviour.repeat_vice } else { fault };
     let (value, variant) = behaviour.value_at(slot, turn, passed_ms);
     // A bid is built and signed before the relay sits on it, so that the delay is what it says.
     let delay = behaviour.delay_in(slot ^ low_bits(parent), u64::from(relay.seed));
-    let bid = relay.offer(&behaviour, &Wanted { key, vice, value, variant });
+    let bid = relay.offer(&behaviour, &Wanted { key, fault, value, variant });
     sleep_until(started + delay).await;
-    match vice {
-        HeaderVice::NoBid => return StatusCode::NO_CONTENT.into_response(),
-        HeaderVice::Status(status) => return error(status, "not today"),
-        HeaderVice::PlainTextStatus(status) => {
+    match fault {
+        HeaderFault::NoBid => return StatusCode::NO_CONTENT.into_response(),
+        HeaderFault::Status(status) => return error(status, "not today"),
+        HeaderFault::PlainTextStatus(status) => {
             return (
                 StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST),
                 "proposer not registered",
             )
                 .into_response();
         }
-        HeaderVice::Hangs => std::future::pending::<()>().await,
-        HeaderVice::Redirect => {
+        HeaderFault::Hangs => std::future::pending::<()>().await,
+        HeaderFault::Redirect => {
             let to = uri.path().replacen("/eth/v1/builder/header", "/redirected", 1);
             return (StatusCode::FOUND, [(header::LOCATION, to)]).into_response();
         }
@@ -496,40 +496,42 @@ async fn answer_header(
     }
     let fork = relay.spec.fork_at(Slot::new(slot));
     let Some(bid) = bid else { return StatusCode::NO_CONTENT.into_response() };
-    let ssz = match vice {
-        HeaderVice::DuplicateKeys => false,
-        HeaderVice::LooseOffsets => true,
+    let ssz = match fault {
+        HeaderFault::DuplicateKeys => false,
+        HeaderFault::LooseOffsets => true,
         _ => Shared::wants_ssz(&behaviour, headers),
     };
     let encoding = if ssz { Encoding::Ssz } else { Encoding::Json };
     let body = if ssz { bid.ssz.clone() } else { bid.json.clone() };
-    let mut response = Response::new(match vice {
-        HeaderVice::Drops => broken_body(Bytes::new()),
-        HeaderVice::Garbage => Body::from(vec![0x7b; 900]),
-        HeaderVice::EmptyBody => Body::empty(),
-        HeaderVice::HangsInBody => half_body(&body),
-        HeaderVice::Endless => endless_body(),
-        HeaderVice::Trailing => Body::from([&body[..], b"}junk"].concat()),
-        HeaderVice::GzipBomb => Body::from(gzip(&vec![b' '; 64 << 20])),
-        HeaderVice::Gzip => Body::from(gzip(&body)),
-        HeaderVice::Drips => drip(body),
-        HeaderVice::DuplicateKeys => Body::from(duplicate_keys(&body)),
-        HeaderVice::LooseOffsets => Body::from(loose_offsets(&body)),
-        _ => Body::from(if vice == HeaderVice::WrongVersion { relabel(&body, fork) } else { body.to_vec() }),
+    let mut response = Response::new(match fault {
+        HeaderFault::Drops => broken_body(Bytes::new()),
+        HeaderFault::Garbage => Body::from(vec![0x7b; 900]),
+        HeaderFault::EmptyBody => Body::empty(),
+        HeaderFault::HangsInBody => half_body(&body),
+        HeaderFault::Endless => endless_body(),
+        HeaderFault::Trailing => Body::from([&body[..], b"}junk"].concat()),
+        HeaderFault::GzipBomb => Body::from(gzip(&vec![b' '; 64 << 20])),
+        HeaderFault::Gzip => Body::from(gzip(&body)),
+        HeaderFault::Drips => drip(body),
+        HeaderFault::DuplicateKeys => Body::from(duplicate_keys(&body)),
+        HeaderFault::LooseOffsets => Body::from(loose_offsets(&body)),
+        _ => {
+            Body::from(if fault == HeaderFault::WrongVersion { relabel(&body, fork) } else { body.to_vec() })
+        }
     });
     let answered = response.headers_mut();
-    let content_type = match (vice, encoding) {
-        (HeaderVice::WrongContentType, _) => "text/html",
-        (HeaderVice::MimeParameter, Encoding::Json) => "application/json; charset=utf-8",
-        (HeaderVice::MimeParameter, Encoding::Ssz) => "application/octet-stream; charset=binary",
+    let content_type = match (fault, encoding) {
+        (HeaderFault::WrongContentType, _) => "text/html",
+        (HeaderFault::MimeParameter, Encoding::Json) => "application/json; charset=utf-8",
+        (HeaderFault::MimeParameter, Encoding::Ssz) => "application/octet-stream; charset=binary",
         _ => encoding.mime(),
     };
     answered.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
-    let label = if vice == HeaderVice::WrongVersion { other_fork(fork) } else { fork };
-    if vice != HeaderVice::NoVersionHeader {
+    let label = if fault == HeaderFault::WrongVersion { other_fork(fork) } else { fork };
+    if fault != HeaderFault::NoVersionHeader {
         answered.insert(CONSENSUS_VERSION, header::HeaderValue::from_static(label.name()));
     }
-    if matches!(vice, HeaderVice::Gzip | HeaderVice::GzipBomb) {
+    if matches!(fault, HeaderFault::Gzip | HeaderFault::GzipBomb) {
         answered.insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
     }
     relay.answered.lock().insert(parent, Instant::now());

@@ -10,7 +10,7 @@ use axum::{
 use tokio::time::sleep;
 
 use super::{
-    Behaviour, PayloadVice, Tamper,
+    Behaviour, PayloadFault, Tamper,
     bodies::{other_fork, relabel},
     relay::{CONSENSUS_VERSION, HandedIn, MAX_BODY, Shared, Stored, content_is_ssz, error},
 };
@@ -42,14 +42,14 @@ async fn submit(relay: &Shared, endpoint: &'static str, request: Request) -> Res
         return error(status, "only application/json");
     }
     match behaviour.payload {
-        PayloadVice::Withholds => return error(400, "no execution payload for this request"),
-        PayloadVice::Status(status) => return error(status, "not today"),
-        PayloadVice::StatusFirst(status, times) if times > 0 => {
-            relay.behaviour.write().payload = PayloadVice::StatusFirst(status, times - 1);
+        PayloadFault::Withholds => return error(400, "no execution payload for this request"),
+        PayloadFault::Status(status) => return error(status, "not today"),
+        PayloadFault::StatusFirst(status, times) if times > 0 => {
+            relay.behaviour.write().payload = PayloadFault::StatusFirst(status, times - 1);
             return error(status, "not yet");
         }
-        PayloadVice::Hangs => std::future::pending::<()>().await,
-        PayloadVice::Redirect => {
+        PayloadFault::Hangs => std::future::pending::<()>().await,
+        PayloadFault::Redirect => {
             return (StatusCode::FOUND, [(header::LOCATION, "/elsewhere")]).into_response();
         }
         _ => {}
@@ -80,26 +80,26 @@ fn hand_in(relay: &Shared, headers: &HeaderMap, body: &[u8], behaviour: &Behavio
         slot: slot.as_u64(),
         block_hash: block.facts().block_hash,
         value: behaviour.value_in(slot.as_u64()),
-        is_revealed: behaviour.payload == PayloadVice::None,
+        is_revealed: behaviour.payload == PayloadFault::None,
     });
 }
 
 fn reveal(stored: &Stored, behaviour: &Behaviour, ssz: bool) -> Response {
     let tamper = match behaviour.payload {
-        PayloadVice::OtherBlock => Tamper::OtherBlock,
-        PayloadVice::OtherContents => Tamper::OtherContents,
-        PayloadVice::MissingBlob => Tamper::MissingBlob,
-        PayloadVice::MissingProof => Tamper::MissingProof,
-        PayloadVice::OtherCommitment => Tamper::OtherCommitment,
+        PayloadFault::OtherBlock => Tamper::OtherBlock,
+        PayloadFault::OtherContents => Tamper::OtherContents,
+        PayloadFault::MissingBlob => Tamper::MissingBlob,
+        PayloadFault::MissingProof => Tamper::MissingProof,
+        PayloadFault::OtherCommitment => Tamper::OtherCommitment,
         _ => Tamper::Nothing,
     };
     let encoding = if ssz { Encoding::Ssz } else { Encoding::Json };
     let mut body = (stored.reveal)(tamper).encode(encoding);
     let mut fork = stored.fork;
     match behaviour.payload {
-        PayloadVice::Garbage => body = vec![0x5b; 5000],
-        PayloadVice::TooLarge => body.resize(40 << 20, b' '),
-        PayloadVice::WrongVersion => {
+        PayloadFault::Garbage => body = vec![0x5b; 5000],
+        PayloadFault::TooLarge => body.resize(40 << 20, b' '),
+        PayloadFault::WrongVersion => {
             body = relabel(&body, fork);
             fork = other_fork(fork);
         }

@@ -17,7 +17,7 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    Frame, HeaderVice, StreamHabit,
+    Frame, HeaderFault, StreamHabit,
     relay::{BidKey, Shared, Wanted, error},
 };
 use crate::{
@@ -70,8 +70,8 @@ async fn play(
 ) {
     for (number, frame) in (1u8..).zip(frames) {
         let message = match frame {
-            Frame::Bid(value) => bid(relay, key, HeaderVice::None, value, number),
-            Frame::Bad(vice, value) => bid(relay, key, vice, value, number),
+            Frame::Bid(value) => bid(relay, key, HeaderFault::None, value, number),
+            Frame::Bad(fault, value) => bid(relay, key, fault, value, number),
             Frame::Text => Some(Message::text("hello")),
             Frame::UnknownKind => Some(Message::binary(vec![9, 9, 9])),
             Frame::Garbage => {
@@ -95,8 +95,8 @@ async fn play(
     let _ = socket.close(None).await;
 }
 
-fn bid(relay: &Shared, key: BidKey, vice: HeaderVice, value: Wei, variant: u8) -> Option<Message> {
-    let bid = relay.offer(&relay.now_behaving(), &Wanted { key, vice, value, variant })?;
+fn bid(relay: &Shared, key: BidKey, fault: HeaderFault, value: Wei, variant: u8) -> Option<Message> {
+    let bid = relay.offer(&relay.now_behaving(), &Wanted { key, fault, value, variant })?;
     let code = stream_code(relay.spec.fork_at(Slot::new(key.0)));
     Some(Message::binary([&[1, code][..], &bid.ssz].concat()))
 }

@@ -5,7 +5,7 @@ use axum::response::IntoResponse;
 use relaymux::{
     consensus::{Encoding, Fork, WallClock},
     serve::Listener,
-    sim::{AnyPayload, DataApiVice, PayloadVice},
+    sim::{AnyPayload, DataApiFault, PayloadFault},
     types::Slot,
 };
 use serde_json::{Value, json};
@@ -38,8 +38,8 @@ async fn the_profit_report_names_each_relay_with_proof_and_adds_up_to_the_wei() 
             honest()
                 .value(milli(50))
                 .builder(2)
-                .payload(PayloadVice::Status(500))
-                .data_api(DataApiVice::ClaimsAll),
+                .payload(PayloadFault::Status(500))
+                .data_api(DataApiFault::ClaimsAll),
         )
         .section(&format!("[execution]\nurl = \"{}\"", door.url))
         .section("[profit]\nprices_file = \"prices.csv\"\ncurrency = \"EUR\"\nregistrations_every_secs = 0")

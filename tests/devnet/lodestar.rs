@@ -16,7 +16,7 @@ use alloy_primitives::Address;
 use relaymux::{
     consensus::{WallClock, parse_spec_file},
     relay::{TlsRoots, build_http_client},
-    sim::{Behaviour, EngineBuilder, HeaderVice, PayloadVice, SimRelay, SimRelayParts},
+    sim::{Behaviour, EngineBuilder, HeaderFault, PayloadFault, SimRelay, SimRelayParts},
 };
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -26,7 +26,7 @@ use crate::stage::{binary, milli};
 /// Blocks that must come through the builder path.
 const WANTED: usize = 4;
 /// Lodestar keeps its builder off for the first 5 to 9 slots of a new chain.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 const VALIDATORS: usize = 8;
 /// One for each block of the test; the execution client's pool takes 100 of an account.
 const TRANSACTIONS: usize = 90;
@@ -61,7 +61,7 @@ fn free_ports<const N: usize>() -> [u16; N] {
 }
 
 async fn until<T, F: AsyncFnMut() -> Option<T>>(what: &str, logs: &Path, mut condition: F) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         if let Some(value) = condition().await {
             return value;
@@ -245,9 +245,9 @@ async fn a_real_consensus_client_proposes_through_the_builder_path() {
     let honest = || Behaviour::default().value(milli(50));
     let mut relays = Vec::new();
     for (seed, behaviour) in (0u8..).zip([
-        honest().payload(PayloadVice::Withholds),
-        honest().header(HeaderVice::Hangs).payload(PayloadVice::Withholds),
-        honest().value(milli(900)).header(HeaderVice::WrongSignature).payload(PayloadVice::Withholds),
+        honest().payload(PayloadFault::Withholds),
+        honest().header(HeaderFault::Hangs).payload(PayloadFault::Withholds),
+        honest().value(milli(900)).header(HeaderFault::WrongSignature).payload(PayloadFault::Withholds),
         honest(),
     ]) {
         relays.push(Arc::new(

@@ -2,59 +2,59 @@
 
 use std::time::Duration;
 
-use relaymux::sim::{Behaviour, HeaderVice, RawRelay, RawVice};
+use relaymux::sim::{Behaviour, HeaderFault, RawFault, RawRelay};
 
 use crate::{
     budget, judge,
     stage::{honest, milli, stage},
 };
 
-/// A relay that bids 0.09 ETH with a vice, beside an honest one that bids 0.05: what is recorded, and whether the vice's bid wins.
+/// A relay that bids 0.09 ETH with a fault, beside an honest one that bids 0.05: what is recorded, and whether the fault's bid wins.
 fn rows() -> Vec<(&'static str, Behaviour, &'static str, bool)> {
-    let with = |vice| honest().value(milli(90)).builder(1).header(vice);
+    let with = |fault| honest().value(milli(90)).builder(1).header(fault);
     let good = || honest().value(milli(90)).builder(1);
     vec![
         ("honest (the control)", good(), "bid", true),
         ("slow first byte, in time", good().delay(Duration::from_millis(200)), "bid", true),
         ("slow first byte, too late", good().delay(Duration::from_secs(5)), "timed_out", false),
-        ("slow body", with(HeaderVice::Drips), "timed_out", false),
-        ("half a body, then nothing", with(HeaderVice::HangsInBody), "timed_out", false),
-        ("never answers", with(HeaderVice::Hangs), "timed_out", false),
-        ("endless body", with(HeaderVice::Endless), "too_large", false),
-        ("compression bomb", with(HeaderVice::GzipBomb), "too_large", false),
-        ("compressed, honest", with(HeaderVice::Gzip), "bid", true),
-        ("drops the connection in the body", with(HeaderVice::Drops), "transport", false),
-        ("redirect to a good bid", with(HeaderVice::Redirect), "redirect", false),
-        ("204", with(HeaderVice::NoBid), "no_bid", false),
-        ("400 in plain text", with(HeaderVice::PlainTextStatus(400)), "http_status", false),
-        ("403", with(HeaderVice::Status(403)), "http_status", false),
-        ("404", with(HeaderVice::Status(404)), "http_status", false),
-        ("429", with(HeaderVice::Status(429)), "http_status", false),
-        ("500", with(HeaderVice::Status(500)), "http_status", false),
-        ("503", with(HeaderVice::Status(503)), "http_status", false),
-        ("200 with garbage", with(HeaderVice::Garbage), "undecodable", false),
-        ("200 with nothing", with(HeaderVice::EmptyBody), "undecodable", false),
-        ("a valid bid with junk behind", with(HeaderVice::Trailing), "undecodable", false),
+        ("slow body", with(HeaderFault::Drips), "timed_out", false),
+        ("half a body, then nothing", with(HeaderFault::HangsInBody), "timed_out", false),
+        ("never answers", with(HeaderFault::Hangs), "timed_out", false),
+        ("endless body", with(HeaderFault::Endless), "too_large", false),
+        ("compression bomb", with(HeaderFault::GzipBomb), "too_large", false),
+        ("compressed, honest", with(HeaderFault::Gzip), "bid", true),
+        ("drops the connection in the body", with(HeaderFault::Drops), "transport", false),
+        ("redirect to a good bid", with(HeaderFault::Redirect), "redirect", false),
+        ("204", with(HeaderFault::NoBid), "no_bid", false),
+        ("400 in plain text", with(HeaderFault::PlainTextStatus(400)), "http_status", false),
+        ("403", with(HeaderFault::Status(403)), "http_status", false),
+        ("404", with(HeaderFault::Status(404)), "http_status", false),
+        ("429", with(HeaderFault::Status(429)), "http_status", false),
+        ("500", with(HeaderFault::Status(500)), "http_status", false),
+        ("503", with(HeaderFault::Status(503)), "http_status", false),
+        ("200 with garbage", with(HeaderFault::Garbage), "undecodable", false),
+        ("200 with nothing", with(HeaderFault::EmptyBody), "undecodable", false),
+        ("a valid bid with junk behind", with(HeaderFault::Trailing), "undecodable", false),
         (
             "a valid bid with junk behind, JSON",
-            with(HeaderVice::Trailing).json_only(true),
+            with(HeaderFault::Trailing).json_only(true),
             "undecodable",
             false,
         ),
-        ("duplicate JSON keys", with(HeaderVice::DuplicateKeys), "undecodable", false),
-        ("non-canonical SSZ offsets", with(HeaderVice::LooseOffsets), "undecodable", false),
-        ("wrong version label", with(HeaderVice::WrongVersion), "wrong_fork", false),
-        ("wrong version label, JSON", with(HeaderVice::WrongVersion).json_only(true), "wrong_fork", false),
-        ("no version label", with(HeaderVice::NoVersionHeader), "bid", true),
-        ("wrong content type", with(HeaderVice::WrongContentType), "content_type", false),
-        ("content type with a parameter", with(HeaderVice::MimeParameter), "bid", true),
-        ("wrong parent hash", with(HeaderVice::WrongParentHash), "wrong_parent", false),
-        ("wrong public key", with(HeaderVice::WrongPubkey), "wrong_pubkey", false),
-        ("wrong signature", with(HeaderVice::WrongSignature), "wrong_signature", false),
-        ("wrong timestamp", with(HeaderVice::WrongTimestamp), "wrong_timestamp", false),
-        ("value of zero", with(HeaderVice::ZeroValue), "zero_value", false),
-        ("block hash of zeros", with(HeaderVice::ZeroBlockHash), "zero_block_hash", false),
-        ("a block without transactions", with(HeaderVice::EmptyTransactions), "empty_transactions", false),
+        ("duplicate JSON keys", with(HeaderFault::DuplicateKeys), "undecodable", false),
+        ("non-canonical SSZ offsets", with(HeaderFault::LooseOffsets), "undecodable", false),
+        ("wrong version label", with(HeaderFault::WrongVersion), "wrong_fork", false),
+        ("wrong version label, JSON", with(HeaderFault::WrongVersion).json_only(true), "wrong_fork", false),
+        ("no version label", with(HeaderFault::NoVersionHeader), "bid", true),
+        ("wrong content type", with(HeaderFault::WrongContentType), "content_type", false),
+        ("content type with a parameter", with(HeaderFault::MimeParameter), "bid", true),
+        ("wrong parent hash", with(HeaderFault::WrongParentHash), "wrong_parent", false),
+        ("wrong public key", with(HeaderFault::WrongPubkey), "wrong_pubkey", false),
+        ("wrong signature", with(HeaderFault::WrongSignature), "wrong_signature", false),
+        ("wrong timestamp", with(HeaderFault::WrongTimestamp), "wrong_timestamp", false),
+        ("value of zero", with(HeaderFault::ZeroValue), "zero_value", false),
+        ("block hash of zeros", with(HeaderFault::ZeroBlockHash), "zero_block_hash", false),
+        ("a block without transactions", with(HeaderFault::EmptyTransactions), "empty_transactions", false),
         ("below the minimum bid", honest().value(milli(1)).builder(1), "below_min_bid", false),
     ]
 }
@@ -83,21 +83,21 @@ async fn connections() {
     let key =
         "0xac6e77dfe25ecd6110b8e780608cce0dab71fdd5ebea22a16c0205200f2f8e2e3ad3b71d3499c54ad14d6c21b41a37ae";
     let mut rows: Vec<(&str, String, &[&str], Option<RawRelay>)> = Vec::new();
-    for (name, vice, recorded) in [
-        ("closes without an answer", RawVice::Closes, &["transport"][..]),
-        ("half-closed", RawVice::HalfCloses, &["transport"]),
-        ("resets the connection", RawVice::Resets, &["transport"]),
-        ("accepts and is silent", RawVice::Silent, &["timed_out"]),
-        ("flood of interim answers", RawVice::InformationalFlood, &["timed_out", "transport"]),
-        ("flood of headers", RawVice::HeaderFlood, &["transport"]),
-        ("not HTTP at all", RawVice::NotHttp, &["transport"]),
-        ("a body shorter than announced", RawVice::ShortBody, &["transport"]),
-        ("a nonsense chunk", RawVice::BadChunk, &["transport"]),
+    for (name, fault, recorded) in [
+        ("closes without an answer", RawFault::Closes, &["transport"][..]),
+        ("half-closed", RawFault::HalfCloses, &["transport"]),
+        ("resets the connection", RawFault::Resets, &["transport"]),
+        ("accepts and is silent", RawFault::Silent, &["timed_out"]),
+        ("flood of interim answers", RawFault::InformationalFlood, &["timed_out", "transport"]),
+        ("flood of headers", RawFault::HeaderFlood, &["transport"]),
+        ("not HTTP at all", RawFault::NotHttp, &["transport"]),
+        ("a body shorter than announced", RawFault::ShortBody, &["transport"]),
+        ("a nonsense chunk", RawFault::BadChunk, &["transport"]),
     ] {
-        let relay = RawRelay::start(vice).await.unwrap();
+        let relay = RawRelay::start(fault).await.unwrap();
         rows.push((name, relay.url(), recorded, Some(relay)));
     }
-    let silent = RawRelay::start(RawVice::NotHttp).await.unwrap();
+    let silent = RawRelay::start(RawFault::NotHttp).await.unwrap();
     rows.push(("TLS failure", silent.url().replace("http://", "https://"), &["connect"], Some(silent)));
     rows.push(("DNS failure", format!("http://{key}@relay.invalid"), &["connect", "timed_out"], None));
     // A port that was free a moment ago and is closed.

@@ -20,7 +20,7 @@ pub(crate) const BUDGET: Duration = Duration::from_millis(700);
 /// Added for a busy machine: the point is that no fault outlasts the budget, not how fast this machine is.
 const SLACK: Duration = Duration::from_millis(500);
 /// More than the service ever needs; a body held whole would exceed it.
-const MOST_MIB: u64 = 160;
+const MAX_MIB: u64 = 160;
 
 pub(crate) fn budget() -> String {
     format!("timeout_get_header_ms = {}", BUDGET.as_millis())
@@ -35,7 +35,7 @@ pub(crate) fn judge(name: &str, stage: &Stage, auction: &serde_json::Value, faul
     let outcome = |id: &str| bids.iter().find(|bid| bid["relay"] == id).unwrap()["outcome"].as_str().unwrap();
     assert_eq!(outcome("r1"), "bid", "{name}: the honest relay\n{auction}");
     let peak = stage.peak_mib();
-    assert!(peak < MOST_MIB, "{name}: {peak} MiB");
+    assert!(peak < MAX_MIB, "{name}: {peak} MiB");
     println!("{name:<52} {:<18} {:>7.1?} {peak:>5} MiB", outcome(faulty), answered);
     outcome(faulty).to_owned()
 }

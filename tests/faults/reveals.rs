@@ -4,54 +4,54 @@ use std::time::Duration;
 
 use relaymux::{
     consensus::Encoding,
-    sim::{Behaviour, PayloadVice},
+    sim::{Behaviour, PayloadFault},
 };
 
 use crate::stage::{honest, milli, stage};
 
 /// What the relay that won does, by which version; with another relay that has the same block, and alone.
 fn rows() -> Vec<(&'static str, Behaviour, u8, u16, u16, &'static str)> {
-    let with = |vice| honest().value(milli(90)).blobs(1).payload(vice);
+    let with = |fault| honest().value(milli(90)).blobs(1).payload(fault);
     vec![
-        ("honest (the control), v1", with(PayloadVice::None), 1, 200, 200, "payload_delivered"),
-        ("honest (the control), v2", with(PayloadVice::None), 2, 202, 202, "accepted"),
-        ("withholds, v1", with(PayloadVice::Withholds), 1, 200, 502, "http_status"),
-        ("withholds, v2", with(PayloadVice::Withholds), 2, 202, 502, "http_status"),
+        ("honest (the control), v1", with(PayloadFault::None), 1, 200, 200, "payload_delivered"),
+        ("honest (the control), v2", with(PayloadFault::None), 2, 202, 202, "accepted"),
+        ("withholds, v1", with(PayloadFault::Withholds), 1, 200, 502, "http_status"),
+        ("withholds, v2", with(PayloadFault::Withholds), 2, 202, 502, "http_status"),
         (
             "slow payload, in time",
-            with(PayloadVice::None).payload_delay(Duration::from_millis(300)),
+            with(PayloadFault::None).payload_delay(Duration::from_millis(300)),
             1,
             200,
             200,
             "payload_delivered",
         ),
-        ("never answers", with(PayloadVice::Hangs), 1, 200, 502, "timed_out"),
+        ("never answers", with(PayloadFault::Hangs), 1, 200, 502, "timed_out"),
         (
             "5xx twice, then the payload",
-            with(PayloadVice::StatusFirst(503, 2)),
+            with(PayloadFault::StatusFirst(503, 2)),
             1,
             200,
             200,
             "payload_delivered",
         ),
-        ("5xx for ever", with(PayloadVice::Status(500)), 2, 202, 502, "http_status"),
-        ("429", with(PayloadVice::Status(429)), 2, 202, 502, "http_status"),
-        ("another block", with(PayloadVice::OtherBlock), 1, 200, 502, "payload_mismatched"),
+        ("5xx for ever", with(PayloadFault::Status(500)), 2, 202, 502, "http_status"),
+        ("429", with(PayloadFault::Status(429)), 2, 202, 502, "http_status"),
+        ("another block", with(PayloadFault::OtherBlock), 1, 200, 502, "payload_mismatched"),
         (
             "other contents under the right hash",
-            with(PayloadVice::OtherContents),
+            with(PayloadFault::OtherContents),
             1,
             200,
             502,
             "payload_mismatched",
         ),
-        ("a missing blob", with(PayloadVice::MissingBlob), 1, 200, 502, "payload_mismatched"),
-        ("a missing proof", with(PayloadVice::MissingProof), 1, 200, 502, "payload_mismatched"),
-        ("another commitment", with(PayloadVice::OtherCommitment), 1, 200, 502, "payload_mismatched"),
-        ("garbage", with(PayloadVice::Garbage), 1, 200, 502, "undecodable"),
-        ("a payload above the cap", with(PayloadVice::TooLarge), 1, 200, 502, "too_large"),
-        ("wrong version label", with(PayloadVice::WrongVersion), 1, 200, 502, "wrong_fork"),
-        ("redirect", with(PayloadVice::Redirect), 1, 200, 502, "redirect"),
+        ("a missing blob", with(PayloadFault::MissingBlob), 1, 200, 502, "payload_mismatched"),
+        ("a missing proof", with(PayloadFault::MissingProof), 1, 200, 502, "payload_mismatched"),
+        ("another commitment", with(PayloadFault::OtherCommitment), 1, 200, 502, "payload_mismatched"),
+        ("garbage", with(PayloadFault::Garbage), 1, 200, 502, "undecodable"),
+        ("a payload above the cap", with(PayloadFault::TooLarge), 1, 200, 502, "too_large"),
+        ("wrong version label", with(PayloadFault::WrongVersion), 1, 200, 502, "wrong_fork"),
+        ("redirect", with(PayloadFault::Redirect), 1, 200, 502, "redirect"),
     ]
 }
 
@@ -89,7 +89,7 @@ async fn answers() {
                 outcome == recorded || (has_twin && name.starts_with("5xx")),
                 "{name}: {outcome}\n{submission}"
             );
-            assert!(stage.peak_mib() < crate::MOST_MIB, "{name}: {} MiB", stage.peak_mib());
+            assert!(stage.peak_mib() < crate::MAX_MIB, "{name}: {} MiB", stage.peak_mib());
             println!("{name:<40} twin: {has_twin:<6} {status} {outcome}");
         }
     }

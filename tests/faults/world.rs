@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use relaymux::{
     consensus::{Encoding, WallClock},
-    sim::{HeaderVice, PayloadVice},
+    sim::{HeaderFault, PayloadFault},
     types::Slot,
 };
 
@@ -30,13 +30,13 @@ async fn three() -> Stage {
 async fn all_relays_down_is_no_bid_and_they_come_back() {
     let stage = three().await;
     for relay in &stage.relays {
-        relay.behave(|honest| honest.header(HeaderVice::Status(503)));
+        relay.behave(|honest| honest.header(HeaderFault::Status(503)));
     }
     for _ in 0..5 {
         assert!(stage.header().await.is_none());
     }
     for relay in &stage.relays {
-        relay.behave(|honest| honest.header(HeaderVice::None));
+        relay.behave(|honest| honest.header(HeaderFault::None));
     }
     // At once, before any breaker has closed: with nobody else, those away are asked.
     assert!(stage.header().await.is_some());
@@ -45,9 +45,9 @@ async fn all_relays_down_is_no_bid_and_they_come_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_relays_lying_is_no_bid() {
     let stage = three().await;
-    let vices = [HeaderVice::WrongSignature, HeaderVice::WrongParentHash, HeaderVice::Garbage];
-    for (relay, vice) in stage.relays.iter().zip(vices) {
-        relay.behave(|honest| honest.header(vice));
+    let vices = [HeaderFault::WrongSignature, HeaderFault::WrongParentHash, HeaderFault::Garbage];
+    for (relay, fault) in stage.relays.iter().zip(vices) {
+        relay.behave(|honest| honest.header(fault));
     }
     let slot = stage.slot();
     assert!(stage.header_at(slot).await.is_none());
@@ -61,14 +61,14 @@ async fn all_relays_lying_is_no_bid() {
 async fn a_flapping_relay_costs_nobody_anything() {
     let stage = three().await;
     for round in 0..6 {
-        let vice = if round % 2 == 0 { HeaderVice::Drops } else { HeaderVice::None };
-        stage.relays[2].behave(|honest| honest.header(vice));
+        let fault = if round % 2 == 0 { HeaderFault::Drops } else { HeaderFault::None };
+        stage.relays[2].behave(|honest| honest.header(fault));
         for _ in 0..4 {
             let bid = stage.header().await.unwrap();
-            assert!(stage.relay_of(&bid) == 1 || vice == HeaderVice::None);
+            assert!(stage.relay_of(&bid) == 1 || fault == HeaderFault::None);
         }
     }
-    stage.relays[2].behave(|honest| honest.header(HeaderVice::None));
+    stage.relays[2].behave(|honest| honest.header(HeaderFault::None));
     eventually("the relay to win again", async || {
         let bid = stage.header().await.unwrap();
         (stage.relay_of(&bid) == 2).then_some(())
@@ -119,7 +119,7 @@ async fn clock_skew_of_the_client_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn clock_skew_of_a_relay_costs_only_its_bid() {
     let stage = three().await;
-    stage.relays[2].behave(|honest| honest.header(HeaderVice::WrongTimestamp));
+    stage.relays[2].behave(|honest| honest.header(HeaderFault::WrongTimestamp));
     let bid = stage.header().await.unwrap();
     assert_eq!(stage.relay_of(&bid), 1);
     let later = Slot::new(stage.slot().as_u64() + 1000);
@@ -131,7 +131,7 @@ async fn clock_skew_of_a_relay_costs_only_its_bid() {
 async fn a_relay_that_refuses_everybody_is_left_alone() {
     for (status, calls_at_most) in [(429, 3), (503, 6)] {
         let stage = three().await;
-        stage.relays[0].behave(|honest| honest.header(HeaderVice::Status(status)));
+        stage.relays[0].behave(|honest| honest.header(HeaderFault::Status(status)));
         for _ in 0..3 {
             assert!(stage.header().await.is_some());
         }
@@ -153,13 +153,13 @@ async fn a_relay_that_refuses_everybody_is_left_alone() {
 async fn everything_at_once() {
     let stage = stage()
         .auction(&budget())
-        .relay(honest().builder(1).value(milli(95)).header(HeaderVice::WrongSignature))
+        .relay(honest().builder(1).value(milli(95)).header(HeaderFault::WrongSignature))
         .relay(honest().value(milli(60)))
-        .relay(honest().value(milli(60)).payload(PayloadVice::Withholds))
-        .relay(honest().builder(2).value(milli(99)).header(HeaderVice::Hangs))
-        .relay(honest().builder(3).value(milli(99)).header(HeaderVice::GzipBomb))
-        .relay(honest().value(milli(60)).payload(PayloadVice::Hangs))
-        .relay(honest().builder(4).value(milli(99)).header(HeaderVice::Endless))
+        .relay(honest().value(milli(60)).payload(PayloadFault::Withholds))
+        .relay(honest().builder(2).value(milli(99)).header(HeaderFault::Hangs))
+        .relay(honest().builder(3).value(milli(99)).header(HeaderFault::GzipBomb))
+        .relay(honest().value(milli(60)).payload(PayloadFault::Hangs))
+        .relay(honest().builder(4).value(milli(99)).header(HeaderFault::Endless))
         .start()
         .await;
     let slot = stage.slot();
@@ -167,5 +167,5 @@ async fn everything_at_once() {
     let parent = crate::stage::PARENT;
     let outcome = proposer.propose(slot, parent, Duration::from_secs(20)).await;
     assert!(matches!(outcome, Ok(relaymux::sim::Proposal::Revealed { .. })), "{outcome:?}\n{}", stage.log());
-    assert!(stage.peak_mib() < crate::MOST_MIB);
+    assert!(stage.peak_mib() < crate::MAX_MIB);
 }

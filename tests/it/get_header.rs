@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use relaymux::{
     consensus::{Encoding, Fork, SignedBuilderBid},
-    sim::HeaderVice,
+    sim::HeaderFault,
     types::Slot,
 };
 use tokio::time::Instant;
@@ -92,49 +92,49 @@ async fn equal_values_go_to_the_lowest_block_hash_and_name_all_its_relays() {
     assert_eq!(auction["winner_relays"], serde_json::json!(relays));
 }
 
-/// [m24, m26, m27, m31, m38, m39, m40, m41, m42, m70, m98] One vice each: alone it gives 204 and a reason; beside an honest relay
+/// [m24, m26, m27, m31, m38, m39, m40, m41, m42, m70, m98] One fault each: alone it gives 204 and a reason; beside an honest relay
 /// that bids less, the honest one wins.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_bid_is_dropped_with_a_reason_and_never_hides_the_next_best() {
     let vices = [
-        (HeaderVice::NoBid, "no_bid"),
-        (HeaderVice::Status(400), "http_status"),
-        (HeaderVice::Status(429), "http_status"),
-        (HeaderVice::PlainTextStatus(400), "http_status"),
-        (HeaderVice::Drops, "transport"),
-        (HeaderVice::Garbage, "undecodable"),
-        (HeaderVice::EmptyBody, "undecodable"),
-        (HeaderVice::Endless, "too_large"),
-        (HeaderVice::GzipBomb, "too_large"),
-        (HeaderVice::Redirect, "redirect"),
-        (HeaderVice::WrongParentHash, "wrong_parent"),
-        (HeaderVice::WrongSignature, "wrong_signature"),
-        (HeaderVice::WrongPubkey, "wrong_pubkey"),
-        (HeaderVice::WrongTimestamp, "wrong_timestamp"),
-        (HeaderVice::ZeroValue, "zero_value"),
-        (HeaderVice::ZeroBlockHash, "zero_block_hash"),
-        (HeaderVice::EmptyTransactions, "empty_transactions"),
-        (HeaderVice::WrongVersion, "wrong_fork"),
-        (HeaderVice::WrongContentType, "content_type"),
-        (HeaderVice::Trailing, "undecodable"),
+        (HeaderFault::NoBid, "no_bid"),
+        (HeaderFault::Status(400), "http_status"),
+        (HeaderFault::Status(429), "http_status"),
+        (HeaderFault::PlainTextStatus(400), "http_status"),
+        (HeaderFault::Drops, "transport"),
+        (HeaderFault::Garbage, "undecodable"),
+        (HeaderFault::EmptyBody, "undecodable"),
+        (HeaderFault::Endless, "too_large"),
+        (HeaderFault::GzipBomb, "too_large"),
+        (HeaderFault::Redirect, "redirect"),
+        (HeaderFault::WrongParentHash, "wrong_parent"),
+        (HeaderFault::WrongSignature, "wrong_signature"),
+        (HeaderFault::WrongPubkey, "wrong_pubkey"),
+        (HeaderFault::WrongTimestamp, "wrong_timestamp"),
+        (HeaderFault::ZeroValue, "zero_value"),
+        (HeaderFault::ZeroBlockHash, "zero_block_hash"),
+        (HeaderFault::EmptyTransactions, "empty_transactions"),
+        (HeaderFault::WrongVersion, "wrong_fork"),
+        (HeaderFault::WrongContentType, "content_type"),
+        (HeaderFault::Trailing, "undecodable"),
     ];
     let stage = stage()
         .relay(honest().value(milli(90)).builder(1))
         .relay(honest().value(milli(10)).builder(2))
         .start()
         .await;
-    for (index, (vice, outcome)) in (1u64..).zip(vices) {
-        stage.relays[0].behave(|b| b.header(vice));
+    for (index, (fault, outcome)) in (1u64..).zip(vices) {
+        stage.relays[0].behave(|b| b.header(fault));
         // Slots ahead: a request before its slot is served, and each has its own record.
         let slot = Slot::new(stage.slot().as_u64() + 2 * index);
-        stage.relays[1].behave(|b| b.header(HeaderVice::None));
-        let bid = stage.header_at(slot).await.unwrap_or_else(|| panic!("{vice:?}"));
-        assert_eq!(stage.relay_of(&bid), 1, "{vice:?}");
-        assert_eq!(stage.outcomes(slot).await, [outcome, "bid"], "{vice:?}");
+        stage.relays[1].behave(|b| b.header(HeaderFault::None));
+        let bid = stage.header_at(slot).await.unwrap_or_else(|| panic!("{fault:?}"));
+        assert_eq!(stage.relay_of(&bid), 1, "{fault:?}");
+        assert_eq!(stage.outcomes(slot).await, [outcome, "bid"], "{fault:?}");
 
         let slot = Slot::new(slot.as_u64() + 1);
-        stage.relays[1].behave(|b| b.header(HeaderVice::NoBid));
-        assert!(stage.header_at(slot).await.is_none(), "{vice:?}");
+        stage.relays[1].behave(|b| b.header(HeaderFault::NoBid));
+        assert!(stage.header_at(slot).await.is_none(), "{fault:?}");
         let auction = stage.auction(slot).await;
         let why = auction["why_no_bid"].as_str().unwrap();
         assert!(why.contains("r0: ") && why.contains("r1: has no bid"), "{why}");
@@ -150,7 +150,7 @@ async fn a_bad_bid_is_dropped_with_a_reason_and_never_hides_the_next_best() {
 async fn seven_liars_do_not_hide_an_honest_bid() {
     let mut builder = stage().relay(honest().value(milli(1)));
     for n in 1..8 {
-        builder = builder.relay(honest().value(milli(100)).builder(n).header(HeaderVice::WrongSignature));
+        builder = builder.relay(honest().value(milli(100)).builder(n).header(HeaderFault::WrongSignature));
     }
     let stage = builder.start().await;
     let bid = stage.header().await.unwrap();
@@ -160,13 +160,13 @@ async fn seven_liars_do_not_hide_an_honest_bid() {
 /// [m24] A bid without a version header is decoded as the slot's fork; a gzipped one is unpacked.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bid_is_taken_when_only_its_packaging_is_odd() {
-    let stage = stage().relay(honest().header(HeaderVice::NoVersionHeader)).start().await;
+    let stage = stage().relay(honest().header(HeaderFault::NoVersionHeader)).start().await;
     assert!(stage.header().await.is_some());
-    stage.relays[0].behave(|b| b.header(HeaderVice::Gzip));
+    stage.relays[0].behave(|b| b.header(HeaderFault::Gzip));
     assert!(stage.header().await.is_some());
     // [m22, m23]
     for json_only in [false, true] {
-        stage.relays[0].behave(|b| b.header(HeaderVice::MimeParameter).json_only(json_only));
+        stage.relays[0].behave(|b| b.header(HeaderFault::MimeParameter).json_only(json_only));
         assert!(stage.header().await.is_some());
     }
 }
@@ -258,10 +258,10 @@ async fn no_relay_reachable_is_204() {
 /// [m96, m93] One hanging relay: the answer leaves within the budget with the bid in hand, and never waits for it twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hanging_relay_costs_the_budget_and_nothing_more() {
-    for vice in [HeaderVice::Hangs, HeaderVice::HangsInBody] {
+    for fault in [HeaderFault::Hangs, HeaderFault::HangsInBody] {
         let stage = stage()
             .relay(honest().value(milli(10)).builder(1))
-            .relay(honest().value(milli(90)).builder(2).header(vice))
+            .relay(honest().value(milli(90)).builder(2).header(fault))
             .auction("timeout_get_header_ms = 400")
             .start()
             .await;
@@ -280,7 +280,7 @@ async fn a_hanging_relay_costs_the_budget_and_nothing_more() {
 /// An operator sees that the client gave up, and when.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_hangs_up_is_on_record() {
-    let stage = stage().relay(honest().header(HeaderVice::Hangs)).start().await;
+    let stage = stage().relay(honest().header(HeaderFault::Hangs)).start().await;
     let slot = stage.slot();
     let client = tokio::spawn(stage.http.get(stage.header_url(slot)).send());
     eventually("the relay to be asked", async || stage.relays[0].received("header").first().cloned()).await;
@@ -294,7 +294,7 @@ async fn a_client_that_hangs_up_is_on_record() {
 async fn the_answer_does_not_wait_when_all_have_answered() {
     let stage = stage()
         .relay(honest())
-        .relay(honest().header(HeaderVice::NoBid))
+        .relay(honest().header(HeaderFault::NoBid))
         .auction("timeout_get_header_ms = 11000\nlate_in_slot_time_ms = 12000")
         .start()
         .await;
@@ -308,7 +308,7 @@ async fn the_answer_does_not_wait_when_all_have_answered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_clients_timeout_is_honoured() {
     let stage = stage()
-        .relay(honest().header(HeaderVice::Hangs))
+        .relay(honest().header(HeaderFault::Hangs))
         .auction("timeout_get_header_ms = 300")
         .start()
         .await;
@@ -358,13 +358,13 @@ async fn relays_get_the_agreed_headers_and_no_credentials() {
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_are_repeated_only_where_it_can_help() {
     let stage = stage().relay(honest()).start().await;
-    for (vice, calls) in
-        [(HeaderVice::Status(500), 2), (HeaderVice::Status(404), 1), (HeaderVice::Status(429), 1)]
+    for (fault, calls) in
+        [(HeaderFault::Status(500), 2), (HeaderFault::Status(404), 1), (HeaderFault::Status(429), 1)]
     {
-        stage.relays[0].behave(|b| b.header(vice));
+        stage.relays[0].behave(|b| b.header(fault));
         stage.relays[0].forget();
         assert!(stage.header().await.is_none());
-        assert_eq!(stage.relays[0].received("header").len(), calls, "{vice:?}");
+        assert_eq!(stage.relays[0].received("header").len(), calls, "{fault:?}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use relaymux::{consensus::Encoding, sim::PayloadVice};
+use relaymux::{consensus::Encoding, sim::PayloadFault};
 use sqlx::Connection;
 
 use crate::stage::{eventually, honest, stage};
@@ -12,7 +12,7 @@ const V2: &str = "blinded_blocks_v2";
 /// `kill -9` while relays think: the block is in the journal, is reported and submitted again, and its fate is known.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_in_flight_survives_kill_9_and_is_submitted_again() {
-    let mut stage = stage().relay(honest().payload(PayloadVice::Hangs)).start().await;
+    let mut stage = stage().relay(honest().payload(PayloadFault::Hangs)).start().await;
     let slot = stage.slot();
     let bid = stage.header_at(slot).await.unwrap();
     let body = stage.signed_block(slot, &bid, Encoding::Ssz);
@@ -22,7 +22,7 @@ async fn a_block_in_flight_survives_kill_9_and_is_submitted_again() {
     stage.kill();
     assert!(client.await.unwrap().is_err());
 
-    stage.relays[0].behave(|b| b.payload(PayloadVice::None));
+    stage.relays[0].behave(|b| b.payload(PayloadFault::None));
     stage.start_again().await;
     let submission = stage.submission(slot, |s| s["fate"] != "pending").await;
     assert_eq!(submission["fate"], "accepted");
@@ -34,7 +34,7 @@ async fn a_block_in_flight_survives_kill_9_and_is_submitted_again() {
 /// A block whose slot is over is reported as unknown, and not sent again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_of_a_past_slot_is_reported_and_left_alone() {
-    let mut stage = stage().relay(honest().payload(PayloadVice::Hangs)).start().await;
+    let mut stage = stage().relay(honest().payload(PayloadFault::Hangs)).start().await;
     // Two slots back: its header came from elsewhere, the client is very late.
     let bid = stage.header().await.unwrap();
     let past = relaymux::types::Slot::new(stage.slot().as_u64() - 3);
@@ -53,14 +53,14 @@ async fn a_block_of_a_past_slot_is_reported_and_left_alone() {
 /// Fates and answers are known after `kill -9`, and a later refusal never hides a success.
 #[tokio::test(flavor = "multi_thread")]
 async fn fates_are_known_after_kill_9() {
-    let mut stage = stage().relay(honest()).relay(honest().payload(PayloadVice::Withholds)).start().await;
+    let mut stage = stage().relay(honest()).relay(honest().payload(PayloadFault::Withholds)).start().await;
     let slot = stage.slot();
     let bid = stage.header_at(slot).await.unwrap();
     let body = stage.signed_block(slot, &bid, Encoding::Ssz);
     assert_eq!(stage.submit_request(2, Encoding::Ssz, body.clone()).send().await.unwrap().status(), 202);
     stage.submission(slot, |s| s["answers"].as_array().unwrap().len() == 2).await;
     // The client asks again, as Lodestar does; now the relay refuses.
-    stage.relays[0].behave(|b| b.payload(PayloadVice::Withholds));
+    stage.relays[0].behave(|b| b.payload(PayloadFault::Withholds));
     assert_eq!(stage.submit_request(2, Encoding::Ssz, body).send().await.unwrap().status(), 502);
     stage.kill();
     std::fs::remove_file(stage.data_dir().join("ledger.db")).unwrap();
@@ -79,7 +79,7 @@ async fn fates_are_known_after_kill_9() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stuck_disk_costs_no_slot() {
     let stage = stage()
-        .relay(honest().payload(PayloadVice::Withholds))
+        .relay(honest().payload(PayloadFault::Withholds))
         .relay(honest().payload_delay(Duration::from_millis(300)))
         .start()
         .await;

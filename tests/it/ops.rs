@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use relaymux::{consensus::Encoding, sim::HeaderVice};
+use relaymux::{consensus::Encoding, sim::HeaderFault};
 
 use crate::stage::{PARENT, assert_error, eventually, honest, stage};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn relays_and_slots_tell_what_happened() {
-    let stage = stage().relay(honest()).relay(honest().header(HeaderVice::Status(500))).start().await;
+    let stage = stage().relay(honest()).relay(honest().header(HeaderFault::Status(500))).start().await;
     let slot = stage.slot();
     stage.proposer(Encoding::Ssz).propose(slot, PARENT, Duration::from_secs(20)).await.unwrap();
     stage.submission(slot, |s| s["answers"].as_array().unwrap().len() == 2).await;

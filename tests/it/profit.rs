@@ -2,7 +2,7 @@
 
 use relaymux::{
     consensus::{Encoding, WallClock},
-    sim::DataApiVice,
+    sim::DataApiFault,
 };
 
 use crate::stage::{assert_error, binary, eventually, honest, stage};
@@ -41,8 +41,8 @@ async fn without_nodes_the_report_says_what_it_cannot_know() {
 async fn a_relay_with_another_fee_recipient_is_told_of_until_it_mends_it() {
     let stage = stage()
         .relay(honest())
-        .relay(honest().builder(1).data_api(DataApiVice::OtherRecipient))
-        .relay(honest().builder(2).data_api(DataApiVice::Down))
+        .relay(honest().builder(1).data_api(DataApiFault::OtherRecipient))
+        .relay(honest().builder(2).data_api(DataApiFault::Down))
         .section("[profit]\nregistrations_every_secs = 1")
         .start()
         .await;
@@ -59,7 +59,7 @@ async fn a_relay_with_another_fee_recipient_is_told_of_until_it_mends_it() {
     assert!(drift["drift"].as_str().unwrap().starts_with("pays 0x0B0b0"), "{drift}");
     let notice = &report["notices"][0];
     assert_eq!((&notice["rule"], &notice["severity"]), (&"registration_drift".into(), &"P3".into()));
-    stage.relays[1].behave(|behaviour| behaviour.data_api(DataApiVice::None));
+    stage.relays[1].behave(|behaviour| behaviour.data_api(DataApiFault::None));
     eventually("the drift to be over", async || {
         let report = stage.ops_json("/api/v1/profit").await;
         let is_over = report["notices"].as_array()?.iter().all(|notice| !notice["resolved_at"].is_null());

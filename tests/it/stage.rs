@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 
 pub(crate) const PARENT: B256 = B256::repeat_byte(0x11);
 /// No condition in these tests takes this long on a working machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) struct Stage {
     pub(crate) relays: Vec<SimRelay>,
@@ -247,7 +247,7 @@ fn spawn(folder: &Path) -> Child {
 
 /// Polls until there is an answer; panics with `what` when there is none for long.
 pub(crate) async fn eventually<T, F: AsyncFnMut() -> Option<T>>(what: &str, mut condition: F) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         if let Some(value) = condition().await {
             return value;

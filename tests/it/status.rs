@@ -1,6 +1,6 @@
 //! `status` and the probes behind it.
 
-use relaymux::sim::HeaderVice;
+use relaymux::sim::HeaderFault;
 
 use crate::stage::{assert_error, eventually, honest, stage};
 
@@ -57,7 +57,7 @@ async fn one_usable_relay_is_enough() {
 /// [m7] With probes off nobody is called, and status is 200.
 #[tokio::test(flavor = "multi_thread")]
 async fn status_never_calls_a_relay() {
-    let stage = stage().relay(honest().header(HeaderVice::Hangs)).start().await;
+    let stage = stage().relay(honest().header(HeaderFault::Hangs)).start().await;
     for _ in 0..5 {
         let response =
             stage.http.get(format!("{}/eth/v1/builder/status", stage.builder)).send().await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use relaymux::sim::{Frame, HeaderVice, StreamHabit};
+use relaymux::sim::{Frame, HeaderFault, StreamHabit};
 
 use crate::stage::{Stage, honest, milli, stage};
 
@@ -25,12 +25,12 @@ async fn the_best_valid_frame_wins() {
         ("garbage at the end", vec![Frame::Bid(milli(20)), Frame::Garbage], 20),
         (
             "a forged frame at the end",
-            vec![Frame::Bid(milli(20)), Frame::Bad(HeaderVice::WrongSignature, milli(90))],
+            vec![Frame::Bid(milli(20)), Frame::Bad(HeaderFault::WrongSignature, milli(90))],
             20,
         ),
         (
             "a wrong parent at the end",
-            vec![Frame::Bid(milli(20)), Frame::Bad(HeaderVice::WrongParentHash, milli(90))],
+            vec![Frame::Bid(milli(20)), Frame::Bad(HeaderFault::WrongParentHash, milli(90))],
             20,
         ),
         ("breaks after a bid", vec![Frame::Bid(milli(20)), Frame::Break], 20),

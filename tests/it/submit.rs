@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use relaymux::{
     consensus::{Encoding, Fork, RevealedPayload},
-    sim::{HeaderVice, PayloadVice, sign_block},
+    sim::{HeaderFault, PayloadFault, sign_block},
 };
 
 use crate::stage::{PARENT, Stage, assert_error, eventually, honest, milli, stage};
@@ -74,7 +74,7 @@ async fn all_relays_get_the_block() {
     let stage = stage()
         .relay(honest().value(milli(90)).builder(1))
         .relay(honest().value(milli(10)).builder(2))
-        .relay(honest().header(HeaderVice::NoBid))
+        .relay(honest().header(HeaderFault::NoBid))
         .start()
         .await;
     let slot = stage.slot();
@@ -100,15 +100,15 @@ async fn all_relays_get_the_block() {
 async fn a_wrong_payload_is_502_alone_and_harmless_beside_a_right_one() {
     for fork in [Fork::Capella, Fork::Deneb, Fork::Fulu] {
         let vices = [
-            (PayloadVice::Withholds, "http_status", Fork::Bellatrix),
-            (PayloadVice::Garbage, "undecodable", Fork::Bellatrix),
-            (PayloadVice::OtherBlock, "payload_mismatched", Fork::Bellatrix),
-            (PayloadVice::OtherContents, "payload_mismatched", Fork::Bellatrix),
-            (PayloadVice::MissingBlob, "payload_mismatched", Fork::Deneb),
-            (PayloadVice::MissingProof, "payload_mismatched", Fork::Deneb),
-            (PayloadVice::OtherCommitment, "payload_mismatched", Fork::Deneb),
-            (PayloadVice::WrongVersion, "wrong_fork", Fork::Bellatrix),
-            (PayloadVice::Redirect, "redirect", Fork::Bellatrix),
+            (PayloadFault::Withholds, "http_status", Fork::Bellatrix),
+            (PayloadFault::Garbage, "undecodable", Fork::Bellatrix),
+            (PayloadFault::OtherBlock, "payload_mismatched", Fork::Bellatrix),
+            (PayloadFault::OtherContents, "payload_mismatched", Fork::Bellatrix),
+            (PayloadFault::MissingBlob, "payload_mismatched", Fork::Deneb),
+            (PayloadFault::MissingProof, "payload_mismatched", Fork::Deneb),
+            (PayloadFault::OtherCommitment, "payload_mismatched", Fork::Deneb),
+            (PayloadFault::WrongVersion, "wrong_fork", Fork::Bellatrix),
+            (PayloadFault::Redirect, "redirect", Fork::Bellatrix),
         ];
         let stage = stage()
             .fork(fork)
@@ -117,25 +117,25 @@ async fn a_wrong_payload_is_502_alone_and_harmless_beside_a_right_one() {
             .relay(honest().blobs(2))
             .start()
             .await;
-        for (vice, outcome, _) in vices.into_iter().filter(|(_, _, since)| fork >= *since) {
-            stage.relays[0].behave(|b| b.payload(vice));
-            stage.relays[1].behave(|b| b.payload(vice));
+        for (fault, outcome, _) in vices.into_iter().filter(|(_, _, since)| fork >= *since) {
+            stage.relays[0].behave(|b| b.payload(fault));
+            stage.relays[1].behave(|b| b.payload(fault));
             let slot = stage.slot();
             let bid = stage.header_at(slot).await.unwrap();
             let body = stage.signed_block(slot, &bid, Encoding::Ssz);
             let response = stage.submit_request(1, Encoding::Ssz, body.clone()).send().await.unwrap();
             let why = assert_error(response, 502).await;
-            assert!(why.contains("r0: ") && why.contains("r1: "), "{fork} {vice:?}: {why}");
+            assert!(why.contains("r0: ") && why.contains("r1: "), "{fork} {fault:?}: {why}");
             let metrics =
                 stage.http.get(format!("{}/metrics", stage.ops)).send().await.unwrap().text().await.unwrap();
             let counted = format!("relay=\"r0\",endpoint=\"submit_blinded_block\",outcome=\"{outcome}\"");
-            assert!(metrics.contains(&counted), "{fork} {vice:?} is not counted as {outcome}");
+            assert!(metrics.contains(&counted), "{fork} {fault:?} is not counted as {outcome}");
 
-            stage.relays[1].behave(|b| b.payload(PayloadVice::None));
+            stage.relays[1].behave(|b| b.payload(PayloadFault::None));
             assert_eq!(
                 stage.submit_request(1, Encoding::Ssz, body).send().await.unwrap().status(),
                 200,
-                "{vice:?}"
+                "{fault:?}"
             );
         }
     }
@@ -146,7 +146,7 @@ async fn a_wrong_payload_is_502_alone_and_harmless_beside_a_right_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_hash_that_was_false_from_the_start_is_found() {
     for fork in [Fork::Bellatrix, Fork::Capella, Fork::Deneb, Fork::Fulu] {
-        let stage = stage().fork(fork).relay(honest().header(HeaderVice::FalseBlockHash)).start().await;
+        let stage = stage().fork(fork).relay(honest().header(HeaderFault::FalseBlockHash)).start().await;
         let (status, body) = stage.reveal(1, Encoding::Ssz).await;
         assert_eq!(status, 502, "{fork}");
         let words = String::from_utf8_lossy(&body).into_owned();
@@ -157,7 +157,7 @@ async fn a_block_hash_that_was_false_from_the_start_is_found() {
 /// [m58] The cap holds while the body streams.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payload_above_the_cap_is_502() {
-    let stage = stage().fork(Fork::Capella).relay(honest().payload(PayloadVice::TooLarge)).start().await;
+    let stage = stage().fork(Fork::Capella).relay(honest().payload(PayloadFault::TooLarge)).start().await;
     let (status, body) = stage.reveal(1, Encoding::Ssz).await;
     assert_eq!(status, 502);
     assert!(String::from_utf8_lossy(&body).contains("larger than"), "{}", String::from_utf8_lossy(&body));
@@ -167,7 +167,7 @@ async fn a_payload_above_the_cap_is_502() {
 #[tokio::test(flavor = "multi_thread")]
 async fn server_errors_are_repeated_until_one_call_succeeds() {
     for (version, status) in [(1, 200), (2, 202)] {
-        let stage = stage().relay(honest().payload(PayloadVice::StatusFirst(503, 2))).start().await;
+        let stage = stage().relay(honest().payload(PayloadFault::StatusFirst(503, 2))).start().await;
         assert_eq!(stage.reveal(version, Encoding::Ssz).await.0, status);
         assert_eq!(stage.relays[0].received(if version == 1 { V1 } else { V2 }).len(), 3);
     }
@@ -177,7 +177,7 @@ async fn server_errors_are_repeated_until_one_call_succeeds() {
 #[tokio::test(flavor = "multi_thread")]
 async fn client_errors_are_not_repeated() {
     for status in [400, 401, 409, 429] {
-        let stage = stage().relay(honest().payload(PayloadVice::Status(status))).start().await;
+        let stage = stage().relay(honest().payload(PayloadFault::Status(status))).start().await;
         assert_eq!(stage.reveal(2, Encoding::Ssz).await.0, 502);
         assert_eq!(stage.relays[0].received(V2).len(), 1, "{status}");
     }
@@ -188,7 +188,7 @@ async fn client_errors_are_not_repeated() {
 async fn hanging_relays_end_at_the_deadline() {
     let stage = stage()
         .auction("timeout_get_payload_ms = 300")
-        .relay(honest().payload(PayloadVice::Hangs))
+        .relay(honest().payload(PayloadFault::Hangs))
         .start()
         .await;
     let (status, body) = stage.reveal(2, Encoding::Ssz).await;
@@ -213,7 +213,7 @@ async fn v2_falls_back_to_v1_per_relay() {
         }
     }
     let mixed = stage()
-        .relay(honest().lacks_v2(true).payload(PayloadVice::Status(500)))
+        .relay(honest().lacks_v2(true).payload(PayloadFault::Status(500)))
         .relay(honest())
         .start()
         .await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use relaymux::{
     consensus::WallClock,
-    sim::HeaderVice,
+    sim::HeaderFault,
     types::{Slot, Wei},
 };
 
@@ -52,21 +52,21 @@ async fn latest_cancels_what_was_bid_before() {
 /// [CBST-05] A late, failed or empty poll never discards a bid in hand; not even where the latest bid counts.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_later_failure_discards_a_bid() {
-    for vice in [
-        HeaderVice::NoBid,
-        HeaderVice::Status(500),
-        HeaderVice::Hangs,
-        HeaderVice::Drops,
-        HeaderVice::Garbage,
-        HeaderVice::WrongParentHash,
-        HeaderVice::ZeroValue,
+    for fault in [
+        HeaderFault::NoBid,
+        HeaderFault::Status(500),
+        HeaderFault::Hangs,
+        HeaderFault::Drops,
+        HeaderFault::Garbage,
+        HeaderFault::WrongParentHash,
+        HeaderFault::ZeroValue,
     ] {
         for keep in ["highest", "latest"] {
-            let stage = playing(stage().relay(honest().value(milli(70)).repeat_vice(vice)), 0)
+            let stage = playing(stage().relay(honest().value(milli(70)).repeat_vice(fault)), 0)
                 .relay_key(0, &format!("keep = \"{keep}\""))
                 .start()
                 .await;
-            assert_eq!(stage.value().await, Some(milli(70)), "{vice:?}, {keep}");
+            assert_eq!(stage.value().await, Some(milli(70)), "{fault:?}, {keep}");
         }
     }
 }
@@ -76,7 +76,7 @@ async fn no_later_failure_discards_a_bid() {
 async fn a_forged_repeat_leaves_the_good_bid() {
     for keep in ["highest", "latest"] {
         let relay =
-            honest().values_in_turn(vec![milli(70), milli(90)]).repeat_vice(HeaderVice::WrongSignature);
+            honest().values_in_turn(vec![milli(70), milli(90)]).repeat_vice(HeaderFault::WrongSignature);
         let stage =
             playing(stage().relay(relay), 0).relay_key(0, &format!("keep = \"{keep}\"")).start().await;
         assert_eq!(stage.value().await, Some(milli(70)), "{keep}");
@@ -128,7 +128,7 @@ async fn the_schedule_is_what_the_keys_say() {
 async fn games_beside_a_hanging_relay() {
     let relays = stage()
         .relay(honest().values_in_turn(vec![milli(10), milli(60)]))
-        .relay(honest().header(HeaderVice::Hangs));
+        .relay(honest().header(HeaderFault::Hangs));
     let stage = playing(relays, 0).start().await;
     assert_eq!(stage.value().await, Some(milli(60)));
 }
@@ -140,7 +140,7 @@ async fn the_soft_deadline_answers_without_the_unlikely() {
         .auction("timeout_get_header_ms = 1900\nsoft_deadline_ms = 50\nsoft_deadline_risk = 0.2")
         .relay(honest().value(milli(50)))
         .relay(honest().value(milli(40)).builder(1))
-        .relay(honest().header(HeaderVice::Hangs))
+        .relay(honest().header(HeaderFault::Hangs))
         .start()
         .await;
     let slot = stage.slot();
@@ -153,7 +153,7 @@ async fn the_soft_deadline_answers_without_the_unlikely() {
         .auction("timeout_get_header_ms = 300")
         .relay(honest())
         .relay(honest())
-        .relay(honest().header(HeaderVice::Hangs))
+        .relay(honest().header(HeaderFault::Hangs))
         .start()
         .await;
     let slot = other.slot();

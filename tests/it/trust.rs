@@ -2,7 +2,7 @@
 
 use relaymux::{
     consensus::Encoding,
-    sim::{HeaderVice, PayloadVice},
+    sim::{HeaderFault, PayloadFault},
 };
 use serde_json::Value;
 
@@ -31,7 +31,7 @@ impl Stage {
 /// The thief bids most and does not reveal; the honest one bids less.
 async fn with_a_thief() -> Stage {
     stage()
-        .relay(honest().value(milli(90)).builder(1).payload(PayloadVice::Withholds))
+        .relay(honest().value(milli(90)).builder(1).payload(PayloadFault::Withholds))
         .relay(honest().value(milli(10)).builder(2))
         .start()
         .await
@@ -78,7 +78,7 @@ async fn a_relay_that_wins_and_withholds_is_quarantined_at_its_first_offence() {
 #[tokio::test(flavor = "multi_thread")]
 async fn withholding_what_another_reveals_is_withholding() {
     let stage = stage()
-        .relay(honest().value(milli(90)).payload(PayloadVice::Withholds))
+        .relay(honest().value(milli(90)).payload(PayloadFault::Withholds))
         .relay(honest().value(milli(90)))
         .start()
         .await;
@@ -90,7 +90,7 @@ async fn withholding_what_another_reveals_is_withholding() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_payload_than_signed_for_is_an_offence() {
     let stage = stage()
-        .relay(honest().value(milli(90)).builder(1).payload(PayloadVice::OtherContents))
+        .relay(honest().value(milli(90)).builder(1).payload(PayloadFault::OtherContents))
         .relay(honest().value(milli(10)).builder(2))
         .start()
         .await;
@@ -102,7 +102,7 @@ async fn another_payload_than_signed_for_is_an_offence() {
 /// The only relay stays in use after one fault; proven twice, no bid is better.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_only_relay_is_asked_after_one_fault_and_not_after_two() {
-    let stage = stage().relay(honest().payload(PayloadVice::Withholds)).start().await;
+    let stage = stage().relay(honest().payload(PayloadFault::Withholds)).start().await;
     assert_eq!(stage.reveal(2, Encoding::Ssz).await.0, 502);
     let relay = stage.relay_view(0, |relay| relay["offences"] == 1).await;
     assert_eq!(relay["state"], "active");
@@ -195,7 +195,7 @@ async fn a_relay_that_fails_is_left_out_and_comes_back() {
     let stage = stage()
         .slot_secs(2)
         .trust("breaker_open_secs = 1\nbreaker_open_max_secs = 1")
-        .relay(honest().header(HeaderVice::Status(503)))
+        .relay(honest().header(HeaderFault::Status(503)))
         .relay(honest())
         .relay(honest())
         .start()
@@ -220,7 +220,7 @@ async fn a_relay_that_fails_is_left_out_and_comes_back() {
 /// With too few others even a relay that fails is asked: that costs nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_breaker_never_leaves_fewer_than_min_active() {
-    let stage = stage().relay(honest().header(HeaderVice::Drops)).relay(honest()).start().await;
+    let stage = stage().relay(honest().header(HeaderFault::Drops)).relay(honest()).start().await;
     for _ in 0..4 {
         assert!(stage.header().await.is_some());
     }
@@ -271,7 +271,7 @@ async fn trust_is_seeded_with_the_public_record_where_asked_for() {
         .trust("seed_from_public_record = true")
         .section(&format!("[execution]\nurl = \"http://{address}/rpc\""))
         .relay_at(&format!("http://{key}@{address}"))
-        .relay(honest().data_api(relaymux::sim::DataApiVice::Down))
+        .relay(honest().data_api(relaymux::sim::DataApiFault::Down))
         .start()
         .await;
     let relay =

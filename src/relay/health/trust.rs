@@ -1,6 +1,6 @@
 //! The trust score: how likely a relay's next bid is worth what it says.
 //!
-//! A Beta distribution per class of fault: it starts with a prior (nearly, not wholly, trusted), every good and bad deed adds its
+//! A Beta distribution per class of fault: it starts with a prior (nearly, not wholly, trusted), every good and bad observation adds its
 //! stake to one side, and both sides fade with the same half-life, so that the prior comes back in time. The score is the product
 //! of the classes' means: to be paid, a proposer needs an answer, a bid that is right, a payload and an honest payment.
 
@@ -21,7 +21,7 @@ pub enum FaultClass {
     Payments,
 }
 
-/// Good and bad deeds of one class, weighted and faded.
+/// Good and bad observations of one class, weighted and faded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Evidence {
     good: f64,
@@ -39,16 +39,16 @@ pub struct Trust {
     at: UnixMillis,
 }
 
-/// Weight of the prior, in ordinary deeds. Arbitrary: ten deliveries outweigh what was assumed at first.
+/// Weight of the prior, in ordinary observations. Arbitrary: ten deliveries outweigh what was assumed at first.
 const PRIOR_WEIGHT: f64 = 10.0;
 /// The prior's mean: a relay nobody knows is given one doubt in fifty.
 const PRIOR_MEAN: f64 = 0.98;
-/// The value, in gwei, at which a deed weighs 1: 0.05 ETH, about what a usual block pays.
+/// The value, in gwei, at which a observation weighs 1: 0.05 ETH, about what a usual block pays.
 const ORDINARY_STAKE_GWEI: f64 = 50_000_000.0;
-/// Limits of a deed's weight: a worthless block still is a block, and no single block decides a relay's fate for ever.
+/// Limits of a observation's weight: a worthless block still is a block, and no single block decides a relay's fate for ever.
 const STAKE_LIMITS: (f64, f64) = (0.2, 20.0);
 
-/// A deed's weight by what was at stake: 1 at 0.05 ETH, in proportion, between 0.2 and 20.
+/// A observation's weight by what was at stake: 1 at 0.05 ETH, in proportion, between 0.2 and 20.
 #[expect(clippy::cast_precision_loss, reason = "a weight, not money")]
 pub fn stake(value: Wei) -> f64 {
     let gwei = value.whole_gwei() as f64;
@@ -62,7 +62,7 @@ impl Evidence {
 }
 
 impl Trust {
-    /// Adds a deed of weight `weight`.
+    /// Adds a observation of weight `weight`.
     pub fn add(&mut self, class: FaultClass, is_good: bool, weight: f64, now: UnixMillis, half_life_ms: i64) {
         *self = self.faded(now, half_life_ms);
         let evidence = match class {
@@ -86,7 +86,7 @@ impl Trust {
         .mean()
     }
 
-    /// The product of all classes: the probability that asking it ends well, as far as its deeds tell.
+    /// The product of all classes: the probability that asking it ends well, as far as its observations tell.
     pub fn score(&self, now: UnixMillis, half_life_ms: i64) -> f64 {
         let faded = self.faded(now, half_life_ms);
         faded.answers.mean() * faded.bids.mean() * faded.reveals.mean() * faded.payments.mean()
@@ -157,11 +157,11 @@ mod tests {
     proptest! {
         #[test]
         fn the_score_is_a_probability_and_moves_the_right_way(
-            deeds in proptest::collection::vec((0usize..4, any::<bool>(), 0.2f64..20.0, 0i64..40 * DAY), 0..50)
+            observations in proptest::collection::vec((0usize..4, any::<bool>(), 0.2f64..20.0, 0i64..40 * DAY), 0..50)
         ) {
             let classes = [FaultClass::Answers, FaultClass::Bids, FaultClass::Reveals, FaultClass::Payments];
             let (mut trust, mut now) = (Trust::default(), 0);
-            for (class, is_good, weight, wait) in deeds {
+            for (class, is_good, weight, wait) in observations {
                 now += wait;
                 let before = trust.score(now, HALF_LIFE);
                 trust.add(classes[class], is_good, weight, now, HALF_LIFE);

@@ -1,4 +1,4 @@
-//! From a configuration, relays and loaded keys to the arrangement that auctions go by.
+//! From a configuration, relays and loaded keys to the policies that auctions go by.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,7 +10,7 @@ use std::{
 use reqwest::Client;
 
 use crate::{
-    auction::{Arrangement, Policy},
+    auction::{Policy, PolicyTable},
     config::{Config, parse_key_list},
     relay::{HeaderMode, HttpClientError, Relay, RelaySettings, build_http_client, build_http1_client},
     types::BlsPublicKey,
@@ -54,9 +54,9 @@ impl Clients {
     }
 }
 
-/// Builds the arrangement. A key that is in two sets by loading is in the first; named keys come before loaded ones, and these
+/// Builds the policies. A key that is in two sets by loading is in the first; named keys come before loaded ones, and these
 /// before labels.
-pub(super) fn arrange(config: &Config, relays: &[Arc<Relay>], loaded: &LoadedKeys) -> Arrangement {
+pub(super) fn build_policies(config: &Config, relays: &[Arc<Relay>], loaded: &LoadedKeys) -> PolicyTable {
     let default = Policy {
         id: None,
         settings: config.auction.clone(),
@@ -88,7 +88,7 @@ pub(super) fn arrange(config: &Config, relays: &[Arc<Relay>], loaded: &LoadedKey
             builders: config.builders.clone(),
         })
     });
-    Arrangement { default: Arc::new(default), sets: sets.collect(), set_of, relays: relays.to_vec() }
+    PolicyTable { default: Arc::new(default), sets: sets.collect(), set_of, relays: relays.to_vec() }
 }
 
 /// Whether loaded keys of a set are in another set too; which key, and which set.

@@ -5,7 +5,7 @@ use crate::{consensus::UnixMillis, events::Outcome, types::Wei};
 
 /// One thing a relay did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Deed {
+pub struct Observation {
     /// How the call ended.
     pub outcome: Outcome,
     /// HTTP status, where there was one.
@@ -18,7 +18,7 @@ pub struct Deed {
     pub at: UnixMillis,
 }
 
-/// What a deed says about one class: which, and whether it is good.
+/// What a observation says about one class: which, and whether it is good.
 pub(super) fn class_of(outcome: Outcome) -> Option<(FaultClass, bool)> {
     match outcome {
         Outcome::Bid | Outcome::BelowMinBid | Outcome::Excluded | Outcome::BelowLocal => {

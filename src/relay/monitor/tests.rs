@@ -1,4 +1,4 @@
-//! The keeper as others see it: what goes in by the spine and by wishes, what seats come out.
+//! The monitor as others see it: what goes in by the spine and by commands, what statuses come out.
 
 use super::*;
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Two relays, kept; nothing of the network is used.
-fn kept() -> (Arc<SharedRelays>, Spine, KeeperHandle, CancellationToken) {
+fn kept() -> (Arc<SharedRelays>, Spine, HealthMonitorHandle, CancellationToken) {
     let key =
         "0xac6e77dfe25ecd6110b8e780608cce0dab71fdd5ebea22a16c0205200f2f8e2e3ad3b71d3499c54ad14d6c21b41a37ae";
     let http = build_http_client(&TlsRoots::Bundled, None).unwrap();
@@ -18,20 +18,20 @@ fn kept() -> (Arc<SharedRelays>, Spine, KeeperHandle, CancellationToken) {
     };
     let relays = Arc::new(SharedRelays::new(vec![relay("a"), relay("b")]));
     let (spine, stop) = (Spine::new(), CancellationToken::new());
-    let (keeper, handle) =
-        Keeper::new(Arc::clone(&relays), KeeperSettings::default(), spine.clone(), Vec::new());
-    tokio::spawn(keeper.run(stop.clone()));
+    let (monitor, handle) =
+        HealthMonitor::new(Arc::clone(&relays), HealthMonitorSettings::default(), spine.clone(), Vec::new());
+    tokio::spawn(monitor.run(stop.clone()));
     (relays, spine, handle, stop)
 }
 
-async fn until_place(relays: &SharedRelays, relay: &RelayId, place: RelayPlace) -> Seat {
+async fn until_place(relays: &SharedRelays, relay: &RelayId, place: RelayMode) -> RelayStatus {
     for _ in 0..2000 {
-        if let Some(seat) = relays.seat(relay).filter(|seat| seat.place == place) {
-            return seat;
+        if let Some(status) = relays.status(relay).filter(|status| status.place == place) {
+            return status;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("{relay} never was {place:?}: {:?}", relays.seat(relay));
+    panic!("{relay} never was {place:?}: {:?}", relays.status(relay));
 }
 
 /// What the watchers of the chain find out later counts as what a relay does in a race.
@@ -52,24 +52,24 @@ async fn what_the_chain_says_later_counts() {
             at: WallClock.now(),
         };
         spine.publish(Event::Settlement(settlement.clone()));
-        let seat = until_place(&relays, &a, RelayPlace::Quarantined).await;
-        assert!(seat.why.contains(said), "{}", seat.why);
+        let status = until_place(&relays, &a, RelayMode::Quarantined).await;
+        assert!(status.why.contains(said), "{}", status.why);
         assert_eq!(relays.active().len(), 1);
         // And an honest payment is to its credit.
         let b = RelayId::parse("b").unwrap();
-        let before = relays.seat(&b).unwrap().score;
+        let before = relays.status(&b).unwrap().score;
         spine.publish(Event::Settlement(Settlement {
             relay: b.clone(),
             outcome: Outcome::PaidAsPromised,
             ..settlement
         }));
         for _ in 0..2000 {
-            if relays.seat(&b).unwrap().score > before {
+            if relays.status(&b).unwrap().score > before {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        assert!(relays.seat(&b).unwrap().score > before);
+        assert!(relays.status(&b).unwrap().score > before);
         stop.cancel();
     }
 }
@@ -77,10 +77,10 @@ async fn what_the_chain_says_later_counts() {
 /// A race in which nobody could be reached, or nobody could have answered, is held against nobody.
 #[tokio::test]
 async fn our_own_line_is_held_against_nobody() {
-    let (relays, spine, keeper, stop) = kept();
+    let (relays, spine, monitor, stop) = kept();
     let ids = [RelayId::parse("a").unwrap(), RelayId::parse("b").unwrap()];
     let race = |budget_ms: u64, outcomes: [Outcome; 2]| {
-        let offer = |(relay, outcome): (&RelayId, Outcome)| crate::events::OfferRecord {
+        let offer = |(relay, outcome): (&RelayId, Outcome)| crate::events::RelayAnswer {
             relay: relay.clone(),
             outcome,
             detail: outcome.to_string(),
@@ -118,29 +118,29 @@ async fn our_own_line_is_held_against_nobody() {
         spine.publish(race(950, [Outcome::NoBid, Outcome::TimedOut]));
     }
     for _ in 0..2000 {
-        if !relays.seat(&ids[1]).unwrap().breaker.is_closed() {
+        if !relays.status(&ids[1]).unwrap().breaker.is_closed() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    keeper.set_by_hand(ids[0].clone(), HandWish::Release).await.unwrap();
-    assert!(relays.seat(&ids[0]).unwrap().breaker.is_closed());
-    assert!(!relays.seat(&ids[1]).unwrap().breaker.is_closed());
+    monitor.operator_command(ids[0].clone(), OperatorCommand::Release).await.unwrap();
+    assert!(relays.status(&ids[0]).unwrap().breaker.is_closed());
+    assert!(!relays.status(&ids[1]).unwrap().breaker.is_closed());
     stop.cancel();
 }
 
 /// A public record moves the score, quarantines nobody, and counts once.
 #[tokio::test]
 async fn a_public_record_seeds_once() {
-    let (relays, _spine, keeper, stop) = kept();
+    let (relays, _spine, monitor, stop) = kept();
     let (a, b) = (RelayId::parse("a").unwrap(), RelayId::parse("b").unwrap());
-    keeper.seed(a.clone(), 60, 40).await;
-    keeper.seed(b.clone(), 100, 0).await;
-    keeper.seed(b.clone(), 0, 100).await;
+    monitor.seed(a.clone(), 60, 40).await;
+    monitor.seed(b.clone(), 100, 0).await;
+    monitor.seed(b.clone(), 0, 100).await;
     // Wishes are fulfilled in order: an answered one means that those before are done.
-    keeper.set_by_hand(a.clone(), HandWish::Release).await.unwrap();
-    let (worse, better) = (relays.seat(&a).unwrap(), relays.seat(&b).unwrap());
+    monitor.operator_command(a.clone(), OperatorCommand::Release).await.unwrap();
+    let (worse, better) = (relays.status(&a).unwrap(), relays.status(&b).unwrap());
     assert!(worse.score < 0.75 && better.score > 0.93, "{} {}", worse.score, better.score);
-    assert_eq!((worse.place, better.place), (RelayPlace::Active, RelayPlace::Active));
+    assert_eq!((worse.place, better.place), (RelayMode::Active, RelayMode::Active));
     stop.cancel();
 }

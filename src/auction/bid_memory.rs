@@ -16,7 +16,7 @@ const SLOTS_KEPT: usize = 32;
 const BLOCKS_PER_SLOT: usize = 1024;
 
 #[derive(Debug, Default)]
-struct Offer {
+struct KnownBlock {
     relays: Vec<RelayId>,
     gas_limit: u64,
     proposer: BlsPublicKey,
@@ -24,11 +24,11 @@ struct Offer {
 
 /// The memory. Locked for microseconds, never across an await.
 #[derive(Debug, Default)]
-pub(super) struct Offers {
-    slots: Mutex<BTreeMap<Slot, HashMap<B256, Offer>>>,
+pub(super) struct BidMemory {
+    slots: Mutex<BTreeMap<Slot, HashMap<B256, KnownBlock>>>,
 }
 
-impl Offers {
+impl BidMemory {
     /// A relay offered a block.
     pub(super) fn remember(&self, slot: Slot, bid: &BidFacts, relay: &RelayId, proposer: BlsPublicKey) {
         self.keep(slot, bid.block_hash, bid.gas_limit, relay, proposer);
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn old_slots_and_floods_are_forgotten() {
-        let offers = Offers::default();
+        let offers = BidMemory::default();
         let relay = RelayId::parse("r").unwrap();
         for slot in 0..100 {
             offers.keep(Slot::new(slot), B256::ZERO, 30, &relay, BlsPublicKey::default());

@@ -19,7 +19,7 @@ use crate::{
 const NEWS: usize = 16;
 
 /// What is shared with the rest of the service.
-pub(super) struct MoneyParts {
+pub(super) struct SettlementParts {
     pub(super) ledger: Ledger,
     pub(super) spine: Spine,
     pub(super) relays: Arc<SharedRelays>,
@@ -40,8 +40,8 @@ pub(super) fn reporter(config: &Config, ledger: Ledger) -> Reporter {
 }
 
 /// Starts what the configuration has the nodes for.
-pub(super) fn start_money(config: &Config, parts: MoneyParts) -> Vec<JoinHandle<()>> {
-    let MoneyParts { ledger, spine, relays, http, beacon, stop } = parts;
+pub(super) fn start_settlements(config: &Config, parts: SettlementParts) -> Vec<JoinHandle<()>> {
+    let SettlementParts { ledger, spine, relays, http, beacon, stop } = parts;
     let reporter = reporter(config, ledger.clone());
     let mut tasks = vec![tokio::spawn(run_checks(reporter.clone(), spine.clone(), stop.clone()))];
     if !config.profit.registrations_every.is_zero() && config.profit.data_api {

@@ -1,20 +1,20 @@
-//! All that is known of one relay, and what each deed changes in it.
+//! All that is known of one relay, and what each observation changes in it.
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Breaker, BreakerPolicy, Deed, FaultClass, Pulse, Trust,
-    deed::{class_of, pulse_of},
+    Breaker, BreakerPolicy, FaultClass, Observation, Pulse, Trust,
+    observation::{class_of, pulse_of},
     stake,
 };
 use crate::{consensus::UnixMillis, events::Outcome};
 
-/// How deeds are judged.
+/// How observations are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrustPolicy {
-    /// In what time a deed loses half its weight, in milliseconds. Default 14 days.
+    /// In what time a observation loses half its weight, in milliseconds. Default 14 days.
     pub half_life_ms: i64,
     /// How long a first offence quarantines, in milliseconds; doubles with each further. Default 6 hours.
     pub quarantine_ms: i64,
@@ -52,7 +52,7 @@ pub struct Quarantine {
 /// What the operator set by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum HandSetting {
+pub enum OperatorSetting {
     /// Always asked.
     Pinned,
     /// Never asked.
@@ -61,7 +61,7 @@ pub enum HandSetting {
 
 /// How it did in races lately.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Record {
+pub struct RaceStats {
     races: f64,
     tops: f64,
     /// Newest last, in microseconds.
@@ -70,12 +70,12 @@ pub struct Record {
 
 /// Latencies kept for quantiles.
 const LATENCIES: usize = 64;
-/// Weight of one delivery of a public record, in ordinary deeds.
+/// Weight of one delivery of a public record, in ordinary observations.
 const PUBLIC_WEIGHT: f64 = 0.2;
 /// What a race keeps of its weight with each further one: 200 races halve it.
 const RACE_FADE: f64 = 0.996_54;
 
-impl Record {
+impl RaceStats {
     /// Takes in a race in which it took part.
     pub fn raced(&mut self, had_top_bid: bool, latency_us: Option<u64>) {
         self.races = self.races * RACE_FADE + 1.0;
@@ -112,7 +112,7 @@ impl Record {
 /// What is known of one relay.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Standing {
+pub struct Reputation {
     /// Whether it is there.
     pub breaker: Breaker,
     /// What the breaker was last moved by.
@@ -122,35 +122,40 @@ pub struct Standing {
     /// What it is being punished for, or was last.
     pub quarantine: Option<Quarantine>,
     /// The operator's word.
-    pub hand: Option<HandSetting>,
+    pub hand: Option<OperatorSetting>,
     /// How it does in races.
-    pub record: Record,
+    pub record: RaceStats,
     /// Deeds before this are forgiven.
     pub pardoned_at: UnixMillis,
     /// When its public record was taken in; 0 for never.
     pub seeded_at: UnixMillis,
 }
 
-impl Standing {
-    /// Takes in a deed.
-    pub fn step(&mut self, deed: &Deed, policy: &TrustPolicy) {
-        if deed.at < self.pardoned_at {
+impl Reputation {
+    /// Takes in a observation.
+    pub fn step(&mut self, observation: &Observation, policy: &TrustPolicy) {
+        if observation.at < self.pardoned_at {
             return;
         }
-        if let Some((class, is_good)) = class_of(deed.outcome) {
+        if let Some((class, is_good)) = class_of(observation.outcome) {
             let weight = match class {
-                FaultClass::Reveals | FaultClass::Payments => stake(deed.value),
+                FaultClass::Reveals | FaultClass::Payments => stake(observation.value),
                 FaultClass::Answers | FaultClass::Bids => 1.0,
             };
-            self.trust.add(class, is_good, weight, deed.at, policy.half_life_ms);
+            self.trust.add(class, is_good, weight, observation.at, policy.half_life_ms);
         }
         // A bid, good or bad, is an answer.
-        if deed.outcome == Outcome::Bid {
-            self.trust.add(FaultClass::Answers, true, 1.0, deed.at, policy.half_life_ms);
+        if observation.outcome == Outcome::Bid {
+            self.trust.add(FaultClass::Answers, true, 1.0, observation.at, policy.half_life_ms);
         }
-        self.pulse(pulse_of(deed.outcome, deed.http_status), &deed.detail, deed.at, policy);
-        if is_offence(deed.outcome) {
-            self.offend(deed, policy);
+        self.pulse(
+            pulse_of(observation.outcome, observation.http_status),
+            &observation.detail,
+            observation.at,
+            policy,
+        );
+        if is_offence(observation.outcome) {
+            self.offend(observation, policy);
         }
     }
 
@@ -163,18 +168,18 @@ impl Standing {
         }
     }
 
-    fn offend(&mut self, deed: &Deed, policy: &TrustPolicy) {
-        let level = self.level(deed.at, policy).saturating_add(1);
+    fn offend(&mut self, observation: &Observation, policy: &TrustPolicy) {
+        let level = self.level(observation.at, policy).saturating_add(1);
         let length = policy.quarantine_ms.saturating_mul(1 << (level - 1).min(30));
         self.quarantine = Some(Quarantine {
             level,
-            until: deed.at.saturating_add(length.min(policy.quarantine_max_ms)),
-            since: deed.at,
-            why: deed.detail.clone(),
+            until: observation.at.saturating_add(length.min(policy.quarantine_max_ms)),
+            since: observation.at,
+            why: observation.detail.clone(),
         });
     }
 
-    /// Takes in a public record, once: what others were delivered weighs a fifth of an ordinary deed of ours, and quarantines nobody.
+    /// Takes in a public record, once: what others were delivered weighs a fifth of an ordinary observation of ours, and quarantines nobody.
     pub fn seed(&mut self, good: u32, bad: u32, now: UnixMillis, policy: &TrustPolicy) -> bool {
         if self.seeded_at > 0 {
             return false;
@@ -217,7 +222,7 @@ impl Standing {
     }
 }
 
-/// Whether a deed is an offence that quarantines: it costs the slot, or its payment.
+/// Whether a observation is an offence that quarantines: it costs the slot, or its payment.
 fn is_offence(outcome: Outcome) -> bool {
     matches!(
         outcome,
@@ -233,8 +238,8 @@ mod tests {
     const DAY: i64 = 86_400_000;
     const HOUR: i64 = 3_600_000;
 
-    fn deed(outcome: Outcome, at: i64) -> Deed {
-        Deed {
+    fn observation(outcome: Outcome, at: i64) -> Observation {
+        Observation {
             outcome,
             http_status: None,
             value: Wei::parse_eth("0.05").unwrap(),
@@ -246,10 +251,10 @@ mod tests {
     #[test]
     fn quarantine_doubles_and_is_forgotten_in_time() {
         let policy = TrustPolicy::default();
-        let mut standing = Standing::default();
+        let mut reputation = Reputation::default();
         let mut offend = |at: i64| {
-            standing.step(&deed(Outcome::PayloadWithheld, at), &policy);
-            let quarantine = standing.quarantine.clone().unwrap();
+            reputation.step(&observation(Outcome::PayloadWithheld, at), &policy);
+            let quarantine = reputation.quarantine.clone().unwrap();
             (quarantine.level, (quarantine.until - at) / HOUR)
         };
         assert_eq!(offend(0), (1, 6));
@@ -260,22 +265,22 @@ mod tests {
         for day in 32..60 {
             offend(day * DAY);
         }
-        assert_eq!(standing.quarantine.as_ref().unwrap().until, 59 * DAY + 30 * DAY);
-        assert!(standing.quarantined(59 * DAY).is_some());
-        assert!(standing.quarantined(90 * DAY).is_none());
+        assert_eq!(reputation.quarantine.as_ref().unwrap().until, 59 * DAY + 30 * DAY);
+        assert!(reputation.quarantined(59 * DAY).is_some());
+        assert!(reputation.quarantined(90 * DAY).is_none());
     }
 
     #[test]
     fn a_pardon_forgives_what_was_and_not_what_comes() {
         let policy = TrustPolicy::default();
-        let mut standing = Standing::default();
-        standing.step(&deed(Outcome::PaidLess, 10), &policy);
-        standing.pardon(20);
-        assert_eq!(standing.quarantined(21), None);
-        standing.step(&deed(Outcome::PaidLess, 15), &policy);
-        assert_eq!(standing.quarantined(21), None);
-        standing.step(&deed(Outcome::PaidLess, 25), &policy);
-        assert_eq!(standing.quarantined(26).map(|q| q.level), Some(1));
+        let mut reputation = Reputation::default();
+        reputation.step(&observation(Outcome::PaidLess, 10), &policy);
+        reputation.pardon(20);
+        assert_eq!(reputation.quarantined(21), None);
+        reputation.step(&observation(Outcome::PaidLess, 15), &policy);
+        assert_eq!(reputation.quarantined(21), None);
+        reputation.step(&observation(Outcome::PaidLess, 25), &policy);
+        assert_eq!(reputation.quarantined(26).map(|q| q.level), Some(1));
     }
 
     #[test]
@@ -284,9 +289,9 @@ mod tests {
         let quarantining: Vec<_> = Outcome::ALL
             .into_iter()
             .filter(|outcome| {
-                let mut standing = Standing::default();
-                standing.step(&deed(*outcome, 1), &policy);
-                standing.quarantine.is_some()
+                let mut reputation = Reputation::default();
+                reputation.step(&observation(*outcome, 1), &policy);
+                reputation.quarantine.is_some()
             })
             .collect();
         assert_eq!(
@@ -298,28 +303,28 @@ mod tests {
     #[test]
     fn it_survives_the_ledger() {
         let policy = TrustPolicy::default();
-        let mut standing = Standing::default();
-        standing.record.raced(true, Some(12_345));
-        standing.step(&deed(Outcome::PayloadMismatched, 77), &policy);
-        standing.hand = Some(HandSetting::Pinned);
-        let json = serde_json::to_string(&standing).unwrap();
-        assert_eq!(serde_json::from_str::<Standing>(&json).unwrap(), standing);
+        let mut reputation = Reputation::default();
+        reputation.record.raced(true, Some(12_345));
+        reputation.step(&observation(Outcome::PayloadMismatched, 77), &policy);
+        reputation.hand = Some(OperatorSetting::Pinned);
+        let json = serde_json::to_string(&reputation).unwrap();
+        assert_eq!(serde_json::from_str::<Reputation>(&json).unwrap(), reputation);
         // A later version may know more, an earlier one less.
-        assert_eq!(serde_json::from_str::<Standing>("{\"new\": 1}").unwrap(), Standing::default());
+        assert_eq!(serde_json::from_str::<Reputation>("{\"new\": 1}").unwrap(), Reputation::default());
     }
 
     #[test]
     fn quick_relays_that_win_rank_first() {
         let policy = TrustPolicy::default();
         let with = |tops: usize, latency_us: u64| {
-            let mut standing = Standing::default();
+            let mut reputation = Reputation::default();
             for n in 0..20 {
-                standing.record.raced(n < tops, Some(latency_us));
+                reputation.record.raced(n < tops, Some(latency_us));
             }
-            standing.rank(0, &policy)
+            reputation.rank(0, &policy)
         };
         assert!(with(10, 50_000) > with(2, 50_000));
         assert!(with(10, 50_000) > with(10, 400_000));
-        assert!(with(5, 50_000) > Standing::default().rank(0, &policy));
+        assert!(with(5, 50_000) > Reputation::default().rank(0, &policy));
     }
 }

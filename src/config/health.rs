@@ -5,13 +5,17 @@ use super::{
     raw::{RawRotation, RawTrust},
 };
 use crate::relay::{
-    KeeperSettings,
+    HealthMonitorSettings,
     health::{BreakerPolicy, TrustPolicy},
     rotation::RotationPolicy,
 };
 
-pub(super) fn keeper(trust: &RawTrust, rotation: &RawRotation, checker: &mut Checker) -> KeeperSettings {
-    let default = KeeperSettings::default();
+pub(super) fn monitor(
+    trust: &RawTrust,
+    rotation: &RawRotation,
+    checker: &mut Checker,
+) -> HealthMonitorSettings {
+    let default = HealthMonitorSettings::default();
     let ms = |secs: u64| i64::try_from(secs.saturating_mul(1000)).unwrap_or(i64::MAX);
     let mut secs = |key: &str, value: Option<u64>, default: i64| match value {
         None => default,
@@ -51,7 +55,7 @@ pub(super) fn keeper(trust: &RawTrust, rotation: &RawRotation, checker: &mut Che
             "the time doubles up to it",
         );
     }
-    KeeperSettings { trust, rotation: rotation_policy(rotation, default.rotation, checker) }
+    HealthMonitorSettings { trust, rotation: rotation_policy(rotation, default.rotation, checker) }
 }
 
 fn rotation_policy(raw: &RawRotation, default: RotationPolicy, checker: &mut Checker) -> RotationPolicy {

@@ -1,4 +1,4 @@
-//! The desk where bundles come in: who sends, what, whether it holds, whom it goes to; and the answer once the first builder has spoken.
+//! The intake where bundles come in: who sends, what, whether it holds, whom it goes to; and the answer once the first builder has spoken.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -28,11 +28,11 @@ use super::{
     BundleSettings, FanOut,
     bundle::{Bundle, Kind, check},
     dialect::Auth,
-    fanout::{Job, Outlet},
+    fanout::{BuilderQueue, Job},
     hash::upstream_uuid,
-    live::{Book, Decision, Live, MAX_LIVE},
+    pool::{BundlePool, Decision, MAX_POOLED, PooledBundle},
     simulate::simulate,
-    wire::{Request, RpcError, Wish, private_uuid, read},
+    wire::{BundleCommand, Request, RpcError, private_uuid, read},
 };
 use crate::{
     consensus::WallClock,
@@ -60,16 +60,16 @@ type SignedBody = (Bytes, Option<String>);
 
 type ByIdentity = RateLimiter<Address, HashMapStateStore<Address>, DefaultClock>;
 
-/// What the desk and the tracker share.
-pub(super) struct Desk {
+/// What the intake and the tracker share.
+pub(super) struct BundleIntake {
     pub(super) settings: BundleSettings,
     pub(super) node: ExecutionNode,
     /// The chain's number; 0 until the node has told.
     pub(super) chain: AtomicU64,
     pub(super) slot_secs: u64,
-    pub(super) book: Mutex<Book>,
+    pub(super) pool: Mutex<BundlePool>,
     pub(super) head: watch::Receiver<HeadView>,
-    outlets: BTreeMap<String, Outlet>,
+    queues: BTreeMap<String, BuilderQueue>,
     writes: mpsc::Sender<BundleWrite>,
     next_id: Mutex<i64>,
     limiter: Option<ByIdentity>,
@@ -78,14 +78,14 @@ pub(super) struct Desk {
     pub(super) asking: Arc<Semaphore>,
 }
 
-impl std::fmt::Debug for Desk {
+impl std::fmt::Debug for BundleIntake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Desk").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("BundleIntake").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
-/// What a desk is made of.
-pub(super) struct DeskParts {
+/// What a intake is made of.
+pub(super) struct IntakeParts {
     pub(super) settings: BundleSettings,
     pub(super) node: ExecutionNode,
     pub(super) http: Client,
@@ -100,22 +100,22 @@ fn refuse(code: i64, message: impl Into<String>) -> RpcError {
     RpcError { code, message: message.into() }
 }
 
-impl Desk {
-    pub(super) fn new(parts: DeskParts) -> Self {
-        let DeskParts { settings, node, http, slot_secs, head, writes, last_id, stop } = parts;
-        let outlet = |endpoint: &super::BuilderEndpoint| {
-            (endpoint.id.clone(), Outlet::start(endpoint.clone(), http.clone(), stop.clone()))
+impl BundleIntake {
+    pub(super) fn new(parts: IntakeParts) -> Self {
+        let IntakeParts { settings, node, http, slot_secs, head, writes, last_id, stop } = parts;
+        let queue = |endpoint: &super::BuilderEndpoint| {
+            (endpoint.id.clone(), BuilderQueue::start(endpoint.clone(), http.clone(), stop.clone()))
         };
-        let outlets = settings.builders.iter().map(outlet).collect();
+        let queues = settings.builders.iter().map(queue).collect();
         let limiter = NonZeroU32::new(settings.rate_per_searcher)
             .map(|rate| RateLimiter::hashmap(Quota::per_second(rate)));
         Self {
             node,
             chain: AtomicU64::new(0),
             slot_secs,
-            book: Mutex::default(),
+            pool: Mutex::default(),
             head,
-            outlets,
+            queues,
             writes,
             next_id: Mutex::new(last_id),
             limiter,
@@ -171,12 +171,12 @@ impl Desk {
             ));
         }
         match read(request, head.number + 1)? {
-            Wish::Send(bundle) => self.send(searcher, *bundle, request, received, head).await,
-            Wish::Cancel(uuid) => self.cancel(searcher, &uuid, received),
-            Wish::CancelPrivate(hash) => {
+            BundleCommand::Send(bundle) => self.send(searcher, *bundle, request, received, head).await,
+            BundleCommand::Cancel(uuid) => self.cancel(searcher, &uuid, received),
+            BundleCommand::CancelPrivate(hash) => {
                 Ok(json!(self.cancel(searcher, &private_uuid(hash), received).is_ok()))
             }
-            Wish::Simulate(request) => {
+            BundleCommand::Simulate(request) => {
                 check(&request.bundle, self.chain()).map_err(RpcError::params)?;
                 simulate(&self.node, &request).await.map_err(|error| refuse(-32000, error.to_string()))
             }
@@ -220,19 +220,19 @@ impl Desk {
             Kind::Bundle | Kind::MevShare => json!({ "bundleHash": hash }),
             Kind::Private => json!(bundle.transactions.first().map(|tx| tx.hash)),
         };
-        let live = {
-            let mut book = self.book.lock();
-            if book.same(searcher, &bundle).is_some() {
+        let pooled = {
+            let mut pool = self.pool.lock();
+            if pool.same(searcher, &bundle).is_some() {
                 // Sent again by a searcher that did not wait for the answer: it is on its way.
                 return Ok(answer);
             }
-            if book.len() >= MAX_LIVE {
+            if pool.len() >= MAX_POOLED {
                 return Err(refuse(
                     -32000,
-                    format!("{MAX_LIVE} bundles are open: try again after the next block"),
+                    format!("{MAX_POOLED} bundles are open: try again after the next block"),
                 ));
             }
-            let before = bundle.uuid.as_ref().and_then(|uuid| book.named(searcher, uuid)).map(|before| {
+            let before = bundle.uuid.as_ref().and_then(|uuid| pool.named(searcher, uuid)).map(|before| {
                 (before.id, before.sequence, before.builders.clone(), before.bundle.uuid.clone())
             });
             let id = {
@@ -241,7 +241,7 @@ impl Desk {
                 *next
             };
             let sequence = before.as_ref().map_or(0, |(_, sequence, _, _)| sequence + 1);
-            let live = Live {
+            let pooled = PooledBundle {
                 id,
                 searcher,
                 hash,
@@ -256,10 +256,10 @@ impl Desk {
                 decision: None,
                 bundle,
             };
-            self.write(BundleWrite::Received(Box::new(self.received_row(&live, request))));
+            self.write(BundleWrite::Received(Box::new(self.received_row(&pooled, request))));
             if let Some((old, _, its_builders, Some(uuid))) = before {
                 let reason = format!("replaced by number {id}");
-                if let Some(old) = book.get_mut(old) {
+                if let Some(old) = pool.get_mut(old) {
                     old.decision = Some(Decision {
                         state: "replaced",
                         reason: reason.clone(),
@@ -270,26 +270,26 @@ impl Desk {
                 self.write_fate(old, "replaced", reason, None, true);
                 // A builder that had the old one and gets no new one must not go on with the old one.
                 let left: Vec<String> =
-                    its_builders.into_iter().filter(|id| !live.builders.contains(id)).collect();
-                self.cancel_at(&live, &left, &uuid, sequence, received);
+                    its_builders.into_iter().filter(|id| !pooled.builders.contains(id)).collect();
+                self.cancel_at(&pooled, &left, &uuid, sequence, received);
             }
-            book.add(live.clone());
-            gauge!("relaymux_bundles_open").set(f64::from(u32::try_from(book.len()).unwrap_or(u32::MAX)));
-            live
+            pool.add(pooled.clone());
+            gauge!("relaymux_bundles_open").set(f64::from(u32::try_from(pool.len()).unwrap_or(u32::MAX)));
+            pooled
         };
-        counter!("relaymux_bundles_received_total", "kind" => live.bundle.kind.label()).increment(1);
+        counter!("relaymux_bundles_received_total", "kind" => pooled.bundle.kind.label()).increment(1);
         // Not yet its time: it goes out with the head before a block that is. Builders that know no times need not.
-        if !live.bundle.fits_time(time_of(target)) {
+        if !pooled.bundle.fits_time(time_of(target)) {
             return Ok(answer);
         }
-        let mut answers = self.dispatch(&live, target, received);
+        let mut answers = self.dispatch(&pooled, target, received);
         if self.settings.simulate {
-            self.try_out(&live);
+            self.try_out(&pooled);
         }
-        self.first_word(live.id, &mut answers, received).await?;
+        self.first_word(pooled.id, &mut answers, received).await?;
         // The rest comes in while the searcher has its answer.
-        let desk = Arc::clone(self);
-        tokio::spawn(async move { while desk.note(answers.recv().await) {} });
+        let intake = Arc::clone(self);
+        tokio::spawn(async move { while intake.note(answers.recv().await) {} });
         Ok(answer)
     }
 
@@ -314,17 +314,17 @@ impl Desk {
                 }
                 // All have spoken, and nobody took it.
                 Ok(None) => {
-                    let mut book = self.book.lock();
-                    let Some(live) = book.get_mut(id) else { return Ok(()) };
+                    let mut pool = self.pool.lock();
+                    let Some(pooled) = pool.get_mut(id) else { return Ok(()) };
                     let words: Vec<String> =
-                        live.refused.iter().map(|(builder, words)| format!("{builder}: {words}")).collect();
-                    let (_, last) = live.blocks();
+                        pooled.refused.iter().map(|(builder, words)| format!("{builder}: {words}")).collect();
+                    let (_, last) = pooled.blocks();
                     // One that may still be sent for later blocks stays.
                     if last > self.head.borrow().number + 1 {
                         return Ok(());
                     }
                     let reason = format!("no builder took it: {}", words.join("; "));
-                    live.decision = Some(Decision {
+                    pooled.decision = Some(Decision {
                         state: "failed",
                         reason: reason.clone(),
                         block: None,
@@ -342,14 +342,14 @@ impl Desk {
     /// Writes a builder's answer down; `false` at the end.
     fn note(&self, answer: Option<BundleSend>) -> bool {
         let Some(answer) = answer else { return false };
-        if let Some(live) = self.book.lock().get_mut(answer.id) {
+        if let Some(pooled) = self.pool.lock().get_mut(answer.id) {
             if answer.outcome == "accepted" {
-                live.refused.remove(&answer.builder);
-                live.taken_by.insert(answer.builder.clone());
+                pooled.refused.remove(&answer.builder);
+                pooled.taken_by.insert(answer.builder.clone());
             } else if !answer.outcome.starts_with("cancel") {
                 let words =
                     if answer.detail.is_empty() { answer.outcome.clone() } else { answer.detail.clone() };
-                live.refused.insert(answer.builder.clone(), words);
+                pooled.refused.insert(answer.builder.clone(), words);
             }
         }
         self.write(BundleWrite::Sent(answer));
@@ -357,22 +357,28 @@ impl Desk {
     }
 
     /// Sends a bundle for a block; what comes back are the answers, the channel ends with the last.
-    pub(super) fn dispatch(&self, live: &Live, block: u64, received: Instant) -> mpsc::Receiver<BundleSend> {
+    pub(super) fn dispatch(
+        &self,
+        pooled: &PooledBundle,
+        block: u64,
+        received: Instant,
+    ) -> mpsc::Receiver<BundleSend> {
         // One answer of each builder.
         let (reply, answers) = mpsc::channel(self.settings.builders.len().max(1));
-        let key = self.settings.searcher_keys.get(&live.searcher).unwrap_or(&self.settings.key);
-        let uuid = live.bundle.uuid.as_ref().map(|uuid| upstream_uuid(live.searcher, uuid).to_string());
-        if let Some(live) = self.book.lock().get_mut(live.id) {
-            live.sent_for.insert(block);
+        let key = self.settings.searcher_keys.get(&pooled.searcher).unwrap_or(&self.settings.key);
+        let uuid = pooled.bundle.uuid.as_ref().map(|uuid| upstream_uuid(pooled.searcher, uuid).to_string());
+        if let Some(pooled) = self.pool.lock().get_mut(pooled.id) {
+            pooled.sent_for.insert(block);
         }
         let deadline = self.deadline(block);
         // Said and signed once a dialect, whoever many speak it.
         let mut said: HashMap<(&str, Auth), Result<SignedBody, String>> = HashMap::new();
-        for endpoint in self.settings.builders.iter().filter(|endpoint| live.builders.contains(&endpoint.id))
+        for endpoint in
+            self.settings.builders.iter().filter(|endpoint| pooled.builders.contains(&endpoint.id))
         {
             let dialect = endpoint.dialect;
             let words = said.entry((dialect.name, endpoint.auth)).or_insert_with(|| {
-                let body = dialect.request(&live.bundle, block, uuid.as_deref(), live.sequence)?;
+                let body = dialect.request(&pooled.bundle, block, uuid.as_deref(), pooled.sequence)?;
                 let signature = match endpoint.auth {
                     Auth::Signature(how) => Some(key.header(how, &body)),
                     Auth::None | Auth::Bearer => None,
@@ -380,7 +386,7 @@ impl Desk {
                 Ok((body.into(), signature))
             });
             let lost = |outcome: &str, detail: String| BundleSend {
-                id: live.id,
+                id: pooled.id,
                 builder: endpoint.id.clone(),
                 block: block.cast_signed(),
                 outcome: outcome.to_owned(),
@@ -395,7 +401,7 @@ impl Desk {
                 }
                 Ok((body, signature)) => {
                     let job = Job {
-                        id: live.id,
+                        id: pooled.id,
                         block,
                         body: body.clone(),
                         signature: signature.clone(),
@@ -404,7 +410,7 @@ impl Desk {
                         received,
                         reply: reply.clone(),
                     };
-                    if !self.outlets.get(&endpoint.id).is_some_and(|outlet| outlet.push(job)) {
+                    if !self.queues.get(&endpoint.id).is_some_and(|queue| queue.push(job)) {
                         counter!("relaymux_bundle_sends_dropped_total", "builder" => endpoint.id.clone())
                             .increment(1);
                         let _ = reply.try_send(lost("queue_full", "its queue is full".to_owned()));
@@ -416,10 +422,10 @@ impl Desk {
     }
 
     /// Sends a bundle for a block without anybody waiting for it.
-    pub(super) fn dispatch_alone(self: &Arc<Self>, live: &Live, block: u64) {
-        let mut answers = self.dispatch(live, block, Instant::now());
-        let desk = Arc::clone(self);
-        tokio::spawn(async move { while desk.note(answers.recv().await) {} });
+    pub(super) fn dispatch_alone(self: &Arc<Self>, pooled: &PooledBundle, block: u64) {
+        let mut answers = self.dispatch(pooled, block, Instant::now());
+        let intake = Arc::clone(self);
+        tokio::spawn(async move { while intake.note(answers.recv().await) {} });
     }
 
     /// When a request for a block is of no use any more: a slot after that block is due.
@@ -434,33 +440,40 @@ impl Desk {
     }
 
     fn cancel(self: &Arc<Self>, searcher: Address, uuid: &str, received: Instant) -> Result<Value, RpcError> {
-        let live = {
-            let mut book = self.book.lock();
-            let Some(id) = book.named(searcher, uuid).map(|live| live.id) else {
+        let pooled = {
+            let mut pool = self.pool.lock();
+            let Some(id) = pool.named(searcher, uuid).map(|pooled| pooled.id) else {
                 let shown: String = uuid.chars().take(64).collect();
                 return Err(refuse(-32000, format!("no bundle named {shown} of yours is waiting")));
             };
-            let Some(live) = book.get_mut(id) else { return Err(refuse(-32603, "it is gone")) };
-            live.cancel_requested = true;
-            live.clone()
+            let Some(pooled) = pool.get_mut(id) else { return Err(refuse(-32603, "it is gone")) };
+            pooled.cancel_requested = true;
+            pooled.clone()
         };
         self.write_fate(
-            live.id,
+            pooled.id,
             "cancel_requested",
             "builders that took it may still land it".to_owned(),
             None,
             false,
         );
-        let builders = live.builders.clone();
-        self.cancel_at(&live, &builders, uuid, live.sequence + 1, received);
+        let builders = pooled.builders.clone();
+        self.cancel_at(&pooled, &builders, uuid, pooled.sequence + 1, received);
         Ok(json!(true))
     }
 
     /// Asks builders to take a bundle back, each in its way.
-    fn cancel_at(&self, live: &Live, builders: &[String], uuid: &str, sequence: u64, received: Instant) {
-        let upstream = upstream_uuid(live.searcher, uuid).to_string();
-        let key = self.settings.searcher_keys.get(&live.searcher).unwrap_or(&self.settings.key);
-        let block = live.blocks().0.max(self.head.borrow().number + 1);
+    fn cancel_at(
+        &self,
+        pooled: &PooledBundle,
+        builders: &[String],
+        uuid: &str,
+        sequence: u64,
+        received: Instant,
+    ) {
+        let upstream = upstream_uuid(pooled.searcher, uuid).to_string();
+        let key = self.settings.searcher_keys.get(&pooled.searcher).unwrap_or(&self.settings.key);
+        let block = pooled.blocks().0.max(self.head.borrow().number + 1);
         let (reply, mut answers) = mpsc::channel(self.settings.builders.len().max(1));
         for endpoint in self.settings.builders.iter().filter(|endpoint| builders.contains(&endpoint.id)) {
             let Some(body) = endpoint.dialect.cancel_request(block, &upstream, sequence) else { continue };
@@ -469,10 +482,10 @@ impl Desk {
                 Auth::None | Auth::Bearer => None,
             };
             let deadline = self.deadline(block);
-            let (id, reply) = (live.id, reply.clone());
+            let (id, reply) = (pooled.id, reply.clone());
             let job =
                 Job { id, block, body: body.into(), signature, deadline, is_cancel: true, received, reply };
-            if !self.outlets.get(&endpoint.id).is_some_and(|outlet| outlet.push(job)) {
+            if !self.queues.get(&endpoint.id).is_some_and(|queue| queue.push(job)) {
                 warn!(builder = endpoint.id, "a bundle could not be taken back: its queue is full");
             }
         }
@@ -512,22 +525,22 @@ impl Desk {
         if chosen.is_empty() { Err(refuse(-32000, "there is no builder for it")) } else { Ok(chosen) }
     }
 
-    fn received_row(&self, live: &Live, request: &Request) -> BundleReceived {
-        let transactions: Vec<Value> = live
+    fn received_row(&self, pooled: &PooledBundle, request: &Request) -> BundleReceived {
+        let transactions: Vec<Value> = pooled
             .bundle
             .transactions
             .iter()
             .map(|tx| json!({ "hash": tx.hash, "sender": tx.sender, "nonce": tx.nonce }))
             .collect();
-        let (first, last) = live.blocks();
+        let (first, last) = pooled.blocks();
         BundleReceived {
-            id: live.id,
-            hash: live.hash.to_string(),
-            searcher: live.searcher.to_string(),
-            kind: live.bundle.kind.label(),
-            uuid: live.bundle.uuid.clone(),
-            canonical_uuid: live.bundle.canonical_uuid().to_string(),
-            sequence: live.sequence.cast_signed(),
+            id: pooled.id,
+            hash: pooled.hash.to_string(),
+            searcher: pooled.searcher.to_string(),
+            kind: pooled.bundle.kind.label(),
+            uuid: pooled.bundle.uuid.clone(),
+            canonical_uuid: pooled.bundle.canonical_uuid().to_string(),
+            sequence: pooled.sequence.cast_signed(),
             transactions: Value::from(transactions).to_string(),
             request: json!({ "method": request.method, "params": request.params }).to_string(),
             first_block: first.cast_signed(),

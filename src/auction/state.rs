@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Arrangement, Validators, offers::Offers, register::MOST_DEFERRED, verified_cache::VerifiedCache,
+    PolicyTable, Validators, bid_memory::BidMemory, register::MAX_DEFERRED, verified_cache::VerifiedCache,
 };
 use crate::{
     consensus::{ChainSpec, Domain, SlotClock, WallClock},
@@ -25,7 +25,7 @@ pub struct AuctionParts {
     /// The chain.
     pub spec: ChainSpec,
     /// What applies to whom.
-    pub arrangement: Arrangement,
+    pub policies: PolicyTable,
     /// Who is asked at the moment.
     pub relays: Arc<SharedRelays>,
     /// Where facts go.
@@ -45,13 +45,13 @@ pub struct Auction {
     pub(super) slots: SlotClock,
     pub(super) clock: WallClock,
     pub(super) domain: Domain,
-    pub(super) arrangement: ArcSwap<Arrangement>,
+    pub(super) policies: ArcSwap<PolicyTable>,
     pub(super) relays: Arc<SharedRelays>,
     pub(super) spine: Spine,
     pub(super) journal: Journal,
     pub(super) beacon: Option<BeaconNode>,
     pub(super) validators: Arc<Validators>,
-    pub(super) offers: Offers,
+    pub(super) bid_memory: BidMemory,
     pub(super) verified: Arc<VerifiedCache>,
     pub(super) tasks: TaskTracker,
     pub(super) deferred: Arc<Semaphore>,
@@ -60,16 +60,16 @@ pub struct Auction {
 impl Auction {
     /// Opens the house.
     pub fn new(parts: AuctionParts) -> Arc<Self> {
-        let AuctionParts { spec, arrangement, relays, spine, journal, beacon, validators } = parts;
+        let AuctionParts { spec, policies, relays, spine, journal, beacon, validators } = parts;
         Arc::new(Self {
             slots: spec.clock(),
             clock: WallClock,
             domain: spec.builder_domain(),
-            arrangement: ArcSwap::from_pointee(arrangement),
-            offers: Offers::default(),
+            policies: ArcSwap::from_pointee(policies),
+            bid_memory: BidMemory::default(),
             verified: Arc::default(),
             tasks: TaskTracker::new(),
-            deferred: Arc::new(Semaphore::new(MOST_DEFERRED)),
+            deferred: Arc::new(Semaphore::new(MAX_DEFERRED)),
             spec,
             relays,
             spine,
@@ -84,14 +84,14 @@ impl Auction {
         &self.spec
     }
 
-    /// Holds auctions by another arrangement from now on. One under way ends by the one it began with.
-    pub fn arrange(&self, arrangement: Arrangement) {
-        self.arrangement.store(Arc::new(arrangement));
+    /// Holds auctions by another policies from now on. One under way ends by the one it began with.
+    pub fn set_policies(&self, policies: PolicyTable) {
+        self.policies.store(Arc::new(policies));
     }
 
-    /// The arrangement of the moment.
-    pub fn arrangement(&self) -> Arc<Arrangement> {
-        self.arrangement.load_full()
+    /// The policies of the moment.
+    pub fn policies(&self) -> Arc<PolicyTable> {
+        self.policies.load_full()
     }
 
     /// Whether a validator registered with us.

@@ -14,7 +14,7 @@ const WITHDRAWAL: B256 = b256!("7fcf532c15f0a6db0bd6d0e038bea71d30d808c7d98cb3bf
 
 /// A bundle's account. Amounts are decimal wei; signed where they may be below zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Gains {
+pub struct BundleProfit {
     /// Gas used by the bundle.
     pub gas_used: u64,
     /// What its gas and blobs cost its senders.
@@ -36,15 +36,15 @@ pub struct Gains {
 }
 
 /// What a bundle at some places of a block came to. `weth` is the WETH contract of the chain.
-pub fn gains(
+pub fn bundle_profit(
     block: &Block,
     receipts: &[Receipt],
     transfers: Option<&[Transfer]>,
     places: &[usize],
     watched: &[Address],
     weth: Address,
-) -> Gains {
-    let mut gains = Gains { traced: transfers.is_some(), ..Gains::default() };
+) -> BundleProfit {
+    let mut profit = BundleProfit { traced: transfers.is_some(), ..BundleProfit::default() };
     let signed = |amount: U256| I256::try_from(amount).unwrap_or(I256::MAX);
     let is_watched = |address: &Address| watched.contains(address);
     let plain: Vec<Transfer>;
@@ -68,30 +68,30 @@ pub fn gains(
             .saturating_mul(receipt.blob_gas_price.unwrap_or_default());
         let cost = gas.saturating_mul(receipt.effective_gas_price).saturating_add(blobs);
         let tip = gas.saturating_mul(receipt.effective_gas_price.saturating_sub(block.base_fee_per_gas));
-        gains.gas_used = gains.gas_used.saturating_add(receipt.gas_used.to());
-        gains.gas_cost = gains.gas_cost.saturating_add(cost);
-        gains.burnt = gains.burnt.saturating_add(cost.saturating_sub(tip));
-        gains.priority = gains.priority.saturating_add(tip);
+        profit.gas_used = profit.gas_used.saturating_add(receipt.gas_used.to());
+        profit.gas_cost = profit.gas_cost.saturating_add(cost);
+        profit.burnt = profit.burnt.saturating_add(cost.saturating_sub(tip));
+        profit.priority = profit.priority.saturating_add(tip);
         if is_watched(&tx.from) {
-            gains.eth = gains.eth.saturating_sub(signed(cost));
+            profit.eth = profit.eth.saturating_sub(signed(cost));
         }
         for transfer in transfers.iter().filter(|transfer| transfer.transaction == *place) {
             if transfer.to == block.coinbase {
-                gains.direct = gains.direct.saturating_add(transfer.value);
+                profit.direct = profit.direct.saturating_add(transfer.value);
             }
             if is_watched(&transfer.to) {
-                gains.eth = gains.eth.saturating_add(signed(transfer.value));
+                profit.eth = profit.eth.saturating_add(signed(transfer.value));
             }
             if is_watched(&transfer.from) {
-                gains.eth = gains.eth.saturating_sub(signed(transfer.value));
+                profit.eth = profit.eth.saturating_sub(signed(transfer.value));
             }
         }
         for log in receipt.logs.iter().filter(|log| log.address == weth) {
-            gains.weth = gains.weth.saturating_add(weth_change(log, &is_watched));
+            profit.weth = profit.weth.saturating_add(weth_change(log, &is_watched));
         }
     }
-    gains.profit = gains.eth.saturating_add(gains.weth);
-    gains
+    profit.profit = profit.eth.saturating_add(profit.weth);
+    profit
 }
 
 /// What a log of WETH's says of the watched addresses' balance.

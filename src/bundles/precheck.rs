@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use super::{
     bundle::Bundle,
-    desk::{Desk, HeadView},
-    live::Live,
+    intake::{BundleIntake, HeadView},
+    pool::PooledBundle,
     simulate::{SimulationRequest, simulate},
     wire::RpcError,
 };
 use crate::ledger::BundleWrite;
 
-impl Desk {
+impl BundleIntake {
     /// Refuses what a sender's counter has passed, where that is known; finds out for the next time where it is not.
     pub(super) fn check_nonces(self: &Arc<Self>, bundle: &Bundle, head: HeadView) -> Result<(), RpcError> {
         let mut unknown = Vec::new();
@@ -38,10 +38,10 @@ impl Desk {
         }
         for sender in unknown {
             let Ok(permit) = Arc::clone(&self.asking).try_acquire_owned() else { break };
-            let desk = Arc::clone(self);
+            let intake = Arc::clone(self);
             tokio::spawn(async move {
-                if let Ok(counter) = desk.node.nonce(sender, head.number).await {
-                    let mut nonces = desk.nonces.lock();
+                if let Ok(counter) = intake.node.nonce(sender, head.number).await {
+                    let mut nonces = intake.nonces.lock();
                     if nonces.0 == head.number {
                         nonces.1.insert(sender, counter);
                     }
@@ -53,12 +53,12 @@ impl Desk {
     }
 
     /// Tries a bundle on our own node, for the reason if it is missed. Never waited for.
-    pub(super) fn try_out(self: &Arc<Self>, live: &Live) {
+    pub(super) fn try_out(self: &Arc<Self>, pooled: &PooledBundle) {
         let Ok(permit) = Arc::clone(&self.asking).try_acquire_owned() else { return };
-        let (desk, live) = (Arc::clone(self), live.clone());
+        let (intake, pooled) = (Arc::clone(self), pooled.clone());
         tokio::spawn(async move {
             let request = SimulationRequest {
-                bundle: live.bundle,
+                bundle: pooled.bundle,
                 state: json!("latest"),
                 timestamp: None,
                 base_fee: None,
@@ -66,7 +66,7 @@ impl Desk {
                 gas_limit: None,
                 is_mev: true,
             };
-            let (trial, failure) = match simulate(&desk.node, &request).await {
+            let (trial, failure) = match simulate(&intake.node, &request).await {
                 Ok(trial) => {
                     let failure = trial.get("error").and_then(Value::as_str).map(str::to_owned);
                     (trial, failure)
@@ -76,10 +76,10 @@ impl Desk {
                 }
                 Err(_) => return,
             };
-            if let Some(live) = desk.book.lock().get_mut(live.id) {
-                live.failed_trial = failure;
+            if let Some(pooled) = intake.pool.lock().get_mut(pooled.id) {
+                pooled.failed_trial = failure;
             }
-            desk.write(BundleWrite::Simulated(live.id, trial.to_string()));
+            intake.write(BundleWrite::Simulated(pooled.id, trial.to_string()));
             drop(permit);
         });
     }

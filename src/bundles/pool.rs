@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Most open bundles. Beyond it new ones are refused: 30,000 of 3 transactions are some 30 MB.
-pub(super) const MAX_LIVE: usize = 30_000;
+pub(super) const MAX_POOLED: usize = 30_000;
 
 /// What became of a bundle, by some block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) struct Decision {
 
 /// An open bundle.
 #[derive(Clone, Debug)]
-pub(super) struct Live {
+pub(super) struct PooledBundle {
     pub(super) id: i64,
     pub(super) bundle: Bundle,
     pub(super) searcher: Address,
@@ -52,7 +52,7 @@ pub(super) struct Live {
     pub(super) decision: Option<Decision>,
 }
 
-impl Live {
+impl PooledBundle {
     /// First and last block.
     pub(super) fn blocks(&self) -> (u64, u64) {
         self.bundle.blocks.unwrap_or_default()
@@ -85,57 +85,57 @@ pub(super) struct SeenBlock {
 
 /// All open bundles.
 #[derive(Debug, Default)]
-pub(super) struct Book {
-    by_id: BTreeMap<i64, Live>,
+pub(super) struct BundlePool {
+    by_id: BTreeMap<i64, PooledBundle>,
     by_transaction: HashMap<B256, HashSet<i64>>,
     by_name: HashMap<(Address, String), i64>,
 }
 
-impl Book {
+impl BundlePool {
     pub(super) fn len(&self) -> usize {
         self.by_id.len()
     }
 
-    pub(super) fn get(&self, id: i64) -> Option<&Live> {
+    pub(super) fn get(&self, id: i64) -> Option<&PooledBundle> {
         self.by_id.get(&id)
     }
 
-    pub(super) fn get_mut(&mut self, id: i64) -> Option<&mut Live> {
+    pub(super) fn get_mut(&mut self, id: i64) -> Option<&mut PooledBundle> {
         self.by_id.get_mut(&id)
     }
 
     /// The open, undecided bundle of a searcher's name.
-    pub(super) fn named(&self, searcher: Address, uuid: &str) -> Option<&Live> {
-        let live = self.by_id.get(self.by_name.get(&(searcher, uuid.to_owned()))?)?;
-        Some(live).filter(|live| live.decision.is_none())
+    pub(super) fn named(&self, searcher: Address, uuid: &str) -> Option<&PooledBundle> {
+        let pooled = self.by_id.get(self.by_name.get(&(searcher, uuid.to_owned()))?)?;
+        Some(pooled).filter(|pooled| pooled.decision.is_none())
     }
 
     /// The same bundle of the same searcher for the same blocks, if it is open.
     pub(super) fn same(&self, searcher: Address, bundle: &Bundle) -> Option<i64> {
         let first = bundle.transactions.first()?.hash;
-        let is_same = |live: &&Live| {
-            live.searcher == searcher
-                && live.decision.is_none()
-                && !live.cancel_requested
-                && live.bundle == *bundle
+        let is_same = |pooled: &&PooledBundle| {
+            pooled.searcher == searcher
+                && pooled.decision.is_none()
+                && !pooled.cancel_requested
+                && pooled.bundle == *bundle
         };
         let ids = self.by_transaction.get(&first)?;
-        ids.iter().filter_map(|id| self.by_id.get(id)).find(is_same).map(|live| live.id)
+        ids.iter().filter_map(|id| self.by_id.get(id)).find(is_same).map(|pooled| pooled.id)
     }
 
-    pub(super) fn add(&mut self, live: Live) {
-        for tx in &live.bundle.transactions {
-            self.by_transaction.entry(tx.hash).or_default().insert(live.id);
+    pub(super) fn add(&mut self, pooled: PooledBundle) {
+        for tx in &pooled.bundle.transactions {
+            self.by_transaction.entry(tx.hash).or_default().insert(pooled.id);
         }
-        if let Some(uuid) = &live.bundle.uuid {
-            self.by_name.insert((live.searcher, uuid.clone()), live.id);
+        if let Some(uuid) = &pooled.bundle.uuid {
+            self.by_name.insert((pooled.searcher, uuid.clone()), pooled.id);
         }
-        self.by_id.insert(live.id, live);
+        self.by_id.insert(pooled.id, pooled);
     }
 
     pub(super) fn remove(&mut self, id: i64) {
-        let Some(live) = self.by_id.remove(&id) else { return };
-        for tx in &live.bundle.transactions {
+        let Some(pooled) = self.by_id.remove(&id) else { return };
+        for tx in &pooled.bundle.transactions {
             if let Some(ids) = self.by_transaction.get_mut(&tx.hash) {
                 ids.remove(&id);
                 if ids.is_empty() {
@@ -143,8 +143,8 @@ impl Book {
                 }
             }
         }
-        if let Some(uuid) = &live.bundle.uuid {
-            let name = (live.searcher, uuid.clone());
+        if let Some(uuid) = &pooled.bundle.uuid {
+            let name = (pooled.searcher, uuid.clone());
             if self.by_name.get(&name) == Some(&id) {
                 self.by_name.remove(&name);
             }
@@ -153,14 +153,14 @@ impl Book {
 
     /// Bundles to be sent for a block.
     pub(super) fn due(&self, block: u64, timestamp: u64) -> Vec<i64> {
-        self.by_id.values().filter(|live| live.is_due(block, timestamp)).map(|live| live.id).collect()
+        self.by_id.values().filter(|pooled| pooled.is_due(block, timestamp)).map(|pooled| pooled.id).collect()
     }
 
     /// Whether a bundle without a decision may be in a block.
     pub(super) fn waits_for(&self, block: u64) -> bool {
-        let may_be_in = |live: &Live| {
-            let (first, last) = live.blocks();
-            live.decision.is_none() && (first..=last).contains(&block)
+        let may_be_in = |pooled: &PooledBundle| {
+            let (first, last) = pooled.blocks();
+            pooled.decision.is_none() && (first..=last).contains(&block)
         };
         self.by_id.values().any(may_be_in)
     }
@@ -181,45 +181,45 @@ impl Book {
             .collect();
         let at = (block.number, block.hash);
         let mut decided = Vec::new();
-        for live in self.by_id.values_mut().filter(|live| live.decision.is_none()) {
-            let (first, last) = live.blocks();
-            let presence = if hit.contains(&live.id) {
-                presence(&live.bundle, &block.transactions)
+        for pooled in self.by_id.values_mut().filter(|pooled| pooled.decision.is_none()) {
+            let (first, last) = pooled.blocks();
+            let presence = if hit.contains(&pooled.id) {
+                presence(&pooled.bundle, &block.transactions)
             } else {
                 Presence::Absent
             };
             let in_range = (first..=last).contains(&block.number);
             match presence {
                 Presence::Included { from, dropped, reverted } if in_range => {
-                    let count = live.bundle.transactions.len().saturating_sub(dropped);
+                    let count = pooled.bundle.transactions.len().saturating_sub(dropped);
                     let reason = match (dropped, reverted) {
                         (0, 0) => String::new(),
                         _ => format!("{dropped} left out and {reverted} reverted, as they may"),
                     };
                     let places = (from..from.saturating_add(count)).collect();
-                    live.decision = Some(Decision { state: "included", reason, block: Some(at), places });
+                    pooled.decision = Some(Decision { state: "included", reason, block: Some(at), places });
                 }
                 Presence::Included { .. } => {
                     let words = format!("block {} has it, which was not asked for", block.number);
-                    live.seen = Some(("unbundled", words, at));
+                    pooled.seen = Some(("unbundled", words, at));
                 }
                 Presence::Partly(hashes) => {
                     let hashes: Vec<String> = hashes.iter().map(ToString::to_string).collect();
-                    live.seen =
+                    pooled.seen =
                         Some(("partly_included", format!("only {} is in the block", hashes.join(", ")), at));
                 }
                 Presence::Unbundled(how) => {
-                    live.seen = Some(("unbundled", format!("its transactions are in the block {how}"), at));
+                    pooled.seen = Some(("unbundled", format!("its transactions are in the block {how}"), at));
                 }
                 Presence::Absent => {}
             }
             let is_past =
-                block.number >= last || live.bundle.max_timestamp.is_some_and(|max| block.timestamp > max);
-            if live.decision.is_none() && (is_past || (live.seen.is_some() && in_range)) {
-                live.decision = Some(end_of(live, block));
+                block.number >= last || pooled.bundle.max_timestamp.is_some_and(|max| block.timestamp > max);
+            if pooled.decision.is_none() && (is_past || (pooled.seen.is_some() && in_range)) {
+                pooled.decision = Some(end_of(pooled, block));
             }
-            if live.decision.is_some() {
-                decided.push(live.id);
+            if pooled.decision.is_some() {
+                decided.push(pooled.id);
             }
         }
         decided
@@ -228,11 +228,11 @@ impl Book {
     /// The chain has gone back to a height: decisions above it count no more. The numbers of those that are open again.
     pub(super) fn go_back(&mut self, to: u64) -> Vec<i64> {
         let mut reopened = Vec::new();
-        for live in self.by_id.values_mut() {
-            live.seen.take_if(|(_, _, (number, _))| *number > to);
+        for pooled in self.by_id.values_mut() {
+            pooled.seen.take_if(|(_, _, (number, _))| *number > to);
             let above = |decision: &mut Decision| decision.block.is_some_and(|(number, _)| number > to);
-            if live.decision.take_if(above).is_some() {
-                reopened.push(live.id);
+            if pooled.decision.take_if(above).is_some() {
+                reopened.push(pooled.id);
             }
         }
         reopened
@@ -240,25 +240,25 @@ impl Book {
 
     /// Bundles whose decision is final at a height.
     pub(super) fn settled(&self, final_number: u64) -> Vec<i64> {
-        let is_final = |live: &&Live| {
-            live.decision.as_ref().is_some_and(|d| d.block.is_none_or(|(number, _)| number <= final_number))
+        let is_final = |pooled: &&PooledBundle| {
+            pooled.decision.as_ref().is_some_and(|d| d.block.is_none_or(|(number, _)| number <= final_number))
         };
-        self.by_id.values().filter(is_final).map(|live| live.id).collect()
+        self.by_id.values().filter(is_final).map(|pooled| pooled.id).collect()
     }
 }
 
 /// Why a bundle is not in any of its blocks: the best-known reason, the surest first.
-fn end_of(live: &Live, block: &SeenBlock) -> Decision {
+fn end_of(pooled: &PooledBundle, block: &SeenBlock) -> Decision {
     let at = Some((block.number, block.hash));
     let decision =
         |state: &'static str, reason: String| Decision { state, reason, block: at, places: Vec::new() };
-    if let Some((state, words, block)) = &live.seen {
+    if let Some((state, words, block)) = &pooled.seen {
         return Decision { block: Some(*block), ..decision(state, words.clone()) };
     }
-    if live.cancel_requested {
+    if pooled.cancel_requested {
         return decision("cancelled", "taken back, and no block had it".to_owned());
     }
-    let transactions = &live.bundle.transactions;
+    let transactions = &pooled.bundle.transactions;
     for tx in transactions {
         if let Some(other) = block.nonces.get(&(tx.sender, tx.nonce)).filter(|other| **other != tx.hash) {
             let words =
@@ -273,24 +273,24 @@ fn end_of(live: &Live, block: &SeenBlock) -> Decision {
         );
         return decision("missed", words);
     }
-    if let Some(words) = &live.failed_trial {
+    if let Some(words) = &pooled.failed_trial {
         return decision("missed", format!("reverted in simulation: {words}"));
     }
-    if live.sent_for.is_empty() {
+    if pooled.sent_for.is_empty() {
         return decision("missed", "never sent: its time had not come before its last block".to_owned());
     }
-    if live.taken_by.is_empty() {
+    if pooled.taken_by.is_empty() {
         let words: Vec<String> =
-            live.refused.iter().map(|(builder, words)| format!("{builder}: {words}")).collect();
+            pooled.refused.iter().map(|(builder, words)| format!("{builder}: {words}")).collect();
         return match words.is_empty() {
             true => decision("missed", "sent too late: no builder had answered".to_owned()),
             false => decision("failed", format!("no builder took it: {}", words.join("; "))),
         };
     }
-    if live.bundle.max_timestamp.is_some_and(|max| block.timestamp > max) {
+    if pooled.bundle.max_timestamp.is_some_and(|max| block.timestamp > max) {
         return decision("missed", "expired: its time ended before a block had it".to_owned());
     }
-    let mut names: Vec<&str> = live.taken_by.iter().map(String::as_str).collect();
+    let mut names: Vec<&str> = pooled.taken_by.iter().map(String::as_str).collect();
     names.sort_unstable();
     let words = format!(
         "outbid or left out: {} took it, block {} is by {}",
@@ -312,7 +312,7 @@ mod tests {
         B256::repeat_byte(n)
     }
 
-    fn live(id: i64, transactions: &[u8], blocks: (u64, u64), uuid: Option<&str>) -> Live {
+    fn pooled(id: i64, transactions: &[u8], blocks: (u64, u64), uuid: Option<&str>) -> PooledBundle {
         let tx = |n: &u8| BundleTx {
             hash: hash(*n),
             sender: SEARCHER,
@@ -320,7 +320,7 @@ mod tests {
             max_fee: 100,
             ..BundleTx::default()
         };
-        Live {
+        PooledBundle {
             id,
             bundle: Bundle {
                 transactions: transactions.iter().map(tx).collect(),
@@ -354,45 +354,45 @@ mod tests {
         }
     }
 
-    fn state(book: &Book, id: i64) -> Option<(&'static str, String)> {
-        let decision = book.get(id)?.decision.clone()?;
+    fn state(pool: &BundlePool, id: i64) -> Option<(&'static str, String)> {
+        let decision = pool.get(id)?.decision.clone()?;
         Some((decision.state, decision.reason))
     }
 
     #[test]
     fn a_bundle_is_found_in_its_blocks_and_again_after_a_reorganisation() {
-        let mut book = Book::default();
-        book.add(live(1, &[1, 2], (10, 12), None));
-        assert_eq!(book.due(10, 120), [1]);
-        assert_eq!(book.see(&block(10, &[9])), Vec::<i64>::new());
-        assert_eq!(book.see(&block(11, &[9, 1, 2])), [1]);
-        assert_eq!(book.get(1).unwrap().decision.as_ref().unwrap().places, [1, 2]);
-        assert!(book.due(12, 144).is_empty());
+        let mut pool = BundlePool::default();
+        pool.add(pooled(1, &[1, 2], (10, 12), None));
+        assert_eq!(pool.due(10, 120), [1]);
+        assert_eq!(pool.see(&block(10, &[9])), Vec::<i64>::new());
+        assert_eq!(pool.see(&block(11, &[9, 1, 2])), [1]);
+        assert_eq!(pool.get(1).unwrap().decision.as_ref().unwrap().places, [1, 2]);
+        assert!(pool.due(12, 144).is_empty());
         // Block 11 is gone: open again, and due for the next.
-        assert_eq!(book.go_back(10), [1]);
-        assert_eq!(book.due(11, 132), [1]);
-        assert_eq!(book.see(&block(11, &[9])), Vec::<i64>::new());
-        assert_eq!(book.see(&block(12, &[9])), [1]);
+        assert_eq!(pool.go_back(10), [1]);
+        assert_eq!(pool.due(11, 132), [1]);
+        assert_eq!(pool.see(&block(11, &[9])), Vec::<i64>::new());
+        assert_eq!(pool.see(&block(12, &[9])), [1]);
         assert!(
-            state(&book, 1).unwrap().1.starts_with("outbid or left out: b took it, block 12 is by someone")
+            state(&pool, 1).unwrap().1.starts_with("outbid or left out: b took it, block 12 is by someone")
         );
-        assert!(book.settled(11).is_empty());
-        assert_eq!(book.settled(12), [1]);
-        book.remove(1);
-        assert_eq!((book.len(), book.touches([hash(1)])), (0, false));
+        assert!(pool.settled(11).is_empty());
+        assert_eq!(pool.settled(12), [1]);
+        pool.remove(1);
+        assert_eq!((pool.len(), pool.touches([hash(1)])), (0, false));
     }
 
     #[test]
     fn the_best_known_reason_is_given() {
-        let last = |change: &dyn Fn(&mut Live), block: SeenBlock| {
-            let mut book = Book::default();
-            let mut bundle = live(1, &[1, 2], (10, 10), None);
+        let last = |change: &dyn Fn(&mut PooledBundle), block: SeenBlock| {
+            let mut pool = BundlePool::default();
+            let mut bundle = pooled(1, &[1, 2], (10, 10), None);
             change(&mut bundle);
-            book.add(bundle);
-            book.see(&block);
-            state(&book, 1).unwrap()
+            pool.add(bundle);
+            pool.see(&block);
+            state(&pool, 1).unwrap()
         };
-        let none = |_: &mut Live| {};
+        let none = |_: &mut PooledBundle| {};
         let used = SeenBlock { nonces: HashMap::from([((SEARCHER, 2), hash(77))]), ..block(10, &[]) };
         assert!(last(&none, used).1.starts_with("conflicting nonce: nonce 2"));
         assert!(last(&none, SeenBlock { base_fee: 101, ..block(10, &[]) }).1.starts_with("base fee 101"));
@@ -401,7 +401,7 @@ mod tests {
                 .1
                 .contains("reverted in simulation: x")
         );
-        let refuse = |l: &mut Live| {
+        let refuse = |l: &mut PooledBundle| {
             l.taken_by.clear();
             l.refused.insert("b".to_owned(), "too many txs".to_owned());
         };
@@ -431,22 +431,22 @@ mod tests {
 
     #[test]
     fn names_are_the_searchers_own() {
-        let mut book = Book::default();
-        book.add(live(1, &[1], (10, 10), Some("u")));
-        assert_eq!(book.named(SEARCHER, "u").map(|l| l.id), Some(1));
-        assert!(book.named(Address::ZERO, "u").is_none());
-        let same = book.get(1).unwrap().bundle.clone();
-        assert_eq!(book.same(SEARCHER, &same), Some(1));
-        assert_eq!(book.same(SEARCHER, &Bundle { min_timestamp: Some(1), ..same }), None);
-        book.add(live(2, &[1], (10, 10), Some("u")));
-        assert_eq!(book.named(SEARCHER, "u").map(|l| l.id), Some(2));
-        book.remove(1);
-        assert_eq!(book.named(SEARCHER, "u").map(|l| l.id), Some(2));
+        let mut pool = BundlePool::default();
+        pool.add(pooled(1, &[1], (10, 10), Some("u")));
+        assert_eq!(pool.named(SEARCHER, "u").map(|l| l.id), Some(1));
+        assert!(pool.named(Address::ZERO, "u").is_none());
+        let same = pool.get(1).unwrap().bundle.clone();
+        assert_eq!(pool.same(SEARCHER, &same), Some(1));
+        assert_eq!(pool.same(SEARCHER, &Bundle { min_timestamp: Some(1), ..same }), None);
+        pool.add(pooled(2, &[1], (10, 10), Some("u")));
+        assert_eq!(pool.named(SEARCHER, "u").map(|l| l.id), Some(2));
+        pool.remove(1);
+        assert_eq!(pool.named(SEARCHER, "u").map(|l| l.id), Some(2));
     }
 
     #[test]
     fn windows_of_time_are_kept_here() {
-        let mut bundle = live(1, &[1], (10, 12), None);
+        let mut bundle = pooled(1, &[1], (10, 12), None);
         bundle.bundle.min_timestamp = Some(130);
         bundle.bundle.max_timestamp = Some(140);
         assert_eq!([120, 132, 144].map(|time| bundle.is_due(11, time)), [false, true, false]);
