@@ -19,6 +19,7 @@
 
 mod admin_token;
 mod bundles;
+mod data_dir;
 mod duties;
 mod policies;
 mod reload;

@@ -27,7 +27,6 @@ pub(super) fn ensure_admin_token(data_dir: &Path) -> io::Result<String> {
     let aside = data_dir.join(format!("{FILE}.new"));
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&aside)?;
     file.write_all(token.as_bytes())?;

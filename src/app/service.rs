@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use super::{
     admin_token::ensure_admin_token,
     bundles::Bundles,
+    data_dir::{DataDirLock, LockError, lock_data_dir, make_data_dir, tighten_data_dir},
     duties::run_duties,
     policies::{Clients, build_policies, cached_keys},
     reload::{ConfigSource, Reloader},
@@ -54,6 +55,17 @@ pub enum StartError {
         /// The system's words.
         error: io::Error,
     },
+    /// Another process has `data_dir`.
+    #[error(
+        "data_dir {path} is in use by another relaymux ({holder}): stop that one, or give this one a data_dir of its own",
+        path = path.display()
+    )]
+    DataDirInUse {
+        /// Which folder.
+        path: PathBuf,
+        /// What the other process wrote of itself: its pid and network.
+        holder: String,
+    },
     /// The ledger or journal cannot be opened.
     #[error("{0}")]
     Ledger(#[from] LedgerError),
@@ -75,6 +87,8 @@ pub struct Service {
     ops_address: SocketAddr,
     bundles_address: Option<SocketAddr>,
     bundles: Option<Bundles>,
+    /// Held until the files are shut.
+    _lock: Option<DataDirLock>,
     auction: Arc<Auction>,
     ledger: Ledger,
     journal: Journal,
@@ -104,7 +118,9 @@ impl Service {
             warn!("{warning}");
         }
         let data_dir = |error| StartError::DataDir { path: config.data_dir.clone(), error };
-        std::fs::create_dir_all(&config.data_dir).map_err(data_dir)?;
+        make_data_dir(&config.data_dir).map_err(data_dir)?;
+        let lock = hold_data_dir(&config)?;
+        tighten_data_dir(&config.data_dir);
         let admin_token = ensure_admin_token(&config.data_dir).map_err(data_dir)?;
         let clients = Clients::for_config(&config)?;
         let builder_listener = Listener::bind("builder", config.builder_api.listen).await?;
@@ -243,6 +259,7 @@ impl Service {
             ops_address,
             bundles_address,
             bundles,
+            _lock: lock,
             auction,
             ledger,
             journal,
@@ -311,6 +328,20 @@ impl Service {
         self.ledger.shut().await;
         self.journal.shut().await;
         info!("stopped");
+    }
+}
+
+/// Takes `data_dir` for this process. Where no lock is to be had (a read-only disk, a filesystem without locks) it goes on without one.
+fn hold_data_dir(config: &Config) -> Result<Option<DataDirLock>, StartError> {
+    match lock_data_dir(&config.data_dir, &config.spec.name) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(LockError::InUse(holder)) => {
+            Err(StartError::DataDirInUse { path: config.data_dir.clone(), holder })
+        }
+        Err(LockError::Io(error)) => {
+            warn!(data_dir = %config.data_dir.display(), %error, "data_dir cannot be locked: see to it that no other relaymux uses it");
+            Ok(None)
+        }
     }
 }
 

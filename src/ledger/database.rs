@@ -1,6 +1,6 @@
 //! Opening SQLite files.
 
-use std::{borrow::Cow, path::Path, time::Duration};
+use std::{borrow::Cow, fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
 use sqlx::{
     Connection, SqlStr, SqliteConnection,
@@ -56,6 +56,7 @@ pub(super) async fn open(
     steps: &[Step],
 ) -> Result<SqlitePool, LedgerError> {
     let shown = || path.display().to_string();
+    make_private(path).map_err(|error| LedgerError::Open { path: shown(), error: error.into() })?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -94,4 +95,14 @@ pub(super) async fn open(
         .connect_with(options)
         .await
         .map_err(|error| LedgerError::Open { path: shown(), error })
+}
+
+/// Makes an empty file for its owner alone, unless there is one. SQLite would make it readable by everybody; what it makes beside it (WAL,
+/// shared memory) has the file's own mode.
+fn make_private(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
 }
