@@ -41,7 +41,7 @@ pub use identity::{BundleKey, IdentityError, Signed, verify, verify_body};
 pub use inclusion::{Presence, presence};
 pub use profit::{BundleProfit, bundle_profit};
 pub use settings::{Bearer, BuilderEndpoint, BundleSettings, FanOut};
-pub use wire::{BundleCommand, Request, RpcError, read};
+pub use wire::{BundleCommand, read};
 
 use crate::{
     ethereum::ExecutionNode,

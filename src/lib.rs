@@ -9,6 +9,7 @@ pub mod config;
 pub mod consensus;
 pub mod ethereum;
 pub mod events;
+pub mod jsonrpc;
 pub mod ledger;
 pub mod ops_api;
 pub mod profit;

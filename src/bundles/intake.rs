@@ -32,11 +32,12 @@ use super::{
     hash::upstream_uuid,
     pool::{BundlePool, Decision, MAX_POOLED, PooledBundle},
     simulate::simulate,
-    wire::{BundleCommand, Request, RpcError, private_uuid, read},
+    wire::{BundleCommand, private_uuid, read},
 };
 use crate::{
     consensus::WallClock,
     ethereum::ExecutionNode,
+    jsonrpc::{ErrorCode, Request, RpcError},
     ledger::{BundleFate, BundleReceived, BundleSend, BundleWrite},
 };
 
@@ -96,10 +97,6 @@ pub(super) struct IntakeParts {
     pub(super) stop: CancellationToken,
 }
 
-fn refuse(code: i64, message: impl Into<String>) -> RpcError {
-    RpcError { code, message: message.into() }
-}
-
 impl BundleIntake {
     pub(super) fn new(parts: IntakeParts) -> Self {
         let IntakeParts { settings, node, http, slot_secs, head, writes, last_id, stop } = parts;
@@ -139,7 +136,7 @@ impl BundleIntake {
     /// Whether somebody may send, and how much.
     pub(super) fn admit(&self, searcher: Address) -> Result<(), RpcError> {
         if !self.settings.searchers.is_empty() && !self.settings.searchers.contains(&searcher) {
-            return Err(refuse(-32000, format!("{searcher} is not one of bundles.searchers")));
+            return Err(RpcError::refused(format!("{searcher} is not one of bundles.searchers")));
         }
         // Identities cost nothing to make: those that have been quiet are forgotten.
         if let Some(limiter) = self.limiter.as_ref().filter(|limiter| limiter.len() > MAX_IDENTITIES) {
@@ -151,7 +148,7 @@ impl BundleIntake {
                 "more than {} requests in a second: see bundles.rate_per_searcher",
                 self.settings.rate_per_searcher
             );
-            return Err(refuse(-32005, message));
+            return Err(RpcError::new(ErrorCode::LimitExceeded, message));
         }
         Ok(())
     }
@@ -160,13 +157,12 @@ impl BundleIntake {
     pub(super) async fn serve(
         self: &Arc<Self>,
         searcher: Address,
-        request: &Request,
+        request: &Request<'_>,
         received: Instant,
     ) -> Result<Value, RpcError> {
         let head = *self.head.borrow();
         if head.number == 0 && head.timestamp == 0 {
-            return Err(refuse(
-                -32000,
+            return Err(RpcError::refused(
                 "the execution node does not answer, or is of another chain: its head is not known",
             ));
         }
@@ -178,7 +174,7 @@ impl BundleIntake {
             }
             BundleCommand::Simulate(request) => {
                 check(&request.bundle, self.chain()).map_err(RpcError::params)?;
-                simulate(&self.node, &request).await.map_err(|error| refuse(-32000, error.to_string()))
+                simulate(&self.node, &request).await.map_err(|error| RpcError::refused(error.to_string()))
             }
         }
     }
@@ -187,7 +183,7 @@ impl BundleIntake {
         self: &Arc<Self>,
         searcher: Address,
         bundle: Bundle,
-        request: &Request,
+        request: &Request<'_>,
         received: Instant,
         head: HeadView,
     ) -> Result<Value, RpcError> {
@@ -227,10 +223,9 @@ impl BundleIntake {
                 return Ok(answer);
             }
             if pool.len() >= MAX_POOLED {
-                return Err(refuse(
-                    -32000,
-                    format!("{MAX_POOLED} bundles are open: try again after the next block"),
-                ));
+                return Err(RpcError::refused(format!(
+                    "{MAX_POOLED} bundles are open: try again after the next block"
+                )));
             }
             let before = bundle.uuid.as_ref().and_then(|uuid| pool.named(searcher, uuid)).map(|before| {
                 (before.id, before.sequence, before.builders.clone(), before.bundle.uuid.clone())
@@ -331,7 +326,7 @@ impl BundleIntake {
                         places: Vec::new(),
                     });
                     self.write_fate(id, "failed", reason.clone(), None, true);
-                    return Err(refuse(-32000, reason));
+                    return Err(RpcError::refused(reason));
                 }
                 // It is in our hands: they are asked again until the block comes.
                 Err(_) => return Ok(()),
@@ -444,9 +439,11 @@ impl BundleIntake {
             let mut pool = self.pool.lock();
             let Some(id) = pool.named(searcher, uuid).map(|pooled| pooled.id) else {
                 let shown: String = uuid.chars().take(64).collect();
-                return Err(refuse(-32000, format!("no bundle named {shown} of yours is waiting")));
+                return Err(RpcError::refused(format!("no bundle named {shown} of yours is waiting")));
             };
-            let Some(pooled) = pool.get_mut(id) else { return Err(refuse(-32603, "it is gone")) };
+            let Some(pooled) = pool.get_mut(id) else {
+                return Err(RpcError::new(ErrorCode::Internal, "it is gone"));
+            };
             pooled.cancel_requested = true;
             pooled.clone()
         };
@@ -522,10 +519,10 @@ impl BundleIntake {
                 .map(|endpoint| endpoint.id.clone())
                 .collect(),
         };
-        if chosen.is_empty() { Err(refuse(-32000, "there is no builder for it")) } else { Ok(chosen) }
+        if chosen.is_empty() { Err(RpcError::refused("there is no builder for it")) } else { Ok(chosen) }
     }
 
-    fn received_row(&self, pooled: &PooledBundle, request: &Request) -> BundleReceived {
+    fn received_row(&self, pooled: &PooledBundle, request: &Request<'_>) -> BundleReceived {
         let transactions: Vec<Value> = pooled
             .bundle
             .transactions

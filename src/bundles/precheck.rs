@@ -9,9 +9,8 @@ use super::{
     intake::{BundleIntake, HeadView},
     pool::PooledBundle,
     simulate::{SimulationRequest, simulate},
-    wire::RpcError,
 };
-use crate::ledger::BundleWrite;
+use crate::{jsonrpc::RpcError, ledger::BundleWrite};
 
 impl BundleIntake {
     /// Refuses what a sender's counter has passed, where that is known; finds out for the next time where it is not.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use alloy_primitives::Address;
 use axum::{
     Json, Router,
     body::Body,
@@ -10,23 +11,24 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{Duration, Instant};
 
 use super::{
     identity::{BUILDERNET_HEADER, HEADER, verify},
     intake::BundleIntake,
-    wire::{Request, RpcError},
 };
-use crate::serve::{read_body, unknown_route, wrong_method};
+use crate::{
+    jsonrpc::{self, Call, ErrorCode, FramingLimits, Incoming, Response as Answer, RpcError},
+    serve::{read_body, unknown_route, wrong_method},
+};
 
 /// Largest body: FlowProxy's 10 MiB; six blobs in hex are 1.6 MB.
 const MAX_BODY: usize = 10 << 20;
 /// Longest wait for a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Most requests in one batch.
-const MAX_BATCH: usize = 100;
+/// Most calls in one batch; and how deep a body nests: five bundles in each other, of three levels each, and what is around and in them.
+const FRAMING: FramingLimits = FramingLimits { batch: 100, depth: 32 };
 
 type Shared = State<Arc<BundleIntake>>;
 
@@ -46,15 +48,6 @@ async fn hello(State(intake): Shared) -> Response {
     Json(json!({ "ok": head.number > 0, "head": head.number, "builders": builders })).into_response()
 }
 
-fn envelope(id: &Value, result: Result<Value, RpcError>) -> Value {
-    match result {
-        Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
-        Err(RpcError { code, message }) => {
-            json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } })
-        }
-    }
-}
-
 async fn rpc(State(intake): Shared, request: HttpRequest<Body>) -> Response {
     let received = Instant::now();
     let (parts, body) = request.into_parts();
@@ -64,47 +57,53 @@ async fn rpc(State(intake): Shared, request: HttpRequest<Body>) -> Response {
         Ok(body) => body,
         Err(error) => return error.into_response(),
     };
-    let failed = |status: StatusCode, code: i64, message: String| {
-        (status, Json(envelope(&Value::Null, Err(RpcError { code, message })))).into_response()
+    let failed = |status: StatusCode, error: RpcError| {
+        (status, Json(Answer { id: None, outcome: Err(error) })).into_response()
     };
     let searcher = match verify(signature(&parts.headers), &body) {
         Ok(searcher) => searcher,
-        Err(error) => return failed(StatusCode::BAD_REQUEST, -32600, error.to_string()),
+        Err(error) => {
+            let error = RpcError::new(ErrorCode::InvalidRequest, error.to_string());
+            return failed(StatusCode::BAD_REQUEST, error);
+        }
     };
     if let Err(error) = intake.admit(searcher) {
-        let status = if error.code == -32005 { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::FORBIDDEN };
-        return failed(status, error.code, error.message);
+        let status = match error.code {
+            ErrorCode::LimitExceeded => StatusCode::TOO_MANY_REQUESTS,
+            _ => StatusCode::FORBIDDEN,
+        };
+        return failed(status, error);
     }
-    let requests = match requests_in(&body) {
-        Ok(requests) => requests,
-        Err(message) => return failed(StatusCode::BAD_REQUEST, -32700, message),
+    let incoming = match jsonrpc::read_body(&body, FRAMING) {
+        Ok(incoming) => incoming,
+        Err(error) => return failed(StatusCode::BAD_REQUEST, error),
     };
-    let is_batch = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-    // All of a batch at once: none waits for another's builders.
-    let answer = async |request: Result<Request, String>| match request {
-        Ok(request) => envelope(&request.id, intake.serve(searcher, &request, received).await),
-        Err(message) => envelope(&Value::Null, Err(RpcError { code: -32600, message })),
-    };
-    let mut answers = futures_util::future::join_all(requests.into_iter().map(answer)).await;
-    if is_batch { Json(Value::from(answers)).into_response() } else { Json(answers.pop()).into_response() }
+    match incoming {
+        Incoming::One(call) => Json(answer(&intake, searcher, call, received).await).into_response(),
+        // All of a batch at once: none waits for another's builders.
+        Incoming::Batch(calls) => {
+            let answers = calls.into_iter().map(|call| answer(&intake, searcher, call, received));
+            Json(futures_util::future::join_all(answers).await).into_response()
+        }
+    }
+}
+
+async fn answer<'a>(
+    intake: &Arc<BundleIntake>,
+    searcher: Address,
+    call: Call<'a>,
+    received: Instant,
+) -> Answer<'a> {
+    match call {
+        Ok(request) => {
+            let outcome = intake.serve(searcher, &request, received).await;
+            Answer { id: request.id, outcome }
+        }
+        Err(error) => Answer { id: None, outcome: Err(error) },
+    }
 }
 
 fn signature(headers: &HeaderMap) -> Option<&str> {
     let header = headers.get(BUILDERNET_HEADER).or_else(|| headers.get(HEADER))?;
     header.to_str().ok()
-}
-
-/// The requests in a body: one, or a batch.
-fn requests_in(body: &Bytes) -> Result<Vec<Result<Request, String>>, String> {
-    let value: Value = serde_json::from_slice(body).map_err(|error| format!("not JSON: {error}"))?;
-    let read =
-        |value: Value| serde_json::from_value(value).map_err(|error| format!("no JSON-RPC request: {error}"));
-    match value {
-        Value::Array(list) if list.is_empty() => Err("an empty batch".to_owned()),
-        Value::Array(list) if list.len() > MAX_BATCH => {
-            Err(format!("{} requests in a batch, at most {MAX_BATCH}", list.len()))
-        }
-        Value::Array(list) => Ok(list.into_iter().map(read).collect()),
-        other => Ok(vec![read(other)]),
-    }
 }

@@ -20,11 +20,12 @@ use super::{
     intake::{BundleIntake, HeadView},
     pool::{Decision, PooledBundle, SeenBlock},
     profit::bundle_profit,
-    wire::{BundleCommand, Request, read},
+    wire::{BundleCommand, read},
 };
 use crate::{
     consensus::WallClock,
     ethereum::{Block, BlockId, NodeError},
+    jsonrpc::Request,
     ledger::{BundleFate, BundleWrite, Ledger, LedgerError, OpenBundle},
 };
 
@@ -332,7 +333,7 @@ struct Booked {
 
 /// An open bundle of an earlier process. For a block that no builder had taken it for it is sent again.
 fn resumed(row: &OpenBundle, intake: &BundleIntake) -> Option<PooledBundle> {
-    let request: Request = serde_json::from_str(&row.request).ok()?;
+    let request: Request<'_> = serde_json::from_str(&row.request).ok()?;
     let first = u64::try_from(row.first_block).ok()?;
     let Ok(BundleCommand::Send(bundle)) = read(&request, first) else { return None };
     let bundle: Bundle = *bundle;

@@ -10,6 +10,7 @@ use super::{
     bundle::{Bundle, Kind, MAX_TRANSACTIONS, Refund, read_transaction},
     simulate::SimulationRequest,
 };
+use crate::jsonrpc::{ErrorCode, Request, RpcError};
 
 /// Blocks that a private transaction waits for when it does not say: Flashbots'.
 const PRIVATE_BLOCKS: u64 = 25;
@@ -25,35 +26,6 @@ pub enum BundleCommand {
     CancelPrivate(B256),
     /// A bundle is to be tried.
     Simulate(Box<SimulationRequest>),
-}
-
-/// A JSON-RPC error.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RpcError {
-    /// Its code. Source: JSON-RPC 2.0; -32000 and below are ours.
-    pub code: i64,
-    /// In words.
-    pub message: String,
-}
-
-impl RpcError {
-    /// The parameters are wrong.
-    pub fn params(message: impl Into<String>) -> Self {
-        Self { code: -32602, message: message.into() }
-    }
-}
-
-/// A request, or one of a batch.
-#[derive(Debug, Deserialize)]
-pub struct Request {
-    /// Given back as it came.
-    #[serde(default)]
-    pub id: Value,
-    /// Which method.
-    pub method: String,
-    /// Its parameters.
-    #[serde(default)]
-    pub params: Vec<Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -165,9 +137,11 @@ fn number(number: Option<Number>) -> Option<u64> {
 ///
 /// # Errors
 /// An unknown method, or parameters that are wrong.
-pub fn read(request: &Request, next: u64) -> Result<BundleCommand, RpcError> {
-    let first = || request.params.first().cloned().unwrap_or_default();
-    match request.method.as_str() {
+pub fn read(request: &Request<'_>, next: u64) -> Result<BundleCommand, RpcError> {
+    let params = request.positional()?;
+    let param = |index: usize| params.get(index).map_or("null", |raw| raw.get());
+    let first = || param(0);
+    match &*request.method {
         "eth_sendBundle" => {
             let asked: SendBundle = parse(first())?;
             let uuid = asked.replacement_uuid.clone().or(asked.uuid.clone());
@@ -182,7 +156,7 @@ pub fn read(request: &Request, next: u64) -> Result<BundleCommand, RpcError> {
             let uuid = asked.replacement_uuid.or(asked.uuid);
             uuid.map(BundleCommand::Cancel).ok_or_else(|| RpcError::params("replacementUuid is missing"))
         }
-        "mev_sendBundle" => Ok(BundleCommand::Send(Box::new(mev_bundle(first(), next)?))),
+        "mev_sendBundle" => Ok(BundleCommand::Send(Box::new(mev_bundle(parse(first())?, next)?))),
         "eth_sendPrivateTransaction" => {
             let asked: PrivateTransaction = parse(first())?;
             let raw = asked.tx.ok_or_else(|| RpcError::params("tx is missing"))?;
@@ -190,11 +164,8 @@ pub fn read(request: &Request, next: u64) -> Result<BundleCommand, RpcError> {
         }
         "eth_sendPrivateRawTransaction" => {
             let raw: Bytes = parse(first())?;
-            let preferences: Preferences = match request.params.get(1) {
-                Some(value) if !value.is_null() => parse(value.clone())?,
-                Some(_) | None => Preferences::default(),
-            };
-            private(&raw, None, preferences.privacy.builders, next)
+            let preferences: Option<Preferences> = parse(param(1))?;
+            private(&raw, None, preferences.unwrap_or_default().privacy.builders, next)
         }
         "eth_cancelPrivateTransaction" => {
             let asked: PrivateTransaction = parse(first())?;
@@ -220,16 +191,16 @@ pub fn read(request: &Request, next: u64) -> Result<BundleCommand, RpcError> {
             })))
         }
         "mev_simBundle" => {
-            let bundle = mev_bundle(first(), next)?;
+            let bundle = mev_bundle(parse(first())?, next)?;
             if bundle.mev_share.is_some() {
                 return Err(RpcError::params(
                     "only bundles of whole transactions can be tried here, without hashes or nested bundles",
                 ));
             }
-            let more = request.params.get(1).cloned().unwrap_or_default();
+            let more: Value = parse(param(1))?;
             let state = more.get("parentBlock").cloned().unwrap_or_else(|| json!("latest"));
             let coinbase = more.get("coinbase").and_then(Value::as_str).and_then(|text| text.parse().ok());
-            let read = |key: &str| more.get(key).cloned().and_then(|value| parse::<Number>(value).ok());
+            let read = |key: &str| more.get(key).and_then(|value| Number::deserialize(value).ok());
             Ok(BundleCommand::Simulate(Box::new(SimulationRequest {
                 bundle,
                 state,
@@ -242,19 +213,17 @@ pub fn read(request: &Request, next: u64) -> Result<BundleCommand, RpcError> {
         }
         other => {
             let shown: String = other.chars().take(64).collect();
-            Err(RpcError {
-                code: -32601,
-                message: format!(
-                    "there is no {shown} here: eth_sendBundle, eth_cancelBundle, eth_callBundle, mev_sendBundle, mev_simBundle, \
-                     eth_sendPrivateTransaction, eth_sendPrivateRawTransaction, eth_cancelPrivateTransaction"
-                ),
-            })
+            let message = format!(
+                "there is no {shown} here: eth_sendBundle, eth_cancelBundle, eth_callBundle, mev_sendBundle, mev_simBundle, \
+                 eth_sendPrivateTransaction, eth_sendPrivateRawTransaction, eth_cancelPrivateTransaction"
+            );
+            Err(RpcError::new(ErrorCode::MethodNotFound, message))
         }
     }
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(value: Value) -> Result<T, RpcError> {
-    serde_json::from_value(value).map_err(|error| RpcError::params(error.to_string()))
+fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, RpcError> {
+    serde_json::from_str(text).map_err(|error| RpcError::params(error.to_string()))
 }
 
 fn transaction(index: usize, raw: &[u8]) -> Result<super::bundle::BundleTx, RpcError> {
@@ -301,7 +270,7 @@ fn bundle(asked: SendBundle, next: u64) -> Result<Bundle, RpcError> {
 }
 
 fn mev_bundle(raw: Value, next: u64) -> Result<Bundle, RpcError> {
-    let asked: MevSend = parse(raw.clone())?;
+    let asked = MevSend::deserialize(&raw).map_err(|error| RpcError::params(error.to_string()))?;
     if asked.body.is_empty() || asked.body.len() > MAX_TRANSACTIONS {
         return Err(RpcError::params(format!("body: expected 1 to {MAX_TRANSACTIONS} elements")));
     }
@@ -405,8 +374,8 @@ mod tests {
     }
 
     fn parse_command(method: &str, params: Value) -> Result<BundleCommand, RpcError> {
-        let params = params.as_array().cloned().unwrap_or_default();
-        read(&Request { id: Value::Null, method: method.to_owned(), params }, 100)
+        let text = json!({ "method": method, "params": params }).to_string();
+        read(&serde_json::from_str(&text).unwrap(), 100)
     }
 
     fn sent(method: &str, params: Value) -> Bundle {
@@ -507,13 +476,28 @@ mod tests {
     #[test]
     fn wrong_requests_are_refused_in_words() {
         for (method, params, code, words) in [
-            ("eth_sendBundle", json!([{"txs": ["0x1234"]}]), -32602, "transaction 0: no transaction"),
-            ("eth_sendBundle", json!([{"txs": ["zz"]}]), -32602, ""),
-            ("eth_sendBundle", json!([{"txs": [format!("{}00", raw())]}]), -32602, "transaction 0"),
-            ("eth_sendBundle", json!([{"txs": [raw()], "refundPercent": 101}]), -32602, "above 100"),
-            ("eth_cancelBundle", json!([{}]), -32602, "replacementUuid is missing"),
-            ("eth_cancelPrivateTransaction", json!([{}]), -32602, "txHash is missing"),
-            ("eth_getBalance", json!([]), -32601, "there is no eth_getBalance here"),
+            (
+                "eth_sendBundle",
+                json!([{"txs": ["0x1234"]}]),
+                ErrorCode::InvalidParams,
+                "transaction 0: no transaction",
+            ),
+            ("eth_sendBundle", json!([{"txs": ["zz"]}]), ErrorCode::InvalidParams, ""),
+            (
+                "eth_sendBundle",
+                json!([{"txs": [format!("{}00", raw())]}]),
+                ErrorCode::InvalidParams,
+                "transaction 0",
+            ),
+            (
+                "eth_sendBundle",
+                json!([{"txs": [raw()], "refundPercent": 101}]),
+                ErrorCode::InvalidParams,
+                "above 100",
+            ),
+            ("eth_cancelBundle", json!([{}]), ErrorCode::InvalidParams, "replacementUuid is missing"),
+            ("eth_cancelPrivateTransaction", json!([{}]), ErrorCode::InvalidParams, "txHash is missing"),
+            ("eth_getBalance", json!([]), ErrorCode::MethodNotFound, "there is no eth_getBalance here"),
         ] {
             let error = parse_command(method, params).unwrap_err();
             assert_eq!(error.code, code, "{method}");

@@ -6,10 +6,11 @@ use std::{
 };
 
 /// Each room's floor. A room may import rooms of lower floors; `sim` stands beside the house and may use any but `app` and `cli`.
-const FLOORS: [(&str, u8); 17] = [
+const FLOORS: [(&str, u8); 18] = [
     ("types", 0),
     ("consensus", 1),
     ("events", 1),
+    ("jsonrpc", 1),
     ("serve", 1),
     ("relay", 2),
     ("ethereum", 2),
