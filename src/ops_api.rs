@@ -1,17 +1,21 @@
 //! The HTTP server for people and Prometheus: health, metrics, relays, slots, the event stream, a dashboard that works without
 //! internet.
 //!
-//! It reads snapshots, the ledger and the spine; what changes something needs the admin token. It never waits on the hot path and the hot path never waits on it; callers
+//! It reads snapshots, the ledger and the spine; what changes something needs the admin token, and on an address that others reach, so does
+//! reading. It never waits on the hot path and the hot path never waits on it; callers
 //! share one rate limit, so that a wild script cannot take the machine from the auction. No key material, token or query string
 //! of a relay's URL is shown.
 
+mod access;
 mod admin;
 mod bundles;
+mod degraded;
 mod events;
 mod handlers;
 mod profit;
 mod settings;
 mod views;
 
+pub use degraded::Degraded;
 pub use handlers::{OpsParts, router};
-pub use settings::OpsSettings;
+pub use settings::{OpsSettings, Secret};

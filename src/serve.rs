@@ -1,42 +1,44 @@
-//! HTTP/1 listeners with limits from the first byte: how many connections, how long for headers, how large they may be; and a stop
-//! that lets requests in flight finish.
+//! HTTP/1 listeners with limits from the first byte: how many connections, how long for headers, how large they may be, by which names
+//! they are called; and a stop that lets requests in flight finish.
 //!
-//! Both servers (for the consensus client, for people) stand on this. It knows no route of theirs.
+//! All servers (for the consensus client, for people, for searchers) stand on this. It knows no route of theirs.
+
+mod body;
+mod connections;
+mod gate;
+mod phase;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
     body::Body,
-    extract::Request,
+    extract::{Request, State},
     http::StatusCode,
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use serde::Serialize;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 use tracing::{debug, warn};
+
+pub use body::{ByteBudget, read_body};
+pub use gate::{GateRefusal, HostGate};
+
+use connections::{Connections, Place};
+use phase::{Limits, Phase, PhaseTeller, WatchedStream, overdue, until_given_away};
 
 /// Most bytes of header names and values in a request. mev-boost's limit; no consensus client comes near.
 const MAX_HEADER_BYTES: usize = 4000;
 /// hyper's own buffer for a request head: beyond it the answer is a bare 431.
 const MAX_HEAD_BUFFER: usize = 64 << 10;
-/// Longest wait for a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Most connections of one listener. Arbitrary: a load test of 500 and a few scrapers fit many times.
-const MAX_CONNECTIONS: usize = 4096;
+/// Connections: 4096 are arbitrary, a load test of 500 and a few scrapers fit many times.
+const LIMITS: Limits =
+    Limits { head: Duration::from_secs(10), waiting: Duration::from_secs(120), connections: 4096 };
 
 /// Why a listener could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +54,8 @@ pub struct ListenError {
 pub struct Listener {
     tcp: TcpListener,
     address: SocketAddr,
+    limits: Limits,
+    gate: Option<HostGate>,
 }
 
 /// The error shape of the Beacon and Builder APIs: `{"code": 400, "message": "…"}` with the same HTTP status.
@@ -71,6 +75,11 @@ impl ApiError {
     /// An error of a status, in words.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into() }
+    }
+
+    /// Its HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.status
     }
 
     /// 400.
@@ -110,7 +119,13 @@ impl Listener {
         let fail = |error| ListenError { api, address, error };
         let tcp = TcpListener::bind(address).await.map_err(fail)?;
         let address = tcp.local_addr().map_err(fail)?;
-        Ok(Self { tcp, address })
+        Ok(Self { tcp, address, limits: LIMITS, gate: None })
+    }
+
+    /// Takes only what a gate lets in.
+    #[must_use]
+    pub fn behind(self, gate: HostGate) -> Self {
+        Self { gate: Some(gate), ..self }
     }
 
     /// The address it got.
@@ -120,64 +135,109 @@ impl Listener {
 
     /// Serves until `stop`, then lets requests in flight finish for at most `drain`.
     pub async fn serve(self, router: Router, stop: CancellationToken, drain: Duration) {
+        let Self { tcp, limits, gate, .. } = self;
+        let router = match gate {
+            Some(gate) => router.layer(middleware::from_fn_with_state(Arc::new(gate), check_names)),
+            None => router,
+        };
         let router = router.layer(middleware::from_fn(limit_headers)).with_state(());
-        let connections = TaskTracker::new();
-        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let tasks = TaskTracker::new();
+        let connections = Arc::new(Connections::default());
         loop {
             let accepted = tokio::select! {
-                accepted = self.tcp.accept() => accepted,
+                accepted = tcp.accept() => accepted,
                 () = stop.cancelled() => break,
             };
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Out of file descriptors, usually: give the rest a moment to finish.
-                    warn!(%error, "cannot accept a connection");
+                    // Out of file descriptors, usually: somebody who only waits has one to spare.
+                    let made_room = connections.make_room();
+                    warn!(%error, made_room, "cannot accept a connection");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
             };
-            let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
-                warn!(%peer, limit = MAX_CONNECTIONS, "too many connections, refused one");
+            let (teller, phases) = PhaseTeller::new();
+            let Some(place) = connections.admit(phases.clone(), limits.connections) else {
+                warn!(%peer, limit = limits.connections, "too many connections, refused one");
                 continue;
             };
             let (router, stop) = (router.clone(), stop.clone());
-            connections.spawn(async move {
-                serve_connection(stream, router, stop).await;
-                drop(permit);
+            tasks.spawn(async move {
+                let stream = WatchedStream { stream, phase: teller };
+                serve_connection(stream, phases, router, stop, &place, &limits).await;
             });
         }
-        drop(self.tcp);
-        connections.close();
-        if timeout(drain, connections.wait()).await.is_err() {
-            warn!(open = connections.len(), "connections still open at the end of the drain");
+        drop(tcp);
+        tasks.close();
+        if timeout(drain, tasks.wait()).await.is_err() {
+            warn!(open = tasks.len(), "connections still open at the end of the drain");
         }
     }
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, stop: CancellationToken) {
+async fn serve_connection(
+    stream: WatchedStream,
+    mut phases: watch::Receiver<Phase>,
+    router: Router,
+    stop: CancellationToken,
+    place: &Place,
+    limits: &Limits,
+) {
     // Answers are small and urgent; Nagle would hold them for the peer's ACK.
-    let _ = stream.set_nodelay(true);
-    let service = TowerToHyperService::new(
-        router.map_request(|request: http::Request<hyper::body::Incoming>| request.map(Body::new)),
-    );
+    let _ = stream.stream.set_nodelay(true);
+    let teller = stream.phase.clone();
+    let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
+        let serving = teller.serving();
+        let answer = router.clone().oneshot(request.map(Body::new));
+        async move { answer.await.map(|answer| answer.map(|body| until_given_away(body, serving))) }
+    });
     let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        // Its clock starts with the last answer; ours, around the socket, with the first byte of a request.
+        .header_read_timeout(None)
         .max_buf_size(MAX_HEAD_BUFFER)
         .max_headers(100)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::pin!(connection);
-    let result = tokio::select! {
-        result = &mut connection => result,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut is_closing = false;
+    loop {
+        tokio::select! {
+            biased;
+            result = &mut connection => {
+                if let Err(error) = result {
+                    debug!(%error, "connection ended");
+                }
+                return;
+            }
+            () = stop.cancelled(), if !is_closing => {}
+            () = place.leave.cancelled(), if !is_closing => debug!("connection closed, its place was needed"),
+            phase = overdue(&mut phases, limits) => match phase {
+                Phase::Waiting { .. } if !is_closing => {}
+                Phase::Waiting { .. } | Phase::Head { .. } | Phase::Busy => {
+                    debug!(?phase, "connection cut, nothing came for too long");
+                    return;
+                }
+            },
         }
-    };
-    if let Err(error) = result {
-        debug!(%error, "connection ended");
+        // A request that is being served is finished first.
+        connection.as_mut().graceful_shutdown();
+        is_closing = true;
+    }
+}
+
+async fn check_names(State(gate): State<Arc<HostGate>>, request: Request, next: Next) -> Response {
+    match gate.check(request.method(), request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => {
+            warn!(reason = %refusal, path = shown_path(&request), "request refused");
+            let status = match refusal {
+                GateRefusal::NoHost => StatusCode::BAD_REQUEST,
+                GateRefusal::ForeignHost { .. } | GateRefusal::ForeignOrigin => StatusCode::FORBIDDEN,
+            };
+            ApiError::new(status, refusal.to_string()).into_response()
+        }
     }
 }
 
@@ -190,41 +250,5 @@ async fn limit_headers(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// Reads a request's body of at most `limit` bytes within a time.
-///
-/// # Errors
-/// 413 when it is larger, 408 when it does not come, 400 when the connection breaks.
-pub async fn read_body(
-    body: Body,
-    announced: Option<u64>,
-    limit: usize,
-    within: Duration,
-) -> Result<Bytes, ApiError> {
-    let too_large = || {
-        let message = format!("the body is larger than {limit} bytes");
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-    };
-    let announced = usize::try_from(announced.unwrap_or(0)).unwrap_or(usize::MAX);
-    if announced > limit {
-        return Err(too_large());
-    }
-    let deadline = Instant::now() + within;
-    let mut body = body;
-    // Room for what was announced, so that a large body is held once; a liar gets at most the limit.
-    let mut held = BytesMut::with_capacity(announced);
-    loop {
-        let frame = timeout_at(deadline, body.frame()).await.map_err(|_| {
-            ApiError::new(
-                StatusCode::REQUEST_TIMEOUT,
-                format!("the body did not come within {} s", within.as_secs()),
-            )
-        })?;
-        let Some(frame) = frame else { return Ok(held.freeze()) };
-        let frame = frame.map_err(|_| ApiError::bad_request("the body ended early"))?;
-        let Some(data) = frame.data_ref() else { continue };
-        if held.len() + data.len() > limit {
-            return Err(too_large());
-        }
-        held.extend_from_slice(data);
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -23,19 +23,19 @@ use super::{
 };
 use crate::{
     auction::{Auction, AuctionParts, Validators},
-    builder_api,
+    builder_api::{self, BuilderApiSettings},
     bundles::BundleParts,
     config::Config,
     consensus::WallClock,
     ethereum::{BeaconNode, ExecutionNode},
     events::Spine,
     ledger::{Journal, Ledger, LedgerError, run_writer},
-    ops_api::{self, OpsParts},
+    ops_api::{self, Degraded, OpsParts},
     relay::{
         HealthMonitor, HealthMonitorHandle, HttpClientError, ProbeParts, Relay, SharedRelays,
         build_http_client, run_probes,
     },
-    serve::{ListenError, Listener},
+    serve::{HostGate, ListenError, Listener},
 };
 
 /// Added to the submission deadline when stopping: time to write down the end.
@@ -123,10 +123,16 @@ impl Service {
         tighten_data_dir(&config.data_dir);
         let admin_token = ensure_admin_token(&config.data_dir).map_err(data_dir)?;
         let clients = Clients::for_config(&config)?;
-        let builder_listener = Listener::bind("builder", config.builder_api.listen).await?;
-        let ops_listener = Listener::bind("ops", config.ops.listen).await?;
+        let BuilderApiSettings { listen, allowed_hosts, .. } = &config.builder_api;
+        let gate = HostGate::for_programs("builder_api", *listen, allowed_hosts);
+        let builder_listener = Listener::bind("builder", *listen).await?.behind(gate);
+        let gate = HostGate::for_people("ops", &config.ops.allowed_hosts);
+        let ops_listener = Listener::bind("ops", config.ops.listen).await?.behind(gate);
         let bundles_listener = match &config.bundles {
-            Some(bundles) => Some(Listener::bind("bundles", bundles.listen).await?),
+            Some(bundles) => {
+                let gate = HostGate::for_programs("bundles", bundles.listen, &bundles.allowed_hosts);
+                Some(Listener::bind("bundles", bundles.listen).await?.behind(gate))
+            }
             None => None,
         };
         let journal = Journal::open(&config.data_dir).await?;
@@ -134,6 +140,7 @@ impl Service {
         ledger.read_back(&journal).await?;
         journal.forget_before(WallClock.now().saturating_sub(JOURNAL_KEPT_MS)).await?;
 
+        let degraded = Degraded::default();
         let spine = Spine::new();
         let (stop_builder, stop_watchers, stop_writer) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
@@ -187,6 +194,7 @@ impl Service {
             monitor: monitor_handle.clone(),
             admin_token,
             reporter: reporter(&running, ledger.clone()),
+            degraded: degraded.clone(),
             stop: stop_watchers.clone(),
         });
         let builder = tokio::spawn(builder_listener.serve(builder_router, stop_builder.clone(), drain));

@@ -20,7 +20,7 @@ use crate::{
     consensus::{Encoding, Fork, RevealedPayload},
     ledger::Ledger,
     relay::{SharedRelays, SubmitVersion},
-    serve::{ApiError, read_body, unknown_route, wrong_method},
+    serve::{ApiError, ByteBudget, unknown_route, wrong_method},
     types::{BlsPublicKey, Slot, parse_hash},
 };
 
@@ -28,6 +28,12 @@ const CONSENSUS_VERSION: &str = "eth-consensus-version";
 
 /// Longest wait for the body of a request. Clients send from the same machine or network.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// And for a signed block's: a reveal has four seconds in all, and who sends for longer keeps others' room.
+const BLOCK_TIMEOUT: Duration = Duration::from_secs(4);
+/// Registration bodies of the largest size that are held at once: 256 MiB, unless configured. They stay until every relay has them.
+const REGISTRATION_BODIES: usize = 4;
+/// The same for blocks: 128 MiB. A budget of its own, so that no number of registrations costs a block its room.
+const BLOCK_BODIES: usize = 16;
 
 #[derive(Debug)]
 struct Shared {
@@ -35,6 +41,8 @@ struct Shared {
     relays: Arc<SharedRelays>,
     ledger: Ledger,
     settings: BuilderApiSettings,
+    registrations: ByteBudget,
+    blocks: ByteBudget,
 }
 
 type Api = State<Arc<Shared>>;
@@ -46,6 +54,14 @@ pub fn router(
     ledger: Ledger,
     settings: BuilderApiSettings,
 ) -> Router {
+    let shared = Shared {
+        registrations: ByteBudget::new(settings.max_registrations_bytes.saturating_mul(REGISTRATION_BODIES)),
+        blocks: ByteBudget::new(settings.max_block_bytes.saturating_mul(BLOCK_BODIES)),
+        auction,
+        relays,
+        ledger,
+        settings,
+    };
     Router::new()
         .route("/", get(root))
         .route("/eth/v1/builder/status", get(status))
@@ -57,7 +73,7 @@ pub fn router(
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn(count))
-        .with_state(Arc::new(Shared { auction, relays, ledger, settings }))
+        .with_state(Arc::new(shared))
 }
 
 /// Counts requests by endpoint, never by path: a label must come from a bounded set.
@@ -126,7 +142,8 @@ async fn register_validators(State(api): Api, request: Request) -> Result<Respon
     let encoding = content_encoding(&parts.headers)?;
     let version = consensus_version(&parts.headers)?;
     let announced = number_header(&parts.headers, header::CONTENT_LENGTH.as_str());
-    let body = read_body(body, announced, api.settings.max_registrations_bytes, BODY_TIMEOUT).await?;
+    let limit = api.settings.max_registrations_bytes;
+    let body = api.registrations.read_body(body, announced, limit, BODY_TIMEOUT).await?;
     let request = RegisterRequest { body, encoding, version, user_agent: user_agent(&parts.headers) };
     match api.auction.register_validators(request).await {
         Ok(()) => Ok(StatusCode::OK.into_response()),
@@ -168,7 +185,7 @@ async fn submit(
         return Err(ApiError::bad_request("an SSZ block needs the header Eth-Consensus-Version"));
     }
     let announced = number_header(&parts.headers, header::CONTENT_LENGTH.as_str());
-    let body = read_body(body, announced, api.settings.max_block_bytes, BODY_TIMEOUT).await?;
+    let body = api.blocks.read_body(body, announced, api.settings.max_block_bytes, BLOCK_TIMEOUT).await?;
     let request =
         SubmitRequest { body, encoding, fork, version, user_agent: user_agent(&parts.headers), received };
     match api.auction.submit_blinded_block(request).await {

@@ -15,6 +15,8 @@ pub struct BuilderApiSettings {
     pub max_registrations_bytes: usize,
     /// Most bytes of a signed blinded block. Default 8 MiB.
     pub max_block_bytes: usize,
+    /// Names it may be called by beside addresses and names that nobody else can own. Default none.
+    pub allowed_hosts: Vec<String>,
 }
 
 impl Default for BuilderApiSettings {
@@ -25,6 +27,7 @@ impl Default for BuilderApiSettings {
             status_fails_without_relays: false,
             max_registrations_bytes: 64 << 20,
             max_block_bytes: 8 << 20,
+            allowed_hosts: Vec::new(),
         }
     }
 }

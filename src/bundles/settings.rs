@@ -75,4 +75,6 @@ pub struct BundleSettings {
     pub poll: Duration,
     /// Longest wait for the first builder's word before the searcher is answered.
     pub answer_within: Duration,
+    /// Names it may be called by beside addresses and names that nobody else can own.
+    pub allowed_hosts: Vec<String>,
 }

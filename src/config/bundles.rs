@@ -9,7 +9,7 @@ use std::{
 use alloy_primitives::{Address, address};
 
 use super::{
-    check::Checker,
+    check::{Checker, hosts},
     proposers::url,
     raw::{RawBundleBuilder, RawBundles},
 };
@@ -105,6 +105,7 @@ pub(super) fn bundles(
         simulate: raw.simulate.unwrap_or(true),
         poll: millis(raw.poll_ms, 500),
         answer_within: millis(raw.answer_within_ms, 1000),
+        allowed_hosts: hosts("bundles.allowed_hosts", &raw.allowed_hosts, checker),
     })
 }
 

@@ -1,7 +1,7 @@
 //! From the file as written to a configuration that can be run.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -18,7 +18,7 @@ use crate::{
     auction::{AuctionSettings, GasLimitCheck, SoftDeadline},
     builder_api::BuilderApiSettings,
     consensus::{ChainSpec, Network, parse_spec_file},
-    ops_api::OpsSettings,
+    ops_api::{OpsSettings, Secret},
     profit::{Prices, ProfitSettings},
     relay::TlsRoots,
     types::Wei,
@@ -118,7 +118,7 @@ pub(super) fn check(raw: RawConfig, folder: &Path) -> Result<Config, Vec<Mistake
     let config = Config {
         data_dir: raw.data_dir.as_deref().unwrap_or("data").into(),
         builder_api: builder_api(&raw.builder_api, &mut checker),
-        ops: ops(&raw.ops, &mut checker),
+        ops: ops(&raw.ops, folder, &mut checker),
         relays,
         terms,
         builders,
@@ -228,14 +228,48 @@ fn builder_api(raw: &RawBuilderApi, checker: &mut Checker) -> BuilderApiSettings
         },
         max_registrations_bytes: bytes(raw.max_registrations_bytes, default.max_registrations_bytes),
         max_block_bytes: bytes(raw.max_block_bytes, default.max_block_bytes),
+        allowed_hosts: hosts("builder_api.allowed_hosts", &raw.allowed_hosts, checker),
     }
 }
 
-fn ops(raw: &RawOps, checker: &mut Checker) -> OpsSettings {
+/// Names without port, scheme or wildcard.
+pub(super) fn hosts(key: &str, names: &[String], checker: &mut Checker) -> Vec<String> {
+    for (index, name) in names.iter().enumerate() {
+        if !is_host_name(name) {
+            let hint =
+                "write the name alone, such as \"relaymux.example.com\": no scheme, port, path or wildcard";
+            checker.wrong(&format!("{key}[{index}]"), format!("`{name}` is not a host name"), hint);
+        }
+    }
+    names.to_vec()
+}
+
+fn is_host_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    name.parse::<IpAddr>().is_ok() || name.split('.').all(is_label)
+}
+
+fn ops(raw: &RawOps, folder: &Path, checker: &mut Checker) -> OpsSettings {
     let default = OpsSettings::default();
+    let read_token = raw.read_token_file.as_ref().and_then(|file| {
+        let text = checker.include("ops.read_token_file", folder.join(file))?;
+        let token = text.trim();
+        if token.len() < 16 || !token.bytes().all(|b| b.is_ascii_graphic()) {
+            let hint =
+                "write 16 characters or more without spaces into it, for example with `openssl rand -hex 32`";
+            checker.wrong("ops.read_token_file", "the token in it can be guessed, or not be sent", hint);
+            return None;
+        }
+        Some(Secret(token.to_owned()))
+    });
     OpsSettings {
         listen: checker.address("ops.listen", raw.listen.as_ref(), default.listen),
         max_requests_per_second: raw.max_requests_per_second.unwrap_or(default.max_requests_per_second),
+        allowed_hosts: hosts("ops.allowed_hosts", &raw.allowed_hosts, checker),
+        read_token,
+        metrics_without_token: raw.metrics_without_token.unwrap_or(default.metrics_without_token),
     }
 }
 

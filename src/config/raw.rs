@@ -47,6 +47,7 @@ pub(super) struct RawBuilderApi {
     pub(super) status_without_relays: Option<String>,
     pub(super) max_registrations_bytes: Option<u64>,
     pub(super) max_block_bytes: Option<u64>,
+    pub(super) allowed_hosts: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -54,6 +55,9 @@ pub(super) struct RawBuilderApi {
 pub(super) struct RawOps {
     pub(super) listen: Option<String>,
     pub(super) max_requests_per_second: Option<u32>,
+    pub(super) allowed_hosts: Vec<String>,
+    pub(super) read_token_file: Option<String>,
+    pub(super) metrics_without_token: Option<bool>,
 }
 
 /// Declares a section that has every `[auction]` key beside its own: neither `serde(flatten)` nor unknown keys would survive nesting.
@@ -198,6 +202,7 @@ pub(super) struct RawBundles {
     pub(super) simulate: Option<bool>,
     pub(super) poll_ms: Option<u64>,
     pub(super) answer_within_ms: Option<u64>,
+    pub(super) allowed_hosts: Vec<String>,
 }
 
 /// `[[bundles.searchers]]`
@@ -290,8 +295,11 @@ const KEYS: [(&str, &str); 18] = [
         "network data_dir builder_api ops auction tls relays builders proposers proposer_labels_file trust rotation beacon \
          execution profit bundles rpc nodes resources disk maintenance backup alerts sla telemetry",
     ),
-    ("builder_api", "listen relay_check status_without_relays max_registrations_bytes max_block_bytes"),
-    ("ops", "listen max_requests_per_second"),
+    (
+        "builder_api",
+        "listen relay_check status_without_relays max_registrations_bytes max_block_bytes allowed_hosts",
+    ),
+    ("ops", "listen max_requests_per_second allowed_hosts read_token_file metrics_without_token"),
     ("auction", AUCTION_KEYS),
     ("tls", "roots_file proxy"),
     ("beacon", "url"),
@@ -299,7 +307,8 @@ const KEYS: [(&str, &str); 18] = [
     ("profit", "target_eth_per_day check_every_secs registrations_every_secs data_api prices_file currency"),
     (
         "bundles",
-        "listen signing_key_file searchers builders refunds_to rate_per_searcher watch weth simulate poll_ms answer_within_ms",
+        "listen signing_key_file searchers builders refunds_to rate_per_searcher watch weth simulate poll_ms answer_within_ms \
+         allowed_hosts",
     ),
     ("searchers", "address signing_key_file"),
     ("bundles.builders", "id url dialect signature authorization_file max_requests_per_second on_request"),

@@ -19,7 +19,8 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    OpsSettings,
+    Degraded, OpsSettings,
+    access::{Access, PROBES},
     admin::{operator_command, rotate},
     bundles::{bundle_one, bundles_list},
     events::stream_events,
@@ -66,6 +67,8 @@ pub struct OpsParts {
     pub admin_token: String,
     /// Makes profit reports.
     pub reporter: Reporter,
+    /// What does not work as it should.
+    pub degraded: Degraded,
     /// Ends event streams.
     pub stop: CancellationToken,
 }
@@ -78,7 +81,8 @@ pub(super) struct Shared {
     pub(super) spine: Spine,
     metrics: PrometheusHandle,
     pub(super) monitor: HealthMonitorHandle,
-    pub(super) admin_token: String,
+    pub(super) access: Access,
+    degraded: Degraded,
     pub(super) reporter: Reporter,
     pub(super) stop: CancellationToken,
     limiter: Option<DefaultDirectRateLimiter>,
@@ -88,8 +92,20 @@ pub(super) type Api = State<Arc<Shared>>;
 
 /// The routes.
 pub fn router(parts: OpsParts) -> Router {
-    let OpsParts { settings, network, relays, ledger, spine, metrics, monitor, admin_token, reporter, stop } =
-        parts;
+    let OpsParts {
+        settings,
+        network,
+        relays,
+        ledger,
+        spine,
+        metrics,
+        monitor,
+        admin_token,
+        reporter,
+        degraded,
+        stop,
+    } = parts;
+    let access = Access::new(&settings, admin_token);
     let limit = NonZeroU32::new(settings.max_requests_per_second);
     let limiter = limit.map(|limit| RateLimiter::direct(Quota::per_second(limit)));
     let shared = Arc::new(Shared {
@@ -99,7 +115,8 @@ pub fn router(parts: OpsParts) -> Router {
         spine,
         metrics,
         monitor,
-        admin_token,
+        access,
+        degraded,
         reporter,
         stop,
         limiter,
@@ -123,17 +140,23 @@ pub fn router(parts: OpsParts) -> Router {
         .route("/api/v1/events", get(stream_events))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), limit_rate))
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), admit))
         .with_state(shared)
 }
 
-async fn limit_rate(State(api): Api, request: Request, next: Next) -> Response {
-    if api.limiter.as_ref().is_some_and(|limiter| limiter.check().is_err()) {
+async fn admit(State(api): Api, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    // A wild script must not make an orchestrator believe that the process is dead.
+    let is_limited = !PROBES.contains(&path);
+    if is_limited && api.limiter.as_ref().is_some_and(|limiter| limiter.check().is_err()) {
         return ApiError::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too many requests: see ops.max_requests_per_second",
         )
         .into_response();
+    }
+    if let Err(refused) = api.access.check_read(path, request.headers()) {
+        return *refused;
     }
     let mut response = next.run(request).await;
     // The page is self-contained; whatever a relay's words contain, a browser must load and run nothing else.
@@ -148,8 +171,14 @@ async fn dashboard() -> Html<&'static str> {
     Html(include_str!("dashboard.html"))
 }
 
-fn health(checks: Vec<Check>) -> Response {
-    let health = Health::of(checks);
+/// `vital` decides the status; everything else is told and costs nobody their slot.
+async fn health(api: &Shared, vital: Vec<Check>) -> Response {
+    let mut others = vec![ledger_check(api).await];
+    for (name, detail) in api.degraded.list() {
+        others.retain(|check| check.name != name);
+        others.push(Check { name, ok: false, detail });
+    }
+    let health = Health::of(vital, others);
     let status = if health.ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(health)).into_response()
 }
@@ -160,11 +189,11 @@ async fn ledger_check(api: &Shared) -> Check {
     Check { name: "ledger", ok, detail: detail.to_owned() }
 }
 
-/// Whether the process works.
+/// Whether the process works. A disk that does not is told and no reason to end the process: it would not work after a restart either.
 async fn healthz(State(api): Api) -> Response {
     let lost = api.spine.lost();
-    let spine = Check { name: "events", ok: true, detail: format!("{lost} events lost by slow watchers") };
-    health(vec![ledger_check(&api).await, spine])
+    let detail = format!("{lost} events lost by slow watchers");
+    health(&api, vec![Check { name: "events", ok: true, detail }]).await
 }
 
 /// Whether it can serve a proposer: the process works and some relay may be usable.
@@ -174,7 +203,7 @@ async fn readyz(State(api): Api) -> Response {
     let down =
         active.iter().filter(|r| api.relays.condition(r.id()).is_some_and(|state| !state.usable)).count();
     let detail = format!("{} active, {down} of them known to be down", active.len());
-    health(vec![ledger_check(&api).await, Check { name: "relays", ok, detail }])
+    health(&api, vec![Check { name: "relays", ok, detail }]).await
 }
 
 async fn render_metrics(State(api): Api) -> Response {

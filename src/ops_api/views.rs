@@ -23,13 +23,18 @@ pub(super) struct Check {
 /// The answer of `/healthz` and `/readyz`.
 #[derive(Debug, Serialize)]
 pub(super) struct Health {
+    /// Whether every check that the status depends on is well.
     pub(super) ok: bool,
     pub(super) checks: Vec<Check>,
+    /// Checks that are not well, and that the status does not depend on.
+    pub(super) degraded: Vec<&'static str>,
 }
 
 impl Health {
-    pub(super) fn of(checks: Vec<Check>) -> Self {
-        Self { ok: checks.iter().all(|check| check.ok), checks }
+    pub(super) fn of(vital: Vec<Check>, others: Vec<Check>) -> Self {
+        let ok = vital.iter().all(|check| check.ok);
+        let degraded = others.iter().filter(|check| !check.ok).map(|check| check.name).collect();
+        Self { ok, checks: others.into_iter().chain(vital).collect(), degraded }
     }
 }
 

@@ -7,6 +7,7 @@
 mod commands;
 mod data_dir;
 mod get_header;
+mod guard;
 mod http;
 mod import;
 mod journal;

@@ -1,0 +1,163 @@
+//! Bodies of requests: bounded in size, in time, and all together in memory.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{body::Body, http::StatusCode};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
+
+use super::ApiError;
+
+/// What bodies are charged in: a semaphore counts in 32 bits, and a body grows by more than bytes.
+const UNIT: usize = 16 << 10;
+
+/// How many bytes of bodies may be held at once. Clones share one budget. What was read keeps its share until the last of it is dropped.
+#[derive(Clone, Debug)]
+pub struct ByteBudget {
+    units: Arc<Semaphore>,
+}
+
+/// A body and its share of a budget.
+struct Charged {
+    bytes: BytesMut,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Charged {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl ByteBudget {
+    /// A budget of some bytes.
+    pub fn new(bytes: usize) -> Self {
+        Self { units: Arc::new(Semaphore::new(bytes.div_ceil(UNIT).min(Semaphore::MAX_PERMITS))) }
+    }
+
+    /// Reads a request's body of at most `limit` bytes within a time. It is charged as it comes, not as it is announced: a peer that
+    /// announces much and sends nothing takes no room from the others.
+    ///
+    /// # Errors
+    /// 413 when it is larger, 408 when it does not come, 400 when the connection breaks, 503 when too much is held already.
+    pub async fn read_body(
+        &self,
+        body: Body,
+        announced: Option<u64>,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Bytes, ApiError> {
+        let mut share: Option<OwnedSemaphorePermit> = None;
+        let charge = |held: usize| {
+            let units = held.div_ceil(UNIT);
+            let more = units.saturating_sub(share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
+            if more == 0 {
+                return Ok(());
+            }
+            let more = u32::try_from(more).unwrap_or(u32::MAX);
+            match Arc::clone(&self.units).try_acquire_many_owned(more) {
+                Ok(permit) => match &mut share {
+                    Some(share) => share.merge(permit),
+                    None => share = Some(permit),
+                },
+                Err(_) => {
+                    let message = "too many bytes of bodies are being read at once: try again";
+                    return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message));
+                }
+            }
+            Ok(())
+        };
+        let bytes = collect(body, announced, limit, within, charge).await?;
+        Ok(Bytes::from_owner(Charged { bytes, _share: share }))
+    }
+}
+
+/// Reads a request's body of at most `limit` bytes within a time.
+///
+/// # Errors
+/// 413 when it is larger, 408 when it does not come, 400 when the connection breaks.
+pub async fn read_body(
+    body: Body,
+    announced: Option<u64>,
+    limit: usize,
+    within: Duration,
+) -> Result<Bytes, ApiError> {
+    collect(body, announced, limit, within, |_| Ok(())).await.map(BytesMut::freeze)
+}
+
+async fn collect(
+    mut body: Body,
+    announced: Option<u64>,
+    limit: usize,
+    within: Duration,
+    mut charge: impl FnMut(usize) -> Result<(), ApiError>,
+) -> Result<BytesMut, ApiError> {
+    let too_large = || {
+        let message = format!("the body is larger than {limit} bytes");
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    };
+    let announced = usize::try_from(announced.unwrap_or(0)).unwrap_or(usize::MAX);
+    if announced > limit {
+        return Err(too_large());
+    }
+    let deadline = Instant::now() + within;
+    // Room for what was announced, so that a large body is held once; memory that a liar never fills is never taken from the system.
+    let mut held = BytesMut::with_capacity(announced);
+    loop {
+        let frame = timeout_at(deadline, body.frame()).await.map_err(|_| {
+            let message = format!("the body did not come within {} s", within.as_secs());
+            ApiError::new(StatusCode::REQUEST_TIMEOUT, message)
+        })?;
+        let Some(frame) = frame else { return Ok(held) };
+        let frame = frame.map_err(|_| ApiError::bad_request("the body ended early"))?;
+        let Some(data) = frame.data_ref() else { continue };
+        if held.len() + data.len() > limit {
+            return Err(too_large());
+        }
+        charge(held.len() + data.len())?;
+        held.extend_from_slice(data);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(5);
+
+    #[tokio::test]
+    async fn all_bodies_together_are_bounded_until_they_are_dropped() {
+        let budget = ByteBudget::new(4 * UNIT);
+        let read = async |bytes: usize| {
+            budget.read_body(Body::from(vec![7; bytes]), Some(bytes as u64), 10 * UNIT, SOON).await
+        };
+        let first = read(3 * UNIT).await.unwrap();
+        assert_eq!(first.len(), 3 * UNIT);
+        assert_eq!(read(2 * UNIT).await.unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
+        let second = read(UNIT).await.unwrap();
+        // A part of a body holds all of it.
+        let part = first.slice(1..2);
+        drop(first);
+        assert!(read(1).await.is_err());
+        drop(part);
+        assert!(read(3 * UNIT).await.is_ok());
+        drop(second);
+        assert!(read(4 * UNIT).await.is_ok());
+        assert_eq!(read(0).await.unwrap().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_announcement_costs_nothing() {
+        let budget = ByteBudget::new(UNIT);
+        let body = || Body::from("short");
+        for _ in 0..3 {
+            assert!(budget.read_body(body(), Some(100 << 20), 200 << 20, SOON).await.is_ok());
+        }
+        let refused = budget.read_body(body(), Some(300 << 20), 200 << 20, SOON).await.unwrap_err();
+        assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+}

@@ -1,0 +1,204 @@
+//! What a connection is doing, and how long it may: waiting between two requests, sending the head of one, or being served.
+//!
+//! hyper's own head timeout counts from the end of the last answer, so that a client which asks once a slot would lose its connection
+//! between any two slots. Here the time for a head begins with its first byte, and a connection that waits is kept much longer: the
+//! socket says when bytes come, the service when a head is complete and when its answer is given away.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::body::{Body, HttpBody};
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+
+/// How long and how many.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Longest time from the first byte of a request's head to its last.
+    pub(super) head: Duration,
+    /// Longest time between two requests, and from the connection to its first. Go's HTTP client, which most consensus clients are,
+    /// gives its own end up after 90 seconds: ours must live longer, or requests meet a closed door.
+    pub(super) waiting: Duration,
+    /// Most connections of one listener.
+    pub(super) connections: usize,
+}
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Between requests.
+    Waiting {
+        /// Since when.
+        since: Instant,
+        /// Whether it was of use before.
+        served: bool,
+    },
+    /// Some of a request's head has come.
+    Head {
+        /// Since when.
+        since: Instant,
+    },
+    /// A request is being read, answered, or its answer written.
+    Busy,
+}
+
+impl Phase {
+    /// When it has lasted too long; never while a request is served, which has limits of its own.
+    pub(super) fn deadline(self, limits: &Limits) -> Option<Instant> {
+        match self {
+            Self::Waiting { since, .. } => Some(since + limits.waiting),
+            Self::Head { since } => Some(since + limits.head),
+            Self::Busy => None,
+        }
+    }
+}
+
+/// Says what a connection is doing.
+#[derive(Clone, Debug)]
+pub(super) struct PhaseTeller(Arc<watch::Sender<Phase>>);
+
+impl PhaseTeller {
+    /// A connection that was just opened, and what shows its phases.
+    pub(super) fn new() -> (Self, watch::Receiver<Phase>) {
+        let (sender, receiver) = watch::channel(Phase::Waiting { since: Instant::now(), served: false });
+        (Self(Arc::new(sender)), receiver)
+    }
+
+    fn bytes_came(&self) {
+        self.0.send_if_modified(|phase| match phase {
+            Phase::Waiting { .. } => {
+                *phase = Phase::Head { since: Instant::now() };
+                true
+            }
+            Phase::Head { .. } | Phase::Busy => false,
+        });
+    }
+
+    /// The head of a request is complete. Until what this returns is dropped, the request is being served.
+    pub(super) fn serving(&self) -> Serving {
+        self.0.send_replace(Phase::Busy);
+        Serving(self.clone())
+    }
+}
+
+/// A request that is being served.
+#[derive(Debug)]
+pub(super) struct Serving(PhaseTeller);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.0.send_replace(Phase::Waiting { since: Instant::now(), served: true });
+    }
+}
+
+/// Waits until a phase has lasted too long, and says which. Cancel-safe.
+pub(super) async fn overdue(phases: &mut watch::Receiver<Phase>, limits: &Limits) -> Phase {
+    loop {
+        let phase = *phases.borrow_and_update();
+        let changed = match phase.deadline(limits) {
+            Some(deadline) => tokio::select! {
+                changed = phases.changed() => changed,
+                () = sleep_until(deadline) => return phase,
+            },
+            None => phases.changed().await,
+        };
+        if changed.is_err() {
+            // Nobody tells any more: the connection is ending by itself.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A socket that says when bytes come.
+#[derive(Debug)]
+pub(super) struct WatchedStream {
+    pub(super) stream: TcpStream,
+    pub(super) phase: PhaseTeller,
+}
+
+impl AsyncRead for WatchedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.phase.bytes_came();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for WatchedStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+/// The body of an answer: as long as it lives, its request is being served.
+struct ServedBody {
+    inner: Body,
+    _serving: Serving,
+}
+
+/// Ties the end of a request to the end of its answer's body.
+pub(super) fn until_given_away(body: Body, serving: Serving) -> Body {
+    Body::new(ServedBody { inner: body, _serving: serving })
+}
+
+impl HttpBody for ServedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.inner).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

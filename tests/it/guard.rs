@@ -1,0 +1,179 @@
+//! Nobody gets in where they do not belong: pages of other sites, other machines, too many bodies.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
+
+use relaymux::consensus::Encoding;
+use reqwest::header::{AUTHORIZATION, HOST, ORIGIN};
+
+use crate::stage::{Stage, assert_error, honest, stage};
+
+async fn status(stage: &Stage, base: &str, path: &str, headers: &[(&str, &str)]) -> u16 {
+    let request = stage.http.get(format!("{base}{path}"));
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    request.send().await.unwrap().status().as_u16()
+}
+
+/// What a page on the internet makes the operator's browser do: by a name of its own that it points here (DNS rebinding), or across sites.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_another_site_reads_nothing_and_changes_nothing() {
+    let stage = stage().relay(honest()).start().await;
+    let token = std::fs::read_to_string(stage.data_dir().join("admin.token")).unwrap();
+    for (base, path) in
+        [(&stage.ops, "/api/v1/slots"), (&stage.ops, "/metrics"), (&stage.builder, "/eth/v1/builder/status")]
+    {
+        let asked = stage.http.get(format!("{base}{path}")).header(HOST, "rebound.evil.example:18551");
+        let message = assert_error(asked.send().await.unwrap(), 403).await;
+        assert!(message.contains("allowed_hosts"), "{message}");
+        for headers in [[("origin", "https://evil.example")], [("sec-fetch-site", "cross-site")]] {
+            assert_eq!(status(&stage, base, path, &headers).await, 403, "{headers:?} {path}");
+        }
+        // By its address, by names of this machine and of a private network; and from its own page.
+        for host in ["127.0.0.1:18551", "[::1]:1", "localhost", "relaymux:18550", "host.docker.internal"] {
+            assert_eq!(status(&stage, base, path, &[("host", host)]).await, 200, "{host} {path}");
+        }
+        assert_eq!(status(&stage, base, path, &[("origin", base)]).await, 200);
+    }
+    // Even with the token: a browser that knows it is not the page's to use.
+    let rotate = stage.http.post(format!("{}/api/v1/relays/rotate", stage.ops));
+    let rotate =
+        rotate.header(AUTHORIZATION, format!("Bearer {token}")).header(ORIGIN, "https://evil.example");
+    assert_error(rotate.send().await.unwrap(), 403).await;
+    // A block and registrations cannot be pushed by a page either.
+    let register = stage.http.post(format!("{}/eth/v1/builder/validators", stage.builder));
+    let register = register.header(ORIGIN, "https://evil.example").header("content-type", "application/json");
+    assert_error(register.body("[]").send().await.unwrap(), 403).await;
+    assert!(stage.relays[0].received("validators").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_of_the_operators_is_taken_once_it_is_allowed() {
+    let stage = stage()
+        .builder_api("relay_check = false\nallowed_hosts = [\"Builder.Example.com\"]")
+        .relay(honest())
+        .start()
+        .await;
+    let path = "/eth/v1/builder/status";
+    assert_eq!(status(&stage, &stage.builder, path, &[("host", "builder.example.com:18550")]).await, 200);
+    assert_eq!(status(&stage, &stage.builder, path, &[("host", "other.example.com")]).await, 403);
+}
+
+/// A service in Docker or Kubernetes is called by whatever name it has there: no slot is lost for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_an_address_that_others_reach_programs_call_the_builder_api_by_any_name() {
+    let stage = public_stage("").await;
+    let path = "/eth/v1/builder/status";
+    let prysm = ("user-agent", "Prysm/v7.0.0");
+    for host in ["relaymux:18550", "builder.staking.example.com", "10.0.0.7:18550"] {
+        assert_eq!(status(&stage, &stage.builder, path, &[("host", host), prysm]).await, 200, "{host}");
+    }
+    let browser = ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0");
+    assert_eq!(status(&stage, &stage.builder, path, &[("host", "evil.example"), browser]).await, 403);
+    assert!(stage.header().await.is_some());
+}
+
+/// A stage whose ports are reached by other machines.
+async fn public_stage(ops: &str) -> Stage {
+    let mut stage = stage().relay(honest()).file("read.token", "0123456789abcdef\n").start().await;
+    let config = stage.config().replace("listen = \"127.0.0.1:0\"", "listen = \"0.0.0.0:0\"");
+    stage.write_config(
+        &config.replace("max_requests_per_second = 0", &format!("max_requests_per_second = 0\n{ops}")),
+    );
+    stage.start_again().await;
+    for base in [&mut stage.builder, &mut stage.ops] {
+        *base = base.replace("0.0.0.0", "127.0.0.1");
+    }
+    stage
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_machines_read_with_a_token_only() {
+    let stage = public_stage("read_token_file = \"read.token\"").await;
+    let admin = std::fs::read_to_string(stage.data_dir().join("admin.token")).unwrap();
+    let admin = format!("Bearer {admin}");
+    let read = "Bearer 0123456789abcdef";
+    for path in ["/", "/metrics", "/api/v1/slots", "/api/v1/events", "/profit"] {
+        let refused = stage.http.get(format!("{}{path}", stage.ops)).send().await.unwrap();
+        let ways: Vec<_> = refused.headers().get_all("www-authenticate").iter().cloned().collect();
+        assert_eq!(ways.len(), 2, "{path}");
+        let message = assert_error(refused, 401).await;
+        assert!(message.contains("admin.token") && message.contains("metrics_without_token"), "{message}");
+    }
+    for path in ["/", "/metrics", "/api/v1/slots", "/profit"] {
+        for token in [&admin, read] {
+            assert_eq!(status(&stage, &stage.ops, path, &[("authorization", token)]).await, 200, "{path}");
+        }
+        // A browser asks for a password; `x:0123456789abcdef`.
+        let basic = ("authorization", "Basic eDowMTIzNDU2Nzg5YWJjZGVm");
+        assert_eq!(status(&stage, &stage.ops, path, &[basic]).await, 200, "{path}");
+    }
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(status(&stage, &stage.ops, path, &[]).await, 200, "{path}");
+    }
+    let rotate = async |token: &str| {
+        let rotate = stage.http.post(format!("{}/api/v1/relays/rotate", stage.ops));
+        rotate.header(AUTHORIZATION, token).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!((rotate(read).await, rotate(&admin).await), (401, 200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_are_open_to_other_machines_where_the_operator_says_so() {
+    let stage = public_stage("metrics_without_token = true").await;
+    assert_eq!(status(&stage, &stage.ops, "/metrics", &[]).await, 200);
+    assert_eq!(status(&stage, &stage.ops, "/api/v1/slots", &[]).await, 401);
+}
+
+/// An orchestrator's probe is answered whatever scripts do.
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_are_outside_the_rate_limit() {
+    let mut stage = stage().relay(honest()).start().await;
+    stage.write_config(&stage.config().replace("max_requests_per_second = 0", "max_requests_per_second = 1"));
+    stage.start_again().await;
+    let mut limited = 0;
+    for _ in 0..5 {
+        limited += usize::from(status(&stage, &stage.ops, "/api/v1/slots", &[]).await == 429);
+    }
+    assert!(limited > 0);
+    for _ in 0..20 {
+        assert_eq!(status(&stage, &stage.ops, "/healthz", &[]).await, 200);
+        assert_eq!(status(&stage, &stage.ops, "/readyz", &[]).await, 200);
+    }
+}
+
+/// Bodies that come slowly, or are only announced, hold a bounded part of the memory; a block has its room whatever registrations do.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_bodies_together_are_bounded() {
+    // Four registration bodies of the largest size may be held.
+    let stage = stage()
+        .builder_api("relay_check = false\nmax_registrations_bytes = 1048576")
+        .relay(honest())
+        .start()
+        .await;
+    let address = stage.builder.trim_start_matches("http://");
+    let head = "POST /eth/v1/builder/validators HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                Content-Length: 1048576\r\n\r\n";
+    let mut held = Vec::new();
+    for _ in 0..6 {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        // All but the last byte: held until it comes or the time is over. The server may refuse before all is written.
+        let _ = stream.write_all(&vec![b' '; 1_048_575]);
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        held.push(stream);
+    }
+    // While they are held, a block goes through.
+    assert_eq!(stage.reveal(2, Encoding::Ssz).await.0, 202);
+    let (mut refused, mut late) = (0, 0);
+    for mut stream in held {
+        let mut answer = [0; 64];
+        let length = stream.read(&mut answer).unwrap_or(0);
+        let answer = String::from_utf8_lossy(&answer[..length]);
+        refused += usize::from(answer.starts_with("HTTP/1.1 503"));
+        late += usize::from(answer.starts_with("HTTP/1.1 408"));
+    }
+    assert_eq!((refused, late), (2, 4));
+}
