@@ -225,8 +225,9 @@ mod tests {
     fn pages_of_other_sites_are_refused() {
         let people = HostGate::for_people("ops", &["ops.example.com".to_owned()]);
         let programs = HostGate::for_programs("builder_api", EVERYWHERE.into(), &[]);
+        type Row = (&'static str, Vec<(&'static str, &'static str)>, bool, bool);
         let own = ("host", "127.0.0.1:18551");
-        let table: [(&str, Vec<(&str, &str)>, bool, bool); 10] = [
+        let table: [Row; 10] = [
             // name, headers, refused by pages' gate, refused by programs' gate
             ("its own page", vec![own, ("origin", "http://127.0.0.1:18551")], false, false),
             ("another port", vec![own, ("origin", "http://127.0.0.1:3000")], true, true),
@@ -255,9 +256,8 @@ mod tests {
             ),
         ];
         for (name, headers, by_people, by_programs) in table {
-            let as_static: Vec<(&'static str, &str)> = headers;
-            assert_eq!(refused(&people, Method::GET, &as_static), by_people, "{name}");
-            assert_eq!(refused(&programs, Method::GET, &as_static), by_programs, "{name}");
+            assert_eq!(refused(&people, Method::GET, &headers), by_people, "{name}");
+            assert_eq!(refused(&programs, Method::GET, &headers), by_programs, "{name}");
         }
         let form = [
             own,
