@@ -4,10 +4,13 @@
 //! events and is told how many, and nobody else notices. Events are plain data of floor 0: names, numbers and words, ready to be
 //! stored or shown, so that no watcher needs the room a fact came from.
 
+mod evidence;
 mod outcome;
 mod record;
 mod spine;
+mod verdict;
 
+pub use evidence::{Confidence, Evidence, Method};
 pub use outcome::Outcome;
 pub use record::{
     AuctionRecord, BlockReceived, Event, Notice, PollRecord, ProbeResult, RegistrationAnswer,
@@ -15,3 +18,6 @@ pub use record::{
     Settlement, SlotSettled, SubmissionAnswer, SubmissionClosed, Winner,
 };
 pub use spine::{Spine, Subscription};
+pub use verdict::{
+    BlockRecordSaved, BlockSignature, BlockSignatureChecked, Conduct, RelayJudged, Ruling, SlotOutcome, Stage,
+};

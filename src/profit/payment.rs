@@ -12,9 +12,9 @@
 //! beaconcha.in issue 3163 and the relays' withdrawal incident of 2023-24 are what comes of adding everything up.
 
 use alloy_primitives::{Address, B256, I256, U256};
-use serde::Serialize;
 
 use crate::ethereum::Transfer;
+pub use crate::events::{Confidence, Method};
 
 /// Transactions at the end of a block that are looked at for a payment by an address other than the coinbase. A builder's payment is
 /// last; after it come refunds and distributions at most (Rated's study of 23,000 blocks, 2023).
@@ -22,58 +22,6 @@ const TAIL: usize = 4;
 
 /// Gwei in wei.
 const GWEI: u64 = 1_000_000_000;
-
-/// How a payment was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Method {
-    /// By call traces.
-    Trace,
-    /// By plain transfers.
-    Transactions,
-    /// By a difference of balances.
-    Balance,
-    /// Not at all.
-    None,
-}
-
-/// How sure that is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Confidence {
-    /// Nothing is known.
-    None,
-    /// It may be off by transfers nobody can see.
-    Low,
-    /// The amount is right, whose it was is a good guess.
-    Medium,
-    /// Nothing is left to guess.
-    High,
-}
-
-impl Method {
-    /// Its name in records.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Trace => "trace",
-            Self::Transactions => "transactions",
-            Self::Balance => "balance",
-            Self::None => "none",
-        }
-    }
-}
-
-impl Confidence {
-    /// Its name in records.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-        }
-    }
-}
 
 /// A transaction, as far as money goes. All in wei.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,35 +3,8 @@
 use alloy_primitives::{B256, I256, U256};
 
 use super::payment::Payment;
+pub use crate::events::SlotOutcome;
 use crate::{events::Outcome, ledger::SlotCase, types::Wei};
-
-/// What came of a slot on chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SlotOutcome {
-    /// The block that a relay had promised.
-    Ours,
-    /// Another block: the consensus client built its own, or took another sidecar's.
-    Local,
-    /// No block, and none was signed: the consensus client did not propose.
-    Missed,
-    /// A block was signed and handed in, and never was one.
-    NotDelivered,
-    /// There was a block, and the chain went on without it.
-    Orphaned,
-}
-
-impl SlotOutcome {
-    /// Its name in records.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Ours => "ours",
-            Self::Local => "local",
-            Self::Missed => "missed",
-            Self::NotDelivered => "not_delivered",
-            Self::Orphaned => "orphaned",
-        }
-    }
-}
 
 /// What the execution chain has for a slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

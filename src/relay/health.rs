@@ -13,12 +13,16 @@
 //! to be a thief twice over is not asked even if nobody else is left: the consensus client builds locally.
 
 mod breaker;
+mod case;
+mod judge;
 mod observation;
 mod placement;
 mod reputation;
 mod trust;
 
 pub use breaker::{Breaker, BreakerPolicy, Pulse};
+pub use case::{AnswerKind, BlockRecord, ChainSight, PaymentSight, Promise, Received, RevealAnswer};
+pub use judge::{Verdict, judge};
 pub use observation::{Observation, RevealCase, judge_reveal, pulse_of};
 pub use placement::{Contender, Eligibility, Placement, chosen, place_all};
 pub use reputation::{OperatorSetting, Quarantine, RaceStats, Reputation, TrustPolicy};

@@ -109,6 +109,13 @@ impl serde::Serialize for Wei {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for Wei {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse_wei(&text).map_err(serde::de::Error::custom)
+    }
+}
+
 impl From<U256> for Wei {
     fn from(wei: U256) -> Self {
         Self(wei)

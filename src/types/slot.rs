@@ -60,6 +60,12 @@ impl serde::Serialize for Slot {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for Slot {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u64::deserialize(deserializer).map(Self)
+    }
+}
+
 impl From<u64> for Slot {
     fn from(number: u64) -> Self {
         Self(number)

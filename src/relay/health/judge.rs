@@ -1,0 +1,261 @@
+//! The one rule for what a relay did with a block: from the block's record to verdicts, each with its reason. Pure.
+//!
+//! Three questions are asked of everybody who offered the block, in this order. **Did anything else go wrong?** A block that came late, that
+//! its proposer did not sign, whose slot another block took, or that was reorganised away, is held against nobody. **What does the chain
+//! say?** It outweighs all answers: what is on chain was not withheld, whatever became of the reply. **What did the relay say itself?** A
+//! refusal in so many words is evidence; silence and broken lines alone are not, and convict only together with a chain that lacks
+//! the block for good and a line of ours that is known to have worked.
+//!
+//! Until the chain is final a verdict is provisional, and is given anew whenever something is found out: what no longer follows from the
+//! record is taken back by whoever keeps the books.
+
+use super::case::{AnswerKind, BlockRecord, ChainSight, Promise, RevealAnswer};
+use crate::{
+    consensus::UnixMillis,
+    events::{BlockSignature, Conduct, Confidence, Evidence, Method, Ruling, SlotOutcome, Stage},
+    types::{RelayId, Wei},
+};
+
+/// Relays refuse blocks that come too late: mev-boost-relay and Helix at 4 s. A second before that, by our clock, it is nobody's fault but ours.
+const LATE_MS: i64 = 3000;
+/// A relay that says that we were late goes by its own clock. So far before its limit it would take a clock that is wrong by seconds.
+const LATE_BY_ANOTHER_CLOCK_MS: i64 = 1500;
+/// Shorter silence than this proves nothing: the relay hardly had time to answer. Arbitrary: several round trips around the world.
+const MIN_PATIENCE_MS: i64 = 1000;
+/// How long verdicts wait for the block's signature to be checked. It takes milliseconds; beyond, it counts as unknown.
+const SIGNATURE_WAIT_MS: i64 = 5000;
+
+/// What one relay is found to have done with one block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Which relay.
+    pub relay: RelayId,
+    /// What it did.
+    pub conduct: Conduct,
+    /// Whether the chain may still say otherwise.
+    pub stage: Stage,
+    /// How that was found out, and how sure it is.
+    pub evidence: Evidence,
+    /// What was at stake: what the relay promised.
+    pub value: Wei,
+    /// Why, for people.
+    pub reason: String,
+}
+
+impl Verdict {
+    /// What follows from it; `None` where it is to the relay's credit.
+    pub fn ruling(&self) -> Option<Ruling> {
+        let convicts = self.evidence.confidence.convicts();
+        self.conduct.is_offence().then_some(if convicts { Ruling::Guilty } else { Ruling::Suspected })
+    }
+}
+
+/// What follows from a record: at most one offence of each relay that offered the block, and what is to its credit.
+pub fn judge(record: &BlockRecord, now: UnixMillis) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    let awaits_signature = record.signature == BlockSignature::Pending
+        && record.received.is_some_and(|received| now < received.at.saturating_add(SIGNATURE_WAIT_MS));
+    let is_garbage = record.signature == BlockSignature::Invalid;
+    for (relay, promise) in &record.promises {
+        let case = Case { record, relay, promise, answer: record.answers.get(relay) };
+        if let Some(sight) = record.chain.filter(|sight| sight.outcome == SlotOutcome::Ours) {
+            verdicts.extend(case.on_chain(sight));
+            verdicts.extend(case.payment(sight));
+        } else if !awaits_signature && !is_garbage {
+            verdicts.extend(case.not_on_chain());
+        }
+    }
+    verdicts
+}
+
+/// One relay and one block that it offered.
+struct Case<'a> {
+    record: &'a BlockRecord,
+    relay: &'a RelayId,
+    promise: &'a Promise,
+    answer: Option<&'a RevealAnswer>,
+}
+
+impl Case<'_> {
+    /// The block is on chain: nobody withheld it. To the credit of who says that it revealed it, or must have.
+    fn on_chain(&self, sight: ChainSight) -> Option<Verdict> {
+        let kind = self.answer.map(|answer| answer.kind);
+        let stage = if sight.is_final { Stage::Final } else { Stage::Provisional };
+        match kind {
+            // Its own doing, whoever else put the block on chain: what the client got could not be proposed.
+            Some(AnswerKind::Mismatched) => self.mismatched(),
+            Some(AnswerKind::Revealed) => Some(self.verdict(
+                Conduct::Revealed,
+                stage,
+                Method::Chain,
+                Confidence::High,
+                "revealed it".to_owned(),
+            )),
+            // Its answer was lost, and nobody else can have had the block.
+            Some(AnswerKind::Unreached) if self.record.promises.len() == 1 && !self.record.is_revealed() => {
+                let reason = "revealed it, although its answer was lost".to_owned();
+                Some(self.verdict(Conduct::Revealed, stage, Method::Chain, Confidence::Medium, reason))
+            }
+            Some(_) | None => None,
+        }
+    }
+
+    /// What the block paid, against what this relay itself signed. Nobody answers for another's promise, nor for one that was never verified.
+    fn payment(&self, sight: ChainSight) -> Option<Verdict> {
+        let payment = self.record.payment?;
+        let promised = self.promise.value.filter(|_| self.promise.verified)?;
+        if !payment.evidence.confidence.convicts() {
+            return None;
+        }
+        let Evidence { method, confidence } = payment.evidence;
+        let reason = format!(
+            "promised {} ETH, paid {} ETH, seen by {method}",
+            promised.to_eth(),
+            payment.received.to_eth()
+        );
+        match (payment.received < promised, sight.is_final) {
+            (true, is_final) => {
+                let stage = if is_final { Stage::Final } else { Stage::Provisional };
+                Some(self.verdict(Conduct::PaidLess, stage, method, confidence, reason))
+            }
+            (false, true) => {
+                Some(self.verdict(Conduct::PaidAsPromised, Stage::Final, method, confidence, reason))
+            }
+            (false, false) => None,
+        }
+    }
+
+    /// The block is not on chain, or nobody looked.
+    fn not_on_chain(&self) -> Option<Verdict> {
+        let answer = self.answer?;
+        if answer.kind == AnswerKind::Mismatched {
+            return self.mismatched();
+        }
+        let lacks = match self.record.chain {
+            None => None,
+            Some(sight) if sight.outcome == SlotOutcome::NotDelivered && !sight.has_other_block => {
+                Some(sight.is_final)
+            }
+            // Reorganised away, or the proposer signed another block: no relay can do anything about it.
+            Some(_) => return None,
+        };
+        if answer.kind == AnswerKind::Revealed {
+            return match lacks {
+                None => {
+                    let reason = "revealed it".to_owned();
+                    Some(self.verdict(
+                        Conduct::Revealed,
+                        Stage::Provisional,
+                        Method::Answers,
+                        Confidence::Medium,
+                        reason,
+                    ))
+                }
+                Some(is_final) => self.swallowed(answer, is_final),
+            };
+        }
+        self.withheld(answer, lacks)
+    }
+
+    /// It said that it took the block, and the chain lacks it.
+    fn swallowed(&self, answer: &RevealAnswer, is_final: bool) -> Option<Verdict> {
+        if answer.sent_ms_into_slot > LATE_MS {
+            return None;
+        }
+        let confidence = match (is_final, self.record.signature) {
+            (false, _) => Confidence::Low,
+            (true, BlockSignature::Valid) => Confidence::High,
+            // The relay's own word is that the block was good.
+            (true, BlockSignature::Unknown | BlockSignature::Pending | BlockSignature::Invalid) => {
+                Confidence::Medium
+            }
+        };
+        let stage = if is_final { Stage::Final } else { Stage::Provisional };
+        let reason = format!("took it {} ms into the slot, and it is not on chain", answer.sent_ms_into_slot);
+        Some(self.verdict(Conduct::NotOnChain, stage, Method::Chain, confidence, reason))
+    }
+
+    /// It did not reveal the block. `lacks` says whether the chain lacks it, and whether for good.
+    fn withheld(&self, answer: &RevealAnswer, lacks: Option<bool>) -> Option<Verdict> {
+        let limit = match answer.kind {
+            AnswerKind::CalledLate => LATE_BY_ANOTHER_CLOCK_MS,
+            _ => LATE_MS,
+        };
+        if answer.sent_ms_into_slot > limit {
+            return None;
+        }
+        let confidence = match answer.kind {
+            AnswerKind::Revealed | AnswerKind::Mismatched | AnswerKind::NotSent => return None,
+            // "Already delivered" is true if anybody revealed it; if the chain lacks it, it is not.
+            AnswerKind::AlreadyDelivered if self.record.is_revealed() || lacks != Some(true) => return None,
+            AnswerKind::DoubtsSignature if self.record.signature != BlockSignature::Valid => Confidence::Low,
+            AnswerKind::AlreadyDelivered
+            | AnswerKind::DoubtsSignature
+            | AnswerKind::CalledLate
+            | AnswerKind::Refused => self.weight_of_refusal(),
+            AnswerKind::Unclear | AnswerKind::Unreached => self.weight_of_silence(answer, lacks)?,
+        };
+        let (stage, method) = match lacks {
+            Some(true) => (Stage::Final, Method::Chain),
+            Some(false) | None => (Stage::Provisional, Method::Answers),
+        };
+        let and = if lacks == Some(true) { ", and it is not on chain" } else { "" };
+        let reason = format!("offered it and did not reveal it: {}{and}", answer.message);
+        Some(self.verdict(Conduct::Withheld, stage, method, confidence, reason))
+    }
+
+    /// How much a refusal in so many words proves. Where several offered the block, all that answered refuse, and its signature could not be checked, it
+    /// is more likely that something is wrong with the block than with all of them.
+    fn weight_of_refusal(&self) -> Confidence {
+        let record = self.record;
+        match record.signature {
+            BlockSignature::Valid if record.chain.is_some_and(|sight| sight.is_final) => Confidence::High,
+            BlockSignature::Valid => Confidence::Medium,
+            BlockSignature::Unknown | BlockSignature::Pending | BlockSignature::Invalid => {
+                if record.promises.len() == 1 || record.is_revealed() {
+                    Confidence::Medium
+                } else {
+                    Confidence::Low
+                }
+            }
+        }
+    }
+
+    /// How much silence, a broken line or a server error proves: alone, that the relay is best left alone for a while. Together with a chain
+    /// that lacks the block for good, that it had the block and kept it. Nothing, where our own line did not work, where we did not wait, or
+    /// where somebody else revealed it.
+    fn weight_of_silence(&self, answer: &RevealAnswer, lacks: Option<bool>) -> Option<Confidence> {
+        let record = self.record;
+        let is_impatient = answer.kind == AnswerKind::Unreached && answer.waited_ms < MIN_PATIENCE_MS;
+        if !record.line_worked(self.relay) || is_impatient || (record.is_revealed() && lacks.is_none()) {
+            return None;
+        }
+        // A block that its proposer may not have signed is no proof, whatever the chain lacks.
+        let is_signed = record.signature == BlockSignature::Valid;
+        Some(if lacks == Some(true) && is_signed { Confidence::Medium } else { Confidence::Low })
+    }
+
+    fn mismatched(&self) -> Option<Verdict> {
+        let message = self.answer.map_or("", |answer| answer.message.as_str());
+        let reason = format!("revealed another payload: {message}");
+        Some(self.verdict(Conduct::Mismatched, Stage::Final, Method::Answers, Confidence::High, reason))
+    }
+
+    fn verdict(
+        &self,
+        conduct: Conduct,
+        stage: Stage,
+        method: Method,
+        confidence: Confidence,
+        reason: String,
+    ) -> Verdict {
+        let value = self.record.value_of(self.relay);
+        let reason = format!("slot {}, block of {} ETH: {reason}", self.record.slot, value.to_eth());
+        let evidence = Evidence { method, confidence };
+        Verdict { relay: self.relay.clone(), conduct, stage, evidence, value, reason }
+    }
+}
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;
