@@ -7,12 +7,16 @@
 //! | `balance` | the recipient's balance before and after | all, mixed: what is known not to be the payment is taken out |
 //!
 //! Which transfers are the payment: where the fee recipient of the block (`coinbase`) is the proposer's own address, its priority fees and
-//! every transfer to it. Else what the coinbase address pays it, anywhere in the block; then what the block's last transactions pay it;
+//! what contracts pay it (`fees.rs`). Else what the coinbase address pays it, anywhere in the block; then what the block's last transactions pay it;
 //! then a transfer of just the promised amount. All other inflows are somebody's deposit, and are not the builder's payment:
 //! beaconcha.in issue 3163 and the relays' withdrawal incident of 2023-24 are what comes of adding everything up.
 
 use alloy_primitives::{Address, B256, I256, U256};
 
+use super::{
+    confidence::{Confidence, Method},
+    fees::{FeeIncome, judge_fees},
+};
 use crate::ethereum::Transfer;
 pub use crate::events::{Confidence, Method};
 
@@ -160,16 +164,7 @@ fn by_transfers(block: &BlockMoney, transfers: &[Transfer], method: Method) -> P
         words,
     };
     if block.coinbase == block.recipient {
-        // The fees of its own transactions go from the recipient to the recipient.
-        let others = block.transactions.iter().filter(|tx| tx.from != block.recipient);
-        let fees = others.fold(U256::ZERO, |sum, tx| sum.saturating_add(tx.tip));
-        return Payment {
-            received: Some(all.saturating_add(fees)),
-            words: "the block's fee recipient is the proposer's: its priority fees and all transfers to it"
-                .to_owned(),
-            other_inflows: U256::ZERO,
-            ..found(&inflows, seen_all, String::new())
-        };
+        return by_fees(block, &inflows, method);
     }
     let sender = |transfer: &Transfer| block.transactions.get(transfer.transaction).map(|tx| tx.from);
     let is_exact = |amount: U256| block.promised == Some(amount);
@@ -215,6 +210,74 @@ fn by_transfers(block: &BlockMoney, transfers: &[Transfer], method: Method) -> P
     found(&[], seen_all, words)
 }
 
+/// Whether a transfer is the value of a transaction to the recipient: a deposit, if nothing says otherwise. What a contract pays is none.
+fn is_plain(block: &BlockMoney, transfer: &Transfer) -> bool {
+    block
+        .transactions
+        .get(transfer.transaction)
+        .is_some_and(|tx| tx.from == transfer.from && tx.to == Some(transfer.to))
+}
+
+/// What a block pays whose fees go to the recipient itself.
+fn by_fees(block: &BlockMoney, inflows: &[&Transfer], method: Method) -> Payment {
+    // The fees of its own transactions go from the recipient to the recipient.
+    let others = block.transactions.iter().filter(|tx| tx.from != block.recipient);
+    let fees = others.fold(U256::ZERO, |sum, tx| sum.saturating_add(tx.tip));
+    let (plain, by_contracts): (Vec<&Transfer>, Vec<&Transfer>) =
+        inflows.iter().copied().partition(|transfer| is_plain(block, transfer));
+    let value = |transfer: &&Transfer| transfer.value;
+    let found = judge_fees(
+        &FeeIncome {
+            fees,
+            by_contracts: by_contracts.iter().map(value).collect(),
+            plain: plain.iter().map(value).collect(),
+        },
+        block.promised,
+    );
+    let hash = |transfer: &&Transfer| block.transactions.get(transfer.transaction).map(|tx| tx.hash);
+    let counted = by_contracts.iter().filter(|_| found.counts_contracts);
+    let counted = counted.chain(found.plain.iter().filter_map(|index| plain.get(*index)));
+    let mut paying: Vec<(usize, B256)> =
+        counted.filter_map(|transfer| Some((transfer.transaction, hash(transfer)?))).collect();
+    paying.sort_unstable();
+    paying.dedup();
+    // Without traces what contracts pay is not seen.
+    let most = if method == Method::Trace { Confidence::High } else { Confidence::Medium };
+    Payment {
+        received: Some(found.received),
+        method,
+        confidence: found.confidence.min(most),
+        transactions: paying.into_iter().map(|(_, hash)| hash).collect(),
+        other_inflows: found.other_inflows,
+        words: format!("the block's fee recipient is the proposer's: {}", found.words),
+    }
+}
+
+/// Plain transfers of others to the recipient.
+fn plain_inflows<'a>(block: &BlockMoney, plain: &'a [Transfer]) -> impl Iterator<Item = &'a Transfer> {
+    let recipient = block.recipient;
+    plain.iter().filter(move |transfer| transfer.to == recipient && transfer.from != recipient)
+}
+
+/// The same without traces: `income` is what the balance grew by beside plain transfers, whoever paid it.
+fn by_fees_and_balance(block: &BlockMoney, plain: &[Transfer], income: U256, seen: &Payment) -> Payment {
+    let inflows: Vec<&Transfer> = plain_inflows(block, plain).collect();
+    let values = inflows.iter().map(|transfer| transfer.value).collect();
+    let found =
+        judge_fees(&FeeIncome { fees: income, by_contracts: Vec::new(), plain: values }, block.promised);
+    let is_exact = block.promised == Some(found.received);
+    let paying = found.plain.iter().filter_map(|index| inflows.get(*index));
+    let hashes = paying.filter_map(|transfer| Some(block.transactions.get(transfer.transaction)?.hash));
+    Payment {
+        received: Some(found.received),
+        method: Method::Balance,
+        confidence: if is_exact { Confidence::High } else { Confidence::Low },
+        transactions: hashes.collect(),
+        other_inflows: found.other_inflows,
+        words: format!("{}; by the change of the balance", seen.words),
+    }
+}
+
 /// What the balance says: its difference, without withdrawals, with what the recipient itself spent, without others' plain transfers.
 fn by_balance(block: &BlockMoney, plain: &[Transfer], before: U256, after: U256, found: &Payment) -> Payment {
     let wei = |amount: U256| I256::try_from(amount).unwrap_or(I256::MAX);
@@ -231,10 +294,11 @@ fn by_balance(block: &BlockMoney, plain: &[Transfer], before: U256, after: U256,
     });
     let is_payment = |transfer: &&Transfer| {
         let hash = block.transactions.get(transfer.transaction).map(|tx| tx.hash);
-        block.coinbase == block.recipient || hash.is_some_and(|hash| found.transactions.contains(&hash))
+        block.coinbase != block.recipient && hash.is_some_and(|hash| found.transactions.contains(&hash))
     };
-    let inflows = plain.iter().filter(|t| t.to == block.recipient && t.from != block.recipient);
-    let others = inflows.filter(|t| !is_payment(t)).fold(U256::ZERO, |sum, t| sum.saturating_add(t.value));
+    let others = plain_inflows(block, plain)
+        .filter(|t| !is_payment(t))
+        .fold(U256::ZERO, |sum, t| sum.saturating_add(t.value));
     let withdrawals = U256::from(block.withdrawals_gwei).saturating_mul(U256::from(GWEI));
     let difference = wei(after).saturating_sub(wei(before));
     let payment =
@@ -247,6 +311,9 @@ fn by_balance(block: &BlockMoney, plain: &[Transfer], before: U256, after: U256,
         );
         return Payment::unknown(words);
     };
+    if block.coinbase == block.recipient {
+        return by_fees_and_balance(block, plain, received, found);
+    }
     let exact = block.promised == Some(received);
     Payment {
         received: Some(received),
@@ -367,6 +434,19 @@ mod tests {
                 },
                 520,
             ),
+            (
+                "our own address collects the fees, and somebody withdraws from an exchange to it",
+                BlockMoney { coinbase: US, ..block(vec![user(), tx(2, USER, US, 9000)], 20) },
+                20,
+            ),
+            (
+                "our own address collects fees and a contract's payment, with a deposit",
+                BlockMoney {
+                    coinbase: US,
+                    ..block(vec![user(), tx(2, USER, US, 9000), tx(3, OTHER, CONTRACT, 40)], 70)
+                },
+                70,
+            ),
         ];
         for (name, block, expected) in rows {
             let traced = judge(&block);
@@ -376,6 +456,39 @@ mod tests {
             assert_eq!(other.received, Some(wei(expected)), "{name}, no traces: {other:?}");
             assert_ne!(other.method, Method::Trace);
         }
+    }
+
+    /// Without traces the balance shows what contracts paid: with a transfer it makes up the promise.
+    #[test]
+    fn a_promise_is_made_up_of_fees_and_transfers_by_balances_too() {
+        let paid = BlockMoney {
+            coinbase: US,
+            ..block(vec![tx(1, OTHER, CONTRACT, 40), tx(2, USER, US, 500), tx(3, USER, US, 9000)], 570)
+        };
+        for judged in [judge(&paid), judge(&untraced(&paid))] {
+            assert_eq!(
+                (judged.received, judged.confidence),
+                (Some(wei(570)), Confidence::High),
+                "{judged:?}"
+            );
+            assert_eq!(judged.other_inflows, wei(9000));
+        }
+    }
+
+    /// A block built locally, without a promise: what it was worth are its fees, not the 32 ETH that came from an exchange.
+    #[test]
+    fn a_deposit_is_not_what_a_local_block_was_worth() {
+        let local = BlockMoney {
+            coinbase: US,
+            promised: None,
+            ..block(vec![tx(1, USER, OTHER, 7), tx(2, USER, US, 32_000)], 0)
+        };
+        let traced = judge(&local);
+        assert_eq!((traced.received, traced.confidence), (Some(wei(20)), Confidence::High));
+        assert_eq!((traced.other_inflows, traced.transactions), (wei(32_000), Vec::new()));
+        let balance = judge(&untraced(&local));
+        assert_eq!((balance.received, balance.other_inflows), (Some(wei(20)), wei(32_000)));
+        assert_eq!(balance.confidence, Confidence::Low);
     }
 
     #[test]

@@ -92,7 +92,7 @@ mod tests {
     use super::*;
     use crate::{
         ledger::Settled,
-        profit::payment::{Confidence, Method},
+        profit::confidence::{Confidence, Method},
     };
 
     const PROMISED: B256 = B256::repeat_byte(1);
