@@ -5,6 +5,7 @@
 //! relay answered follows as it comes. At start the journal is read back into the ledger, so that after a `kill -9` the ledger
 //! knows every block and its fate. SQL is portable; nothing outside this room writes any.
 
+mod backlog;
 mod bundles;
 mod database;
 mod journal;
@@ -13,6 +14,7 @@ mod query;
 mod report;
 mod settlements;
 mod views;
+mod write_state;
 mod writer;
 
 pub use bundles::{
@@ -28,4 +30,5 @@ pub use views::{
     AnswerView, AuctionView, OfferView, PlaceView, PollView, RelayStats, SlotSummary, SlotView,
     SubmissionView,
 };
+pub use write_state::WriteState;
 pub use writer::run_writer;

@@ -10,6 +10,7 @@ use super::{
     SlotView, SubmissionView,
     database::{Durability, Step, open},
     journal::split_ids,
+    write_state::{WriteLog, WriteState},
 };
 use crate::{
     events::RegistrationFacts,
@@ -44,6 +45,7 @@ pub struct Ledger {
     pool: SqlitePool,
     /// Who writes: SQLite lets one at a time, and lets the others try their luck; here they queue.
     turn: Arc<Mutex<()>>,
+    writes: WriteLog,
 }
 
 impl Ledger {
@@ -53,13 +55,26 @@ impl Ledger {
     /// When the file cannot be opened or is of a newer version.
     pub async fn open(data_dir: &Path) -> Result<Self, LedgerError> {
         let pool = open(&data_dir.join("ledger.db"), Durability::Process, 4, &STEPS).await?;
-        Ok(Self { pool, turn: Arc::default() })
+        Ok(Self { pool, turn: Arc::default(), writes: WriteLog::default() })
     }
 
     /// A transaction that writes, in its turn.
     pub(super) async fn write(&self) -> Result<WriteTransaction, sqlx::Error> {
         let turn = Arc::clone(&self.turn).lock_owned().await;
         Ok(WriteTransaction { tx: self.pool.begin_with("BEGIN IMMEDIATE").await?, _turn: turn })
+    }
+
+    /// How writing what happens goes, for health checks.
+    pub fn write_state(&self) -> WriteState {
+        self.writes.state()
+    }
+
+    pub(super) fn note_write(&self, now: i64, error: Option<String>) {
+        self.writes.note(now, error);
+    }
+
+    pub(super) fn note_backlog(&self, waiting: usize, dropped: u64, skipped: u64) {
+        self.writes.note_backlog(waiting, dropped, skipped);
     }
 
     pub(super) fn pool(&self) -> &SqlitePool {

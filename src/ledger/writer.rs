@@ -1,14 +1,24 @@
 //! The one task that writes the ledger, fed by the spine.
+//!
+//! What the file refuses is kept and tried again with growing pauses (`backlog.rs`): a full disk or a lock costs time and, within a bound, no
+//! event. An event that the file refuses for what it is holds nobody up: it is told from a refusing disk by trying it alone, left out, and
+//! counted.
 
+use std::{sync::Arc, time::Duration};
+
+use metrics::{counter, gauge};
 use sqlx::{Sqlite, Transaction};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{error, info, warn};
 
 use super::{
     Ledger,
+    backlog::{AfterFailure, Backlog, Fault},
     journal::{bind_answer, join_ids, upsert_answer},
 };
 use crate::{
+    consensus::WallClock,
     events::{
         AuctionRecord, BlockReceived, Event, ProbeResult, RegistrationAnswer, RegistrationRound,
         RelayModeChanged, ReputationSaved, SubmissionAnswer, SubmissionClosed, Subscription, Winner,
@@ -16,8 +26,8 @@ use crate::{
     types::{RelayId, Slot},
 };
 
-/// Events written in one transaction, at most. Arbitrary: bounds the time readers see an old state.
-const BATCH: usize = 512;
+/// Tries after the process was told to stop. What is not written then is lost to the ledger; signed blocks are in the journal.
+const TRIES_AT_STOP: u32 = 4;
 
 const DAY_MS: i64 = 86_400_000;
 /// A slot starts at most this long before or after something happens in it.
@@ -25,46 +35,175 @@ const MIDNIGHT_MS: i64 = 60_000;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
+/// Why a batch was refused.
+#[derive(Debug)]
+struct Refusal {
+    fault: Fault,
+    error: sqlx::Error,
+}
+
 /// Writes events until told to stop, then writes what is waiting and ends.
 pub async fn run_writer(ledger: Ledger, mut events: Subscription, stop: CancellationToken) {
+    let mut backlog: Backlog<Arc<Event>> = Backlog::new();
+    let mut due = Instant::now();
     loop {
-        let first = tokio::select! {
-            event = events.next() => event,
-            () = stop.cancelled() => events.try_next(),
+        let event = tokio::select! {
+            event = events.next() => match event {
+                Some(event) => Some(event),
+                None => break,
+            },
+            () = sleep_until(due), if !backlog.is_empty() => None,
+            () = stop.cancelled() => break,
         };
-        let Some(first) = first else { return };
-        let mut batch = vec![first];
-        while batch.len() < BATCH
-            && let Some(event) = events.try_next()
-        {
-            batch.push(event);
+        if let Some(event) = event {
+            keep(&mut backlog, event);
+            while !backlog.has_batch()
+                && let Some(event) = events.try_next()
+            {
+                keep(&mut backlog, event);
+            }
         }
-        // A disk that refuses costs the ledger these events, never the auction its answer.
-        if let Err(error) = write_batch(&ledger, &batch).await {
-            warn!(%error, events = batch.len(), "ledger write failed, events lost");
+        while !backlog.is_empty() && Instant::now() >= due {
+            if let Some(pause) = write_some(&ledger, &mut backlog).await {
+                due = Instant::now() + pause;
+            }
         }
+    }
+    while let Some(event) = events.try_next() {
+        keep(&mut backlog, event);
+    }
+    let mut tries = 0;
+    while !backlog.is_empty() && tries < TRIES_AT_STOP {
+        if let Some(pause) = write_some(&ledger, &mut backlog).await {
+            tries += 1;
+            sleep(pause).await;
+        }
+    }
+    if !backlog.is_empty() {
+        error!(
+            events = backlog.len(),
+            "the process ends, and the ledger could not be written: these events are not in it"
+        );
     }
 }
 
-async fn write_batch(ledger: &Ledger, batch: &[std::sync::Arc<Event>]) -> Result<()> {
-    let mut write = ledger.write().await?;
-    let tx = &mut write.tx;
-    for event in batch {
-        match &**event {
-            Event::Auction(record) => auction(tx, record).await?,
-            Event::BlockReceived(block) => block_received(tx, block).await?,
-            Event::SubmissionAnswer(answer) => submission_answer(tx, answer).await?,
-            Event::SubmissionClosed(closed) => submission_closed(tx, closed).await?,
-            Event::Registrations(round) => registrations(tx, round).await?,
-            Event::RegistrationAnswer(answer) => registration_answer(tx, answer).await?,
-            Event::Relay(state) => relay_state(tx, state).await?,
-            Event::RelayModeChanged(placed) => relay_placed(tx, placed).await?,
-            Event::ReputationSaved(saved) => standing_saved(tx, saved).await?,
-            // The room that watches payments writes them down itself.
-            Event::Settlement(_) | Event::SlotSettled(_) | Event::Notice(_) => {}
+fn keep(backlog: &mut Backlog<Arc<Event>>, event: Arc<Event>) {
+    let dropped = backlog.dropped();
+    let weight = weight(&event);
+    backlog.push(event, weight);
+    let dropped = backlog.dropped() - dropped;
+    if dropped > 0 {
+        counter!("relaymux_ledger_events_dropped_total").increment(dropped);
+    }
+}
+
+/// How much memory an event holds, in units of some 200 bytes.
+fn weight(event: &Event) -> usize {
+    match event {
+        Event::Auction(record) => {
+            let polls = record.offers.iter().map(|offer| offer.polls.len()).sum::<usize>();
+            let bid = record.winner.as_ref().map_or(0, |winner| winner.signed_bid.len() / 200);
+            1 + record.offers.len() * 2 + polls + bid
+        }
+        Event::Registrations(round) => 1 + round.changed.len(),
+        _ => 1,
+    }
+}
+
+/// Tries the next batch; how long to wait, if the file refuses.
+async fn write_some(ledger: &Ledger, backlog: &mut Backlog<Arc<Event>>) -> Option<Duration> {
+    let batch: Vec<Arc<Event>> = backlog.batch().cloned().collect();
+    let was_failing = ledger.write_state().failing_since.is_some();
+    let pause = match write_batch(ledger, &batch).await {
+        Ok(()) => {
+            backlog.written();
+            if was_failing {
+                info!(waiting = backlog.len(), "the ledger is written again");
+            }
+            ledger.note_write(WallClock.now(), None);
+            None
+        }
+        Err(Refusal { fault, error }) => match backlog.refused(fault) {
+            AfterFailure::Wait(pause) => {
+                // Once a failure, not once a try.
+                if !was_failing {
+                    warn!(
+                        %error, waiting = backlog.len(),
+                        "the ledger cannot be written: its events are kept and tried again; see to the disk of data_dir"
+                    );
+                }
+                counter!("relaymux_ledger_writes_failed_total").increment(1);
+                ledger.note_write(WallClock.now(), Some(error.to_string()));
+                Some(pause)
+            }
+            AfterFailure::Again => None,
+            AfterFailure::Skipped(event) => {
+                let kind = kind(&event);
+                error!(%error, event = kind, "the ledger refuses an event for what it is: it is left out");
+                counter!("relaymux_ledger_events_skipped_total", "event" => kind).increment(1);
+                None
+            }
+        },
+    };
+    gauge!("relaymux_ledger_events_waiting").set(f64::from(u32::try_from(backlog.len()).unwrap_or(u32::MAX)));
+    ledger.note_backlog(backlog.len(), backlog.dropped(), backlog.skipped());
+    pause
+}
+
+const fn kind(event: &Event) -> &'static str {
+    match event {
+        Event::Auction(_) => "auction",
+        Event::BlockReceived(_) => "block_received",
+        Event::SubmissionAnswer(_) => "submission_answer",
+        Event::SubmissionClosed(_) => "submission_closed",
+        Event::Registrations(_) => "registrations",
+        Event::RegistrationAnswer(_) => "registration_answer",
+        Event::Relay(_) => "relay",
+        Event::RelayModeChanged(_) => "relay_mode_changed",
+        Event::ReputationSaved(_) => "reputation_saved",
+        Event::Settlement(_) | Event::SlotSettled(_) | Event::Notice(_) => "settlement",
+    }
+}
+
+/// Whether a statement fails for what it says, and would on the best of disks. By SQLite's primary result codes
+/// (<https://www.sqlite.org/rescode.html>): ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE.
+fn is_of_the_event(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => {
+            let code = error.code().and_then(|code| code.parse::<i32>().ok());
+            code.is_some_and(|code| matches!(code & 0xff, 1 | 18 | 19 | 20 | 25))
+        }
+        sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::TypeNotFound { .. } => true,
+        _ => false,
+    }
+}
+
+async fn write_batch(ledger: &Ledger, batch: &[Arc<Event>]) -> std::result::Result<(), Refusal> {
+    let of_the_disk = |error| Refusal { fault: Fault::Disk, error };
+    let mut write = ledger.write().await.map_err(of_the_disk)?;
+    for (place, event) in batch.iter().enumerate() {
+        if let Err(error) = write_event(&mut write.tx, event).await {
+            let fault = if is_of_the_event(&error) { Fault::Event(place) } else { Fault::Disk };
+            return Err(Refusal { fault, error });
         }
     }
-    write.commit().await
+    write.commit().await.map_err(of_the_disk)
+}
+
+async fn write_event(tx: &mut Transaction<'_, Sqlite>, event: &Event) -> Result<()> {
+    match event {
+        Event::Auction(record) => auction(tx, record).await,
+        Event::BlockReceived(block) => block_received(tx, block).await,
+        Event::SubmissionAnswer(answer) => submission_answer(tx, answer).await,
+        Event::SubmissionClosed(closed) => submission_closed(tx, closed).await,
+        Event::Registrations(round) => registrations(tx, round).await,
+        Event::RegistrationAnswer(answer) => registration_answer(tx, answer).await,
+        Event::Relay(state) => relay_state(tx, state).await,
+        Event::RelayModeChanged(placed) => relay_placed(tx, placed).await,
+        Event::ReputationSaved(saved) => standing_saved(tx, saved).await,
+        // The room that watches payments writes them down itself.
+        Event::Settlement(_) | Event::SlotSettled(_) | Event::Notice(_) => Ok(()),
+    }
 }
 
 async fn auction(tx: &mut Transaction<'_, Sqlite>, record: &AuctionRecord) -> Result<()> {
@@ -283,4 +422,40 @@ async fn standing_saved(tx: &mut Transaction<'_, Sqlite>, saved: &ReputationSave
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Spine;
+
+    fn state(relay: &str) -> Event {
+        Event::Relay(ProbeResult {
+            relay: RelayId::parse(relay).unwrap(),
+            usable: true,
+            why: String::new(),
+            at: 1,
+        })
+    }
+
+    #[tokio::test]
+    async fn an_event_that_is_refused_for_what_it_is_costs_only_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path()).await.unwrap();
+        let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON counterparty_states WHEN NEW.counterparty = 'poison' \
+                      BEGIN SELECT RAISE(ABORT, 'no'); END";
+        sqlx::query(refuse).execute(ledger.pool()).await.unwrap();
+        let (spine, stop) = (Spine::new(), CancellationToken::new());
+        let events = spine.subscribe();
+        for n in 0..700 {
+            spine.publish(state(if n == 300 || n == 650 { "poison" } else { "honest" }));
+        }
+        stop.cancel();
+        run_writer(ledger.clone(), events, stop).await;
+        let rows = sqlx::query("SELECT * FROM counterparty_states").fetch_all(ledger.pool()).await.unwrap();
+        assert_eq!(rows.len(), 698);
+        let state = ledger.write_state();
+        assert_eq!((state.skipped, state.dropped, state.waiting), (2, 0, 0));
+        assert!(state.last_write.is_some() && state.failing_since.is_none());
+    }
 }

@@ -185,8 +185,9 @@ async fn health(api: &Shared, vital: Vec<Check>) -> Response {
 
 async fn ledger_check(api: &Shared) -> Check {
     let ok = api.ledger.is_well().await;
-    let detail = if ok { "answers" } else { "does not answer: check the disk of data_dir" };
-    Check { name: "ledger", ok, detail: detail.to_owned() }
+    let writes = api.ledger.write_state().describe(WallClock.now());
+    let answers = if ok { "answers" } else { "does not answer: check the disk of data_dir" };
+    Check { name: "ledger", ok, detail: format!("{answers}; {writes}") }
 }
 
 /// Whether the process works. A disk that does not is told and no reason to end the process: it would not work after a restart either.

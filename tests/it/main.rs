@@ -11,6 +11,7 @@ mod guard;
 mod http;
 mod import;
 mod journal;
+mod ledger_writes;
 mod ops;
 mod profit;
 mod proposers;
