@@ -9,7 +9,6 @@
 //! the tasks around them, `report` and `evidence` what people get.
 
 mod checks;
-mod confidence;
 pub mod csv;
 mod evidence;
 mod fees;
@@ -23,9 +22,8 @@ mod tally;
 mod watcher;
 
 pub use checks::{run_checks, run_registration_checks};
-pub use confidence::{Confidence, Method};
 pub use evidence::{Evidence, evidence};
-pub use payment::{BlockMoney, Payment, TxMoney, judge};
+pub use payment::{BlockMoney, Confidence, Method, Payment, TxMoney, judge};
 pub use prices::Prices;
 pub use report::{By, ProfitReport, ReportLine, ReportQuery, Reporter};
 pub use settings::ProfitSettings;

@@ -6,7 +6,7 @@
 
 use alloy_primitives::U256;
 
-use super::confidence::Confidence;
+use crate::events::Confidence;
 
 /// What came in, in wei.
 #[derive(Clone, Debug, Default)]

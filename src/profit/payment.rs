@@ -13,10 +13,7 @@
 
 use alloy_primitives::{Address, B256, I256, U256};
 
-use super::{
-    confidence::{Confidence, Method},
-    fees::{FeeIncome, judge_fees},
-};
+use super::fees::{FeeIncome, judge_fees};
 use crate::ethereum::Transfer;
 pub use crate::events::{Confidence, Method};
 

@@ -92,7 +92,7 @@ mod tests {
     use super::*;
     use crate::{
         ledger::Settled,
-        profit::confidence::{Confidence, Method},
+        profit::payment::{Confidence, Method},
     };
 
     const PROMISED: B256 = B256::repeat_byte(1);
