@@ -27,6 +27,7 @@ mod seed;
 mod service;
 mod settlements;
 mod shutdown;
+mod storage;
 mod telemetry;
 
 pub use reload::ConfigSource;

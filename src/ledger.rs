@@ -3,7 +3,8 @@
 //! Two SQLite files in `data_dir`. `ledger.db` is written by one task fed by the event spine, off the hot path: a crash may cost
 //! its last moments. `journal.db` is the exception: a signed block is committed with a disk sync before it leaves, and what each
 //! relay answered follows as it comes. At start the journal is read back into the ledger, so that after a `kill -9` the ledger
-//! knows every block and its fate. SQL is portable; nothing outside this room writes any.
+//! knows every block and its fate. Neither file is needed to serve a proposer: one that cannot be used is replaced by a new one or by
+//! memory (`stores`). SQL is portable; nothing outside this room writes any.
 
 mod backlog;
 mod bundles;
@@ -13,6 +14,7 @@ mod notices;
 mod query;
 mod report;
 mod settlements;
+mod stores;
 mod views;
 mod write_state;
 mod writer;
@@ -26,6 +28,7 @@ pub use notices::NoticeRow;
 pub use query::Ledger;
 pub use report::PollFact;
 pub use settlements::{OutcomeCount, ProposalPoint, Settled, SlotCase, SumRow};
+pub use stores::{StoreTrouble, Stores};
 pub use views::{
     AnswerView, AuctionView, OfferView, PlaceView, PollView, RelayStats, SlotSummary, SlotView,
     SubmissionView,

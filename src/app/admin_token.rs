@@ -10,20 +10,42 @@ use alloy_primitives::hex;
 
 const FILE: &str = "admin.token";
 
-/// Reads `admin.token` of a folder; makes it, mode 0600, unless it is there.
-///
-/// # Errors
-/// When it can be neither read nor made, or is empty.
-pub(super) fn ensure_admin_token(data_dir: &Path) -> io::Result<String> {
+/// The admin token of this run.
+#[derive(Debug)]
+pub(super) enum AdminToken {
+    /// It is in the file.
+    Kept(String),
+    /// It is nowhere else.
+    InMemory {
+        /// The token.
+        token: String,
+        /// Why it is not in the file.
+        failure: String,
+    },
+}
+
+/// Reads `admin.token` of a folder; makes it, mode 0600, unless there is one. Where it cannot be read or kept, a token that nobody knows takes its
+/// place: an empty one would let everybody in.
+pub(super) fn ensure_admin_token(data_dir: &Path) -> AdminToken {
     let path = data_dir.join(FILE);
-    if path.exists() {
-        let token = fs::read_to_string(&path)?.trim().to_owned();
-        // An empty token would let everybody in.
-        let empty = || io::Error::other(format!("{} is empty: remove it, a new one is made", path.display()));
-        return if token.is_empty() { Err(empty()) } else { Ok(token) };
+    let made = || hex::encode(rand::random::<[u8; 32]>());
+    let failed = |error: io::Error| format!("{}: {error}", path.display());
+    match fs::read_to_string(&path) {
+        Ok(text) if !text.trim().is_empty() => return AdminToken::Kept(text.trim().to_owned()),
+        // Empty: the disk was full when it was made, perhaps.
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return AdminToken::InMemory { token: made(), failure: failed(error) },
     }
-    let token = hex::encode(rand::random::<[u8; 32]>());
-    // Written aside and renamed, so that a crash leaves no half token.
+    let token = made();
+    match write_token(data_dir, &path, &token) {
+        Ok(()) => AdminToken::Kept(token),
+        Err(error) => AdminToken::InMemory { token, failure: failed(error) },
+    }
+}
+
+/// Written aside and renamed, so that a crash leaves no half token.
+fn write_token(data_dir: &Path, path: &Path, token: &str) -> io::Result<()> {
     let aside = data_dir.join(format!("{FILE}.new"));
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
@@ -31,6 +53,5 @@ pub(super) fn ensure_admin_token(data_dir: &Path) -> io::Result<String> {
     let mut file = options.open(&aside)?;
     file.write_all(token.as_bytes())?;
     file.sync_all()?;
-    fs::rename(aside, path)?;
-    Ok(token)
+    fs::rename(aside, path)
 }

@@ -12,24 +12,23 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    admin_token::ensure_admin_token,
     bundles::Bundles,
-    data_dir::{DataDirLock, LockError, lock_data_dir, make_data_dir, tighten_data_dir},
+    data_dir::DataDirLock,
     duties::run_duties,
     policies::{Clients, build_policies, cached_keys},
     reload::{ConfigSource, Reloader},
     seed::run_seed,
     settlements::{SettlementParts, reporter, start_settlements},
+    storage::{Storage, open_storage, take_data_dir, tell_of_storage},
 };
 use crate::{
     auction::{Auction, AuctionParts, Validators},
     builder_api::{self, BuilderApiSettings},
     bundles::BundleParts,
     config::Config,
-    consensus::WallClock,
     ethereum::{BeaconNode, ExecutionNode},
     events::Spine,
-    ledger::{Journal, Ledger, LedgerError, run_writer},
+    ledger::{Journal, Ledger, LedgerError, Stores, run_writer},
     ops_api::{self, Degraded, OpsParts},
     relay::{
         HealthMonitor, HealthMonitorHandle, HttpClientError, ProbeParts, Relay, SharedRelays,
@@ -41,20 +40,9 @@ use crate::{
 /// Added to the submission deadline when stopping: time to write down the end.
 const DRAIN_SLACK: Duration = Duration::from_secs(2);
 
-/// How long the journal keeps settled blocks: a month, in milliseconds. The ledger keeps their fates for ever.
-const JOURNAL_KEPT_MS: i64 = 30 * 24 * 3600 * 1000;
-
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// `data_dir` cannot be made or written.
-    #[error("data_dir {path}: {error}", path = path.display())]
-    DataDir {
-        /// Which folder.
-        path: PathBuf,
-        /// The system's words.
-        error: io::Error,
-    },
     /// Another process has `data_dir`.
     #[error(
         "data_dir {path} is in use by another relaymux ({holder}): stop that one, or give this one a data_dir of its own",
@@ -66,7 +54,7 @@ pub enum StartError {
         /// What the other process wrote of itself: its pid and network.
         holder: String,
     },
-    /// The ledger or journal cannot be opened.
+    /// Neither files nor memory can be had for ledger and journal.
     #[error("{0}")]
     Ledger(#[from] LedgerError),
     /// The HTTP client cannot be built.
@@ -117,11 +105,7 @@ impl Service {
         for warning in &config.warnings {
             warn!("{warning}");
         }
-        let data_dir = |error| StartError::DataDir { path: config.data_dir.clone(), error };
-        make_data_dir(&config.data_dir).map_err(data_dir)?;
-        let lock = hold_data_dir(&config)?;
-        tighten_data_dir(&config.data_dir);
-        let admin_token = ensure_admin_token(&config.data_dir).map_err(data_dir)?;
+        let lock = take_data_dir(&config)?;
         let clients = Clients::for_config(&config)?;
         let BuilderApiSettings { listen, allowed_hosts, .. } = &config.builder_api;
         let gate = HostGate::for_programs("builder_api", *listen, allowed_hosts);
@@ -135,12 +119,9 @@ impl Service {
             }
             None => None,
         };
-        let journal = Journal::open(&config.data_dir).await?;
-        let ledger = Ledger::open(&config.data_dir).await?;
-        ledger.read_back(&journal).await?;
-        journal.forget_before(WallClock.now().saturating_sub(JOURNAL_KEPT_MS)).await?;
-
         let degraded = Degraded::default();
+        let Storage { admin_token, stores } = open_storage(&config, &degraded).await?;
+        let Stores { ledger, journal, unsettled, registrations, standings, troubles } = stores;
         let spine = Spine::new();
         let (stop_builder, stop_watchers, stop_writer) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
@@ -153,12 +134,8 @@ impl Service {
         let seed_from = config.execution.clone().filter(|_| config.seed_from_public_record);
         let beacon = config.beacon.clone().map(|url| BeaconNode::new(clients.http.clone(), url));
         let running = config.clone();
-        let (monitor, monitor_handle) = HealthMonitor::new(
-            Arc::clone(&relays),
-            config.monitor.clone(),
-            spine.clone(),
-            ledger.standings().await?,
-        );
+        let (monitor, monitor_handle) =
+            HealthMonitor::new(Arc::clone(&relays), config.monitor.clone(), spine.clone(), standings);
         let drain = config.auction.timeout_get_payload + DRAIN_SLACK;
         let slots = config.spec.clock();
         let network = config.spec.name.clone();
@@ -171,8 +148,8 @@ impl Service {
             journal: journal.clone(),
             validators: Arc::new(Validators::default()),
         });
-        auction.restore_registrations(&ledger.registrations().await?);
-        for block in journal.unsettled().await? {
+        auction.restore_registrations(&registrations);
+        for block in unsettled {
             auction.resume(block);
         }
 
@@ -235,6 +212,7 @@ impl Service {
         info!(network, relays = relays.active().len(), version = env!("CARGO_PKG_VERSION"), "relaymux is up");
         info!(api = "builder", address = %builder_address, "listening");
         info!(api = "ops", address = %ops_address, "listening");
+        tell_of_storage(&ledger, &spine, &troubles).await;
         if let Some(rpc) = seed_from {
             let (http, relays) = (clients.http.clone(), Arc::clone(&relays));
             let (monitor, stop) = (monitor_handle.clone(), stop_watchers.clone());
@@ -336,20 +314,6 @@ impl Service {
         self.ledger.shut().await;
         self.journal.shut().await;
         info!("stopped");
-    }
-}
-
-/// Takes `data_dir` for this process. Where no lock is to be had (a read-only disk, a filesystem without locks) it goes on without one.
-fn hold_data_dir(config: &Config) -> Result<Option<DataDirLock>, StartError> {
-    match lock_data_dir(&config.data_dir, &config.spec.name) {
-        Ok(lock) => Ok(Some(lock)),
-        Err(LockError::InUse(holder)) => {
-            Err(StartError::DataDirInUse { path: config.data_dir.clone(), holder })
-        }
-        Err(LockError::Io(error)) => {
-            warn!(data_dir = %config.data_dir.display(), %error, "data_dir cannot be locked: see to it that no other relaymux uses it");
-            Ok(None)
-        }
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     consensus::{DecodeError, Encoding, Fork, RevealedPayload, SignedBlindedBlock},
-    events::{BlockReceived, Event, SubmissionAnswer, SubmissionClosed},
+    events::{BlockReceived, Event, Notice, SubmissionAnswer, SubmissionClosed},
     ledger::UnsettledBlock,
     relay::{CallContext, EncodedBlock, Relay, SubmitOutcome, SubmitVersion},
     types::{RelayId, Slot},
@@ -189,6 +189,14 @@ impl Auction {
         record_journal_failure();
         error!(slot = %event.slot, block_hash = %event.block_hash, error = %failure,
             "signed block leaves without being in the journal: check the disk of data_dir");
+        self.spine.publish(Event::Notice(Notice {
+            rule: "journal_failed".to_owned(),
+            subject: format!("slot {}", event.slot),
+            severity: "P1".to_owned(),
+            words: format!("block {} left without being in the journal: {failure}", event.block_hash),
+            resolved: false,
+            at: self.clock.now(),
+        }));
     }
 
     /// Sends the block to everybody, answers the client at the first success, and stays until all have answered.

@@ -1,12 +1,29 @@
 //! Opening SQLite files.
 
-use std::{borrow::Cow, fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+use std::{
+    borrow::Cow,
+    fs::OpenOptions,
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use sqlx::{
-    Connection, SqlStr, SqliteConnection,
-    migrate::{Migration, MigrationType, Migrator},
+    AssertSqlSafe, Connection, SqlStr, SqliteConnection,
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
 };
+use tracing::{info, warn};
+
+/// SQLite's default page.
+const PAGE_BYTES: u64 = 4096;
+/// Largest file that is looked through at every start: a fraction of a second.
+const CHECKED_BYTES: u64 = 64 << 20;
+/// Largest file that is copied before its schema changes: some seconds, in which a consensus client waits.
+const COPIED_BYTES: u64 = 1 << 30;
+/// Room that a copy must leave on the disk.
+const SPARE_BYTES: u64 = 64 << 20;
 
 /// Why the ledger could not do something.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +48,43 @@ pub enum LedgerError {
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
 }
+
+/// Why a file is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// What is in it is no database, or a damaged one.
+    Damaged,
+    /// Another program version's: nothing is wrong with it.
+    OtherVersion,
+    /// It cannot be reached, read or written.
+    Inaccessible,
+}
+
+impl LedgerError {
+    /// What is wrong with the file.
+    pub(super) fn unusable(&self) -> Unusable {
+        let of = |error: &sqlx::Error| match error {
+            sqlx::Error::Database(error) => {
+                // The low byte is SQLite's primary code. Source: https://sqlite.org/rescode.html
+                match error.code().and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xff) {
+                    Some(SQLITE_CORRUPT | SQLITE_NOTADB) => Unusable::Damaged,
+                    _ => Unusable::Inaccessible,
+                }
+            }
+            sqlx::Error::Decode(error) if error.is::<Damaged>() => Unusable::Damaged,
+            _ => Unusable::Inaccessible,
+        };
+        match self {
+            Self::Open { error, .. } | Self::Database(error) => of(error),
+            Self::Migrate { error: MigrateError::Execute(error), .. }
+            | Self::Migrate { error: MigrateError::ExecuteMigration(error, _), .. } => of(error),
+            Self::Migrate { .. } => Unusable::OtherVersion,
+        }
+    }
+}
+
+const SQLITE_CORRUPT: i32 = 11;
+const SQLITE_NOTADB: i32 = 26;
 
 /// How hard a commit is pressed onto the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,23 +124,20 @@ pub(super) async fn open(
     let mut first = SqliteConnection::connect_with(&options)
         .await
         .map_err(|error| LedgerError::Open { path: shown(), error })?;
-    let migrations = steps
-        .iter()
-        .map(|step| {
-            Migration::new(
-                step.version,
-                Cow::Borrowed(step.name),
-                MigrationType::Simple,
-                SqlStr::from_static(step.sql),
-                false,
-            )
-        })
-        .collect();
-    Migrator::with_migrations(migrations)
-        .run(&mut first)
-        .await
-        .map_err(|error| LedgerError::Migrate { path: shown(), error })?;
-    first.close().await.map_err(|error| LedgerError::Open { path: shown(), error })?;
+    check(&mut first, path).await.map_err(|error| LedgerError::Open { path: shown(), error })?;
+    copy_before_migration(&mut first, path, steps).await;
+    migrate(&mut first, steps).await.map_err(|error| LedgerError::Migrate { path: shown(), error })?;
+    // A read-only file opens, and finds everything up to date: only writing shows that it can be written.
+    let open_error = |error| LedgerError::Open { path: shown(), error };
+    let marker: i64 =
+        sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut first).await.map_err(open_error)?;
+    let write = AssertSqlSafe(format!("PRAGMA user_version = {marker}"));
+    sqlx::query(write).execute(&mut first).await.map_err(open_error)?;
+    first.close().await.map_err(open_error)?;
+    pool(options, connections).await.map_err(open_error)
+}
+
+async fn pool(options: SqliteConnectOptions, connections: u32) -> Result<SqlitePool, sqlx::Error> {
     SqlitePoolOptions::new()
         .max_connections(connections)
         .min_connections(1)
@@ -94,8 +145,137 @@ pub(super) async fn open(
         .max_lifetime(None)
         .connect_with(options)
         .await
-        .map_err(|error| LedgerError::Open { path: shown(), error })
 }
+
+/// A database of a schema in memory, of at most so many bytes, and the connection that keeps it there as long as it lives.
+pub(super) async fn open_in_memory(
+    steps: &[Step],
+    max_bytes: u64,
+) -> Result<(SqlitePool, SqliteConnection), LedgerError> {
+    // A name of its own for each, that all connections to it share.
+    let options: SqliteConnectOptions = "sqlite::memory:".parse()?;
+    let options = options.pragma("max_page_count", (max_bytes / PAGE_BYTES).to_string());
+    let mut keeper = SqliteConnection::connect_with(&options).await?;
+    migrate(&mut keeper, steps)
+        .await
+        .map_err(|error| LedgerError::Migrate { path: "memory".to_owned(), error })?;
+    // One connection beside the keeper: more would lock each other out of tables.
+    Ok((pool(options, 1).await?, keeper))
+}
+
+/// A file as it is, for reading only, whatever is wrong with it.
+pub(super) async fn open_as_it_is(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true);
+    let mut failure = None;
+    // The second reads without the files beside it, which cannot be made in a folder that nobody writes to.
+    for options in [options.clone(), options.immutable(true)] {
+        let opened = async {
+            let mut connection = SqliteConnection::connect_with(&options).await?;
+            sqlx::query("SELECT count(*) FROM sqlite_master").execute(&mut connection).await?;
+            Ok::<_, sqlx::Error>(connection)
+        };
+        match opened.await {
+            Ok(connection) => return Ok(connection),
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure.unwrap_or(sqlx::Error::RowNotFound))
+}
+
+async fn migrate(connection: &mut SqliteConnection, steps: &[Step]) -> Result<(), MigrateError> {
+    let migrations = steps.iter().map(|step| {
+        let (name, sql) = (Cow::Borrowed(step.name), SqlStr::from_static(step.sql));
+        Migration::new(step.version, name, MigrationType::Simple, sql, false)
+    });
+    Migrator::with_migrations(migrations.collect()).run(connection).await
+}
+
+/// Looks through a file that is small enough to be looked through at every start.
+async fn check(connection: &mut SqliteConnection, path: &Path) -> Result<(), sqlx::Error> {
+    if std::fs::metadata(path).map_or(0, |data| data.len()) > CHECKED_BYTES {
+        return Ok(());
+    }
+    let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(connection).await?;
+    if found == "ok" { Ok(()) } else { Err(sqlx::Error::Decode(Box::new(Damaged(found)))) }
+}
+
+/// Keeps a copy of a file whose schema is about to change: `<file>.schema-<version>`. Whatever goes wrong here is told and no more: each
+/// migration is all or nothing by itself.
+async fn copy_before_migration(connection: &mut SqliteConnection, path: &Path, steps: &[Step]) {
+    let newest = steps.iter().map(|step| step.version).max().unwrap_or(0);
+    let version: Result<i64, _> =
+        sqlx::query_scalar("SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations")
+            .fetch_one(&mut *connection)
+            .await;
+    // No such table: a new file.
+    let Ok(version @ 1..) = version else { return };
+    if version >= newest {
+        return;
+    }
+    let with_end = |end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    };
+    let (copy, aside) = (with_end(&format!(".schema-{version}")), with_end(".copying"));
+    match write_copy(connection, path, &aside, &copy).await {
+        Ok(()) => {
+            info!(copy = %copy.display(), from = version, to = newest, "database copied before its schema changes; the copy may be removed");
+        }
+        Err(error) => {
+            let _ = std::fs::remove_file(&aside);
+            warn!(path = %path.display(), %error, "database not copied before its schema changes");
+        }
+    }
+}
+
+async fn write_copy(
+    connection: &mut SqliteConnection,
+    path: &Path,
+    aside: &Path,
+    copy: &Path,
+) -> Result<(), CopyError> {
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut *connection).await?;
+    let page_size: i64 = sqlx::query_scalar("PRAGMA page_size").fetch_one(&mut *connection).await?;
+    let bytes = pages.saturating_mul(page_size).unsigned_abs();
+    if bytes > COPIED_BYTES {
+        return Err(CopyError::TooLarge(bytes));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let disk = rustix::fs::statvfs(folder).map_err(io::Error::from)?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    if free < bytes.saturating_mul(2).saturating_add(SPARE_BYTES) {
+        return Err(CopyError::NoRoom { bytes, free });
+    }
+    match std::fs::remove_file(aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        Ok(()) | Err(_) => make_private(aside)?,
+    }
+    sqlx::query("VACUUM INTO $1").bind(aside.to_string_lossy()).execute(connection).await?;
+    std::fs::File::open(aside)?.sync_all()?;
+    std::fs::rename(aside, copy)?;
+    Ok(())
+}
+
+/// Why there is no copy.
+#[derive(Debug, thiserror::Error)]
+enum CopyError {
+    #[error(
+        "{0} bytes are more than is copied at a start: stop the service and copy it by hand before an upgrade"
+    )]
+    TooLarge(u64),
+    #[error("the copy takes {bytes} bytes and the disk has {free} left")]
+    NoRoom { bytes: u64, free: u64 },
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// What a look through a file found.
+#[derive(Debug, thiserror::Error)]
+#[error("the file is damaged: {0}")]
+struct Damaged(String);
 
 /// Makes an empty file for its owner alone, unless there is one. SQLite would make it readable by everybody; what it makes beside it (WAL,
 /// shared memory) has the file's own mode.
@@ -104,5 +284,79 @@ fn make_private(path: &Path) -> io::Result<()> {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: Step = Step { version: 1, name: "one", sql: "CREATE TABLE things (name TEXT)" };
+    const TWO: Step = Step { version: 2, name: "two", sql: "ALTER TABLE things ADD COLUMN size INTEGER" };
+
+    async fn names(path: &Path) -> Vec<String> {
+        let mut connection = open_as_it_is(path).await.unwrap();
+        sqlx::query_scalar("SELECT name FROM things").fetch_all(&mut connection).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_file_is_copied_before_its_schema_changes_and_only_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        // But for what SQLite puts beside a file while it is open.
+        let is_whole = |name: &str| !name.ends_with("-wal") && !name.ends_with("-shm");
+        let files = || {
+            let files = std::fs::read_dir(folder.path()).unwrap().flatten();
+            files.filter(|file| is_whole(&file.file_name().to_string_lossy())).count()
+        };
+        for _ in 0..2 {
+            let pool = open(&path, Durability::Process, 1, &[ONE]).await.unwrap();
+            sqlx::query("INSERT INTO things VALUES ('kept')").execute(&pool).await.unwrap();
+            pool.close().await;
+            assert_eq!(files(), 1, "nothing has changed");
+        }
+        // What a copy that was cut off left behind is in nobody's way.
+        std::fs::write(folder.path().join("ledger.db.copying"), "half a copy").unwrap();
+        let pool = open(&path, Durability::Process, 1, &[ONE, TWO]).await.unwrap();
+        sqlx::query("INSERT INTO things VALUES ('after', 1)").execute(&pool).await.unwrap();
+        pool.close().await;
+        assert_eq!(names(&path).await, ["kept", "kept", "after"]);
+        assert_eq!(names(&folder.path().join("ledger.db.schema-1")).await, ["kept", "kept"]);
+        assert_eq!(files(), 2);
+        // The copy is what the older version can open.
+        let old = open(&folder.path().join("ledger.db.schema-1"), Durability::Process, 1, &[ONE]).await;
+        old.unwrap().close().await;
+    }
+
+    #[tokio::test]
+    async fn a_newer_files_version_is_told_from_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        open(&path, Durability::Process, 1, &[ONE, TWO]).await.unwrap().close().await;
+        let newer = open(&path, Durability::Process, 1, &[ONE]).await.unwrap_err();
+        assert_eq!(newer.unusable(), Unusable::OtherVersion, "{newer}");
+        std::fs::write(&path, "no database at all, but some text that is long enough to be one".repeat(100))
+            .unwrap();
+        let damaged = open(&path, Durability::Process, 1, &[ONE]).await.unwrap_err();
+        assert_eq!(damaged.unusable(), Unusable::Damaged, "{damaged}");
+        let folder = open(folder.path(), Durability::Process, 1, &[ONE]).await.unwrap_err();
+        assert_eq!(folder.unusable(), Unusable::Inaccessible, "{folder}");
+    }
+
+    #[tokio::test]
+    async fn a_database_in_memory_outlives_its_connections_and_is_bounded() {
+        let (pool, _keeper) = open_in_memory(&[ONE], 1 << 20).await.unwrap();
+        sqlx::query("INSERT INTO things VALUES ('kept')").execute(&pool).await.unwrap();
+        let connection = pool.acquire().await.unwrap();
+        drop(connection.detach());
+        let found: String = sqlx::query_scalar("SELECT name FROM things").fetch_one(&pool).await.unwrap();
+        assert_eq!(found, "kept");
+        let large = "x".repeat(2 << 20);
+        assert!(sqlx::query("INSERT INTO things VALUES ($1)").bind(large).execute(&pool).await.is_err());
+        sqlx::query("INSERT INTO things VALUES ('after')").execute(&pool).await.unwrap();
+        // Each is a database of its own.
+        let (other, _keeper) = open_in_memory(&[ONE], 1 << 20).await.unwrap();
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM things").fetch_one(&other).await.unwrap();
+        assert_eq!(count, 0);
     }
 }

@@ -1,13 +1,15 @@
 //! The journal of signed blocks: durable before the first relay sees them.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use alloy_primitives::B256;
-use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
+use sqlx::{Row, SqliteExecutor, SqlitePool, sqlite::SqliteRow};
+use tokio::sync::Mutex;
 
 use super::{
     LedgerError,
-    database::{Durability, Step, open},
+    database::{Durability, Step, open, open_in_memory},
+    stores::Keeper,
 };
 use crate::{
     events::{BlockReceived, SubmissionAnswer, SubmissionClosed},
@@ -16,6 +18,9 @@ use crate::{
 
 const STEPS: [Step; 1] =
     [Step { version: 1, name: "blocks", sql: include_str!("../../migrations/journal/0001_blocks.sql") }];
+
+/// Most memory that a journal without a file takes: hundreds of blocks. Beyond it, blocks leave without being in it.
+const MAX_MEMORY_BYTES: u64 = 64 << 20;
 
 /// Inserts a relay's answer into a table, or overwrites what was no success.
 macro_rules! upsert_answer {
@@ -39,6 +44,8 @@ pub(super) use upsert_answer;
 #[derive(Clone, Debug)]
 pub struct Journal {
     pool: SqlitePool,
+    /// Only where the database is in memory.
+    _keeper: Option<Keeper>,
 }
 
 /// A block whose fate nobody knows: the process ended between journal and answer.
@@ -63,7 +70,16 @@ impl Journal {
     /// When the file cannot be opened or is of a newer version.
     pub async fn open(data_dir: &Path) -> Result<Self, LedgerError> {
         let pool = open(&data_dir.join("journal.db"), Durability::PowerCut, 1, &STEPS).await?;
-        Ok(Self { pool })
+        Ok(Self { pool, _keeper: None })
+    }
+
+    /// A journal that ends with the process, where the file cannot be used.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub async fn open_in_memory() -> Result<Self, LedgerError> {
+        let (pool, keeper) = open_in_memory(&STEPS, MAX_MEMORY_BYTES).await?;
+        Ok(Self { pool, _keeper: Some(Arc::new(Mutex::new(keeper))) })
     }
 
     /// The pool, for the ledger to read back from.
@@ -140,12 +156,7 @@ impl Journal {
     /// # Errors
     /// When the file cannot be read.
     pub async fn unsettled(&self) -> Result<Vec<UnsettledBlock>, LedgerError> {
-        let rows = sqlx::query(
-            "SELECT slot, block_hash, version, ssz, offered_by FROM blocks WHERE fate = 'pending' ORDER BY slot",
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter().map(unsettled_from).collect()
+        read_unsettled(&self.pool).await
     }
 
     /// Forgets blocks received before a time (Unix milliseconds) that have a fate; the ledger keeps what became of them.
@@ -171,6 +182,16 @@ impl Journal {
     pub async fn shut(&self) {
         self.pool.close().await;
     }
+}
+
+/// Blocks without a fate, from whatever has the table.
+pub(super) async fn read_unsettled(
+    database: impl SqliteExecutor<'_>,
+) -> Result<Vec<UnsettledBlock>, LedgerError> {
+    let rows = sqlx::query(
+        "SELECT slot, block_hash, version, ssz, offered_by FROM blocks WHERE fate = 'pending' ORDER BY slot",
+    );
+    rows.fetch_all(database).await?.iter().map(unsettled_from).collect()
 }
 
 fn unsettled_from(row: &SqliteRow) -> Result<UnsettledBlock, LedgerError> {

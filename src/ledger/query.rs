@@ -2,14 +2,15 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use sqlx::{Row, Sqlite, SqlitePool, Transaction, sqlite::SqliteRow};
+use sqlx::{Row, Sqlite, SqliteExecutor, SqlitePool, Transaction, sqlite::SqliteRow};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
     AnswerView, AuctionView, Journal, LedgerError, OfferView, PlaceView, PollView, RelayStats, SlotSummary,
     SlotView, SubmissionView,
-    database::{Durability, Step, open},
+    database::{Durability, Step, open, open_in_memory},
     journal::split_ids,
+    stores::Keeper,
     write_state::{WriteLog, WriteState},
 };
 use crate::{
@@ -23,6 +24,9 @@ const STEPS: [Step; 4] = [
     Step { version: 3, name: "profit", sql: include_str!("../../migrations/ledger/0003_profit.sql") },
     Step { version: 4, name: "bundles", sql: include_str!("../../migrations/ledger/0004_bundles.sql") },
 ];
+
+/// Most memory that a ledger without a file takes: some ten days of every slot with 8 relays. Beyond it, writes fail and are told.
+const MAX_MEMORY_BYTES: u64 = 256 << 20;
 
 /// Latencies looked at for a relay's quantiles: its newest this many offers.
 const QUANTILE_SAMPLE: i64 = 1000;
@@ -43,6 +47,8 @@ impl WriteTransaction {
 #[derive(Clone, Debug)]
 pub struct Ledger {
     pool: SqlitePool,
+    /// Only where the database is in memory.
+    _keeper: Option<Keeper>,
     /// Who writes: SQLite lets one at a time, and lets the others try their luck; here they queue.
     turn: Arc<Mutex<()>>,
     writes: WriteLog,
@@ -55,7 +61,17 @@ impl Ledger {
     /// When the file cannot be opened or is of a newer version.
     pub async fn open(data_dir: &Path) -> Result<Self, LedgerError> {
         let pool = open(&data_dir.join("ledger.db"), Durability::Process, 4, &STEPS).await?;
-        Ok(Self { pool, turn: Arc::default(), writes: WriteLog::default() })
+        Ok(Self { pool, _keeper: None, turn: Arc::default(), writes: WriteLog::default() })
+    }
+
+    /// A ledger that ends with the process, where the file cannot be used.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub async fn open_in_memory() -> Result<Self, LedgerError> {
+        let (pool, keeper) = open_in_memory(&STEPS, MAX_MEMORY_BYTES).await?;
+        let keeper = Some(Arc::new(Mutex::new(keeper)));
+        Ok(Self { pool, _keeper: keeper, turn: Arc::default(), writes: WriteLog::default() })
     }
 
     /// A transaction that writes, in its turn.
@@ -311,22 +327,7 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn registrations(&self) -> Result<Vec<RegistrationFacts>, LedgerError> {
-        let rows = sqlx::query("SELECT pubkey, fee_recipient, gas_limit, signed_at FROM registrations")
-            .fetch_all(&self.pool)
-            .await?;
-        let mut known = Vec::with_capacity(rows.len());
-        for row in rows {
-            let (pubkey, fee_recipient): (String, String) =
-                (row.try_get("pubkey")?, row.try_get("fee_recipient")?);
-            let (Ok(pubkey), Ok(fee_recipient)) = (pubkey.parse(), fee_recipient.parse()) else { continue };
-            known.push(RegistrationFacts {
-                pubkey,
-                fee_recipient,
-                gas_limit: row.try_get::<i64, _>("gas_limit")?.cast_unsigned(),
-                timestamp: row.try_get::<i64, _>("signed_at")?.cast_unsigned(),
-            });
-        }
-        Ok(known)
+        read_registrations(&self.pool).await
     }
 
     /// Every relay's standing as it was saved last: name and JSON.
@@ -334,11 +335,7 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn standings(&self) -> Result<Vec<(String, String)>, LedgerError> {
-        let rows = sqlx::query("SELECT counterparty, standing FROM counterparty_standings")
-            .fetch_all(&self.pool)
-            .await?;
-        let pairs = rows.iter().map(|row| Ok((row.try_get("counterparty")?, row.try_get("standing")?)));
-        pairs.collect::<Result<_, sqlx::Error>>().map_err(LedgerError::from)
+        read_standings(&self.pool).await
     }
 
     /// A relay's last changes of place, newest first.
@@ -375,6 +372,38 @@ impl Ledger {
     pub async fn shut(&self) {
         self.pool.close().await;
     }
+}
+
+/// What validators registered, from whatever has the table.
+pub(super) async fn read_registrations(
+    database: impl SqliteExecutor<'_>,
+) -> Result<Vec<RegistrationFacts>, LedgerError> {
+    let rows = sqlx::query("SELECT pubkey, fee_recipient, gas_limit, signed_at FROM registrations")
+        .fetch_all(database)
+        .await?;
+    let mut known = Vec::with_capacity(rows.len());
+    for row in rows {
+        let (pubkey, fee_recipient): (String, String) =
+            (row.try_get("pubkey")?, row.try_get("fee_recipient")?);
+        let (Ok(pubkey), Ok(fee_recipient)) = (pubkey.parse(), fee_recipient.parse()) else { continue };
+        known.push(RegistrationFacts {
+            pubkey,
+            fee_recipient,
+            gas_limit: row.try_get::<i64, _>("gas_limit")?.cast_unsigned(),
+            timestamp: row.try_get::<i64, _>("signed_at")?.cast_unsigned(),
+        });
+    }
+    Ok(known)
+}
+
+/// Every relay's standing, from whatever has the table.
+pub(super) async fn read_standings(
+    database: impl SqliteExecutor<'_>,
+) -> Result<Vec<(String, String)>, LedgerError> {
+    let rows =
+        sqlx::query("SELECT counterparty, standing FROM counterparty_standings").fetch_all(database).await?;
+    let pairs = rows.iter().map(|row| Ok((row.try_get("counterparty")?, row.try_get("standing")?)));
+    pairs.collect::<Result<_, sqlx::Error>>().map_err(LedgerError::from)
 }
 
 /// The nearest-rank quantile of a sorted sample, in milliseconds.

@@ -175,8 +175,10 @@ async fn dashboard() -> Html<&'static str> {
 async fn health(api: &Shared, vital: Vec<Check>) -> Response {
     let mut others = vec![ledger_check(api).await];
     for (name, detail) in api.degraded.list() {
-        others.retain(|check| check.name != name);
-        others.push(Check { name, ok: false, detail });
+        match others.iter_mut().find(|check| check.name == name) {
+            Some(known) => *known = Check { name, ok: false, detail: format!("{detail}; {}", known.detail) },
+            None => others.push(Check { name, ok: false, detail }),
+        }
     }
     let health = Health::of(vital, others);
     let status = if health.ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -185,9 +187,10 @@ async fn health(api: &Shared, vital: Vec<Check>) -> Response {
 
 async fn ledger_check(api: &Shared) -> Check {
     let ok = api.ledger.is_well().await;
-    let writes = api.ledger.write_state().describe(WallClock.now());
+    let state = api.ledger.write_state();
+    let writes = state.describe(WallClock.now());
     let answers = if ok { "answers" } else { "does not answer: check the disk of data_dir" };
-    Check { name: "ledger", ok, detail: format!("{answers}; {writes}") }
+    Check { name: "ledger", ok: ok && state.failing_since.is_none(), detail: format!("{answers}; {writes}") }
 }
 
 /// Whether the process works. A disk that does not is told and no reason to end the process: it would not work after a restart either.

@@ -23,6 +23,7 @@ mod rotation;
 #[expect(dead_code, reason = "shared with the other black-box tests, which use more of it")]
 mod stage;
 mod status;
+mod storage;
 mod streams;
 mod submit;
 mod timing;

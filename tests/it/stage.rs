@@ -413,6 +413,19 @@ impl Stage {
         let _ = self.child.wait();
     }
 
+    /// Starts it again by another command, which runs in the stage's folder and must write the ports to `ports.json`.
+    pub(crate) async fn start_by(&mut self, command: &mut Command) {
+        self.kill();
+        let _ = std::fs::remove_file(self.folder.path().join("ports.json"));
+        self.child = command
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        self.wait_until_up().await;
+    }
+
     pub(crate) async fn start_again(&mut self) {
         self.kill();
         self.child = spawn(self.folder.path());

@@ -1,0 +1,137 @@
+//! The folder `data_dir` with all that is in it, opened so that nothing wrong with it keeps the service from starting.
+//!
+//! Only another process that has the folder does: two of them would submit each other's blocks. Everything else is told in the log, by
+//! `/readyz`, in the dashboard, as an event and as a notice, and the service goes on without.
+
+use metrics::counter;
+use tracing::{error, info, warn};
+
+use super::{
+    admin_token::{AdminToken, ensure_admin_token},
+    data_dir::{DataDirLock, LockError, lock_data_dir, make_data_dir, tighten_data_dir},
+    service::StartError,
+};
+use crate::{
+    config::Config,
+    consensus::WallClock,
+    events::{Event, Notice, Spine},
+    ledger::{Ledger, NoticeRow, StoreTrouble, Stores},
+    ops_api::Degraded,
+};
+
+/// How long the journal keeps settled blocks: a month, in milliseconds. The ledger keeps their fates for ever.
+const JOURNAL_KEPT_MS: i64 = 30 * 24 * 3600 * 1000;
+
+/// Notices of this room: memory in a file's place, and a new file in a damaged one's.
+const IN_MEMORY: &str = "storage_in_memory";
+const REPLACED: &str = "storage_replaced";
+/// What a notice can be about.
+const PARTS: [&str; 2] = ["journal", "ledger"];
+
+/// What is in the folder, or takes its place.
+#[derive(Debug)]
+pub(super) struct Storage {
+    pub(super) admin_token: String,
+    pub(super) stores: Stores,
+}
+
+/// Makes the folder and takes it for this process.
+///
+/// # Errors
+/// When another process has it.
+pub(super) fn take_data_dir(config: &Config) -> Result<Option<DataDirLock>, StartError> {
+    let data_dir = &config.data_dir;
+    if let Err(failure) = make_data_dir(data_dir) {
+        error!(data_dir = %data_dir.display(), error = %failure, "data_dir cannot be made: nothing is kept on disk");
+    }
+    let lock = hold_data_dir(config)?;
+    tighten_data_dir(data_dir);
+    Ok(lock)
+}
+
+/// Opens everything in it.
+///
+/// # Errors
+/// When not even memory can be had.
+pub(super) async fn open_storage(config: &Config, degraded: &Degraded) -> Result<Storage, StartError> {
+    let data_dir = &config.data_dir;
+    let admin_token = match ensure_admin_token(data_dir) {
+        AdminToken::Kept(token) => token,
+        AdminToken::InMemory { token, failure } => {
+            let words = format!(
+                "{failure}. The token of this run is in memory and nobody can know it: for the routes that need one, write a token of your own \
+                 into {} (for example by `openssl rand -hex 32`), or make the folder writable, and restart",
+                data_dir.join("admin.token").display()
+            );
+            error!("no admin token: {words}");
+            degraded.set("admin_token", words);
+            token
+        }
+    };
+    let now = WallClock.now();
+    let stores = Stores::open(data_dir, now, now.saturating_sub(JOURNAL_KEPT_MS)).await?;
+    for trouble in &stores.troubles {
+        error!(part = trouble.part, in_memory = trouble.in_memory, "{}", trouble.words);
+        degraded.set(trouble.part, trouble.words.clone());
+    }
+    Ok(Storage { admin_token, stores })
+}
+
+/// Takes `data_dir` for this process. Where no lock is to be had (a read-only disk, a filesystem without locks) it goes on without one.
+fn hold_data_dir(config: &Config) -> Result<Option<DataDirLock>, StartError> {
+    match lock_data_dir(&config.data_dir, &config.spec.name) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(LockError::InUse(holder)) => {
+            Err(StartError::DataDirInUse { path: config.data_dir.clone(), holder })
+        }
+        Err(LockError::Io(error)) => {
+            warn!(data_dir = %config.data_dir.display(), %error, "data_dir cannot be locked: see to it that no other relaymux uses it");
+            Ok(None)
+        }
+    }
+}
+
+/// Raises a notice for what is wrong, and resolves those of earlier starts for what is well again.
+pub(super) async fn tell_of_storage(ledger: &Ledger, spine: &Spine, troubles: &[StoreTrouble]) {
+    let at = WallClock.now();
+    for part in PARTS {
+        let trouble = troubles.iter().find(|trouble| trouble.part == part);
+        for rule in [IN_MEMORY, REPLACED] {
+            let trouble = trouble.filter(|trouble| trouble.in_memory == (rule == IN_MEMORY));
+            let news = match trouble {
+                Some(trouble) => {
+                    let (rule, subject) = (rule.to_owned(), part.to_owned());
+                    let words = trouble.words.clone();
+                    ledger
+                        .raise_notice(&NoticeRow {
+                            rule,
+                            subject,
+                            severity: "P2".to_owned(),
+                            words,
+                            raised_at: at,
+                            resolved_at: None,
+                        })
+                        .await
+                }
+                None => ledger.resolve_notice(rule, part, at).await,
+            };
+            match (news, trouble) {
+                (Ok(false), None) => continue,
+                (Ok(true), None) => info!(rule, part, "resolved"),
+                (_, Some(_)) => counter!("relaymux_notices_total", "rule" => rule).increment(1),
+                (Err(failure), None) => {
+                    warn!(rule, part, error = %failure, "notice not resolved");
+                    continue;
+                }
+            }
+            spine.publish(Event::Notice(Notice {
+                rule: rule.to_owned(),
+                subject: part.to_owned(),
+                severity: if trouble.is_some() { "P2".to_owned() } else { String::new() },
+                words: trouble.map(|trouble| trouble.words.clone()).unwrap_or_default(),
+                resolved: trouble.is_none(),
+                at,
+            }));
+        }
+    }
+}

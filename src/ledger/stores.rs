@@ -1,0 +1,193 @@
+//! Opening both files at start, whatever state they are in.
+//!
+//! Nothing that the consensus client asks for needs them: a full disk, a damaged file, one of a newer version or a folder that nobody can
+//! write to must not keep a validator from its bids. A damaged file is moved aside and a new one begun; a file that is another version's is left
+//! alone, as is one that cannot be written, and memory takes its place until the next start. What such a file still tells is read all the same:
+//! blocks without a fate, whom the validators want to be paid, and what relays did.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use sqlx::SqliteConnection;
+use tokio::sync::Mutex;
+use tracing::{error, info};
+
+use super::{
+    Journal, Ledger, LedgerError, UnsettledBlock,
+    database::{Unusable, open_as_it_is},
+    journal::read_unsettled,
+    query::{read_registrations, read_standings},
+};
+use crate::events::RegistrationFacts;
+
+/// What keeps a database in memory: a connection that nobody uses.
+pub(super) type Keeper = Arc<Mutex<SqliteConnection>>;
+
+/// Both files, and what they remember.
+#[derive(Debug)]
+pub struct Stores {
+    /// What happened.
+    pub ledger: Ledger,
+    /// Signed blocks.
+    pub journal: Journal,
+    /// Blocks without a fate.
+    pub unsettled: Vec<UnsettledBlock>,
+    /// What validators registered.
+    pub registrations: Vec<RegistrationFacts>,
+    /// What is known of relays: name and JSON.
+    pub standings: Vec<(String, String)>,
+    /// What was wrong.
+    pub troubles: Vec<StoreTrouble>,
+}
+
+/// What was wrong with a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreTrouble {
+    /// `ledger` or `journal`.
+    pub part: &'static str,
+    /// Whether memory takes its place, so that records end with the process; otherwise a new file has begun.
+    pub in_memory: bool,
+    /// What happened and what to do.
+    pub words: String,
+}
+
+impl Stores {
+    /// Opens both files of a folder, or what takes their place. Blocks of the journal with a fate that are older than `keep_since` (Unix
+    /// milliseconds) are forgotten; `now` names files that are moved aside.
+    ///
+    /// # Errors
+    /// When not even memory can be had.
+    pub async fn open(data_dir: &Path, now: i64, keep_since: i64) -> Result<Self, LedgerError> {
+        let mut troubles = Vec::new();
+        let (journal, unsettled) = open_journal(data_dir, now, keep_since, &mut troubles).await?;
+        let (ledger, memories) = open_ledger(data_dir, now, &mut troubles).await?;
+        if let Err(failure) = ledger.read_back(&journal).await {
+            error!(error = %failure, "the journal's blocks are not in the ledger");
+        }
+        let LedgerMemories { registrations, standings } = memories;
+        Ok(Self { ledger, journal, unsettled, registrations, standings, troubles })
+    }
+}
+
+#[derive(Debug, Default)]
+struct LedgerMemories {
+    registrations: Vec<RegistrationFacts>,
+    standings: Vec<(String, String)>,
+}
+
+async fn open_journal(
+    data_dir: &Path,
+    now: i64,
+    keep_since: i64,
+    troubles: &mut Vec<StoreTrouble>,
+) -> Result<(Journal, Vec<UnsettledBlock>), LedgerError> {
+    let file = data_dir.join("journal.db");
+    let attempt = async || {
+        let journal = Journal::open(data_dir).await?;
+        let unsettled = journal.unsettled().await?;
+        journal.forget_before(keep_since).await?;
+        Ok::<_, LedgerError>((journal, unsettled))
+    };
+    let failure = match attempt().await {
+        Ok(opened) => return Ok(opened),
+        Err(failure) => failure,
+    };
+    // Before anything is moved: a block without a fate may still be in time.
+    let unsettled = match open_as_it_is(&file).await {
+        Ok(mut connection) => read_unsettled(&mut connection).await.unwrap_or_default(),
+        Err(_) => Vec::new(),
+    };
+    if let Some(aside) = move_aside(&file, &failure, now)
+        && let Ok((journal, _)) = attempt().await
+    {
+        troubles.push(replaced("journal", &failure, &aside));
+        return Ok((journal, unsettled));
+    }
+    troubles.push(in_memory("journal", &failure));
+    Ok((Journal::open_in_memory().await?, unsettled))
+}
+
+async fn open_ledger(
+    data_dir: &Path,
+    now: i64,
+    troubles: &mut Vec<StoreTrouble>,
+) -> Result<(Ledger, LedgerMemories), LedgerError> {
+    let file = data_dir.join("ledger.db");
+    let attempt = async || {
+        let ledger = Ledger::open(data_dir).await?;
+        let (registrations, standings) = (ledger.registrations().await?, ledger.standings().await?);
+        Ok::<_, LedgerError>((ledger, LedgerMemories { registrations, standings }))
+    };
+    let failure = match attempt().await {
+        Ok(opened) => return Ok(opened),
+        Err(failure) => failure,
+    };
+    let mut memories = LedgerMemories::default();
+    if let Ok(mut connection) = open_as_it_is(&file).await {
+        memories.registrations = read_registrations(&mut connection).await.unwrap_or_default();
+        memories.standings = read_standings(&mut connection).await.unwrap_or_default();
+    }
+    if let Some(aside) = move_aside(&file, &failure, now)
+        && let Ok((ledger, _)) = attempt().await
+    {
+        troubles.push(replaced("ledger", &failure, &aside));
+        return Ok((ledger, memories));
+    }
+    troubles.push(in_memory("ledger", &failure));
+    Ok((Ledger::open_in_memory().await?, memories))
+}
+
+/// Moves a damaged file aside, with the files beside it that are part of it. Where to; nowhere when it is not damaged or cannot be moved.
+fn move_aside(file: &Path, failure: &LedgerError, now: i64) -> Option<PathBuf> {
+    if failure.unusable() != Unusable::Damaged {
+        return None;
+    }
+    let time = jiff::Timestamp::from_millisecond(now).unwrap_or_default().strftime("%Y%m%dT%H%M%SZ");
+    let with_end = |path: &Path, end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    };
+    let aside = with_end(file, &format!(".corrupt-{time}"));
+    if aside.exists() {
+        return None;
+    }
+    // The log of the last writes first: a new file beside an old log would be read with it.
+    for end in ["-wal", "-shm", ""] {
+        let from = with_end(file, end);
+        if from.exists()
+            && let Err(failure) = std::fs::rename(&from, with_end(&aside, end))
+        {
+            error!(path = %from.display(), error = %failure, "a damaged file cannot be moved aside");
+            return None;
+        }
+    }
+    info!(path = %aside.display(), "a damaged file was moved aside");
+    Some(aside)
+}
+
+fn replaced(part: &'static str, failure: &LedgerError, aside: &Path) -> StoreTrouble {
+    let words = format!(
+        "{failure}. The damaged file is kept as {}, a new one has begun: earlier records are missing from reports",
+        aside.display()
+    );
+    StoreTrouble { part, in_memory: false, words }
+}
+
+fn in_memory(part: &'static str, failure: &LedgerError) -> StoreTrouble {
+    let (lost, advice) = match (part, failure.unusable()) {
+        ("journal", Unusable::OtherVersion) => ("signed blocks", OTHER_VERSION),
+        ("journal", Unusable::Damaged | Unusable::Inaccessible) => ("signed blocks", DISK),
+        (_, Unusable::OtherVersion) => ("records", OTHER_VERSION),
+        (_, Unusable::Damaged | Unusable::Inaccessible) => ("records", DISK),
+    };
+    let words = format!(
+        "{failure}. Proposers are served, but {lost} are kept in memory only and end with the process. {advice}"
+    );
+    StoreTrouble { part, in_memory: true, words }
+}
+
+const OTHER_VERSION: &str = "The file was left as it is: run the version of relaymux that wrote it or a newer one, or give this one a data_dir of its own";
+const DISK: &str = "See to the disk and the rights of data_dir, then restart";
