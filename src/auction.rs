@@ -9,6 +9,7 @@
 //! This room never prefers a doubtful bid to none, and never waits for a disk, save for the journal before a signed block leaves.
 
 mod adaptive;
+mod awaited;
 mod bid_memory;
 mod candidates;
 mod check;
@@ -40,6 +41,6 @@ pub use race::HeaderRequest;
 pub use register::{RegisterError, RegisterRequest};
 pub use settings::{AuctionSettings, GasLimitCheck};
 pub use state::{Auction, AuctionParts};
-pub use submit::{SubmitError, SubmitRequest};
+pub use submit::{Revealed, SubmitError, SubmitRequest};
 pub use timing::{Keep, Timing};
 pub use validators::Validators;

@@ -13,6 +13,7 @@ mod clock;
 pub mod containers;
 mod fork;
 mod payload;
+mod peek;
 mod preset;
 mod quoted;
 mod registration;
@@ -27,6 +28,7 @@ pub use block_hash::{BlockHashInputs, ToExecutionHeader, recompute_block_hash};
 pub use clock::{SlotClock, UnixMillis, WallClock};
 pub use fork::{Fork, UnknownFork};
 pub use payload::{Payload, PayloadError, Revealed, RevealedPayload};
+pub use peek::PeekedBlock;
 pub use preset::{Mainnet, Minimal, Preset, PresetName};
 pub use registration::{
     REGISTRATION_SSZ_BYTES, Registration, RegistrationError, count_ssz, json_from_ssz, split_json,

@@ -13,9 +13,9 @@ mod verdict;
 pub use evidence::{Confidence, Evidence, Method};
 pub use outcome::Outcome;
 pub use record::{
-    AuctionRecord, BlockReceived, Event, Notice, PollRecord, ProbeResult, RegistrationAnswer,
-    RegistrationFacts, RegistrationRound, RelayAnswer, RelayMode, RelayModeChanged, ReputationSaved,
-    Settlement, SlotSettled, SubmissionAnswer, SubmissionClosed, Winner,
+    AuctionRecord, BlockReceived, ConflictingBlock, Event, Notice, PollRecord, ProbeResult,
+    RegistrationAnswer, RegistrationFacts, RegistrationRound, RelayAnswer, RelayMode, RelayModeChanged,
+    ReputationSaved, Settlement, SlotSettled, SubmissionAnswer, SubmissionClosed, Winner,
 };
 pub use spine::{Spine, Subscription};
 pub use verdict::{

@@ -23,7 +23,7 @@ pub use bundles::{
     BundleFate, BundleReceived, BundleSend, BundleTotals, BundleView, BundleWrite, OpenBundle,
 };
 pub use database::LedgerError;
-pub use journal::{Journal, UnsettledBlock};
+pub use journal::{Journal, JournaledLabels, UnsettledBlock};
 pub use notices::NoticeRow;
 pub use query::Ledger;
 pub use report::PollFact;

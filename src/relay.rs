@@ -21,17 +21,22 @@ mod registrations;
 pub mod rotation;
 mod set;
 mod settings;
+mod signed_block;
 mod stream;
+mod submit;
 
-pub use client::{CallContext, EncodedBlock, HeaderCall, Relay, SubmitVersion};
-pub use http_client::{HttpClientError, TlsRoots, build_http_client, build_http1_client};
+pub use client::{CallContext, HeaderCall, Relay};
+pub use http_client::{
+    HttpClientError, TlsRoots, build_fresh_http_client, build_http_client, build_http1_client,
+};
 pub use memory::RelayMemory;
 pub use metrics::describe_metrics;
 pub use monitor::{HealthMonitor, HealthMonitorHandle, HealthMonitorSettings, OperatorCommand};
-pub use outcome::{BidAnswer, CallFailure, HeaderOutcome, RegisterOutcome, SubmitOutcome};
+pub use outcome::{BidAnswer, CallFailure, HeaderOutcome, RawPayload, RegisterOutcome, SubmitOutcome};
 pub use pressure::PressureSampler;
 pub use probes::{ExpectedProposals, ProbeParts, run_probes};
 pub use registrations::{Batch, RegistrationBody};
 pub use set::{RelayStatus, SharedRelays};
 pub use settings::{HeaderMode, RelaySettings, RelayUrlError, parse_relay_url};
+pub use signed_block::{EncodedBlock, RawLabels, SubmitVersion};
 pub use stream::{StreamEnd, stream_code};

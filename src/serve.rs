@@ -13,7 +13,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use axum::{
     Json, Router,
     body::Body,
-    extract::{Request, State},
+    extract::{ConnectInfo, Request, State},
     http::StatusCode,
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -187,10 +187,15 @@ async fn serve_connection(
 ) {
     // Answers are small and urgent; Nagle would hold them for the peer's ACK.
     let _ = stream.stream.set_nodelay(true);
+    let peer = stream.stream.peer_addr().ok();
     let teller = stream.phase.clone();
     let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
         let serving = teller.serving();
-        let answer = router.clone().oneshot(request.map(Body::new));
+        let mut request = request.map(Body::new);
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(ConnectInfo(peer));
+        }
+        let answer = router.clone().oneshot(request);
         async move { answer.await.map(|answer| answer.map(|body| until_given_away(body, serving))) }
     });
     let connection = hyper::server::conn::http1::Builder::new()

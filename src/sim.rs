@@ -23,3 +23,4 @@ pub use payload::{AnyPayload, PayloadParams, Tamper, sim_parent_root};
 pub use proposer::{Proposal, ProposerError, SimProposer, sign_block};
 pub use raw::{RawFault, RawRelay};
 pub use relay::{ReceivedRequest, SimRelay, SimRelayParts};
+pub use reveal::UNREADABLE_PAYLOAD;

@@ -9,8 +9,8 @@ use alloy_primitives::{B256, hex};
 use proptest::prelude::*;
 use relaymux::{
     consensus::{
-        Encoding, Fork, Mainnet, Minimal, Preset, PresetName, RevealedPayload, SignedBlindedBlock,
-        SignedBuilderBid,
+        Encoding, Fork, Mainnet, Minimal, PeekedBlock, Preset, PresetName, RevealedPayload,
+        SignedBlindedBlock, SignedBuilderBid,
         bls::ValidatedKey,
         builder_domain,
         containers::{
@@ -102,6 +102,40 @@ fn bids_agree_to_the_last_bit_and_their_signatures_hold() {
     }
 }
 
+/// What is read by fixed places is what decoding gives, in every fork; and what lost its end is no block.
+#[test]
+fn a_block_is_peeked_at_as_it_decodes() {
+    for preset in PRESETS {
+        for Fixture { fork, json, ssz, .. } in fixtures(preset, "signed_blinded_beacon_block") {
+            let block = SignedBlindedBlock::decode(fork, preset, Encoding::Ssz, &ssz).unwrap();
+            let facts = block.facts();
+            for (encoding, bytes) in [(Encoding::Json, &json), (Encoding::Ssz, &ssz)] {
+                let peeked = PeekedBlock::read(encoding, preset, bytes).unwrap();
+                assert_eq!(
+                    (peeked.slot, peeked.proposer_index),
+                    (facts.slot, facts.proposer_index),
+                    "{fork}"
+                );
+                assert_eq!(peeked.block_hash, Some(facts.block_hash), "{fork} {encoding:?}");
+                assert_eq!(peeked.parent_hash, Some(facts.parent_hash), "{fork} {encoding:?}");
+                let half = &bytes[..300];
+                assert_eq!(PeekedBlock::read(encoding, preset, half), None, "{fork} {encoding:?}");
+            }
+            assert_eq!(PeekedBlock::read(Encoding::Ssz, preset, &json), None);
+            assert_eq!(PeekedBlock::read(Encoding::Json, preset, &ssz), None);
+        }
+        for garbage in [
+            "",
+            "{}",
+            r#"{"message":{"slot":"1"}}"#,
+            r#"{"message":{"slot":"1","proposer_index":"1","body":{}}}"#,
+        ] {
+            assert_eq!(PeekedBlock::read(Encoding::Json, preset, garbage.as_bytes()), None, "{garbage}");
+        }
+        assert_eq!(PeekedBlock::read(Encoding::Ssz, preset, &[0x64; 4096]), None);
+    }
+}
+
 #[test]
 fn blinded_blocks_agree_to_the_last_bit() {
     for preset in PRESETS {
@@ -172,6 +206,7 @@ fn decode_everything(bytes: &[u8]) {
                 let _ = SignedBlindedBlock::decode(fork, preset, encoding, bytes);
                 let _ = RevealedPayload::decode(fork, preset, encoding, bytes);
                 let _ = SignedBlindedBlock::peek_slot(encoding, bytes);
+                let _ = PeekedBlock::read(encoding, preset, bytes);
             }
         }
     }

@@ -12,7 +12,10 @@ use reqwest::Client;
 use crate::{
     auction::{Policy, PolicyTable},
     config::{Config, parse_key_list},
-    relay::{HeaderMode, HttpClientError, Relay, RelaySettings, build_http_client, build_http1_client},
+    relay::{
+        HeaderMode, HttpClientError, Relay, RelaySettings, build_fresh_http_client, build_http_client,
+        build_http1_client,
+    },
     types::BlsPublicKey,
 };
 
@@ -23,6 +26,8 @@ pub(super) type LoadedKeys = BTreeMap<String, Vec<BlsPublicKey>>;
 #[derive(Clone, Debug)]
 pub(super) struct Clients {
     pub(super) http: Client,
+    /// Keeps no connection, for blocks that a kept one swallows.
+    fresh: Client,
     http1: Option<Client>,
 }
 
@@ -30,7 +35,8 @@ impl Clients {
     /// Clients for a configuration; the one for streams only where there are any.
     pub(super) fn for_config(config: &Config) -> Result<Self, HttpClientError> {
         let http = build_http_client(&config.tls_roots, config.proxy.as_deref())?;
-        let mut clients = Self { http, http1: None };
+        let fresh = build_fresh_http_client(&config.tls_roots, config.proxy.as_deref())?;
+        let mut clients = Self { http, fresh, http1: None };
         clients.prepare_for(config)?;
         Ok(clients)
     }
@@ -47,6 +53,7 @@ impl Clients {
     /// A relay that speaks through these clients.
     pub(super) fn relay(&self, settings: &RelaySettings, config: &Config) -> Arc<Relay> {
         let relay = Relay::new(settings.clone(), config.spec.preset, self.http.clone());
+        let relay = relay.with_fresh(self.fresh.clone());
         Arc::new(match (&self.http1, settings.get_header) {
             (Some(http1), HeaderMode::Stream) => relay.with_http1(http1.clone()),
             (_, HeaderMode::Http | HeaderMode::Stream) => relay,

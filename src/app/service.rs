@@ -82,6 +82,7 @@ pub struct Service {
     journal: Journal,
     spine: Spine,
     drain: Duration,
+    stopping: CancellationToken,
     stop_builder: CancellationToken,
     stop_watchers: CancellationToken,
     stop_writer: CancellationToken,
@@ -161,7 +162,9 @@ impl Service {
             ledger.clone(),
             config.builder_api,
         );
+        let stopping = CancellationToken::new();
         let ops_router = ops_api::router(OpsParts {
+            stopping: stopping.clone(),
             settings: config.ops,
             network: network.clone(),
             relays: Arc::clone(&relays),
@@ -251,6 +254,7 @@ impl Service {
             journal,
             spine,
             drain,
+            stopping,
             stop_builder,
             stop_watchers,
             stop_writer,
@@ -295,8 +299,15 @@ impl Service {
         &self.spine
     }
 
-    /// Stops: no new connections, requests and submissions in flight finish, everything is written down.
-    pub async fn stop(self) {
+    /// Stops: the block of every returned header may still come, until it is too late for it or `impatience` says so; then no new
+    /// connections, requests and submissions in flight finish, everything is written down.
+    pub async fn stop(self, impatience: CancellationToken) {
+        self.stopping.cancel();
+        self.auction.begin_stop();
+        tokio::select! {
+            () = self.auction.until_revealed() => {}
+            () = impatience.cancelled() => {}
+        }
         self.stop_builder.cancel();
         let _ = self.builder.await;
         if timeout(self.drain, self.auction.drain()).await.is_err() {

@@ -1,13 +1,20 @@
 //! Who offered which block lately, and the gas limits of blocks that were bid.
+//!
+//! Relays are kept as they were when they offered: one that a reload removes or disables between header and block, or that rotates
+//! out, is still there for its block.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use alloy_primitives::B256;
 use parking_lot::Mutex;
 
 use crate::{
     consensus::BidFacts,
-    types::{BlsPublicKey, RelayId, Slot},
+    relay::Relay,
+    types::{BlsPublicKey, Slot},
 };
 
 /// Slots remembered. A block is submitted in the slot it was offered for; the rest is for late retries.
@@ -17,7 +24,7 @@ const BLOCKS_PER_SLOT: usize = 1024;
 
 #[derive(Debug, Default)]
 struct KnownBlock {
-    relays: Vec<RelayId>,
+    relays: Vec<Arc<Relay>>,
     gas_limit: u64,
     proposer: BlsPublicKey,
 }
@@ -30,19 +37,19 @@ pub(super) struct BidMemory {
 
 impl BidMemory {
     /// A relay offered a block.
-    pub(super) fn remember(&self, slot: Slot, bid: &BidFacts, relay: &RelayId, proposer: BlsPublicKey) {
+    pub(super) fn remember(&self, slot: Slot, bid: &BidFacts, relay: &Arc<Relay>, proposer: BlsPublicKey) {
         self.keep(slot, bid.block_hash, bid.gas_limit, relay, proposer);
     }
 
-    fn keep(&self, slot: Slot, block_hash: B256, gas_limit: u64, relay: &RelayId, proposer: BlsPublicKey) {
+    fn keep(&self, slot: Slot, block_hash: B256, gas_limit: u64, relay: &Arc<Relay>, proposer: BlsPublicKey) {
         let mut slots = self.slots.lock();
         let blocks = slots.entry(slot).or_default();
         if blocks.len() < BLOCKS_PER_SLOT || blocks.contains_key(&block_hash) {
             let offer = blocks.entry(block_hash).or_default();
             offer.gas_limit = gas_limit;
             offer.proposer = proposer;
-            if !offer.relays.contains(relay) {
-                offer.relays.push(relay.clone());
+            if !offer.relays.iter().any(|known| known.id() == relay.id()) {
+                offer.relays.push(Arc::clone(relay));
             }
         }
         while slots.len() > SLOTS_KEPT {
@@ -50,8 +57,20 @@ impl BidMemory {
         }
     }
 
+    /// Who offered any block of a slot.
+    pub(super) fn relays_in(&self, slot: Slot) -> Vec<Arc<Relay>> {
+        let slots = self.slots.lock();
+        let mut relays: Vec<Arc<Relay>> = Vec::new();
+        for relay in slots.get(&slot).into_iter().flat_map(HashMap::values).flat_map(|offer| &offer.relays) {
+            if !relays.iter().any(|known| known.id() == relay.id()) {
+                relays.push(Arc::clone(relay));
+            }
+        }
+        relays
+    }
+
     /// Who offered a block.
-    pub(super) fn relays(&self, slot: Slot, block_hash: B256) -> Vec<RelayId> {
+    pub(super) fn relays(&self, slot: Slot, block_hash: B256) -> Vec<Arc<Relay>> {
         let slots = self.slots.lock();
         slots
             .get(&slot)
@@ -76,16 +95,46 @@ impl BidMemory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        consensus::PresetName,
+        relay::{RelaySettings, TlsRoots, build_http_client, parse_relay_url},
+        types::RelayId,
+    };
+
+    fn relay(name: &str) -> Arc<Relay> {
+        let key = "0xac6e77dfe25ecd6110b8e780608cce0dab71fdd5ebea22a16c0205200f2f8e2e3ad3b71d3499c54ad14d6c21b41a37ae";
+        let http = build_http_client(&TlsRoots::Bundled, None).unwrap();
+        let (url, pubkey) = parse_relay_url(&format!("http://{key}@{name}.invalid")).unwrap();
+        let settings = RelaySettings::new(RelayId::parse(name).unwrap(), url, pubkey);
+        Arc::new(Relay::new(settings, PresetName::Mainnet, http))
+    }
+
+    fn names(relays: &[Arc<Relay>]) -> Vec<&str> {
+        relays.iter().map(|relay| relay.id().as_str()).collect()
+    }
+
+    #[test]
+    fn all_that_offered_any_block_of_a_slot_are_named_once() {
+        let offers = BidMemory::default();
+        let (a, b) = (relay("a"), relay("b"));
+        for (hash, relay) in [(1, &a), (2, &a), (2, &b)] {
+            offers.keep(Slot::new(1), B256::repeat_byte(hash), 30, relay, BlsPublicKey::default());
+        }
+        let mut relays = offers.relays_in(Slot::new(1));
+        relays.sort_by_key(|relay| relay.id().to_string());
+        assert_eq!(names(&relays), ["a", "b"]);
+        assert!(offers.relays_in(Slot::new(2)).is_empty());
+    }
 
     #[test]
     fn old_slots_and_floods_are_forgotten() {
         let offers = BidMemory::default();
-        let relay = RelayId::parse("r").unwrap();
+        let relay = relay("r");
         for slot in 0..100 {
             offers.keep(Slot::new(slot), B256::ZERO, 30, &relay, BlsPublicKey::default());
             offers.keep(Slot::new(slot), B256::ZERO, 30, &relay, BlsPublicKey::default());
         }
-        assert_eq!(offers.relays(Slot::new(99), B256::ZERO), std::slice::from_ref(&relay));
+        assert_eq!(names(&offers.relays(Slot::new(99), B256::ZERO)), ["r"]);
         assert!(offers.relays(Slot::new(99), B256::repeat_byte(1)).is_empty());
         assert!(offers.relays(Slot::new(10), B256::ZERO).is_empty());
         assert_eq!(offers.gas_limit(B256::ZERO), Some(30));

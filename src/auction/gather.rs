@@ -306,7 +306,7 @@ impl Auction {
         let checked = checked.and_then(|bid| if score.is_zero() { Err(BidFault::Excluded) } else { Ok(bid) });
         match checked {
             Ok(bid) => {
-                self.bid_memory.remember(call.slot, &facts, relay.id(), call.proposer);
+                self.bid_memory.remember(call.slot, &facts, relay, call.proposer);
                 record.detail = "offered a usable bid".to_owned();
                 record.score = (score != facts.value).then_some(score);
                 if let Some(warning) = bid.gas_limit_warning() {

@@ -15,6 +15,9 @@ const MS_INTO_SLOT: &str = "relaymux_header_request_seconds_into_slot";
 const SUBMISSIONS: &str = "relaymux_submissions_total";
 const SUBMISSION_DURATION: &str = "relaymux_submission_duration_seconds";
 const JOURNAL_FAILURES: &str = "relaymux_journal_failures_total";
+const REPEATED_BLOCKS: &str = "relaymux_repeated_blocks_total";
+const CONFLICTING_BLOCKS: &str = "relaymux_conflicting_blocks_total";
+const UNDECODED_BLOCKS: &str = "relaymux_undecoded_blocks_total";
 const VERIFICATIONS: &str = "relaymux_signature_checks_total";
 
 /// Describes this room's metrics to the recorder.
@@ -35,6 +38,18 @@ pub fn describe_metrics() {
         JOURNAL_FAILURES,
         "Signed blocks that left without being in the journal, as the disk refused"
     );
+    describe_counter!(REPEATED_BLOCKS, "Signed blocks that were handed in again and got the first's answer");
+    describe_counter!(
+        CONFLICTING_BLOCKS,
+        "Second, different blocks of one proposer for one slot: two clients may sign with one key"
+    );
+    describe_counter!(
+        UNDECODED_BLOCKS,
+        "Signed blocks that could not be decoded and were passed on as they came"
+    );
+    for name in [REPEATED_BLOCKS, CONFLICTING_BLOCKS, UNDECODED_BLOCKS] {
+        counter!(name).absolute(0);
+    }
     describe_counter!(VERIFICATIONS, "Bid signatures checked, by result");
 }
 
@@ -67,6 +82,18 @@ pub(super) fn record_submission(closed: &SubmissionClosed) {
 
 pub(super) fn record_journal_failure() {
     counter!(JOURNAL_FAILURES).increment(1);
+}
+
+pub(super) fn record_repeated_block() {
+    counter!(REPEATED_BLOCKS).increment(1);
+}
+
+pub(super) fn record_conflicting_block() {
+    counter!(CONFLICTING_BLOCKS).increment(1);
+}
+
+pub(super) fn record_undecoded_block() {
+    counter!(UNDECODED_BLOCKS).increment(1);
 }
 
 pub(super) fn record_verification(good: bool) {

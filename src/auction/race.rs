@@ -77,6 +77,10 @@ impl Auction {
             why_no_bid: String::new(),
             offers: Vec::new(),
         };
+        let Some(_race) = self.awaited.open_race(request.slot) else {
+            record.why_no_bid = "relaymux is stopping".to_owned();
+            return self.close(request.received, record, None, false);
+        };
         let relays = self.relays.asked_of(&policy.relays);
         let (collect, answer) = match budget {
             Budget::Race { .. } if fork >= Fork::Gloas => {
@@ -199,6 +203,9 @@ impl Auction {
         too_late: bool,
     ) -> Option<VerifiedBid> {
         record.answered_in_us = micros(received.elapsed());
+        if bid.is_some() {
+            self.awaited.returned(record.slot, &self.slots, self.clock.now());
+        }
         // The client first: metrics, log and event come when its answer is under way.
         let spine = self.spine.clone();
         let signed = bid.clone();

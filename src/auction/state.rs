@@ -8,7 +8,8 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    PolicyTable, Validators, bid_memory::BidMemory, register::MAX_DEFERRED, verified_cache::VerifiedCache,
+    PolicyTable, Validators, awaited::AwaitedBlocks, bid_memory::BidMemory, register::MAX_DEFERRED,
+    submit::SubmissionMemory, verified_cache::VerifiedCache,
 };
 use crate::{
     consensus::{ChainSpec, Domain, SlotClock, WallClock},
@@ -52,6 +53,8 @@ pub struct Auction {
     pub(super) beacon: Option<BeaconNode>,
     pub(super) validators: Arc<Validators>,
     pub(super) bid_memory: BidMemory,
+    pub(super) submissions: SubmissionMemory,
+    pub(super) awaited: AwaitedBlocks,
     pub(super) verified: Arc<VerifiedCache>,
     pub(super) tasks: TaskTracker,
     pub(super) deferred: Arc<Semaphore>,
@@ -67,6 +70,8 @@ impl Auction {
             domain: spec.builder_domain(),
             policies: ArcSwap::from_pointee(policies),
             bid_memory: BidMemory::default(),
+            submissions: SubmissionMemory::default(),
+            awaited: AwaitedBlocks::default(),
             verified: Arc::default(),
             tasks: TaskTracker::new(),
             deferred: Arc::new(Semaphore::new(MAX_DEFERRED)),

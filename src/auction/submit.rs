@@ -1,29 +1,38 @@
 //! The reveal: a signed block goes to the journal, then to every relay, and the first good answer is the client's.
 //!
-//! A submission is a task of its own: the client hanging up does not end it, and a graceful stop waits for it.
+//! A submission is a task of its own: the client hanging up does not end it, and a graceful stop waits for it. Its parts: what came in
+//! (`incoming`), whether it came before (`copies`), whose answer counts (`settle`), and the task (`run`).
+
+mod copies;
+mod incoming;
+mod run;
+mod settle;
 
 use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::B256;
 use bytes::Bytes;
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    time::{Instant, sleep, timeout},
-};
+use reqwest::header::HeaderValue;
+use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
+pub(super) use self::copies::SubmissionMemory;
+use self::{
+    copies::{Answer, AnswerReceiver, AnswerSender, BlockIdentity, Entry},
+    incoming::{Incoming, read_block},
+    run::Submission,
+};
 use super::{
     Auction,
-    metrics::{record_journal_failure, record_submission},
-    race::micros,
+    metrics::{record_conflicting_block, record_repeated_block, record_undecoded_block},
     state::user_agent,
 };
 use crate::{
     consensus::{DecodeError, Encoding, Fork, RevealedPayload, SignedBlindedBlock},
-    events::{BlockReceived, Event, Notice, SubmissionAnswer, SubmissionClosed},
-    ledger::UnsettledBlock,
-    relay::{CallContext, EncodedBlock, Relay, SubmitOutcome, SubmitVersion},
-    types::{RelayId, Slot},
+    events::{BlockReceived, ConflictingBlock, Event},
+    ledger::{JournaledLabels, UnsettledBlock},
+    relay::{CallContext, EncodedBlock, RawLabels, RawPayload, SubmitVersion},
+    types::Slot,
 };
 
 /// Longest wait for the journal. A disk that takes longer is reported, and the block leaves without it: a lost slot is certain
@@ -39,6 +48,8 @@ pub struct SubmitRequest {
     pub encoding: Encoding,
     /// The client's `Eth-Consensus-Version`, where it sent one.
     pub fork: Option<Fork>,
+    /// The client's labels as they came, for a block that does not decode.
+    pub labels: RawLabels,
     /// v1 or v2.
     pub version: SubmitVersion,
     /// The client's `User-Agent`.
@@ -58,30 +69,23 @@ pub enum SubmitError {
     NoSlot,
     /// No relay took it.
     #[error("no relay revealed the payload: {0}")]
-    NoRelay(String),
+    NoRelay(Arc<str>),
 }
 
-/// What the client gets: the payload under v1, nothing under v2.
-type Revealed = Option<Box<RevealedPayload>>;
-
-struct Submission {
-    block: Arc<EncodedBlock>,
-    version: SubmitVersion,
-    context: CallContext,
-    received: Instant,
-    offered_by: Vec<RelayId>,
-    others_delay: Duration,
-}
-
-struct RevealAnswer {
-    relay: RelayId,
-    outcome: SubmitOutcome,
-    attempts: u32,
-    latency: Duration,
+/// What the client gets.
+#[derive(Clone, Debug)]
+pub enum Revealed {
+    /// v2: a relay publishes the block.
+    Accepted,
+    /// v1: the payload, which is the one signed for.
+    Payload(Arc<RevealedPayload>),
+    /// v1, for a block that our decoder refuses: what a relay answered, unread.
+    Unchecked(Arc<RawPayload>),
 }
 
 impl Auction {
-    /// Journals a signed block, sends it to every relay that is not disabled, and returns the first good answer.
+    /// Journals a signed block, sends it to every relay that is not disabled and to those that offered it, and returns the first
+    /// answer that counts. The same block again gets the answer of the first.
     ///
     /// # Errors
     /// When the body is malformed, or no relay took the block in time.
@@ -89,86 +93,75 @@ impl Auction {
         self: &Arc<Self>,
         request: SubmitRequest,
     ) -> Result<Revealed, SubmitError> {
-        let slot =
-            SignedBlindedBlock::peek_slot(request.encoding, &request.body).ok_or(SubmitError::NoSlot)?;
-        let by_slot = self.spec.fork_at(slot);
-        // A signed block cannot be taken back: if the client knows of a fork that our chain spec does not, its word counts.
-        let fork = request.fork.unwrap_or(by_slot);
-        if fork != by_slot {
-            warn!(%slot, labelled = %fork, expected = %by_slot, "client labels its block with another fork: check `network`");
-        }
-        let block = SignedBlindedBlock::decode(fork, self.spec.preset, request.encoding, &request.body)?;
-        let facts = block.facts();
-        let offered_by = self.bid_memory.relays(slot, facts.block_hash);
+        let incoming = read_block(&self.spec, &request)?;
+        let Incoming { slot, proposer_index, block_hash, .. } = incoming;
+        let identity = BlockIdentity::of(slot, proposer_index, block_hash, &incoming.block);
         // By the terms its proposer had when the header was given; a block that this process never offered, by everybody's.
         let policies = self.policies.load_full();
-        let proposer = self.bid_memory.proposer(slot, facts.block_hash);
-        let policy = proposer.map_or(&policies.default, |proposer| policies.policy_of(&proposer));
-        let at = self.clock.now();
-        let event = BlockReceived {
-            slot,
-            block_hash: facts.block_hash,
-            parent_hash: facts.parent_hash,
-            proposer_index: facts.proposer_index,
-            fork: fork.name(),
-            version: match request.version {
-                SubmitVersion::V1 => 1,
-                SubmitVersion::V2 => 2,
-            },
-            at,
-            ms_into_slot: self.slots.ms_into(slot, at),
-            offered_by: offered_by.clone(),
+        let proposer = self.bid_memory.proposer(slot, block_hash);
+        let settings = &proposer.map_or(&policies.default, |proposer| policies.policy_of(&proposer)).settings;
+        let deadline = request.received + settings.timeout_get_payload;
+        let answer = loop {
+            match self.enter(identity, request.version) {
+                Entry::Submit(client, answer) => {
+                    let others_delay = settings.submit_others_delay;
+                    self.start_submission(incoming, &request, deadline, others_delay, client);
+                    break answer_of(answer).await;
+                }
+                Entry::Join(answer) => {
+                    record_repeated_block();
+                    info!(%slot, %block_hash, "the client hands in a block again, it gets the first one's answer");
+                    match timeout_at(deadline, answer_of(answer)).await {
+                        // The first has failed, and there is time left for another try.
+                        Ok(Err(_)) if Instant::now() < deadline => {}
+                        Ok(answer) => break answer,
+                        Err(_) => break Err("the block's first submission is still under way".into()),
+                    }
+                }
+            }
         };
-        let submission = Submission {
-            block: Arc::new(EncodedBlock::new(block, request.encoding, request.body)),
-            version: request.version,
-            context: CallContext {
-                user_agent: user_agent(&request.user_agent),
-                deadline: request.received + policy.settings.timeout_get_payload,
-            },
-            received: request.received,
-            offered_by,
-            others_delay: policy.settings.submit_others_delay,
-        };
-        let (sender, answer) = oneshot::channel();
-        let auction = Arc::clone(self);
-        self.tasks.spawn(async move {
-            auction.journal_block(&event, &submission.block).await;
-            auction.spine.publish(Event::BlockReceived(event));
-            auction.run_submission(submission, sender).await;
-        });
-        answer.await.unwrap_or_else(|_| Err(SubmitError::NoRelay("the submission ended early".to_owned())))
+        answer.map_err(SubmitError::NoRelay)
     }
 
     /// Takes up a block that an earlier process journaled and left without a fate: reports it, and submits it again if its slot
     /// is not over.
     pub fn resume(self: &Arc<Self>, unsettled: UnsettledBlock) {
-        let UnsettledBlock { slot, block_hash, version, ssz, offered_by } = unsettled;
+        let UnsettledBlock { slot, block_hash, proposer_index, version, bytes, labels, offered_by } =
+            unsettled;
         let into = self.slots.ms_into(slot, self.clock.now());
         let slot_ms = i64::try_from(self.slots.slot_ms()).unwrap_or(i64::MAX);
-        let fork = self.spec.fork_at(slot);
-        let block = SignedBlindedBlock::decode(fork, self.spec.preset, Encoding::Ssz, &ssz);
         let auction = Arc::clone(self);
-        let everybody = self.policies.load().default.settings.clone();
+        let settings = self.policies.load().default.settings.clone();
+        let block = match labels {
+            Some(labels) => undecoded_from(&labels, bytes.into()),
+            None => self.decode_journaled(slot, bytes.into()),
+        };
         match block {
-            Ok(block) if into < slot_ms => {
+            Some(block) if into < slot_ms => {
                 warn!(%slot, %block_hash, ms_into_slot = into, "block in the journal has no fate, submitting it again");
+                let version = if version == 1 { SubmitVersion::V1 } else { SubmitVersion::V2 };
+                let identity = BlockIdentity::of(slot, proposer_index, block_hash, &block);
+                // A relay that is no longer configured is lost with the process that knew its address.
+                let all = self.relays.all();
                 let submission = Submission {
-                    block: Arc::new(EncodedBlock::new(block, Encoding::Ssz, ssz.into())),
-                    version: if version == 1 { SubmitVersion::V1 } else { SubmitVersion::V2 },
+                    slot,
+                    block_hash,
+                    block: Arc::new(block),
+                    version,
                     context: CallContext {
                         user_agent: user_agent(""),
-                        deadline: Instant::now() + everybody.timeout_get_payload,
+                        deadline: Instant::now() + settings.timeout_get_payload,
                     },
                     received: Instant::now(),
-                    offered_by,
-                    others_delay: everybody.submit_others_delay,
+                    offered_by: all.iter().filter(|relay| offered_by.contains(relay.id())).cloned().collect(),
+                    others_delay: settings.submit_others_delay,
                 };
-                // Nobody waits for the payload: under v1 the relay publishes too, and the client has long given up.
-                let (sender, _) = oneshot::channel();
-                self.tasks.spawn(async move { auction.run_submission(submission, sender).await });
+                // Nobody waits for the answer yet: the client may hand the block in again, and joins.
+                if let Entry::Submit(client, _) = self.enter(identity, version) {
+                    self.tasks.spawn(async move { auction.run_submission(submission, client).await });
+                }
             }
-            Ok(_) | Err(_) => {
+            Some(_) | None => {
                 warn!(%slot, %block_hash, ms_into_slot = into,
                     "block in the journal has no fate and its slot is over: check whether it is on chain");
                 self.tasks.spawn(async move {
@@ -178,145 +171,101 @@ impl Auction {
         }
     }
 
-    /// Makes the block durable.
-    async fn journal_block(&self, event: &BlockReceived, block: &EncodedBlock) {
-        let ssz = block.bytes(Encoding::Ssz);
-        let failure = match timeout(JOURNAL_TIMEOUT, self.journal.append(event, &ssz)).await {
-            Ok(Ok(())) => return,
-            Ok(Err(failure)) => failure.to_string(),
-            Err(_) => "the disk is too slow".to_owned(),
-        };
-        record_journal_failure();
-        error!(slot = %event.slot, block_hash = %event.block_hash, error = %failure,
-            "signed block leaves without being in the journal: check the disk of data_dir");
-        self.spine.publish(Event::Notice(Notice {
-            rule: "journal_failed".to_owned(),
-            subject: format!("slot {}", event.slot),
-            severity: "P1".to_owned(),
-            words: format!("block {} left without being in the journal: {failure}", event.block_hash),
-            resolved: false,
-            at: self.clock.now(),
-        }));
+    /// By its slot's fork; a label that said another is not journaled, so any fork that reads it.
+    fn decode_journaled(&self, slot: Slot, ssz: Bytes) -> Option<EncodedBlock> {
+        let by_slot = self.spec.fork_at(slot);
+        let forks =
+            std::iter::once(by_slot).chain(Fork::ALL.into_iter().rev().filter(|fork| *fork != by_slot));
+        let mut blocks = forks
+            .filter_map(|fork| SignedBlindedBlock::decode(fork, self.spec.preset, Encoding::Ssz, &ssz).ok());
+        blocks.next().map(|block| EncodedBlock::new(block, Encoding::Ssz, ssz.clone()))
     }
 
-    /// Sends the block to everybody, answers the client at the first success, and stays until all have answered.
-    async fn run_submission(
-        &self,
-        submission: Submission,
-        client: oneshot::Sender<Result<Revealed, SubmitError>>,
-    ) {
-        let facts = submission.block.block.facts();
-        let (slot, block_hash) = (facts.slot, facts.block_hash);
-        let relays = self.relays.enabled_of(&self.policies.load().relays);
-        let (settle, settled) = watch::channel(false);
-        let (sender, mut answers) = mpsc::channel(relays.len().max(1));
-        let offered = |relay: &Relay| submission.offered_by.contains(relay.id());
-        let (first, others): (Vec<_>, Vec<_>) = relays.iter().cloned().partition(|relay| offered(relay));
-        let delay = if first.is_empty() { Duration::ZERO } else { submission.others_delay };
-        let ordered =
-            first.into_iter().map(|r| (r, Duration::ZERO)).chain(others.into_iter().map(|r| (r, delay)));
-        for (relay, delay) in ordered {
-            let (block, version) = (Arc::clone(&submission.block), submission.version);
-            let (context, settled, sender) = (submission.context.clone(), settled.clone(), sender.clone());
-            self.tasks.spawn(async move {
-                if !delay.is_zero() {
-                    sleep(delay).await;
-                }
-                let started = Instant::now();
-                let (outcome, attempts) = relay.submit(version, &block, &context, &settled).await;
-                let answer =
-                    RevealAnswer { relay: relay.id().clone(), outcome, attempts, latency: started.elapsed() };
-                let _ = sender.send(answer).await;
-            });
-        }
-        drop(sender);
-
-        let mut client = Some(client);
-        let mut refusals = Vec::new();
-        // Written down only when the client has its answer: no disk stands between a relay's payload and the client.
-        let mut unwritten = Vec::new();
-        while let Some(RevealAnswer { relay, outcome, attempts, latency }) = answers.recv().await {
-            let record = SubmissionAnswer {
+    /// Whether the block came before; and the alarm, if its proposer signed another one for its slot.
+    fn enter(&self, block: BlockIdentity, version: SubmitVersion) -> Entry {
+        let (entry, other) = self.submissions.enter(block, version);
+        if let Some(other) = other {
+            let BlockIdentity { slot, proposer_index, block_hash, .. } = block;
+            record_conflicting_block();
+            error!(%slot, proposer_index, %block_hash, %other,
+                "a second, different block of one proposer for one slot: two clients may be signing with one key, which is \
+                 slashed; it is submitted all the same");
+            let at = self.clock.now();
+            self.spine.publish(Event::ConflictingBlock(ConflictingBlock {
                 slot,
+                proposer_index,
                 block_hash,
-                relay: relay.clone(),
-                outcome: outcome.kind(),
-                detail: outcome.words(),
-                http_status: outcome.http_status(),
-                latency_us: micros(latency),
-                attempts,
-                at: self.clock.now(),
-            };
-            let (won, revealed) = match outcome {
-                SubmitOutcome::Delivered(payload) => (Some("delivered"), Some(payload)),
-                SubmitOutcome::Accepted { .. } => (Some("accepted"), None),
-                SubmitOutcome::Mismatched(fault) => {
-                    error!(%slot, %relay, %block_hash, error = %fault, "relay delivered another payload");
-                    (None, None)
-                }
-                SubmitOutcome::Failed(_) => (None, None),
-            };
-            match won {
-                None => refusals.push(format!("{relay}: {}", record.detail)),
-                Some(fate) => {
-                    if let Some(client) = client.take() {
-                        // The client first: whatever the disk does comes after.
-                        let _ = client.send(Ok(revealed));
-                        settle.send_replace(true);
-                        info!(%slot, %relay, %block_hash, elapsed_ms = submission.received.elapsed().as_millis(),
-                            fate, "block revealed");
-                        self.settle(slot, block_hash, fate, Some(relay), submission.received.elapsed()).await;
-                    }
-                }
-            }
-            unwritten.push(record);
-            if client.is_none() {
-                for record in unwritten.drain(..) {
-                    self.note_answer(record).await;
-                }
-            }
+                other,
+                at,
+            }));
         }
-        if let Some(client) = client.take() {
-            if refusals.is_empty() {
-                refusals.push("no relay is enabled".to_owned());
-            }
-            let why = refusals.join("; ");
-            error!(%slot, %block_hash, %why, "no relay revealed the payload");
-            let _ = client.send(Err(SubmitError::NoRelay(why)));
-            self.settle(slot, block_hash, "failed", None, submission.received.elapsed()).await;
-        }
-        for record in unwritten {
-            self.note_answer(record).await;
-        }
+        entry
     }
 
-    async fn note_answer(&self, record: SubmissionAnswer) {
-        if let Err(failure) = self.journal.answer(&record).await {
-            warn!(slot = %record.slot, relay = %record.relay, error = %failure, "answer not in the journal");
-        }
-        self.spine.publish(Event::SubmissionAnswer(record));
-    }
-
-    async fn settle(
-        &self,
-        slot: Slot,
-        block_hash: B256,
-        fate: &'static str,
-        by: Option<RelayId>,
-        latency: Duration,
+    fn start_submission(
+        self: &Arc<Self>,
+        incoming: Incoming,
+        request: &SubmitRequest,
+        deadline: Instant,
+        others_delay: Duration,
+        client: AnswerSender,
     ) {
-        let closed = SubmissionClosed {
+        let Incoming { slot, proposer_index, block_hash, parent_hash, fork, block, undecoded } = incoming;
+        // A block whose hash cannot be read is whichever was offered for its slot.
+        let offered_by = match block_hash {
+            B256::ZERO => self.bid_memory.relays_in(slot),
+            block_hash => self.bid_memory.relays(slot, block_hash),
+        };
+        let at = self.clock.now();
+        if let Some(reason) = &undecoded {
+            record_undecoded_block();
+            warn!(%slot, %block_hash, error = %reason,
+                "signed block cannot be decoded and is passed on as it came: check `network`, or whether this version is too old");
+        }
+        let event = BlockReceived {
             slot,
             block_hash,
-            fate,
-            by,
-            latency_us: micros(latency),
-            at: self.clock.now(),
+            parent_hash,
+            proposer_index,
+            fork: fork.name(),
+            version: request.version.number(),
+            at,
+            ms_into_slot: self.slots.ms_into(slot, at),
+            offered_by: offered_by.iter().map(|relay| relay.id().clone()).collect(),
+            undecoded,
         };
-        record_submission(&closed);
-        if let Err(failure) = self.journal.close(&closed).await {
-            warn!(%slot, %block_hash, error = %failure, "fate not in the journal");
-        }
-        self.spine.publish(Event::SubmissionClosed(closed));
+        let submission = Submission {
+            slot,
+            block_hash,
+            block: Arc::new(block),
+            version: request.version,
+            context: CallContext { user_agent: user_agent(&request.user_agent), deadline },
+            received: request.received,
+            offered_by,
+            others_delay,
+        };
+        let auction = Arc::clone(self);
+        self.tasks.spawn(async move {
+            auction.journal_block(&event, &submission.block).await;
+            auction.spine.publish(Event::BlockReceived(event));
+            auction.run_submission(submission, client).await;
+        });
+    }
+}
+
+fn undecoded_from(labels: &JournaledLabels, bytes: Bytes) -> Option<EncodedBlock> {
+    let encoding = Encoding::from_mime(&labels.content_type)?;
+    let labels = RawLabels {
+        content_type: HeaderValue::from_str(&labels.content_type).ok()?,
+        consensus_version: labels.consensus_version.as_ref().and_then(|v| HeaderValue::from_str(v).ok()),
+    };
+    Some(EncodedBlock::undecoded(labels, encoding, bytes))
+}
+
+async fn answer_of(mut answer: AnswerReceiver) -> Answer {
+    let ended = || Err("the submission ended early".into());
+    match answer.wait_for(Option::is_some).await {
+        Ok(answer) => answer.clone().unwrap_or_else(ended),
+        Err(_) => ended(),
     }
 }

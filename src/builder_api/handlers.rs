@@ -16,10 +16,10 @@ use tracing::warn;
 
 use super::{BuilderApiSettings, metrics::record_request, negotiate};
 use crate::{
-    auction::{Auction, HeaderRequest, RegisterError, RegisterRequest, SubmitError, SubmitRequest},
-    consensus::{Encoding, Fork, RevealedPayload},
+    auction::{Auction, HeaderRequest, RegisterError, RegisterRequest, Revealed, SubmitError, SubmitRequest},
+    consensus::{Encoding, Fork},
     ledger::Ledger,
-    relay::{SharedRelays, SubmitVersion},
+    relay::{RawLabels, RawPayload, SharedRelays, SubmitVersion},
     serve::{ApiError, ByteBudget, unknown_route, wrong_method},
     types::{BlsPublicKey, Slot, parse_hash},
 };
@@ -156,10 +156,14 @@ async fn register_validators(State(api): Api, request: Request) -> Result<Respon
 
 async fn submit_v1(State(api): Api, request: Request) -> Result<Response, ApiError> {
     let answer_as = accepted(request.headers())?;
-    let revealed = submit(&api, request, SubmitVersion::V1).await?;
-    let payload = revealed.ok_or_else(|| {
-        ApiError::new(StatusCode::BAD_GATEWAY, "a relay took the block but revealed no payload")
-    })?;
+    let payload = match submit(&api, request, SubmitVersion::V1).await? {
+        Revealed::Payload(payload) => payload,
+        Revealed::Unchecked(raw) => return Ok(as_it_came(&raw)),
+        Revealed::Accepted => {
+            let message = "a relay took the block but revealed no payload";
+            return Err(ApiError::new(StatusCode::BAD_GATEWAY, message));
+        }
+    };
     let fork = payload.fork();
     // Megabytes of hex: milliseconds that no runtime worker should spend.
     let body = tokio::task::spawn_blocking(move || payload.encode(answer_as)).await;
@@ -172,11 +176,22 @@ async fn submit_v2(State(api): Api, request: Request) -> Result<Response, ApiErr
     Ok(StatusCode::ACCEPTED.into_response())
 }
 
-async fn submit(
-    api: &Shared,
-    request: Request,
-    version: SubmitVersion,
-) -> Result<Option<Box<RevealedPayload>>, ApiError> {
+/// A payload that we cannot read, in the encoding and with the labels that its relay chose.
+fn as_it_came(raw: &RawPayload) -> Response {
+    let mut response = Body::from(raw.body.clone()).into_response();
+    let labels = [
+        (header::CONTENT_TYPE, &raw.content_type),
+        (header::HeaderName::from_static(CONSENSUS_VERSION), &raw.consensus_version),
+    ];
+    for (name, value) in labels {
+        if let Some(value) = value {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    response
+}
+
+async fn submit(api: &Shared, request: Request, version: SubmitVersion) -> Result<Revealed, ApiError> {
     let received = Instant::now();
     let (parts, body) = request.into_parts();
     let encoding = content_encoding(&parts.headers)?;
@@ -186,8 +201,16 @@ async fn submit(
     }
     let announced = number_header(&parts.headers, header::CONTENT_LENGTH.as_str());
     let body = api.blocks.read_body(body, announced, api.settings.max_block_bytes, BLOCK_TIMEOUT).await?;
-    let request =
-        SubmitRequest { body, encoding, fork, version, user_agent: user_agent(&parts.headers), received };
+    let labels = RawLabels {
+        content_type: parts
+            .headers
+            .get(header::CONTENT_TYPE)
+            .cloned()
+            .unwrap_or(HeaderValue::from_static(encoding.mime())),
+        consensus_version: parts.headers.get(CONSENSUS_VERSION).cloned(),
+    };
+    let user_agent = user_agent(&parts.headers);
+    let request = SubmitRequest { body, encoding, fork, labels, version, user_agent, received };
     match api.auction.submit_blinded_block(request).await {
         Ok(revealed) => Ok(revealed),
         Err(error @ (SubmitError::Malformed(_) | SubmitError::NoSlot)) => {

@@ -14,6 +14,7 @@ use std::{
 use alloy_primitives::{B256, U256};
 use comfy_table::{Table, presets};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::{FAILED, arguments::DemoArguments};
 use crate::{
@@ -106,7 +107,10 @@ async fn play(arguments: &DemoArguments) -> Result<Tally, Box<dyn std::error::Er
     let http = build_http_client(&TlsRoots::Bundled, None)?;
     let proposer = SimProposer::new(spec.clone(), base, http, 8, Encoding::Ssz);
     let tally = propose(arguments, &spec, &proposer, service.spine().subscribe()).await;
-    service.stop().await;
+    // The one proposer is ours and has ended: no block is to come.
+    let impatience = CancellationToken::new();
+    impatience.cancel();
+    service.stop(impatience).await;
     // The ledger of a finished demo is of no further use; a folder that stays does no harm.
     let _ = std::fs::remove_dir_all(folder);
     tally
@@ -208,6 +212,7 @@ fn drain(events: &mut Subscription, slot: Slot, tally: &mut Tally) -> Option<Auc
             | Event::Registrations(_)
             | Event::RegistrationAnswer(_)
             | Event::BlockReceived(_)
+            | Event::ConflictingBlock(_)
             | Event::SubmissionClosed(_)
             | Event::Settlement(_)
             | Event::SlotSettled(_)

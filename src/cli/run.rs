@@ -2,6 +2,7 @@
 
 use std::{io, path::Path, process::ExitCode};
 
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{FAILED, MISUSED, arguments::RunArguments, import::Legacy};
@@ -66,7 +67,7 @@ async fn serve(config: Config, source: Option<ConfigSource>, ports_file: Option<
         && let Err(error) = write_ports(path, &service)
     {
         eprintln!("cannot write --ports-file {}: {error}", path.display());
-        service.stop().await;
+        service.stop(CancellationToken::new()).await;
         return ExitCode::from(FAILED);
     }
     loop {
@@ -77,8 +78,22 @@ async fn serve(config: Config, source: Option<ConfigSource>, ports_file: Option<
         }
     }
     info!("stopping");
-    service.stop().await;
-    ExitCode::SUCCESS
+    // A second signal is somebody who does not want to wait for a block that may never come. What is in flight still ends well.
+    let impatience = CancellationToken::new();
+    let stop = service.stop(impatience.clone());
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => return ExitCode::SUCCESS,
+            signal = signals.next() => match signal {
+                Signal::Stop => {
+                    warn!("told to stop again: not waiting for blocks that have not come");
+                    impatience.cancel();
+                }
+                Signal::Reload | Signal::Rotate => {}
+            }
+        }
+    }
 }
 
 /// Written aside and renamed: a reader sees all of it or none.

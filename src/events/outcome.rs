@@ -61,6 +61,8 @@ pub enum Outcome {
     Accepted,
     /// v1: the payload that was signed for.
     PayloadDelivered,
+    /// v1: something for a block that our decoder refuses, so that nothing could be compared.
+    PayloadUnchecked,
     /// Offered the block and did not reveal it.
     PayloadWithheld,
     /// v1: another payload than the one signed for.
@@ -75,7 +77,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every one, for tests and tables.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Bid,
         Self::NoBid,
         Self::BelowMinBid,
@@ -103,6 +105,7 @@ impl Outcome {
         Self::ZeroBlockHash,
         Self::Accepted,
         Self::PayloadDelivered,
+        Self::PayloadUnchecked,
         Self::PayloadWithheld,
         Self::PayloadMismatched,
         Self::NotOnChain,
@@ -140,6 +143,7 @@ impl Outcome {
             Self::ZeroBlockHash => "zero_block_hash",
             Self::Accepted => "accepted",
             Self::PayloadDelivered => "payload_delivered",
+            Self::PayloadUnchecked => "payload_unchecked",
             Self::PayloadWithheld => "payload_withheld",
             Self::PayloadMismatched => "payload_mismatched",
             Self::NotOnChain => "not_on_chain",

@@ -20,6 +20,8 @@ pub enum Event {
     RegistrationAnswer(RegistrationAnswer),
     /// A signed blinded block came in and is in the journal.
     BlockReceived(BlockReceived),
+    /// A proposer signed a second, different block for one slot.
+    ConflictingBlock(ConflictingBlock),
     /// One relay's answer to a submission.
     SubmissionAnswer(SubmissionAnswer),
     /// A submission was decided.
@@ -316,6 +318,23 @@ pub struct BlockReceived {
     pub ms_into_slot: i64,
     /// Who had offered the block in an auction of this process.
     pub offered_by: Vec<RelayId>,
+    /// Why our decoder refuses it, where it does: it is passed on as it came, and its hashes are zero if they cannot be read.
+    pub undecoded: Option<String>,
+}
+
+/// Two different signed blocks of one proposer for one slot. The second was submitted all the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConflictingBlock {
+    /// Their slot.
+    pub slot: Slot,
+    /// Index of the proposer.
+    pub proposer_index: u64,
+    /// Execution block hash of the one that came now.
+    pub block_hash: B256,
+    /// That of the one that came before. Equal if the two differ elsewhere.
+    pub other: B256,
+    /// When.
+    pub at: i64,
 }
 
 /// One relay's answer to a submission (the last, when there were retries).

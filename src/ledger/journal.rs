@@ -16,8 +16,10 @@ use crate::{
     types::{RelayId, Slot, parse_hash},
 };
 
-const STEPS: [Step; 1] =
-    [Step { version: 1, name: "blocks", sql: include_str!("../../migrations/journal/0001_blocks.sql") }];
+const STEPS: [Step; 2] = [
+    Step { version: 1, name: "blocks", sql: include_str!("../../migrations/journal/0001_blocks.sql") },
+    Step { version: 2, name: "undecoded", sql: include_str!("../../migrations/journal/0002_undecoded.sql") },
+];
 
 /// Most memory that a journal without a file takes: hundreds of blocks. Beyond it, blocks leave without being in it.
 const MAX_MEMORY_BYTES: u64 = 64 << 20;
@@ -48,6 +50,15 @@ pub struct Journal {
     _keeper: Option<Keeper>,
 }
 
+/// How a client labelled a block that our decoder refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournaledLabels {
+    /// `Content-Type`.
+    pub content_type: String,
+    /// `Eth-Consensus-Version`, where it sent one.
+    pub consensus_version: Option<String>,
+}
+
 /// A block whose fate nobody knows: the process ended between journal and answer.
 #[derive(Clone, Debug)]
 pub struct UnsettledBlock {
@@ -55,10 +66,14 @@ pub struct UnsettledBlock {
     pub slot: Slot,
     /// Its execution block hash.
     pub block_hash: B256,
+    /// Index of the proposer.
+    pub proposer_index: u64,
     /// `blinded_blocks` version the client called.
     pub version: u8,
-    /// The block in SSZ.
-    pub ssz: Vec<u8>,
+    /// The block in SSZ; as it came where it has labels.
+    pub bytes: Vec<u8>,
+    /// The client's labels, where the block does not decode.
+    pub labels: Option<JournaledLabels>,
     /// Who had offered it.
     pub offered_by: Vec<RelayId>,
 }
@@ -87,14 +102,21 @@ impl Journal {
         &self.pool
     }
 
-    /// Writes a signed block; on the disk when this returns. A block that is there already stays as it is.
+    /// Writes a signed block in SSZ, or as it came with its labels; on the disk when this returns. A block that is there already
+    /// stays as it is.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub async fn append(&self, block: &BlockReceived, ssz: &[u8]) -> Result<(), LedgerError> {
+    pub async fn append(
+        &self,
+        block: &BlockReceived,
+        bytes: &[u8],
+        labels: Option<&JournaledLabels>,
+    ) -> Result<(), LedgerError> {
         sqlx::query(
             "INSERT INTO blocks (slot, block_hash, parent_hash, proposer_index, fork, version, received_at, \
-             ms_into_slot, offered_by, ssz) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+             ms_into_slot, offered_by, ssz, undecoded, content_type, consensus_version) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
              ON CONFLICT (slot, block_hash) DO NOTHING",
         )
         .bind(block.slot.as_u64().cast_signed())
@@ -106,18 +128,22 @@ impl Journal {
         .bind(block.at)
         .bind(block.ms_into_slot)
         .bind(join_ids(&block.offered_by))
-        .bind(ssz)
+        .bind(bytes)
+        .bind(&block.undecoded)
+        .bind(labels.map(|labels| labels.content_type.as_str()))
+        .bind(labels.and_then(|labels| labels.consensus_version.as_deref()))
         .execute(&self.pool)
         .await?;
         Ok(())
     }
 
-    /// A signed block in SSZ, while it is kept.
+    /// A signed block in SSZ, while it is kept; none of a block that does not decode.
     ///
     /// # Errors
     /// When the disk refuses.
     pub async fn signed_block(&self, slot: Slot, block_hash: &str) -> Result<Option<Vec<u8>>, LedgerError> {
-        let row = sqlx::query("SELECT ssz FROM blocks WHERE slot = $1 AND block_hash = $2");
+        let row =
+            sqlx::query("SELECT ssz FROM blocks WHERE slot = $1 AND block_hash = $2 AND undecoded IS NULL");
         let row = row.bind(slot.as_u64().cast_signed()).bind(block_hash).fetch_optional(&self.pool).await?;
         row.map(|row| Ok(row.try_get("ssz")?)).transpose()
     }
@@ -188,9 +214,8 @@ impl Journal {
 pub(super) async fn read_unsettled(
     database: impl SqliteExecutor<'_>,
 ) -> Result<Vec<UnsettledBlock>, LedgerError> {
-    let rows = sqlx::query(
-        "SELECT slot, block_hash, version, ssz, offered_by FROM blocks WHERE fate = 'pending' ORDER BY slot",
-    );
+    // All columns: an older file that cannot be brought up to date lacks some.
+    let rows = sqlx::query("SELECT * FROM blocks WHERE fate = 'pending' ORDER BY slot");
     rows.fetch_all(database).await?.iter().map(unsettled_from).collect()
 }
 
@@ -200,10 +225,19 @@ fn unsettled_from(row: &SqliteRow) -> Result<UnsettledBlock, LedgerError> {
     Ok(UnsettledBlock {
         slot: Slot::new(row.try_get::<i64, _>("slot")?.cast_unsigned()),
         block_hash: parse_hash(&hash).map_err(|e| sqlx::Error::Decode(Box::new(e)))?,
+        proposer_index: row.try_get::<i64, _>("proposer_index")?.cast_unsigned(),
         version: u8::try_from(row.try_get::<i64, _>("version")?).unwrap_or(2),
-        ssz: row.try_get("ssz")?,
+        bytes: row.try_get("ssz")?,
+        labels: labels_from(row),
         offered_by: split_ids(&offered_by).iter().filter_map(|id| RelayId::parse(id).ok()).collect(),
     })
+}
+
+/// None where the block decodes, nor in a file that is older than the labels.
+fn labels_from(row: &SqliteRow) -> Option<JournaledLabels> {
+    let content_type: Option<String> = row.try_get("content_type").ok()?;
+    let consensus_version = row.try_get("consensus_version").ok()?;
+    content_type.map(|content_type| JournaledLabels { content_type, consensus_version })
 }
 
 type SqliteQuery<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;

@@ -18,11 +18,16 @@ use crate::{
     types::{Slot, Wei},
 };
 
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 5] = [
     Step { version: 1, name: "slots", sql: include_str!("../../migrations/ledger/0001_slots.sql") },
     Step { version: 2, name: "standings", sql: include_str!("../../migrations/ledger/0002_standings.sql") },
     Step { version: 3, name: "profit", sql: include_str!("../../migrations/ledger/0003_profit.sql") },
     Step { version: 4, name: "bundles", sql: include_str!("../../migrations/ledger/0004_bundles.sql") },
+    Step {
+        version: 11,
+        name: "undecoded blocks",
+        sql: include_str!("../../migrations/ledger/0011_undecoded_blocks.sql"),
+    },
 ];
 
 /// Most memory that a ledger without a file takes: some ten days of every slot with 8 relays. Beyond it, writes fail and are told.
@@ -106,8 +111,8 @@ impl Ledger {
         for row in sqlx::query("SELECT * FROM blocks").fetch_all(journal.pool()).await? {
             sqlx::query(
                 "INSERT INTO submissions (slot, block_hash, parent_hash, proposer_index, fork, version, received_at, \
-                 ms_into_slot, offered_by, fate, decided_by, decided_in_us, decided_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+                 ms_into_slot, offered_by, fate, decided_by, decided_in_us, decided_at, undecoded) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
                  ON CONFLICT (slot, block_hash) DO UPDATE SET fate = excluded.fate, decided_by = excluded.decided_by, \
                  decided_in_us = excluded.decided_in_us, decided_at = excluded.decided_at",
             )
@@ -124,6 +129,7 @@ impl Ledger {
             .bind(row.try_get::<Option<String>, _>("decided_by")?)
             .bind(row.try_get::<Option<i64>, _>("decided_in_us")?)
             .bind(row.try_get::<Option<i64>, _>("decided_at")?)
+            .bind(row.try_get::<Option<String>, _>("undecoded")?)
             .execute(&mut *tx)
             .await?;
         }
@@ -280,9 +286,13 @@ impl Ledger {
         .await?;
         for row in answers {
             let (relay, outcome): (String, String) = (row.try_get("counterparty")?, row.try_get("outcome")?);
-            let had_offered = split_ids(&row.try_get::<String, _>("offered_by")?).contains(&relay);
+            let offered_by = split_ids(&row.try_get::<String, _>("offered_by")?);
+            let had_offered = offered_by.contains(&relay);
             let entry = stats.entry(relay).or_default();
-            if matches!(outcome.as_str(), "accepted" | "payload_delivered") {
+            // A payload is proof; "I took it" is worth something from a relay that can have the block.
+            let is_delivery = outcome == "payload_delivered"
+                || (outcome == "accepted" && (had_offered || offered_by.is_empty()));
+            if is_delivery {
                 entry.deliveries += 1;
             } else if had_offered {
                 // Those who did not offer the block rightly know nothing of it.
@@ -470,6 +480,7 @@ fn submission_from(row: &SqliteRow) -> Result<SubmissionView, LedgerError> {
         received_at: row.try_get("received_at")?,
         ms_into_slot: row.try_get("ms_into_slot")?,
         offered_by: split_ids(&row.try_get::<String, _>("offered_by")?),
+        undecoded: row.try_get("undecoded")?,
         fate: row.try_get("fate")?,
         decided_by: row.try_get("decided_by")?,
         decided_in_us: row.try_get("decided_in_us")?,

@@ -109,6 +109,8 @@ pub struct SubmissionView {
     pub ms_into_slot: i64,
     /// Who had offered the block.
     pub offered_by: Vec<String>,
+    /// Why it could not be decoded, where it was passed on as it came; its hashes are zero if they could not be read.
+    pub undecoded: Option<String>,
     /// `pending`, `delivered`, `accepted`, `failed` or `unknown`.
     pub fate: String,
     /// The relay that decided it.

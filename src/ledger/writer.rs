@@ -154,6 +154,7 @@ const fn kind(event: &Event) -> &'static str {
     match event {
         Event::Auction(_) => "auction",
         Event::BlockReceived(_) => "block_received",
+        Event::ConflictingBlock(_) => "conflicting_block",
         Event::SubmissionAnswer(_) => "submission_answer",
         Event::SubmissionClosed(_) => "submission_closed",
         Event::Registrations(_) => "registrations",
@@ -203,6 +204,8 @@ async fn write_event(tx: &mut Transaction<'_, Sqlite>, event: &Event) -> Result<
         Event::ReputationSaved(saved) => standing_saved(tx, saved).await,
         // The room that watches payments writes them down itself.
         Event::Settlement(_) | Event::SlotSettled(_) | Event::Notice(_) => Ok(()),
+        // Both blocks have a row of their own.
+        Event::ConflictingBlock(_) => Ok(()),
     }
 }
 
@@ -312,7 +315,8 @@ async fn open_settlement(
 async fn block_received(tx: &mut Transaction<'_, Sqlite>, block: &BlockReceived) -> Result<()> {
     sqlx::query(
         "INSERT INTO submissions (slot, block_hash, parent_hash, proposer_index, fork, version, received_at, \
-         ms_into_slot, offered_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
+         ms_into_slot, offered_by, undecoded) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         ON CONFLICT DO NOTHING",
     )
     .bind(block.slot.as_u64().cast_signed())
     .bind(block.block_hash.to_string())
@@ -323,6 +327,7 @@ async fn block_received(tx: &mut Transaction<'_, Sqlite>, block: &BlockReceived)
     .bind(block.at)
     .bind(block.ms_into_slot)
     .bind(join_ids(&block.offered_by))
+    .bind(&block.undecoded)
     .execute(&mut **tx)
     .await?;
     open_settlement(tx, block.slot, block.at, None).await

@@ -40,6 +40,7 @@ fn kind_of(event: &Event) -> &'static str {
         Event::Registrations(_) => "registrations",
         Event::RegistrationAnswer(_) => "registration_answer",
         Event::BlockReceived(_) => "block_received",
+        Event::ConflictingBlock(_) => "conflicting_block",
         Event::SubmissionAnswer(_) => "submission_answer",
         Event::SubmissionClosed(_) => "submission_closed",
         Event::Settlement(_) => "settlement",

@@ -69,6 +69,8 @@ pub struct OpsParts {
     pub reporter: Reporter,
     /// What does not work as it should.
     pub degraded: Degraded,
+    /// The service is stopping: it is not ready any more.
+    pub stopping: CancellationToken,
     /// Ends event streams.
     pub stop: CancellationToken,
 }
@@ -84,6 +86,7 @@ pub(super) struct Shared {
     pub(super) access: Access,
     degraded: Degraded,
     pub(super) reporter: Reporter,
+    stopping: CancellationToken,
     pub(super) stop: CancellationToken,
     limiter: Option<DefaultDirectRateLimiter>,
 }
@@ -103,6 +106,7 @@ pub fn router(parts: OpsParts) -> Router {
         admin_token,
         reporter,
         degraded,
+        stopping,
         stop,
     } = parts;
     let access = Access::new(&settings, admin_token);
@@ -118,6 +122,7 @@ pub fn router(parts: OpsParts) -> Router {
         access,
         degraded,
         reporter,
+        stopping,
         stop,
         limiter,
     });
@@ -207,7 +212,10 @@ async fn readyz(State(api): Api) -> Response {
     let down =
         active.iter().filter(|r| api.relays.condition(r.id()).is_some_and(|state| !state.usable)).count();
     let detail = format!("{} active, {down} of them known to be down", active.len());
-    health(&api, vec![Check { name: "relays", ok, detail }]).await
+    let is_stopping = api.stopping.is_cancelled();
+    let serving = if is_stopping { "stopping: gives no new headers" } else { "serves" };
+    let service = Check { name: "service", ok: !is_stopping, detail: serving.to_owned() };
+    health(&api, vec![Check { name: "relays", ok, detail }, service]).await
 }
 
 async fn render_metrics(State(api): Api) -> Response {

@@ -1,6 +1,6 @@
-//! The four verbs of a relay.
+//! The verbs of a relay, save for the reveal (`submit`).
 
-use std::{num::NonZeroU32, sync::OnceLock, time::Duration};
+use std::{num::NonZeroU32, time::Duration};
 
 use alloy_primitives::{B256, hex};
 use bytes::Bytes;
@@ -9,31 +9,24 @@ use reqwest::{
     Client, RequestBuilder, Response,
     header::{ACCEPT, CONTENT_TYPE, HeaderValue, USER_AGENT},
 };
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until, timeout_at},
-};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
     BidAnswer, CallFailure, HeaderMode, HeaderOutcome, RegisterOutcome, RelayMemory, RelaySettings,
-    SubmitOutcome,
     body::{read_capped, read_error_text},
     metrics::record_call,
     outcome::Answer,
     registrations::RegistrationBody,
 };
 use crate::{
-    consensus::{
-        DecodeError, Encoding, Fork, PresetName, RevealedPayload, SignedBlindedBlock, SignedBuilderBid,
-        UnixMillis, WallClock,
-    },
+    consensus::{DecodeError, Encoding, Fork, PresetName, SignedBuilderBid, UnixMillis, WallClock},
     types::{BlsPublicKey, RelayId, Slot},
 };
 
 /// Exactly this text: Helix compares strings and answers JSON to any other.
-const ACCEPT_BOTH: HeaderValue =
+pub(super) const ACCEPT_BOTH: HeaderValue =
     HeaderValue::from_static("application/octet-stream;q=1.0,application/json;q=0.9");
-const CONSENSUS_VERSION: &str = "eth-consensus-version";
+pub(super) const CONSENSUS_VERSION: &str = "eth-consensus-version";
 pub(super) const DATE_MILLISECONDS: &str = "date-milliseconds";
 pub(super) const TIMEOUT_MS: &str = "x-timeout-ms";
 
@@ -42,16 +35,16 @@ pub(super) const MAX_BID_BYTES: usize = 5 << 20;
 /// Bids up to this size are decoded where they arrive: some tens of microseconds. A usual one has 1 to 4 kB.
 const INLINE_BID_BYTES: usize = 64 << 10;
 /// Most bytes of a payload: 10 MiB of block (EIP-7934) and 21 blobs, in hex.
-const MAX_PAYLOAD_BYTES: usize = 32 << 20;
+pub(super) const MAX_PAYLOAD_BYTES: usize = 32 << 20;
 /// Most bytes of an answer that should be empty.
 const MAX_EMPTY_BYTES: usize = 64 << 10;
 
 /// Pause before the one repetition of a failed header call.
 const HEADER_RETRY_PAUSE: Duration = Duration::from_millis(10);
 /// First pause before a registration or submission is repeated; doubles each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause between repetitions.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What every call carries.
 #[derive(Clone, Debug)]
@@ -75,57 +68,20 @@ pub struct HeaderCall {
     pub fork: Fork,
 }
 
-/// Version of the submission endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SubmitVersion {
-    /// The relay answers with the payload.
-    V1,
-    /// The relay publishes; the answer is empty.
-    V2,
-}
-
-/// A signed block in the bytes it came in, encoded the other way at most once, when a relay needs it.
-#[derive(Debug)]
-pub struct EncodedBlock {
-    /// The block.
-    pub block: SignedBlindedBlock,
-    came_as: Encoding,
-    original: Bytes,
-    other: OnceLock<Bytes>,
-}
-
-impl EncodedBlock {
-    /// Wraps a decoded block and the bytes it was decoded from.
-    pub fn new(block: SignedBlindedBlock, came_as: Encoding, original: Bytes) -> Self {
-        Self { block, came_as, original, other: OnceLock::new() }
-    }
-
-    /// The encoding it came in.
-    pub fn came_as(&self) -> Encoding {
-        self.came_as
-    }
-
-    /// Its bytes.
-    pub fn bytes(&self, encoding: Encoding) -> Bytes {
-        if encoding == self.came_as {
-            return self.original.clone();
-        }
-        self.other.get_or_init(|| self.block.encode(encoding).into()).clone()
-    }
-}
-
 /// One relay.
 #[derive(Debug)]
 pub struct Relay {
     settings: RelaySettings,
-    preset: PresetName,
-    http: Client,
+    pub(super) preset: PresetName,
+    pub(super) http: Client,
+    /// Keeps no connection: every call opens its own.
+    fresh: Option<Client>,
     /// For streams: HTTP/1.1 only, as websockets need it.
     http1: Option<Client>,
     limiter: Option<DefaultDirectRateLimiter>,
     /// Of its own, so that no batch of registrations ever costs a header.
     registration_limiter: Option<DefaultDirectRateLimiter>,
-    memory: RelayMemory,
+    pub(super) memory: RelayMemory,
     clock: WallClock,
 }
 
@@ -139,6 +95,7 @@ impl Relay {
             settings,
             preset,
             http,
+            fresh: None,
             http1: None,
             limiter,
             registration_limiter,
@@ -152,6 +109,17 @@ impl Relay {
     pub fn with_http1(mut self, http1: Client) -> Self {
         self.http1 = Some(http1);
         self
+    }
+
+    /// Gives it a client that keeps no connection, for a second attempt where the first says nothing.
+    #[must_use]
+    pub fn with_fresh(mut self, fresh: Client) -> Self {
+        self.fresh = Some(fresh);
+        self
+    }
+
+    pub(super) fn fresh_http(&self) -> &Client {
+        self.fresh.as_ref().unwrap_or(&self.http)
     }
 
     pub(super) fn stream_http(&self) -> &Client {
@@ -335,94 +303,8 @@ impl Relay {
         }
     }
 
-    /// Submits a signed block. Broken connections and 5xx are repeated until the deadline or until `settled` says that the client
-    /// has its answer; a refused encoding is sent the other way, a missing v2 by v1. Returns the calls made, too.
-    pub async fn submit(
-        &self,
-        version: SubmitVersion,
-        block: &EncodedBlock,
-        context: &CallContext,
-        settled: &watch::Receiver<bool>,
-    ) -> (SubmitOutcome, u32) {
-        let started = Instant::now();
-        let mut encoding = self.memory.block_encoding(block.came_as());
-        let mut tried_other_encoding = false;
-        let mut pause = FIRST_PAUSE;
-        let mut attempts = 0;
-        let outcome = loop {
-            let by = if self.memory.lacks_v2() { SubmitVersion::V1 } else { version };
-            attempts += 1;
-            let failure = match self.submit_once(by, encoding, block, context).await {
-                Ok(SubmitOutcome::Delivered(_)) if version == SubmitVersion::V2 => {
-                    break SubmitOutcome::Accepted { status: 200 };
-                }
-                Ok(outcome) => break outcome,
-                Err(failure) => failure,
-            };
-            if failure.refuses_encoding() && !tried_other_encoding {
-                tried_other_encoding = true;
-                if encoding == Encoding::Ssz {
-                    self.memory.blocks_need_json();
-                }
-                encoding = match encoding {
-                    Encoding::Ssz => Encoding::Json,
-                    Encoding::Json => Encoding::Ssz,
-                };
-                continue;
-            }
-            if by == SubmitVersion::V2 && failure.http_status() == Some(404) {
-                self.memory.has_no_v2();
-                continue;
-            }
-            if !failure.should_retry() || *settled.borrow() || Instant::now() + pause >= context.deadline {
-                break SubmitOutcome::Failed(failure);
-            }
-            sleep_until(Instant::now() + pause).await;
-            if *settled.borrow() {
-                break SubmitOutcome::Failed(failure);
-            }
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        };
-        record_call(self.id(), "submit_blinded_block", outcome.kind().label(), started.elapsed());
-        (outcome, attempts)
-    }
-
-    async fn submit_once(
-        &self,
-        version: SubmitVersion,
-        encoding: Encoding,
-        block: &EncodedBlock,
-        context: &CallContext,
-    ) -> Result<SubmitOutcome, CallFailure> {
-        let path = match version {
-            SubmitVersion::V1 => "/eth/v1/builder/blinded_blocks",
-            SubmitVersion::V2 => "/eth/v2/builder/blinded_blocks",
-        };
-        let fork = block.block.fork();
-        let request = self
-            .http
-            .post(self.settings.url_of(path))
-            .header(ACCEPT, ACCEPT_BOTH)
-            .header(CONTENT_TYPE, encoding.mime())
-            .header(CONSENSUS_VERSION, fork.name())
-            .header(DATE_MILLISECONDS, self.clock.now())
-            .body(block.bytes(encoding));
-        if version == SubmitVersion::V2 {
-            let answer = self.call(request, context, MAX_PAYLOAD_BYTES).await?;
-            return Ok(SubmitOutcome::Accepted { status: answer.status });
-        }
-        let answer = self.versioned_call(request, context, fork, MAX_PAYLOAD_BYTES).await?;
-        if answer.status != 200 {
-            return Err(CallFailure::Status { status: answer.status, message: "no payload".to_owned() });
-        }
-        let (preset, signed) = (self.preset, block.block.clone());
-        // Megabytes of hex and a trie of transactions: milliseconds that no runtime worker should spend.
-        let checked = tokio::task::spawn_blocking(move || reveal(fork, preset, &answer, &signed)).await;
-        checked.unwrap_or_else(|e| Err(CallFailure::Transport(format!("check of the payload ended: {e}"))))
-    }
-
     /// A call whose answer is an object of `fork`.
-    async fn versioned_call(
+    pub(super) async fn versioned_call(
         &self,
         request: RequestBuilder,
         context: &CallContext,
@@ -432,7 +314,7 @@ impl Relay {
         self.call_with(request, context, limit, |response| check_version(response, fork)).await
     }
 
-    async fn call(
+    pub(super) async fn call(
         &self,
         request: RequestBuilder,
         context: &CallContext,
@@ -441,7 +323,7 @@ impl Relay {
         self.call_with(request, context, limit, |_| Ok(Encoding::Json)).await
     }
 
-    async fn call_with(
+    pub(super) async fn call_with(
         &self,
         request: RequestBuilder,
         context: &CallContext,
@@ -493,20 +375,6 @@ fn check_version(response: &Response, fork: Fork) -> Result<Encoding, CallFailur
     }
     let mime = header(CONTENT_TYPE.as_str()).unwrap_or_default();
     Encoding::from_mime(&mime).ok_or_else(|| CallFailure::ContentType(mime.chars().take(64).collect()))
-}
-
-fn reveal(
-    fork: Fork,
-    preset: PresetName,
-    answer: &Answer,
-    signed: &SignedBlindedBlock,
-) -> Result<SubmitOutcome, CallFailure> {
-    let payload =
-        RevealedPayload::decode(fork, preset, answer.encoding, &answer.body).map_err(CallFailure::Decode)?;
-    Ok(match payload.check(signed.facts()) {
-        Ok(()) => SubmitOutcome::Delivered(Box::new(payload)),
-        Err(error) => SubmitOutcome::Mismatched(error),
-    })
 }
 
 impl From<DecodeError> for CallFailure {

@@ -35,6 +35,9 @@ pub enum HttpClientError {
 /// Longest wait for a TCP and TLS handshake. The call's own deadline is usually shorter.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Most connections kept to one relay. Arbitrary: more than a race and a submission use at once.
+const MAX_IDLE_PER_HOST: usize = 64;
+
 /// Builds the client. Costs tens of milliseconds: once per start or reload.
 ///
 /// # Errors
@@ -51,7 +54,24 @@ pub fn build_http1_client(roots: &TlsRoots, proxy: Option<&str>) -> Result<Clien
     build(roots, proxy, Client::builder().http1_only())
 }
 
+/// Builds a client that keeps no connection: every call opens its own, so none goes into a connection that died unnoticed.
+///
+/// # Errors
+/// As [`build_http_client`].
+pub fn build_fresh_http_client(roots: &TlsRoots, proxy: Option<&str>) -> Result<Client, HttpClientError> {
+    build_with(roots, proxy, Client::builder(), 0)
+}
+
 fn build(roots: &TlsRoots, proxy: Option<&str>, builder: ClientBuilder) -> Result<Client, HttpClientError> {
+    build_with(roots, proxy, builder, MAX_IDLE_PER_HOST)
+}
+
+fn build_with(
+    roots: &TlsRoots,
+    proxy: Option<&str>,
+    builder: ClientBuilder,
+    max_idle_per_host: usize,
+) -> Result<Client, HttpClientError> {
     // Fails only when a provider is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let tls = |e: reqwest::Error| HttpClientError::Tls(e.to_string());
@@ -76,7 +96,7 @@ fn build(roots: &TlsRoots, proxy: Option<&str>, builder: ClientBuilder) -> Resul
         .tcp_keepalive(Duration::from_secs(15))
         // Relays close idle connections (mev-boost-relay after 3 s); on our side there is no reason to.
         .pool_idle_timeout(None)
-        .pool_max_idle_per_host(64)
+        .pool_max_idle_per_host(max_idle_per_host)
         .http2_keep_alive_interval(Duration::from_secs(10))
         .http2_keep_alive_while_idle(true)
         .http1_max_headers(64);

@@ -1,4 +1,5 @@
-//! What was learned about a relay's habits. Forgotten after an hour, so that an upgraded relay is noticed.
+//! What was learned about a relay's habits. Forgotten after an hour, a missing v2 after ten minutes, so that an upgraded relay is
+//! noticed.
 
 use std::{
     sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
@@ -11,6 +12,8 @@ use crate::consensus::Encoding;
 
 /// How long a refusal is remembered.
 const MEMORY: Duration = Duration::from_secs(3600);
+/// How long a missing v2 is remembered. Short, as v2 is where relays go: looking again costs a block one round trip.
+const V2_MEMORY: Duration = Duration::from_secs(600);
 
 /// A relay's habits. All operations are atomic and never block.
 #[derive(Debug)]
@@ -31,8 +34,16 @@ struct Latch(AtomicU64);
 
 impl Latch {
     fn set(&self, born: Instant) {
-        let until = born.elapsed().saturating_add(MEMORY).as_millis();
+        self.set_for(born, MEMORY);
+    }
+
+    fn set_for(&self, born: Instant, time: Duration) {
+        let until = born.elapsed().saturating_add(time).as_millis();
         self.0.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn clear(&self) {
+        self.0.store(0, Ordering::Relaxed);
     }
 
     fn is_set(&self, born: Instant) -> bool {
@@ -92,9 +103,14 @@ impl RelayMemory {
         }
     }
 
-    /// The relay answered 404 on `blinded_blocks` v2.
+    /// The relay answered 404 on `blinded_blocks` v2, and v1 is there.
     pub fn has_no_v2(&self) {
-        self.lacks_v2.set(self.born);
+        self.lacks_v2.set_for(self.born, V2_MEMORY);
+    }
+
+    /// The relay answered 404 on v1: what was known of its v2 no longer holds.
+    pub fn may_have_v2(&self) {
+        self.lacks_v2.clear();
     }
 
     /// Whether v1 is all it has.
@@ -138,8 +154,17 @@ mod tests {
         memory.has_no_v2();
         assert_eq!(memory.registration_encoding(Encoding::Ssz), Encoding::Json);
         assert!(memory.lacks_v2());
-        tokio::time::advance(MEMORY + Duration::from_secs(1)).await;
+        tokio::time::advance(V2_MEMORY + Duration::from_secs(1)).await;
+        assert!(!memory.lacks_v2());
+        tokio::time::advance(MEMORY - V2_MEMORY).await;
         assert_eq!(memory.registration_encoding(Encoding::Ssz), Encoding::Ssz);
+    }
+
+    #[tokio::test]
+    async fn a_relay_that_drops_v1_is_asked_by_v2_again() {
+        let memory = RelayMemory::default();
+        memory.has_no_v2();
+        memory.may_have_v2();
         assert!(!memory.lacks_v2());
     }
 

@@ -238,6 +238,7 @@ impl HealthMonitor {
             | Event::RelayModeChanged(_)
             | Event::SlotSettled(_)
             | Event::Notice(_)
+            | Event::ConflictingBlock(_)
             | Event::ReputationSaved(_) => {}
         }
     }

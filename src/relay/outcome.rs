@@ -1,7 +1,11 @@
 //! What a relay did, one enum per verb, no catch-all: whoever matches on these sees every case.
 
-use bytes::Bytes;
+use std::sync::Arc;
 
+use bytes::Bytes;
+use reqwest::header::HeaderValue;
+
+use super::SubmitVersion;
 use crate::{
     consensus::{DecodeError, Encoding, PayloadError, RevealedPayload, SignedBuilderBid},
     events::Outcome,
@@ -90,17 +94,32 @@ pub enum RegisterOutcome {
 /// Outcome of a submission.
 #[derive(Debug)]
 pub enum SubmitOutcome {
-    /// v2: the relay took the block and publishes it.
+    /// v2: the relay says that it took the block and publishes it.
     Accepted {
         /// 202, or 200 from relays that answer v2 so.
         status: u16,
+        /// Whether more than its word shows that it has the block: it lacks v2, and by v1 the payload signed for came.
+        has_shown_payload: bool,
     },
     /// v1: the payload came and is the one signed for.
-    Delivered(Box<RevealedPayload>),
+    Delivered(Arc<RevealedPayload>),
+    /// v1: something came for a block that our decoder refuses, so that nothing can be compared here.
+    Unchecked(Box<RawPayload>),
     /// v1: a payload came that is not the one signed for.
     Mismatched(PayloadError),
     /// Nothing usable.
     Failed(CallFailure),
+}
+
+/// A relay's answer to a block that our decoder refuses, as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawPayload {
+    /// `Content-Type`, where it had one.
+    pub content_type: Option<HeaderValue>,
+    /// `Eth-Consensus-Version`, where it had one.
+    pub consensus_version: Option<HeaderValue>,
+    /// The bytes.
+    pub body: Bytes,
 }
 
 impl CallFailure {
@@ -144,11 +163,12 @@ impl CallFailure {
         }
     }
 
-    /// Whether the same call may succeed if made again: broken connections and 5xx. A 4xx is an answer.
+    /// Whether the same call may succeed if made again: broken connections, 5xx, and a 2xx that the endpoint does not have. A 4xx
+    /// is an answer.
     pub fn should_retry(&self) -> bool {
         match self {
             Self::Connect(_) | Self::Transport(_) => true,
-            Self::Status { status, .. } => *status >= 500,
+            Self::Status { status, .. } => *status >= 500 || *status < 300,
             Self::RateLimited
             | Self::TimedOut
             | Self::Redirect { .. }
@@ -202,11 +222,33 @@ impl RegisterOutcome {
 }
 
 impl SubmitOutcome {
+    /// What it is to a client that called `version`: under v2 a payload that came by v1 is dropped, as v2 has none.
+    pub(super) fn towards(self, version: SubmitVersion) -> Self {
+        match (version, self) {
+            (SubmitVersion::V2, Self::Delivered(_)) => {
+                Self::Accepted { status: 200, has_shown_payload: true }
+            }
+            (SubmitVersion::V2, Self::Unchecked(_)) => {
+                Self::Accepted { status: 200, has_shown_payload: false }
+            }
+            (SubmitVersion::V1 | SubmitVersion::V2, outcome) => outcome,
+        }
+    }
+
+    /// Whether the relay says or shows that it has the block.
+    pub fn is_success(&self) -> bool {
+        match self {
+            Self::Accepted { .. } | Self::Delivered(_) | Self::Unchecked(_) => true,
+            Self::Mismatched(_) | Self::Failed(_) => false,
+        }
+    }
+
     /// Its name in metrics and records.
     pub fn kind(&self) -> Outcome {
         match self {
             Self::Accepted { .. } => Outcome::Accepted,
             Self::Delivered(_) => Outcome::PayloadDelivered,
+            Self::Unchecked(_) => Outcome::PayloadUnchecked,
             Self::Mismatched(_) => Outcome::PayloadMismatched,
             Self::Failed(failure) => failure.kind(),
         }
@@ -215,8 +257,14 @@ impl SubmitOutcome {
     /// In words.
     pub fn words(&self) -> String {
         match self {
-            Self::Accepted { .. } => "took the block".to_owned(),
+            Self::Accepted { has_shown_payload: false, .. } => "took the block".to_owned(),
+            Self::Accepted { has_shown_payload: true, .. } => {
+                "took the block by v1 and showed its payload".to_owned()
+            }
             Self::Delivered(_) => "delivered the payload".to_owned(),
+            Self::Unchecked(_) => {
+                "answered for a block that could not be decoded; its payload could not be checked".to_owned()
+            }
             Self::Mismatched(error) => format!("payload mismatched: {error}"),
             Self::Failed(failure) => failure.to_string(),
         }
@@ -225,8 +273,8 @@ impl SubmitOutcome {
     /// The HTTP status, where there was one.
     pub fn http_status(&self) -> Option<u16> {
         match self {
-            Self::Accepted { status } => Some(*status),
-            Self::Delivered(_) | Self::Mismatched(_) => Some(200),
+            Self::Accepted { status, .. } => Some(*status),
+            Self::Delivered(_) | Self::Unchecked(_) | Self::Mismatched(_) => Some(200),
             Self::Failed(failure) => failure.http_status(),
         }
     }

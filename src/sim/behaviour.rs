@@ -84,6 +84,8 @@ pub enum PayloadFault {
     StatusFirst(u16, usize),
     /// Never answers.
     Hangs,
+    /// Never answers on the connection that the first block comes by, a black hole; answers on any other.
+    DeadConnection,
     /// 200 with bytes that are nothing.
     Garbage,
     /// Reveals another block.
@@ -174,6 +176,8 @@ pub struct Behaviour {
     pub(super) refuses_ssz_registrations: bool,
     pub(super) refuses_ssz_blocks: Option<u16>,
     pub(super) lacks_v2: bool,
+    pub(super) lacks_v1: bool,
+    pub(super) takes_anything: bool,
     pub(super) register_status: u16,
     pub(super) register_failures: usize,
     pub(super) register_delay: Duration,
@@ -207,6 +211,8 @@ impl Default for Behaviour {
             refuses_ssz_registrations: false,
             refuses_ssz_blocks: None,
             lacks_v2: false,
+            lacks_v1: false,
+            takes_anything: false,
             register_status: 200,
             register_failures: 0,
             register_delay: Duration::ZERO,
@@ -271,6 +277,10 @@ setters! {
     refuses_ssz_blocks: Option<u16>,
     /// 404 on v2.
     lacks_v2: bool,
+    /// 404 on v1.
+    lacks_v1: bool,
+    /// Takes blocks that it cannot read, and answers v1 with a payload nobody can check.
+    takes_anything: bool,
     /// Its answer to registrations.
     register_status: u16,
     /// 503 to the first so many registration calls.

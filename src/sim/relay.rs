@@ -101,6 +101,8 @@ pub(super) struct Shared {
     pub(super) handed_in: Mutex<Vec<HandedIn>>,
     supplied: Mutex<Option<HashMap<B256, AnyPayload<Minimal>>>>,
     answered: Mutex<HashMap<B256, Instant>>,
+    /// The connection that says nothing to signed blocks.
+    pub(super) dead_connection: Mutex<Option<SocketAddr>>,
     keep_requests: bool,
 }
 
@@ -190,6 +192,7 @@ impl SimRelay {
             handed_in: Mutex::default(),
             supplied: Mutex::new(None),
             answered: Mutex::default(),
+            dead_connection: Mutex::default(),
             keep_requests,
         });
         let router = Router::new()

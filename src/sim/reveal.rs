@@ -1,10 +1,10 @@
 //! A simulated relay's answers to `blinded_blocks`.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, StatusCode, header},
+    extract::{ConnectInfo, Request, State},
+    http::{Extensions, HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use tokio::time::sleep;
@@ -15,6 +15,9 @@ use super::{
     relay::{CONSENSUS_VERSION, HandedIn, MAX_BODY, Shared, Stored, content_is_ssz, error},
 };
 use crate::consensus::{Encoding, SignedBlindedBlock};
+
+/// What a relay that takes anything answers to v1.
+pub const UNREADABLE_PAYLOAD: &[u8] = b"a payload of a block that nobody can read";
 
 pub(super) async fn submit_v1(State(relay): State<Arc<Shared>>, request: Request) -> Response {
     submit(&relay, "blinded_blocks_v1", request).await
@@ -32,7 +35,7 @@ async fn submit(relay: &Shared, endpoint: &'static str, request: Request) -> Res
     relay.note(endpoint, &parts.uri.to_string(), &parts.headers, &body);
     let behaviour = relay.now_behaving();
     let is_v2 = endpoint == "blinded_blocks_v2";
-    if is_v2 && behaviour.lacks_v2 {
+    if (is_v2 && behaviour.lacks_v2) || (!is_v2 && behaviour.lacks_v1) {
         return error(404, "no such endpoint");
     }
     sleep(behaviour.payload_delay).await;
@@ -49,6 +52,9 @@ async fn submit(relay: &Shared, endpoint: &'static str, request: Request) -> Res
             return error(status, "not yet");
         }
         PayloadFault::Hangs => std::future::pending::<()>().await,
+        PayloadFault::DeadConnection if is_dead(relay, &parts.extensions) => {
+            std::future::pending::<()>().await;
+        }
         PayloadFault::Redirect => {
             return (StatusCode::FOUND, [(header::LOCATION, "/elsewhere")]).into_response();
         }
@@ -58,6 +64,12 @@ async fn submit(relay: &Shared, endpoint: &'static str, request: Request) -> Res
     let fork = relay.spec.fork_at(slot);
     let block = match SignedBlindedBlock::decode(fork, relay.spec.preset, encoding, &body) {
         Ok(block) => block,
+        Err(_) if behaviour.takes_anything && is_v2 => return StatusCode::ACCEPTED.into_response(),
+        Err(_) if behaviour.takes_anything => {
+            let headers =
+                [(header::CONTENT_TYPE.as_str(), encoding.mime()), (CONSENSUS_VERSION, fork.name())];
+            return (headers, UNREADABLE_PAYLOAD).into_response();
+        }
         Err(reason) => return error(400, &reason.to_string()),
     };
     let stored = relay.payloads.lock().get(&block.facts().block_hash).cloned();
@@ -68,6 +80,12 @@ async fn submit(relay: &Shared, endpoint: &'static str, request: Request) -> Res
         return StatusCode::ACCEPTED.into_response();
     }
     reveal(&stored, &behaviour, Shared::wants_ssz(&behaviour, &parts.headers))
+}
+
+/// Whether a request came by the connection that is dead: the first that a block came by.
+fn is_dead(relay: &Shared, extensions: &Extensions) -> bool {
+    let Some(ConnectInfo(peer)) = extensions.get::<ConnectInfo<SocketAddr>>() else { return false };
+    *relay.dead_connection.lock().get_or_insert(*peer) == *peer
 }
 
 /// Keeps what was handed in, for the public record. What cannot be read is refused further on.

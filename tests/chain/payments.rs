@@ -103,6 +103,7 @@ impl Bench {
                 at: self.clock.start_of(slot),
                 ms_into_slot: 1,
                 offered_by: vec![relay()],
+                undecoded: None,
             }));
             self.spine.publish(Event::SubmissionAnswer(SubmissionAnswer {
                 slot,

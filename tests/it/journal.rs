@@ -59,9 +59,9 @@ async fn fates_are_known_after_kill_9() {
     let body = stage.signed_block(slot, &bid, Encoding::Ssz);
     assert_eq!(stage.submit_request(2, Encoding::Ssz, body.clone()).send().await.unwrap().status(), 202);
     stage.submission(slot, |s| s["answers"].as_array().unwrap().len() == 2).await;
-    // The client asks again, as Lodestar does; now the relay refuses.
+    // The client wants the payload, too, as Lodestar may; now the relay refuses.
     stage.relays[0].behave(|b| b.payload(PayloadFault::Withholds));
-    assert_eq!(stage.submit_request(2, Encoding::Ssz, body).send().await.unwrap().status(), 502);
+    assert_eq!(stage.submit_request(1, Encoding::Ssz, body).send().await.unwrap().status(), 502);
     stage.kill();
     std::fs::remove_file(stage.data_dir().join("ledger.db")).unwrap();
     for rest in ["ledger.db-wal", "ledger.db-shm"] {

@@ -18,12 +18,14 @@ mod proposers;
 mod register_validators;
 mod reload;
 mod report;
+mod reveal;
 mod rooms;
 mod rotation;
 #[expect(dead_code, reason = "shared with the other black-box tests, which use more of it")]
 mod stage;
 mod status;
 mod storage;
+mod stop;
 mod streams;
 mod submit;
 mod timing;

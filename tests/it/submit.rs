@@ -110,16 +110,15 @@ async fn a_wrong_payload_is_502_alone_and_harmless_beside_a_right_one() {
             (PayloadFault::WrongVersion, "wrong_fork", Fork::Bellatrix),
             (PayloadFault::Redirect, "redirect", Fork::Bellatrix),
         ];
-        let stage = stage()
-            .fork(fork)
-            .auction("timeout_get_payload_ms = 1500")
-            .relay(honest().blobs(2))
-            .relay(honest().blobs(2))
-            .start()
-            .await;
         for (fault, outcome, _) in vices.into_iter().filter(|(_, _, since)| fork >= *since) {
-            stage.relays[0].behave(|b| b.payload(fault));
-            stage.relays[1].behave(|b| b.payload(fault));
+            let faulty = || honest().blobs(2).payload(fault);
+            let stage = stage()
+                .fork(fork)
+                .auction("timeout_get_payload_ms = 1500")
+                .relay(faulty())
+                .relay(faulty())
+                .start()
+                .await;
             let slot = stage.slot();
             let bid = stage.header_at(slot).await.unwrap();
             let body = stage.signed_block(slot, &bid, Encoding::Ssz);
@@ -201,8 +200,10 @@ async fn hanging_relays_end_at_the_deadline() {
 async fn v2_falls_back_to_v1_per_relay() {
     for encoding in [Encoding::Json, Encoding::Ssz] {
         let stage = stage().relay(honest().lacks_v2(true)).start().await;
-        for v2_calls in [1, 0] {
+        for (v2_calls, builder) in [(1, 1), (0, 2)] {
             stage.relays[0].forget();
+            // Another block: the same one would not go out twice.
+            stage.relays[0].behave(|b| b.builder(builder));
             let (status, body) = stage.reveal(2, encoding).await;
             assert_eq!((status, body.len()), (202, 0));
             assert_eq!(stage.relays[0].received(V2).len(), v2_calls);
@@ -229,9 +230,11 @@ async fn refused_ssz_goes_again_as_json() {
             let endpoint = if version == 1 { V1 } else { V2 };
             for calls in [2, 1] {
                 stage.relays[0].forget();
+                // Another block: the same one would not go out twice.
+                stage.relays[0].behave(|b| b.builder(calls));
                 assert!(stage.reveal(version, Encoding::Ssz).await.0 < 300);
                 let got = stage.relays[0].received(endpoint);
-                assert_eq!(got.len(), calls);
+                assert_eq!(got.len(), usize::from(calls));
                 let last = got.last().unwrap();
                 assert_eq!(last.headers["content-type"], "application/json");
                 assert_eq!(last.headers["eth-consensus-version"], "fulu");
@@ -283,7 +286,6 @@ async fn bad_input_is_refused_and_reaches_nobody() {
             (Some("application/octet-stream"), Some("fulu"), Vec::new(), 400),
             (Some("application/octet-stream"), None, ssz.clone(), 400),
             (Some("application/octet-stream"), Some("altair"), ssz.clone(), 400),
-            (Some("application/octet-stream"), Some("capella"), ssz.clone(), 400),
             (Some("application/xml"), Some("fulu"), ssz.clone(), 415),
         ] {
             let request = post(&stage, path, content_type, version, body);

@@ -48,8 +48,8 @@ pub(super) fn class_of(outcome: Outcome) -> Option<(FaultClass, bool)> {
         }
         Outcome::PaidLess => Some((FaultClass::Payments, false)),
         Outcome::PaidAsPromised => Some((FaultClass::Payments, true)),
-        // Our doing, not the relay's.
-        Outcome::NotAsked | Outcome::Late | Outcome::RateLimited => None,
+        // Our doing, not the relay's; or nothing that we can judge.
+        Outcome::NotAsked | Outcome::Late | Outcome::RateLimited | Outcome::PayloadUnchecked => None,
     }
 }
 
@@ -63,7 +63,8 @@ pub fn pulse_of(outcome: Outcome, http_status: Option<u16>) -> Pulse {
         | Outcome::Excluded
         | Outcome::BelowLocal
         | Outcome::Accepted
-        | Outcome::PayloadDelivered => Pulse::Alive,
+        | Outcome::PayloadDelivered
+        | Outcome::PayloadUnchecked => Pulse::Alive,
         Outcome::HttpStatus => match http_status {
             Some(429 | 500..) | None => Pulse::Failed,
             Some(_) => Pulse::Unknown,
@@ -118,7 +119,10 @@ const LATE_REVEAL_MS: i64 = 3000;
 /// What a relay's answer to a submission amounts to: revealed, withheld, mismatched, or nothing that can be held against it.
 pub fn judge_reveal(case: &RevealCase<'_>) -> Option<Outcome> {
     match case.outcome {
-        Outcome::Accepted | Outcome::PayloadDelivered => return Some(case.outcome),
+        Outcome::PayloadDelivered => return Some(case.outcome),
+        // Its word alone: worth something only from a relay that can have the block. A maintenance page says 200, too.
+        Outcome::Accepted => return case.had_offered.then_some(Outcome::Accepted),
+        Outcome::PayloadUnchecked => return None,
         Outcome::PayloadMismatched => return case.had_offered.then_some(Outcome::PayloadMismatched),
         _ => {}
     }
@@ -198,8 +202,18 @@ mod tests {
                 Some(Outcome::PayloadMismatched),
             ),
             (
-                "delivers what it never offered",
+                "shows the payload of what it never offered",
+                RevealCase { outcome: Outcome::PayloadDelivered, had_offered: false, ..case },
+                Some(Outcome::PayloadDelivered),
+            ),
+            (
+                "says that it took what it never offered",
                 RevealCase { outcome: Outcome::Accepted, had_offered: false, ..case },
+                None,
+            ),
+            (
+                "says that it took what it offered",
+                RevealCase { outcome: Outcome::Accepted, ..case },
                 Some(Outcome::Accepted),
             ),
         ] {

@@ -1,0 +1,221 @@
+//! The task of one submission: the block to everybody, the client's answer at the first success that counts, and every relay's answer
+//! written down.
+
+use std::sync::Arc;
+
+use alloy_primitives::B256;
+use reqwest::header::HeaderValue;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Duration, Instant, sleep, timeout},
+};
+use tracing::{error, info, warn};
+
+use super::{
+    JOURNAL_TIMEOUT, Revealed,
+    copies::AnswerSender,
+    settle::{Worth, note_bystander, settles},
+};
+use crate::{
+    auction::{
+        Auction,
+        metrics::{record_journal_failure, record_submission},
+        race::micros,
+    },
+    events::{BlockReceived, Event, Notice, SubmissionAnswer, SubmissionClosed},
+    ledger::JournaledLabels,
+    relay::{CallContext, EncodedBlock, RawLabels, Relay, SubmitOutcome, SubmitVersion},
+    types::{RelayId, Slot},
+};
+
+/// A block on its way.
+pub(super) struct Submission {
+    pub(super) slot: Slot,
+    pub(super) block_hash: B256,
+    pub(super) block: Arc<EncodedBlock>,
+    pub(super) version: SubmitVersion,
+    pub(super) context: CallContext,
+    pub(super) received: Instant,
+    /// Who offered it, as they were then: one that was removed, disabled or rotated out since still gets its block.
+    pub(super) offered_by: Vec<Arc<Relay>>,
+    pub(super) others_delay: Duration,
+}
+
+struct RevealAnswer {
+    relay: RelayId,
+    has_offered: bool,
+    outcome: SubmitOutcome,
+    attempts: u32,
+    latency: Duration,
+}
+
+impl Auction {
+    /// Makes the block durable.
+    pub(super) async fn journal_block(&self, event: &BlockReceived, block: &EncodedBlock) {
+        let (bytes, labels) = (block.ssz_or_original(), block.raw_labels().map(journaled));
+        let append = self.journal.append(event, &bytes, labels.as_ref());
+        let failure = match timeout(JOURNAL_TIMEOUT, append).await {
+            Ok(Ok(())) => return,
+            Ok(Err(failure)) => failure.to_string(),
+            Err(_) => "the disk is too slow".to_owned(),
+        };
+        record_journal_failure();
+        error!(slot = %event.slot, block_hash = %event.block_hash, error = %failure,
+            "signed block leaves without being in the journal: check the disk of data_dir");
+        self.spine.publish(Event::Notice(Notice {
+            rule: "journal_failed".to_owned(),
+            subject: format!("slot {}", event.slot),
+            severity: "P1".to_owned(),
+            words: format!("block {} left without being in the journal: {failure}", event.block_hash),
+            resolved: false,
+            at: self.clock.now(),
+        }));
+    }
+
+    /// Sends the block to everybody, answers the client at the first success that counts, and stays until all have answered.
+    pub(super) async fn run_submission(&self, submission: Submission, client: AnswerSender) {
+        let (slot, block_hash) = (submission.slot, submission.block_hash);
+        let is_offerer_known = !submission.offered_by.is_empty();
+        let (settle, settled) = watch::channel(false);
+        let mut answers = self.send_to_everybody(&submission, &settled);
+
+        let mut client = Some(client);
+        let mut refusals = Vec::new();
+        // Written down only when the client has its answer: no disk stands between a relay's payload and the client.
+        let mut unwritten = Vec::new();
+        while let Some(RevealAnswer { relay, has_offered, outcome, attempts, latency }) = answers.recv().await
+        {
+            let mut record = SubmissionAnswer {
+                slot,
+                block_hash,
+                relay: relay.clone(),
+                outcome: outcome.kind(),
+                detail: outcome.words(),
+                http_status: outcome.http_status(),
+                latency_us: micros(latency),
+                attempts,
+                at: self.clock.now(),
+            };
+            let worth = Worth::of(&outcome);
+            if settles(worth, has_offered, is_offerer_known) {
+                if let Some(client) = client.take()
+                    && let Some((fate, revealed)) = what_the_client_gets(outcome)
+                {
+                    // The client first: whatever the disk does comes after.
+                    client.answer(Ok(revealed));
+                    settle.send_replace(true);
+                    self.awaited.revealed(slot);
+                    info!(%slot, %relay, %block_hash, elapsed_ms = submission.received.elapsed().as_millis(),
+                        fate, "block revealed");
+                    self.settle(slot, block_hash, fate, Some(relay), submission.received.elapsed()).await;
+                }
+            } else {
+                if let SubmitOutcome::Mismatched(fault) = &outcome {
+                    error!(%slot, %relay, %block_hash, error = %fault, "relay delivered another payload");
+                }
+                if worth == Worth::Word {
+                    note_bystander(&mut record);
+                }
+                refusals.push(format!("{relay}: {}", record.detail));
+            }
+            unwritten.push(record);
+            if client.is_none() {
+                for record in unwritten.drain(..) {
+                    self.note_answer(record).await;
+                }
+            }
+        }
+        if let Some(client) = client.take() {
+            if refusals.is_empty() {
+                refusals.push("no relay is enabled".to_owned());
+            }
+            let why = refusals.join("; ");
+            error!(%slot, %block_hash, %why, "no relay revealed the payload");
+            client.answer(Err(why.into()));
+            self.settle(slot, block_hash, "failed", None, submission.received.elapsed()).await;
+        }
+        for record in unwritten {
+            self.note_answer(record).await;
+        }
+    }
+
+    /// Starts a task for each relay: those that offered the block at once, all other enabled ones with them or a little later.
+    fn send_to_everybody(
+        &self,
+        submission: &Submission,
+        settled: &watch::Receiver<bool>,
+    ) -> mpsc::Receiver<RevealAnswer> {
+        let offered_by = &submission.offered_by;
+        let has_offered = |relay: &Relay| offered_by.iter().any(|other| other.id() == relay.id());
+        let mut others = self.relays.enabled_of(&self.policies.load().relays);
+        others.retain(|relay| !has_offered(relay));
+        let delay = if offered_by.is_empty() { Duration::ZERO } else { submission.others_delay };
+        let offerers = offered_by.iter().map(|relay| (Arc::clone(relay), true, Duration::ZERO));
+        let everybody: Vec<_> =
+            offerers.chain(others.into_iter().map(|relay| (relay, false, delay))).collect();
+        let (sender, answers) = mpsc::channel(everybody.len().max(1));
+        for (relay, has_offered, delay) in everybody {
+            let (block, version) = (Arc::clone(&submission.block), submission.version);
+            let (context, settled, sender) = (submission.context.clone(), settled.clone(), sender.clone());
+            self.tasks.spawn(async move {
+                if !delay.is_zero() {
+                    sleep(delay).await;
+                }
+                let started = Instant::now();
+                let (outcome, attempts) = relay.submit(version, &block, &context, &settled).await;
+                let (relay, latency) = (relay.id().clone(), started.elapsed());
+                let _ = sender.send(RevealAnswer { relay, has_offered, outcome, attempts, latency }).await;
+            });
+        }
+        answers
+    }
+
+    async fn note_answer(&self, record: SubmissionAnswer) {
+        if let Err(failure) = self.journal.answer(&record).await {
+            warn!(slot = %record.slot, relay = %record.relay, error = %failure, "answer not in the journal");
+        }
+        self.spine.publish(Event::SubmissionAnswer(record));
+    }
+
+    pub(super) async fn settle(
+        &self,
+        slot: Slot,
+        block_hash: B256,
+        fate: &'static str,
+        by: Option<RelayId>,
+        latency: Duration,
+    ) {
+        let closed = SubmissionClosed {
+            slot,
+            block_hash,
+            fate,
+            by,
+            latency_us: micros(latency),
+            at: self.clock.now(),
+        };
+        record_submission(&closed);
+        if let Err(failure) = self.journal.close(&closed).await {
+            warn!(%slot, %block_hash, error = %failure, "fate not in the journal");
+        }
+        self.spine.publish(Event::SubmissionClosed(closed));
+    }
+}
+
+fn journaled(labels: &RawLabels) -> JournaledLabels {
+    // Visible characters, or they would not have been read as a content type and a fork.
+    let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    JournaledLabels {
+        content_type: text(&labels.content_type),
+        consensus_version: labels.consensus_version.as_ref().map(text),
+    }
+}
+
+/// The block's fate and the client's answer, if a relay's answer is a success.
+fn what_the_client_gets(outcome: SubmitOutcome) -> Option<(&'static str, Revealed)> {
+    match outcome {
+        SubmitOutcome::Delivered(payload) => Some(("delivered", Revealed::Payload(payload))),
+        SubmitOutcome::Unchecked(raw) => Some(("delivered", Revealed::Unchecked(raw.into()))),
+        SubmitOutcome::Accepted { .. } => Some(("accepted", Revealed::Accepted)),
+        SubmitOutcome::Mismatched(_) | SubmitOutcome::Failed(_) => None,
+    }
+}

@@ -1,0 +1,290 @@
+//! One relay's part in a reveal: the signed block goes to it until it answers, the client has its answer, or the time is over.
+//!
+//! A connection that went dead between header and block (a NAT entry that expired, a load balancer that was replaced) takes the
+//! block and says nothing. So a call that has no answer after a second is made once more, beside the first, on a connection that
+//! is opened for it; whichever succeeds first counts. Relays know a block they were given already, so the second copy does no harm.
+//! What a relay lacks (SSZ, v2) is worked round within the same submission and remembered.
+
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use reqwest::{
+    Client, Response,
+    header::{ACCEPT, CONTENT_TYPE, HeaderMap},
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout_at},
+};
+use tracing::info;
+
+use super::{
+    CallContext, CallFailure, EncodedBlock, RawPayload, Relay, SubmitOutcome, SubmitVersion,
+    client::{
+        ACCEPT_BOTH, CONSENSUS_VERSION, DATE_MILLISECONDS, FIRST_PAUSE, LONGEST_PAUSE, MAX_PAYLOAD_BYTES,
+    },
+    metrics::record_call,
+    outcome::Answer,
+};
+use crate::consensus::{Encoding, Fork, PresetName, RevealedPayload, SignedBlindedBlock};
+
+/// How long a call may say nothing before it is made once more on a fresh connection. Relays answer v1 within some hundred
+/// milliseconds; three seconds of the usual four are left for the second attempt.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// The submission of one block to one relay.
+struct Submission<'a> {
+    relay: &'a Relay,
+    version: SubmitVersion,
+    block: &'a EncodedBlock,
+    context: &'a CallContext,
+    settled: &'a watch::Receiver<bool>,
+    calls: AtomicU32,
+    /// Since when the first connection has owed an answer; `None` between calls.
+    waits_since: watch::Sender<Option<Instant>>,
+    has_second: AtomicBool,
+}
+
+impl Relay {
+    /// Submits a signed block. Broken connections and 5xx are repeated until the deadline or until `settled` says that the client
+    /// has its answer; a refused encoding is sent the other way, a missing v2 by v1. Returns the calls made, too.
+    pub async fn submit(
+        &self,
+        version: SubmitVersion,
+        block: &EncodedBlock,
+        context: &CallContext,
+        settled: &watch::Receiver<bool>,
+    ) -> (SubmitOutcome, u32) {
+        let started = Instant::now();
+        let submission = Submission {
+            relay: self,
+            version,
+            block,
+            context,
+            settled,
+            calls: AtomicU32::new(0),
+            waits_since: watch::Sender::new(None),
+            has_second: AtomicBool::new(false),
+        };
+        let outcome = submission.on_two_connections().await;
+        record_call(self.id(), "submit_blinded_block", outcome.kind().label(), started.elapsed());
+        (outcome, submission.calls.into_inner())
+    }
+}
+
+impl Submission<'_> {
+    async fn on_two_connections(&self) -> SubmitOutcome {
+        let first = self.until_answered(&self.relay.http, true);
+        let second = async {
+            self.first_is_silent().await;
+            self.has_second.store(true, Ordering::Relaxed);
+            info!(relay = %self.relay.id(), "relay says nothing to a signed block, trying again on a fresh connection");
+            self.until_answered(self.relay.fresh_http(), false).await
+        };
+        tokio::pin!(first, second);
+        tokio::select! {
+            outcome = &mut first => {
+                if outcome.is_success() || !self.has_second.load(Ordering::Relaxed) {
+                    return outcome;
+                }
+                better_of(outcome, second.await)
+            }
+            outcome = &mut second => {
+                if outcome.is_success() {
+                    return outcome;
+                }
+                better_of(first.await, outcome)
+            }
+        }
+    }
+
+    /// Waits until the first connection has owed an answer for [`SILENCE`]. Never, if the client has its answer by then.
+    async fn first_is_silent(&self) {
+        let mut waits_since = self.waits_since.subscribe();
+        loop {
+            let since = *waits_since.borrow_and_update();
+            let changed = match since {
+                None => waits_since.changed().await.is_ok(),
+                Some(since) => match timeout_at(since + SILENCE, waits_since.changed()).await {
+                    Ok(changed) => changed.is_ok(),
+                    Err(_) if *self.settled.borrow() => false,
+                    Err(_) => return,
+                },
+            };
+            if !changed {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    async fn until_answered(&self, http: &Client, is_first: bool) -> SubmitOutcome {
+        let memory = &self.relay.memory;
+        let mut encoding = match self.block.decoded() {
+            Some(_) => memory.block_encoding(self.block.came_as()),
+            None => self.block.came_as(),
+        };
+        let mut may_change_encoding = self.block.decoded().is_some();
+        // Under v2, each version may once be taken for missing and give way to the other.
+        let mut by = if memory.lacks_v2() { SubmitVersion::V1 } else { self.version };
+        let mut may_change_version = self.version == SubmitVersion::V2;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            self.calls.fetch_add(1, Ordering::Relaxed);
+            if is_first {
+                self.waits_since.send_replace(Some(Instant::now()));
+            }
+            let result = self.call(http, by, encoding).await;
+            if is_first {
+                self.waits_since.send_replace(None);
+            }
+            // Only what this submission saw: a block that goes by v1 for what was remembered must not renew the memory.
+            let gave_way = self.version == SubmitVersion::V2 && !may_change_version;
+            if gave_way && by == SubmitVersion::V1 && has_endpoint(&result) {
+                memory.has_no_v2();
+            }
+            let failure = match result {
+                Ok(outcome) => return outcome.towards(self.version),
+                Err(failure) => failure,
+            };
+            if failure.refuses_encoding() && may_change_encoding {
+                may_change_encoding = false;
+                if encoding == Encoding::Ssz {
+                    memory.blocks_need_json();
+                }
+                encoding = match encoding {
+                    Encoding::Ssz => Encoding::Json,
+                    Encoding::Json => Encoding::Ssz,
+                };
+                continue;
+            }
+            if failure.http_status() == Some(404) && may_change_version {
+                may_change_version = false;
+                by = match by {
+                    SubmitVersion::V2 => SubmitVersion::V1,
+                    SubmitVersion::V1 => {
+                        // It was upgraded, and dropped v1 with it.
+                        memory.may_have_v2();
+                        SubmitVersion::V2
+                    }
+                };
+                continue;
+            }
+            if !failure.should_retry()
+                || *self.settled.borrow()
+                || Instant::now() + pause >= self.context.deadline
+            {
+                return SubmitOutcome::Failed(failure);
+            }
+            sleep_until(Instant::now() + pause).await;
+            if *self.settled.borrow() {
+                return SubmitOutcome::Failed(failure);
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn call(
+        &self,
+        http: &Client,
+        by: SubmitVersion,
+        encoding: Encoding,
+    ) -> Result<SubmitOutcome, CallFailure> {
+        let relay = self.relay;
+        let path = match by {
+            SubmitVersion::V1 => "/eth/v1/builder/blinded_blocks",
+            SubmitVersion::V2 => "/eth/v2/builder/blinded_blocks",
+        };
+        let (content_type, consensus_version) = self.block.labels(encoding);
+        let mut request = http
+            .post(relay.settings().url_of(path))
+            .header(ACCEPT, ACCEPT_BOTH)
+            .header(CONTENT_TYPE, content_type)
+            .header(DATE_MILLISECONDS, relay.now())
+            .body(self.block.bytes(encoding));
+        if let Some(version) = consensus_version {
+            request = request.header(CONSENSUS_VERSION, version);
+        }
+        if by == SubmitVersion::V2 {
+            let answer = relay.call(request, self.context, MAX_PAYLOAD_BYTES).await?;
+            return match answer.status {
+                // The specification has 202; some relays answer 200.
+                200 | 202 => Ok(SubmitOutcome::Accepted { status: answer.status, has_shown_payload: false }),
+                status => Err(CallFailure::Status {
+                    status,
+                    message: "a success that v2 does not have (202 is); the block counts as not taken"
+                        .to_owned(),
+                }),
+            };
+        }
+        let Some(block) = self.block.decoded() else { return self.raw_payload(request).await };
+        let fork = block.fork();
+        let answer = relay.versioned_call(request, self.context, fork, MAX_PAYLOAD_BYTES).await?;
+        has_payload(&answer)?;
+        let (preset, signed) = (relay.preset, block.clone());
+        // Megabytes of hex and a trie of transactions: milliseconds that no runtime worker should spend.
+        let checked = tokio::task::spawn_blocking(move || reveal(fork, preset, &answer, &signed)).await;
+        checked.unwrap_or_else(|e| Err(CallFailure::Transport(format!("check of the payload ended: {e}"))))
+    }
+
+    /// The payload of a block that we cannot read is passed on as unread: the client compares it with what it signed.
+    async fn raw_payload(&self, request: reqwest::RequestBuilder) -> Result<SubmitOutcome, CallFailure> {
+        let headers = OnceLock::new();
+        let keep_headers = |response: &Response| {
+            let _ = headers.set(response.headers().clone());
+            let mime = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            let mime = mime.unwrap_or_default();
+            Encoding::from_mime(mime).ok_or_else(|| CallFailure::ContentType(mime.chars().take(64).collect()))
+        };
+        let answer = self.relay.call_with(request, self.context, MAX_PAYLOAD_BYTES, keep_headers).await?;
+        has_payload(&answer)?;
+        let headers: HeaderMap = headers.into_inner().unwrap_or_default();
+        Ok(SubmitOutcome::Unchecked(Box::new(RawPayload {
+            content_type: headers.get(CONTENT_TYPE).cloned(),
+            consensus_version: headers.get(CONSENSUS_VERSION).cloned(),
+            body: answer.body,
+        })))
+    }
+}
+
+/// Whether an answer shows that the endpoint is there, whatever it says of the block.
+fn has_endpoint(result: &Result<SubmitOutcome, CallFailure>) -> bool {
+    match result {
+        Ok(_) => true,
+        Err(failure) => failure.http_status().is_some_and(|status| status != 404),
+    }
+}
+
+fn has_payload(answer: &Answer) -> Result<(), CallFailure> {
+    if answer.status != 200 || answer.body.is_empty() {
+        return Err(CallFailure::Status { status: answer.status, message: "no payload".to_owned() });
+    }
+    Ok(())
+}
+
+/// Of two failures the one that says more: a connection that said nothing has nothing to say.
+fn better_of(first: SubmitOutcome, second: SubmitOutcome) -> SubmitOutcome {
+    match (first, second) {
+        (first, second) if second.is_success() && !first.is_success() => second,
+        (SubmitOutcome::Failed(CallFailure::TimedOut), second) => second,
+        (first, _) => first,
+    }
+}
+
+fn reveal(
+    fork: Fork,
+    preset: PresetName,
+    answer: &Answer,
+    signed: &SignedBlindedBlock,
+) -> Result<SubmitOutcome, CallFailure> {
+    let payload =
+        RevealedPayload::decode(fork, preset, answer.encoding, &answer.body).map_err(CallFailure::Decode)?;
+    Ok(match payload.check(signed.facts()) {
+        Ok(()) => SubmitOutcome::Delivered(payload.into()),
+        Err(error) => SubmitOutcome::Mismatched(error),
+    })
+}
