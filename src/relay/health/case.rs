@@ -79,6 +79,8 @@ impl AnswerKind {
             | Outcome::Excluded
             | Outcome::BelowLocal
             | Outcome::PayloadWithheld
+            // Of a block that does not decode: nothing was compared.
+            | Outcome::PayloadUnchecked
             | Outcome::NotOnChain
             | Outcome::PaidLess
             | Outcome::PaidAsPromised => Self::Unclear,
