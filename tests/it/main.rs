@@ -24,8 +24,8 @@ mod rotation;
 #[expect(dead_code, reason = "shared with the other black-box tests, which use more of it")]
 mod stage;
 mod status;
-mod storage;
 mod stop;
+mod storage;
 mod streams;
 mod submit;
 mod timing;
