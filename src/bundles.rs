@@ -5,9 +5,13 @@
 //! own, its queues are bounded, and what does not fit is dropped and counted. It never reads a payload of the proposer's, and never tells one
 //! searcher's bundles to another.
 //!
-//! Pure: `bundle` (reading and checks), `wire` (what is asked for), `hash`, `identity`, `dialect` (a table of builders' ways), `pooled` (what
-//! a block decides), `inclusion`, `profit`. Around them: `intake` (intake), `fanout` (queues to builders), `tracker` (the chain), `server`.
+//! Pure: `bundle` (reading and checks), `wire` (what is asked for), `hash`, `identity`, `dialect` (a table of builders' ways), `pool` (open
+//! bundles and what a block decides), `reason`, `inclusion`, `profit`. Around them: `server` and `intake` (searchers), `fanout` (queues to
+//! builders), `tracker` (the chain), `booking` (final blocks), `recorder` (the way to the ledger). What is held at once is bounded by
+//! `budget`; what a block decided is in the ledger and nowhere else.
 
+mod booking;
+mod budget;
 mod bundle;
 mod dialect;
 mod fanout;
@@ -18,6 +22,8 @@ mod intake;
 mod pool;
 mod precheck;
 mod profit;
+mod reason;
+mod recorder;
 mod server;
 mod settings;
 mod simulate;
@@ -27,18 +33,15 @@ mod wire;
 use std::{sync::Arc, time::Duration};
 
 use reqwest::Client;
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinHandle,
-};
+use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-pub use bundle::{Bundle, BundleTx, Kind, Refund, check, read_transaction};
-pub use dialect::{Auth, Cancel, DIALECTS, Dialect, Refunds, read_answer};
+pub use bundle::{Bundle, BundleTx, Kind, MevShareBody, Refund, check, read_transaction};
+pub use dialect::{Auth, Cancel, DIALECTS, Dialect, Refunds, Unsupported, read_answer};
 pub use hash::{UuidParts, bundle_hash, bundle_uuid, mev_bundle_hash, upstream_uuid};
 pub use identity::{BundleKey, IdentityError, Signed, verify, verify_body};
-pub use inclusion::{Presence, presence};
+pub use inclusion::{Disorder, Presence, Sighting, presence};
 pub use profit::{BundleProfit, bundle_profit};
 pub use settings::{Bearer, BuilderEndpoint, BundleSettings, FanOut};
 pub use wire::{BundleCommand, read};
@@ -74,9 +77,9 @@ pub struct BundleParts {
 /// When the ledger cannot be read.
 pub async fn run_bundles(parts: BundleParts) -> Result<(), LedgerError> {
     let BundleParts { settings, listener, node, http, slot_secs, ledger, stop } = parts;
-    let (writes, records) = mpsc::channel(intake::WRITES);
-    let writer: JoinHandle<()> = tokio::spawn(tracker::write_bundles(ledger.clone(), records));
-    let (tell, head) = watch::channel(intake::HeadView::default());
+    let (recorder, records) = recorder::recorder();
+    let writer: JoinHandle<()> = tokio::spawn(recorder::write_records(ledger.clone(), records));
+    let (publish, head) = watch::channel(intake::HeadView::default());
     let last_id = ledger.last_bundle().await?;
     let intake = Arc::new(intake::BundleIntake::new(intake::IntakeParts {
         settings,
@@ -84,12 +87,12 @@ pub async fn run_bundles(parts: BundleParts) -> Result<(), LedgerError> {
         http,
         slot_secs,
         head,
-        writes,
+        recorder,
         last_id,
         stop: stop.clone(),
     }));
-    let mut tracker = tracker::Tracker::new(Arc::clone(&intake), tell);
-    let resumed = tracker.resume(&ledger).await?;
+    let mut tracker = tracker::Tracker::new(Arc::clone(&intake), ledger, publish);
+    let resumed = tracker.resume().await?;
     info!(builders = intake.settings.builders.len(), resumed, "bundles are taken");
     let follower = tokio::spawn(tracker.run(stop.clone()));
     listener.serve(server::router(Arc::clone(&intake)), stop, Duration::from_secs(2)).await;

@@ -7,6 +7,8 @@
 //! memory (`stores`). SQL is portable; nothing outside this room writes any.
 
 mod backlog;
+mod bundle_state;
+mod bundle_views;
 mod bundles;
 mod database;
 mod journal;
@@ -19,8 +21,10 @@ mod views;
 mod write_state;
 mod writer;
 
+pub use bundle_state::{BundleState, Delivery, SendOutcome};
+pub use bundle_views::{BundleTotals, BundleView};
 pub use bundles::{
-    BundleFate, BundleReceived, BundleSend, BundleTotals, BundleView, BundleWrite, OpenBundle,
+    BundleDecision, BundleMoney, BundleReceived, BundleSend, BundleToBook, BundleWrite, StoredBundle,
 };
 pub use database::LedgerError;
 pub use journal::{Journal, JournaledLabels, UnsettledBlock};

@@ -6,7 +6,6 @@ use alloy_consensus::{Transaction as _, TxEnvelope, transaction::SignerRecoverab
 use alloy_eips::eip2718::Decodable2718;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::Serialize;
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::hash::{UuidParts, bundle_hash, bundle_uuid, mev_bundle_hash};
@@ -86,6 +85,15 @@ impl Kind {
     }
 }
 
+/// A `mev_sendBundle` as it came: its fields, each as JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MevShareBody {
+    /// Name and JSON of each field, in their order.
+    pub fields: Vec<(String, Box<str>)>,
+    /// Whether it asks for a refund of what it pays, in `validity.refund`.
+    pub asks_refund: bool,
+}
+
 /// A bundle as a searcher sent it, checked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bundle {
@@ -109,8 +117,8 @@ pub struct Bundle {
     pub refund: Option<Refund>,
     /// Builders it may go to; all, where none is named.
     pub builders: BTreeSet<String>,
-    /// A `mev_sendBundle` with hashes or nested bundles: passed on as it is.
-    pub mev_share: Option<Value>,
+    /// A `mev_sendBundle` that only a matchmaker can keep: with hashes, nested bundles or refund shares. Passed on as it is.
+    pub mev_share: Option<MevShareBody>,
     /// Hashes of its elements, where it is one.
     pub elements: Vec<B256>,
 }
@@ -143,6 +151,23 @@ impl Bundle {
             dropping: self.dropping.clone(),
             refund,
         })
+    }
+
+    /// Whether a share of what it pays is to be paid back.
+    pub fn asks_refund(&self) -> bool {
+        self.refund.is_some() || self.mev_share.as_ref().is_some_and(|body| body.asks_refund)
+    }
+
+    /// What it holds in memory, in bytes, about: every transaction is there as it came and as it was read.
+    pub fn held_bytes(&self) -> usize {
+        /// What a transaction costs beside its bytes: its fields here, and its places in the indices.
+        const EACH: usize = 512;
+        let transactions: usize =
+            self.transactions.iter().map(|tx| tx.raw.len() + tx.input.len() + EACH).sum();
+        let hashes = self.reverting.len() + self.dropping.len() + self.elements.len();
+        let fields: usize =
+            self.mev_share.iter().flat_map(|body| &body.fields).map(|(_, json)| json.len()).sum();
+        transactions + hashes * size_of::<B256>() + fields + 2 * EACH
     }
 
     /// Whether a block's time is within the bundle's window.

@@ -5,7 +5,10 @@
 use alloy_primitives::hex;
 use serde_json::{Map, Value, json};
 
-use super::{bundle::Bundle, identity::Signed};
+use super::{
+    bundle::{Bundle, MevShareBody},
+    identity::Signed,
+};
 
 /// How a request says who sends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,6 +39,30 @@ pub enum Refunds {
     None,
     /// A percentage between these.
     Percent(u8, u8),
+}
+
+/// What a dialect lacks to say all that a bundle asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsupported {
+    /// It has no `mev_sendBundle`.
+    #[error(
+        "does not take mev_sendBundle with hashes, nested bundles, validity.refund or validity.refundConfig"
+    )]
+    MevShare,
+    /// It cannot leave transactions out.
+    #[error("does not know droppingTxHashes")]
+    Dropping,
+    /// It pays nothing back.
+    #[error("pays no refunds")]
+    Refund,
+    /// It pays another share back.
+    #[error("refunds {least} to {most} percent")]
+    RefundOf {
+        /// Least percentage.
+        least: u8,
+        /// Most.
+        most: u8,
+    },
 }
 
 /// One builder's way of speaking.
@@ -147,25 +174,41 @@ impl Dialect {
         DIALECTS.iter().find(|dialect| dialect.name == name)
     }
 
-    /// The request for a bundle in one block, ready to be sent; `None` where the dialect cannot say what the bundle needs, with why.
+    /// Whether it can say all that a bundle asks for. What it cannot say is never left out: the bundle would be another one.
     ///
     /// # Errors
-    /// In words, what the dialect lacks.
+    /// What the dialect lacks.
+    pub fn supports(&self, bundle: &Bundle) -> Result<(), Unsupported> {
+        if bundle.mev_share.is_some() {
+            return if self.mev_share { Ok(()) } else { Err(Unsupported::MevShare) };
+        }
+        if !bundle.dropping.is_empty() && !self.dropping {
+            return Err(Unsupported::Dropping);
+        }
+        match (&bundle.refund, self.refunds) {
+            (None, _) => Ok(()),
+            (Some(_), Refunds::None) => Err(Unsupported::Refund),
+            (Some(refund), Refunds::Percent(least, most)) if !(least..=most).contains(&refund.percent) => {
+                Err(Unsupported::RefundOf { least, most })
+            }
+            (Some(_), Refunds::Percent(..)) => Ok(()),
+        }
+    }
+
+    /// The request for a bundle in one block, ready to be sent.
+    ///
+    /// # Errors
+    /// What the dialect lacks to say all that the bundle asks for.
     pub fn request(
         &self,
         bundle: &Bundle,
         block: u64,
         uuid: Option<&str>,
         sequence: u64,
-    ) -> Result<Vec<u8>, String> {
-        if let Some(raw) = &bundle.mev_share {
-            if !self.mev_share {
-                return Err("does not take mev_sendBundle with hashes or nested bundles".to_owned());
-            }
-            return Ok(envelope("mev_sendBundle", json!([raw])));
-        }
-        if !bundle.dropping.is_empty() && !self.dropping {
-            return Err("does not know droppingTxHashes".to_owned());
+    ) -> Result<Vec<u8>, Unsupported> {
+        self.supports(bundle)?;
+        if let Some(body) = &bundle.mev_share {
+            return Ok(mev_share_request(body, uuid));
         }
         let mut fields = Map::new();
         let mut put = |name: &str, value: Value| {
@@ -201,12 +244,6 @@ impl Dialect {
             }
         }
         if let Some(refund) = &bundle.refund {
-            let Refunds::Percent(least, most) = self.refunds else {
-                return Err("pays no refunds".to_owned());
-            };
-            if !(least..=most).contains(&refund.percent) {
-                return Err(format!("refunds {least} to {most} percent"));
-            }
             put("refundPercent", refund.percent.into());
             // Always named: without it the builder would refund whoever signs the request, which is us.
             put("refundRecipient", json!(refund.recipient));
@@ -241,6 +278,22 @@ impl Dialect {
     fn call(&self, method: &str, fields: Value) -> Vec<u8> {
         envelope(method, if self.snake_case { fields } else { json!([fields]) })
     }
+}
+
+/// A `mev_sendBundle` as it came, but for its name: that is the searcher's own, and builders see another one.
+fn mev_share_request(body: &MevShareBody, uuid: Option<&str>) -> Vec<u8> {
+    let mut fields = String::new();
+    for (name, json) in &body.fields {
+        let json = match (name.as_str(), uuid) {
+            ("replacementUuid", Some(uuid)) => Value::from(uuid).to_string(),
+            _ => json.to_string(),
+        };
+        if !fields.is_empty() {
+            fields.push(',');
+        }
+        fields.push_str(&format!("{}:{json}", Value::from(name.as_str())));
+    }
+    format!(r#"{{"jsonrpc":"2.0","id":1,"method":"mev_sendBundle","params":[{{{fields}}}]}}"#).into_bytes()
 }
 
 fn envelope(method: &str, params: Value) -> Vec<u8> {
@@ -300,7 +353,8 @@ mod tests {
     }
 
     fn fields(name: &str, bundle: &Bundle) -> Result<Value, String> {
-        let body = Dialect::named(name).unwrap().request(bundle, 255, Some("u-u"), 3)?;
+        let body =
+            Dialect::named(name).unwrap().request(bundle, 255, Some("u-u"), 3).map_err(|e| e.to_string())?;
         let request: Value = serde_json::from_slice(&body).unwrap();
         Ok(request["params"].get(0).cloned().unwrap_or_else(|| request["params"].clone()))
     }
@@ -339,8 +393,21 @@ mod tests {
         assert!(fields("rsync", &whole).is_ok());
         let dropping = Bundle { dropping: vec![B256::repeat_byte(2)], ..bundle() };
         assert!(fields("common", &dropping).is_err() && fields("titan", &dropping).is_ok());
-        let share = Bundle { mev_share: Some(json!({"version": "v0.1"})), ..bundle() };
-        assert_eq!(fields("flashbots", &share).unwrap()["version"], "v0.1");
+        let body = MevShareBody {
+            fields: vec![
+                ("version".to_owned(), r#""v0.1""#.into()),
+                ("replacementUuid".to_owned(), r#""mine""#.into()),
+                ("validity".to_owned(), r#"{"refund":[{"bodyIdx":0,"percent":90}]}"#.into()),
+            ],
+            asks_refund: true,
+        };
+        let share = Bundle { mev_share: Some(body), ..bundle() };
+        let sent = fields("flashbots", &share).unwrap();
+        assert_eq!(
+            (&sent["version"], &sent["validity"]["refund"][0]["percent"]),
+            (&json!("v0.1"), &json!(90))
+        );
+        assert_eq!(sent["replacementUuid"], "u-u", "the searcher's own name stays here");
         assert!(fields("titan", &share).is_err());
     }
 

@@ -1,7 +1,7 @@
 //! The intake where bundles come in: who sends, what, whether it holds, whom it goes to; and the answer once the first builder has spoken.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     num::NonZeroU32,
     sync::{
         Arc,
@@ -10,42 +10,43 @@ use std::{
     time::Duration,
 };
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::Address;
 use bytes::Bytes;
 use governor::{Quota, RateLimiter, clock::DefaultClock, state::keyed::HashMapStateStore};
 use metrics::{counter, gauge, histogram};
 use parking_lot::Mutex;
 use reqwest::Client;
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 use tokio::{
     sync::{Semaphore, mpsc, watch},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{
-    BundleSettings, FanOut,
+    BuilderEndpoint, BundleSettings, FanOut,
+    budget::{ByteBudget, HeldBytes},
     bundle::{Bundle, Kind, check},
-    dialect::Auth,
-    fanout::{BuilderQueue, Job},
+    dialect::{Auth, Unsupported},
+    fanout::{BuilderQueue, Job, Purpose},
     hash::upstream_uuid,
-    pool::{BundlePool, Decision, MAX_POOLED, PooledBundle},
-    simulate::simulate,
+    pool::{Admitted, BundlePool, NewBundle, NotAdmitted, PooledBundle},
+    recorder::Recorder,
+    simulate::{SimulationRequest, simulate},
     wire::{BundleCommand, private_uuid, read},
 };
 use crate::{
     consensus::WallClock,
     ethereum::ExecutionNode,
     jsonrpc::{ErrorCode, Request, RpcError},
-    ledger::{BundleFate, BundleReceived, BundleSend, BundleWrite},
+    ledger::{BundleReceived, BundleSend, BundleWrite, Delivery, SendOutcome},
 };
 
-/// Writes that wait for the ledger. Beyond it they are lost and counted; no bundle waits for a disk.
-pub(super) const WRITES: usize = 65_536;
 /// Questions to the node about nonces and trials at once.
 const ASKED_AT_ONCE: usize = 16;
-
+/// Longest wait of a searcher's simulation for its turn at the node.
+const SIMULATION_WAIT: Duration = Duration::from_secs(2);
 /// Identities whose rate is remembered before quiet ones are forgotten.
 const MAX_IDENTITIES: usize = 10_000;
 
@@ -56,8 +57,19 @@ pub(super) struct HeadView {
     pub(super) timestamp: u64,
 }
 
-/// A request and its signature, where it has one.
-type SignedBody = (Bytes, Option<String>);
+/// A request to builders, said and signed; and its share of the budget.
+#[derive(Clone)]
+struct SignedBody {
+    body: Bytes,
+    signature: Option<String>,
+    held: Option<Arc<HeldBytes>>,
+}
+
+/// Why a builder is not asked.
+enum NotSaid {
+    Unsupported(Unsupported),
+    NoMemory,
+}
 
 type ByIdentity = RateLimiter<Address, HashMapStateStore<Address>, DefaultClock>;
 
@@ -69,14 +81,12 @@ pub(super) struct BundleIntake {
     pub(super) chain: AtomicU64,
     pub(super) slot_secs: u64,
     pub(super) pool: Mutex<BundlePool>,
+    pub(super) budget: Arc<ByteBudget>,
     pub(super) head: watch::Receiver<HeadView>,
-    queues: BTreeMap<String, BuilderQueue>,
-    writes: mpsc::Sender<BundleWrite>,
-    next_id: Mutex<i64>,
-    limiter: Option<ByIdentity>,
-    /// Counters of accounts at a head.
-    pub(super) nonces: Mutex<(u64, HashMap<Address, u64>)>,
+    pub(super) recorder: Recorder,
     pub(super) asking: Arc<Semaphore>,
+    queues: BTreeMap<String, BuilderQueue>,
+    limiter: Option<ByIdentity>,
 }
 
 impl std::fmt::Debug for BundleIntake {
@@ -85,47 +95,40 @@ impl std::fmt::Debug for BundleIntake {
     }
 }
 
-/// What a intake is made of.
+/// What an intake is made of.
 pub(super) struct IntakeParts {
     pub(super) settings: BundleSettings,
     pub(super) node: ExecutionNode,
     pub(super) http: Client,
     pub(super) slot_secs: u64,
     pub(super) head: watch::Receiver<HeadView>,
-    pub(super) writes: mpsc::Sender<BundleWrite>,
+    pub(super) recorder: Recorder,
     pub(super) last_id: i64,
     pub(super) stop: CancellationToken,
 }
 
 impl BundleIntake {
     pub(super) fn new(parts: IntakeParts) -> Self {
-        let IntakeParts { settings, node, http, slot_secs, head, writes, last_id, stop } = parts;
-        let queue = |endpoint: &super::BuilderEndpoint| {
+        let IntakeParts { settings, node, http, slot_secs, head, recorder, last_id, stop } = parts;
+        let queue = |endpoint: &BuilderEndpoint| {
             (endpoint.id.clone(), BuilderQueue::start(endpoint.clone(), http.clone(), stop.clone()))
         };
         let queues = settings.builders.iter().map(queue).collect();
         let limiter = NonZeroU32::new(settings.rate_per_searcher)
             .map(|rate| RateLimiter::hashmap(Quota::per_second(rate)));
+        let budget = ByteBudget::new(settings.max_open_bytes);
         Self {
             node,
             chain: AtomicU64::new(0),
             slot_secs,
-            pool: Mutex::default(),
+            pool: Mutex::new(BundlePool::new(Arc::clone(&budget), settings.max_open_per_searcher, last_id)),
+            budget,
             head,
-            queues,
-            writes,
-            next_id: Mutex::new(last_id),
-            limiter,
-            nonces: Mutex::default(),
+            recorder,
             asking: Arc::new(Semaphore::new(ASKED_AT_ONCE)),
+            queues,
+            limiter,
             settings,
-        }
-    }
-
-    /// Hands something to the ledger's writer; lost if that is far behind.
-    pub(super) fn write(&self, write: BundleWrite) {
-        if self.writes.try_send(write).is_err() {
-            counter!("relaymux_bundle_writes_lost_total").increment(1);
         }
     }
 
@@ -133,33 +136,41 @@ impl BundleIntake {
         self.chain.load(Ordering::Relaxed)
     }
 
-    /// Whether somebody may send, and how much.
+    /// Whether somebody may send at all.
     pub(super) fn admit(&self, searcher: Address) -> Result<(), RpcError> {
-        if !self.settings.searchers.is_empty() && !self.settings.searchers.contains(&searcher) {
-            return Err(RpcError::refused(format!("{searcher} is not one of bundles.searchers")));
+        if self.settings.searchers.is_empty() || self.settings.searchers.contains(&searcher) {
+            Ok(())
+        } else {
+            Err(RpcError::refused(format!("{searcher} is not one of bundles.searchers")))
         }
-        // Identities cost nothing to make: those that have been quiet are forgotten.
-        if let Some(limiter) = self.limiter.as_ref().filter(|limiter| limiter.len() > MAX_IDENTITIES) {
-            limiter.retain_recent();
-        }
-        if self.limiter.as_ref().is_some_and(|limiter| limiter.check_key(&searcher).is_err()) {
-            counter!("relaymux_bundles_rate_limited_total").increment(1);
-            let message = format!(
-                "more than {} requests in a second: see bundles.rate_per_searcher",
-                self.settings.rate_per_searcher
-            );
-            return Err(RpcError::new(ErrorCode::LimitExceeded, message));
-        }
-        Ok(())
     }
 
-    /// Answers one request of a searcher.
+    /// Charges one call of a searcher, alone or in a batch, against its rate.
+    fn charge(&self, searcher: Address) -> Result<(), RpcError> {
+        let Some(limiter) = &self.limiter else { return Ok(()) };
+        // Identities cost nothing to make: those that have been quiet are forgotten.
+        if limiter.len() > MAX_IDENTITIES {
+            limiter.retain_recent();
+        }
+        if limiter.check_key(&searcher).is_ok() {
+            return Ok(());
+        }
+        counter!("relaymux_bundles_rate_limited_total").increment(1);
+        let message = format!(
+            "more than {} calls in a second, each call of a batch counted: see bundles.rate_per_searcher",
+            self.settings.rate_per_searcher
+        );
+        Err(RpcError::new(ErrorCode::LimitExceeded, message))
+    }
+
+    /// Answers one call of a searcher.
     pub(super) async fn serve(
         self: &Arc<Self>,
         searcher: Address,
         request: &Request<'_>,
         received: Instant,
     ) -> Result<Value, RpcError> {
+        self.charge(searcher)?;
         let head = *self.head.borrow();
         if head.number == 0 && head.timestamp == 0 {
             return Err(RpcError::refused(
@@ -172,11 +183,18 @@ impl BundleIntake {
             BundleCommand::CancelPrivate(hash) => {
                 Ok(json!(self.cancel(searcher, &private_uuid(hash), received).is_ok()))
             }
-            BundleCommand::Simulate(request) => {
-                check(&request.bundle, self.chain()).map_err(RpcError::params)?;
-                simulate(&self.node, &request).await.map_err(|error| RpcError::refused(error.to_string()))
-            }
+            BundleCommand::Simulate(request) => self.simulate(&request).await,
         }
+    }
+
+    async fn simulate(&self, request: &SimulationRequest) -> Result<Value, RpcError> {
+        check(&request.bundle, self.chain()).map_err(RpcError::params)?;
+        let Ok(Ok(_permit)) = timeout(SIMULATION_WAIT, self.asking.acquire()).await else {
+            let message =
+                format!("{ASKED_AT_ONCE} simulations are at the node: try again when one has ended");
+            return Err(RpcError::new(ErrorCode::LimitExceeded, message));
+        };
+        simulate(&self.node, request).await.map_err(|error| RpcError::refused(error.to_string()))
     }
 
     async fn send(
@@ -187,109 +205,99 @@ impl BundleIntake {
         received: Instant,
         head: HeadView,
     ) -> Result<Value, RpcError> {
-        check(&bundle, self.chain()).map_err(RpcError::params)?;
-        let (first, last) = bundle.blocks.unwrap_or((head.number + 1, head.number + 1));
-        if last <= head.number {
-            return Err(RpcError::params(format!(
-                "block {last} is past, the next block is {}",
-                head.number + 1
-            )));
-        }
-        // When a block would come, if every slot until then has one.
-        let time_of = |block: u64| head.timestamp + self.slot_secs * block.saturating_sub(head.number);
-        let target = first.max(head.number + 1);
-        if bundle.max_timestamp.is_some_and(|max| max <= head.timestamp) {
-            return Err(RpcError::params("maxTimestamp is past"));
-        }
-        // Slots may be missed, so blocks may come later than that, and never earlier.
-        if bundle.max_timestamp.is_some_and(|max| time_of(target) > max) {
-            let message = format!(
-                "maxTimestamp is before block {target}, which comes at {} at the earliest",
-                time_of(target)
-            );
-            return Err(RpcError::params(message));
-        }
-        self.check_nonces(&bundle, head)?;
+        let target = self.validate(&bundle, head)?;
         let builders = self.builders_for(&bundle)?;
         let hash = bundle.hash();
         let answer = match bundle.kind {
             Kind::Bundle | Kind::MevShare => json!({ "bundleHash": hash }),
             Kind::Private => json!(bundle.transactions.first().map(|tx| tx.hash)),
         };
-        let pooled = {
-            let mut pool = self.pool.lock();
-            if pool.same(searcher, &bundle).is_some() {
-                // Sent again by a searcher that did not wait for the answer: it is on its way.
-                return Ok(answer);
+        let is_its_time = bundle.fits_time(self.time_of(target, head));
+        let bytes = bundle.held_bytes() + request.params.map_or(0, |params| params.get().len());
+        let new = NewBundle { bundle: Arc::new(bundle), searcher, hash, builders, bytes };
+        let pooled = match self.take_in(new, request, received) {
+            Ok(pooled) => pooled,
+            // Sent again by a searcher that did not wait for the answer: it is on its way.
+            Err(NotAdmitted::SameAgain) => return Ok(answer),
+            Err(full) => {
+                counter!("relaymux_bundles_refused_full_total").increment(1);
+                return Err(RpcError::new(ErrorCode::LimitExceeded, full.to_string()));
             }
-            if pool.len() >= MAX_POOLED {
-                return Err(RpcError::refused(format!(
-                    "{MAX_POOLED} bundles are open: try again after the next block"
-                )));
-            }
-            let before = bundle.uuid.as_ref().and_then(|uuid| pool.named(searcher, uuid)).map(|before| {
-                (before.id, before.sequence, before.builders.clone(), before.bundle.uuid.clone())
-            });
-            let id = {
-                let mut next = self.next_id.lock();
-                *next += 1;
-                *next
-            };
-            let sequence = before.as_ref().map_or(0, |(_, sequence, _, _)| sequence + 1);
-            let pooled = PooledBundle {
-                id,
-                searcher,
-                hash,
-                sequence,
-                builders,
-                sent_for: HashSet::new(),
-                taken_by: HashSet::new(),
-                refused: BTreeMap::new(),
-                cancel_requested: false,
-                seen: None,
-                failed_trial: None,
-                decision: None,
-                bundle,
-            };
-            self.write(BundleWrite::Received(Box::new(self.received_row(&pooled, request))));
-            if let Some((old, _, its_builders, Some(uuid))) = before {
-                let reason = format!("replaced by number {id}");
-                if let Some(old) = pool.get_mut(old) {
-                    old.decision = Some(Decision {
-                        state: "replaced",
-                        reason: reason.clone(),
-                        block: None,
-                        places: Vec::new(),
-                    });
-                }
-                self.write_fate(old, "replaced", reason, None, true);
-                // A builder that had the old one and gets no new one must not go on with the old one.
-                let left: Vec<String> =
-                    its_builders.into_iter().filter(|id| !pooled.builders.contains(id)).collect();
-                self.cancel_at(&pooled, &left, &uuid, sequence, received);
-            }
-            pool.add(pooled.clone());
-            gauge!("relaymux_bundles_open").set(f64::from(u32::try_from(pool.len()).unwrap_or(u32::MAX)));
-            pooled
         };
         counter!("relaymux_bundles_received_total", "kind" => pooled.bundle.kind.label()).increment(1);
         // Not yet its time: it goes out with the head before a block that is. Builders that know no times need not.
-        if !pooled.bundle.fits_time(time_of(target)) {
+        if !is_its_time {
             return Ok(answer);
         }
         let mut answers = self.dispatch(&pooled, target, received);
         if self.settings.simulate {
             self.try_out(&pooled);
         }
-        self.first_word(pooled.id, &mut answers, received).await?;
+        self.first_answer(pooled.id, &mut answers, received).await?;
         // The rest comes in while the searcher has its answer.
         let intake = Arc::clone(self);
         tokio::spawn(async move { while intake.note(answers.recv().await) {} });
         Ok(answer)
     }
 
+    /// When a block comes at the earliest: slots may be missed, so blocks may come later than that, and never earlier.
+    fn time_of(&self, block: u64, head: HeadView) -> u64 {
+        let slots = block.saturating_sub(head.number);
+        head.timestamp.saturating_add(self.slot_secs.saturating_mul(slots))
+    }
+
+    /// Checks a bundle against the chain's head; the block that it is first for.
+    fn validate(self: &Arc<Self>, bundle: &Bundle, head: HeadView) -> Result<u64, RpcError> {
+        check(bundle, self.chain()).map_err(RpcError::params)?;
+        let next = head.number + 1;
+        let (first, last) = bundle.blocks.unwrap_or((next, next));
+        if last <= head.number {
+            return Err(RpcError::params(format!("block {last} is past, the next block is {next}")));
+        }
+        if bundle.max_timestamp.is_some_and(|max| max <= head.timestamp) {
+            return Err(RpcError::params("maxTimestamp is past"));
+        }
+        let target = first.max(next);
+        let earliest = self.time_of(target, head);
+        if bundle.max_timestamp.is_some_and(|max| earliest > max) {
+            let message =
+                format!("maxTimestamp is before block {target}, which comes at {earliest} at the earliest");
+            return Err(RpcError::params(message));
+        }
+        self.check_nonces(bundle, head)?;
+        Ok(target)
+    }
+
+    /// Takes a bundle into the pool and the ledger, in the place of an older one of its name.
+    fn take_in(
+        &self,
+        new: NewBundle,
+        request: &Request<'_>,
+        received: Instant,
+    ) -> Result<PooledBundle, NotAdmitted> {
+        let mut pool = self.pool.lock();
+        let Admitted { pooled, replaced } = pool.admit(new)?;
+        gauge!("relaymux_bundles_open").set(f64::from(u32::try_from(pool.len()).unwrap_or(u32::MAX)));
+        // Under the lock: nothing else is said of this number before that it came.
+        let row = BundleWrite::Received(Box::new(received_row(&pooled, request)));
+        self.recorder.write_held(row, Some(Arc::clone(&pooled.held)));
+        drop(pool);
+        if let Some(old) = replaced {
+            let (delivery, reason) =
+                (Delivery::Replaced { by: pooled.id }, format!("replaced by number {}", pooled.id));
+            self.recorder.write(BundleWrite::Withdrawn { id: old.id, delivery, reason });
+            // A builder that had the old one and gets no new one must not go on with the old one.
+            let left: Vec<String> =
+                old.builders.iter().filter(|id| !pooled.builders.contains(id)).cloned().collect();
+            if let Some(uuid) = old.bundle.uuid.as_deref() {
+                self.cancel_at(&old, &left, uuid, pooled.sequence, received);
+            }
+        }
+        Ok(pooled)
+    }
+
     /// Waits until a builder took it, or all refused, or long enough.
-    async fn first_word(
+    async fn first_answer(
         &self,
         id: i64,
         answers: &mut mpsc::Receiver<BundleSend>,
@@ -299,55 +307,43 @@ impl BundleIntake {
         loop {
             match timeout_at(until, answers.recv()).await {
                 Ok(Some(answer)) => {
-                    let taken = answer.outcome == "accepted";
+                    let is_taken = answer.outcome == SendOutcome::Accepted;
                     self.note(Some(answer));
-                    if taken {
+                    if is_taken {
                         histogram!("relaymux_bundle_first_ack_seconds")
                             .record(received.elapsed().as_secs_f64());
                         return Ok(());
                     }
                 }
                 // All have spoken, and nobody took it.
-                Ok(None) => {
-                    let mut pool = self.pool.lock();
-                    let Some(pooled) = pool.get_mut(id) else { return Ok(()) };
-                    let words: Vec<String> =
-                        pooled.refused.iter().map(|(builder, words)| format!("{builder}: {words}")).collect();
-                    let (_, last) = pooled.blocks();
-                    // One that may still be sent for later blocks stays.
-                    if last > self.head.borrow().number + 1 {
-                        return Ok(());
-                    }
-                    let reason = format!("no builder took it: {}", words.join("; "));
-                    pooled.decision = Some(Decision {
-                        state: "failed",
-                        reason: reason.clone(),
-                        block: None,
-                        places: Vec::new(),
-                    });
-                    self.write_fate(id, "failed", reason.clone(), None, true);
-                    return Err(RpcError::refused(reason));
-                }
+                Ok(None) => return self.all_refused(id),
                 // It is in our hands: they are asked again until the block comes.
                 Err(_) => return Ok(()),
             }
         }
     }
 
+    /// Nobody took a bundle: its searcher is told, unless it is still sent for later blocks, or is withdrawn anyway.
+    fn all_refused(&self, id: i64) -> Result<(), RpcError> {
+        let mut pool = self.pool.lock();
+        let Some(pooled) = pool.get(id) else { return Ok(()) };
+        let (_, last) = pooled.blocks();
+        if last > self.head.borrow().number + 1 || pooled.delivery != Delivery::Active {
+            return Ok(());
+        }
+        let reason = format!("no builder took it: {}", pooled.refusals());
+        pool.withdraw(id, Delivery::Refused);
+        drop(pool);
+        let (delivery, shown) = (Delivery::Refused, reason.clone());
+        self.recorder.write(BundleWrite::Withdrawn { id, delivery, reason: shown });
+        Err(RpcError::refused(reason))
+    }
+
     /// Writes a builder's answer down; `false` at the end.
     fn note(&self, answer: Option<BundleSend>) -> bool {
         let Some(answer) = answer else { return false };
-        if let Some(pooled) = self.pool.lock().get_mut(answer.id) {
-            if answer.outcome == "accepted" {
-                pooled.refused.remove(&answer.builder);
-                pooled.taken_by.insert(answer.builder.clone());
-            } else if !answer.outcome.starts_with("cancel") {
-                let words =
-                    if answer.detail.is_empty() { answer.outcome.clone() } else { answer.detail.clone() };
-                pooled.refused.insert(answer.builder.clone(), words);
-            }
-        }
-        self.write(BundleWrite::Sent(answer));
+        self.pool.lock().note_answer(answer.id, &answer.builder, answer.outcome, &answer.detail);
+        self.recorder.write(BundleWrite::Sent(answer));
         true
     }
 
@@ -360,60 +356,92 @@ impl BundleIntake {
     ) -> mpsc::Receiver<BundleSend> {
         // One answer of each builder.
         let (reply, answers) = mpsc::channel(self.settings.builders.len().max(1));
-        let key = self.settings.searcher_keys.get(&pooled.searcher).unwrap_or(&self.settings.key);
-        let uuid = pooled.bundle.uuid.as_ref().map(|uuid| upstream_uuid(pooled.searcher, uuid).to_string());
-        if let Some(pooled) = self.pool.lock().get_mut(pooled.id) {
-            pooled.sent_for.insert(block);
+        if !self.pool.lock().begin_sending(pooled.id, block) {
+            return answers;
         }
+        let name: Option<Arc<str>> =
+            pooled.bundle.uuid.as_ref().map(|uuid| upstream_uuid(pooled.searcher, uuid).to_string().into());
         let deadline = self.deadline(block);
         // Said and signed once a dialect, whoever many speak it.
-        let mut said: HashMap<(&str, Auth), Result<SignedBody, String>> = HashMap::new();
+        let mut said: HashMap<(&str, Auth), Result<SignedBody, NotSaid>> = HashMap::new();
         for endpoint in
             self.settings.builders.iter().filter(|endpoint| pooled.builders.contains(&endpoint.id))
         {
-            let dialect = endpoint.dialect;
-            let words = said.entry((dialect.name, endpoint.auth)).or_insert_with(|| {
-                let body = dialect.request(&pooled.bundle, block, uuid.as_deref(), pooled.sequence)?;
-                let signature = match endpoint.auth {
-                    Auth::Signature(how) => Some(key.header(how, &body)),
-                    Auth::None | Auth::Bearer => None,
-                };
-                Ok((body.into(), signature))
-            });
-            let lost = |outcome: &str, detail: String| BundleSend {
+            let signed = said
+                .entry((endpoint.dialect.name, endpoint.auth))
+                .or_insert_with(|| self.say(pooled, endpoint, block, name.as_deref()));
+            let not_sent = |outcome: SendOutcome, detail: String| BundleSend {
                 id: pooled.id,
                 builder: endpoint.id.clone(),
                 block: block.cast_signed(),
-                outcome: outcome.to_owned(),
+                outcome,
                 detail,
                 attempts: 0,
                 latency_us: 0,
                 sent_at: WallClock.now(),
             };
-            match words {
-                Err(why) => {
-                    let _ = reply.try_send(lost("unsupported", why.clone()));
+            let dropped = |detail: &str| {
+                counter!("relaymux_bundle_sends_dropped_total", "builder" => endpoint.id.clone())
+                    .increment(1);
+                not_sent(SendOutcome::QueueFull, detail.to_owned())
+            };
+            let SignedBody { body, signature, held } = match signed {
+                Ok(signed) => signed.clone(),
+                Err(NotSaid::Unsupported(lack)) => {
+                    let _ = reply.try_send(not_sent(SendOutcome::Unsupported, lack.to_string()));
+                    continue;
                 }
-                Ok((body, signature)) => {
-                    let job = Job {
-                        id: pooled.id,
-                        block,
-                        body: body.clone(),
-                        signature: signature.clone(),
-                        deadline,
-                        is_cancel: false,
-                        received,
-                        reply: reply.clone(),
-                    };
-                    if !self.queues.get(&endpoint.id).is_some_and(|queue| queue.push(job)) {
-                        counter!("relaymux_bundle_sends_dropped_total", "builder" => endpoint.id.clone())
-                            .increment(1);
-                        let _ = reply.try_send(lost("queue_full", "its queue is full".to_owned()));
-                    }
+                Err(NotSaid::NoMemory) => {
+                    let _ = reply.try_send(dropped("requests that wait hold bundles.max_open_mib"));
+                    continue;
                 }
+            };
+            let job = Job {
+                id: pooled.id,
+                block,
+                body,
+                held,
+                signature,
+                deadline,
+                purpose: Purpose::Bundle { withdrawn: pooled.withdrawn.clone() },
+                name: name.clone(),
+                received,
+                reply: reply.clone(),
+            };
+            if !self.push(&endpoint.id, job) {
+                let _ = reply.try_send(dropped("its queue is full"));
             }
         }
         answers
+    }
+
+    /// A bundle as a builder wants it, signed as it wants it.
+    fn say(
+        &self,
+        pooled: &PooledBundle,
+        endpoint: &BuilderEndpoint,
+        block: u64,
+        name: Option<&str>,
+    ) -> Result<SignedBody, NotSaid> {
+        let body = endpoint
+            .dialect
+            .request(&pooled.bundle, block, name, pooled.sequence)
+            .map_err(NotSaid::Unsupported)?;
+        let held = self.budget.take(body.len()).ok_or(NotSaid::NoMemory)?;
+        let signature = self.sign(pooled.searcher, endpoint.auth, &body);
+        Ok(SignedBody { body: body.into(), signature, held: Some(Arc::new(held)) })
+    }
+
+    fn sign(&self, searcher: Address, auth: Auth, body: &[u8]) -> Option<String> {
+        let key = self.settings.searcher_keys.get(&searcher).unwrap_or(&self.settings.key);
+        match auth {
+            Auth::Signature(how) => Some(key.header(how, body)),
+            Auth::None | Auth::Bearer => None,
+        }
+    }
+
+    fn push(&self, builder: &str, job: Job) -> bool {
+        self.queues.get(builder).is_some_and(|queue| queue.push(job))
     }
 
     /// Sends a bundle for a block without anybody waiting for it.
@@ -427,35 +455,29 @@ impl BundleIntake {
     fn deadline(&self, block: u64) -> Instant {
         let head = *self.head.borrow();
         let slots = block.saturating_sub(head.number).max(1);
-        let due_ms = (head.timestamp + slots * self.slot_secs).saturating_mul(1000);
+        let due_ms = self.time_of(head.number.saturating_add(slots), head).saturating_mul(1000);
         let left = i64::try_from(due_ms).unwrap_or(i64::MAX).saturating_sub(WallClock.now());
         // A chain that stands still, or whose clock is another, still gives every request a slot.
         let left = u64::try_from(left).unwrap_or(0).clamp(self.slot_secs * 1000, 120_000);
         Instant::now() + Duration::from_millis(left)
     }
 
-    fn cancel(self: &Arc<Self>, searcher: Address, uuid: &str, received: Instant) -> Result<Value, RpcError> {
+    fn cancel(&self, searcher: Address, uuid: &str, received: Instant) -> Result<Value, RpcError> {
         let pooled = {
             let mut pool = self.pool.lock();
-            let Some(id) = pool.named(searcher, uuid).map(|pooled| pooled.id) else {
-                let shown: String = uuid.chars().take(64).collect();
-                return Err(RpcError::refused(format!("no bundle named {shown} of yours is waiting")));
-            };
-            let Some(pooled) = pool.get_mut(id) else {
-                return Err(RpcError::new(ErrorCode::Internal, "it is gone"));
-            };
-            pooled.cancel_requested = true;
-            pooled.clone()
+            let id = pool.named(searcher, uuid).map(|pooled| pooled.id);
+            id.and_then(|id| pool.withdraw(id, Delivery::CancelRequested))
         };
-        self.write_fate(
-            pooled.id,
-            "cancel_requested",
-            "builders that took it may still land it".to_owned(),
-            None,
-            false,
-        );
-        let builders = pooled.builders.clone();
-        self.cancel_at(&pooled, &builders, uuid, pooled.sequence + 1, received);
+        let Some(pooled) = pooled else {
+            let shown: String = uuid.chars().take(64).collect();
+            return Err(RpcError::refused(format!("no bundle named {shown} of yours is waiting")));
+        };
+        self.recorder.write(BundleWrite::Withdrawn {
+            id: pooled.id,
+            delivery: Delivery::CancelRequested,
+            reason: "builders that took it may still land it".to_owned(),
+        });
+        self.cancel_at(&pooled, &pooled.builders, uuid, pooled.sequence + 1, received);
         Ok(json!(true))
     }
 
@@ -468,101 +490,97 @@ impl BundleIntake {
         sequence: u64,
         received: Instant,
     ) {
-        let upstream = upstream_uuid(pooled.searcher, uuid).to_string();
-        let key = self.settings.searcher_keys.get(&pooled.searcher).unwrap_or(&self.settings.key);
+        let name: Arc<str> = upstream_uuid(pooled.searcher, uuid).to_string().into();
         let block = pooled.blocks().0.max(self.head.borrow().number + 1);
+        let deadline = self.deadline(block);
         let (reply, mut answers) = mpsc::channel(self.settings.builders.len().max(1));
         for endpoint in self.settings.builders.iter().filter(|endpoint| builders.contains(&endpoint.id)) {
-            let Some(body) = endpoint.dialect.cancel_request(block, &upstream, sequence) else { continue };
-            let signature = match endpoint.auth {
-                Auth::Signature(how) => Some(key.header(how, &body)),
-                Auth::None | Auth::Bearer => None,
+            let Some(body) = endpoint.dialect.cancel_request(block, &name, sequence) else { continue };
+            let job = Job {
+                id: pooled.id,
+                block,
+                signature: self.sign(pooled.searcher, endpoint.auth, &body),
+                body: body.into(),
+                held: None,
+                deadline,
+                purpose: Purpose::Cancel,
+                name: Some(Arc::clone(&name)),
+                received,
+                reply: reply.clone(),
             };
-            let deadline = self.deadline(block);
-            let (id, reply) = (pooled.id, reply.clone());
-            let job =
-                Job { id, block, body: body.into(), signature, deadline, is_cancel: true, received, reply };
-            if !self.queues.get(&endpoint.id).is_some_and(|queue| queue.push(job)) {
+            if !self.push(&endpoint.id, job) {
                 warn!(builder = endpoint.id, "a bundle could not be taken back: its queue is full");
             }
         }
         drop(reply);
-        let writes = self.writes.clone();
+        let recorder = self.recorder.clone();
         tokio::spawn(async move {
             while let Some(mut answer) = answers.recv().await {
                 // Beside the answer to the bundle itself, not in its place.
                 answer.builder = format!("{} (cancel)", answer.builder);
-                let _ = writes.try_send(BundleWrite::Sent(answer));
+                recorder.write(BundleWrite::Sent(answer));
             }
         });
     }
 
-    /// Whom a bundle goes to.
+    /// Whom a bundle goes to: at least one that can say all it asks for.
     fn builders_for(&self, bundle: &Bundle) -> Result<Vec<String>, RpcError> {
-        let known = |name: &String| self.settings.builders.iter().any(|endpoint| endpoint.id == *name);
+        let builders = &self.settings.builders;
+        let known = |name: &String| builders.iter().any(|endpoint| endpoint.id == *name);
         if let Some(unknown) = bundle.builders.iter().find(|name| !known(name)) {
-            let names: Vec<&str> =
-                self.settings.builders.iter().map(|endpoint| endpoint.id.as_str()).collect();
+            let names: Vec<&str> = builders.iter().map(|endpoint| endpoint.id.as_str()).collect();
             let shown: String = unknown.chars().take(64).collect();
             return Err(RpcError::params(format!("builders: {shown} is not one of {}", names.join(", "))));
         }
-        let chosen: Vec<String> = match (&self.settings.fan_out, bundle.refund.is_some()) {
-            (FanOut::RefundsTo(only), true) if bundle.builders.is_empty() => vec![only.clone()],
-            (FanOut::All | FanOut::RefundsTo(_), _) => self
-                .settings
-                .builders
-                .iter()
-                .filter(|endpoint| match bundle.builders.is_empty() {
-                    true => !endpoint.on_request,
-                    false => bundle.builders.contains(&endpoint.id),
-                })
-                .map(|endpoint| endpoint.id.clone())
-                .collect(),
+        let is_chosen = |endpoint: &BuilderEndpoint| match &self.settings.fan_out {
+            _ if !bundle.builders.is_empty() => bundle.builders.contains(&endpoint.id),
+            FanOut::RefundsTo(only) if bundle.asks_refund() => endpoint.id == *only,
+            FanOut::All | FanOut::RefundsTo(_) => !endpoint.on_request,
         };
-        if chosen.is_empty() { Err(RpcError::refused("there is no builder for it")) } else { Ok(chosen) }
-    }
-
-    fn received_row(&self, pooled: &PooledBundle, request: &Request<'_>) -> BundleReceived {
-        let transactions: Vec<Value> = pooled
-            .bundle
-            .transactions
-            .iter()
-            .map(|tx| json!({ "hash": tx.hash, "sender": tx.sender, "nonce": tx.nonce }))
-            .collect();
-        let (first, last) = pooled.blocks();
-        BundleReceived {
-            id: pooled.id,
-            hash: pooled.hash.to_string(),
-            searcher: pooled.searcher.to_string(),
-            kind: pooled.bundle.kind.label(),
-            uuid: pooled.bundle.uuid.clone(),
-            canonical_uuid: pooled.bundle.canonical_uuid().to_string(),
-            sequence: pooled.sequence.cast_signed(),
-            transactions: Value::from(transactions).to_string(),
-            request: json!({ "method": request.method, "params": request.params }).to_string(),
-            first_block: first.cast_signed(),
-            last_block: last.cast_signed(),
-            received_at: WallClock.now(),
+        let chosen: Vec<&BuilderEndpoint> = builders.iter().filter(|endpoint| is_chosen(endpoint)).collect();
+        if chosen.is_empty() {
+            return Err(RpcError::refused(
+                "there is no builder for it: all that are configured are on_request, and it names none",
+            ));
         }
+        // A builder that cannot is not asked; if none can, the searcher must know before it counts on it.
+        let lacks: Vec<String> = chosen
+            .iter()
+            .filter_map(|endpoint| {
+                let lack = endpoint.dialect.supports(bundle).err()?;
+                Some(format!("{} {lack}", endpoint.id))
+            })
+            .collect();
+        if lacks.len() == chosen.len() {
+            let message = format!("no builder can do what this bundle asks for: {}", lacks.join("; "));
+            return Err(RpcError::refused(message));
+        }
+        Ok(chosen.into_iter().map(|endpoint| endpoint.id.clone()).collect())
     }
+}
 
-    pub(super) fn write_fate(
-        &self,
-        id: i64,
-        state: &'static str,
-        reason: String,
-        block: Option<(u64, B256, String)>,
-        is_final: bool,
-    ) {
-        self.write(BundleWrite::Fate(Box::new(BundleFate {
-            id,
-            state,
-            reason,
-            block_number: block.as_ref().map(|(number, _, _)| number.cast_signed()),
-            block_hash: block.as_ref().map(|(_, hash, _)| hash.to_string()),
-            block_builder: block.map(|(_, _, builder)| builder),
-            is_final,
-            money: None,
-        })));
+fn received_row(pooled: &PooledBundle, request: &Request<'_>) -> BundleReceived {
+    let transactions: Vec<Value> = pooled
+        .bundle
+        .transactions
+        .iter()
+        .map(|tx| json!({ "hash": tx.hash, "sender": tx.sender, "nonce": tx.nonce }))
+        .collect();
+    let (first, last) = pooled.blocks();
+    let params = request.params.map_or("[]", RawValue::get);
+    BundleReceived {
+        id: pooled.id,
+        hash: pooled.hash.to_string(),
+        searcher: pooled.searcher.to_string(),
+        kind: pooled.bundle.kind.label(),
+        uuid: pooled.bundle.uuid.clone(),
+        canonical_uuid: pooled.bundle.canonical_uuid().to_string(),
+        sequence: pooled.sequence.cast_signed(),
+        transactions: Value::from(transactions).to_string(),
+        request: format!(r#"{{"method":{},"params":{params}}}"#, Value::from(&*request.method)),
+        builders: json!(pooled.builders).to_string(),
+        first_block: first.cast_signed(),
+        last_block: last.cast_signed(),
+        received_at: WallClock.now(),
     }
 }

@@ -1,40 +1,47 @@
-//! Bundles whose fate is open: in memory, found by number, by transaction and by the searcher's own name. No network, no clock.
+//! Bundles that no block has decided: in memory, found by number, by transaction and by the searcher's own name. No network, no clock.
+//!
+//! It owns all that searchers' requests and the chain's blocks change together: numbers, quotas, what builders answered, what is sent no
+//! more. A bundle that a block decides leaves it at once; from there on it is in the ledger alone. One that was taken back, replaced or
+//! refused stays until its last block, because builders may land it all the same.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-
-use alloy_primitives::{Address, B256};
-
-use super::{
-    bundle::Bundle,
-    inclusion::{Presence, presence},
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
 };
 
-/// Most open bundles. Beyond it new ones are refused: 30,000 of 3 transactions are some 30 MB.
+use alloy_primitives::{Address, B256};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    budget::{ByteBudget, HeldBytes},
+    bundle::Bundle,
+    inclusion::{Presence, presence},
+    reason::Reason,
+};
+use crate::ledger::{BundleState, Delivery, SendOutcome};
+
+/// Most open bundles of all searchers, whatever they weigh.
 pub(super) const MAX_POOLED: usize = 30_000;
 
 /// What became of a bundle, by some block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Decision {
-    /// Its state in the ledger.
-    pub(super) state: &'static str,
-    /// Why.
-    pub(super) reason: String,
+    pub(super) state: BundleState,
+    pub(super) reason: Reason,
     /// The block that decided it: height and hash.
-    pub(super) block: Option<(u64, B256)>,
-    /// Places of its transactions in that block, where it is included.
-    pub(super) places: Vec<usize>,
+    pub(super) block: (u64, B256),
 }
 
-/// An open bundle.
+/// An open bundle. Clones share the bundle itself.
 #[derive(Clone, Debug)]
 pub(super) struct PooledBundle {
     pub(super) id: i64,
-    pub(super) bundle: Bundle,
+    pub(super) bundle: Arc<Bundle>,
     pub(super) searcher: Address,
     pub(super) hash: B256,
     /// Which one of its name.
     pub(super) sequence: u64,
-    /// Names of the builders it goes to.
+    /// Names of the builders it goes to. Nobody is ever added.
     pub(super) builders: Vec<String>,
     /// Blocks it was sent for.
     pub(super) sent_for: HashSet<u64>,
@@ -42,14 +49,53 @@ pub(super) struct PooledBundle {
     pub(super) taken_by: HashSet<String>,
     /// Words of those that did not.
     pub(super) refused: BTreeMap<String, String>,
-    /// It was taken back.
-    pub(super) cancel_requested: bool,
-    /// A block had some of it, or all of it otherwise than asked for.
-    pub(super) seen: Option<(&'static str, String, (u64, B256))>,
+    /// Whether it is still sent.
+    pub(super) delivery: Delivery,
+    /// Cancelled once it is not: looked at before each request leaves.
+    pub(super) withdrawn: CancellationToken,
+    /// A block that it was not for had some of it, or all.
+    pub(super) seen: Option<Decision>,
     /// Why a trial failed.
     pub(super) failed_trial: Option<String>,
-    /// What became of it; may change while the block is not final.
-    pub(super) decision: Option<Decision>,
+    /// Its share of the budget for open bundles.
+    pub(super) held: Arc<HeldBytes>,
+}
+
+/// A bundle that asks to be taken in.
+#[derive(Clone, Debug)]
+pub(super) struct NewBundle {
+    pub(super) bundle: Arc<Bundle>,
+    pub(super) searcher: Address,
+    pub(super) hash: B256,
+    pub(super) builders: Vec<String>,
+    /// What it weighs, with its request.
+    pub(super) bytes: usize,
+}
+
+/// A bundle that was taken in, and the one whose place it took, as that was before.
+#[derive(Clone, Debug)]
+pub(super) struct Admitted {
+    pub(super) pooled: PooledBundle,
+    pub(super) replaced: Option<PooledBundle>,
+}
+
+/// Why a bundle is not taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NotAdmitted {
+    /// The very same bundle is open already: it is on its way.
+    #[error("it is open already")]
+    SameAgain,
+    #[error(
+        "{limit} of your bundles are open, which is the most for one searcher (bundles.max_open_per_searcher): \
+         send more when the next block has decided some"
+    )]
+    SearcherIsFull { limit: usize },
+    #[error("{limit} bundles are open, which is the most: send more when the next block has decided some")]
+    PoolIsFull { limit: usize },
+    #[error(
+        "the open bundles hold {limit_mib} MiB, which is the most (bundles.max_open_mib): send more when the next block has decided some"
+    )]
+    MemoryIsFull { limit_mib: usize },
 }
 
 impl PooledBundle {
@@ -61,11 +107,17 @@ impl PooledBundle {
     /// Whether it is to be sent for a block that is to come at a time.
     pub(super) fn is_due(&self, block: u64, timestamp: u64) -> bool {
         let (first, last) = self.blocks();
-        self.decision.is_none()
-            && !self.cancel_requested
+        self.delivery == Delivery::Active
             && (first..=last).contains(&block)
             && !self.sent_for.contains(&block)
             && self.bundle.fits_time(timestamp)
+    }
+
+    /// Each builder's refusal, in one line.
+    pub(super) fn refusals(&self) -> String {
+        let refusals: Vec<String> =
+            self.refused.iter().map(|(builder, message)| format!("{builder}: {message}")).collect();
+        refusals.join("; ")
     }
 }
 
@@ -84,14 +136,34 @@ pub(super) struct SeenBlock {
 }
 
 /// All open bundles.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct BundlePool {
     by_id: BTreeMap<i64, PooledBundle>,
     by_transaction: HashMap<B256, HashSet<i64>>,
     by_name: HashMap<(Address, String), i64>,
+    by_searcher: HashMap<Address, usize>,
+    budget: Arc<ByteBudget>,
+    max_per_searcher: usize,
+    last_id: i64,
+    /// Counters of accounts at a head, as far as the node was asked.
+    nonces: (u64, HashMap<Address, u64>),
 }
 
 impl BundlePool {
+    /// An empty pool; `last_id` is the newest number that was ever given.
+    pub(super) fn new(budget: Arc<ByteBudget>, max_per_searcher: usize, last_id: i64) -> Self {
+        Self {
+            by_id: BTreeMap::new(),
+            by_transaction: HashMap::new(),
+            by_name: HashMap::new(),
+            by_searcher: HashMap::new(),
+            budget,
+            max_per_searcher,
+            last_id,
+            nonces: (0, HashMap::new()),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.by_id.len()
     }
@@ -100,41 +172,98 @@ impl BundlePool {
         self.by_id.get(&id)
     }
 
-    pub(super) fn get_mut(&mut self, id: i64) -> Option<&mut PooledBundle> {
-        self.by_id.get_mut(&id)
+    /// Takes a bundle in. One of the same searcher's name that was open is sent no more.
+    pub(super) fn admit(&mut self, new: NewBundle) -> Result<Admitted, NotAdmitted> {
+        let NewBundle { bundle, searcher, hash, builders, bytes } = new;
+        if self.has_same(searcher, &bundle) {
+            return Err(NotAdmitted::SameAgain);
+        }
+        let open = self.by_searcher.get(&searcher).copied().unwrap_or_default();
+        if self.max_per_searcher != 0 && open >= self.max_per_searcher {
+            return Err(NotAdmitted::SearcherIsFull { limit: self.max_per_searcher });
+        }
+        if self.len() >= MAX_POOLED {
+            return Err(NotAdmitted::PoolIsFull { limit: MAX_POOLED });
+        }
+        let held = self
+            .budget
+            .take(bytes)
+            .ok_or(NotAdmitted::MemoryIsFull { limit_mib: self.budget.limit() >> 20 })?;
+        self.last_id += 1;
+        let id = self.last_id;
+        let before = bundle.uuid.as_ref().and_then(|uuid| self.named(searcher, uuid)).cloned();
+        if let Some(before) = &before {
+            self.withdraw(before.id, Delivery::Replaced { by: id });
+        }
+        let pooled = PooledBundle {
+            id,
+            bundle,
+            searcher,
+            hash,
+            sequence: before.as_ref().map_or(0, |before| before.sequence.saturating_add(1)),
+            builders,
+            sent_for: HashSet::new(),
+            taken_by: HashSet::new(),
+            refused: BTreeMap::new(),
+            delivery: Delivery::Active,
+            withdrawn: CancellationToken::new(),
+            seen: None,
+            failed_trial: None,
+            held: Arc::new(held),
+        };
+        self.add(pooled.clone());
+        Ok(Admitted { pooled, replaced: before })
     }
 
-    /// The open, undecided bundle of a searcher's name.
+    /// Takes up a bundle that was open before; its number is its own.
+    pub(super) fn take_up(&mut self, pooled: PooledBundle) {
+        self.last_id = self.last_id.max(pooled.id);
+        self.remove(pooled.id);
+        self.add(pooled);
+    }
+
+    /// Sends a bundle no more; it is watched on. The bundle as it was, unless it was withdrawn so before.
+    pub(super) fn withdraw(&mut self, id: i64, delivery: Delivery) -> Option<PooledBundle> {
+        let pooled = self.by_id.get_mut(&id)?;
+        let before = pooled.clone();
+        pooled.delivery = delivery;
+        pooled.withdrawn.cancel();
+        Some(before)
+    }
+
+    /// The open bundle of a searcher's name.
     pub(super) fn named(&self, searcher: Address, uuid: &str) -> Option<&PooledBundle> {
         let pooled = self.by_id.get(self.by_name.get(&(searcher, uuid.to_owned()))?)?;
-        Some(pooled).filter(|pooled| pooled.decision.is_none())
+        match pooled.delivery {
+            Delivery::Active | Delivery::CancelRequested => Some(pooled),
+            Delivery::Replaced { .. } | Delivery::Refused => None,
+        }
     }
 
-    /// The same bundle of the same searcher for the same blocks, if it is open.
-    pub(super) fn same(&self, searcher: Address, bundle: &Bundle) -> Option<i64> {
-        let first = bundle.transactions.first()?.hash;
-        let is_same = |pooled: &&PooledBundle| {
-            pooled.searcher == searcher
-                && pooled.decision.is_none()
-                && !pooled.cancel_requested
-                && pooled.bundle == *bundle
+    /// Whether the same bundle of the same searcher for the same blocks is on its way.
+    fn has_same(&self, searcher: Address, bundle: &Bundle) -> bool {
+        let is_same = |pooled: &PooledBundle| {
+            pooled.searcher == searcher && pooled.delivery == Delivery::Active && *pooled.bundle == *bundle
         };
-        let ids = self.by_transaction.get(&first)?;
-        ids.iter().filter_map(|id| self.by_id.get(id)).find(is_same).map(|pooled| pooled.id)
+        let first = bundle.transactions.first().and_then(|tx| self.by_transaction.get(&tx.hash));
+        first.is_some_and(|ids| ids.iter().filter_map(|id| self.by_id.get(id)).any(is_same))
     }
 
-    pub(super) fn add(&mut self, pooled: PooledBundle) {
+    fn add(&mut self, pooled: PooledBundle) {
         for tx in &pooled.bundle.transactions {
             self.by_transaction.entry(tx.hash).or_default().insert(pooled.id);
         }
         if let Some(uuid) = &pooled.bundle.uuid {
-            self.by_name.insert((pooled.searcher, uuid.clone()), pooled.id);
+            // A replaced one that is taken up again does not take its name back.
+            let newest = self.by_name.entry((pooled.searcher, uuid.clone())).or_insert(pooled.id);
+            *newest = (*newest).max(pooled.id);
         }
+        *self.by_searcher.entry(pooled.searcher).or_default() += 1;
         self.by_id.insert(pooled.id, pooled);
     }
 
-    pub(super) fn remove(&mut self, id: i64) {
-        let Some(pooled) = self.by_id.remove(&id) else { return };
+    fn remove(&mut self, id: i64) -> Option<PooledBundle> {
+        let pooled = self.by_id.remove(&id)?;
         for tx in &pooled.bundle.transactions {
             if let Some(ids) = self.by_transaction.get_mut(&tx.hash) {
                 ids.remove(&id);
@@ -149,18 +278,79 @@ impl BundlePool {
                 self.by_name.remove(&name);
             }
         }
+        if let Some(count) = self.by_searcher.get_mut(&pooled.searcher) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_searcher.remove(&pooled.searcher);
+            }
+        }
+        Some(pooled)
     }
 
     /// Bundles to be sent for a block.
-    pub(super) fn due(&self, block: u64, timestamp: u64) -> Vec<i64> {
-        self.by_id.values().filter(|pooled| pooled.is_due(block, timestamp)).map(|pooled| pooled.id).collect()
+    pub(super) fn due(&self, block: u64, timestamp: u64) -> Vec<PooledBundle> {
+        self.by_id.values().filter(|pooled| pooled.is_due(block, timestamp)).cloned().collect()
     }
 
-    /// Whether a bundle without a decision may be in a block.
+    /// Remembers that a bundle is sent for a block; `false` where it is not to be any more.
+    pub(super) fn begin_sending(&mut self, id: i64, block: u64) -> bool {
+        let Some(pooled) = self.by_id.get_mut(&id) else { return false };
+        if pooled.delivery != Delivery::Active {
+            return false;
+        }
+        pooled.sent_for.insert(block);
+        true
+    }
+
+    /// Remembers a builder's answer.
+    pub(super) fn note_answer(&mut self, id: i64, builder: &str, outcome: SendOutcome, detail: &str) {
+        let Some(pooled) = self.by_id.get_mut(&id) else { return };
+        match outcome {
+            SendOutcome::Accepted => {
+                pooled.refused.remove(builder);
+                pooled.taken_by.insert(builder.to_owned());
+            }
+            SendOutcome::Refused
+            | SendOutcome::Unsupported
+            | SendOutcome::QueueFull
+            | SendOutcome::RateLimited
+            | SendOutcome::TimedOut
+            | SendOutcome::Transport => {
+                let message = if detail.is_empty() { outcome.label() } else { detail };
+                pooled.refused.insert(builder.to_owned(), message.to_owned());
+            }
+            // Our own doing, not the builder's.
+            SendOutcome::Withdrawn | SendOutcome::CancelAccepted | SendOutcome::CancelRefused => {}
+        }
+    }
+
+    /// Remembers what a trial gave.
+    pub(super) fn note_trial(&mut self, id: i64, failure: Option<String>) {
+        if let Some(pooled) = self.by_id.get_mut(&id) {
+            pooled.failed_trial = failure;
+        }
+    }
+
+    /// The counter of an account after a head's block, where it is known.
+    pub(super) fn nonce(&mut self, head: u64, account: Address) -> Option<u64> {
+        if self.nonces.0 != head {
+            self.nonces = (head, HashMap::new());
+        }
+        self.nonces.1.get(&account).copied()
+    }
+
+    /// Remembers the counter of an account after a head's block.
+    pub(super) fn note_nonce(&mut self, head: u64, account: Address, counter: u64) {
+        if self.nonces.0 == head {
+            self.nonces.1.insert(account, counter);
+        }
+    }
+
+    /// Whether a bundle may be in a block.
     pub(super) fn waits_for(&self, block: u64) -> bool {
         let may_be_in = |pooled: &PooledBundle| {
             let (first, last) = pooled.blocks();
-            pooled.decision.is_none() && (first..=last).contains(&block)
+            (first..=last).contains(&block)
         };
         self.by_id.values().any(may_be_in)
     }
@@ -170,8 +360,8 @@ impl BundlePool {
         hashes.into_iter().any(|hash| self.by_transaction.contains_key(&hash))
     }
 
-    /// What a block decides: the numbers of those that have a decision now.
-    pub(super) fn see(&mut self, block: &SeenBlock) -> Vec<i64> {
+    /// Lets a block decide; what it decided leaves the pool.
+    pub(super) fn see(&mut self, block: &SeenBlock) -> Vec<(PooledBundle, Decision)> {
         let hit: HashSet<i64> = block
             .transactions
             .iter()
@@ -179,278 +369,126 @@ impl BundlePool {
             .flatten()
             .copied()
             .collect();
-        let at = (block.number, block.hash);
-        let mut decided = Vec::new();
-        for pooled in self.by_id.values_mut().filter(|pooled| pooled.decision.is_none()) {
-            let (first, last) = pooled.blocks();
-            let presence = if hit.contains(&pooled.id) {
-                presence(&pooled.bundle, &block.transactions)
-            } else {
-                Presence::Absent
-            };
-            let in_range = (first..=last).contains(&block.number);
-            match presence {
-                Presence::Included { from, dropped, reverted } if in_range => {
-                    let count = pooled.bundle.transactions.len().saturating_sub(dropped);
-                    let reason = match (dropped, reverted) {
-                        (0, 0) => String::new(),
-                        _ => format!("{dropped} left out and {reverted} reverted, as they may"),
-                    };
-                    let places = (from..from.saturating_add(count)).collect();
-                    pooled.decision = Some(Decision { state: "included", reason, block: Some(at), places });
-                }
-                Presence::Included { .. } => {
-                    let words = format!("block {} has it, which was not asked for", block.number);
-                    pooled.seen = Some(("unbundled", words, at));
-                }
-                Presence::Partly(hashes) => {
-                    let hashes: Vec<String> = hashes.iter().map(ToString::to_string).collect();
-                    pooled.seen =
-                        Some(("partly_included", format!("only {} is in the block", hashes.join(", ")), at));
-                }
-                Presence::Unbundled(how) => {
-                    pooled.seen = Some(("unbundled", format!("its transactions are in the block {how}"), at));
-                }
-                Presence::Absent => {}
-            }
-            let is_past =
-                block.number >= last || pooled.bundle.max_timestamp.is_some_and(|max| block.timestamp > max);
-            if pooled.decision.is_none() && (is_past || (pooled.seen.is_some() && in_range)) {
-                pooled.decision = Some(end_of(pooled, block));
-            }
-            if pooled.decision.is_some() {
-                decided.push(pooled.id);
+        // Those that are still sent first, then the newest: it is theirs if an older one of the searcher's has the same transactions.
+        let mut order: Vec<i64> = self.by_id.keys().rev().copied().collect();
+        order.sort_by_key(|id| self.by_id.get(id).is_none_or(|pooled| pooled.delivery != Delivery::Active));
+        let mut landed: HashSet<(Address, B256)> = HashSet::new();
+        let mut decisions = Vec::new();
+        for id in order {
+            let Some(pooled) = self.by_id.get_mut(&id) else { continue };
+            let decision = decide(pooled, block, hit.contains(&id), &mut landed);
+            if let Some(decision) = decision {
+                decisions.push((id, decision));
             }
         }
-        decided
+        decisions.sort_by_key(|(id, _)| *id);
+        decisions.into_iter().filter_map(|(id, decision)| Some((self.remove(id)?, decision))).collect()
     }
 
-    /// The chain has gone back to a height: decisions above it count no more. The numbers of those that are open again.
-    pub(super) fn go_back(&mut self, to: u64) -> Vec<i64> {
-        let mut reopened = Vec::new();
+    /// The chain has gone back to a height: what was seen above it counts no more.
+    pub(super) fn go_back(&mut self, to: u64) {
         for pooled in self.by_id.values_mut() {
-            pooled.seen.take_if(|(_, _, (number, _))| *number > to);
-            let above = |decision: &mut Decision| decision.block.is_some_and(|(number, _)| number > to);
-            if pooled.decision.take_if(above).is_some() {
-                reopened.push(pooled.id);
-            }
+            pooled.seen.take_if(|seen| seen.block.0 > to);
         }
-        reopened
     }
+}
 
-    /// Bundles whose decision is final at a height.
-    pub(super) fn settled(&self, final_number: u64) -> Vec<i64> {
-        let is_final = |pooled: &&PooledBundle| {
-            pooled.decision.as_ref().is_some_and(|d| d.block.is_none_or(|(number, _)| number <= final_number))
+/// What a block decides about one bundle, if anything.
+fn decide(
+    pooled: &mut PooledBundle,
+    block: &SeenBlock,
+    is_hit: bool,
+    landed: &mut HashSet<(Address, B256)>,
+) -> Option<Decision> {
+    let at = (block.number, block.hash);
+    let (first, last) = pooled.blocks();
+    let in_range = (first..=last).contains(&block.number);
+    if is_hit {
+        let sighting = presence(&pooled.bundle, &block.transactions);
+        let found: Vec<B256> = sighting
+            .places
+            .iter()
+            .filter_map(|place| block.transactions.get(*place).map(|(hash, _)| *hash))
+            .collect();
+        // Sent no more, and all that is there of it came with a later one of the searcher's: that one landed, not this one.
+        let is_anothers = pooled.delivery != Delivery::Active
+            && found.iter().all(|hash| landed.contains(&(pooled.searcher, *hash)));
+        let seen = |state: BundleState, reason: Reason| Some(Decision { state, reason, block: at });
+        let seen = match sighting.presence {
+            Presence::Absent => None,
+            _ if is_anothers => None,
+            Presence::Included { dropped, reverted } if in_range => {
+                landed.extend(found.into_iter().map(|hash| (pooled.searcher, hash)));
+                let reason = Reason::AsAsked { dropped, reverted, withdrawn: pooled.delivery };
+                return seen(BundleState::Included, reason);
+            }
+            Presence::Included { .. } => {
+                seen(BundleState::Unbundled, Reason::NotAskedFor { block: block.number })
+            }
+            Presence::Partly => seen(BundleState::PartlyIncluded, Reason::OnlySome(found)),
+            Presence::Unbundled(how) => seen(BundleState::Unbundled, Reason::Disordered(how)),
         };
-        self.by_id.values().filter(is_final).map(|pooled| pooled.id).collect()
+        if seen.is_some() {
+            pooled.seen = seen;
+        }
     }
+    let is_past =
+        block.number >= last || pooled.bundle.max_timestamp.is_some_and(|max| block.timestamp > max);
+    (is_past || (pooled.seen.is_some() && in_range)).then(|| end_of(pooled, block))
 }
 
 /// Why a bundle is not in any of its blocks: the best-known reason, the surest first.
 fn end_of(pooled: &PooledBundle, block: &SeenBlock) -> Decision {
-    let at = Some((block.number, block.hash));
     let decision =
-        |state: &'static str, reason: String| Decision { state, reason, block: at, places: Vec::new() };
-    if let Some((state, words, block)) = &pooled.seen {
-        return Decision { block: Some(*block), ..decision(state, words.clone()) };
+        |state: BundleState, reason: Reason| Decision { state, reason, block: (block.number, block.hash) };
+    if let Some(seen) = &pooled.seen {
+        return seen.clone();
     }
-    if pooled.cancel_requested {
-        return decision("cancelled", "taken back, and no block had it".to_owned());
+    match pooled.delivery {
+        Delivery::CancelRequested => return decision(BundleState::Cancelled, Reason::TakenBack),
+        Delivery::Replaced { by } => return decision(BundleState::Replaced, Reason::ReplacedBy(by)),
+        Delivery::Refused => {
+            return decision(BundleState::Failed, Reason::NobodyTookIt(pooled.refusals()));
+        }
+        Delivery::Active => {}
     }
+    let missed = |reason: Reason| decision(BundleState::Missed, reason);
     let transactions = &pooled.bundle.transactions;
     for tx in transactions {
         if let Some(other) = block.nonces.get(&(tx.sender, tx.nonce)).filter(|other| **other != tx.hash) {
-            let words =
-                format!("nonce {} of {} was used by {other} in block {}", tx.nonce, tx.sender, block.number);
-            return decision("missed", format!("conflicting nonce: {words}"));
+            let by = Some((*other, block.number));
+            return missed(Reason::NonceUsed { nonce: tx.nonce, sender: tx.sender, by });
         }
     }
     if let Some(tx) = transactions.iter().find(|tx| tx.max_fee < block.base_fee) {
-        let words = format!(
-            "base fee {} of block {} is above {} of {}",
-            block.base_fee, block.number, tx.max_fee, tx.hash
-        );
-        return decision("missed", words);
+        return missed(Reason::BaseFee {
+            base_fee: block.base_fee,
+            block: block.number,
+            max_fee: tx.max_fee,
+            transaction: tx.hash,
+        });
     }
-    if let Some(words) = &pooled.failed_trial {
-        return decision("missed", format!("reverted in simulation: {words}"));
+    if let Some(error) = &pooled.failed_trial {
+        return missed(Reason::FailedTrial(error.clone()));
     }
     if pooled.sent_for.is_empty() {
-        return decision("missed", "never sent: its time had not come before its last block".to_owned());
+        return missed(Reason::NeverSent);
     }
     if pooled.taken_by.is_empty() {
-        let words: Vec<String> =
-            pooled.refused.iter().map(|(builder, words)| format!("{builder}: {words}")).collect();
-        return match words.is_empty() {
-            true => decision("missed", "sent too late: no builder had answered".to_owned()),
-            false => decision("failed", format!("no builder took it: {}", words.join("; "))),
+        return match pooled.refused.is_empty() {
+            true => missed(Reason::SentTooLate),
+            false => decision(BundleState::Failed, Reason::NobodyTookIt(pooled.refusals())),
         };
     }
     if pooled.bundle.max_timestamp.is_some_and(|max| block.timestamp > max) {
-        return decision("missed", "expired: its time ended before a block had it".to_owned());
+        return missed(Reason::Expired);
     }
     let mut names: Vec<&str> = pooled.taken_by.iter().map(String::as_str).collect();
     names.sort_unstable();
-    let words = format!(
-        "outbid or left out: {} took it, block {} is by {}",
-        names.join(", "),
-        block.number,
-        if block.builder.is_empty() { "an unnamed builder" } else { &block.builder }
-    );
-    decision("missed", words)
+    let builder =
+        if block.builder.is_empty() { "an unnamed builder".to_owned() } else { block.builder.clone() };
+    missed(Reason::Outbid { takers: names.join(", "), block: block.number, builder })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bundles::bundle::BundleTx;
-
-    const SEARCHER: Address = Address::repeat_byte(5);
-
-    fn hash(n: u8) -> B256 {
-        B256::repeat_byte(n)
-    }
-
-    fn pooled(id: i64, transactions: &[u8], blocks: (u64, u64), uuid: Option<&str>) -> PooledBundle {
-        let tx = |n: &u8| BundleTx {
-            hash: hash(*n),
-            sender: SEARCHER,
-            nonce: u64::from(*n),
-            max_fee: 100,
-            ..BundleTx::default()
-        };
-        PooledBundle {
-            id,
-            bundle: Bundle {
-                transactions: transactions.iter().map(tx).collect(),
-                blocks: Some(blocks),
-                uuid: uuid.map(str::to_owned),
-                ..Bundle::default()
-            },
-            searcher: SEARCHER,
-            hash: B256::ZERO,
-            sequence: 0,
-            builders: vec!["b".to_owned()],
-            sent_for: HashSet::from([9]),
-            taken_by: HashSet::from(["b".to_owned()]),
-            refused: BTreeMap::new(),
-            cancel_requested: false,
-            seen: None,
-            failed_trial: None,
-            decision: None,
-        }
-    }
-
-    fn block(number: u64, transactions: &[u8]) -> SeenBlock {
-        SeenBlock {
-            number,
-            hash: B256::from(alloy_primitives::U256::from(number)),
-            timestamp: number * 12,
-            base_fee: 50,
-            builder: "someone".to_owned(),
-            transactions: transactions.iter().map(|n| (hash(*n), true)).collect(),
-            nonces: HashMap::new(),
-        }
-    }
-
-    fn state(pool: &BundlePool, id: i64) -> Option<(&'static str, String)> {
-        let decision = pool.get(id)?.decision.clone()?;
-        Some((decision.state, decision.reason))
-    }
-
-    #[test]
-    fn a_bundle_is_found_in_its_blocks_and_again_after_a_reorganisation() {
-        let mut pool = BundlePool::default();
-        pool.add(pooled(1, &[1, 2], (10, 12), None));
-        assert_eq!(pool.due(10, 120), [1]);
-        assert_eq!(pool.see(&block(10, &[9])), Vec::<i64>::new());
-        assert_eq!(pool.see(&block(11, &[9, 1, 2])), [1]);
-        assert_eq!(pool.get(1).unwrap().decision.as_ref().unwrap().places, [1, 2]);
-        assert!(pool.due(12, 144).is_empty());
-        // Block 11 is gone: open again, and due for the next.
-        assert_eq!(pool.go_back(10), [1]);
-        assert_eq!(pool.due(11, 132), [1]);
-        assert_eq!(pool.see(&block(11, &[9])), Vec::<i64>::new());
-        assert_eq!(pool.see(&block(12, &[9])), [1]);
-        assert!(
-            state(&pool, 1).unwrap().1.starts_with("outbid or left out: b took it, block 12 is by someone")
-        );
-        assert!(pool.settled(11).is_empty());
-        assert_eq!(pool.settled(12), [1]);
-        pool.remove(1);
-        assert_eq!((pool.len(), pool.touches([hash(1)])), (0, false));
-    }
-
-    #[test]
-    fn the_best_known_reason_is_given() {
-        let last = |change: &dyn Fn(&mut PooledBundle), block: SeenBlock| {
-            let mut pool = BundlePool::default();
-            let mut bundle = pooled(1, &[1, 2], (10, 10), None);
-            change(&mut bundle);
-            pool.add(bundle);
-            pool.see(&block);
-            state(&pool, 1).unwrap()
-        };
-        let none = |_: &mut PooledBundle| {};
-        let used = SeenBlock { nonces: HashMap::from([((SEARCHER, 2), hash(77))]), ..block(10, &[]) };
-        assert!(last(&none, used).1.starts_with("conflicting nonce: nonce 2"));
-        assert!(last(&none, SeenBlock { base_fee: 101, ..block(10, &[]) }).1.starts_with("base fee 101"));
-        assert!(
-            last(&|l| l.failed_trial = Some("x".to_owned()), block(10, &[]))
-                .1
-                .contains("reverted in simulation: x")
-        );
-        let refuse = |l: &mut PooledBundle| {
-            l.taken_by.clear();
-            l.refused.insert("b".to_owned(), "too many txs".to_owned());
-        };
-        assert_eq!(
-            last(&refuse, block(10, &[])),
-            ("failed", "no builder took it: b: too many txs".to_owned())
-        );
-        assert!(last(&|l| l.taken_by.clear(), block(10, &[])).1.starts_with("sent too late"));
-        assert!(last(&|l| l.sent_for.clear(), block(10, &[])).1.starts_with("never sent"));
-        assert_eq!(last(&|l| l.cancel_requested = true, block(10, &[])).0, "cancelled");
-        assert_eq!(last(&|l| l.cancel_requested = true, block(10, &[1, 2])).0, "included");
-        assert_eq!(last(&none, block(10, &[2])).0, "partly_included");
-        assert_eq!(last(&none, block(10, &[2, 1])).0, "unbundled");
-        assert!(last(&none, block(11, &[1, 2])).1.contains("was not asked for"));
-        assert!(
-            last(
-                &|l| {
-                    l.bundle.blocks = Some((10, 20));
-                    l.bundle.max_timestamp = Some(110)
-                },
-                block(10, &[])
-            )
-            .1
-            .starts_with("expired")
-        );
-    }
-
-    #[test]
-    fn names_are_the_searchers_own() {
-        let mut pool = BundlePool::default();
-        pool.add(pooled(1, &[1], (10, 10), Some("u")));
-        assert_eq!(pool.named(SEARCHER, "u").map(|l| l.id), Some(1));
-        assert!(pool.named(Address::ZERO, "u").is_none());
-        let same = pool.get(1).unwrap().bundle.clone();
-        assert_eq!(pool.same(SEARCHER, &same), Some(1));
-        assert_eq!(pool.same(SEARCHER, &Bundle { min_timestamp: Some(1), ..same }), None);
-        pool.add(pooled(2, &[1], (10, 10), Some("u")));
-        assert_eq!(pool.named(SEARCHER, "u").map(|l| l.id), Some(2));
-        pool.remove(1);
-        assert_eq!(pool.named(SEARCHER, "u").map(|l| l.id), Some(2));
-    }
-
-    #[test]
-    fn windows_of_time_are_kept_here() {
-        let mut bundle = pooled(1, &[1], (10, 12), None);
-        bundle.bundle.min_timestamp = Some(130);
-        bundle.bundle.max_timestamp = Some(140);
-        assert_eq!([120, 132, 144].map(|time| bundle.is_due(11, time)), [false, true, false]);
-        bundle.sent_for.insert(11);
-        assert!(!bundle.is_due(11, 132) && !bundle.is_due(9, 132));
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! What our own node says of a bundle before a block does: counters that have passed, and a trial. Nobody waits for either.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -17,13 +17,10 @@ impl BundleIntake {
     pub(super) fn check_nonces(self: &Arc<Self>, bundle: &Bundle, head: HeadView) -> Result<(), RpcError> {
         let mut unknown = Vec::new();
         {
-            let mut nonces = self.nonces.lock();
-            if nonces.0 != head.number {
-                *nonces = (head.number, HashMap::new());
-            }
+            let mut pool = self.pool.lock();
             for tx in &bundle.transactions {
-                match nonces.1.get(&tx.sender) {
-                    Some(counter) if tx.nonce < *counter && !bundle.dropping.contains(&tx.hash) => {
+                match pool.nonce(head.number, tx.sender) {
+                    Some(counter) if tx.nonce < counter && !bundle.dropping.contains(&tx.hash) => {
                         let message = format!(
                             "{}: nonce {} of {} is used, the next is {counter}",
                             tx.hash, tx.nonce, tx.sender
@@ -40,10 +37,7 @@ impl BundleIntake {
             let intake = Arc::clone(self);
             tokio::spawn(async move {
                 if let Ok(counter) = intake.node.nonce(sender, head.number).await {
-                    let mut nonces = intake.nonces.lock();
-                    if nonces.0 == head.number {
-                        nonces.1.insert(sender, counter);
-                    }
+                    intake.pool.lock().note_nonce(head.number, sender, counter);
                 }
                 drop(permit);
             });
@@ -57,7 +51,7 @@ impl BundleIntake {
         let (intake, pooled) = (Arc::clone(self), pooled.clone());
         tokio::spawn(async move {
             let request = SimulationRequest {
-                bundle: pooled.bundle,
+                bundle: (*pooled.bundle).clone(),
                 state: json!("latest"),
                 timestamp: None,
                 base_fee: None,
@@ -75,10 +69,8 @@ impl BundleIntake {
                 }
                 Err(_) => return,
             };
-            if let Some(pooled) = intake.pool.lock().get_mut(pooled.id) {
-                pooled.failed_trial = failure;
-            }
-            intake.write(BundleWrite::Simulated(pooled.id, trial.to_string()));
+            intake.pool.lock().note_trial(pooled.id, failure);
+            intake.recorder.write(BundleWrite::Simulated(pooled.id, trial.to_string()));
             drop(permit);
         });
     }

@@ -12,7 +12,10 @@ use axum::{
     routing::{get, post},
 };
 use serde_json::json;
-use tokio::time::{Duration, Instant};
+use tokio::{
+    sync::Semaphore,
+    time::{Duration, Instant, timeout},
+};
 
 use super::{
     identity::{BUILDERNET_HEADER, HEADER, verify},
@@ -20,17 +23,27 @@ use super::{
 };
 use crate::{
     jsonrpc::{self, Call, ErrorCode, FramingLimits, Incoming, Response as Answer, RpcError},
-    serve::{read_body, unknown_route, wrong_method},
+    serve::{ApiError, read_body, unknown_route, wrong_method},
 };
 
 /// Largest body: FlowProxy's 10 MiB; six blobs in hex are 1.6 MB.
 const MAX_BODY: usize = 10 << 20;
-/// Longest wait for a body.
+/// KiB of bodies that are read or answered at once, whoever sends them: a request that finds no room waits for it.
+const BODIES_KIB: usize = 64 << 10;
+/// Longest wait for a body, and for room for it.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most calls in one batch; and how deep a body nests: five bundles in each other, of three levels each, and what is around and in them.
 const FRAMING: FramingLimits = FramingLimits { batch: 100, depth: 32 };
 
-type Shared = State<Arc<BundleIntake>>;
+type Shared = State<Searchers>;
+
+/// What the listener's handlers share.
+#[derive(Clone)]
+struct Searchers {
+    intake: Arc<BundleIntake>,
+    /// KiB of bodies that may still be held.
+    bodies: Arc<Semaphore>,
+}
 
 /// The routes.
 pub(super) fn router(intake: Arc<BundleIntake>) -> Router {
@@ -39,24 +52,32 @@ pub(super) fn router(intake: Arc<BundleIntake>) -> Router {
         .route("/healthz", get(hello))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(intake)
+        .with_state(Searchers { intake, bodies: Arc::new(Semaphore::new(BODIES_KIB)) })
 }
 
-async fn hello(State(intake): Shared) -> Response {
+async fn hello(State(Searchers { intake, .. }): Shared) -> Response {
     let head = *intake.head.borrow();
     let builders: Vec<&str> = intake.settings.builders.iter().map(|endpoint| endpoint.id.as_str()).collect();
     Json(json!({ "ok": head.number > 0, "head": head.number, "builders": builders })).into_response()
 }
 
-async fn rpc(State(intake): Shared, request: HttpRequest<Body>) -> Response {
+async fn rpc(State(Searchers { intake, bodies }): Shared, request: HttpRequest<Body>) -> Response {
     let received = Instant::now();
     let (parts, body) = request.into_parts();
     let announced =
         parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    // Room for what is announced, or for the most that may come; what turns out to be less is given back.
+    let wanted = kib(announced.map_or(MAX_BODY, |bytes: u64| usize::try_from(bytes).unwrap_or(MAX_BODY)));
+    let Ok(Ok(mut room)) = timeout(BODY_TIMEOUT, bodies.acquire_many_owned(wanted)).await else {
+        let message = format!("bodies of other requests hold {} MiB: try again", BODIES_KIB >> 10);
+        return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message).into_response();
+    };
     let body = match read_body(body, announced, MAX_BODY, BODY_TIMEOUT).await {
         Ok(body) => body,
         Err(error) => return error.into_response(),
     };
+    let spare = wanted.saturating_sub(kib(body.len()));
+    drop(room.split(usize::try_from(spare).unwrap_or_default()));
     let failed = |status: StatusCode, error: RpcError| {
         (status, Json(Answer { id: None, outcome: Err(error) })).into_response()
     };
@@ -68,24 +89,32 @@ async fn rpc(State(intake): Shared, request: HttpRequest<Body>) -> Response {
         }
     };
     if let Err(error) = intake.admit(searcher) {
-        let status = match error.code {
-            ErrorCode::LimitExceeded => StatusCode::TOO_MANY_REQUESTS,
-            _ => StatusCode::FORBIDDEN,
-        };
-        return failed(status, error);
+        return failed(StatusCode::FORBIDDEN, error);
     }
     let incoming = match jsonrpc::read_body(&body, FRAMING) {
         Ok(incoming) => incoming,
         Err(error) => return failed(StatusCode::BAD_REQUEST, error),
     };
     match incoming {
-        Incoming::One(call) => Json(answer(&intake, searcher, call, received).await).into_response(),
+        Incoming::One(call) => {
+            let answer = answer(&intake, searcher, call, received).await;
+            let status = match &answer.outcome {
+                Err(error) if error.code == ErrorCode::LimitExceeded => StatusCode::TOO_MANY_REQUESTS,
+                Ok(_) | Err(_) => StatusCode::OK,
+            };
+            (status, Json(answer)).into_response()
+        }
         // All of a batch at once: none waits for another's builders.
         Incoming::Batch(calls) => {
             let answers = calls.into_iter().map(|call| answer(&intake, searcher, call, received));
             Json(futures_util::future::join_all(answers).await).into_response()
         }
     }
+}
+
+/// KiB that bytes fill, at least one and at most what one body may have.
+fn kib(bytes: usize) -> u32 {
+    u32::try_from(bytes.min(MAX_BODY).div_ceil(1 << 10).max(1)).unwrap_or(u32::MAX)
 }
 
 async fn answer<'a>(

@@ -63,8 +63,12 @@ pub struct BundleSettings {
     pub builders: Vec<BuilderEndpoint>,
     /// Whom a bundle goes to that does not say.
     pub fan_out: FanOut,
-    /// Most requests of one searcher in a second.
+    /// Most calls of one searcher in a second, each call of a batch counted; 0: no limit.
     pub rate_per_searcher: u32,
+    /// Most bundles of one searcher that no block has decided; 0: no limit.
+    pub max_open_per_searcher: usize,
+    /// Most memory that open bundles and requests which wait for builders may hold, in bytes.
+    pub max_open_bytes: usize,
     /// Addresses whose ether and WETH is the profit; the sender of a bundle's last transaction, where none is named.
     pub watch: Vec<Address>,
     /// The WETH contract.

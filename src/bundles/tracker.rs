@@ -1,12 +1,14 @@
 //! The task that follows the chain for bundles: sends them again for each block they may be in, finds them in blocks, goes back when the
-//! chain does, and books their profit when a block is final.
+//! chain does, and has them booked when a block is final.
+//!
+//! Open bundles are in the pool; what a block decided is in the ledger, and is read from there when the chain goes back or becomes final.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
 };
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::B256;
 use metrics::{counter, gauge};
 use tokio::{
     sync::watch,
@@ -16,49 +18,61 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    bundle::Bundle,
+    booking::Bookkeeper,
     intake::{BundleIntake, HeadView},
     pool::{Decision, PooledBundle, SeenBlock},
-    profit::bundle_profit,
+    reason::Reason,
     wire::{BundleCommand, read},
 };
 use crate::{
-    consensus::WallClock,
     ethereum::{Block, BlockId, NodeError},
     jsonrpc::Request,
-    ledger::{BundleFate, BundleWrite, Ledger, LedgerError, OpenBundle},
+    ledger::{BundleDecision, BundleState, BundleWrite, Delivery, Ledger, LedgerError, StoredBundle},
 };
 
-/// Blocks below the head that count as final where the node does not say what is: two epochs.
-const FINAL_DEPTH: u64 = 64;
 /// Blocks that are all looked at after being away, and remembered for reorganisations.
 const CATCH_UP: u64 = 256;
-/// Most bundles taken up after a restart.
+/// Most bundles taken up at once after a restart or a reorganisation.
 const RESUMED: u32 = 30_000;
 
 /// Follows the chain.
 pub(super) struct Tracker {
     intake: Arc<BundleIntake>,
-    tell: watch::Sender<HeadView>,
+    ledger: Ledger,
+    bookkeeper: Bookkeeper,
+    head: watch::Sender<HeadView>,
     /// Hashes of the blocks looked at, by height: to see when the chain went back.
     seen: BTreeMap<u64, B256>,
+    /// Decisions of blocks above this height count no more, and are still to be read back from the ledger.
+    reopen_above: Option<u64>,
+    /// Blocks that decided something before the process started, to be compared with the chain once.
+    unchecked: Vec<(u64, B256)>,
 }
 
 impl Tracker {
-    pub(super) fn new(intake: Arc<BundleIntake>, tell: watch::Sender<HeadView>) -> Self {
-        Self { intake, tell, seen: BTreeMap::new() }
+    pub(super) fn new(intake: Arc<BundleIntake>, ledger: Ledger, head: watch::Sender<HeadView>) -> Self {
+        let bookkeeper = Bookkeeper::new(Arc::clone(&intake), ledger.clone());
+        Self {
+            intake,
+            ledger,
+            bookkeeper,
+            head,
+            seen: BTreeMap::new(),
+            reopen_above: None,
+            unchecked: Vec::new(),
+        }
     }
 
     /// Takes up what was open when the process ended.
-    pub(super) async fn resume(&mut self, ledger: &Ledger) -> Result<usize, LedgerError> {
-        let open = ledger.open_bundles(RESUMED).await?;
+    pub(super) async fn resume(&mut self) -> Result<usize, LedgerError> {
+        let open = self.ledger.open_bundles(RESUMED).await?;
         let mut earliest = u64::MAX;
         let mut count = 0;
         for row in &open {
-            match resumed(row, &self.intake) {
+            match taken_up(row, &self.intake) {
                 Some(pooled) => {
                     earliest = earliest.min(pooled.blocks().0);
-                    self.intake.pool.lock().add(pooled);
+                    self.intake.pool.lock().take_up(pooled);
                     count += 1;
                 }
                 None => warn!(id = row.id, "an open bundle of an earlier process cannot be read"),
@@ -68,6 +82,12 @@ impl Tracker {
         if count > 0 {
             self.seen.insert(earliest.saturating_sub(1), B256::ZERO);
         }
+        // The chain may have gone back while nobody looked, too.
+        let deciding = self.ledger.deciding_blocks(u32::MAX).await?;
+        self.unchecked = deciding
+            .iter()
+            .filter_map(|(number, hash)| Some((u64::try_from(*number).ok()?, hash.parse().ok()?)))
+            .collect();
         Ok(count)
     }
 
@@ -109,39 +129,17 @@ impl Tracker {
         }
         let Some(head) = node.block(BlockId::Latest, false).await? else { return Ok(()) };
         let number = head.number.to::<u64>();
-        if self.seen.last_key_value() == Some((&number, &head.hash)) {
-            return self.settle(number).await;
+        self.check_earlier_process().await?;
+        if self.seen.last_key_value() == Some((&number, &head.hash)) && self.reopen_above.is_none() {
+            return self.bookkeeper.settle(number).await;
         }
         // The head first: whoever sends now means the block after it.
-        self.tell.send_replace(HeadView { number, timestamp: head.timestamp.to() });
+        self.head.send_replace(HeadView { number, timestamp: head.timestamp.to() });
         gauge!("relaymux_bundles_head").set(f64::from(u32::try_from(number).unwrap_or(u32::MAX)));
-        // How far what was looked at still holds.
-        let mut from = None;
-        while let Some((at, hash)) = self.seen.last_key_value().map(|(at, hash)| (*at, *hash)) {
-            let canonical = if at == number {
-                Some(head.hash)
-            } else {
-                node.block(BlockId::Number(at), false).await?.map(|b| b.hash)
-            };
-            // The mark of a restart knows no hash.
-            if canonical == Some(hash) || (hash.is_zero() && at <= number) {
-                from = Some(at);
-                break;
-            }
-            self.seen.remove(&at);
-            let reopened = self.intake.pool.lock().go_back(at.saturating_sub(1));
-            for id in reopened {
-                counter!("relaymux_bundles_reorged_total").increment(1);
-                self.intake.write_fate(
-                    id,
-                    "pending",
-                    format!("block {at} was reorganised out of the chain"),
-                    None,
-                    false,
-                );
-            }
-        }
-        for at in from.map_or(number, |at| at + 1)..=number {
+        self.go_back(&head).await?;
+        self.reopen().await;
+        let from = self.seen.last_key_value().map_or(number, |(at, _)| at + 1);
+        for at in from..=number {
             // After a long absence: of the old blocks only those that an open bundle may be in.
             if at + CATCH_UP < number && !self.intake.pool.lock().waits_for(at) {
                 continue;
@@ -153,25 +151,100 @@ impl Tracker {
         while self.seen.len() > usize::try_from(CATCH_UP).unwrap_or(usize::MAX) {
             self.seen.pop_first();
         }
+        let open = self.intake.pool.lock().len();
+        gauge!("relaymux_bundles_open").set(f64::from(u32::try_from(open).unwrap_or(u32::MAX)));
+        let held = u32::try_from(self.intake.budget.used() >> 10).unwrap_or(u32::MAX);
+        gauge!("relaymux_bundles_open_bytes").set(f64::from(held) * 1024.0);
         // Now that those which the head has are known: they are not sent again.
         self.send_due(number, head.timestamp.to());
-        self.settle(number).await
+        self.bookkeeper.settle(number).await
+    }
+
+    /// Whether the blocks that decided bundles before this process started are still in the chain. The newest tells for those below it.
+    async fn check_earlier_process(&mut self) -> Result<(), NodeError> {
+        while let Some((number, hash)) = self.unchecked.last().copied() {
+            let canonical = self.intake.node.block(BlockId::Number(number), false).await?;
+            if canonical.is_some_and(|block| block.hash == hash) {
+                self.unchecked.clear();
+                return Ok(());
+            }
+            self.unchecked.pop();
+            self.forget_above(number.saturating_sub(1));
+        }
+        Ok(())
+    }
+
+    /// Forgets the blocks looked at that are not in the chain any more.
+    async fn go_back(&mut self, head: &Block) -> Result<(), NodeError> {
+        let number = head.number.to::<u64>();
+        while let Some((at, hash)) = self.seen.last_key_value().map(|(at, hash)| (*at, *hash)) {
+            let canonical = if at == number {
+                Some(head.hash)
+            } else {
+                self.intake.node.block(BlockId::Number(at), false).await?.map(|b| b.hash)
+            };
+            // The mark of a restart knows no hash.
+            if canonical == Some(hash) || (hash.is_zero() && at <= number) {
+                break;
+            }
+            self.forget_above(at.saturating_sub(1));
+        }
+        Ok(())
+    }
+
+    fn forget_above(&mut self, to: u64) {
+        self.seen.retain(|at, _| *at <= to);
+        if self.seen.is_empty() {
+            // Where to begin again; what that block is, is not known.
+            self.seen.insert(to, B256::ZERO);
+        }
+        self.intake.pool.lock().go_back(to);
+        self.reopen_above = Some(self.reopen_above.map_or(to, |above| above.min(to)));
+    }
+
+    /// Takes bundles that a block decided, which is not in the chain any more, back from the ledger. While the ledger cannot be read, the
+    /// rest goes on, and it is tried again with the next look at the head.
+    async fn reopen(&mut self) {
+        let Some(above) = self.reopen_above else { return };
+        if !self.intake.recorder.is_written().await {
+            warn!("the ledger is behind: bundles of blocks that left the chain are taken up again later");
+            return;
+        }
+        let rows = match self.ledger.bundles_decided_above(above.cast_signed(), RESUMED).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                warn!(%error, "the ledger cannot be read: bundles of blocks that left the chain are taken up again later");
+                return;
+            }
+        };
+        for row in &rows {
+            let Some(pooled) = taken_up(row, &self.intake) else {
+                warn!(id = row.id, "a bundle of a block that left the chain cannot be read");
+                continue;
+            };
+            counter!("relaymux_bundles_reorged_total").increment(1);
+            let reason =
+                format!("the block above height {above} that decided it was reorganised out of the chain");
+            let write = BundleWrite::Reopened { id: row.id, delivery: row.delivery, reason };
+            self.intake.recorder.write_surely(write).await;
+            self.intake.pool.lock().take_up(pooled);
+        }
+        // Blocks that came since the first try were looked at without them.
+        self.seen.retain(|at, _| *at <= above);
+        self.reopen_above = None;
     }
 
     /// Sends what is due for the next block.
     fn send_due(&self, number: u64, timestamp: u64) {
         let (next, time) = (number + 1, timestamp + self.intake.slot_secs);
-        let due: Vec<PooledBundle> = {
-            let pool = self.intake.pool.lock();
-            pool.due(next, time).into_iter().filter_map(|id| pool.get(id).cloned()).collect()
-        };
+        let due: Vec<PooledBundle> = self.intake.pool.lock().due(next, time);
         for pooled in due {
             self.intake.dispatch_alone(&pooled, next);
         }
     }
 
     /// Looks for open bundles in a block.
-    async fn look(&self, block: &Block) -> Result<(), NodeError> {
+    async fn look(&mut self, block: &Block) -> Result<(), NodeError> {
         let touched = self.intake.pool.lock().touches(block.transactions.iter().map(|tx| tx.hash));
         let statuses: Vec<bool> = if touched {
             self.intake.node.receipts(block).await?.iter().map(|receipt| !receipt.status.is_zero()).collect()
@@ -183,7 +256,7 @@ impl Tracker {
             hash: block.hash,
             timestamp: block.timestamp.to(),
             base_fee: u128::try_from(block.base_fee_per_gas).unwrap_or(u128::MAX),
-            builder: builder_of(block),
+            builder: block_builder(block),
             transactions: block.transactions.iter().map(|tx| tx.hash).zip(statuses).collect(),
             nonces: block
                 .transactions
@@ -191,25 +264,43 @@ impl Tracker {
                 .map(|tx| ((tx.from, tx.nonce.to()), tx.hash))
                 .collect::<HashMap<_, _>>(),
         };
-        let decided: Vec<(i64, Decision)> = {
-            let mut pool = self.intake.pool.lock();
-            let ids = pool.see(&seen);
-            ids.into_iter().filter_map(|id| Some((id, pool.get(id)?.decision.clone()?))).collect()
-        };
-        for (id, mut decision) in decided {
-            if decision.state == "missed" && decision.reason.starts_with("outbid") {
-                decision = self.better_reason(id, decision, seen.number).await;
-            }
-            counter!("relaymux_bundles_decided_total", "state" => decision.state).increment(1);
-            let block = decision.block.map(|(number, hash)| (number, hash, seen.builder.clone()));
-            self.intake.write_fate(id, decision.state, decision.reason, block, false);
+        let decided = self.intake.pool.lock().see(&seen);
+        for (pooled, decision) in decided {
+            let reason = match &decision.reason {
+                Reason::Outbid { .. } => self.used_nonce(&pooled, seen.number).await,
+                _ => None,
+            };
+            self.decided(&pooled, decision, reason, &seen.builder).await;
         }
         Ok(())
     }
 
+    async fn decided(
+        &mut self,
+        pooled: &PooledBundle,
+        decision: Decision,
+        better: Option<Reason>,
+        builder: &str,
+    ) {
+        let Decision { state, reason, block: (number, hash) } = decision;
+        counter!("relaymux_bundles_decided_total", "state" => state.label()).increment(1);
+        if state == BundleState::Included && pooled.delivery != Delivery::Active {
+            warn!(id = pooled.id, block = number, %reason, "a bundle landed that its searcher no longer wanted");
+        }
+        let decision = BundleDecision {
+            id: pooled.id,
+            state,
+            reason: better.unwrap_or(reason).to_string(),
+            block_number: number.cast_signed(),
+            block_hash: hash.to_string(),
+            block_builder: builder.to_owned(),
+        };
+        self.intake.recorder.write_surely(BundleWrite::Decided(Box::new(decision))).await;
+        self.bookkeeper.expect(number);
+    }
+
     /// A nonce that was used before this block is the better reason: the counter tells.
-    async fn better_reason(&self, id: i64, decision: Decision, number: u64) -> Decision {
-        let Some(pooled) = self.intake.pool.lock().get(id).cloned() else { return decision };
+    async fn used_nonce(&self, pooled: &PooledBundle, number: u64) -> Option<Reason> {
         let mut asked = HashSet::new();
         for tx in &pooled.bundle.transactions {
             if !asked.insert(tx.sender) {
@@ -217,159 +308,53 @@ impl Tracker {
             }
             let Ok(counter) = self.intake.node.nonce(tx.sender, number).await else { continue };
             if counter > tx.nonce {
-                let reason = format!(
-                    "conflicting nonce: nonce {} of {} was used by another transaction",
-                    tx.nonce, tx.sender
-                );
-                let better = Decision { reason, ..decision };
-                if let Some(pooled) = self.intake.pool.lock().get_mut(id) {
-                    pooled.decision = Some(better.clone());
-                }
-                return better;
+                return Some(Reason::NonceUsed { nonce: tx.nonce, sender: tx.sender, by: None });
             }
         }
-        decision
-    }
-
-    /// Books what is final, and forgets it.
-    async fn settle(&self, number: u64) -> Result<(), NodeError> {
-        let node = &self.intake.node;
-        let finalized = match node.block(BlockId::Finalized, false).await {
-            Ok(block) => block.map(|block| block.number.to::<u64>()).filter(|number| *number > 0),
-            Err(error) if error.is_answer() => None,
-            Err(error) => return Err(error),
-        };
-        let final_number = finalized.unwrap_or_else(|| number.saturating_sub(FINAL_DEPTH));
-        let settled = self.intake.pool.lock().settled(final_number);
-        let mut blocks: HashMap<B256, Option<Booked>> = HashMap::new();
-        for id in settled {
-            let Some(pooled) = self.intake.pool.lock().get(id).cloned() else { continue };
-            let Some(decision) = pooled.decision.clone() else { continue };
-            let mut fate = BundleFate {
-                id,
-                state: decision.state,
-                reason: decision.reason.clone(),
-                block_number: decision.block.map(|(number, _)| number.cast_signed()),
-                block_hash: decision.block.map(|(_, hash)| hash.to_string()),
-                block_builder: None,
-                is_final: true,
-                money: None,
-            };
-            if let Some((_, hash)) = decision.block {
-                if let std::collections::hash_map::Entry::Vacant(slot) = blocks.entry(hash) {
-                    slot.insert(self.book_of(hash).await?);
-                }
-                if let Some(Some(booked)) = blocks.get(&hash) {
-                    fate.block_builder = Some(booked.builder.clone());
-                    if decision.state == "included" {
-                        fate.money = Some(self.money(&pooled, &decision, booked));
-                    }
-                }
-            }
-            self.intake.write(BundleWrite::Fate(Box::new(fate)));
-            self.intake.pool.lock().remove(id);
-        }
-        gauge!("relaymux_bundles_open")
-            .set(f64::from(u32::try_from(self.intake.pool.lock().len()).unwrap_or(u32::MAX)));
-        Ok(())
-    }
-
-    async fn book_of(&self, hash: B256) -> Result<Option<Booked>, NodeError> {
-        let node = &self.intake.node;
-        let Some(block) = node.block(BlockId::Hash(hash), true).await? else { return Ok(None) };
-        let receipts = match node.receipts(&block).await {
-            Ok(receipts) => receipts,
-            Err(error) if error.is_answer() => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let transfers = match node.transfers(&block).await {
-            Ok(transfers) => transfers,
-            Err(error) if error.is_answer() => None,
-            Err(error) => return Err(error),
-        };
-        let builder = builder_of(&block);
-        Ok(Some(Booked { block, receipts, transfers, builder }))
-    }
-
-    fn money(&self, pooled: &PooledBundle, decision: &Decision, booked: &Booked) -> [String; 5] {
-        let settings = &self.intake.settings;
-        let default: Vec<Address> =
-            pooled.bundle.transactions.last().map(|tx| tx.sender).into_iter().collect();
-        let watched = if settings.watch.is_empty() { &default } else { &settings.watch };
-        let transfers = booked.transfers.as_deref();
-        let profit = bundle_profit(
-            &booked.block,
-            &booked.receipts,
-            transfers,
-            &decision.places,
-            watched,
-            settings.weth,
-        );
-        [
-            profit.gas_cost.to_string(),
-            profit.priority.saturating_add(profit.direct).to_string(),
-            profit.eth.to_string(),
-            profit.weth.to_string(),
-            profit.profit.to_string(),
-        ]
+        None
     }
 }
 
 /// Who built a block: the printable part of what it says, else its fee recipient.
-fn builder_of(block: &Block) -> String {
+pub(super) fn block_builder(block: &Block) -> String {
     let text = String::from_utf8_lossy(&block.extra_data);
     let printable: String = text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').collect();
     let name = printable.trim();
     if name.is_empty() { block.coinbase.to_string() } else { name.to_owned() }
 }
 
-/// A final block with what is needed to pool its bundles.
-struct Booked {
-    block: Block,
-    receipts: Vec<crate::ethereum::Receipt>,
-    transfers: Option<Vec<crate::ethereum::Transfer>>,
-    builder: String,
+/// The bundle of a stored request.
+pub(super) fn stored_bundle(request: &str, first_block: i64) -> Option<super::Bundle> {
+    let request: Request<'_> = serde_json::from_str(request).ok()?;
+    let first = u64::try_from(first_block).ok()?;
+    match read(&request, first) {
+        Ok(BundleCommand::Send(bundle)) => Some(*bundle),
+        Ok(_) | Err(_) => None,
+    }
 }
 
-/// An open bundle of an earlier process. For a block that no builder had taken it for it is sent again.
-fn resumed(row: &OpenBundle, intake: &BundleIntake) -> Option<PooledBundle> {
-    let request: Request<'_> = serde_json::from_str(&row.request).ok()?;
-    let first = u64::try_from(row.first_block).ok()?;
-    let Ok(BundleCommand::Send(bundle)) = read(&request, first) else { return None };
-    let bundle: Bundle = *bundle;
-    let hash = bundle.hash();
-    let named = |id: &str| bundle.builders.is_empty() || bundle.builders.contains(id);
-    let builders =
-        intake.settings.builders.iter().filter(|endpoint| named(&endpoint.id) && !endpoint.on_request);
+/// A bundle of the ledger's as it was left: for the builders that were chosen when it came and no others, whatever the configuration says
+/// now. For a block that no builder had taken it for it is sent again.
+fn taken_up(row: &StoredBundle, intake: &BundleIntake) -> Option<PooledBundle> {
+    let bundle = stored_bundle(&row.request, row.first_block)?;
+    let withdrawn = CancellationToken::new();
+    if row.delivery != Delivery::Active {
+        withdrawn.cancel();
+    }
     Some(PooledBundle {
         id: row.id,
         searcher: row.searcher.parse().ok()?,
-        hash,
+        hash: bundle.hash(),
         sequence: u64::try_from(row.sequence).ok()?,
-        builders: builders.map(|endpoint| endpoint.id.clone()).collect(),
+        builders: row.builders.clone(),
         sent_for: row.taken.iter().filter_map(|(_, block)| u64::try_from(*block).ok()).collect(),
         taken_by: row.taken.iter().map(|(builder, _)| builder.clone()).collect(),
         refused: BTreeMap::new(),
-        cancel_requested: row.state == "cancel_requested",
+        delivery: row.delivery,
+        withdrawn,
         seen: None,
         failed_trial: None,
-        decision: None,
-        bundle,
+        held: Arc::new(intake.budget.take_back(bundle.held_bytes())),
+        bundle: Arc::new(bundle),
     })
-}
-
-/// Writes bundles' records in batches until the channel ends.
-pub(super) async fn write_bundles(ledger: Ledger, mut writes: tokio::sync::mpsc::Receiver<BundleWrite>) {
-    /// Records in one transaction.
-    const BATCH: usize = 1024;
-    let mut batch = Vec::with_capacity(BATCH);
-    while writes.recv_many(&mut batch, BATCH).await > 0 {
-        let started = WallClock.now();
-        if let Err(error) = ledger.save_bundles(&batch).await {
-            warn!(%error, records = batch.len(), "ledger write of bundles failed, records lost");
-        }
-        metrics::histogram!("relaymux_bundle_write_seconds")
-            .record((WallClock.now() - started) as f64 / 1000.0);
-        batch.clear();
-    }
 }

@@ -1,16 +1,19 @@
 //! JSON-RPC of searchers: what they ask for, read strictly where it decides, leniently where clients differ.
 //!
-//! Source: flashbots-docs, rbuilder and FlowProxy for what is accepted in practice. Numbers may come as hex text or as JSON numbers.
+//! Everything is read by reference and in bounds: what a request holds in memory while it is read is what it weighs on the wire, however it
+//! is nested. Source: flashbots-docs, rbuilder and FlowProxy for what is accepted in practice. Numbers may come as hex text or as JSON numbers.
+
+use std::{collections::BTreeSet, fmt};
 
 use alloy_primitives::{Address, B256, Bytes, hex};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 
 use super::{
-    bundle::{Bundle, Kind, MAX_TRANSACTIONS, Refund, read_transaction},
+    bundle::{Bundle, Kind, MAX_TRANSACTIONS, MevShareBody, Refund, read_transaction},
     simulate::SimulationRequest,
 };
-use crate::jsonrpc::{ErrorCode, Request, RpcError};
+use crate::jsonrpc::{BoundedList, ErrorCode, Request, RpcError};
 
 /// Blocks that a private transaction waits for when it does not say: Flashbots'.
 const PRIVATE_BLOCKS: u64 = 25;
@@ -28,24 +31,39 @@ pub enum BundleCommand {
     Simulate(Box<SimulationRequest>),
 }
 
+/// Most names in a list of builders.
+const MAX_BUILDERS: usize = 64;
+/// Bundles in each other: reth's limit.
+const MAX_NESTING: usize = 5;
+/// Longest `replacementUuid`; a UUID has 36 characters.
+const MAX_NAME: usize = 128;
+/// Most fields of a `mev_sendBundle`; the specification has seven.
+const MAX_FIELDS: usize = 32;
+/// Longest message to a searcher about parameters: a parser repeats what it did not expect.
+const MAX_MESSAGE: usize = 300;
+
+type Hashes = BoundedList<B256, MAX_TRANSACTIONS>;
+type Names = BoundedList<String, MAX_BUILDERS>;
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct SendBundle {
-    txs: Vec<Bytes>,
+struct SendBundle<'a> {
+    txs: BoundedList<Bytes, MAX_TRANSACTIONS>,
     block_number: Option<Number>,
     max_block_number: Option<Number>,
     min_timestamp: Option<Number>,
     max_timestamp: Option<Number>,
-    reverting_tx_hashes: Vec<B256>,
-    dropping_tx_hashes: Vec<B256>,
-    replacement_uuid: Option<String>,
-    uuid: Option<String>,
+    reverting_tx_hashes: Hashes,
+    dropping_tx_hashes: Hashes,
+    replacement_uuid: Option<Name>,
+    uuid: Option<Name>,
     refund_percent: Option<u8>,
     refund_recipient: Option<Address>,
-    refund_tx_hashes: Vec<B256>,
-    builders: Vec<String>,
+    refund_tx_hashes: Hashes,
+    builders: Names,
     // eth_callBundle's.
-    state_block_number: Option<Value>,
+    #[serde(borrow)]
+    state_block_number: Option<&'a RawValue>,
     timestamp: Option<Number>,
     base_fee: Option<Number>,
     coinbase: Option<Address>,
@@ -54,12 +72,13 @@ struct SendBundle {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct MevSend {
+struct MevSend<'a> {
     inclusion: Inclusion,
-    body: Vec<Element>,
+    #[serde(borrow)]
+    body: BoundedList<Element<'a>, MAX_TRANSACTIONS>,
     validity: Validity,
     privacy: Privacy,
-    replacement_uuid: Option<String>,
+    replacement_uuid: Option<Name>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -71,23 +90,41 @@ struct Inclusion {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Element {
+struct Element<'a> {
     tx: Option<Bytes>,
     hash: Option<B256>,
-    bundle: Option<Value>,
+    #[serde(borrow)]
+    bundle: Option<&'a RawValue>,
     can_revert: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Validity {
-    refund_config: Vec<Value>,
+    refund: BoundedList<RefundShare, MAX_TRANSACTIONS>,
+    refund_config: BoundedList<RefundConfig, MAX_TRANSACTIONS>,
+}
+
+/// Share of what a transaction of the body pays that is to be paid back.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RefundShare {
+    body_idx: usize,
+    percent: u8,
+}
+
+/// Whom refunds go to.
+#[derive(Debug, Deserialize)]
+struct RefundConfig {
+    #[serde(rename = "address")]
+    _address: Address,
+    percent: u8,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Privacy {
-    builders: Vec<String>,
+    builders: Names,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -96,36 +133,86 @@ struct PrivateTransaction {
     tx: Option<Bytes>,
     max_block_number: Option<Number>,
     tx_hash: Option<B256>,
-    preferences: Preferences,
+    preferences: Option<Preferences>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Preferences {
     privacy: Privacy,
+    validity: PrivateValidity,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct PrivateValidity {
+    refund: BoundedList<RefundConfig, MAX_TRANSACTIONS>,
+}
+
+/// `mev_simBundle`'s second parameter.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct SimulationOptions<'a> {
+    #[serde(borrow)]
+    parent_block: Option<&'a RawValue>,
+    timestamp: Option<Number>,
+    base_fee: Option<Number>,
+    coinbase: Option<Address>,
+    gas_limit: Option<Number>,
+}
+
+/// A searcher's name for a bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Name(String);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        if name.len() > MAX_NAME {
+            let message = format!("a name of {} bytes, at most {MAX_NAME} are taken", name.len());
+            return Err(serde::de::Error::custom(message));
+        }
+        Ok(Self(name))
+    }
 }
 
 /// A number: `0x` text, decimal text or a JSON number. An empty text and `0x` are none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Number(Option<u64>);
 
+struct NumberVisitor;
+
+impl serde::de::Visitor<'_> for NumberVisitor {
+    type Value = Number;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number: 0x text, decimal text or a JSON number")
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Number, E> {
+        Ok(Number(Some(number)))
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Number, E> {
+        Ok(Number(None))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Number, E> {
+        if text.is_empty() || text == "0x" {
+            return Ok(Number(None));
+        }
+        let parsed = match text.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16),
+            None => text.parse(),
+        };
+        let shown = || text.chars().take(32).collect::<String>();
+        parsed.map(|n| Number(Some(n))).map_err(|_| E::custom(format!("`{}` is no number", shown())))
+    }
+}
+
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        let wrong = || serde::de::Error::custom(format!("`{value}` is no number"));
-        match &value {
-            Value::Number(number) => number.as_u64().map(|n| Self(Some(n))).ok_or_else(wrong),
-            Value::String(text) if text.is_empty() || text == "0x" => Ok(Self(None)),
-            Value::String(text) => {
-                let parsed = match text.strip_prefix("0x") {
-                    Some(digits) => u64::from_str_radix(digits, 16),
-                    None => text.parse(),
-                };
-                parsed.map(|n| Self(Some(n))).map_err(|_| wrong())
-            }
-            Value::Null => Ok(Self(None)),
-            Value::Bool(_) | Value::Array(_) | Value::Object(_) => Err(wrong()),
-        }
+        deserializer.deserialize_any(NumberVisitor)
     }
 }
 
@@ -143,29 +230,30 @@ pub fn read(request: &Request<'_>, next: u64) -> Result<BundleCommand, RpcError>
     let first = || param(0);
     match &*request.method {
         "eth_sendBundle" => {
-            let asked: SendBundle = parse(first())?;
+            let asked: SendBundle<'_> = parse(first())?;
             let uuid = asked.replacement_uuid.clone().or(asked.uuid.clone());
             // As BuilderNet, beaverbuild and Titan have it: an empty bundle takes the one of its UUID back.
             match (asked.txs.is_empty(), uuid) {
-                (true, Some(uuid)) => Ok(BundleCommand::Cancel(uuid)),
+                (true, Some(Name(uuid))) => Ok(BundleCommand::Cancel(uuid)),
                 _ => Ok(BundleCommand::Send(Box::new(bundle(asked, next)?))),
             }
         }
         "eth_cancelBundle" => {
-            let asked: SendBundle = parse(first())?;
+            let asked: SendBundle<'_> = parse(first())?;
             let uuid = asked.replacement_uuid.or(asked.uuid);
-            uuid.map(BundleCommand::Cancel).ok_or_else(|| RpcError::params("replacementUuid is missing"))
+            uuid.map(|Name(uuid)| BundleCommand::Cancel(uuid))
+                .ok_or_else(|| RpcError::params("replacementUuid is missing"))
         }
-        "mev_sendBundle" => Ok(BundleCommand::Send(Box::new(mev_bundle(parse(first())?, next)?))),
+        "mev_sendBundle" => Ok(BundleCommand::Send(Box::new(mev_bundle(first(), next)?))),
         "eth_sendPrivateTransaction" => {
             let asked: PrivateTransaction = parse(first())?;
             let raw = asked.tx.ok_or_else(|| RpcError::params("tx is missing"))?;
-            private(&raw, number(asked.max_block_number), asked.preferences.privacy.builders, next)
+            private(&raw, number(asked.max_block_number), asked.preferences.unwrap_or_default(), next)
         }
         "eth_sendPrivateRawTransaction" => {
             let raw: Bytes = parse(first())?;
             let preferences: Option<Preferences> = parse(param(1))?;
-            private(&raw, None, preferences.unwrap_or_default().privacy.builders, next)
+            private(&raw, None, preferences.unwrap_or_default(), next)
         }
         "eth_cancelPrivateTransaction" => {
             let asked: PrivateTransaction = parse(first())?;
@@ -175,8 +263,8 @@ pub fn read(request: &Request<'_>, next: u64) -> Result<BundleCommand, RpcError>
                 .ok_or_else(|| RpcError::params("txHash is missing"))
         }
         "eth_callBundle" => {
-            let asked: SendBundle = parse(first())?;
-            let state = asked.state_block_number.clone().unwrap_or_else(|| json!("latest"));
+            let asked: SendBundle<'_> = parse(first())?;
+            let state = state_block("stateBlockNumber", asked.state_block_number)?;
             let (timestamp, base_fee, coinbase, gas_limit) =
                 (number(asked.timestamp), number(asked.base_fee), asked.coinbase, number(asked.gas_limit));
             let bundle = bundle(asked, next)?;
@@ -191,23 +279,21 @@ pub fn read(request: &Request<'_>, next: u64) -> Result<BundleCommand, RpcError>
             })))
         }
         "mev_simBundle" => {
-            let bundle = mev_bundle(parse(first())?, next)?;
+            let bundle = mev_bundle(first(), next)?;
             if bundle.mev_share.is_some() {
                 return Err(RpcError::params(
-                    "only bundles of whole transactions can be tried here, without hashes or nested bundles",
+                    "only bundles of whole transactions can be tried here, without hashes, nested bundles or refund shares",
                 ));
             }
-            let more: Value = parse(param(1))?;
-            let state = more.get("parentBlock").cloned().unwrap_or_else(|| json!("latest"));
-            let coinbase = more.get("coinbase").and_then(Value::as_str).and_then(|text| text.parse().ok());
-            let read = |key: &str| more.get(key).and_then(|value| Number::deserialize(value).ok());
+            let options: Option<SimulationOptions<'_>> = parse(param(1))?;
+            let options = options.unwrap_or_default();
             Ok(BundleCommand::Simulate(Box::new(SimulationRequest {
                 bundle,
-                state,
-                timestamp: number(read("timestamp")),
-                base_fee: number(read("baseFee")),
-                coinbase,
-                gas_limit: number(read("gasLimit")),
+                state: state_block("parentBlock", options.parent_block)?,
+                timestamp: number(options.timestamp),
+                base_fee: number(options.base_fee),
+                coinbase: options.coinbase,
+                gas_limit: number(options.gas_limit),
                 is_mev: true,
             })))
         }
@@ -223,21 +309,30 @@ pub fn read(request: &Request<'_>, next: u64) -> Result<BundleCommand, RpcError>
 }
 
 fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, RpcError> {
-    serde_json::from_str(text).map_err(|error| RpcError::params(error.to_string()))
+    serde_json::from_str(text)
+        .map_err(|error| RpcError::params(error.to_string().chars().take(MAX_MESSAGE).collect::<String>()))
+}
+
+/// A height, a hash or a tag, as the node will read it.
+fn state_block(name: &str, raw: Option<&RawValue>) -> Result<Value, RpcError> {
+    /// A hash in quotes is the longest.
+    const MAX_BYTES: usize = 70;
+    match raw.map(RawValue::get) {
+        None => Ok(json!("latest")),
+        Some(text) if text.len() <= MAX_BYTES && !text.starts_with(['[', '{']) => parse(text),
+        Some(_) => Err(RpcError::params(format!("{name}: expected a height or a tag such as latest"))),
+    }
 }
 
 fn transaction(index: usize, raw: &[u8]) -> Result<super::bundle::BundleTx, RpcError> {
     read_transaction(raw).map_err(|error| RpcError::params(format!("transaction {index}: {error}")))
 }
 
-fn bundle(asked: SendBundle, next: u64) -> Result<Bundle, RpcError> {
-    // Before their signatures cost anything.
-    if asked.txs.len() > MAX_TRANSACTIONS {
-        return Err(RpcError::params(format!(
-            "{} transactions, at most {MAX_TRANSACTIONS}",
-            asked.txs.len()
-        )));
-    }
+fn names(builders: &Names) -> BTreeSet<String> {
+    builders.iter().map(|name| name.to_lowercase()).collect()
+}
+
+fn bundle(asked: SendBundle<'_>, next: u64) -> Result<Bundle, RpcError> {
     let transactions = asked.txs.iter().enumerate().map(|(index, raw)| transaction(index, raw));
     let transactions: Vec<_> = transactions.collect::<Result<_, _>>()?;
     let first = number(asked.block_number).filter(|block| *block != 0).unwrap_or(next);
@@ -250,7 +345,7 @@ fn bundle(asked: SendBundle, next: u64) -> Result<Bundle, RpcError> {
         Some(percent) => {
             let sender = transactions.first().map(|tx| tx.sender);
             let recipient = asked.refund_recipient.or(sender).unwrap_or_default();
-            Some(Refund { percent, recipient, transactions: asked.refund_tx_hashes })
+            Some(Refund { percent, recipient, transactions: asked.refund_tx_hashes.into_vec() })
         }
     };
     Ok(Bundle {
@@ -259,28 +354,59 @@ fn bundle(asked: SendBundle, next: u64) -> Result<Bundle, RpcError> {
         blocks: Some((first, last)),
         min_timestamp: number(asked.min_timestamp).filter(|t| *t != 0),
         max_timestamp: number(asked.max_timestamp).filter(|t| *t != 0),
-        reverting: asked.reverting_tx_hashes,
-        dropping: asked.dropping_tx_hashes,
-        uuid: asked.replacement_uuid.or(asked.uuid),
+        reverting: asked.reverting_tx_hashes.into_vec(),
+        dropping: asked.dropping_tx_hashes.into_vec(),
+        uuid: asked.replacement_uuid.or(asked.uuid).map(|Name(uuid)| uuid),
         refund,
-        builders: asked.builders.iter().map(|name| name.to_lowercase()).collect(),
+        builders: names(&asked.builders),
         mev_share: None,
         elements: Vec::new(),
     })
 }
 
-fn mev_bundle(raw: Value, next: u64) -> Result<Bundle, RpcError> {
-    let asked = MevSend::deserialize(&raw).map_err(|error| RpcError::params(error.to_string()))?;
-    if asked.body.is_empty() || asked.body.len() > MAX_TRANSACTIONS {
+/// What is left to be read of a `mev_sendBundle` and the bundles in it.
+struct Allowance {
+    elements: usize,
+    nesting: usize,
+}
+
+fn mev_bundle(raw: &str, next: u64) -> Result<Bundle, RpcError> {
+    let mut allowance = Allowance { elements: MAX_TRANSACTIONS, nesting: MAX_NESTING };
+    let read = mev_part(raw, next, &mut allowance)?;
+    let mev_share = match read.needs_matchmaker {
+        true => Some(MevShareBody { fields: fields_of(raw)?, asks_refund: read.asks_refund }),
+        false => None,
+    };
+    Ok(Bundle { mev_share, ..read.bundle })
+}
+
+/// One bundle of a `mev_sendBundle`, the outermost or one in it.
+struct MevPart {
+    bundle: Bundle,
+    needs_matchmaker: bool,
+    asks_refund: bool,
+}
+
+fn mev_part(raw: &str, next: u64, allowance: &mut Allowance) -> Result<MevPart, RpcError> {
+    allowance.nesting = allowance
+        .nesting
+        .checked_sub(1)
+        .ok_or_else(|| RpcError::params(format!("more than {MAX_NESTING} bundles are in each other")))?;
+    let asked: MevSend<'_> = parse(raw)?;
+    if asked.body.is_empty() {
         return Err(RpcError::params(format!("body: expected 1 to {MAX_TRANSACTIONS} elements")));
     }
+    allowance.elements = allowance.elements.checked_sub(asked.body.len()).ok_or_else(|| {
+        RpcError::params(format!("body: more than {MAX_TRANSACTIONS} elements in all bundles together"))
+    })?;
     let first = number(asked.inclusion.block).filter(|block| *block != 0).unwrap_or(next);
     let last = number(asked.inclusion.max_block).unwrap_or(first);
     let (mut transactions, mut reverting, mut elements) = (Vec::new(), Vec::new(), Vec::new());
-    // Refunds by validity are between the searchers of a matchmaker: only one that knows them can keep them.
-    let mut needs_matchmaker = !asked.validity.refund_config.is_empty();
+    // Refunds by validity are paid by a matchmaker: sent as a plain bundle they would be lost without a word.
+    let mut asks_refund = check_refunds(&asked.validity, asked.body.len())?;
+    let mut needs_matchmaker = asks_refund || !asked.validity.refund_config.is_empty();
     for (index, element) in asked.body.iter().enumerate() {
-        match (&element.tx, element.hash, &element.bundle) {
+        match (&element.tx, element.hash, element.bundle) {
             (Some(raw), None, None) => {
                 let tx = transaction(index, raw)?;
                 if element.can_revert {
@@ -295,7 +421,9 @@ fn mev_bundle(raw: Value, next: u64) -> Result<Bundle, RpcError> {
             }
             (None, None, Some(inner)) => {
                 needs_matchmaker = true;
-                elements.push(mev_bundle(inner.clone(), next)?.hash());
+                let inner = mev_part(inner.get(), next, allowance)?;
+                asks_refund |= inner.asks_refund;
+                elements.push(inner.bundle.hash());
             }
             _ => {
                 return Err(RpcError::params(format!(
@@ -304,25 +432,87 @@ fn mev_bundle(raw: Value, next: u64) -> Result<Bundle, RpcError> {
             }
         }
     }
-    Ok(Bundle {
+    allowance.nesting += 1;
+    let bundle = Bundle {
         kind: Kind::MevShare,
         transactions,
         blocks: Some((first, last)),
         reverting,
-        uuid: asked.replacement_uuid,
-        builders: asked.privacy.builders.iter().map(|name| name.to_lowercase()).collect(),
-        mev_share: needs_matchmaker.then_some(raw),
+        uuid: asked.replacement_uuid.map(|Name(uuid)| uuid),
+        builders: names(&asked.privacy.builders),
         elements,
         ..Bundle::default()
-    })
+    };
+    Ok(MevPart { bundle, needs_matchmaker, asks_refund })
+}
+
+/// Whether a refund is asked for, and one that can be.
+fn check_refunds(validity: &Validity, elements: usize) -> Result<bool, RpcError> {
+    let total: u32 = validity.refund.iter().map(|share| u32::from(share.percent)).sum();
+    if total > 100 {
+        return Err(RpcError::params(format!("validity.refund: {total} percent together, at most 100")));
+    }
+    if let Some(share) = validity.refund.iter().find(|share| share.body_idx >= elements) {
+        return Err(RpcError::params(format!(
+            "validity.refund: there is no body element {}",
+            share.body_idx
+        )));
+    }
+    let shares: u32 = validity.refund_config.iter().map(|share| u32::from(share.percent)).sum();
+    if shares > 100 {
+        return Err(RpcError::params(format!(
+            "validity.refundConfig: {shares} percent together, at most 100"
+        )));
+    }
+    Ok(!validity.refund.is_empty())
+}
+
+/// The fields of an object, each as JSON.
+fn fields_of(raw: &str) -> Result<Vec<(String, Box<str>)>, RpcError> {
+    let Fields(fields) = parse(raw)?;
+    Ok(fields)
+}
+
+struct Fields(Vec<(String, Box<str>)>);
+
+struct FieldsVisitor;
+
+impl<'de> serde::de::Visitor<'de> for FieldsVisitor {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an object of at most {MAX_FIELDS} fields")
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+        let mut fields = Vec::new();
+        while let Some((name, json)) = map.next_entry::<String, &'de RawValue>()? {
+            if fields.len() == MAX_FIELDS {
+                return Err(serde::de::Error::custom(format!("more than {MAX_FIELDS} fields")));
+            }
+            fields.push((name, Box::from(json.get())));
+        }
+        Ok(Fields(fields))
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
 }
 
 fn private(
     raw: &[u8],
     last: Option<u64>,
-    builders: Vec<String>,
+    preferences: Preferences,
     next: u64,
 ) -> Result<BundleCommand, RpcError> {
+    if preferences.validity.refund.iter().any(|share| share.percent > 0) {
+        return Err(RpcError::params(
+            "preferences.validity.refund: refunds of private transactions are Flashbots Protect's own, and would be lost on the way to              other builders: send the transaction there, or as eth_sendBundle with refundPercent",
+        ));
+    }
     let tx = transaction(0, raw)?;
     let last = last.unwrap_or(next.saturating_add(PRIVATE_BLOCKS - 1));
     if last < next {
@@ -335,7 +525,7 @@ fn private(
         transactions: vec![tx],
         blocks: Some((next, last)),
         uuid: Some(private_uuid(hash)),
-        builders: builders.iter().map(|name| name.to_lowercase()).collect(),
+        builders: names(&preferences.privacy.builders),
         ..Bundle::default()
     })))
 }

@@ -22,6 +22,11 @@ const WETH: Address = address!("C02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2");
 /// Requests of one searcher in a second, unless configured: a busy searcher's, not a runaway loop's.
 const DEFAULT_RATE: u32 = 1000;
 
+/// Open bundles of one searcher, unless configured: some 400 a second for one block each.
+const DEFAULT_OPEN: usize = 5000;
+/// MiB that open bundles may hold, unless configured.
+const DEFAULT_OPEN_MIB: usize = 128;
+
 /// Checks the section. What it needs of others: an execution node.
 pub(super) fn bundles(
     raw: RawBundles,
@@ -91,6 +96,10 @@ pub(super) fn bundles(
         .collect();
     let weth =
         raw.weth.as_deref().and_then(|text| parse_address(text, "bundles.weth", checker)).unwrap_or(WETH);
+    let max_open_mib = raw.max_open_mib.unwrap_or(DEFAULT_OPEN_MIB);
+    if max_open_mib == 0 {
+        checker.wrong("bundles.max_open_mib", "0 would refuse every bundle", "write 128, or leave it out");
+    }
     let millis = |value: Option<u64>, default: u64| Duration::from_millis(value.unwrap_or(default).max(1));
     Some(BundleSettings {
         listen: listen?,
@@ -100,6 +109,8 @@ pub(super) fn bundles(
         builders,
         fan_out,
         rate_per_searcher: raw.rate_per_searcher.unwrap_or(DEFAULT_RATE),
+        max_open_per_searcher: raw.max_open_per_searcher.unwrap_or(DEFAULT_OPEN),
+        max_open_bytes: max_open_mib.saturating_mul(1 << 20),
         watch,
         weth,
         simulate: raw.simulate.unwrap_or(true),

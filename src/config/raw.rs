@@ -197,6 +197,8 @@ pub(super) struct RawBundles {
     pub(super) builders: Vec<RawBundleBuilder>,
     pub(super) refunds_to: Option<String>,
     pub(super) rate_per_searcher: Option<u32>,
+    pub(super) max_open_per_searcher: Option<usize>,
+    pub(super) max_open_mib: Option<usize>,
     pub(super) watch: Vec<String>,
     pub(super) weth: Option<String>,
     pub(super) simulate: Option<bool>,
@@ -307,7 +309,8 @@ const KEYS: [(&str, &str); 18] = [
     ("profit", "target_eth_per_day check_every_secs registrations_every_secs data_api prices_file currency"),
     (
         "bundles",
-        "listen signing_key_file searchers builders refunds_to rate_per_searcher watch weth simulate poll_ms answer_within_ms \
+        "listen signing_key_file searchers builders refunds_to rate_per_searcher max_open_per_searcher \
+         max_open_mib watch weth simulate poll_ms answer_within_ms \
          allowed_hosts",
     ),
     ("searchers", "address signing_key_file"),

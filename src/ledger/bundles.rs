@@ -1,13 +1,17 @@
-//! Bundles and their fate.
+//! Bundles: what came, whom it was sent to, what a block decided, what it came to when that block was final.
+//!
+//! A bundle is open until a block decides it, decided until that block is final, and then done. Open ones are in memory, too; decided ones
+//! are here alone.
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::I256;
 use serde::Serialize;
-use serde_json::Value;
 use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
 
-use super::{Ledger, LedgerError};
+use super::{
+    Ledger, LedgerError,
+    bundle_state::{BundleState, Delivery, SendOutcome, parsed},
+};
 
 /// A bundle that came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub struct BundleReceived {
     pub transactions: String,
     /// The request, as JSON.
     pub request: String,
+    /// Ids of the builders that it goes to, as a JSON list.
+    pub builders: String,
     /// First block it may be in.
     pub first_block: i64,
     /// Last.
@@ -39,7 +45,7 @@ pub struct BundleReceived {
 }
 
 /// A builder's answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BundleSend {
     /// Which bundle.
     #[serde(skip)]
@@ -48,8 +54,8 @@ pub struct BundleSend {
     pub builder: String,
     /// For which block.
     pub block: i64,
-    /// `accepted`, `refused`, `unsupported`, `queue_full`, `rate_limited`, `timed_out`, `transport`, `cancel_accepted`, `cancel_refused`.
-    pub outcome: String,
+    /// What came of it.
+    pub outcome: SendOutcome,
     /// In words.
     pub detail: String,
     /// Calls made.
@@ -60,25 +66,36 @@ pub struct BundleSend {
     pub sent_at: i64,
 }
 
-/// What became of a bundle.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BundleFate {
+/// What a block decided about a bundle; counts for good once that block is final.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BundleDecision {
     /// Which bundle.
     pub id: i64,
     /// Its state.
-    pub state: &'static str,
-    /// In words.
+    pub state: BundleState,
+    /// A sentence for people.
     pub reason: String,
-    /// The block that decided it.
-    pub block_number: Option<i64>,
-    /// Its hash.
-    pub block_hash: Option<String>,
+    /// The block's height.
+    pub block_number: i64,
+    /// The block's hash.
+    pub block_hash: String,
     /// Who built it.
-    pub block_builder: Option<String>,
-    /// Whether it may still change.
-    pub is_final: bool,
-    /// Gas, to the builder, ether, WETH, profit: in wei.
-    pub money: Option<[String; 5]>,
+    pub block_builder: String,
+}
+
+/// What a bundle's transactions cost and brought. Decimal wei; signed where they may be below zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BundleMoney {
+    /// Gas and blobs.
+    pub gas_cost: String,
+    /// What the block's builder got of it.
+    pub paid_to_builder: String,
+    /// Change of the watched addresses' ether.
+    pub eth: String,
+    /// Change of their WETH.
+    pub weth: String,
+    /// Both.
+    pub profit: String,
 }
 
 /// Something to be written.
@@ -88,91 +105,35 @@ pub enum BundleWrite {
     Received(Box<BundleReceived>),
     /// A builder answered.
     Sent(BundleSend),
-    /// Its fate.
-    Fate(Box<BundleFate>),
+    /// A bundle is sent no more; it is still watched.
+    Withdrawn {
+        /// Which bundle.
+        id: i64,
+        /// Why it is not.
+        delivery: Delivery,
+        /// The same as a sentence for people.
+        reason: String,
+    },
+    /// A block decided it.
+    Decided(Box<BundleDecision>),
+    /// That block is not in the chain any more.
+    Reopened {
+        /// Which bundle.
+        id: i64,
+        /// Whether it is sent again.
+        delivery: Delivery,
+        /// A sentence for people.
+        reason: String,
+    },
+    /// That block is final; with what the bundle came to, where the block's receipts could be had.
+    Booked(i64, Option<Box<BundleMoney>>),
     /// What trying it gave, as JSON.
     Simulated(i64, String),
 }
 
-/// A bundle as it is shown.
-#[derive(Clone, Debug, Serialize)]
-pub struct BundleView {
-    /// Number in the ledger.
-    pub id: i64,
-    /// Its hash.
-    pub hash: String,
-    /// Who signed it.
-    pub searcher: String,
-    /// `bundle`, `mev_share` or `private`.
-    pub kind: String,
-    /// The searcher's name for it.
-    pub uuid: Option<String>,
-    /// The name that BuilderNet's builders know it by (version 2), for its first block.
-    pub canonical_uuid: String,
-    /// Which one of that name.
-    pub sequence: i64,
-    /// Hashes, senders and nonces.
-    pub transactions: Value,
-    /// First block it may be in.
-    pub first_block: i64,
-    /// Last.
-    pub last_block: i64,
-    /// Unix milliseconds.
-    pub received_at: i64,
-    /// `pending`, `cancel_requested`, `included`, `missed`, `failed`, `cancelled`, `replaced`, `partly_included` or `unbundled`.
-    pub state: String,
-    /// In words.
-    pub reason: String,
-    /// The block that decided it.
-    pub block_number: Option<i64>,
-    /// Its hash.
-    pub block_hash: Option<String>,
-    /// Who built it.
-    pub block_builder: Option<String>,
-    /// Whether that is final.
-    pub is_final: bool,
-    /// What trying it gave.
-    pub simulation: Value,
-    /// What its gas cost, once it is final.
-    pub gas_cost_wei: Option<String>,
-    /// What the block's builder got of it.
-    pub paid_to_builder_wei: Option<String>,
-    /// Change of the watched addresses' ether.
-    pub eth_wei: Option<String>,
-    /// Change of their WETH.
-    pub weth_wei: Option<String>,
-    /// Both.
-    pub profit_wei: Option<String>,
-    /// Each builder's answer.
-    pub sends: Vec<BundleSend>,
-}
-
-/// What all bundles came to.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct BundleTotals {
-    /// In a block, whole.
-    pub included: u64,
-    /// All that came.
-    pub submitted: u64,
-    /// Not decided.
-    pub pending: u64,
-    /// Not in a block, though a builder took them.
-    pub missed: u64,
-    /// No builder took them.
-    pub failed: u64,
-    /// Included of those that were included, missed, failed, partly included or taken apart.
-    pub success_rate: f64,
-    /// Of final ones.
-    pub profit_wei: String,
-    /// The same in ETH.
-    pub profit_eth: String,
-    /// Every state's count.
-    pub by_state: BTreeMap<String, u64>,
-}
-
-/// A bundle that was not decided when the process ended.
+/// A bundle as it was left, to go on with.
 #[derive(Clone, Debug)]
-pub struct OpenBundle {
+pub struct StoredBundle {
     /// Number in the ledger.
     pub id: i64,
     /// Who signed it.
@@ -183,13 +144,38 @@ pub struct OpenBundle {
     pub request: String,
     /// First block it may be in.
     pub first_block: i64,
-    /// Its state.
-    pub state: String,
+    /// Whether it is still sent.
+    pub delivery: Delivery,
+    /// Builders that it goes to. Those that it was sent to, in rows of versions that did not write it down: never more.
+    pub builders: Vec<String>,
     /// Builders that took it, and for which block.
     pub taken: Vec<(String, i64)>,
 }
 
+/// A bundle that a final block has transactions of.
+#[derive(Clone, Debug)]
+pub struct BundleToBook {
+    /// Number in the ledger.
+    pub id: i64,
+    /// What the block decided.
+    pub state: BundleState,
+    /// The request, as JSON.
+    pub request: String,
+    /// First block it may be in.
+    pub first_block: i64,
+}
+
 type Sql<T> = Result<T, sqlx::Error>;
+
+/// A query for the columns of a [`StoredBundle`].
+macro_rules! stored {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, searcher, sequence, request, first_block, delivery, replaced_by, builders FROM bundles ",
+            $rest
+        )
+    };
+}
 
 impl Ledger {
     /// Writes a batch, all or nothing.
@@ -203,7 +189,12 @@ impl Ledger {
             match write {
                 BundleWrite::Received(row) => received(tx, row).await?,
                 BundleWrite::Sent(row) => sent(tx, row).await?,
-                BundleWrite::Fate(row) => fate(tx, row).await?,
+                BundleWrite::Withdrawn { id, delivery, reason }
+                | BundleWrite::Reopened { id, delivery, reason } => {
+                    undecided(tx, *id, *delivery, reason).await?;
+                }
+                BundleWrite::Decided(row) => decided(tx, row).await?,
+                BundleWrite::Booked(id, money) => booked(tx, *id, money.as_deref()).await?,
                 BundleWrite::Simulated(id, text) => {
                     let update = sqlx::query("UPDATE bundles SET simulation = $2 WHERE id = $1");
                     update.bind(id).bind(text).execute(&mut **tx).await?;
@@ -224,112 +215,132 @@ impl Ledger {
         Ok(row.try_get("id")?)
     }
 
-    /// Bundles whose fate may still change, oldest first.
+    /// Bundles that no block has decided, oldest first.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub async fn open_bundles(&self, limit: u32) -> Result<Vec<OpenBundle>, LedgerError> {
-        let rows = sqlx::query(
-            "SELECT id, searcher, sequence, request, first_block, state FROM bundles \
-             WHERE NOT is_final ORDER BY id LIMIT $1",
+    pub async fn open_bundles(&self, limit: u32) -> Result<Vec<StoredBundle>, LedgerError> {
+        let query = sqlx::query(stored!("WHERE NOT is_final AND block_number IS NULL ORDER BY id LIMIT $1"));
+        let rows = query.bind(i64::from(limit)).fetch_all(self.pool()).await?;
+        self.stored(&rows).await
+    }
+
+    /// Bundles that a block above a height decided, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn bundles_decided_above(
+        &self,
+        number: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredBundle>, LedgerError> {
+        let query = sqlx::query(stored!("WHERE NOT is_final AND block_number > $1 ORDER BY id LIMIT $2"));
+        let rows = query.bind(number).bind(i64::from(limit)).fetch_all(self.pool()).await?;
+        self.stored(&rows).await
+    }
+
+    /// Blocks that decided bundles and are not known as final yet, oldest first: height and hash.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn deciding_blocks(&self, limit: u32) -> Result<Vec<(i64, String)>, LedgerError> {
+        let query = sqlx::query(
+            "SELECT DISTINCT block_number, block_hash FROM bundles \
+             WHERE NOT is_final AND block_number IS NOT NULL AND block_hash IS NOT NULL ORDER BY block_number LIMIT $1",
         );
-        let rows = rows.bind(i64::from(limit)).fetch_all(self.pool()).await?;
-        let mut open = Vec::with_capacity(rows.len());
-        for row in &rows {
-            open.push(OpenBundle {
+        let rows = query.bind(i64::from(limit)).fetch_all(self.pool()).await?;
+        rows.iter().map(|row| Ok((row.try_get("block_number")?, row.try_get("block_hash")?))).collect()
+    }
+
+    /// Bundles that a block has transactions of and that are not booked yet, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn bundles_to_book(&self, block_hash: &str) -> Result<Vec<BundleToBook>, LedgerError> {
+        let query = sqlx::query(
+            "SELECT id, state, request, first_block FROM bundles WHERE NOT is_final AND block_hash = $1 \
+             AND state IN ('included', 'partly_included', 'unbundled') ORDER BY id",
+        );
+        let rows = query.bind(block_hash).fetch_all(self.pool()).await?;
+        let to_book = |row: &SqliteRow| {
+            Ok(BundleToBook {
                 id: row.try_get("id")?,
+                state: parsed(row, "state", BundleState::parse)?,
+                request: row.try_get("request")?,
+                first_block: row.try_get("first_block")?,
+            })
+        };
+        rows.iter().map(to_book).collect()
+    }
+
+    /// Closes what a block, that is final now, decided without having any of it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn close_missed_bundles(&self, block_hash: &str) -> Result<(), LedgerError> {
+        let mut write = self.write().await?;
+        let update = sqlx::query(
+            "UPDATE bundles SET is_final = TRUE WHERE NOT is_final AND block_hash = $1 \
+             AND state NOT IN ('included', 'partly_included', 'unbundled')",
+        );
+        update.bind(block_hash).execute(&mut *write.tx).await?;
+        write.commit().await?;
+        Ok(())
+    }
+
+    async fn stored(&self, rows: &[SqliteRow]) -> Result<Vec<StoredBundle>, LedgerError> {
+        let mut stored = Vec::with_capacity(rows.len());
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(stored) };
+        let (first, last): (i64, i64) = (first.try_get("id")?, last.try_get("id")?);
+        let sends = sqlx::query(
+            "SELECT s.bundle_id AS id, s.builder AS builder, s.block AS block, s.outcome AS outcome FROM bundle_sends s \
+             JOIN bundles b ON b.id = s.bundle_id WHERE s.bundle_id BETWEEN $1 AND $2 AND NOT b.is_final",
+        );
+        let mut asked: BTreeMap<i64, Vec<(String, i64, SendOutcome)>> = BTreeMap::new();
+        for row in sends.bind(first).bind(last).fetch_all(self.pool()).await? {
+            let outcome = parsed(&row, "outcome", SendOutcome::parse)?;
+            // What was taken back stands beside the sends, under the builder's name with a mark.
+            if matches!(outcome, SendOutcome::CancelAccepted | SendOutcome::CancelRefused) {
+                continue;
+            }
+            let send = (row.try_get("builder")?, row.try_get("block")?, outcome);
+            asked.entry(row.try_get("id")?).or_default().push(send);
+        }
+        for row in rows {
+            let id = row.try_get("id")?;
+            let sends = asked.remove(&id).unwrap_or_default();
+            let builders: Option<String> = row.try_get("builders")?;
+            let builders = match builders.and_then(|text| serde_json::from_str(&text).ok()) {
+                Some(chosen) => chosen,
+                None => {
+                    let mut known: Vec<String> =
+                        sends.iter().map(|(builder, _, _)| builder.clone()).collect();
+                    known.sort_unstable();
+                    known.dedup();
+                    known
+                }
+            };
+            let taken = sends.into_iter().filter(|(_, _, outcome)| *outcome == SendOutcome::Accepted);
+            let replaced_by = row.try_get("replaced_by")?;
+            stored.push(StoredBundle {
+                id,
                 searcher: row.try_get("searcher")?,
                 sequence: row.try_get("sequence")?,
                 request: row.try_get("request")?,
                 first_block: row.try_get("first_block")?,
-                state: row.try_get("state")?,
-                taken: Vec::new(),
+                delivery: parsed(row, "delivery", |label| Delivery::parse(label, replaced_by))?,
+                builders,
+                taken: taken.map(|(builder, block, _)| (builder, block)).collect(),
             });
         }
-        let takers = sqlx::query(
-            "SELECT s.bundle_id AS id, s.builder AS builder, s.block AS block FROM bundle_sends s \
-             JOIN bundles b ON b.id = s.bundle_id WHERE NOT b.is_final AND s.outcome = 'accepted'",
-        );
-        let mut taken: BTreeMap<i64, Vec<(String, i64)>> = BTreeMap::new();
-        for row in takers.fetch_all(self.pool()).await? {
-            let by = (row.try_get("builder")?, row.try_get("block")?);
-            taken.entry(row.try_get("id")?).or_default().push(by);
-        }
-        for bundle in &mut open {
-            bundle.taken = taken.remove(&bundle.id).unwrap_or_default();
-        }
-        Ok(open)
-    }
-
-    /// The newest bundles, or all of a hash; newest first.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub async fn bundles(&self, hash: Option<&str>, limit: u32) -> Result<Vec<BundleView>, LedgerError> {
-        let rows =
-            sqlx::query("SELECT * FROM bundles WHERE $1 IS NULL OR hash = $1 ORDER BY id DESC LIMIT $2");
-        let rows = rows.bind(hash).bind(i64::from(limit)).fetch_all(self.pool()).await?;
-        let mut views: Vec<BundleView> = rows.iter().map(view_from).collect::<Result<_, _>>()?;
-        for view in &mut views {
-            let sends =
-                sqlx::query("SELECT * FROM bundle_sends WHERE bundle_id = $1 ORDER BY block, builder");
-            view.sends = sends
-                .bind(view.id)
-                .fetch_all(self.pool())
-                .await?
-                .iter()
-                .map(send_from)
-                .collect::<Result<_, _>>()?;
-        }
-        Ok(views)
-    }
-
-    /// What all bundles came to.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub async fn bundle_totals(&self) -> Result<BundleTotals, LedgerError> {
-        let mut totals = BundleTotals::default();
-        let rows = sqlx::query("SELECT state, COUNT(*) AS n FROM bundles GROUP BY state")
-            .fetch_all(self.pool())
-            .await?;
-        for row in rows {
-            let (state, count): (String, u64) =
-                (row.try_get("state")?, row.try_get::<i64, _>("n")?.cast_unsigned());
-            totals.submitted += count;
-            totals.by_state.insert(state, count);
-        }
-        let of = |states: &[&str]| states.iter().filter_map(|state| totals.by_state.get(*state)).sum::<u64>();
-        let (included, pending) = (of(&["included"]), of(&["pending", "cancel_requested"]));
-        let (missed, failed) = (of(&["missed"]), of(&["failed"]));
-        let decided = included + missed + failed + of(&["partly_included", "unbundled"]);
-        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-        let success_rate = if decided == 0 { 0.0 } else { included as f64 / decided as f64 };
-        let mut profit = I256::ZERO;
-        let rows =
-            sqlx::query("SELECT profit_wei FROM bundles WHERE state = 'included' AND profit_wei IS NOT NULL");
-        for row in rows.fetch_all(self.pool()).await? {
-            let wei: String = row.try_get("profit_wei")?;
-            profit = profit.saturating_add(I256::from_dec_str(&wei).unwrap_or_default());
-        }
-        let eth = crate::types::Wei::new(profit.unsigned_abs()).to_eth();
-        Ok(BundleTotals {
-            included,
-            pending,
-            missed,
-            failed,
-            success_rate,
-            profit_wei: profit.to_string(),
-            profit_eth: if profit.is_negative() { format!("-{eth}") } else { eth },
-            ..totals
-        })
+        Ok(stored)
     }
 }
 
 async fn received(tx: &mut Transaction<'_, Sqlite>, row: &BundleReceived) -> Sql<()> {
     sqlx::query(
-        "INSERT INTO bundles (id, hash, searcher, kind, uuid, canonical_uuid, sequence, transactions, request, first_block, last_block, \
-         received_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING",
+        "INSERT INTO bundles (id, hash, searcher, kind, uuid, canonical_uuid, sequence, transactions, request, builders, first_block, \
+         last_block, received_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
     )
     .bind(row.id)
     .bind(&row.hash)
@@ -340,6 +351,7 @@ async fn received(tx: &mut Transaction<'_, Sqlite>, row: &BundleReceived) -> Sql
     .bind(row.sequence)
     .bind(&row.transactions)
     .bind(&row.request)
+    .bind(&row.builders)
     .bind(row.first_block)
     .bind(row.last_block)
     .bind(row.received_at)
@@ -358,7 +370,7 @@ async fn sent(tx: &mut Transaction<'_, Sqlite>, row: &BundleSend) -> Sql<()> {
     .bind(row.id)
     .bind(&row.builder)
     .bind(row.block)
-    .bind(&row.outcome)
+    .bind(row.outcome.label())
     .bind(&row.detail)
     .bind(row.attempts)
     .bind(row.latency_us)
@@ -368,69 +380,151 @@ async fn sent(tx: &mut Transaction<'_, Sqlite>, row: &BundleSend) -> Sql<()> {
     Ok(())
 }
 
-async fn fate(tx: &mut Transaction<'_, Sqlite>, row: &BundleFate) -> Sql<()> {
-    let money = |index: usize| row.money.as_ref().and_then(|money| money.get(index));
+async fn undecided(tx: &mut Transaction<'_, Sqlite>, id: i64, delivery: Delivery, reason: &str) -> Sql<()> {
     sqlx::query(
-        "UPDATE bundles SET state = $2, reason = $3, block_number = $4, block_hash = $5, block_builder = $6, is_final = $7, \
-         gas_cost_wei = $8, paid_to_builder_wei = $9, eth_wei = $10, weth_wei = $11, profit_wei = $12 WHERE id = $1",
+        "UPDATE bundles SET state = $2, reason = $3, delivery = $4, replaced_by = $5, block_number = NULL, block_hash = NULL, \
+         block_builder = NULL WHERE id = $1 AND NOT is_final",
     )
-    .bind(row.id)
-    .bind(row.state)
-    .bind(&row.reason)
-    .bind(row.block_number)
-    .bind(&row.block_hash)
-    .bind(&row.block_builder)
-    .bind(row.is_final)
-    .bind(money(0))
-    .bind(money(1))
-    .bind(money(2))
-    .bind(money(3))
-    .bind(money(4))
+    .bind(id)
+    .bind(delivery.state().label())
+    .bind(reason)
+    .bind(delivery.label())
+    .bind(delivery.replaced_by())
     .execute(&mut **tx)
     .await?;
     Ok(())
 }
 
-fn send_from(row: &SqliteRow) -> Result<BundleSend, LedgerError> {
-    Ok(BundleSend {
-        id: row.try_get("bundle_id")?,
-        builder: row.try_get("builder")?,
-        block: row.try_get("block")?,
-        outcome: row.try_get("outcome")?,
-        detail: row.try_get("detail")?,
-        attempts: row.try_get("attempts")?,
-        latency_us: row.try_get("latency_us")?,
-        sent_at: row.try_get("sent_at")?,
-    })
+async fn decided(tx: &mut Transaction<'_, Sqlite>, row: &BundleDecision) -> Sql<()> {
+    sqlx::query(
+        "UPDATE bundles SET state = $2, reason = $3, block_number = $4, block_hash = $5, block_builder = $6 \
+         WHERE id = $1 AND NOT is_final",
+    )
+    .bind(row.id)
+    .bind(row.state.label())
+    .bind(&row.reason)
+    .bind(row.block_number)
+    .bind(&row.block_hash)
+    .bind(&row.block_builder)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
-fn view_from(row: &SqliteRow) -> Result<BundleView, LedgerError> {
-    let json =
-        |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-    Ok(BundleView {
-        id: row.try_get("id")?,
-        hash: row.try_get("hash")?,
-        searcher: row.try_get("searcher")?,
-        kind: row.try_get("kind")?,
-        uuid: row.try_get("uuid")?,
-        canonical_uuid: row.try_get("canonical_uuid")?,
-        sequence: row.try_get("sequence")?,
-        transactions: json(row.try_get("transactions")?),
-        first_block: row.try_get("first_block")?,
-        last_block: row.try_get("last_block")?,
-        received_at: row.try_get("received_at")?,
-        state: row.try_get("state")?,
-        reason: row.try_get("reason")?,
-        block_number: row.try_get("block_number")?,
-        block_hash: row.try_get("block_hash")?,
-        block_builder: row.try_get("block_builder")?,
-        is_final: row.try_get("is_final")?,
-        simulation: json(row.try_get("simulation")?),
-        gas_cost_wei: row.try_get("gas_cost_wei")?,
-        paid_to_builder_wei: row.try_get("paid_to_builder_wei")?,
-        eth_wei: row.try_get("eth_wei")?,
-        weth_wei: row.try_get("weth_wei")?,
-        profit_wei: row.try_get("profit_wei")?,
-        sends: Vec::new(),
-    })
+async fn booked(tx: &mut Transaction<'_, Sqlite>, id: i64, money: Option<&BundleMoney>) -> Sql<()> {
+    sqlx::query(
+        "UPDATE bundles SET is_final = TRUE, gas_cost_wei = $2, paid_to_builder_wei = $3, eth_wei = $4, weth_wei = $5, profit_wei = $6 \
+         WHERE id = $1",
+    )
+    .bind(id)
+    .bind(money.map(|money| &money.gas_cost))
+    .bind(money.map(|money| &money.paid_to_builder))
+    .bind(money.map(|money| &money.eth))
+    .bind(money.map(|money| &money.weth))
+    .bind(money.map(|money| &money.profit))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn came(id: i64, builders: &str) -> BundleWrite {
+        BundleWrite::Received(Box::new(BundleReceived {
+            id,
+            kind: "bundle",
+            builders: builders.to_owned(),
+            first_block: 10,
+            last_block: 12,
+            ..BundleReceived::default()
+        }))
+    }
+
+    fn sent(id: i64, builder: &str, outcome: SendOutcome) -> BundleWrite {
+        BundleWrite::Sent(BundleSend {
+            id,
+            builder: builder.to_owned(),
+            block: 10,
+            outcome,
+            detail: String::new(),
+            attempts: 1,
+            latency_us: 1,
+            sent_at: 1,
+        })
+    }
+
+    fn decision(id: i64, state: BundleState, block_number: i64) -> BundleWrite {
+        BundleWrite::Decided(Box::new(BundleDecision {
+            id,
+            state,
+            reason: String::new(),
+            block_number,
+            block_hash: format!("0x{block_number}"),
+            block_builder: "b".to_owned(),
+        }))
+    }
+
+    #[tokio::test]
+    async fn a_bundle_is_open_then_decided_then_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path()).await.unwrap();
+        let replaced = BundleWrite::Withdrawn {
+            id: 2,
+            delivery: Delivery::Replaced { by: 3 },
+            reason: "replaced by number 3".to_owned(),
+        };
+        ledger
+            .save_bundles(&[
+                came(1, r#"["x","y"]"#),
+                came(2, r#"["x"]"#),
+                came(3, r#"["x"]"#),
+                sent(1, "x", SendOutcome::Accepted),
+                sent(1, "x (cancel)", SendOutcome::CancelAccepted),
+                replaced,
+                decision(3, BundleState::Missed, 11),
+            ])
+            .await
+            .unwrap();
+        let open = ledger.open_bundles(9).await.unwrap();
+        assert_eq!(open.iter().map(|row| row.id).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(
+            (open[0].builders.join(" "), &open[0].taken),
+            ("x y".to_owned(), &vec![("x".to_owned(), 10)])
+        );
+        assert_eq!(open[1].delivery, Delivery::Replaced { by: 3 });
+        // Landed all the same.
+        ledger.save_bundles(&[decision(2, BundleState::Included, 11)]).await.unwrap();
+        assert_eq!(ledger.deciding_blocks(9).await.unwrap(), [(11, "0x11".to_owned())]);
+        assert_eq!(ledger.bundles_decided_above(10, 9).await.unwrap().len(), 2);
+        // The block is gone: open again, and still not sent.
+        let delivery = Delivery::Replaced { by: 3 };
+        ledger
+            .save_bundles(&[BundleWrite::Reopened { id: 2, delivery, reason: "gone".to_owned() }])
+            .await
+            .unwrap();
+        assert_eq!(ledger.open_bundles(9).await.unwrap()[1].delivery, delivery);
+        ledger.save_bundles(&[decision(2, BundleState::Included, 11)]).await.unwrap();
+        let to_book = ledger.bundles_to_book("0x11").await.unwrap();
+        assert_eq!(to_book.iter().map(|row| row.id).collect::<Vec<_>>(), [2]);
+        let money = BundleMoney { profit: "-7".to_owned(), ..BundleMoney::default() };
+        ledger.save_bundles(&[BundleWrite::Booked(2, Some(Box::new(money)))]).await.unwrap();
+        ledger.close_missed_bundles("0x11").await.unwrap();
+        assert!(ledger.deciding_blocks(9).await.unwrap().is_empty());
+        let views = ledger.bundles(None, 9).await.unwrap();
+        assert_eq!(views.iter().map(|view| view.is_final).collect::<Vec<_>>(), [true, true, false]);
+        assert_eq!(ledger.bundle_totals().await.unwrap().profit_wei, "-7");
+    }
+
+    #[tokio::test]
+    async fn a_row_of_a_version_without_builders_goes_to_those_it_was_sent_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path()).await.unwrap();
+        let sends = [sent(1, "x", SendOutcome::Refused), sent(1, "y (cancel)", SendOutcome::CancelRefused)];
+        ledger.save_bundles(&[came(1, "[]")]).await.unwrap();
+        ledger.save_bundles(&sends).await.unwrap();
+        sqlx::query("UPDATE bundles SET builders = NULL").execute(ledger.pool()).await.unwrap();
+        assert_eq!(ledger.open_bundles(9).await.unwrap()[0].builders, ["x"]);
+    }
 }

@@ -18,7 +18,7 @@ use crate::{
     types::{Slot, Wei},
 };
 
-const STEPS: [Step; 5] = [
+const STEPS: [Step; 6] = [
     Step { version: 1, name: "slots", sql: include_str!("../../migrations/ledger/0001_slots.sql") },
     Step { version: 2, name: "standings", sql: include_str!("../../migrations/ledger/0002_standings.sql") },
     Step { version: 3, name: "profit", sql: include_str!("../../migrations/ledger/0003_profit.sql") },
@@ -27,6 +27,11 @@ const STEPS: [Step; 5] = [
         version: 11,
         name: "undecoded blocks",
         sql: include_str!("../../migrations/ledger/0011_undecoded_blocks.sql"),
+    },
+    Step {
+        version: 13,
+        name: "bundle delivery",
+        sql: include_str!("../../migrations/ledger/0013_bundle_delivery.sql"),
     },
 ];
 

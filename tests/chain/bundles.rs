@@ -1,13 +1,9 @@
 //! Searchers' bundles through the real binary to a builder of each dialect, and their fate on a chain of anvil's.
 
-use alloy_consensus::{
-    BlobTransactionSidecar, SignableTransaction, TxEip1559, TxEip4844, TxEip4844WithSidecar, TxEnvelope,
-};
-use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex, keccak256};
-use k256::ecdsa::SigningKey;
+use alloy_consensus::{BlobTransactionSidecar, SignableTransaction, TxEip4844, TxEip4844WithSidecar};
+use alloy_primitives::{B256, Bytes, U256, hex, keccak256};
 use relaymux::{
-    bundles::{BundleKey, DIALECTS, Dialect, Signed},
+    bundles::{BundleKey, DIALECTS, Dialect},
     consensus::WallClock,
     sim::{BuilderHabit, SimBuilder},
 };
@@ -16,90 +12,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     node::{BUILDER, Door, Node, OTHER, USER},
+    searcher::{Account, GWEI, OURS, SEARCHER, account, fate, send, send_as, sign, state},
     stage::{Stage, StageBuilder, assert_error, binary, eventually, honest, stage},
 };
-
-/// Keys of anvil's development accounts, and of searchers. Public test keys.
-const KEYS: [&str; 3] = [
-    "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",
-    "5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a",
-    "7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6",
-];
-const SEARCHER: &str = "1111111111111111111111111111111111111111111111111111111111111111";
-const OURS: &str = "2222222222222222222222222222222222222222222222222222222222222222";
-const GWEI: u128 = 1_000_000_000;
-
-/// A searcher's account.
-struct Account {
-    key: SigningKey,
-    nonce: u64,
-}
-
-fn account(index: usize) -> Account {
-    Account { key: SigningKey::from_slice(&hex::decode(KEYS[index]).unwrap()).unwrap(), nonce: 0 }
-}
-
-fn sign(key: &SigningKey, hash: B256) -> Signature {
-    let (signature, recovery) = key.sign_prehash_recoverable(hash.as_slice()).unwrap();
-    let bytes = signature.to_bytes();
-    let (r, s) = bytes.split_at(32);
-    Signature::new(U256::from_be_slice(r), U256::from_be_slice(s), recovery.is_y_odd())
-}
-
-impl Account {
-    fn address(&self) -> Address {
-        Address::from_private_key(&self.key)
-    }
-
-    /// A signed transfer with the next nonce and a tip; raw, and its hash.
-    fn pay(&mut self, to: &str, wei: u128, tip: u128) -> (String, String) {
-        let tx = TxEip1559 {
-            chain_id: 31337,
-            nonce: self.nonce,
-            gas_limit: 21_000,
-            max_fee_per_gas: 100 * GWEI,
-            max_priority_fee_per_gas: tip,
-            to: TxKind::Call(to.parse().unwrap()),
-            value: U256::from(wei),
-            access_list: Default::default(),
-            input: Bytes::new(),
-        };
-        self.nonce += 1;
-        let signature = sign(&self.key, tx.signature_hash());
-        let envelope = TxEnvelope::from(tx.into_signed(signature));
-        (hex::encode_prefixed(envelope.encoded_2718()), envelope.tx_hash().to_string())
-    }
-}
-
-/// Sends a request as a searcher's library does: the body is signed as it is.
-async fn send_as(key: &str, stage: &Stage, method: &str, params: Value) -> reqwest::Response {
-    let body = json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}).to_string();
-    let header = BundleKey::parse(key).unwrap().header(Signed::HashText, body.as_bytes());
-    let request = stage.http.post(&stage.bundles).header("content-type", "application/json");
-    request.header("X-Flashbots-Signature", header).body(body).send().await.unwrap()
-}
-
-async fn send(stage: &Stage, method: &str, params: Value) -> Value {
-    let answer: Value =
-        serde_json::from_slice(&send_as(SEARCHER, stage, method, params).await.bytes().await.unwrap())
-            .unwrap();
-    assert_eq!(answer["id"], 7);
-    answer
-}
-
-/// The newest bundle of a hash once a condition holds of it.
-async fn fate(stage: &Stage, hash: &str, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
-    eventually(&format!("a bundle to be {what}"), async || {
-        let response = stage.http.get(format!("{}/api/v1/bundles/{hash}", stage.ops)).send().await.unwrap();
-        let list: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
-        list.get(0).filter(|bundle| condition(bundle)).cloned()
-    })
-    .await
-}
-
-async fn state(stage: &Stage, hash: &str, state: &str) -> Value {
-    fate(stage, hash, state, |bundle| bundle["state"] == state).await
-}
 
 /// A stage whose builders are simulated ones of these dialects.
 async fn bundle_stage(node: &Node, dialects: &[&str], more: &str) -> (Stage, Vec<SimBuilder>) {

@@ -11,6 +11,8 @@ mod bundles;
 mod node;
 mod payments;
 mod profit;
+#[path = "../it/searcher.rs"]
+mod searcher;
 #[expect(dead_code, reason = "shared with the other black-box tests, which use more of it")]
 #[path = "../it/stage.rs"]
 mod stage;

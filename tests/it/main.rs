@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod bundles;
 mod commands;
 mod data_dir;
 mod get_header;
@@ -21,6 +22,8 @@ mod report;
 mod reveal;
 mod rooms;
 mod rotation;
+#[expect(dead_code, reason = "shared with the tests on real chains, which use more of it")]
+mod searcher;
 #[expect(dead_code, reason = "shared with the other black-box tests, which use more of it")]
 mod stage;
 mod status;

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::ReportFormat;
 use crate::{
-    ledger::{BundleTotals, BundleView, Ledger, LedgerError},
+    ledger::{BundleTotals, BundleView, Ledger, LedgerError, SendOutcome},
     profit::csv,
 };
 
@@ -30,7 +30,7 @@ fn takers(bundle: &BundleView) -> String {
     let mut names: Vec<&str> = bundle
         .sends
         .iter()
-        .filter(|send| send.outcome == "accepted")
+        .filter(|send| send.outcome == SendOutcome::Accepted)
         .map(|send| send.builder.as_str())
         .collect();
     names.sort_unstable();
@@ -73,7 +73,7 @@ pub(super) fn shown(report: &BundleReport, format: ReportFormat) -> String {
                     bundle.kind.clone(),
                     bundle.first_block.to_string(),
                     bundle.last_block.to_string(),
-                    bundle.state.clone(),
+                    bundle.state.label().to_owned(),
                     bundle.reason.clone(),
                     takers(bundle),
                     bundle.block_number.map_or_else(String::new, |number| number.to_string()),
@@ -103,7 +103,7 @@ pub(super) fn shown(report: &BundleReport, format: ReportFormat) -> String {
                 table.add_row([
                     bundle.hash.chars().take(14).collect::<String>(),
                     format!("{}-{}", bundle.first_block, bundle.last_block),
-                    format!("{}{}", bundle.state, if bundle.is_final { "" } else { " (not final)" }),
+                    format!("{}{}", bundle.state.label(), if bundle.is_final { "" } else { " (not final)" }),
                     takers(bundle),
                     bundle.profit_wei.clone().unwrap_or_default(),
                     bundle.reason.clone(),

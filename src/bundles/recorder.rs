@@ -1,0 +1,166 @@
+//! What happened to bundles, on its way to the ledger: queued so that nobody waits for a disk, written in batches, kept while the disk refuses.
+
+use std::{sync::Arc, time::Duration};
+
+use metrics::{counter, histogram};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep, timeout},
+};
+use tracing::{info, warn};
+
+use super::budget::HeldBytes;
+use crate::ledger::{BundleWrite, Ledger};
+
+/// Records that wait for the ledger. Beyond it they are lost and counted; no bundle waits for a disk.
+const QUEUE: usize = 65_536;
+/// Records in one transaction.
+const BATCH: usize = 1024;
+/// Between two tries of a batch that the disk refused.
+const RETRY: Duration = Duration::from_secs(1);
+/// Longest wait for a record that must not be lost, and for all before it to be written.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+enum Record {
+    Write(BundleWrite, Option<Arc<HeldBytes>>),
+    /// Answered when all before it is written.
+    Barrier(oneshot::Sender<()>),
+}
+
+/// The way to the ledger. Clones share one queue.
+#[derive(Clone)]
+pub(super) struct Recorder {
+    queue: mpsc::Sender<Record>,
+}
+
+/// Where a [`Recorder`]'s records come out.
+pub(super) struct Records(mpsc::Receiver<Record>);
+
+pub(super) fn recorder() -> (Recorder, Records) {
+    let (queue, records) = mpsc::channel(QUEUE);
+    (Recorder { queue }, Records(records))
+}
+
+impl Recorder {
+    /// Hands a record over; lost and counted if the ledger is far behind.
+    pub(super) fn write(&self, write: BundleWrite) {
+        self.write_held(write, None);
+    }
+
+    /// The same, for one that holds memory of the budget for open bundles until it is written.
+    pub(super) fn write_held(&self, write: BundleWrite, held: Option<Arc<HeldBytes>>) {
+        if self.queue.try_send(Record::Write(write, held)).is_err() {
+            counter!("relaymux_bundle_writes_lost_total").increment(1);
+        }
+    }
+
+    /// Hands over a record that nothing else knows: waits for room a while before it is lost.
+    pub(super) async fn write_surely(&self, write: BundleWrite) {
+        if !matches!(timeout(PATIENCE, self.queue.send(Record::Write(write, None))).await, Ok(Ok(()))) {
+            counter!("relaymux_bundle_writes_lost_total").increment(1);
+        }
+    }
+
+    /// Whether all that was handed over before is written; `false` while the ledger refuses or is far behind.
+    pub(super) async fn is_written(&self) -> bool {
+        let (done, written) = oneshot::channel();
+        let whole = async { self.queue.send(Record::Barrier(done)).await.is_ok() && written.await.is_ok() };
+        timeout(PATIENCE, whole).await.unwrap_or(false)
+    }
+}
+
+/// Writes records in batches until the last recorder is gone. A batch that the disk refuses is kept and tried again; a single record that
+/// the ledger refuses while it takes others is dropped and counted.
+pub(super) async fn write_records(ledger: Ledger, records: Records) {
+    let Records(mut records) = records;
+    let (mut writes, mut held, mut barriers) = (Vec::new(), Vec::new(), Vec::new());
+    let mut was_well = true;
+    loop {
+        if writes.is_empty() {
+            let Some(first) = records.recv().await else { return };
+            sort(first, &mut writes, &mut held, &mut barriers);
+        }
+        while writes.len() < BATCH
+            && let Ok(record) = records.try_recv()
+        {
+            sort(record, &mut writes, &mut held, &mut barriers);
+        }
+        match write_batch(&ledger, &mut writes).await {
+            Ok(()) => {
+                held.clear();
+                for barrier in barriers.drain(..) {
+                    let _: Result<(), ()> = oneshot::Sender::send(barrier, ());
+                }
+                if !was_well {
+                    info!("what happens to bundles is written to the ledger again");
+                }
+                was_well = true;
+            }
+            Err(error) => {
+                if was_well {
+                    warn!(%error, "the ledger does not take what happens to bundles: it is kept and tried again every second");
+                }
+                was_well = false;
+                if records.is_closed() && records.is_empty() {
+                    counter!("relaymux_bundle_writes_lost_total").increment(writes.len() as u64);
+                    warn!(
+                        records = writes.len(),
+                        "the process ends while the ledger refuses, records of bundles are lost"
+                    );
+                    return;
+                }
+                sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+fn sort(
+    record: Record,
+    writes: &mut Vec<BundleWrite>,
+    held: &mut Vec<Arc<HeldBytes>>,
+    barriers: &mut Vec<oneshot::Sender<()>>,
+) {
+    match record {
+        Record::Write(write, of_it) => {
+            writes.push(write);
+            held.extend(of_it);
+        }
+        Record::Barrier(done) => barriers.push(done),
+    }
+}
+
+/// Writes a batch; what is left in it was not written.
+async fn write_batch(
+    ledger: &Ledger,
+    writes: &mut Vec<BundleWrite>,
+) -> Result<(), crate::ledger::LedgerError> {
+    if writes.is_empty() {
+        return Ok(());
+    }
+    let started = Instant::now();
+    let whole = ledger.save_bundles(writes).await;
+    histogram!("relaymux_bundle_write_seconds").record(started.elapsed().as_secs_f64());
+    let Err(error) = whole else {
+        writes.clear();
+        return Ok(());
+    };
+    // One by one: if some are taken, the disk is well and the others are at fault. If none is, all are kept.
+    let mut refused = Vec::new();
+    let mut taken = 0_usize;
+    for write in writes.drain(..) {
+        match ledger.save_bundles(std::slice::from_ref(&write)).await {
+            Ok(()) => taken += 1,
+            Err(_) => refused.push(write),
+        }
+    }
+    if taken == 0 {
+        *writes = refused;
+        return Err(error);
+    }
+    if !refused.is_empty() {
+        counter!("relaymux_bundle_writes_lost_total").increment(refused.len() as u64);
+        warn!(%error, records = refused.len(), "the ledger takes other records and not these, they are dropped");
+    }
+    Ok(())
+}
