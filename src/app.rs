@@ -1,18 +1,21 @@
 //! Wiring: the only place that knows every room. Starts them in order, connects them, and stops them in the reverse order.
 //!
-//! | task | owner | ends |
+//! | task | ends | when it fails ([`supervisor`]) |
 //! |---|---|---|
-//! | builder API listener and its connections | [`Service`] | on stop, requests in flight finish first |
-//! | submissions and registrations in flight | the auction | each at its own deadline; a stop waits for them |
-//! | ops API listener and its connections | [`Service`] | on stop |
-//! | status probes | [`Service`] | on stop |
-//! | relays' monitor: standings, rotation | [`Service`] | on stop, standings are saved first |
-//! | configuration reload and key loading | [`Service`] | on stop |
-//! | proposer duties, with a beacon node | [`Service`] | on stop |
-//! | public record of relays, where asked for | [`Service`] | when all are looked at, or on stop |
-//! | payments: settling, checks, registrations at relays, the beacon node's events | [`Service`] | on stop; all state is in the ledger |
-//! | bundles: listener, queues to builders, chain, records, on a thread and runtime of their own | [`Service`] | on stop, records are written first |
-//! | ledger writer | [`Service`] | last, when everything published is written |
+//! | `builder_api`: listener; its connections are tasks of their own | on stop, requests in flight finish first | the process ends, to be started again |
+//! | submissions and registrations in flight (the auction's) | each at its own deadline; a stop waits for them | its client is told; nobody else notices |
+//! | `ops_api`: listener and connections | on stop | the service goes on without, degraded: a proposer needs none of it |
+//! | `probes`: status of relays | on stop | begins anew |
+//! | `monitor`: reputations, rotation | on stop, reputations are saved first | the process ends: a relay that steals would go on being asked |
+//! | `reload`: configuration, key loading | on stop | goes on with the configuration it has, degraded |
+//! | `duties`: proposers, with a beacon node | on stop | begins anew |
+//! | `public_record` of relays, where asked for | when all are looked at, or on stop | told; trust begins without it |
+//! | `settlements`, `profit_checks`, `registration_checks` | on stop; all state is in the ledger | begins anew |
+//! | `bundles`: listener, queues to builders, chain, records, on a thread and runtime of their own | on stop, records are written first | goes on without, degraded |
+//! | `metrics`: folds histograms | on stop | begins anew |
+//! | `ledger_writer` | last, when everything published is written | begins anew; what waited in memory is lost and said to be |
+//!
+//! Everything but the auction's own tasks is owned by [`Service`].
 //!
 //! Channels: the event spine (bounded, lagging watchers lose their own events), one bounded channel per submission and registration
 //! round, one of length 1 for wishes to reload, one of wishes to the monitor, a watch of expected proposals.
@@ -28,6 +31,7 @@ mod service;
 mod settlements;
 mod shutdown;
 mod storage;
+mod supervisor;
 mod telemetry;
 
 pub use reload::ConfigSource;

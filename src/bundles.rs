@@ -35,7 +35,7 @@ use std::{sync::Arc, time::Duration};
 use reqwest::Client;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{error, info};
 
 pub use bundle::{Bundle, BundleTx, Kind, MevShareBody, Refund, check, read_transaction};
 pub use dialect::{Auth, Cancel, DIALECTS, Dialect, Refunds, Unsupported, read_answer};
@@ -78,7 +78,7 @@ pub struct BundleParts {
 pub async fn run_bundles(parts: BundleParts) -> Result<(), LedgerError> {
     let BundleParts { settings, listener, node, http, slot_secs, ledger, stop } = parts;
     let (recorder, records) = recorder::recorder();
-    let writer: JoinHandle<()> = tokio::spawn(recorder::write_records(ledger.clone(), records));
+    let mut writer: JoinHandle<()> = tokio::spawn(recorder::write_records(ledger.clone(), records));
     let (publish, head) = watch::channel(intake::HeadView::default());
     let last_id = ledger.last_bundle().await?;
     let intake = Arc::new(intake::BundleIntake::new(intake::IntakeParts {
@@ -94,11 +94,31 @@ pub async fn run_bundles(parts: BundleParts) -> Result<(), LedgerError> {
     let mut tracker = tracker::Tracker::new(Arc::clone(&intake), ledger, publish);
     let resumed = tracker.resume().await?;
     info!(builders = intake.settings.builders.len(), resumed, "bundles are taken");
-    let follower = tokio::spawn(tracker.run(stop.clone()));
-    listener.serve(server::router(Arc::clone(&intake)), stop, Duration::from_secs(2)).await;
-    let _ = follower.await;
+    let mut follower = tokio::spawn(tracker.run(stop.clone()));
+    let failed = async {
+        tokio::select! {
+            _ = &mut follower => {}
+            _ = &mut writer => {}
+        }
+        // They end at a stop, too, which is none.
+        if stop.is_cancelled() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = listener.serve(server::router(Arc::clone(&intake)), stop.clone(), Duration::from_secs(2)) => {}
+        () = failed => {
+            error!("bundles: the task that follows the chain or the one that writes has failed");
+            return Ok(());
+        }
+    }
+    if !follower.is_finished() {
+        let _ = follower.await;
+    }
     // The last sender of records goes with the intake; the writer then ends.
     drop(intake);
-    let _ = tokio::time::timeout(Duration::from_secs(5), writer).await;
+    if !writer.is_finished() {
+        let _ = tokio::time::timeout(Duration::from_secs(5), writer).await;
+    }
     Ok(())
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    bundles::Bundles,
+    bundles::{BUNDLES_DRAIN, start_bundles},
     data_dir::DataDirLock,
     duties::run_duties,
     policies::{Clients, build_policies, cached_keys},
@@ -20,6 +20,7 @@ use super::{
     seed::run_seed,
     settlements::{SettlementParts, reporter, start_settlements},
     storage::{Storage, open_storage, take_data_dir, tell_of_storage},
+    supervisor::{Fatal, Supervisor},
 };
 use crate::{
     auction::{Auction, AuctionParts, Validators},
@@ -74,7 +75,8 @@ pub struct Service {
     builder_address: SocketAddr,
     ops_address: SocketAddr,
     bundles_address: Option<SocketAddr>,
-    bundles: Option<Bundles>,
+    bundles: Option<JoinHandle<()>>,
+    fatal: Fatal,
     /// Held until the files are shut.
     _lock: Option<DataDirLock>,
     auction: Arc<Auction>,
@@ -124,9 +126,10 @@ impl Service {
         let Storage { admin_token, stores } = open_storage(&config, &degraded).await?;
         let Stores { ledger, journal, unsettled, registrations, standings, troubles } = stores;
         let spine = Spine::new();
+        let (supervisor, fatal) = Supervisor::new(spine.clone(), degraded.clone());
         let (stop_builder, stop_watchers, stop_writer) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-        let writer = tokio::spawn(run_writer(ledger.clone(), spine.subscribe(), stop_writer.clone()));
+        let writer = start_writer(&supervisor, &ledger, &spine, &stop_writer);
         let all: Vec<Arc<Relay>> =
             config.relays.iter().map(|settings| clients.relay(settings, &config)).collect();
         let loaded = cached_keys(&config);
@@ -177,9 +180,10 @@ impl Service {
             degraded: degraded.clone(),
             stop: stop_watchers.clone(),
         });
-        let builder = tokio::spawn(builder_listener.serve(builder_router, stop_builder.clone(), drain));
-        let mut watchers =
-            vec![tokio::spawn(ops_listener.serve(ops_router, stop_watchers.clone(), Duration::from_secs(2)))];
+        let serving = builder_listener.serve(builder_router, stop_builder.clone(), drain);
+        let builder = supervisor.vital("builder_api", &stop_builder, serving);
+        let serving = ops_listener.serve(ops_router, stop_watchers.clone(), Duration::from_secs(2));
+        let mut watchers = vec![supervisor.optional("ops_api", &stop_watchers, serving)];
         let mut bundles_address = None;
         let mut bundles = None;
         if let (Some(settings), Some(listener), Some(url)) =
@@ -198,7 +202,8 @@ impl Service {
                 ledger: ledger.clone(),
                 stop: stop_watchers.clone(),
             };
-            bundles = Some(Bundles::start(parts).map_err(StartError::Thread)?);
+            let ended = start_bundles(parts).map_err(StartError::Thread)?;
+            bundles = Some(supervisor.optional("bundles", &stop_watchers, ended));
             bundles_address = Some(address);
         }
         let money = SettlementParts {
@@ -209,9 +214,12 @@ impl Service {
             beacon: beacon.clone(),
             stop: stop_watchers.clone(),
         };
-        watchers.extend(start_settlements(&running, money));
-        watchers.push(tokio::spawn(monitor.run(stop_watchers.clone())));
-        watchers.push(tokio::spawn(keep_metrics(metrics, stop_watchers.clone())));
+        watchers.extend(start_settlements(&running, money, &supervisor));
+        watchers.push(supervisor.vital("monitor", &stop_watchers, monitor.run(stop_watchers.clone())));
+        watchers.push(supervisor.restarting("metrics", &stop_watchers, {
+            let stop = stop_watchers.clone();
+            move || keep_metrics(metrics.clone(), stop.clone())
+        }));
         info!(network, relays = relays.active().len(), version = env!("CARGO_PKG_VERSION"), "relaymux is up");
         info!(api = "builder", address = %builder_address, "listening");
         info!(api = "ops", address = %ops_address, "listening");
@@ -219,7 +227,8 @@ impl Service {
         if let Some(rpc) = seed_from {
             let (http, relays) = (clients.http.clone(), Arc::clone(&relays));
             let (monitor, stop) = (monitor_handle.clone(), stop_watchers.clone());
-            watchers.push(tokio::spawn(run_seed(http, rpc, running.spec.chain_id, relays, monitor, stop)));
+            let seed = run_seed(http, rpc, running.spec.chain_id, relays, monitor, stop);
+            watchers.push(supervisor.finite("public_record", &stop_watchers, seed));
         }
         let (reload, asked) = mpsc::channel(1);
         if let Some(source) = source {
@@ -227,12 +236,15 @@ impl Service {
             let monitor = monitor_handle.clone();
             let due = BTreeMap::new();
             let reloader = Reloader { source, running, auction, relays, monitor, clients, loaded, due };
-            watchers.push(tokio::spawn(reloader.run(asked, stop_watchers.clone())));
+            let task = reloader.run(asked, stop_watchers.clone());
+            watchers.push(supervisor.optional("reload", &stop_watchers, task));
         }
         let (expect, expected) = watch::channel(None);
         if let Some(beacon) = beacon {
-            let auction = Arc::clone(&auction);
-            watchers.push(tokio::spawn(run_duties(beacon, auction, expect, stop_watchers.clone())));
+            let (auction, stop) = (Arc::clone(&auction), stop_watchers.clone());
+            watchers.push(supervisor.restarting("duties", &stop_watchers, move || {
+                run_duties(beacon.clone(), Arc::clone(&auction), expect.clone(), stop.clone())
+            }));
         }
         let probes = ProbeParts {
             relays,
@@ -242,12 +254,16 @@ impl Service {
             monitor: monitor_handle.clone(),
             spine: spine.clone(),
         };
-        watchers.push(tokio::spawn(run_probes(probes, stop_watchers.clone())));
+        watchers.push(supervisor.restarting("probes", &stop_watchers, {
+            let stop = stop_watchers.clone();
+            move || run_probes(probes.clone(), stop.clone())
+        }));
         Ok(Self {
             builder_address,
             ops_address,
             bundles_address,
             bundles,
+            fatal,
             _lock: lock,
             auction,
             ledger,
@@ -264,6 +280,11 @@ impl Service {
             watchers,
             writer,
         })
+    }
+
+    /// Waits until a task has failed that the service cannot do without, and says so in words; the process should then stop. Cancel-safe.
+    pub async fn failed(&mut self) -> String {
+        self.fatal.words().await
     }
 
     /// Reads the configuration again, now.
@@ -318,7 +339,7 @@ impl Service {
             let _ = watcher.await;
         }
         if let Some(bundles) = self.bundles {
-            bundles.stopped().await;
+            let _ = timeout(BUNDLES_DRAIN, bundles).await;
         }
         self.stop_writer.cancel();
         let _ = self.writer.await;
@@ -326,6 +347,21 @@ impl Service {
         self.journal.shut().await;
         info!("stopped");
     }
+}
+
+/// Starts the writer of the ledger. It watches from this moment on, whenever it first runs.
+fn start_writer(
+    supervisor: &Supervisor,
+    ledger: &Ledger,
+    spine: &Spine,
+    stop: &CancellationToken,
+) -> JoinHandle<()> {
+    let (ledger, spine, until) = (ledger.clone(), spine.clone(), stop.clone());
+    let mut first = Some(spine.subscribe());
+    supervisor.restarting("ledger_writer", stop, move || {
+        let events = first.take().unwrap_or_else(|| spine.subscribe());
+        run_writer(ledger.clone(), events, until.clone())
+    })
 }
 
 /// Folds histograms now and then; without it they grow until someone scrapes.

@@ -6,6 +6,7 @@ use reqwest::Client;
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+use super::supervisor::Supervisor;
 use crate::{
     config::Config,
     ethereum::{BeaconNode, ExecutionNode},
@@ -40,34 +41,54 @@ pub(super) fn reporter(config: &Config, ledger: Ledger) -> Reporter {
 }
 
 /// Starts what the configuration has the nodes for.
-pub(super) fn start_settlements(config: &Config, parts: SettlementParts) -> Vec<JoinHandle<()>> {
+pub(super) fn start_settlements(
+    config: &Config,
+    parts: SettlementParts,
+    supervisor: &Supervisor,
+) -> Vec<JoinHandle<()>> {
     let SettlementParts { ledger, spine, relays, http, beacon, stop } = parts;
     let reporter = reporter(config, ledger.clone());
-    let mut tasks = vec![tokio::spawn(run_checks(reporter.clone(), spine.clone(), stop.clone()))];
+    let mut tasks = vec![supervisor.restarting("profit_checks", &stop, {
+        let (reporter, spine, stop) = (reporter.clone(), spine.clone(), stop.clone());
+        move || run_checks(reporter.clone(), spine.clone(), stop.clone())
+    })];
     if !config.profit.registrations_every.is_zero() && config.profit.data_api {
-        let task =
-            run_registration_checks(reporter, spine.clone(), Arc::clone(&relays), http.clone(), stop.clone());
-        tasks.push(tokio::spawn(task));
+        let (spine, relays, http, until) = (spine.clone(), Arc::clone(&relays), http.clone(), stop.clone());
+        tasks.push(supervisor.restarting("registration_checks", &stop, move || {
+            let (spine, relays) = (spine.clone(), Arc::clone(&relays));
+            run_registration_checks(reporter.clone(), spine, relays, http.clone(), until.clone())
+        }));
     }
     let Some(url) = config.execution.clone() else { return tasks };
-    let (tell, news) = mpsc::channel(NEWS);
-    if let Some(beacon) = beacon.clone() {
-        tasks.push(tokio::spawn(follow_chain(beacon, tell.clone(), stop.clone())));
-    }
-    let watcher = Watcher::new(WatcherParts {
+    let parts = WatcherParts {
         ledger,
         spine,
         execution: ExecutionNode::new(http.clone(), url).of_chain(config.spec.chain_id),
-        beacon,
+        beacon: beacon.clone(),
         relays,
         http,
         slots: config.spec.clock(),
         settings: config.profit.clone(),
-    });
-    tasks.push(tokio::spawn(async move {
-        // Held as long as the watcher runs, so that a channel without news is not taken for its end.
-        let _open = tell;
-        watcher.run(news, stop).await;
+    };
+    let until = stop.clone();
+    tasks.push(supervisor.restarting("settlements", &stop, move || {
+        watch_payments(parts.clone(), beacon.clone(), until.clone())
     }));
     tasks
+}
+
+/// Settles slots, and hears the beacon node's news of them: one task, as neither is of use without the other.
+async fn watch_payments(parts: WatcherParts, beacon: Option<BeaconNode>, stop: CancellationToken) {
+    // Its sender is held as long as the watcher runs, so that a channel without news is not taken for its end.
+    let (tell, news) = mpsc::channel(NEWS);
+    let watching = Watcher::new(parts).run(news, stop.clone());
+    match beacon {
+        Some(beacon) => {
+            tokio::join!(watching, follow_chain(beacon, tell, stop));
+        }
+        None => {
+            watching.await;
+            drop(tell);
+        }
+    }
 }

@@ -56,7 +56,7 @@ async fn serve(config: Config, source: Option<ConfigSource>, ports_file: Option<
             return ExitCode::from(FAILED);
         }
     };
-    let service = match Service::start(config, source, install_metrics()).await {
+    let mut service = match Service::start(config, source, install_metrics()).await {
         Ok(service) => service,
         Err(error) => {
             eprintln!("relaymux cannot start: {error}");
@@ -70,13 +70,17 @@ async fn serve(config: Config, source: Option<ConfigSource>, ports_file: Option<
         service.stop(CancellationToken::new()).await;
         return ExitCode::from(FAILED);
     }
-    loop {
-        match signals.next().await {
-            Signal::Stop => break,
+    let failure = loop {
+        let signal = tokio::select! {
+            signal = signals.next() => signal,
+            words = service.failed() => break Some(words),
+        };
+        match signal {
+            Signal::Stop => break None,
             Signal::Reload => service.reload(),
             Signal::Rotate => service.rotate("SIGUSR1").await,
         }
-    }
+    };
     info!("stopping");
     // A second signal is somebody who does not want to wait for a block that may never come. What is in flight still ends well.
     let impatience = CancellationToken::new();
@@ -84,14 +88,21 @@ async fn serve(config: Config, source: Option<ConfigSource>, ports_file: Option<
     tokio::pin!(stop);
     loop {
         tokio::select! {
-            () = &mut stop => return ExitCode::SUCCESS,
+            () = &mut stop => break,
             signal = signals.next() => match signal {
                 Signal::Stop => {
                     warn!("told to stop again: not waiting for blocks that have not come");
                     impatience.cancel();
                 }
                 Signal::Reload | Signal::Rotate => {}
-            }
+            },
+        }
+    }
+    match failure {
+        None => ExitCode::SUCCESS,
+        Some(words) => {
+            eprintln!("relaymux has ended: {words}");
+            ExitCode::from(FAILED)
         }
     }
 }

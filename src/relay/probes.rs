@@ -31,7 +31,7 @@ const IDLE_SLOTS: u64 = 4;
 pub type ExpectedProposals = Option<std::collections::BTreeSet<Slot>>;
 
 /// What probing needs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ProbeParts {
     /// Whom.
     pub relays: Arc<SharedRelays>,

@@ -31,6 +31,7 @@ mod stop;
 mod storage;
 mod streams;
 mod submit;
+mod supervision;
 mod timing;
 mod trust;
 mod weights;
