@@ -182,8 +182,9 @@ impl Ledger {
         let mut submitted = None;
         if let Some(row) = &submission {
             case.submitted = true;
-            submitted = hash(row.try_get("block_hash")?);
-            case.parent_hash = hash(row.try_get("parent_hash")?);
+            // Zero where a block that does not decode did not even show them.
+            submitted = hash(row.try_get("block_hash")?).filter(|hash| !hash.is_zero());
+            case.parent_hash = hash(row.try_get("parent_hash")?).filter(|hash| !hash.is_zero());
             case.row.proposer_index = Some(row.try_get("proposer_index")?);
             let answers = sqlx::query(
                 "SELECT counterparty FROM submission_answers WHERE slot = $1 AND outcome IN ('accepted', 'payload_delivered')",

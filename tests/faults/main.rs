@@ -9,6 +9,7 @@ mod stage;
 
 mod headers;
 mod reveals;
+mod submissions;
 mod world;
 
 use std::time::Duration;
