@@ -14,7 +14,9 @@ use relaymux::{
         signing_root,
     },
     events::Outcome,
-    relay::health::{Contender, Eligibility, Observation, Reputation, TrustPolicy, chosen, place_all},
+    relay::health::{
+        Contender, Eligibility, Observation, Reputation, Standing, TrustPolicy, chosen, place_all,
+    },
     sim::{AnyPayload, PayloadParams},
     types::Wei,
 };
@@ -80,20 +82,19 @@ fn scoring(c: &mut Criterion) {
     let observation = |n: usize| Observation {
         outcome: if n == 7 { Outcome::TimedOut } else { Outcome::Bid },
         http_status: None,
-        value: Wei::ZERO,
         detail: "offered a usable bid".to_owned(),
         at: 1,
     };
     for reputation in &mut reputations {
         for n in 0..64 {
-            reputation.record.raced(n % 8 == 0, Some(20_000 + n));
+            reputation.record.raced(true, n % 8 == 0, Some(20_000 + n));
         }
     }
     c.bench_function("score an auction of 8 relays", |b| {
         b.iter(|| {
             for (n, reputation) in reputations.iter_mut().enumerate() {
                 reputation.step(&observation(n), &policy);
-                reputation.record.raced(n == 0, Some(25_000));
+                reputation.record.raced(true, n == 0, Some(25_000));
             }
         });
     });
@@ -104,9 +105,9 @@ fn scoring(c: &mut Criterion) {
             place_all(black_box(&contenders), 2, 1, &policy)
         });
     });
-    let eligibility = [(Eligibility::Fit, 0.5); 8];
+    let standings = [Standing { eligibility: Eligibility::Fit, rank: 0.5, bids_lately: true }; 8];
     c.bench_function("choose who of 8 is asked (on the hot path)", |b| {
-        b.iter(|| chosen(black_box(&eligibility), 2));
+        b.iter(|| chosen(black_box(&standings), 2));
     });
 }
 

@@ -11,6 +11,7 @@
 mod adaptive;
 mod awaited;
 mod bid_memory;
+mod block_signature;
 mod candidates;
 mod check;
 mod deadline;

@@ -13,7 +13,7 @@ mod verdict;
 pub use evidence::{Confidence, Evidence, Method};
 pub use outcome::Outcome;
 pub use record::{
-    AuctionRecord, BlockReceived, ConflictingBlock, Event, Notice, PollRecord, ProbeResult,
+    AuctionRecord, BlockReceived, ConflictingBlock, Event, Notice, PlaceReason, PollRecord, ProbeResult,
     RegistrationAnswer, RegistrationFacts, RegistrationRound, RelayAnswer, RelayMode, RelayModeChanged,
     ReputationSaved, Settlement, SlotSettled, SubmissionAnswer, SubmissionClosed, Winner,
 };

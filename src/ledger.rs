@@ -7,6 +7,7 @@
 //! memory (`stores`). SQL is portable; nothing outside this room writes any.
 
 mod backlog;
+mod block_records;
 mod bundle_state;
 mod bundle_views;
 mod bundles;

@@ -31,7 +31,7 @@ pub use http_client::{
 };
 pub use memory::RelayMemory;
 pub use metrics::describe_metrics;
-pub use monitor::{HealthMonitor, HealthMonitorHandle, HealthMonitorSettings, OperatorCommand};
+pub use monitor::{HealthMonitor, HealthMonitorHandle, HealthMonitorSettings, OperatorCommand, SavedHealth};
 pub use outcome::{BidAnswer, CallFailure, HeaderOutcome, RawPayload, RegisterOutcome, SubmitOutcome};
 pub use pressure::PressureSampler;
 pub use probes::{ExpectedProposals, ProbeParts, run_probes};

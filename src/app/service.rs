@@ -32,7 +32,7 @@ use crate::{
     ledger::{Journal, Ledger, LedgerError, Stores, run_writer},
     ops_api::{self, Degraded, OpsParts},
     relay::{
-        HealthMonitor, HealthMonitorHandle, HttpClientError, ProbeParts, Relay, SharedRelays,
+        HealthMonitor, HealthMonitorHandle, HttpClientError, ProbeParts, Relay, SavedHealth, SharedRelays,
         build_http_client, run_probes,
     },
     serve::{HostGate, ListenError, Listener},
@@ -124,7 +124,7 @@ impl Service {
         };
         let degraded = Degraded::default();
         let Storage { admin_token, stores } = open_storage(&config, &degraded).await?;
-        let Stores { ledger, journal, unsettled, registrations, standings, troubles } = stores;
+        let Stores { ledger, journal, unsettled, registrations, standings, block_records, troubles } = stores;
         let spine = Spine::new();
         let (supervisor, fatal) = Supervisor::new(spine.clone(), degraded.clone());
         let (stop_builder, stop_watchers, stop_writer) =
@@ -138,8 +138,9 @@ impl Service {
         let seed_from = config.execution.clone().filter(|_| config.seed_from_public_record);
         let beacon = config.beacon.clone().map(|url| BeaconNode::new(clients.http.clone(), url));
         let running = config.clone();
+        let saved = SavedHealth { reputations: standings, blocks: block_records };
         let (monitor, monitor_handle) =
-            HealthMonitor::new(Arc::clone(&relays), config.monitor.clone(), spine.clone(), standings);
+            HealthMonitor::new(Arc::clone(&relays), config.monitor.clone(), spine.clone(), saved);
         let drain = config.auction.timeout_get_payload + DRAIN_SLACK;
         let slots = config.spec.clock();
         let network = config.spec.name.clone();

@@ -8,8 +8,8 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    PolicyTable, Validators, awaited::AwaitedBlocks, bid_memory::BidMemory, register::MAX_DEFERRED,
-    submit::SubmissionMemory, verified_cache::VerifiedCache,
+    PolicyTable, Validators, awaited::AwaitedBlocks, bid_memory::BidMemory, block_signature::GenesisRoot,
+    register::MAX_DEFERRED, submit::SubmissionMemory, verified_cache::VerifiedCache,
 };
 use crate::{
     consensus::{ChainSpec, Domain, SlotClock, WallClock},
@@ -51,6 +51,7 @@ pub struct Auction {
     pub(super) spine: Spine,
     pub(super) journal: Journal,
     pub(super) beacon: Option<BeaconNode>,
+    pub(super) genesis_root: GenesisRoot,
     pub(super) validators: Arc<Validators>,
     pub(super) bid_memory: BidMemory,
     pub(super) submissions: SubmissionMemory,
@@ -73,6 +74,7 @@ impl Auction {
             submissions: SubmissionMemory::default(),
             awaited: AwaitedBlocks::default(),
             verified: Arc::default(),
+            genesis_root: GenesisRoot::default(),
             tasks: TaskTracker::new(),
             deferred: Arc::new(Semaphore::new(MAX_DEFERRED)),
             spec,

@@ -244,10 +244,12 @@ impl Auction {
             offered_by,
             others_delay,
         };
+        let proposer = self.bid_memory.proposer(slot, block_hash);
         let auction = Arc::clone(self);
         self.tasks.spawn(async move {
             auction.journal_block(&event, &submission.block).await;
             auction.spine.publish(Event::BlockReceived(event));
+            auction.check_signature_later(submission.block.decoded().cloned(), slot, block_hash, proposer);
             auction.run_submission(submission, client).await;
         });
     }

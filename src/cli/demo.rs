@@ -217,6 +217,9 @@ fn drain(events: &mut Subscription, slot: Slot, tally: &mut Tally) -> Option<Auc
             | Event::Settlement(_)
             | Event::SlotSettled(_)
             | Event::Notice(_)
+            | Event::BlockSignatureChecked(_)
+            | Event::RelayJudged(_)
+            | Event::BlockRecordSaved(_)
             | Event::ReputationSaved(_) => {}
             Event::RelayModeChanged(placed) => tally.moves.push(placed.clone()),
         }

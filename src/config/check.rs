@@ -20,7 +20,7 @@ use crate::{
     consensus::{ChainSpec, Network, parse_spec_file},
     ops_api::{OpsSettings, Secret},
     profit::{Prices, ProfitSettings},
-    relay::TlsRoots,
+    relay::{HealthMonitorSettings, TlsRoots},
     types::Wei,
 };
 
@@ -123,7 +123,10 @@ pub(super) fn check(raw: RawConfig, folder: &Path) -> Result<Config, Vec<Mistake
         terms,
         builders,
         proposers,
-        monitor: monitor(&raw.trust, &raw.rotation, &mut checker),
+        monitor: HealthMonitorSettings {
+            watches_chain: execution.is_some(),
+            ..monitor(&raw.trust, &raw.rotation, &mut checker)
+        },
         tls_roots: raw.tls.roots_file.map_or(TlsRoots::Bundled, |file| TlsRoots::File(folder.join(file))),
         proxy: raw.tls.proxy,
         beacon,

@@ -55,7 +55,7 @@ pub(super) fn monitor(
             "the time doubles up to it",
         );
     }
-    HealthMonitorSettings { trust, rotation: rotation_policy(rotation, default.rotation, checker) }
+    HealthMonitorSettings { trust, rotation: rotation_policy(rotation, default.rotation, checker), ..default }
 }
 
 fn rotation_policy(raw: &RawRotation, default: RotationPolicy, checker: &mut Checker) -> RotationPolicy {

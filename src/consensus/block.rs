@@ -14,7 +14,7 @@ use super::{
         ExecutionRequests, KzgBytes, Signed,
     },
 };
-use crate::types::Slot;
+use crate::types::{BlsSignature, Slot};
 
 const OBJECT: &str = "signed blinded beacon block";
 
@@ -42,8 +42,8 @@ pub struct BlockFacts {
     pub execution_requests: Option<[Bytes; 3]>,
 }
 
-/// A decoded `SignedBlindedBeaconBlock`. Its signature is not checked: relays and the network do, and a key to check it with
-/// would have to come from a beacon node.
+/// A decoded `SignedBlindedBeaconBlock`. Its signature is not checked here: a block leaves whatever it is, and whoever judges relays checks
+/// it afterwards.
 #[derive(Clone)]
 pub struct SignedBlindedBlock {
     fork: Fork,
@@ -52,6 +52,7 @@ pub struct SignedBlindedBlock {
 }
 
 trait BlockObject: Send + Sync {
+    fn signature(&self) -> &BlsSignature;
     fn root(&self) -> B256;
     fn ssz(&self) -> Vec<u8>;
     fn json(&self) -> Vec<u8>;
@@ -70,6 +71,10 @@ pub trait BlindedBody:
 }
 
 impl<B: BlindedBody> BlockObject for Signed<BlindedBlock<B>> {
+    fn signature(&self) -> &BlsSignature {
+        &self.signature
+    }
+
     fn root(&self) -> B256 {
         self.message.tree_hash_root()
     }
@@ -192,6 +197,11 @@ impl SignedBlindedBlock {
     /// Hash tree root of the block: equals that of the unblinded block.
     pub fn block_root(&self) -> B256 {
         self.object.root()
+    }
+
+    /// The proposer's signature, not checked.
+    pub fn signature(&self) -> &BlsSignature {
+        self.object.signature()
     }
 
     /// Encodes it bare, as relays take it.

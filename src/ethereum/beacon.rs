@@ -78,6 +78,18 @@ impl BeaconNode {
         duties.ok_or_else(|| NodeError::answer(&url, "a duty without slot or pubkey"))
     }
 
+    /// The root of the chain's genesis validators: what its signatures are bound to.
+    ///
+    /// # Errors
+    /// When the node does not answer as it should.
+    pub async fn genesis_validators_root(&self) -> Result<B256, NodeError> {
+        let url = self.url("/eth/v1/beacon/genesis");
+        let answer = get_json(&self.http, &url).await?;
+        let root = answer.pointer("/data/genesis_validators_root").and_then(Value::as_str);
+        let root = root.and_then(|text| parse_hash(text).ok());
+        root.ok_or_else(|| NodeError::answer(&url, "a genesis without genesis_validators_root"))
+    }
+
     /// What a block built by the node itself would pay in this slot: it is asked to build one, and the block is thrown away.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256, Bytes};
 use serde::Serialize;
 
-use super::Outcome;
+use super::{BlockRecordSaved, BlockSignatureChecked, Evidence, Outcome, RelayJudged};
 use crate::types::{BlsPublicKey, RelayId, Slot, Wei};
 
 /// One fact.
@@ -38,6 +38,12 @@ pub enum Event {
     /// What is known of a relay, to be kept over restarts.
     #[serde(rename = "standing_saved")]
     ReputationSaved(ReputationSaved),
+    /// The signature of a signed block was looked at.
+    BlockSignatureChecked(BlockSignatureChecked),
+    /// A verdict on a relay was given, changed or taken back.
+    RelayJudged(RelayJudged),
+    /// What is known of a block and its relays, to be kept over restarts.
+    BlockRecordSaved(BlockRecordSaved),
 }
 
 /// Where a relay stands with us.
@@ -66,6 +72,52 @@ impl RelayMode {
     }
 }
 
+/// Why a relay has the place it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlaceReason {
+    /// Nothing is against it.
+    Fit,
+    /// The operator wants it asked.
+    Pinned,
+    /// It does not answer as it should: nothing is said of its honesty.
+    Unreachable,
+    /// It rests until the chain clears it or proves what it is suspected of.
+    Suspected,
+    /// It is quarantined for what it did.
+    Dishonest,
+    /// It rests as the machine is under pressure, or was rotated out by hand.
+    RotatedOut,
+    /// The operator does not want it asked.
+    Disabled,
+}
+
+impl PlaceReason {
+    /// Every one.
+    pub const ALL: [Self; 7] = [
+        Self::Fit,
+        Self::Pinned,
+        Self::Unreachable,
+        Self::Suspected,
+        Self::Dishonest,
+        Self::RotatedOut,
+        Self::Disabled,
+    ];
+
+    /// Its name in JSON and metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Fit => "fit",
+            Self::Pinned => "pinned",
+            Self::Unreachable => "unreachable",
+            Self::Suspected => "suspected",
+            Self::Dishonest => "dishonest",
+            Self::RotatedOut => "rotated_out",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
 /// A relay's new place.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RelayModeChanged {
@@ -75,6 +127,8 @@ pub struct RelayModeChanged {
     pub state: RelayMode,
     /// The one before; none at first.
     pub before: Option<RelayMode>,
+    /// Why, as a kind.
+    pub reason: PlaceReason,
     /// In words.
     pub why: String,
     /// Its score at that moment, 0 to 1.
@@ -129,6 +183,12 @@ pub struct SlotSettled {
     pub promised: Option<Wei>,
     /// What arrived.
     pub received: Option<Wei>,
+    /// How that was found, and how sure it is.
+    pub evidence: Evidence,
+    /// The block that was promised or handed in; none where there was none.
+    pub block_hash: Option<B256>,
+    /// Whether the chain has another block than that in this slot.
+    pub has_other_block: bool,
     /// When this was found.
     pub at: i64,
 }

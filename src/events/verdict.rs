@@ -133,6 +133,17 @@ pub enum Ruling {
     TakenBack,
 }
 
+impl Ruling {
+    /// Its name in JSON and metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Suspected => "suspected",
+            Self::Guilty => "guilty",
+            Self::TakenBack => "taken_back",
+        }
+    }
+}
+
 /// A verdict on one relay and one block was given, changed or taken back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RelayJudged {

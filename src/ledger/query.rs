@@ -18,11 +18,16 @@ use crate::{
     types::{Slot, Wei},
 };
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     Step { version: 1, name: "slots", sql: include_str!("../../migrations/ledger/0001_slots.sql") },
     Step { version: 2, name: "standings", sql: include_str!("../../migrations/ledger/0002_standings.sql") },
     Step { version: 3, name: "profit", sql: include_str!("../../migrations/ledger/0003_profit.sql") },
     Step { version: 4, name: "bundles", sql: include_str!("../../migrations/ledger/0004_bundles.sql") },
+    Step {
+        version: 5,
+        name: "block_records",
+        sql: include_str!("../../migrations/ledger/0005_block_records.sql"),
+    },
     Step {
         version: 11,
         name: "undecoded blocks",

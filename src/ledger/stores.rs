@@ -38,6 +38,8 @@ pub struct Stores {
     pub registrations: Vec<RegistrationFacts>,
     /// What is known of relays: name and JSON.
     pub standings: Vec<(String, String)>,
+    /// The records of blocks by which relays are judged, oldest first.
+    pub block_records: Vec<String>,
     /// What was wrong.
     pub troubles: Vec<StoreTrouble>,
 }
@@ -66,8 +68,8 @@ impl Stores {
         if let Err(failure) = ledger.read_back(&journal).await {
             error!(error = %failure, "the journal's blocks are not in the ledger");
         }
-        let LedgerMemories { registrations, standings } = memories;
-        Ok(Self { ledger, journal, unsettled, registrations, standings, troubles })
+        let LedgerMemories { registrations, standings, block_records } = memories;
+        Ok(Self { ledger, journal, unsettled, registrations, standings, block_records, troubles })
     }
 }
 
@@ -75,6 +77,7 @@ impl Stores {
 struct LedgerMemories {
     registrations: Vec<RegistrationFacts>,
     standings: Vec<(String, String)>,
+    block_records: Vec<String>,
 }
 
 async fn open_journal(
@@ -118,7 +121,8 @@ async fn open_ledger(
     let attempt = async || {
         let ledger = Ledger::open(data_dir).await?;
         let (registrations, standings) = (ledger.registrations().await?, ledger.standings().await?);
-        Ok::<_, LedgerError>((ledger, LedgerMemories { registrations, standings }))
+        let block_records = ledger.block_records().await?;
+        Ok::<_, LedgerError>((ledger, LedgerMemories { registrations, standings, block_records }))
     };
     let failure = match attempt().await {
         Ok(opened) => return Ok(opened),

@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 use super::{
     Ledger,
     backlog::{AfterFailure, Backlog, Fault},
+    block_records::block_record_saved,
     journal::{bind_answer, join_ids, upsert_answer},
 };
 use crate::{
@@ -162,6 +163,9 @@ const fn kind(event: &Event) -> &'static str {
         Event::Relay(_) => "relay",
         Event::RelayModeChanged(_) => "relay_mode_changed",
         Event::ReputationSaved(_) => "reputation_saved",
+        Event::BlockSignatureChecked(_) => "block_signature_checked",
+        Event::RelayJudged(_) => "relay_judged",
+        Event::BlockRecordSaved(_) => "block_record_saved",
         Event::Settlement(_) | Event::SlotSettled(_) | Event::Notice(_) => "settlement",
     }
 }
@@ -202,6 +206,9 @@ async fn write_event(tx: &mut Transaction<'_, Sqlite>, event: &Event) -> Result<
         Event::Relay(state) => relay_state(tx, state).await,
         Event::RelayModeChanged(placed) => relay_placed(tx, placed).await,
         Event::ReputationSaved(saved) => standing_saved(tx, saved).await,
+        Event::BlockRecordSaved(saved) => block_record_saved(tx, saved).await,
+        // What a relay is accused of is part of its reputation, what is known of a signature part of its block's record.
+        Event::RelayJudged(_) | Event::BlockSignatureChecked(_) => Ok(()),
         // The room that watches payments writes them down itself.
         Event::Settlement(_) | Event::SlotSettled(_) | Event::Notice(_) => Ok(()),
         // Both blocks have a row of their own.

@@ -48,6 +48,9 @@ fn kind_of(event: &Event) -> &'static str {
         Event::Notice(_) => "notice",
         Event::RelayModeChanged(_) => "relay_placed",
         Event::ReputationSaved(_) => "standing_saved",
+        Event::BlockSignatureChecked(_) => "block_signature_checked",
+        Event::RelayJudged(_) => "relay_judged",
+        Event::BlockRecordSaved(_) => "block_record_saved",
     }
 }
 
@@ -67,11 +70,11 @@ pub(super) async fn stream_events(State(api): Api, Query(filter): Query<Filter>)
             };
             let kind = kind_of(&event);
             // Under pressure the live stream is the first to rest: what matters then is who is asked and why.
-            if feed.relays.is_shedding() && !matches!(kind, "relay" | "relay_placed") {
+            if feed.relays.is_shedding() && !matches!(kind, "relay" | "relay_placed" | "relay_judged") {
                 continue;
             }
             // Bookkeeping for the ledger: only for who asks for it.
-            if kind == "standing_saved" && feed.kinds.is_empty() {
+            if matches!(kind, "standing_saved" | "block_record_saved") && feed.kinds.is_empty() {
                 continue;
             }
             if !feed.kinds.is_empty() && !feed.kinds.iter().any(|wanted| wanted == kind) {

@@ -8,7 +8,7 @@ use crate::{
     ledger::{PlaceView, RelayStats},
     relay::{
         Relay, SharedRelays,
-        health::{Breaker, FaultClass, OperatorSetting},
+        health::{Accusation, Breaker, FaultClass, OperatorSetting},
     },
 };
 
@@ -55,6 +55,8 @@ pub(super) struct RelayView {
     pubkey: String,
     /// `active`, `standby`, `quarantined` or `disabled`.
     state: &'static str,
+    /// Why, as a kind: `fit`, `pinned`, `unreachable`, `suspected`, `dishonest`, `rotated_out` or `disabled`.
+    reason: &'static str,
     why: String,
     /// What its last status probe said.
     usable: Option<bool>,
@@ -68,6 +70,8 @@ pub(super) struct RelayView {
     /// Offences that still count.
     offences: u32,
     quarantined_until: Option<UnixMillis>,
+    /// What it is accused of, oldest first, each with its reason.
+    accusations: Vec<Accusation>,
     /// `pinned` or `disabled`, by hand.
     hand: Option<OperatorSetting>,
     breaker: Option<Breaker>,
@@ -97,6 +101,7 @@ impl RelayView {
             url: settings.public_url(),
             pubkey: settings.pubkey.bytes().to_string(),
             state: seat.as_ref().map_or("active", |seat| seat.place.label()),
+            reason: seat.as_ref().map_or("fit", |seat| seat.reason.label()),
             why: match (&seat, &condition) {
                 (Some(seat), Some(condition)) if !condition.usable && seat.place == RelayMode::Active => {
                     format!("{}; its last status call: {}", seat.why, condition.why)
@@ -112,6 +117,7 @@ impl RelayView {
             win_rate: seat.as_ref().map(|seat| seat.record.win_rate()),
             offences: seat.as_ref().map_or(0, |seat| seat.offences),
             quarantined_until: seat.as_ref().and_then(|seat| seat.quarantined_until),
+            accusations: seat.as_ref().map(|seat| seat.accusations.clone()).unwrap_or_default(),
             hand: seat.as_ref().and_then(|seat| seat.hand),
             breaker: seat.map(|seat| seat.breaker),
             stats,

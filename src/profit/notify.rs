@@ -1,19 +1,17 @@
 //! Who has to know: events of what was found, the relays' trust, notices to the operator. Each is told once.
 
-use std::collections::BTreeSet;
-
 use metrics::{counter, gauge};
 use tracing::{info, warn};
 
 use super::{
     settle::SlotOutcome,
-    watcher::{Finding, Watcher},
+    watcher::{Finding, Watcher, evidence_of},
 };
 use crate::{
     consensus::WallClock,
-    events::{Event, Notice, Settlement, SlotSettled, Spine},
+    events::{Event, Notice, SlotSettled, Spine},
     ledger::{Ledger, LedgerError, NoticeRow, Settled},
-    types::{RelayId, Slot, Wei, parse_hash},
+    types::{Slot, Wei, parse_hash},
 };
 
 impl Watcher {
@@ -27,20 +25,34 @@ impl Watcher {
         let from = row.relay.as_deref().unwrap_or("an unknown relay");
         match (outcome, row.payment.as_deref()) {
             (SlotOutcome::Ours, Some("under" | "unpaid")) => {
+                let evidence = evidence_of(row);
                 let words = format!(
                     "{subject}: {from} promised {} ETH and {} ETH arrived, by {}",
                     promised.unwrap_or_default().to_eth(),
                     received.unwrap_or_default().to_eth(),
                     row.method.as_deref().unwrap_or("no method"),
                 );
-                raise(ledger, spine, "payment_missing", &subject, "P2", words).await?;
+                // What convicts nobody is no reason to wake somebody up.
+                if evidence.confidence.convicts() {
+                    resolve(ledger, spine, "payment_unclear", &subject).await?;
+                    raise(ledger, spine, "payment_missing", &subject, "P2", words).await?;
+                } else {
+                    let words = format!(
+                        "{words}, at confidence {}: nobody is blamed; a node that traces would tell",
+                        evidence.confidence
+                    );
+                    raise(ledger, spine, "payment_unclear", &subject, "P3", words).await?;
+                }
             }
             (SlotOutcome::NotDelivered, _) if row.status == "final" => {
                 let words = format!("{subject}: {}", row.words);
                 raise(ledger, spine, "not_delivered", &subject, "P2", words).await?;
             }
             // What was raised before a reorganisation may be over.
-            _ => resolve(ledger, spine, "payment_missing", &subject).await?,
+            _ => {
+                resolve(ledger, spine, "payment_missing", &subject).await?;
+                resolve(ledger, spine, "payment_unclear", &subject).await?;
+            }
         }
         if row.data_api.as_deref() == Some("differs") {
             let words = format!("{subject}: {from}'s public record of deliveries is not what happened");
@@ -49,40 +61,30 @@ impl Watcher {
         Ok(())
     }
 
-    /// Publishes what was found and written down, and what the relays' trust is to be told. Waits for nothing: whoever wrote it down gets
-    /// here, unless the process dies.
+    /// Publishes what was found and written down. Waits for nothing: whoever wrote it down gets here, unless the process dies, and then the
+    /// next one publishes it.
     pub(super) fn publish(&self, finding: &Finding) {
-        let Finding { case, row, outcome, verdict } = finding;
-        let now = WallClock.now();
-        let slot = Slot::new(row.slot);
-        let (promised, received) = amounts(row);
+        let Finding { row, outcome } = finding;
         counter!("relaymux_slots_settled_total", "outcome" => outcome.label(), "status" => row.status.clone()).increment(1);
         gauge!("relaymux_last_settled_slot").set(f64::from(u32::try_from(row.slot).unwrap_or(u32::MAX)));
+        self.publish_outcome(row, *outcome);
+    }
+
+    /// Publishes what came of a slot.
+    pub(super) fn publish_outcome(&self, row: &Settled, outcome: SlotOutcome) {
+        let (promised, received) = amounts(row);
         self.parts.spine.publish(Event::SlotSettled(SlotSettled {
-            slot,
+            slot: Slot::new(row.slot),
             status: row.status.clone(),
             outcome: outcome.label().to_owned(),
             payment: row.payment.clone(),
             promised,
             received,
-            at: now,
+            evidence: evidence_of(row),
+            block_hash: row.promised_block.as_deref().and_then(|text| parse_hash(text).ok()),
+            has_other_block: row.block_hash.is_some() && row.block_hash != row.promised_block,
+            at: WallClock.now(),
         }));
-        let Some((what, who)) = verdict else { return };
-        let block_hash = case.promised.map(|(hash, _)| hash);
-        let block_hash =
-            block_hash.or_else(|| row.promised_block.as_deref().and_then(|text| parse_hash(text).ok()));
-        let relays: BTreeSet<RelayId> = who.iter().filter_map(|id| RelayId::parse(id).ok()).collect();
-        for relay in relays {
-            self.parts.spine.publish(Event::Settlement(Settlement {
-                slot,
-                block_hash: block_hash.unwrap_or_default(),
-                relay,
-                outcome: *what,
-                promised: promised.unwrap_or_default(),
-                paid: received.unwrap_or_default(),
-                at: now,
-            }));
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use alloy_primitives::{B256, I256, U256};
 
 use super::payment::Payment;
 pub use crate::events::SlotOutcome;
-use crate::{events::Outcome, ledger::SlotCase, types::Wei};
+use crate::{ledger::SlotCase, types::Wei};
 
 /// What the execution chain has for a slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,32 +61,6 @@ pub(super) fn missed_value(case: &SlotCase, received: Option<U256>) -> Option<We
     Some(Wei::new(best.saturating_sub(received.unwrap_or_default())))
 }
 
-/// What the relays' trust is to be told of a slot, and whom; nothing while it may still change.
-///
-/// A payment that is too small is told at once: the block says so for ever, whatever becomes of it. An orphaned block is nobody's fault.
-pub(super) fn verdict(
-    case: &SlotCase,
-    outcome: SlotOutcome,
-    payment: Option<&str>,
-    is_final: bool,
-) -> Option<(Outcome, Vec<String>)> {
-    match (outcome, payment) {
-        (SlotOutcome::Ours, Some("under" | "unpaid")) => Some((Outcome::PaidLess, case.relays.clone())),
-        (SlotOutcome::Ours, Some("exact" | "over")) if is_final => {
-            Some((Outcome::PaidAsPromised, case.relays.clone()))
-        }
-        (SlotOutcome::NotDelivered, _) if is_final => Some((Outcome::NotOnChain, case.took_it.clone())),
-        (
-            SlotOutcome::Ours
-            | SlotOutcome::Local
-            | SlotOutcome::Missed
-            | SlotOutcome::NotDelivered
-            | SlotOutcome::Orphaned,
-            _,
-        ) => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,23 +107,6 @@ mod tests {
                 "{submitted} {before:?} {canonical:?}"
             );
         }
-    }
-
-    #[test]
-    fn trust_hears_of_a_theft_at_once_and_of_the_rest_when_it_is_final() {
-        let case = case(true, None);
-        let told = |outcome, payment, is_final| {
-            verdict(&case, outcome, payment, is_final).map(|(what, who)| (what, who.len()))
-        };
-        assert_eq!(told(SlotOutcome::Ours, Some("under"), false), Some((Outcome::PaidLess, 2)));
-        assert_eq!(told(SlotOutcome::Ours, Some("unpaid"), false), Some((Outcome::PaidLess, 2)));
-        assert_eq!(told(SlotOutcome::Ours, Some("exact"), false), None);
-        assert_eq!(told(SlotOutcome::Ours, Some("exact"), true), Some((Outcome::PaidAsPromised, 2)));
-        assert_eq!(told(SlotOutcome::Ours, Some("unknown"), true), None);
-        assert_eq!(told(SlotOutcome::NotDelivered, None, false), None);
-        assert_eq!(told(SlotOutcome::NotDelivered, None, true), Some((Outcome::NotOnChain, 1)));
-        assert_eq!(told(SlotOutcome::Orphaned, None, true), None);
-        assert_eq!(told(SlotOutcome::Local, None, true), None);
     }
 
     #[test]

@@ -19,13 +19,13 @@ use tracing::{info, warn};
 use super::{
     ProfitSettings,
     payment::{BlockMoney, Payment, TxMoney, judge},
-    settle::{Sight, SlotOutcome, compare, decide, missed_value, verdict},
+    settle::{Sight, SlotOutcome, compare, decide, missed_value},
     tally::rebuild_days,
 };
 use crate::{
     consensus::{SlotClock, WallClock},
     ethereum::{BeaconNode, Block, BlockId, ChainNews, ExecutionNode, NodeError, Receipt, delivered_in},
-    events::{Outcome, Spine},
+    events::{Confidence, Event, Evidence, Spine},
     ledger::{Ledger, LedgerError, Settled, SlotCase},
     relay::SharedRelays,
     types::{Slot, Wei, parse_hash},
@@ -37,6 +37,14 @@ const FINAL_DEPTH: u64 = 64;
 const PAGE: u32 = 256;
 /// Slots asked about at once while catching up. The node is the operator's own; more would only queue there.
 const AT_ONCE: usize = 4;
+/// Blocks within which a payment that was not seen well is looked at again every round. Arbitrary: a node has its receipts and traces by then.
+const LOOKED_AT_AGAIN: u64 = 8;
+/// How often the chain is looked at after a block of ours was handed in, until it is there: a relay that pays too little is to rest before the
+/// next slot's auction.
+const LOOK_EAGERLY: Duration = Duration::from_secs(1);
+/// Slots whose outcome is published again at a start, in milliseconds of their age: a process that died between writing an outcome and
+/// publishing it owes it to the relays' reputations. Beyond any usual finality.
+const PUBLISHED_AGAIN_MS: i64 = DAY_MS;
 /// A day in milliseconds.
 pub(super) const DAY_MS: i64 = 86_400_000;
 
@@ -86,11 +94,8 @@ struct Head {
 
 /// A slot as found.
 pub(super) struct Finding {
-    pub(super) case: SlotCase,
     pub(super) row: Settled,
     pub(super) outcome: SlotOutcome,
-    /// What the relays' trust is to be told, and of whom.
-    pub(super) verdict: Option<(Outcome, Vec<String>)>,
 }
 
 /// Settles slots.
@@ -105,11 +110,17 @@ impl Watcher {
         Self { parts }
     }
 
-    /// Settles until told to stop: every slot's length, and when `news` come.
+    /// Settles until told to stop: every slot's length, when `news` come, and every second between a block's handing in and its being seen.
     pub async fn run(self, mut news: mpsc::Receiver<ChainNews>, stop: CancellationToken) {
         let every = Duration::from_millis(self.parts.slots.slot_ms().max(200));
         let mut was_well = true;
         let mut sums_due = Instant::now();
+        let mut events = self.parts.spine.subscribe();
+        // The last slot in which a block was handed in, while it is not looked at.
+        let mut awaited = None;
+        if let Err(error) = self.publish_again().await {
+            warn!(%error, "what came of the last slots is not published again");
+        }
         loop {
             let round = tokio::select! {
                 round = self.round() => round,
@@ -136,16 +147,52 @@ impl Watcher {
                 }
                 sums_due = Instant::now() + self.parts.settings.check_every;
             }
-            let due = Instant::now() + every;
-            tokio::select! {
-                () = sleep_until(due) => {}
-                Some(_) = news.recv() => {
-                    // News come in bunches; one look serves them all.
-                    while news.try_recv().is_ok() {}
+            awaited = self.still_awaited(awaited).await;
+            let pause = if awaited.is_some() { LOOK_EAGERLY.min(every) } else { every };
+            let mut due = Instant::now() + pause;
+            loop {
+                tokio::select! {
+                    () = sleep_until(due) => break,
+                    Some(_) = news.recv() => {
+                        // News come in bunches; one look serves them all.
+                        while news.try_recv().is_ok() {}
+                        break;
+                    }
+                    Some(event) = events.next() => {
+                        if let Event::BlockReceived(block) = &*event {
+                            awaited = awaited.max(Some(block.slot));
+                            due = due.min(Instant::now() + LOOK_EAGERLY);
+                        }
+                    }
+                    () = stop.cancelled() => return,
                 }
-                () = stop.cancelled() => return,
             }
         }
+    }
+
+    /// A slot whose block was handed in and is not seen, until the slot after it is over.
+    async fn still_awaited(&self, awaited: Option<Slot>) -> Option<Slot> {
+        let slot = awaited?;
+        let end = self.parts.slots.start_of(Slot::new(slot.as_u64().saturating_add(2)));
+        if WallClock.now() >= end {
+            return None;
+        }
+        let row = self.parts.ledger.settlement(slot).await.ok()?;
+        let is_seen = row.is_some_and(|row| row.status != "open");
+        (!is_seen).then_some(slot)
+    }
+
+    /// Publishes what is known of the last day's slots, for whom an earlier process may not have told.
+    async fn publish_again(&self) -> Result<(), WatchError> {
+        let now = WallClock.now();
+        let from = self.parts.slots.slot_at(now.saturating_sub(PUBLISHED_AGAIN_MS));
+        let until = Slot::new(self.parts.slots.slot_at(now).as_u64().saturating_add(1));
+        for row in self.parts.ledger.settlements(from, until).await? {
+            if let Some(outcome) = row.outcome.as_deref().and_then(SlotOutcome::parse) {
+                self.publish_outcome(&row, outcome);
+            }
+        }
+        Ok(())
     }
 
     /// One pass over all that is not final; how many slots changed.
@@ -227,8 +274,11 @@ impl Watcher {
             let now =
                 self.parts.execution.block(BlockId::Number(number), false).await?.map(|block| block.hash);
             is_same = now == Some(known);
-            // The payment in a block is what it is; only whether the block counts may change.
-            if is_same && number > head.final_number {
+            // The payment in a block is what it is; only whether the block counts may change. What was seen badly right after the block came
+            // may be seen better a moment later.
+            let is_unclear = case.row.payment.is_some() && !evidence_of(&case.row).confidence.convicts();
+            let is_young = head.number.saturating_sub(number) < LOOKED_AT_AGAIN;
+            if is_same && number > head.final_number && !(is_unclear && is_young) {
                 return Ok(None);
             }
         }
@@ -238,7 +288,16 @@ impl Watcher {
             Some(block) => block.number.to::<u64>() <= head.final_number,
             None => self.is_past_final(slot, head),
         };
-        let was = (case.row.status.clone(), case.row.outcome.clone(), case.row.block_hash.clone());
+        let state = |row: &Settled| {
+            (
+                row.status.clone(),
+                row.outcome.clone(),
+                row.block_hash.clone(),
+                row.received_wei.clone(),
+                evidence_of(row),
+            )
+        };
+        let was = state(&case.row);
         let mut row = case.row.clone();
         row.status = if is_final { "final" } else { "provisional" }.to_owned();
         row.outcome = Some(outcome.label().to_owned());
@@ -252,28 +311,25 @@ impl Watcher {
                 .first_value
                 .map(|first| Wei::new(value.as_u256().saturating_sub(first.as_u256())).to_string());
         }
-        let rank = |row: &Settled| {
-            ["none", "low", "medium", "high"].iter().position(|name| row.confidence.as_deref() == Some(*name))
-        };
-        if !(is_same && rank(&row) == Some(3)) {
+        let confidence = |row: &Settled| evidence_of(row).confidence;
+        if !(is_same && confidence(&row) == Confidence::High) {
             // The same block, not seen well the first time: a node may lack receipts or traces for a moment right after a block came, and
             // may have forgotten more by the end. The better sight of the two counts.
             let mut again = row.clone();
             self.pay(&mut again, &case, outcome, block.as_ref()).await?;
-            if !is_same || rank(&again) > rank(&row) {
+            if !is_same || confidence(&again) > confidence(&row) {
                 row = again;
             }
         }
-        if was == (row.status.clone(), row.outcome.clone(), row.block_hash.clone()) {
+        if was == state(&row) {
             return Ok(None);
         }
         if is_final {
             self.ask_others(&mut row, &case, outcome).await;
         }
-        // Marked in the same stroke as it is written: trust is told once.
-        let verdict = verdict(&case, outcome, row.payment.as_deref(), is_final).filter(|_| !row.told);
-        row.told |= verdict.is_some();
-        Ok(Some(Finding { case, row, outcome, verdict }))
+        // Whoever keeps the relays' reputations is told whatever changed, and makes of it what follows.
+        row.told = true;
+        Ok(Some(Finding { row, outcome }))
     }
 
     /// Whether a slot without block can get none any more.
@@ -515,6 +571,11 @@ pub async fn follow_chain(beacon: BeaconNode, news: mpsc::Sender<ChainNews>, sto
             () = stop.cancelled() => return,
         }
     }
+}
+
+/// How a row's payment was found, and how sure that is.
+pub(super) fn evidence_of(row: &Settled) -> Evidence {
+    Evidence::from_labels(row.method.as_deref(), row.confidence.as_deref())
 }
 
 fn listed(names: &[String]) -> String {

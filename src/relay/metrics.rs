@@ -5,13 +5,15 @@ use std::time::Duration;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::{
-    events::{Outcome, RelayMode},
+    events::{Conduct, PlaceReason, RelayMode, Ruling},
     types::RelayId,
 };
 
 const CALLS: &str = "relaymux_relay_calls_total";
 const DURATION: &str = "relaymux_relay_request_duration_seconds";
 const STATE: &str = "relaymux_relay_state";
+const REASON: &str = "relaymux_relay_reason";
+const JUDGED: &str = "relaymux_relay_verdicts_total";
 const SCORE: &str = "relaymux_relay_score";
 const OFFENCES: &str = "relaymux_relay_offences_total";
 
@@ -20,6 +22,8 @@ pub fn describe_metrics() {
     describe_counter!(CALLS, "Calls to relays by endpoint and outcome, retries counted once");
     describe_histogram!(DURATION, Unit::Seconds, "Time from request to whole answer, retries included");
     describe_gauge!(STATE, "1 for the place the relay has, 0 for the others");
+    describe_gauge!(REASON, "1 for the reason why the relay has its place, 0 for the others");
+    describe_counter!(JUDGED, "Verdicts on relays: suspected, guilty, or taken back");
     describe_gauge!(
         SCORE,
         "Probability that asking the relay ends well, as far as its observations tell, 0 to 1"
@@ -33,15 +37,24 @@ pub(super) fn record_call(relay: &RelayId, endpoint: &'static str, outcome: &'st
     histogram!(DURATION, "relay" => relay, "endpoint" => endpoint).record(took.as_secs_f64());
 }
 
-pub(super) fn record_place(relay: &RelayId, place: RelayMode, score: f64) {
+pub(super) fn record_place(relay: &RelayId, place: RelayMode, reason: PlaceReason, score: f64) {
     let all = [RelayMode::Active, RelayMode::Standby, RelayMode::Quarantined, RelayMode::Disabled];
     for other in all {
         let is_it = if other == place { 1.0 } else { 0.0 };
         gauge!(STATE, "relay" => relay.to_string(), "state" => other.label()).set(is_it);
     }
+    for other in PlaceReason::ALL {
+        let is_it = if other == reason { 1.0 } else { 0.0 };
+        gauge!(REASON, "relay" => relay.to_string(), "reason" => other.label()).set(is_it);
+    }
     gauge!(SCORE, "relay" => relay.to_string()).set(score);
 }
 
-pub(super) fn record_offence(relay: &RelayId, offence: Outcome) {
-    counter!(OFFENCES, "relay" => relay.to_string(), "offence" => offence.label()).increment(1);
+pub(super) fn record_verdict(relay: &RelayId, conduct: Conduct, ruling: Ruling) {
+    let what = conduct.outcome().label();
+    counter!(JUDGED, "relay" => relay.to_string(), "conduct" => what, "ruling" => ruling.label())
+        .increment(1);
+    if ruling == Ruling::Guilty {
+        counter!(OFFENCES, "relay" => relay.to_string(), "offence" => what).increment(1);
+    }
 }

@@ -5,12 +5,11 @@
 //! the next board lie microseconds of this task, and a race that begins meanwhile goes by the old board.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
 
-use alloy_primitives::B256;
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval},
@@ -21,10 +20,10 @@ use tracing::{info, warn};
 use super::{
     SharedRelays,
     health::{
-        Contender, Eligibility, Observation, OperatorSetting, Placement, Pulse, Reputation, RevealCase,
-        TrustPolicy, judge_reveal, place_all,
+        BlockRecord, Change, Contender, Eligibility, Observation, OperatorSetting, Placement, Pulse,
+        Reputation, SUSPICION_MS, TrustPolicy, Verdict, judge, place_all,
     },
-    metrics::{record_offence, record_place},
+    metrics::{record_place, record_verdict},
     pressure::PressureSampler,
     rotation::{Move, Rotation, RotationPolicy},
     set::{RelayStatus, StatusBoard},
@@ -32,18 +31,18 @@ use super::{
 use crate::{
     consensus::{UnixMillis, WallClock},
     events::{
-        AuctionRecord, BlockReceived, Event, Outcome, RelayMode, RelayModeChanged, ReputationSaved,
-        Settlement, Spine, SubmissionAnswer, SubmissionClosed, Subscription,
+        AuctionRecord, BlockRecordSaved, Conduct, Event, Method, Outcome, PlaceReason, RelayJudged,
+        RelayMode, RelayModeChanged, ReputationSaved, Ruling, Settlement, Spine, SubmissionAnswer,
+        Subscription,
     },
-    types::{RelayId, Slot, Wei},
+    types::RelayId,
 };
+use blocks::BlockBook;
 
 /// How often time alone may change places (a quarantine ends, a breaker half-opens).
 const TICK: Duration = Duration::from_secs(1);
 /// How often reputations that changed a little are saved.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
-/// Blocks remembered between their races and the answers to their submissions. Arbitrary: some slots' worth.
-const BLOCKS_KEPT: usize = 256;
 /// A relay that does not answer within less than this is not to blame: a request late in the slot leaves hardly any time. Arbitrary.
 const MIN_BUDGET_MS: u64 = 200;
 /// Wishes that wait. Arbitrary: people and probes send a handful.
@@ -56,6 +55,8 @@ pub struct HealthMonitorSettings {
     pub trust: TrustPolicy,
     /// When relays rest.
     pub rotation: RotationPolicy,
+    /// Whether somebody watches the chain. Then a relay's word that it revealed a block is to its credit only once the block is there.
+    pub watches_chain: bool,
 }
 
 /// What the operator can do to one relay.
@@ -114,14 +115,13 @@ impl HealthMonitorHandle {
     }
 }
 
-/// A block between its race and its reveal.
-#[derive(Debug, Default)]
-struct WonBlock {
-    value: Wei,
-    offered_by: Vec<RelayId>,
-    ms_into_slot: i64,
-    was_revealed: bool,
-    judged: HashSet<RelayId>,
+/// What an earlier process knew.
+#[derive(Clone, Debug, Default)]
+pub struct SavedHealth {
+    /// A relay's name and its reputation as saved.
+    pub reputations: Vec<(String, String)>,
+    /// The records of blocks as saved, oldest first.
+    pub blocks: Vec<String>,
 }
 
 /// The monitor.
@@ -132,12 +132,11 @@ pub struct HealthMonitor {
     events: Subscription,
     commands: mpsc::Receiver<Command>,
     reputations: HashMap<RelayId, Reputation>,
-    /// What was told last: place and score.
-    places: HashMap<RelayId, (RelayMode, f64)>,
+    /// What was told last: place, reason and score.
+    places: HashMap<RelayId, (RelayMode, PlaceReason, f64)>,
     is_stale: bool,
     unsaved: HashSet<RelayId>,
-    won: HashMap<(Slot, B256), WonBlock>,
-    won_order: VecDeque<(Slot, B256)>,
+    blocks: BlockBook,
     rotation: Rotation,
     resting: BTreeSet<RelayId>,
     resting_why: String,
@@ -146,18 +145,20 @@ pub struct HealthMonitor {
 }
 
 impl HealthMonitor {
-    /// A monitor of these relays, with what an earlier process knew of them (a relay's name and its reputation as saved).
+    /// A monitor of these relays, with what an earlier process knew of them.
     pub fn new(
         relays: Arc<SharedRelays>,
         settings: HealthMonitorSettings,
         spine: Spine,
-        saved: Vec<(String, String)>,
+        saved: SavedHealth,
     ) -> (Self, HealthMonitorHandle) {
         let (sender, commands) = mpsc::channel(COMMANDS);
         let reputations = saved
+            .reputations
             .into_iter()
             .filter_map(|(relay, json)| {
-                Some((RelayId::parse(&relay).ok()?, serde_json::from_str(&json).ok()?))
+                let reputation: Reputation = serde_json::from_str(&json).ok()?;
+                Some((RelayId::parse(&relay).ok()?, reputation.restored()))
             })
             .collect();
         let mut monitor = Self {
@@ -170,8 +171,7 @@ impl HealthMonitor {
             places: HashMap::new(),
             is_stale: false,
             unsaved: HashSet::new(),
-            won: HashMap::new(),
-            won_order: VecDeque::new(),
+            blocks: BlockBook::restored(&saved.blocks),
             rotation: Rotation::default(),
             resting: BTreeSet::new(),
             resting_why: String::new(),
@@ -199,6 +199,7 @@ impl HealthMonitor {
                         while let Some(event) = self.events.try_next() {
                             self.on_event(&event);
                         }
+                        self.judge_changed();
                         self.place_if_stale();
                     }
                     None => return,
@@ -212,12 +213,16 @@ impl HealthMonitor {
                     }
                 }
                 _ = sample.tick() => self.sample_pressure(),
-                _ = tick.tick() => self.place(),
+                _ = tick.tick() => {
+                    self.judge_all(self.blocks.awaiting_signature());
+                    self.place();
+                }
                 _ = save.tick() => self.save(),
                 () = stop.cancelled() => {
                     while let Some(event) = self.events.try_next() {
                         self.on_event(&event);
                     }
+                    self.judge_changed();
                     self.save();
                     return;
                 }
@@ -228,17 +233,20 @@ impl HealthMonitor {
     fn on_event(&mut self, event: &Event) {
         match event {
             Event::Auction(record) => self.raced(record),
-            Event::BlockReceived(block) => self.block_received(block),
-            Event::SubmissionClosed(closed) => self.closed(closed),
+            Event::BlockReceived(block) => self.blocks.received(block),
+            Event::BlockSignatureChecked(checked) => self.blocks.signature(checked),
             Event::SubmissionAnswer(answer) => self.answered(answer),
-            Event::Settlement(settlement) => self.settled(settlement),
+            Event::SlotSettled(settled) => self.blocks.settled(settled),
             Event::Relay(_)
             | Event::Registrations(_)
             | Event::RegistrationAnswer(_)
+            | Event::SubmissionClosed(_)
+            | Event::Settlement(_)
             | Event::RelayModeChanged(_)
-            | Event::SlotSettled(_)
+            | Event::RelayJudged(_)
             | Event::Notice(_)
             | Event::ConflictingBlock(_)
+            | Event::BlockRecordSaved(_)
             | Event::ReputationSaved(_) => {}
         }
     }
@@ -257,7 +265,6 @@ impl HealthMonitor {
             let observation = Observation {
                 outcome: offer.outcome,
                 http_status: offer.http_status,
-                value: Wei::ZERO,
                 detail: offer.detail.clone(),
                 at: record.requested_at,
             };
@@ -266,98 +273,124 @@ impl HealthMonitor {
                 record.winner.as_ref().is_some_and(|winner| winner.relays.contains(&offer.relay));
             let reputation = self.reputations.entry(offer.relay.clone()).or_default();
             reputation.step(&observation, &self.settings.trust);
-            if offer.outcome != Outcome::RateLimited {
-                reputation.record.raced(had_top_bid, answered.then_some(offer.latency_us));
+            // What we did not send, or did not wait for, says nothing of how it bids.
+            if !matches!(offer.outcome, Outcome::RateLimited | Outcome::Late) {
+                let has_bid = matches!(offer.outcome, Outcome::Bid | Outcome::BelowLocal);
+                reputation.record.raced(has_bid, had_top_bid, answered.then_some(offer.latency_us));
             }
             self.unsaved.insert(offer.relay.clone());
         }
-        if let Some(winner) = &record.winner {
-            self.won_block(record.slot, winner.block_hash).value = winner.value;
-        }
+        self.blocks.auction(record);
         self.is_stale |= !record.offers.is_empty();
     }
 
-    fn won_block(&mut self, slot: Slot, block_hash: B256) -> &mut WonBlock {
-        let key = (slot, block_hash);
-        if !self.won.contains_key(&key) {
-            self.won_order.push_back(key);
-            while self.won_order.len() > BLOCKS_KEPT {
-                if let Some(old) = self.won_order.pop_front() {
-                    self.won.remove(&old);
-                }
-            }
-        }
-        self.won.entry(key).or_default()
-    }
-
-    fn block_received(&mut self, block: &BlockReceived) {
-        let won = self.won_block(block.slot, block.block_hash);
-        won.offered_by.clone_from(&block.offered_by);
-        won.ms_into_slot = block.ms_into_slot;
-    }
-
-    fn closed(&mut self, closed: &SubmissionClosed) {
-        let revealed = matches!(closed.fate, "delivered" | "accepted");
-        self.won_block(closed.slot, closed.block_hash).was_revealed |= revealed;
-    }
-
     fn answered(&mut self, answer: &SubmissionAnswer) {
-        let block = self.won_block(answer.slot, answer.block_hash);
-        let verdict = judge_reveal(&RevealCase {
-            outcome: answer.outcome,
-            http_status: answer.http_status,
-            detail: &answer.detail,
-            had_offered: block.offered_by.contains(&answer.relay),
-            was_revealed: block.was_revealed,
-            ms_into_slot: block.ms_into_slot,
-        });
-        // A client may submit a block twice (v2, then v1): a relay is judged once for it.
-        let Some(outcome) = verdict.filter(|_| block.judged.insert(answer.relay.clone())) else { return };
-        let value = block.value;
-        let what = match outcome {
-            Outcome::PayloadWithheld => "offered it and did not reveal it",
-            Outcome::PayloadMismatched => "revealed another payload",
-            _ => "answered",
-        };
-        let detail =
-            format!("slot {}, block of {} ETH: {what}: {}", answer.slot, value.to_eth(), answer.detail);
-        self.judge(&answer.relay, outcome, answer.http_status, value, detail, answer.at);
-    }
-
-    fn settled(&mut self, settlement: &Settlement) {
-        let Settlement { slot, block_hash: _, relay, outcome, promised, paid, at } = settlement;
-        let detail = match outcome {
-            Outcome::NotOnChain => {
-                format!("slot {slot}: took the block of {} ETH, and it is not on chain", promised.to_eth())
-            }
-            _ => format!("slot {slot}: promised {} ETH, paid {} ETH", promised.to_eth(), paid.to_eth()),
-        };
-        self.judge(relay, *outcome, None, *promised, detail, *at);
-    }
-
-    fn judge(
-        &mut self,
-        relay: &RelayId,
-        outcome: Outcome,
-        http_status: Option<u16>,
-        value: Wei,
-        detail: String,
-        at: UnixMillis,
-    ) {
-        let reputation = self.reputations.entry(relay.clone()).or_default();
-        let before = reputation.quarantine.clone();
-        reputation.step(&Observation { outcome, http_status, value, detail, at }, &self.settings.trust);
-        if reputation.quarantine != before
-            && let Some(quarantine) = &reputation.quarantine
-        {
-            let minutes = quarantine.until.saturating_sub(at) / 60_000;
-            warn!(%relay, offence = quarantine.level, minutes, why = %quarantine.why, "relay offended");
-            record_offence(relay, outcome);
-            self.save_one(&relay.clone(), at);
-        } else {
-            self.unsaved.insert(relay.clone());
+        self.blocks.answered(answer);
+        let has_offered = self
+            .blocks
+            .get(&(answer.slot, answer.block_hash))
+            .is_some_and(|record| record.promises.contains_key(&answer.relay));
+        if has_offered && answer.outcome.reveals() {
+            let reputation = self.reputations.entry(answer.relay.clone()).or_default();
+            reputation.pulse(Pulse::Alive, "", answer.at, &self.settings.trust);
         }
+    }
+
+    /// Judges every block of which something new is known, and keeps its record.
+    fn judge_changed(&mut self) {
+        let changed = self.blocks.take_changed();
+        for record in &changed {
+            let Ok(json) = serde_json::to_string(record) else { continue };
+            let (slot, block_hash) = (record.slot, record.block_hash);
+            let at = self.clock.now();
+            let saved = BlockRecordSaved { slot, block_hash, record: json, at };
+            self.spine.publish(Event::BlockRecordSaved(saved));
+        }
+        self.judge_all(changed);
+    }
+
+    fn judge_all(&mut self, records: Vec<BlockRecord>) {
+        let now = self.clock.now();
+        for record in records {
+            let mut verdicts = judge(&record, now);
+            if self.settings.watches_chain {
+                verdicts.retain(|verdict| {
+                    verdict.conduct != Conduct::Revealed || verdict.evidence.method == Method::Chain
+                });
+            }
+            let relays: Vec<RelayId> = record.promises.keys().cloned().collect();
+            for relay in relays {
+                let own: Vec<Verdict> =
+                    verdicts.iter().filter(|verdict| verdict.relay == relay).cloned().collect();
+                self.apply(&relay, &record, &own, now);
+            }
+        }
+    }
+
+    /// Enters into a relay's reputation what is found of it and a block, and tells of what changed.
+    fn apply(&mut self, relay: &RelayId, record: &BlockRecord, verdicts: &[Verdict], now: UnixMillis) {
+        let reputation = self.reputations.entry(relay.clone()).or_default();
+        let before = reputation.trust;
+        let change = reputation.apply(record, verdicts, now, &self.settings.trust);
+        if reputation.trust != before {
+            self.unsaved.insert(relay.clone());
+            self.is_stale = true;
+        }
+        let is_credited = reputation.trust != before;
+        let offences = reputation.level(now, &self.settings.trust);
+        if is_credited && verdicts.iter().any(|verdict| verdict.conduct == Conduct::PaidAsPromised) {
+            self.publish_settlement(relay, record, Conduct::PaidAsPromised, now);
+        }
+        let Some(Change { accusation, ruling, is_new_ruling }) = change else { return };
         self.is_stale = true;
+        let conduct = accusation.conduct;
+        match ruling {
+            Ruling::Guilty => {
+                warn!(%relay, ?conduct, offences,
+                    stage = ?accusation.stage, confidence = %accusation.evidence.confidence,
+                    reason = %accusation.reason, "relay offended");
+            }
+            Ruling::Suspected => {
+                warn!(%relay, ?conduct, reason = %accusation.reason,
+                    "relay rests, suspected of an offence: the chain will say");
+            }
+            Ruling::TakenBack => {
+                info!(%relay, ?conduct, reason = %accusation.reason, "accusation taken back, it did not hold");
+            }
+        }
+        if is_new_ruling {
+            record_verdict(relay, conduct, ruling);
+        }
+        if ruling == Ruling::Guilty && matches!(conduct, Conduct::NotOnChain | Conduct::PaidLess) {
+            self.publish_settlement(relay, record, conduct, now);
+        }
+        self.spine.publish(Event::RelayJudged(RelayJudged {
+            slot: accusation.slot,
+            block_hash: accusation.block_hash,
+            relay: relay.clone(),
+            conduct,
+            ruling,
+            stage: accusation.stage,
+            evidence: accusation.evidence,
+            value: accusation.value,
+            reason: accusation.reason,
+            at: now,
+        }));
+        // Rare, and who is asked instead depends on what is known of the others.
+        self.unsaved.insert(relay.clone());
+        self.save();
+    }
+
+    fn publish_settlement(&self, relay: &RelayId, record: &BlockRecord, conduct: Conduct, at: UnixMillis) {
+        self.spine.publish(Event::Settlement(Settlement {
+            slot: record.slot,
+            block_hash: record.block_hash,
+            relay: relay.clone(),
+            outcome: conduct.outcome(),
+            promised: record.value_of(relay),
+            paid: record.payment.map(|payment| payment.received).unwrap_or_default(),
+            at,
+        }));
     }
 
     fn on_command(&mut self, command: Command) {
@@ -501,33 +534,40 @@ impl HealthMonitor {
         let mut moved = Vec::new();
         for (id, placement) in ids.into_iter().zip(placements) {
             let reputation = self.reputations.entry(id.clone()).or_default();
-            let told = self.places.insert(id.clone(), (placement.place, placement.score));
-            if told != Some((placement.place, placement.score)) {
-                record_place(&id, placement.place, placement.score);
+            let said = (placement.place, placement.reason, placement.score);
+            let told = self.places.insert(id.clone(), said);
+            if told != Some(said) {
+                record_place(&id, placement.place, placement.reason, placement.score);
             }
-            let before = told.map(|(place, _)| place);
+            let before = told.map(|(place, _, _)| place);
             if before != Some(placement.place) && (before.is_some() || placement.place != RelayMode::Active) {
                 moved.push(RelayModeChanged {
                     relay: id.clone(),
                     state: placement.place,
                     before,
+                    reason: placement.reason,
                     why: placement.why.clone(),
                     score: placement.score,
                     at: now,
                 });
             }
-            let Placement { place, eligibility, score, rank, why } = placement;
+            let Placement { place, eligibility, score, rank, reason, why } = placement;
             let status = RelayStatus {
                 place,
                 eligibility,
                 score,
                 rank,
+                reason,
                 why,
                 trust: reputation.trust,
                 record: reputation.record.clone(),
                 breaker: reputation.breaker,
                 offences: reputation.level(now, &self.settings.trust),
-                quarantined_until: reputation.quarantined(now).map(|quarantine| quarantine.until),
+                quarantined_until: reputation
+                    .quarantined(now)
+                    .map(|quarantine| quarantine.until)
+                    .or(reputation.suspicion(now).map(|suspicion| suspicion.at.saturating_add(SUSPICION_MS))),
+                accusations: reputation.accusations.clone(),
                 hand: reputation.hand,
             };
             statuses.insert(id, status);
@@ -571,5 +611,6 @@ impl std::fmt::Debug for HealthMonitor {
     }
 }
 
+mod blocks;
 #[cfg(test)]
 mod tests;

@@ -13,11 +13,11 @@ use parking_lot::RwLock;
 
 use super::{
     Relay,
-    health::{Breaker, Eligibility, OperatorSetting, RaceStats, Trust, chosen},
+    health::{Accusation, Breaker, Eligibility, OperatorSetting, RaceStats, Standing, Trust, chosen},
 };
 use crate::{
     consensus::UnixMillis,
-    events::{ProbeResult, RelayMode},
+    events::{PlaceReason, ProbeResult, RelayMode},
     types::RelayId,
 };
 
@@ -32,6 +32,8 @@ pub struct RelayStatus {
     pub score: f64,
     /// Its rank, higher is better.
     pub rank: f64,
+    /// Why it is where it is, as a kind.
+    pub reason: PlaceReason,
     /// Why it is where it is, in words.
     pub why: String,
     /// Its trust, by class.
@@ -42,8 +44,10 @@ pub struct RelayStatus {
     pub breaker: Breaker,
     /// Offences that still count.
     pub offences: u32,
-    /// Until when it is quarantined for them, if it is.
+    /// Until when it is quarantined for them, or rests for a suspicion, if it does.
     pub quarantined_until: Option<UnixMillis>,
+    /// What it is accused of, oldest first.
+    pub accusations: Vec<Accusation>,
     /// The operator's word.
     pub hand: Option<OperatorSetting>,
 }
@@ -113,15 +117,20 @@ impl SharedRelays {
     /// Those of some relays that are asked now. A snapshot is read; nothing waits.
     pub fn asked_of(&self, relays: &[Arc<Relay>]) -> Vec<Arc<Relay>> {
         let board = self.board.load();
-        let eligibility: Vec<(Eligibility, f64)> = relays
+        let blank = |eligibility| Standing { eligibility, rank: 0.0, bids_lately: false };
+        let standings: Vec<Standing> = relays
             .iter()
             .map(|relay| match (relay.settings().enabled, board.statuses.get(relay.id())) {
-                (false, _) => (Eligibility::Disabled, 0.0),
-                (true, Some(status)) => (status.eligibility, status.rank),
-                (true, None) => (Eligibility::Fit, 0.0),
+                (false, _) => blank(Eligibility::Disabled),
+                (true, Some(status)) => Standing {
+                    eligibility: status.eligibility,
+                    rank: status.rank,
+                    bids_lately: status.record.bids_lately(),
+                },
+                (true, None) => blank(Eligibility::Fit),
             })
             .collect();
-        let is_asked = chosen(&eligibility, board.min_active);
+        let is_asked = chosen(&standings, board.min_active);
         relays
             .iter()
             .zip(is_asked)

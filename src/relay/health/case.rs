@@ -186,6 +186,9 @@ pub struct BlockRecord {
     /// What is known of its signature.
     #[serde(default)]
     pub signature: BlockSignature,
+    /// Whether it could not even be read here: then nobody knows whether a relay could.
+    #[serde(default)]
+    pub is_undecoded: bool,
     /// What each relay answered to it.
     #[serde(default)]
     pub answers: BTreeMap<RelayId, RevealAnswer>,
@@ -208,6 +211,7 @@ impl BlockRecord {
             promises: BTreeMap::new(),
             received: None,
             signature: BlockSignature::Pending,
+            is_undecoded: false,
             answers: BTreeMap::new(),
             chain: None,
             payment: None,

@@ -55,7 +55,7 @@ pub fn judge(record: &BlockRecord, now: UnixMillis) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     let awaits_signature = record.signature == BlockSignature::Pending
         && record.received.is_some_and(|received| now < received.at.saturating_add(SIGNATURE_WAIT_MS));
-    let is_garbage = record.signature == BlockSignature::Invalid;
+    let is_garbage = record.signature == BlockSignature::Invalid || record.is_undecoded;
     for (relay, promise) in &record.promises {
         let case = Case { record, relay, promise, answer: record.answers.get(relay) };
         if let Some(sight) = record.chain.filter(|sight| sight.outcome == SlotOutcome::Ours) {

@@ -173,6 +173,7 @@ fn what_is_our_fault_or_the_clients_is_nobody_elses() {
     assert_eq!(with(|_| {}), "Withheld provisional Guilty");
     assert_eq!(with(|r| r.received = Some(Received { at: 0, ms_into_slot: 3001 })), "");
     assert_eq!(with(|r| r.signature = BlockSignature::Invalid), "");
+    assert_eq!(with(|r| r.is_undecoded = true), "");
     // Nothing is said before the signature was looked at, unless that takes too long.
     let mut pending = record(&[REFUSES]);
     pending.signature = BlockSignature::Pending;

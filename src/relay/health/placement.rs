@@ -1,7 +1,10 @@
 //! From all reputations together to who is asked, and why.
 
 use super::{Breaker, OperatorSetting, Reputation, TrustPolicy};
-use crate::{consensus::UnixMillis, events::RelayMode};
+use crate::{
+    consensus::UnixMillis,
+    events::{PlaceReason, RelayMode},
+};
 
 /// One relay as placement sees it.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +30,7 @@ pub enum Eligibility {
     Shed,
     /// Does not answer: asked when there are too few others, as that costs nothing.
     Away,
-    /// Offended once: asked when there is no other at all.
+    /// Suspected of an offence, or guilty of one: asked when no other relay lately bid.
     Suspect,
     /// Offended again: not asked.
     RepeatOffender,
@@ -46,40 +49,45 @@ pub struct Placement {
     pub score: f64,
     /// Its rank, higher is better.
     pub rank: f64,
+    /// Why, as a kind.
+    pub reason: PlaceReason,
     /// In words.
     pub why: String,
 }
 
-/// Which of some relays are asked, given each one's eligibility and rank. All that are fit; and if these are fewer than `min_active`,
-/// the best of those that were shed, then of those that are away; and if nobody there can be hoped to answer, the suspects. Never a
-/// thief, never a disabled one.
-pub fn chosen(relays: &[(Eligibility, f64)], min_active: usize) -> Vec<bool> {
-    let mut chosen: Vec<bool> =
-        relays.iter().map(|(eligibility, _)| *eligibility <= Eligibility::Fit).collect();
-    let mut order: Vec<usize> = (0..relays.len()).collect();
-    order.sort_by(|a, b| match (relays.get(*a), relays.get(*b)) {
-        (Some((a, rank_a)), Some((b, rank_b))) => a.cmp(b).then(rank_b.total_cmp(rank_a)),
-        _ => std::cmp::Ordering::Equal,
-    });
-    let fitness_of =
-        |index: usize| relays.get(index).map_or(Eligibility::Disabled, |(eligibility, _)| *eligibility);
+/// What decides whether a relay is asked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Standing {
+    /// How fit it is.
+    pub eligibility: Eligibility,
+    /// Its rank, higher is better.
+    pub rank: f64,
+    /// Whether it lately bid: a relay that only ever answers that it has nothing is no alternative to one that bids.
+    pub bids_lately: bool,
+}
+
+/// Which of some relays are asked, given where each stands. All that are fit; and if these are fewer than `min_active`, the best of those
+/// that were shed, then of those that are away; and if none of them lately bid, the suspects. Never one that offended twice, never a
+/// disabled one.
+pub fn chosen(relays: &[Standing], min_active: usize) -> Vec<bool> {
+    let mut chosen: Vec<bool> = relays.iter().map(|relay| relay.eligibility <= Eligibility::Fit).collect();
+    let mut order: Vec<(usize, Standing)> = relays.iter().copied().enumerate().collect();
+    order.sort_by(|(_, a), (_, b)| a.eligibility.cmp(&b.eligibility).then(b.rank.total_cmp(&a.rank)));
     let mut active = chosen.iter().filter(|is_chosen| **is_chosen).count();
-    let mut answering = active;
-    for index in order {
-        let wanted = match fitness_of(index) {
+    let mut has_bidder =
+        relays.iter().any(|relay| relay.eligibility <= Eligibility::Fit && relay.bids_lately);
+    for (index, relay) in order {
+        let is_wanted = match relay.eligibility {
             Eligibility::Pinned | Eligibility::Fit | Eligibility::RepeatOffender | Eligibility::Disabled => {
                 false
             }
-            Eligibility::Shed => active < min_active.max(1),
-            Eligibility::Away => active < min_active.max(1),
-            Eligibility::Suspect => answering == 0,
+            Eligibility::Shed | Eligibility::Away => active < min_active.max(1),
+            Eligibility::Suspect => !has_bidder,
         };
-        if wanted && let Some(place) = chosen.get_mut(index) {
+        if is_wanted && let Some(place) = chosen.get_mut(index) {
             *place = true;
             active += 1;
-            if fitness_of(index) == Eligibility::Shed {
-                answering += 1;
-            }
+            has_bidder |= relay.eligibility == Eligibility::Shed && relay.bids_lately;
         }
     }
     chosen
@@ -94,8 +102,16 @@ pub fn place_all(
 ) -> Vec<Placement> {
     let mut placements: Vec<Placement> =
         contenders.iter().map(|contender| placement(contender, now, policy)).collect();
-    let eligibility: Vec<(Eligibility, f64)> = placements.iter().map(|p| (p.eligibility, p.rank)).collect();
-    for (placement, is_chosen) in placements.iter_mut().zip(chosen(&eligibility, min_active)) {
+    let standings: Vec<Standing> = placements
+        .iter()
+        .zip(contenders)
+        .map(|(placement, contender)| Standing {
+            eligibility: placement.eligibility,
+            rank: placement.rank,
+            bids_lately: contender.reputation.record.bids_lately(),
+        })
+        .collect();
+    for (placement, is_chosen) in placements.iter_mut().zip(chosen(&standings, min_active)) {
         if !is_chosen || placement.eligibility <= Eligibility::Fit {
             continue;
         }
@@ -105,7 +121,7 @@ pub fn place_all(
             Eligibility::Away => {
                 format!("asked all the same, fewer than {min_active} others are fit: {}", placement.why)
             }
-            _ => format!("asked all the same, there is no other relay that answers: {}", placement.why),
+            _ => format!("asked all the same, there is no other relay that lately bid: {}", placement.why),
         };
     }
     placements
@@ -114,14 +130,17 @@ pub fn place_all(
 fn placement(contender: &Contender<'_>, now: UnixMillis, policy: &TrustPolicy) -> Placement {
     let Contender { enabled, pinned, reputation, shed } = *contender;
     let quarantine = reputation.quarantined(now);
-    let (place, eligibility, why) = if !enabled {
-        (RelayMode::Disabled, Eligibility::Disabled, "enabled = false in the configuration".to_owned())
+    let suspicion = reputation.suspicion(now);
+    let (place, eligibility, reason, why) = if !enabled {
+        let why = "enabled = false in the configuration".to_owned();
+        (RelayMode::Disabled, Eligibility::Disabled, PlaceReason::Disabled, why)
     } else if reputation.hand == Some(OperatorSetting::Disabled) {
-        (RelayMode::Disabled, Eligibility::Disabled, "disabled by hand".to_owned())
+        (RelayMode::Disabled, Eligibility::Disabled, PlaceReason::Disabled, "disabled by hand".to_owned())
     } else if pinned || reputation.hand == Some(OperatorSetting::Pinned) {
         let by = if pinned { "by the configuration" } else { "by hand" };
-        let despite = quarantine.map(|q| format!(", although it {}", q.why)).unwrap_or_default();
-        (RelayMode::Active, Eligibility::Pinned, format!("pinned {by}{despite}"))
+        let despite = quarantine.map(|q| &q.why).or(suspicion.map(|accusation| &accusation.reason));
+        let despite = despite.map(|reason| format!(", although: {reason}")).unwrap_or_default();
+        (RelayMode::Active, Eligibility::Pinned, PlaceReason::Pinned, format!("pinned {by}{despite}"))
     } else if let Some(quarantine) = quarantine {
         let eligibility = if reputation.level(now, policy) >= 2 {
             Eligibility::RepeatOffender
@@ -129,24 +148,28 @@ fn placement(contender: &Contender<'_>, now: UnixMillis, policy: &TrustPolicy) -
             Eligibility::Suspect
         };
         let why = format!("{}; offence {}", quarantine.why, quarantine.level);
-        (RelayMode::Quarantined, eligibility, why)
+        (RelayMode::Quarantined, eligibility, PlaceReason::Dishonest, why)
+    } else if let Some(accusation) = suspicion {
+        let why = format!("suspected, not counted as an offence: {}", accusation.reason);
+        (RelayMode::Quarantined, Eligibility::Suspect, PlaceReason::Suspected, why)
     } else if !reputation.breaker.is_closed() {
         let probed =
             if matches!(reputation.breaker, Breaker::HalfOpen { .. }) { ", being probed" } else { "" };
         let why = format!("circuit open{probed}: {}", reputation.breaker_why);
-        (RelayMode::Quarantined, Eligibility::Away, why)
+        (RelayMode::Quarantined, Eligibility::Away, PlaceReason::Unreachable, why)
     } else if let Some(why) = shed {
-        (RelayMode::Standby, Eligibility::Shed, format!("rotated out: {why}"))
+        let why = format!("rotated out: {why}");
+        (RelayMode::Standby, Eligibility::Shed, PlaceReason::RotatedOut, why)
     } else {
         let again = reputation.quarantine.as_ref().filter(|_| reputation.level(now, policy) > 0);
         let why = again.map_or_else(
             || "fit".to_owned(),
             |quarantine| format!("out of quarantine, on probation: {}", quarantine.why),
         );
-        (RelayMode::Active, Eligibility::Fit, why)
+        (RelayMode::Active, Eligibility::Fit, PlaceReason::Fit, why)
     };
     let score = reputation.trust.score(now, policy.half_life_ms);
-    Placement { place, eligibility, score, rank: reputation.rank(now, policy), why }
+    Placement { place, eligibility, score, rank: reputation.rank(now, policy), reason, why }
 }
 
 #[cfg(test)]
@@ -156,8 +179,18 @@ mod tests {
     use super::*;
     use Eligibility::{Away, Disabled, Fit, Pinned, RepeatOffender, Shed, Suspect};
 
+    /// Relays that all lately bid, but for those of rank 0.
+    fn standings(relays: &[(Eligibility, f64)]) -> Vec<Standing> {
+        let standing = |(eligibility, rank): &(Eligibility, f64)| Standing {
+            eligibility: *eligibility,
+            rank: *rank,
+            bids_lately: *rank > 0.0,
+        };
+        relays.iter().map(standing).collect()
+    }
+
     fn who(relays: &[(Eligibility, f64)], min_active: usize) -> Vec<usize> {
-        let chosen = chosen(relays, min_active);
+        let chosen = chosen(&standings(relays), min_active);
         chosen.iter().enumerate().filter(|(_, is)| **is).map(|(index, _)| index).collect()
     }
 
@@ -172,8 +205,22 @@ mod tests {
             ("a suspect with an alternative is not asked", vec![(Suspect, 1.0), (Fit, 0.1)], 2, vec![1]),
             ("a suspect alone is asked", vec![(Suspect, 1.0)], 2, vec![0]),
             ("a suspect beside the dead is asked", vec![(Suspect, 1.0), (Away, 0.5)], 2, vec![0, 1]),
-            ("a thief is never asked", vec![(RepeatOffender, 1.0)], 2, vec![]),
-            ("a thief and a suspect", vec![(RepeatOffender, 1.0), (Suspect, 0.1)], 2, vec![1]),
+            (
+                "one that only answers is no alternative",
+                vec![(Suspect, 1.0), (Suspect, 0.5), (Fit, 0.0)],
+                2,
+                vec![0, 1, 2],
+            ),
+            (
+                "one that bids among those that only answer",
+                vec![(Suspect, 1.0), (Fit, 0.0), (Fit, 0.2)],
+                2,
+                vec![1, 2],
+            ),
+            ("a shed one that bids is an alternative", vec![(Suspect, 1.0), (Shed, 0.2)], 2, vec![1]),
+            ("a shed one that does not is none", vec![(Suspect, 1.0), (Shed, 0.0)], 2, vec![0, 1]),
+            ("a repeat offender is never asked", vec![(RepeatOffender, 1.0)], 2, vec![]),
+            ("a repeat offender and a suspect", vec![(RepeatOffender, 1.0), (Suspect, 0.1)], 2, vec![1]),
             ("disabled is disabled", vec![(Disabled, 1.0), (Disabled, 1.0)], 2, vec![]),
             ("nobody", vec![], 2, vec![]),
         ] {
@@ -187,10 +234,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn thieves_and_disabled_are_never_asked_and_the_fit_always(
+        fn repeat_offenders_and_disabled_are_never_asked_and_the_fit_always(
             relays in proptest::collection::vec((eligibility(), 0.0f64..1.0), 0..12), min_active in 0usize..5,
         ) {
-            let chosen = chosen(&relays, min_active);
+            let chosen = chosen(&standings(&relays), min_active);
             for ((eligibility, _), is_chosen) in relays.iter().zip(&chosen) {
                 prop_assert!(!matches!(eligibility, RepeatOffender | Disabled) || !is_chosen);
                 prop_assert!(*eligibility > Fit || *is_chosen);

@@ -74,6 +74,28 @@ impl Trust {
         if is_good { evidence.good += weight } else { evidence.bad += weight }
     }
 
+    /// Takes a bad observation back that was added at `added`: what is left of its weight by now is taken out.
+    #[expect(clippy::cast_precision_loss, reason = "times in milliseconds fit in 53 bits")]
+    pub fn retract(
+        &mut self,
+        class: FaultClass,
+        weight: f64,
+        added: UnixMillis,
+        now: UnixMillis,
+        half_life_ms: i64,
+    ) {
+        *self = self.faded(now, half_life_ms);
+        let age = self.at.saturating_sub(added).max(0);
+        let left = weight * (-(age as f64) / half_life_ms.max(1) as f64).exp2();
+        let evidence = match class {
+            FaultClass::Answers => &mut self.answers,
+            FaultClass::Bids => &mut self.bids,
+            FaultClass::Reveals => &mut self.reveals,
+            FaultClass::Payments => &mut self.payments,
+        };
+        evidence.bad = (evidence.bad - left).max(0.0);
+    }
+
     /// The mean of one class at a time, 0 to 1.
     pub fn mean(&self, class: FaultClass, now: UnixMillis, half_life_ms: i64) -> f64 {
         let faded = self.faded(now, half_life_ms);
@@ -155,6 +177,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_taken_back_leaves_nothing(weight in 0.2f64..20.0, wait in 0i64..40 * DAY, other in 0.2f64..20.0) {
+            let (mut with, mut without) = (Trust::default(), Trust::default());
+            for trust in [&mut with, &mut without] {
+                trust.add(FaultClass::Reveals, false, other, 0, HALF_LIFE);
+            }
+            with.add(FaultClass::Reveals, false, weight, DAY, HALF_LIFE);
+            with.retract(FaultClass::Reveals, weight, DAY, DAY + wait, HALF_LIFE);
+            let at = DAY + wait;
+            prop_assert!((with.score(at, HALF_LIFE) - without.score(at, HALF_LIFE)).abs() < 1e-9);
+        }
+
         #[test]
         fn the_score_is_a_probability_and_moves_the_right_way(
             observations in proptest::collection::vec((0usize..4, any::<bool>(), 0.2f64..20.0, 0i64..40 * DAY), 0..50)

@@ -1,13 +1,26 @@
 //! The monitor as others see it: what goes in by the spine and by commands, what statuses come out.
 
+use alloy_primitives::B256;
+
 use super::*;
 use crate::{
     consensus::PresetName,
+    events::{
+        AuctionRecord, BlockReceived, BlockSignature, BlockSignatureChecked, Confidence, Evidence,
+        RelayAnswer, SlotSettled, Winner,
+    },
     relay::{Relay, RelaySettings, TlsRoots, build_http_client, parse_relay_url},
+    types::{Slot, Wei},
 };
 
+type Kept = (Arc<SharedRelays>, Spine, HealthMonitorHandle, CancellationToken);
+
 /// Two relays, kept; nothing of the network is used.
-fn kept() -> (Arc<SharedRelays>, Spine, HealthMonitorHandle, CancellationToken) {
+fn kept() -> Kept {
+    kept_with(SavedHealth::default(), true)
+}
+
+fn kept_with(saved: SavedHealth, watches_chain: bool) -> Kept {
     let key =
         "0xac6e77dfe25ecd6110b8e780608cce0dab71fdd5ebea22a16c0205200f2f8e2e3ad3b71d3499c54ad14d6c21b41a37ae";
     let http = build_http_client(&TlsRoots::Bundled, None).unwrap();
@@ -18,60 +31,254 @@ fn kept() -> (Arc<SharedRelays>, Spine, HealthMonitorHandle, CancellationToken) 
     };
     let relays = Arc::new(SharedRelays::new(vec![relay("a"), relay("b")]));
     let (spine, stop) = (Spine::new(), CancellationToken::new());
-    let (monitor, handle) =
-        HealthMonitor::new(Arc::clone(&relays), HealthMonitorSettings::default(), spine.clone(), Vec::new());
+    let settings = HealthMonitorSettings { watches_chain, ..HealthMonitorSettings::default() };
+    let (monitor, handle) = HealthMonitor::new(Arc::clone(&relays), settings, spine.clone(), saved);
     tokio::spawn(monitor.run(stop.clone()));
     (relays, spine, handle, stop)
 }
 
-async fn until_place(relays: &SharedRelays, relay: &RelayId, place: RelayMode) -> RelayStatus {
+const HASH: B256 = B256::repeat_byte(1);
+
+/// What two relays did in an auction; `a` is `outcomes[0]`, and wins where it bid.
+fn auction(budget_ms: u64, outcomes: [Outcome; 2]) -> Event {
+    let value = Wei::parse_eth("0.05").unwrap();
+    let names = ["a", "b"].map(|name| RelayId::parse(name).unwrap());
+    let wins = outcomes[0] == Outcome::Bid;
+    let offer = |(relay, outcome): (&RelayId, Outcome)| RelayAnswer {
+        relay: relay.clone(),
+        outcome,
+        detail: outcome.to_string(),
+        http_status: None,
+        latency_us: 1,
+        value: (outcome == Outcome::Bid).then_some(value),
+        block_hash: (outcome == Outcome::Bid && relay.as_str() == "a").then_some(HASH),
+        verified: outcome == Outcome::Bid,
+        score: None,
+        polls: Vec::new(),
+    };
+    Event::Auction(AuctionRecord {
+        slot: Slot::new(7),
+        parent_hash: B256::ZERO,
+        proposer: Default::default(),
+        fork: "fulu",
+        requested_at: WallClock.now(),
+        ms_into_slot: 0,
+        budget_ms,
+        answered_in_us: 1,
+        user_agent: String::new(),
+        policy: None,
+        fee_recipient: None,
+        winner: wins.then(|| {
+            Box::new(Winner {
+                block_hash: HASH,
+                value,
+                relays: vec![names[0].clone()],
+                builder: String::new(),
+                signed_bid: Default::default(),
+            })
+        }),
+        why_no_bid: String::new(),
+        offers: names.iter().zip(outcomes).map(offer).collect(),
+    })
+}
+
+/// The block of `a` is signed, and this is what the two answer to it.
+fn handed_in(spine: &Spine, signature: BlockSignature, outcomes: [(Outcome, Option<u16>); 2]) {
+    let (slot, at) = (Slot::new(7), WallClock.now());
+    spine.publish(auction(950, [Outcome::Bid, Outcome::Bid]));
+    spine.publish(Event::BlockReceived(BlockReceived {
+        slot,
+        block_hash: HASH,
+        parent_hash: B256::ZERO,
+        proposer_index: 0,
+        fork: "fulu",
+        version: 2,
+        at,
+        ms_into_slot: 400,
+        offered_by: vec![RelayId::parse("a").unwrap()],
+        undecoded: None,
+    }));
+    for (name, (outcome, http_status)) in ["a", "b"].into_iter().zip(outcomes) {
+        spine.publish(Event::SubmissionAnswer(SubmissionAnswer {
+            slot,
+            block_hash: HASH,
+            relay: RelayId::parse(name).unwrap(),
+            outcome,
+            detail: outcome.to_string(),
+            http_status,
+            latency_us: 4_000_000,
+            attempts: 1,
+            at: at + 4000,
+        }));
+    }
+    spine.publish(Event::BlockSignatureChecked(BlockSignatureChecked {
+        slot,
+        block_hash: HASH,
+        signature,
+        at,
+    }));
+}
+
+fn settled(outcome: &str, status: &str, received: Option<&str>, confidence: Confidence) -> Event {
+    Event::SlotSettled(SlotSettled {
+        slot: Slot::new(7),
+        status: status.to_owned(),
+        outcome: outcome.to_owned(),
+        payment: None,
+        promised: None,
+        received: received.map(|eth| Wei::parse_eth(eth).unwrap()),
+        evidence: Evidence { method: Method::Trace, confidence },
+        block_hash: Some(HASH),
+        has_other_block: false,
+        at: WallClock.now(),
+    })
+}
+
+async fn until(
+    relays: &SharedRelays,
+    relay: &str,
+    what: &str,
+    holds: impl Fn(&RelayStatus) -> bool,
+) -> RelayStatus {
+    let relay = RelayId::parse(relay).unwrap();
     for _ in 0..2000 {
-        if let Some(status) = relays.status(relay).filter(|status| status.place == place) {
+        if let Some(status) = relays.status(&relay).filter(|status| holds(status)) {
             return status;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("{relay} never was {place:?}: {:?}", relays.status(relay));
+    panic!("{relay} never was {what}: {:?}", relays.status(&relay));
 }
 
-/// What the watchers of the chain find out later counts as what a relay does in a race.
+const TOOK_IT: (Outcome, Option<u16>) = (Outcome::Accepted, Some(202));
+const REFUSED: (Outcome, Option<u16>) = (Outcome::HttpStatus, Some(400));
+const SILENT: (Outcome, Option<u16>) = (Outcome::TimedOut, None);
+
+/// What the watchers of the chain find out later counts as what a relay answers.
 #[tokio::test]
 async fn what_the_chain_says_later_counts() {
-    for (outcome, said) in
-        [(Outcome::PaidLess, "promised 0.05 ETH, paid 0.01 ETH"), (Outcome::NotOnChain, "it is not on chain")]
-    {
-        let (relays, spine, _keeper, stop) = kept();
-        let a = RelayId::parse("a").unwrap();
-        let settlement = Settlement {
-            slot: Slot::new(7),
-            block_hash: B256::repeat_byte(1),
-            relay: a.clone(),
-            outcome,
-            promised: Wei::parse_eth("0.05").unwrap(),
-            paid: Wei::parse_eth("0.01").unwrap(),
-            at: WallClock.now(),
-        };
-        spine.publish(Event::Settlement(settlement.clone()));
-        let status = until_place(&relays, &a, RelayMode::Quarantined).await;
+    for (outcome, received, said) in [
+        ("ours", Some("0.01"), "promised 0.05 ETH, paid 0.01 ETH"),
+        ("not_delivered", None, "it is not on chain"),
+    ] {
+        let (relays, spine, _monitor, stop) = kept();
+        let mut events = spine.subscribe();
+        handed_in(&spine, BlockSignature::Valid, [TOOK_IT, REFUSED]);
+        spine.publish(settled(outcome, "final", received, Confidence::High));
+        let status = until(&relays, "a", "guilty", |status| status.offences == 1).await;
+        assert_eq!((status.place, status.reason), (RelayMode::Quarantined, PlaceReason::Dishonest));
         assert!(status.why.contains(said), "{}", status.why);
         assert_eq!(relays.active().len(), 1);
-        // And an honest payment is to its credit.
-        let b = RelayId::parse("b").unwrap();
-        let before = relays.status(&b).unwrap().score;
-        spine.publish(Event::Settlement(Settlement {
-            relay: b.clone(),
-            outcome: Outcome::PaidAsPromised,
-            ..settlement
-        }));
-        for _ in 0..2000 {
-            if relays.status(&b).unwrap().score > before {
-                break;
+        // Told to whoever watches, as a verdict and as what the chain said.
+        let (mut judged, mut told) = (None, None);
+        while judged.is_none() || told.is_none() {
+            match &*events.next().await.unwrap() {
+                Event::RelayJudged(verdict) if verdict.ruling == Ruling::Guilty => {
+                    judged = Some(verdict.clone())
+                }
+                Event::Settlement(settlement) => told = Some(settlement.outcome),
+                _ => {}
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        assert!(relays.status(&b).unwrap().score > before);
+        assert_eq!(judged.map(|judged| judged.conduct.outcome()), told);
         stop.cancel();
     }
+}
+
+#[tokio::test]
+async fn an_honest_payment_is_to_its_relays_credit_once() {
+    let (relays, spine, monitor, stop) = kept();
+    let before = until(&relays, "a", "known", |_| true).await.score;
+    handed_in(&spine, BlockSignature::Valid, [TOOK_IT, REFUSED]);
+    for _ in 0..3 {
+        spine.publish(settled("ours", "final", Some("0.05"), Confidence::High));
+    }
+    let status = until(&relays, "a", "trusted more", |status| status.score > before).await;
+    spine.publish(settled("ours", "final", Some("0.05"), Confidence::High));
+    monitor.operator_command(RelayId::parse("a").unwrap(), OperatorCommand::Release).await.unwrap();
+    let again = relays.status(&RelayId::parse("a").unwrap()).unwrap();
+    assert!((again.score - status.score).abs() < 1e-6, "{} {}", again.score, status.score);
+    stop.cancel();
+}
+
+/// Its word alone is none while somebody watches the chain: it may keep the block.
+#[tokio::test]
+async fn credit_waits_for_the_chain_where_somebody_watches_it() {
+    for watches_chain in [true, false] {
+        let (relays, spine, monitor, stop) = kept_with(SavedHealth::default(), watches_chain);
+        let before = until(&relays, "a", "known", |_| true).await.trust;
+        handed_in(&spine, BlockSignature::Valid, [TOOK_IT, REFUSED]);
+        let status = until(&relays, "a", "judged", |status| status.record.bids_lately()).await;
+        let a = RelayId::parse("a").unwrap();
+        monitor.operator_command(a.clone(), OperatorCommand::Release).await.unwrap();
+        let status = relays.status(&a).unwrap_or(status);
+        let reveals = |trust: &crate::relay::health::Trust| {
+            trust.mean(crate::relay::health::FaultClass::Reveals, WallClock.now(), i64::MAX)
+        };
+        assert_eq!(reveals(&status.trust) > reveals(&before) + 1e-9, !watches_chain);
+        stop.cancel();
+    }
+}
+
+/// A lost answer, a refusal, an underpayment that was seen badly: taken back when the chain says otherwise, also after a restart.
+#[tokio::test]
+async fn what_the_chain_refutes_is_taken_back() {
+    for (answer, place) in [(REFUSED, PlaceReason::Dishonest), (SILENT, PlaceReason::Suspected)] {
+        for restarts in [false, true] {
+            let (mut relays, mut spine, _monitor, mut stop) = kept();
+            let mut events = spine.subscribe();
+            let reveals = |status: &RelayStatus| {
+                status.trust.mean(crate::relay::health::FaultClass::Reveals, WallClock.now(), i64::MAX)
+            };
+            let before = reveals(&until(&relays, "a", "known", |_| true).await);
+            handed_in(&spine, BlockSignature::Valid, [answer, REFUSED]);
+            let status = until(&relays, "a", "out", |status| status.reason == place).await;
+            assert_eq!(status.offences, u32::from(place == PlaceReason::Dishonest));
+            let mut saved = SavedHealth::default();
+            if restarts {
+                stop.cancel();
+                // What the ledger would have: the last of each.
+                while saved.reputations.is_empty() || saved.blocks.is_empty() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    while let Some(event) = events.try_next() {
+                        match &*event {
+                            Event::ReputationSaved(one) if one.relay.as_str() == "a" => {
+                                saved.reputations = vec![("a".to_owned(), one.reputation.clone())];
+                            }
+                            Event::BlockRecordSaved(one) => saved.blocks = vec![one.record.clone()],
+                            _ => {}
+                        }
+                    }
+                }
+                (relays, spine, _, stop) = kept_with(saved, true);
+                until(&relays, "a", "still out", |status| status.reason == place).await;
+            }
+            spine.publish(settled("ours", "provisional", Some("0.05"), Confidence::High));
+            let status = until(&relays, "a", "back", |status| status.reason == PlaceReason::Fit).await;
+            assert_eq!((status.offences, status.accusations.len()), (0, 0));
+            // Who lost its answer alone has revealed the block; who refused has not, and is as it was.
+            let gained = reveals(&status) - before;
+            assert!(if answer == SILENT { gained > 1e-6 } else { gained.abs() < 1e-6 }, "{gained}");
+            stop.cancel();
+        }
+    }
+}
+
+/// A block that its proposer did not sign; a payment that was not seen well.
+#[tokio::test]
+async fn what_proves_nothing_convicts_nobody() {
+    let (relays, spine, _monitor, stop) = kept();
+    handed_in(&spine, BlockSignature::Invalid, [REFUSED, REFUSED]);
+    spine.publish(settled("not_delivered", "final", None, Confidence::None));
+    spine.publish(settled("ours", "final", Some("0.01"), Confidence::Low));
+    // And a better sight corrects.
+    let status = until(&relays, "a", "judged", |status| status.record.bids_lately()).await;
+    assert_eq!((status.offences, status.reason), (0, PlaceReason::Fit));
+    spine.publish(settled("ours", "final", Some("0.01"), Confidence::High));
+    until(&relays, "a", "guilty", |status| status.offences == 1).await;
+    spine.publish(settled("ours", "final", Some("0.05"), Confidence::High));
+    until(&relays, "a", "cleared", |status| status.offences == 0).await;
+    stop.cancel();
 }
 
 /// A race in which nobody could be reached, or nobody could have answered, is held against nobody.
@@ -79,36 +286,7 @@ async fn what_the_chain_says_later_counts() {
 async fn our_own_line_is_held_against_nobody() {
     let (relays, spine, monitor, stop) = kept();
     let ids = [RelayId::parse("a").unwrap(), RelayId::parse("b").unwrap()];
-    let race = |budget_ms: u64, outcomes: [Outcome; 2]| {
-        let offer = |(relay, outcome): (&RelayId, Outcome)| crate::events::RelayAnswer {
-            relay: relay.clone(),
-            outcome,
-            detail: outcome.to_string(),
-            http_status: None,
-            latency_us: 1,
-            value: None,
-            block_hash: None,
-            verified: false,
-            score: None,
-            polls: Vec::new(),
-        };
-        Event::Auction(AuctionRecord {
-            slot: Slot::new(1),
-            parent_hash: B256::ZERO,
-            proposer: Default::default(),
-            fork: "fulu",
-            requested_at: WallClock.now(),
-            ms_into_slot: 0,
-            budget_ms,
-            answered_in_us: 1,
-            user_agent: String::new(),
-            policy: None,
-            fee_recipient: None,
-            winner: None,
-            why_no_bid: String::new(),
-            offers: ids.iter().zip(outcomes).map(offer).collect(),
-        })
-    };
+    let race = auction;
     for _ in 0..5 {
         spine.publish(race(950, [Outcome::Connect, Outcome::TimedOut]));
         spine.publish(race(40, [Outcome::TimedOut, Outcome::NoBid]));
