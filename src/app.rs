@@ -8,7 +8,8 @@
 //! | `probes`: status of relays | on stop | begins anew |
 //! | `monitor`: reputations, rotation | on stop, reputations are saved first | the process ends: a relay that steals would go on being asked |
 //! | `reload`: configuration, key loading | on stop | goes on with the configuration it has, degraded |
-//! | `duties`: proposers, with a beacon node | on stop | begins anew |
+//! | `chain_watch`: clock, networks of the nodes, forks | on stop | begins anew |
+//! | `duties`: proposers and missed requests, with a beacon node | on stop | begins anew |
 //! | `public_record` of relays, where asked for | when all are looked at, or on stop | told; trust begins without it |
 //! | `settlements`, `profit_checks`, `registration_checks` | on stop; all state is in the ledger | begins anew |
 //! | `bundles`: listener, queues to builders, chain, records, on a thread and runtime of their own | on stop, records are written first | goes on without, degraded |
@@ -22,8 +23,14 @@
 
 mod admin_token;
 mod bundles;
+mod chain_watch;
+mod clock_watch;
 mod data_dir;
 mod duties;
+mod fork_watch;
+mod node_watch;
+mod notices;
+mod own_duties;
 mod policies;
 mod reload;
 mod seed;
@@ -34,6 +41,7 @@ mod storage;
 mod supervisor;
 mod telemetry;
 
+pub(crate) use clock_watch::clock_message;
 pub use reload::ConfigSource;
 pub use service::{Service, StartError};
 pub use shutdown::{Signal, Signals};

@@ -14,6 +14,8 @@ mod bid_memory;
 mod block_signature;
 mod candidates;
 mod check;
+mod client_activity;
+mod clock_note;
 mod deadline;
 mod early;
 mod gather;
@@ -34,6 +36,7 @@ pub use candidates::{Candidates, Claim, Verdict};
 pub use check::{
     BidFault, CheckedBid, Expectations, GasLimitTarget, VerifiedBid, check_bid, gas_limit_is_reachable,
 };
+pub use client_activity::ClientActivity;
 pub use deadline::{Budget, BudgetInputs, budget};
 pub use early::{Missing, SoftDeadline, may_answer_early};
 pub use metrics::describe_metrics;

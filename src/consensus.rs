@@ -10,13 +10,16 @@ mod block;
 mod block_hash;
 pub mod bls;
 mod clock;
+mod clock_skew;
 pub mod containers;
 mod fork;
+mod fork_outlook;
 mod payload;
 mod peek;
 mod preset;
 mod quoted;
 mod registration;
+mod reported;
 mod signing;
 mod spec;
 mod spec_file;
@@ -26,7 +29,11 @@ pub use bid::{BidFacts, BidMessage, SignedBuilderBid};
 pub use block::{BlindedBody, BlockFacts, SignedBlindedBlock};
 pub use block_hash::{BlockHashInputs, ToExecutionHeader, recompute_block_hash};
 pub use clock::{SlotClock, UnixMillis, WallClock};
+pub use clock_skew::{
+    ClockOffset, ClockSample, ClockVerdict, OffsetRange, SourceClock, USELESS_BEYOND_MS, WRONG_BEYOND_MS,
+};
 pub use fork::{Fork, UnknownFork};
+pub use fork_outlook::{ForkSource, ForkUrgency, UnservedFork};
 pub use payload::{Payload, PayloadError, Revealed, RevealedPayload};
 pub use peek::PeekedBlock;
 pub use preset::{Mainnet, Minimal, Preset, PresetName};
@@ -34,6 +41,7 @@ pub use registration::{
     REGISTRATION_SSZ_BYTES, Registration, RegistrationError, count_ssz, json_from_ssz, split_json,
     ssz_from_json, visit_json, visit_ssz,
 };
+pub use reported::{NamedFork, NetworkMismatch, ReportedGenesis, ReportedSpec};
 pub use signing::{Domain, builder_domain, proposer_domain, signing_root};
 pub use spec::{ChainSpec, ForkActivation, Network};
 pub use spec_file::{SpecFileError, parse_spec_file};

@@ -4,13 +4,17 @@
 //! events and is told how many, and nobody else notices. Events are plain data of floor 0: names, numbers and words, ready to be
 //! stored or shown, so that no watcher needs the room a fact came from.
 
+mod conditions;
 mod evidence;
+mod missed_request;
 mod outcome;
 mod record;
 mod spine;
 mod verdict;
 
+pub use conditions::{Condition, Conditions, Effect};
 pub use evidence::{Confidence, Evidence, Method};
+pub use missed_request::{MissedRequest, NoRequestReason};
 pub use outcome::Outcome;
 pub use record::{
     AuctionRecord, BlockReceived, ConflictingBlock, Event, Notice, PlaceReason, PollRecord, ProbeResult,

@@ -13,6 +13,7 @@ mod bundle_views;
 mod bundles;
 mod database;
 mod journal;
+mod missed_requests;
 mod notices;
 mod query;
 mod report;
@@ -29,6 +30,7 @@ pub use bundles::{
 };
 pub use database::LedgerError;
 pub use journal::{Journal, JournaledLabels, UnsettledBlock};
+pub use missed_requests::{LastRun, MissedRequestView};
 pub use notices::NoticeRow;
 pub use query::Ledger;
 pub use report::PollFact;

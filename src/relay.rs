@@ -18,6 +18,7 @@ mod outcome;
 mod pressure;
 mod probes;
 mod registrations;
+mod relay_clock;
 pub mod rotation;
 mod set;
 mod settings;
@@ -36,6 +37,7 @@ pub use outcome::{BidAnswer, CallFailure, HeaderOutcome, RawPayload, RegisterOut
 pub use pressure::PressureSampler;
 pub use probes::{ExpectedProposals, ProbeParts, run_probes};
 pub use registrations::{Batch, RegistrationBody};
+pub use relay_clock::clock_offsets;
 pub use set::{RelayStatus, SharedRelays};
 pub use settings::{HeaderMode, RelaySettings, RelayUrlError, parse_relay_url};
 pub use signed_block::{EncodedBlock, RawLabels, SubmitVersion};

@@ -4,6 +4,7 @@
 //! unless told otherwise: one setter per fault, changeable while it runs, and a record of everything it received. Nothing here is
 //! reachable from the service: `run` never starts a simulation.
 
+mod beacon;
 mod behaviour;
 mod bodies;
 mod builder;
@@ -17,6 +18,7 @@ mod relay;
 mod reveal;
 mod stream;
 
+pub use beacon::{BeaconBehaviour, SimBeacon};
 pub use behaviour::{Behaviour, DataApiFault, Frame, HeaderFault, PayloadFault, StreamHabit};
 pub use builder::{BuilderHabit, ReceivedBundle, SimBuilder};
 pub use engine::{EngineBuilder, PayloadSink};

@@ -172,7 +172,8 @@ impl Reloader {
         self.relays.replace(relays);
         self.monitor.configure(self.running.monitor.clone()).await;
         info!(
-            relays = self.relays.active().len(),
+            relays = self.relays.all().len(),
+            asked = self.relays.active().len(),
             proposer_sets = self.running.proposers.len(),
             "configuration reloaded"
         );

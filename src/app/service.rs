@@ -13,8 +13,9 @@ use tracing::{info, warn};
 
 use super::{
     bundles::{BUNDLES_DRAIN, start_bundles},
+    chain_watch::{ChainWatchParts, run_chain_watch},
     data_dir::DataDirLock,
-    duties::run_duties,
+    duties::{DutyParts, run_duties},
     policies::{Clients, build_policies, cached_keys},
     reload::{ConfigSource, Reloader},
     seed::run_seed,
@@ -27,8 +28,9 @@ use crate::{
     builder_api::{self, BuilderApiSettings},
     bundles::BundleParts,
     config::Config,
+    consensus::WallClock,
     ethereum::{BeaconNode, ExecutionNode},
-    events::Spine,
+    events::{Conditions, Spine},
     ledger::{Journal, Ledger, LedgerError, Stores, run_writer},
     ops_api::{self, Degraded, OpsParts},
     relay::{
@@ -136,7 +138,14 @@ impl Service {
         let policies = build_policies(&config, &all, &loaded);
         let relays = Arc::new(SharedRelays::new(all));
         let seed_from = config.execution.clone().filter(|_| config.seed_from_public_record);
-        let beacon = config.beacon.clone().map(|url| BeaconNode::new(clients.http.clone(), url));
+        let beacon = config
+            .beacon
+            .clone()
+            .map(|url| BeaconNode::new(clients.http.clone(), url).of_network(&config.spec));
+        let execution = config.execution.clone();
+        let execution =
+            execution.map(|url| ExecutionNode::new(clients.http.clone(), url).of_chain(config.spec.chain_id));
+        let conditions = Conditions::default();
         let running = config.clone();
         let saved = SavedHealth { reputations: standings, blocks: block_records };
         let (monitor, monitor_handle) =
@@ -175,6 +184,7 @@ impl Service {
             ledger: ledger.clone(),
             spine: spine.clone(),
             metrics: metrics.clone(),
+            conditions: conditions.clone(),
             monitor: monitor_handle.clone(),
             admin_token,
             reporter: reporter(&running, ledger.clone()),
@@ -187,8 +197,8 @@ impl Service {
         let mut watchers = vec![supervisor.optional("ops_api", &stop_watchers, serving)];
         let mut bundles_address = None;
         let mut bundles = None;
-        if let (Some(settings), Some(listener), Some(url)) =
-            (running.bundles.clone(), bundles_listener, running.execution.clone())
+        if let (Some(settings), Some(listener), Some(execution)) =
+            (running.bundles.clone(), bundles_listener, &execution)
         {
             let address = listener.address();
             info!(api = "bundles", %address, "listening");
@@ -197,7 +207,7 @@ impl Service {
             let parts = BundleParts {
                 settings,
                 listener,
-                node: ExecutionNode::new(http.clone(), url).of_chain(running.spec.chain_id),
+                node: execution.through(http.clone()),
                 http,
                 slot_secs: (running.spec.slot_ms / 1000).max(1),
                 ledger: ledger.clone(),
@@ -213,6 +223,7 @@ impl Service {
             relays: Arc::clone(&relays),
             http: clients.http.clone(),
             beacon: beacon.clone(),
+            execution: execution.clone(),
             stop: stop_watchers.clone(),
         };
         watchers.extend(start_settlements(&running, money, &supervisor));
@@ -221,7 +232,8 @@ impl Service {
             let stop = stop_watchers.clone();
             move || keep_metrics(metrics.clone(), stop.clone())
         }));
-        info!(network, relays = relays.active().len(), version = env!("CARGO_PKG_VERSION"), "relaymux is up");
+        let (configured, asked) = (relays.all().len(), relays.active().len());
+        info!(network, relays = configured, asked, version = env!("CARGO_PKG_VERSION"), "relaymux is up");
         info!(api = "builder", address = %builder_address, "listening");
         info!(api = "ops", address = %ops_address, "listening");
         tell_of_storage(&ledger, &spine, &troubles).await;
@@ -240,12 +252,29 @@ impl Service {
             let task = reloader.run(asked, stop_watchers.clone());
             watchers.push(supervisor.optional("reload", &stop_watchers, task));
         }
+        let chain_watch = ChainWatchParts {
+            auction: Arc::clone(&auction),
+            relays: Arc::clone(&relays),
+            beacon: beacon.clone(),
+            execution,
+            conditions,
+            ledger: ledger.clone(),
+            spine: spine.clone(),
+        };
+        watchers.push(supervisor.restarting("chain_watch", &stop_watchers, {
+            let stop = stop_watchers.clone();
+            move || run_chain_watch(chain_watch.clone(), stop.clone())
+        }));
         let (expect, expected) = watch::channel(None);
         if let Some(beacon) = beacon {
-            let (auction, stop) = (Arc::clone(&auction), stop_watchers.clone());
-            watchers.push(supervisor.restarting("duties", &stop_watchers, move || {
-                run_duties(beacon.clone(), Arc::clone(&auction), expect.clone(), stop.clone())
-            }));
+            let (auction, ledger, spine) = (Arc::clone(&auction), ledger.clone(), spine.clone());
+            let started_at = WallClock.now();
+            let duties = DutyParts { beacon, auction, ledger, spine, expected: expect, started_at };
+            let stop = stop_watchers.clone();
+            watchers.push(
+                supervisor
+                    .restarting("duties", &stop_watchers, move || run_duties(duties.clone(), stop.clone())),
+            );
         }
         let probes = ProbeParts {
             relays,

@@ -26,6 +26,7 @@ pub(super) struct SettlementParts {
     pub(super) relays: Arc<SharedRelays>,
     pub(super) http: Client,
     pub(super) beacon: Option<BeaconNode>,
+    pub(super) execution: Option<ExecutionNode>,
     pub(super) stop: CancellationToken,
 }
 
@@ -46,7 +47,7 @@ pub(super) fn start_settlements(
     parts: SettlementParts,
     supervisor: &Supervisor,
 ) -> Vec<JoinHandle<()>> {
-    let SettlementParts { ledger, spine, relays, http, beacon, stop } = parts;
+    let SettlementParts { ledger, spine, relays, http, beacon, execution, stop } = parts;
     let reporter = reporter(config, ledger.clone());
     let mut tasks = vec![supervisor.restarting("profit_checks", &stop, {
         let (reporter, spine, stop) = (reporter.clone(), spine.clone(), stop.clone());
@@ -59,11 +60,11 @@ pub(super) fn start_settlements(
             run_registration_checks(reporter.clone(), spine, relays, http.clone(), until.clone())
         }));
     }
-    let Some(url) = config.execution.clone() else { return tasks };
+    let Some(execution) = execution else { return tasks };
     let parts = WatcherParts {
         ledger,
         spine,
-        execution: ExecutionNode::new(http.clone(), url).of_chain(config.spec.chain_id),
+        execution,
         beacon: beacon.clone(),
         relays,
         http,

@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     Auction, BidFault, Budget, BudgetInputs, Expectations, GasLimitTarget, Policy, VerifiedBid, budget,
+    clock_note::clock_note,
     gather::{Race, blank},
     metrics::record_auction,
     state::user_agent,
@@ -194,6 +195,16 @@ impl Auction {
         })
     }
 
+    /// Says so where a request without bid came at a time that a wrong clock explains.
+    fn explain_by_clock(&self, record: &mut AuctionRecord) {
+        let late = self.policies.load().policy_of(&record.proposer).settings.late_in_slot_ms;
+        let note = clock_note(record.ms_into_slot, late, **self.clock_verdict.load());
+        if let (None, Some(note)) = (&record.winner, note) {
+            warn!(slot = %record.slot, ms_into_slot = record.ms_into_slot, "{note}");
+            record.why_no_bid = format!("{}; {note}", record.why_no_bid);
+        }
+    }
+
     /// Publishes the record and hands the answer on.
     fn close(
         &self,
@@ -206,6 +217,7 @@ impl Auction {
         if bid.is_some() {
             self.awaited.returned(record.slot, &self.slots, self.clock.now());
         }
+        self.explain_by_clock(&mut record);
         // The client first: metrics, log and event come when its answer is under way.
         let spine = self.spine.clone();
         let signed = bid.clone();

@@ -8,11 +8,12 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    PolicyTable, Validators, awaited::AwaitedBlocks, bid_memory::BidMemory, block_signature::GenesisRoot,
-    register::MAX_DEFERRED, submit::SubmissionMemory, verified_cache::VerifiedCache,
+    ClientActivity, PolicyTable, Validators, awaited::AwaitedBlocks, bid_memory::BidMemory,
+    block_signature::GenesisRoot, register::MAX_DEFERRED, submit::SubmissionMemory,
+    verified_cache::VerifiedCache,
 };
 use crate::{
-    consensus::{ChainSpec, Domain, SlotClock, WallClock},
+    consensus::{ChainSpec, ClockVerdict, Domain, SlotClock, UnixMillis, WallClock},
     ethereum::BeaconNode,
     events::Spine,
     ledger::Journal,
@@ -59,6 +60,9 @@ pub struct Auction {
     pub(super) verified: Arc<VerifiedCache>,
     pub(super) tasks: TaskTracker,
     pub(super) deferred: Arc<Semaphore>,
+    /// What was last found of this machine's clock: only for words.
+    pub(super) clock_verdict: ArcSwap<ClockVerdict>,
+    activity: ClientActivity,
 }
 
 impl Auction {
@@ -77,6 +81,8 @@ impl Auction {
             genesis_root: GenesisRoot::default(),
             tasks: TaskTracker::new(),
             deferred: Arc::new(Semaphore::new(MAX_DEFERRED)),
+            clock_verdict: ArcSwap::from_pointee(ClockVerdict::NotKnown),
+            activity: ClientActivity::default(),
             spec,
             relays,
             spine,
@@ -96,6 +102,11 @@ impl Auction {
         self.policies.store(Arc::new(policies));
     }
 
+    /// Takes in what was found of this machine's clock: a request at the wrong time is explained with it.
+    pub fn note_clock(&self, verdict: ClockVerdict) {
+        self.clock_verdict.store(Arc::new(verdict));
+    }
+
     /// The policies of the moment.
     pub fn policies(&self) -> Arc<PolicyTable> {
         self.policies.load_full()
@@ -104,6 +115,18 @@ impl Auction {
     /// Whether a validator registered with us.
     pub fn is_registered(&self, pubkey: &BlsPublicKey) -> bool {
         self.validators.get(pubkey).is_some()
+    }
+
+    /// Since when a validator is known as ours, Unix milliseconds: it registered with us, or a set names it. 0: since before this process
+    /// began. `None`: it is not.
+    pub fn ours_since(&self, pubkey: &BlsPublicKey) -> Option<UnixMillis> {
+        let is_listed = self.policies.load().set_of.contains_key(pubkey);
+        self.validators.known_since(pubkey).or(is_listed.then_some(0))
+    }
+
+    /// When the client last asked for anything.
+    pub fn client_activity(&self) -> &ClientActivity {
+        &self.activity
     }
 
     /// Whether any validator has registered with us.

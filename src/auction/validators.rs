@@ -4,12 +4,18 @@ use std::collections::HashMap;
 
 use parking_lot::RwLock;
 
-use crate::{consensus::Registration, events::RegistrationFacts, types::BlsPublicKey};
+use crate::{
+    consensus::{Registration, UnixMillis, WallClock},
+    events::RegistrationFacts,
+    types::BlsPublicKey,
+};
 
 /// The validators' wishes by key. Locked for reading for nanoseconds on the hot path.
 #[derive(Debug, Default)]
 pub struct Validators {
     known: RwLock<HashMap<BlsPublicKey, Registration>>,
+    /// Those that registered first in this process, and when.
+    newcomers: RwLock<HashMap<BlsPublicKey, UnixMillis>>,
 }
 
 impl Validators {
@@ -33,6 +39,9 @@ impl Validators {
             }
             let same_wish = old
                 .is_some_and(|old| old.fee_recipient == new.fee_recipient && old.gas_limit == new.gas_limit);
+            if old.is_none() {
+                self.newcomers.write().insert(new.pubkey, WallClock.now());
+            }
             known.insert(new.pubkey, *new);
             // Clients sign anew every epoch; only another wish is news for the ledger.
             if !same_wish {
@@ -46,6 +55,12 @@ impl Validators {
     /// What a validator registered.
     pub fn get(&self, pubkey: &BlsPublicKey) -> Option<Registration> {
         self.known.read().get(pubkey).copied()
+    }
+
+    /// Since when a validator is known, Unix milliseconds; 0 for one that an earlier process knew.
+    pub fn known_since(&self, pubkey: &BlsPublicKey) -> Option<UnixMillis> {
+        let is_known = self.known.read().contains_key(pubkey);
+        is_known.then(|| self.newcomers.read().get(pubkey).copied().unwrap_or_default())
     }
 
     /// How many are known.

@@ -17,7 +17,7 @@ use tracing::warn;
 use super::{BuilderApiSettings, metrics::record_request, negotiate};
 use crate::{
     auction::{Auction, HeaderRequest, RegisterError, RegisterRequest, Revealed, SubmitError, SubmitRequest},
-    consensus::{Encoding, Fork},
+    consensus::{Encoding, Fork, WallClock},
     ledger::Ledger,
     relay::{RawLabels, RawPayload, SharedRelays, SubmitVersion},
     serve::{ApiError, ByteBudget, unknown_route, wrong_method},
@@ -54,6 +54,7 @@ pub fn router(
     ledger: Ledger,
     settings: BuilderApiSettings,
 ) -> Router {
+    let activity = Arc::clone(&auction);
     let shared = Shared {
         registrations: ByteBudget::new(settings.max_registrations_bytes.saturating_mul(REGISTRATION_BODIES)),
         blocks: ByteBudget::new(settings.max_block_bytes.saturating_mul(BLOCK_BODIES)),
@@ -72,12 +73,13 @@ pub fn router(
         .route("/eth/v1/builder/bundles", get(bundles))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn(count))
+        .layer(middleware::from_fn_with_state(activity, count))
         .with_state(Arc::new(shared))
 }
 
 /// Counts requests by endpoint, never by path: a label must come from a bounded set.
-async fn count(request: Request, next: Next) -> Response {
+async fn count(State(auction): State<Arc<Auction>>, request: Request, next: Next) -> Response {
+    auction.client_activity().note(WallClock.now());
     let endpoint = match request.uri().path() {
         "/" => "root",
         "/eth/v1/builder/status" => "status",

@@ -1,18 +1,19 @@
 //! `relaymux check`
 
+mod nodes;
+
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use comfy_table::{Table, presets};
-use reqwest::{Client, header::HeaderValue};
+use reqwest::header::HeaderValue;
 use tokio::time::Instant;
-use url::Url;
 
+use self::nodes::{Nodes, check_nodes, say_fork};
 use super::{FAILED, MISUSED, arguments::CheckArguments, load};
 use crate::{
     auction::{AuctionSettings, Keep, RelayTerms},
-    bundles::BundleSettings,
     config::Config,
-    ethereum::{BeaconNode, BlockId, ExecutionNode, load_keys},
+    ethereum::load_keys,
     relay::{CallContext, Relay, build_http_client},
     types::BlsPublicKey,
 };
@@ -42,6 +43,7 @@ pub(super) async fn check(arguments: CheckArguments) -> ExitCode {
         return explain(&config, &proposer, arguments.offline).await;
     }
     if arguments.offline {
+        say_fork(&config.spec, None);
         return ExitCode::SUCCESS;
     }
     let http = match build_http_client(&config.tls_roots, config.proxy.as_deref()) {
@@ -52,8 +54,9 @@ pub(super) async fn check(arguments: CheckArguments) -> ExitCode {
         }
     };
     let user_agent = HeaderValue::from_static(concat!("relaymux/", env!("CARGO_PKG_VERSION")));
-    let probes = config.relays.into_iter().map(|settings| {
-        let relay = Arc::new(Relay::new(settings, config.spec.preset, http.clone()));
+    let relay = |settings| Arc::new(Relay::new(settings, config.spec.preset, http.clone()));
+    let relays: Vec<Arc<Relay>> = config.relays.into_iter().map(relay).collect();
+    let probes = relays.iter().cloned().map(|relay| {
         let context = CallContext { user_agent: user_agent.clone(), deadline: Instant::now() + TIMEOUT };
         async move {
             if !relay.settings().enabled {
@@ -77,72 +80,9 @@ pub(super) async fn check(arguments: CheckArguments) -> ExitCode {
         table.add_row([relay.id().to_string(), relay.settings().public_url(), words, took]);
     }
     println!("{table}");
-    all_well &=
-        check_nodes(&http, config.spec.chain_id, config.execution, config.beacon, config.bundles).await;
+    let Config { spec, execution, beacon, bundles, .. } = config;
+    all_well &= check_nodes(&http, Nodes { spec, execution, beacon, bundles }, &relays).await;
     if all_well { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
-}
-
-/// Asks the nodes and bundles' builders whether they are there; prints what they say.
-#[expect(clippy::print_stdout, reason = "a command speaks to its user")]
-async fn check_nodes(
-    http: &Client,
-    chain: Option<u64>,
-    execution: Option<Url>,
-    beacon: Option<Url>,
-    bundles: Option<BundleSettings>,
-) -> bool {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(["node", "answer"]);
-    let mut all_well = true;
-    let mut row = |name: String, answer: Result<String, String>| {
-        all_well &= answer.is_ok();
-        table.add_row([name, answer.unwrap_or_else(|error| error)]);
-    };
-    if let Some(url) = execution {
-        let node = ExecutionNode::new(http.clone(), url).of_chain(chain);
-        let head = match node.chain_id().await {
-            Ok(_) => node.block(BlockId::Latest, false).await,
-            Err(error) => Err(error),
-        };
-        let answer = match head {
-            Ok(Some(head)) => {
-                // Whether payments can be proved by traces: an empty answer or an error about the block is a yes.
-                let traces = node
-                    .call("debug_traceBlockByHash", serde_json::json!([head.hash, {"tracer": "callTracer"}]))
-                    .await;
-                let has_traces = !matches!(&traces, Err(error) if error.is_unknown_method());
-                let by = if has_traces {
-                    "call traces: payments are proved"
-                } else {
-                    "no debug namespace: payments by transfers and balances"
-                };
-                Ok(format!("block {}, {by}", head.number))
-            }
-            Ok(None) => Err("no block yet".to_owned()),
-            Err(error) => Err(error.to_string()),
-        };
-        row("execution".to_owned(), answer);
-    }
-    if let Some(url) = beacon {
-        let answer = BeaconNode::new(http.clone(), url).head().await;
-        row(
-            "beacon".to_owned(),
-            answer.map(|slot| format!("head at slot {slot}")).map_err(|error| error.to_string()),
-        );
-    }
-    for builder in bundles.into_iter().flat_map(|bundles| bundles.builders) {
-        // Any answer will do: what a builder says to a request without a bundle differs.
-        let body = r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}"#;
-        let request =
-            http.post(builder.url).header("content-type", "application/json").body(body).timeout(TIMEOUT);
-        let answer =
-            request.send().await.map(|answer| format!("answers (HTTP {})", answer.status().as_u16()));
-        row(format!("builder {}", builder.id), answer.map_err(|error| error.without_url().to_string()));
-    }
-    if table.row_count() > 0 {
-        println!("{table}");
-    }
-    all_well
 }
 
 /// `--proposer`: the set a key is in, why, and everything that applies.

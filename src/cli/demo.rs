@@ -220,6 +220,7 @@ fn drain(events: &mut Subscription, slot: Slot, tally: &mut Tally) -> Option<Auc
             | Event::BlockSignatureChecked(_)
             | Event::RelayJudged(_)
             | Event::BlockRecordSaved(_)
+            | Event::MissedRequest(_)
             | Event::ReputationSaved(_) => {}
             Event::RelayModeChanged(placed) => tally.moves.push(placed.clone()),
         }

@@ -4,7 +4,7 @@
 
 use alloy_primitives::{B256, b256};
 
-use super::{Domain, Fork, PresetName, SlotClock, builder_domain};
+use super::{Domain, Fork, NamedFork, PresetName, SlotClock, builder_domain};
 use crate::types::{Epoch, Slot};
 
 /// A network that has a name in `relays.toml`.
@@ -52,6 +52,8 @@ pub struct ChainSpec {
     pub preset: PresetName,
     /// All forks of [`Fork::ALL`], oldest first.
     pub forks: [ForkActivation; 6],
+    /// Scheduled forks of a chain spec file that this version has never heard of.
+    pub other_forks: Vec<NamedFork>,
 }
 
 impl Network {
@@ -128,6 +130,7 @@ impl Network {
             genesis_validators_root: Some(root),
             preset: PresetName::Mainnet,
             forks,
+            other_forks: Vec::new(),
         }
     }
 }

@@ -5,8 +5,11 @@
 use alloy_primitives::{B256, hex};
 use serde::Deserialize;
 
-use super::{ChainSpec, Fork, ForkActivation, PresetName};
+use super::{ChainSpec, Fork, ForkActivation, NamedFork, PresetName};
 use crate::types::Epoch;
+
+/// End of the keys that say when a fork starts.
+const FORK_EPOCH: &str = "_FORK_EPOCH";
 
 /// Why a text is not a chain spec.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -150,7 +153,22 @@ pub fn parse_spec_file(text: &str) -> Result<ChainSpec, SpecFileError> {
         genesis_validators_root: root,
         preset,
         forks,
+        other_forks: other_forks(text),
     })
+}
+
+/// Forks of the file that are not in [`Fork::ALL`] and have an epoch. Read by line: the file is a list of keys, its other values are of
+/// every type, and what is not understood here is a fork that is not warned of, no reason to refuse the file.
+fn other_forks(text: &str) -> Vec<NamedFork> {
+    let fork = |line: &str| {
+        let (key, value) = line.split_once(':')?;
+        let name = key.strip_suffix(FORK_EPOCH)?.to_ascii_lowercase();
+        let value = value.split('#').next()?.trim().trim_matches(['\'', '"']);
+        let epoch = Epoch::new(value.parse().ok()?);
+        let is_known = Fork::ALL.iter().any(|fork| fork.name() == name) || name == "altair";
+        (!is_known && epoch != Epoch::NEVER).then_some(NamedFork { name, epoch })
+    };
+    text.lines().filter_map(fork).collect()
 }
 
 fn bad(key: &'static str, value: &str, expected: &'static str) -> SpecFileError {
@@ -210,6 +228,15 @@ BLOB_SCHEDULE:
         assert_eq!(spec.fork_at(Slot::new(8)), Fork::Capella);
         assert_eq!(spec.fork_at(Slot::new(1 << 60)), Fork::Capella);
         assert_eq!(spec.name, "devnet");
+    }
+
+    #[test]
+    fn forks_nobody_here_has_heard_of_are_kept_if_they_are_scheduled() {
+        let text = format!(
+            "{SPEC}HEZE_FORK_EPOCH: 77 # soon\nEIP7805_FORK_EPOCH: 18446744073709551615\nX_FORK_EPOCH: y\n"
+        );
+        let spec = parse_spec_file(&text).unwrap();
+        assert_eq!(spec.other_forks, [NamedFork { name: "heze".to_owned(), epoch: Epoch::new(77) }]);
     }
 
     #[test]

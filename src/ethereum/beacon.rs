@@ -1,16 +1,22 @@
 //! The beacon node: who proposes when, what a local block would pay, what came of a slot. Source: beacon-APIs.
 
+mod identity;
+
+use std::sync::Arc;
+
 use alloy_primitives::B256;
 use reqwest::Client;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use url::Url;
 
-use super::{
-    NodeError,
-    http::{get_json, send},
+pub use identity::SyncStatus;
+
+use super::{NodeError, http::send};
+use crate::{
+    consensus::ChainSpec,
+    types::{BlsPublicKey, Epoch, Slot, Wei, parse_hash},
 };
-use crate::types::{BlsPublicKey, Epoch, Slot, Wei, parse_hash};
 
 /// Header with the execution payload's value in wei, on `produceBlockV3`.
 const PAYLOAD_VALUE: &str = "eth-execution-payload-value";
@@ -41,17 +47,20 @@ pub enum ChainNews {
     Finalized,
 }
 
-/// A beacon node's API.
+/// A beacon node's API. Clones share what was found out about it.
 #[derive(Clone, Debug)]
 pub struct BeaconNode {
     http: Client,
     base: Url,
+    /// The network it is to be of; any, where there is none.
+    spec: Option<Arc<ChainSpec>>,
+    known: Arc<identity::Known>,
 }
 
 impl BeaconNode {
     /// A node at `base`, such as `http://127.0.0.1:5052`.
     pub fn new(http: Client, base: Url) -> Self {
-        Self { http, base }
+        Self { http, base, spec: None, known: Arc::default() }
     }
 
     fn url(&self, path: &str) -> Url {
@@ -66,7 +75,7 @@ impl BeaconNode {
     /// When the node does not answer, or not with duties.
     pub async fn proposer_duties(&self, epoch: Epoch) -> Result<Vec<(Slot, BlsPublicKey)>, NodeError> {
         let url = self.url(&format!("/eth/v1/validator/duties/proposer/{}", epoch.as_u64()));
-        let answer = get_json(&self.http, &url).await?;
+        let answer = self.ask(&url).await?;
         let list = answer.get("data").and_then(Value::as_array);
         let list = list.ok_or_else(|| NodeError::answer(&url, "there is no list of duties"))?;
         let duty = |entry: &Value| {
@@ -84,7 +93,7 @@ impl BeaconNode {
     /// When the node does not answer as it should.
     pub async fn genesis_validators_root(&self) -> Result<B256, NodeError> {
         let url = self.url("/eth/v1/beacon/genesis");
-        let answer = get_json(&self.http, &url).await?;
+        let answer = self.ask(&url).await?;
         let root = answer.pointer("/data/genesis_validators_root").and_then(Value::as_str);
         let root = root.and_then(|text| parse_hash(text).ok());
         root.ok_or_else(|| NodeError::answer(&url, "a genesis without genesis_validators_root"))
@@ -95,6 +104,7 @@ impl BeaconNode {
     /// # Errors
     /// When the node does not answer, or does not say the value.
     pub async fn local_block_value(&self, slot: Slot) -> Result<Wei, NodeError> {
+        self.believe().await?;
         let mut url = self.url(&format!("/eth/v3/validator/blocks/{slot}"));
         // A boost of 0 keeps the node from asking its builder, which is us.
         url.query_pairs_mut()
@@ -113,7 +123,7 @@ impl BeaconNode {
     /// When the node does not answer as it should.
     pub async fn head(&self) -> Result<Slot, NodeError> {
         let url = self.url("/eth/v1/beacon/headers/head");
-        let answer = get_json(&self.http, &url).await?;
+        let answer = self.ask(&url).await?;
         let slot = answer
             .pointer("/data/header/message/slot")
             .and_then(Value::as_str)
@@ -127,7 +137,7 @@ impl BeaconNode {
     /// When the node does not answer as it should.
     pub async fn block_in(&self, slot: Slot) -> Result<Option<BeaconBlock>, NodeError> {
         let url = self.url(&format!("/eth/v1/beacon/headers/{slot}"));
-        let answer = match get_json(&self.http, &url).await {
+        let answer = match self.ask(&url).await {
             Err(NodeError::Status { status: 404, .. }) => return Ok(None),
             other => other?,
         };
@@ -148,7 +158,7 @@ impl BeaconNode {
     /// When the node does not answer as it should.
     pub async fn block_reward(&self, root: B256) -> Result<u64, NodeError> {
         let url = self.url(&format!("/eth/v1/beacon/rewards/blocks/{root}"));
-        let answer = get_json(&self.http, &url).await?;
+        let answer = self.ask(&url).await?;
         let total = answer.pointer("/data/total");
         // A text by the specification, a number from some clients.
         let total = total.and_then(|total| total.as_u64().or_else(|| total.as_str()?.parse().ok()));
@@ -160,6 +170,7 @@ impl BeaconNode {
     /// # Errors
     /// When the node does not answer, or breaks the stream off.
     pub async fn follow(&self, news: &mpsc::Sender<ChainNews>) -> Result<(), NodeError> {
+        self.believe().await?;
         let mut url = self.url("/eth/v1/events");
         url.query_pairs_mut().append_pair("topics", "head,chain_reorg,finalized_checkpoint");
         let transport = |error: reqwest::Error| NodeError::answer(&url, error.without_url().to_string());

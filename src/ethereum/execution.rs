@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use alloy_primitives::{Address, B256, Bytes, U64, U256};
@@ -140,6 +140,8 @@ pub struct ExecutionNode {
     url: Url,
     /// The chain it is to be of.
     chain: Option<u64>,
+    /// The other chain that it is of, as found last; 0 for none.
+    other_chain: Arc<AtomicU64>,
     /// Whether it refused the `debug` and the `trace` namespace: not asked again.
     no_debug: Arc<AtomicBool>,
     no_trace: Arc<AtomicBool>,
@@ -148,7 +150,14 @@ pub struct ExecutionNode {
 impl ExecutionNode {
     /// A node at `url`, such as `http://127.0.0.1:8545`.
     pub fn new(http: Client, url: Url) -> Self {
-        Self { http, url, chain: None, no_debug: Arc::default(), no_trace: Arc::default() }
+        Self {
+            http,
+            url,
+            chain: None,
+            other_chain: Arc::default(),
+            no_debug: Arc::default(),
+            no_trace: Arc::default(),
+        }
     }
 
     /// The same, but only if it is of a chain (EIP-155); of any, where that is not known.
@@ -157,11 +166,24 @@ impl ExecutionNode {
         Self { chain, ..self }
     }
 
+    /// The same node, through another client: connections of its own, and what was found out about it is shared.
+    #[must_use]
+    pub fn through(&self, http: Client) -> Self {
+        Self { http, ..self.clone() }
+    }
+
     /// Any call.
     ///
     /// # Errors
-    /// When the node does not answer, or answers with an error.
+    /// When the node does not answer, or answers with an error, or is known to be of another chain.
     pub async fn call(&self, method: &str, params: Value) -> Result<Value, NodeError> {
+        match (self.chain, self.other_chain.load(Ordering::Relaxed)) {
+            (Some(expected), got @ 1..) => Err(NodeError::other_chain(&self.url, expected, got)),
+            (_, _) => self.call_anybody(method, params).await,
+        }
+    }
+
+    async fn call_anybody(&self, method: &str, params: Value) -> Result<Value, NodeError> {
         rpc(&self.http, &self.url, method, params).await
     }
 
@@ -176,17 +198,25 @@ impl ExecutionNode {
             .map_err(|error| NodeError::answer(&self.url, format!("{method}: {error}")))
     }
 
-    /// The chain's number (EIP-155), if it is the one it is to be of. A node of another chain has no block of ours: whoever believed it
+    /// Asks anew for the chain's number (EIP-155); what it finds holds for every other call. A node of another chain has no block of ours: whoever believed it
     /// would take every slot for missed and every relay for a thief.
     ///
     /// # Errors
     /// When the node does not answer as it should, or is of another chain.
     pub async fn chain_id(&self) -> Result<u64, NodeError> {
-        let id: Option<U64> = self.typed("eth_chainId", json!([])).await?;
+        let id = self.call_anybody("eth_chainId", json!([])).await?;
+        let id: Option<U64> = serde_json::from_value(id)
+            .map_err(|error| NodeError::answer(&self.url, format!("eth_chainId: {error}")))?;
         let got = id.map(|id| id.to()).ok_or_else(|| NodeError::answer(&self.url, "eth_chainId is null"))?;
         match self.chain {
-            Some(expected) if expected != got => Err(NodeError::other_chain(&self.url, expected, got)),
-            Some(_) | None => Ok(got),
+            Some(expected) if expected != got => {
+                self.other_chain.store(got, Ordering::Relaxed);
+                Err(NodeError::other_chain(&self.url, expected, got))
+            }
+            Some(_) | None => {
+                self.other_chain.store(0, Ordering::Relaxed);
+                Ok(got)
+            }
         }
     }
 

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use url::Url;
 
+use crate::consensus::{Network, NetworkMismatch};
+
 /// Most bytes of any answer: a hundred thousand keys in JSON are 10 MB.
 const MAX_BYTES: usize = 32 << 20;
 /// Longest wait for an answer.
@@ -49,7 +51,7 @@ pub enum NodeError {
         words: String,
     },
     /// It is a node of another chain.
-    #[error("{host}: a node of chain {got}, the configured network is chain {expected}")]
+    #[error("{host}: a node of chain {}, the configured network is chain {}", named(*got), named(*expected))]
     OtherChain {
         /// Who.
         host: String,
@@ -57,6 +59,23 @@ pub enum NodeError {
         expected: u64,
         /// The node's.
         got: u64,
+    },
+    /// It is a node of another network.
+    #[error("{host}: {message}")]
+    OtherNetwork {
+        /// Who.
+        host: String,
+        /// Which network, and what differs.
+        message: String,
+    },
+    /// 401 on JSON-RPC.
+    #[error(
+        "{host}: HTTP 401, the node wants credentials. If this is the engine API's port (8551 by default, for the consensus client \
+         alone), use the JSON-RPC port (8545 by default)"
+    )]
+    Unauthorized {
+        /// Who.
+        host: String,
     },
     /// The answer is not what it should be.
     #[error("{host}: {words}")]
@@ -79,6 +98,8 @@ impl NodeError {
             Self::TimedOut { .. }
             | Self::Transport { .. }
             | Self::OtherChain { .. }
+            | Self::OtherNetwork { .. }
+            | Self::Unauthorized { .. }
             | Self::Answer { .. } => false,
         }
     }
@@ -86,9 +107,12 @@ impl NodeError {
     /// Whether the node answered, and it is the question that was wrong or beyond it: asking again changes nothing.
     pub fn is_answer(&self) -> bool {
         match self {
-            Self::Rpc { .. } | Self::Answer { .. } => true,
+            Self::Rpc { .. } | Self::Unauthorized { .. } | Self::Answer { .. } => true,
             Self::Status { status, .. } => *status < 500 && *status != 429,
-            Self::TimedOut { .. } | Self::Transport { .. } | Self::OtherChain { .. } => false,
+            Self::TimedOut { .. }
+            | Self::Transport { .. }
+            | Self::OtherChain { .. }
+            | Self::OtherNetwork { .. } => false,
         }
     }
 
@@ -96,9 +120,19 @@ impl NodeError {
         Self::OtherChain { host: host(url), expected, got }
     }
 
+    pub(super) fn other_network(url: &Url, mismatch: &NetworkMismatch) -> Self {
+        Self::OtherNetwork { host: host(url), message: mismatch.to_string() }
+    }
+
     pub(super) fn answer(url: &Url, words: impl Into<String>) -> Self {
         Self::Answer { host: host(url), words: words.into() }
     }
+}
+
+/// A chain's number, and its network's name where it has one.
+fn named(chain: u64) -> String {
+    let network = Network::ALL.into_iter().find(|network| network.spec().chain_id == Some(chain));
+    network.map_or_else(|| chain.to_string(), |network| format!("{chain} ({})", network.name()))
 }
 
 /// Host and port: the rest of an address may hold a key.
@@ -147,7 +181,10 @@ pub(super) async fn get_json(http: &Client, url: &Url) -> Result<Value, NodeErro
 /// A JSON-RPC call; what it answers with. Source: JSON-RPC 2.0.
 pub(super) async fn rpc(http: &Client, url: &Url, method: &str, params: Value) -> Result<Value, NodeError> {
     let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-    let (_, body) = send(url, http.post(url.clone()).json(&request)).await?;
+    let (_, body) = send(url, http.post(url.clone()).json(&request)).await.map_err(|error| match error {
+        NodeError::Status { host, status: 401 } => NodeError::Unauthorized { host },
+        other => other,
+    })?;
     let mut answer: Value = serde_json::from_slice(&body)
         .map_err(|error| NodeError::answer(url, format!("not JSON: {error}")))?;
     if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256, Bytes};
 use serde::Serialize;
 
-use super::{BlockRecordSaved, BlockSignatureChecked, Evidence, Outcome, RelayJudged};
+use super::{BlockRecordSaved, BlockSignatureChecked, Evidence, MissedRequest, Outcome, RelayJudged};
 use crate::types::{BlsPublicKey, RelayId, Slot, Wei};
 
 /// One fact.
@@ -32,6 +32,8 @@ pub enum Event {
     SlotSettled(SlotSettled),
     /// Something the operator should look at, or that is over.
     Notice(Notice),
+    /// No header was asked for in a slot of ours.
+    MissedRequest(MissedRequest),
     /// A relay's place changed: who is asked, who is not, and why.
     #[serde(rename = "relay_placed")]
     RelayModeChanged(RelayModeChanged),

@@ -10,6 +10,7 @@ use super::{
     SlotView, SubmissionView,
     database::{Durability, Step, open, open_in_memory},
     journal::split_ids,
+    missed_requests::missed_request,
     stores::Keeper,
     write_state::{WriteLog, WriteState},
 };
@@ -18,7 +19,7 @@ use crate::{
     types::{Slot, Wei},
 };
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step { version: 1, name: "slots", sql: include_str!("../../migrations/ledger/0001_slots.sql") },
     Step { version: 2, name: "standings", sql: include_str!("../../migrations/ledger/0002_standings.sql") },
     Step { version: 3, name: "profit", sql: include_str!("../../migrations/ledger/0003_profit.sql") },
@@ -27,6 +28,11 @@ const STEPS: [Step; 7] = [
         version: 5,
         name: "block_records",
         sql: include_str!("../../migrations/ledger/0005_block_records.sql"),
+    },
+    Step {
+        version: 9,
+        name: "missed requests",
+        sql: include_str!("../../migrations/ledger/0009_missed_requests.sql"),
     },
     Step {
         version: 11,
@@ -174,7 +180,8 @@ impl Ledger {
     /// When the file cannot be read.
     pub async fn slots(&self, limit: u32) -> Result<Vec<SlotSummary>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT slot FROM (SELECT slot FROM auctions UNION SELECT slot FROM submissions) AS seen \
+            "SELECT slot FROM (SELECT slot FROM auctions UNION SELECT slot FROM submissions UNION \
+             SELECT slot FROM missed_requests) AS seen \
              ORDER BY slot DESC LIMIT $1",
         )
         .bind(i64::from(limit))
@@ -249,10 +256,17 @@ impl Ledger {
             .map(answer_from)
             .collect::<Result<_, _>>()?;
         }
-        let nothing = auctions.is_empty() && submissions.is_empty();
+        let missed_request = missed_request(&mut tx, number).await?;
+        let nothing = auctions.is_empty() && submissions.is_empty() && missed_request.is_none();
         drop(tx);
         let payment = self.settlement(slot).await?.filter(|row| row.outcome.is_some());
-        Ok((!nothing).then_some(SlotView { slot: slot.as_u64(), auctions, submissions, payment }))
+        Ok((!nothing).then_some(SlotView {
+            slot: slot.as_u64(),
+            auctions,
+            submissions,
+            missed_request,
+            payment,
+        }))
     }
 
     /// What is known of each relay between two times (Unix milliseconds), by relay.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::Settled;
+use super::{MissedRequestView, Settled};
 
 /// One race as stored.
 #[derive(Clone, Debug, Serialize)]
@@ -162,6 +162,8 @@ pub struct SlotView {
     pub auctions: Vec<AuctionView>,
     /// Its submissions.
     pub submissions: Vec<SubmissionView>,
+    /// That no header was asked for, although the slot was ours; none where one was.
+    pub missed_request: Option<MissedRequestView>,
     /// What came of it on chain; none where nothing is known yet.
     pub payment: Option<Settled>,
 }

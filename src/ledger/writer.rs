@@ -167,6 +167,7 @@ const fn kind(event: &Event) -> &'static str {
         Event::RelayJudged(_) => "relay_judged",
         Event::BlockRecordSaved(_) => "block_record_saved",
         Event::Settlement(_) | Event::SlotSettled(_) | Event::Notice(_) => "settlement",
+        Event::MissedRequest(_) => "missed_request",
     }
 }
 
@@ -211,6 +212,8 @@ async fn write_event(tx: &mut Transaction<'_, Sqlite>, event: &Event) -> Result<
         Event::RelayJudged(_) | Event::BlockSignatureChecked(_) => Ok(()),
         // The room that watches payments writes them down itself.
         Event::Settlement(_) | Event::SlotSettled(_) | Event::Notice(_) => Ok(()),
+        // So does the room that watches duties.
+        Event::MissedRequest(_) => Ok(()),
         // Both blocks have a row of their own.
         Event::ConflictingBlock(_) => Ok(()),
     }

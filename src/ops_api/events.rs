@@ -46,6 +46,7 @@ fn kind_of(event: &Event) -> &'static str {
         Event::Settlement(_) => "settlement",
         Event::SlotSettled(_) => "slot_settled",
         Event::Notice(_) => "notice",
+        Event::MissedRequest(_) => "missed_request",
         Event::RelayModeChanged(_) => "relay_placed",
         Event::ReputationSaved(_) => "standing_saved",
         Event::BlockSignatureChecked(_) => "block_signature_checked",

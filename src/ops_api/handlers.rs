@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     consensus::WallClock,
-    events::Spine,
+    events::{Condition, Conditions, Effect, Spine},
     ledger::{Ledger, LedgerError},
     profit::Reporter,
     relay::{HealthMonitorHandle, SharedRelays},
@@ -61,6 +61,8 @@ pub struct OpsParts {
     pub spine: Spine,
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
+    /// What is known of clock, nodes and forks.
+    pub conditions: Conditions,
     /// Places relays.
     pub monitor: HealthMonitorHandle,
     /// Opens the routes that change something.
@@ -82,6 +84,7 @@ pub(super) struct Shared {
     pub(super) ledger: Ledger,
     pub(super) spine: Spine,
     metrics: PrometheusHandle,
+    conditions: Conditions,
     pub(super) monitor: HealthMonitorHandle,
     pub(super) access: Access,
     degraded: Degraded,
@@ -102,6 +105,7 @@ pub fn router(parts: OpsParts) -> Router {
         ledger,
         spine,
         metrics,
+        conditions,
         monitor,
         admin_token,
         reporter,
@@ -118,6 +122,7 @@ pub fn router(parts: OpsParts) -> Router {
         ledger,
         spine,
         metrics,
+        conditions,
         monitor,
         access,
         degraded,
@@ -177,8 +182,8 @@ async fn dashboard() -> Html<&'static str> {
 }
 
 /// `vital` decides the status; everything else is told and costs nobody their slot.
-async fn health(api: &Shared, vital: Vec<Check>) -> Response {
-    let mut others = vec![ledger_check(api).await];
+async fn health(api: &Shared, vital: Vec<Check>, mut others: Vec<Check>) -> Response {
+    others.push(ledger_check(api).await);
     for (name, detail) in api.degraded.list() {
         match others.iter_mut().find(|check| check.name == name) {
             Some(known) => *known = Check { name, ok: false, detail: format!("{detail}; {}", known.detail) },
@@ -202,7 +207,7 @@ async fn ledger_check(api: &Shared) -> Check {
 async fn healthz(State(api): Api) -> Response {
     let lost = api.spine.lost();
     let detail = format!("{lost} events lost by slow watchers");
-    health(&api, vec![Check { name: "events", ok: true, detail }]).await
+    health(&api, vec![Check { name: "events", ok: true, detail }], Vec::new()).await
 }
 
 /// Whether it can serve a proposer: the process works and some relay may be usable.
@@ -215,7 +220,17 @@ async fn readyz(State(api): Api) -> Response {
     let is_stopping = api.stopping.is_cancelled();
     let serving = if is_stopping { "stopping: gives no new headers" } else { "serves" };
     let service = Check { name: "service", ok: !is_stopping, detail: serving.to_owned() };
-    health(&api, vec![Check { name: "relays", ok, detail }, service]).await
+    let mut vital = vec![Check { name: "relays", ok, detail }, service];
+    let conditions = api.conditions.all().into_iter();
+    let (others, of_readiness): (Vec<_>, Vec<_>) =
+        conditions.partition(|(_, found)| found.effect == Effect::Degraded);
+    let check = |(name, found): (&'static str, Condition)| Check {
+        name,
+        ok: found.effect == Effect::None,
+        detail: found.message,
+    };
+    vital.extend(of_readiness.into_iter().map(check));
+    health(&api, vital, others.into_iter().map(check).collect()).await
 }
 
 async fn render_metrics(State(api): Api) -> Response {

@@ -17,9 +17,12 @@ use super::{
     metrics::record_call,
     outcome::Answer,
     registrations::RegistrationBody,
+    relay_clock::RelayClock,
 };
 use crate::{
-    consensus::{DecodeError, Encoding, Fork, PresetName, SignedBuilderBid, UnixMillis, WallClock},
+    consensus::{
+        DecodeError, Encoding, Fork, OffsetRange, PresetName, SignedBuilderBid, UnixMillis, WallClock,
+    },
     types::{BlsPublicKey, RelayId, Slot},
 };
 
@@ -83,6 +86,8 @@ pub struct Relay {
     registration_limiter: Option<DefaultDirectRateLimiter>,
     pub(super) memory: RelayMemory,
     clock: WallClock,
+    /// What its answers say of the time.
+    its_clock: RelayClock,
 }
 
 impl Relay {
@@ -101,6 +106,7 @@ impl Relay {
             registration_limiter,
             memory: RelayMemory::default(),
             clock: WallClock,
+            its_clock: RelayClock::default(),
         }
     }
 
@@ -128,6 +134,11 @@ impl Relay {
 
     pub(super) fn now(&self) -> UnixMillis {
         self.clock.now()
+    }
+
+    /// Bounds of our clock's difference from this relay's, by the dates of its answers; `None` where it said none lately.
+    pub fn clock_offset(&self) -> Option<OffsetRange> {
+        self.its_clock.range(self.now())
     }
 
     /// Its name.
@@ -333,7 +344,9 @@ impl Relay {
         let request =
             request.header(USER_AGENT, context.user_agent.clone()).headers(self.settings.headers.clone());
         let whole = async {
+            let sent = self.clock.now();
             let response = request.send().await.map_err(|e| CallFailure::from_reqwest(&e))?;
+            self.its_clock.note(response.headers(), sent, self.clock.now());
             let status = response.status().as_u16();
             match status {
                 204 => Ok(Answer { status, encoding: Encoding::Json, body: Bytes::new() }),

@@ -247,6 +247,7 @@ impl HealthMonitor {
             | Event::Notice(_)
             | Event::ConflictingBlock(_)
             | Event::BlockRecordSaved(_)
+            | Event::MissedRequest(_)
             | Event::ReputationSaved(_) => {}
         }
     }

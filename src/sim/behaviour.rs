@@ -189,6 +189,7 @@ pub struct Behaviour {
     pub(super) repeat_vice: HeaderFault,
     pub(super) stream: StreamHabit,
     pub(super) data_api: DataApiFault,
+    pub(super) clock_ahead_ms: i64,
 }
 
 impl Default for Behaviour {
@@ -224,6 +225,7 @@ impl Default for Behaviour {
             repeat_vice: HeaderFault::None,
             stream: StreamHabit::Absent,
             data_api: DataApiFault::None,
+            clock_ahead_ms: 0,
         }
     }
 }
@@ -241,6 +243,8 @@ macro_rules! setters {
     };
 }
 setters! {
+    /// How far its clock is ahead of the true time, or behind: what it says in the `Date` of its answers.
+    clock_ahead_ms: i64,
     /// What is wrong with its public record.
     data_api: DataApiFault,
     /// What it bids.

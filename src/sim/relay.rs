@@ -205,6 +205,7 @@ impl SimRelay {
             .route("/eth/v2/builder/blinded_blocks", post(submit_v2))
             .route("/relay/v1/data/bidtraces/proposer_payload_delivered", get(data_api::delivered))
             .route("/relay/v1/data/validator_registration", get(data_api::registration))
+            .layer(axum::middleware::map_response_with_state(Arc::clone(&shared), date))
             .with_state(Arc::clone(&shared));
         let listener = Listener::bind("simulated relay", SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         let (address, stop) = (listener.address(), CancellationToken::new());
@@ -389,6 +390,19 @@ impl Shared {
         self.payloads.lock().insert(block_hash, Arc::new(Stored { fork, reveal }));
         EncodedBid { json: bid.encode(Encoding::Json).into(), ssz: bid.encode(Encoding::Ssz).into() }
     }
+}
+
+/// The date of an answer, by the relay's clock.
+async fn date(State(relay): State<Arc<Shared>>, mut response: Response) -> Response {
+    let ahead = relay.behaviour.read().clock_ahead_ms;
+    if ahead != 0 {
+        let now = u64::try_from(WallClock.now().saturating_add(ahead)).unwrap_or(0);
+        let date = httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_millis(now));
+        if let Ok(date) = header::HeaderValue::from_str(&date) {
+            response.headers_mut().insert(header::DATE, date);
+        }
+    }
+    response
 }
 
 async fn status(State(relay): State<Arc<Shared>>, request: Request) -> Response {

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod bundles;
+mod clock;
 mod commands;
 mod data_dir;
 mod get_header;
@@ -13,6 +14,8 @@ mod http;
 mod import;
 mod journal;
 mod ledger_writes;
+mod missed_requests;
+mod networks;
 mod ops;
 mod profit;
 mod proposers;

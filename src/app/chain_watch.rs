@@ -1,0 +1,66 @@
+//! Watches what everything else takes for granted: that this machine's clock is right, that the nodes are of the configured network, and
+//! that the network is on a fork that this version serves. Once a slot; nothing here is on the way of a header.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::{clock_watch::ClockWatch, fork_watch::ForkWatch, node_watch::NodeWatch, notices::Notices};
+use crate::{
+    auction::Auction,
+    consensus::WallClock,
+    ethereum::{BeaconNode, ExecutionNode},
+    events::{Conditions, Spine},
+    ledger::Ledger,
+    relay::SharedRelays,
+};
+
+/// Shortest and longest time between two looks, whatever the slot's length.
+const MIN_PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_secs(12);
+
+/// What is watched, and who is told.
+#[derive(Clone, Debug)]
+pub(super) struct ChainWatchParts {
+    pub(super) auction: Arc<Auction>,
+    pub(super) relays: Arc<SharedRelays>,
+    pub(super) beacon: Option<BeaconNode>,
+    pub(super) execution: Option<ExecutionNode>,
+    pub(super) conditions: Conditions,
+    pub(super) ledger: Ledger,
+    pub(super) spine: Spine,
+}
+
+/// Watches until told to stop.
+pub(super) async fn run_chain_watch(parts: ChainWatchParts, stop: CancellationToken) {
+    let ChainWatchParts { auction, relays, beacon, execution, conditions, ledger, spine } = parts;
+    let wall = WallClock;
+    let spec = auction.spec().clone();
+    let pause = Duration::from_millis(spec.slot_ms).clamp(MIN_PAUSE, MAX_PAUSE);
+    let mut notices = Notices::new(ledger, spine);
+    let slots = spec.clock();
+    let mut forks = ForkWatch { spec, conditions: conditions.clone(), said: None };
+    let mut nodes = NodeWatch { beacon: beacon.clone(), execution, conditions: conditions.clone() };
+    let mut clock = ClockWatch { slots, relays, beacon, auction, conditions, was_wrong: false };
+    // Before any node is asked: the configuration alone may say it, and a node may be slow.
+    forks.look(None, wall.now(), &mut notices).await;
+    let mut schedule = None;
+    loop {
+        let round = async {
+            let seen = nodes.look(&mut notices).await;
+            // A node that is away for a moment takes nothing back.
+            schedule = seen.spec.map(|spec| spec.forks).or(schedule.take());
+            forks.look(schedule.as_deref(), wall.now(), &mut notices).await;
+            clock.look(seen.sync.map(|sync| sync.head), wall.now(), &mut notices).await;
+        };
+        tokio::select! {
+            () = round => {}
+            () = stop.cancelled() => return,
+        }
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}

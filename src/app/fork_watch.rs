@@ -1,0 +1,62 @@
+//! Says when a fork comes, or has come, that this version does not serve.
+
+use metrics::gauge;
+use tracing::info;
+
+use super::notices::{Notices, Severity};
+use crate::{
+    consensus::{ChainSpec, ForkUrgency, NamedFork, UnixMillis, UnservedFork},
+    events::{Conditions, Effect},
+};
+
+const RULE: &str = "fork_not_served";
+/// Name of the condition.
+const FORK: &str = "fork";
+
+/// The chain, and what was said last.
+#[derive(Debug)]
+pub(super) struct ForkWatch {
+    pub(super) spec: ChainSpec,
+    pub(super) conditions: Conditions,
+    pub(super) said: Option<(UnservedFork, ForkUrgency)>,
+}
+
+impl ForkWatch {
+    /// Looks at the schedule, with the beacon node's where it is known.
+    pub(super) async fn look(
+        &mut self,
+        reported: Option<&[NamedFork]>,
+        now: UnixMillis,
+        notices: &mut Notices,
+    ) {
+        let Some(fork) = self.spec.unserved_fork(reported) else {
+            self.conditions.set(FORK, Effect::None, "no fork is scheduled that this version does not serve");
+            notices.resolve(RULE, "network", "it is not scheduled any more").await;
+            self.said = None;
+            return;
+        };
+        let (urgency, message) = (fork.urgency(now), fork.message(&self.spec.name, now));
+        gauge!("relaymux_unserved_fork_seconds").set(seconds_until(fork.at, now));
+        let effect = if urgency == ForkUrgency::InForce { Effect::NotReady } else { Effect::None };
+        self.conditions.set(FORK, effect, message.clone());
+        let current = Some((fork, urgency));
+        if self.said == current {
+            return;
+        }
+        match urgency {
+            ForkUrgency::Far => info!("{message}"),
+            ForkUrgency::Near | ForkUrgency::InForce => {
+                // Another date, or the date has come: that is said anew.
+                notices.resolve(RULE, "network", "there is newer word of it").await;
+                let severity = if urgency == ForkUrgency::InForce { Severity::P2 } else { Severity::P3 };
+                notices.raise(RULE, "network", severity, &message).await;
+            }
+        }
+        self.said = current;
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge of dates needs no more than 2^52 ms")]
+fn seconds_until(at: UnixMillis, now: UnixMillis) -> f64 {
+    at.saturating_sub(now) as f64 / 1000.0
+}

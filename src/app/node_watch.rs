@@ -1,0 +1,88 @@
+//! Finds out, again and again, whether the operator's nodes are of the configured network: another node may be put under the same
+//! address at any time. What is found holds for every use of the node, as the clients themselves refuse to be used.
+
+use metrics::gauge;
+
+use super::notices::{Notices, Severity};
+use crate::{
+    consensus::ReportedSpec,
+    ethereum::{BeaconNode, ExecutionNode, NodeError, SyncStatus},
+    events::{Conditions, Effect},
+};
+
+const RULE: &str = "node_of_other_network";
+
+/// What one look at the nodes found.
+#[derive(Debug, Default)]
+pub(super) struct NodesSeen {
+    /// The beacon node's schedule of forks.
+    pub(super) spec: Option<ReportedSpec>,
+    /// How far the beacon node is.
+    pub(super) sync: Option<SyncStatus>,
+}
+
+/// The nodes.
+#[derive(Debug)]
+pub(super) struct NodeWatch {
+    pub(super) beacon: Option<BeaconNode>,
+    pub(super) execution: Option<ExecutionNode>,
+    pub(super) conditions: Conditions,
+}
+
+impl NodeWatch {
+    /// Asks both.
+    pub(super) async fn look(&mut self, notices: &mut Notices) -> NodesSeen {
+        let mut seen = NodesSeen::default();
+        if let Some(beacon) = &self.beacon {
+            let mut identity = beacon.verify_network().await;
+            if identity.is_ok() {
+                match beacon.reported_spec().await {
+                    Ok(spec) => seen.spec = Some(spec),
+                    Err(error @ NodeError::OtherNetwork { .. }) => identity = Err(error),
+                    // It does not serve this; that proves nothing.
+                    Err(_) => {}
+                }
+                seen.sync = beacon.sync_status().await.ok();
+            }
+            let what = Kind { name: "beacon", condition: "beacon_node" };
+            self.tell(what, identity, notices).await;
+        }
+        if let Some(execution) = &self.execution {
+            let what = Kind { name: "execution", condition: "execution_node" };
+            self.tell(what, execution.chain_id().await.map(drop), notices).await;
+        }
+        seen
+    }
+
+    async fn tell(&self, kind: Kind, identity: Result<(), NodeError>, notices: &mut Notices) {
+        let Kind { name, condition } = kind;
+        let is_other = matches!(identity, Err(NodeError::OtherNetwork { .. } | NodeError::OtherChain { .. }));
+        gauge!("relaymux_node_of_other_network", "node" => name).set(f64::from(u8::from(is_other)));
+        match identity {
+            Err(error) if is_other => {
+                let message = format!(
+                    "the {name} node is not of this network, and nothing it says is used: {error}. Correct `url` in [{name}], or `network`"
+                );
+                // Headers are served without it.
+                self.conditions.set(condition, Effect::Degraded, message.clone());
+                notices.raise(RULE, name, Severity::P2, &message).await;
+            }
+            Ok(()) => {
+                self.conditions.set(condition, Effect::None, "answers, and is of the configured network");
+                notices.resolve(RULE, name, "it is of the configured network").await;
+            }
+            // What was known of it holds.
+            Err(error) => {
+                self.conditions.set(condition, Effect::Degraded, format!("does not answer: {error}"))
+            }
+        }
+    }
+}
+
+/// What a node is called.
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    /// Its section in the configuration.
+    name: &'static str,
+    condition: &'static str,
+}
