@@ -144,7 +144,7 @@ pub(super) struct DemoArguments {
     /// How many relays take part.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(super) relays: u8,
-    /// How many of them misbehave: withheld payload, wrong signature, late, garbage, in turn.
+    /// How many of them misbehave: pays half, withholds the payload, wrong signature, late, garbage, in turn.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=64))]
     pub(super) faulty: u8,
     #[command(flatten)]

@@ -170,16 +170,3 @@ fn check_calls_each_relay_unless_offline() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stdout).contains("no connection"));
 }
-
-#[test]
-fn the_demo_serves_every_slot_though_relays_misbehave() {
-    let folder = tempfile::tempdir().unwrap();
-    let arguments = ["demo", "--slots", "3", "--seconds-per-slot", "1", "--relays", "6", "--faulty", "4"];
-    let output = run_in(folder.path(), &arguments, &[]);
-    let words = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{words}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(words.contains("3 slots: 3 paid by relays") && words.contains("0 lost"), "{words}");
-    for fault in ["wrong_signature", "undecodable", "timed_out"] {
-        assert!(words.contains(fault), "{fault} is not in:\n{words}");
-    }
-}

@@ -8,6 +8,7 @@ mod bundles;
 mod clock;
 mod commands;
 mod data_dir;
+mod demo;
 mod get_header;
 mod guard;
 mod http;
