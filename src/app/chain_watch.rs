@@ -3,6 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use metrics::{Unit, counter, describe_counter, describe_gauge};
+
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -11,7 +13,7 @@ use crate::{
     auction::Auction,
     consensus::WallClock,
     ethereum::{BeaconNode, ExecutionNode},
-    events::{Conditions, Spine},
+    events::{Conditions, NoRequestReason, Spine},
     ledger::Ledger,
     relay::SharedRelays,
 };
@@ -30,6 +32,27 @@ pub(super) struct ChainWatchParts {
     pub(super) conditions: Conditions,
     pub(super) ledger: Ledger,
     pub(super) spine: Spine,
+}
+
+/// Describes what the watches of chain and duties count, and begins their counters at 0, so that the first event is an increase.
+pub(super) fn describe_metrics() {
+    let offset = "This machine's clock minus the relays' and the beacon node's, positive when it is ahead";
+    describe_gauge!("relaymux_clock_offset_seconds", Unit::Seconds, offset);
+    let uncertainty = "Half of the range that the clock's offset lies in";
+    describe_gauge!("relaymux_clock_offset_uncertainty_seconds", Unit::Seconds, uncertainty);
+    describe_gauge!("relaymux_clock_sources", "Relays and nodes whose clocks were compared");
+    describe_counter!("relaymux_clock_wrong_total", "How often this machine's clock was found wrong");
+    describe_gauge!("relaymux_node_of_other_network", "1 for a node that is not of the configured network");
+    let fork = "Time until a fork that this version does not serve, negative since it is in force";
+    describe_gauge!("relaymux_unserved_fork_seconds", Unit::Seconds, fork);
+    describe_counter!(
+        "relaymux_missed_requests_total",
+        "Slots of ours in which no header was asked for, by reason"
+    );
+    counter!("relaymux_clock_wrong_total").increment(0);
+    for reason in NoRequestReason::ALL {
+        counter!("relaymux_missed_requests_total", "reason" => reason.label()).increment(0);
+    }
 }
 
 /// Watches until told to stop.

@@ -45,6 +45,7 @@ pub fn install_metrics() -> PrometheusHandle {
         crate::relay::describe_metrics();
         crate::auction::describe_metrics();
         crate::builder_api::describe_metrics();
+        super::chain_watch::describe_metrics();
         metrics::describe_gauge!("relaymux_build_info", "1, labelled with the version");
         metrics::gauge!("relaymux_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     }

@@ -25,6 +25,8 @@ use crate::{
 };
 
 const CONSENSUS_VERSION: &str = "eth-consensus-version";
+/// Seed of the first validator's key; the others count on from it.
+const FIRST_SEED: u8 = 100;
 
 /// A consensus client with validators.
 #[derive(Clone, Debug)]
@@ -77,15 +79,20 @@ pub enum ProposerError {
 impl SimProposer {
     /// A client of the builder API at `base` (`http://127.0.0.1:18550`) that speaks one encoding.
     pub fn new(spec: ChainSpec, base: String, http: Client, validators: u8, encoding: Encoding) -> Self {
-        let keys =
-            (0..validators).filter_map(|n| SigningKey::from_seed(&[n.wrapping_add(100); 32])).collect();
+        let keys = (0..validators)
+            .filter_map(|n| SigningKey::from_seed(&[n.wrapping_add(FIRST_SEED); 32]))
+            .collect();
         Self { spec, base, http, keys, encoding }
+    }
+
+    fn key(&self, slot: Slot) -> Option<&SigningKey> {
+        let index = usize::try_from(slot.as_u64()).unwrap_or(0) % self.keys.len().max(1);
+        self.keys.get(index)
     }
 
     /// The key that proposes in a slot.
     pub fn proposer(&self, slot: Slot) -> BlsPublicKey {
-        let index = usize::try_from(slot.as_u64()).unwrap_or(0) % self.keys.len().max(1);
-        self.keys.get(index).map(SigningKey::public_key).unwrap_or_default()
+        self.key(slot).map(SigningKey::public_key).unwrap_or_default()
     }
 
     /// Signed registrations of all its validators.
@@ -159,7 +166,9 @@ impl SimProposer {
     /// When the payload is not revealed, or is not the one signed for.
     pub async fn submit(&self, slot: Slot, bid: &SignedBuilderBid) -> Result<(), ProposerError> {
         let fork = self.spec.fork_at(slot);
-        let block = sign_block(&self.spec, slot, bid)?;
+        let key =
+            self.key(slot).ok_or_else(|| ProposerError::Wrong("a client without validators".to_owned()))?;
+        let block = sign_block_with(&self.spec, slot, bid, key)?;
         let version = if fork >= Fork::Fulu { 2 } else { 1 };
         let request = self
             .http
@@ -211,7 +220,7 @@ async fn expect(
     Err(ProposerError::Status { endpoint, status, body })
 }
 
-/// The signed blinded block of the simulated proposer for a bid: real containers, its own key, an otherwise empty body.
+/// The signed blinded block of the simulated proposer's first validator for a bid: real containers, its own key, an otherwise empty body.
 ///
 /// # Errors
 /// When the bid is of a fork without blinded blocks.
@@ -220,9 +229,21 @@ pub fn sign_block(
     slot: Slot,
     bid: &SignedBuilderBid,
 ) -> Result<SignedBlindedBlock, DecodeError> {
+    let key = SigningKey::from_seed(&[FIRST_SEED; 32])
+        .ok_or(DecodeError::NotInFork { object: "key", fork: spec.fork_at(slot) })?;
+    sign_block_with(spec, slot, bid, &key)
+}
+
+/// The same, by any key.
+fn sign_block_with(
+    spec: &ChainSpec,
+    slot: Slot,
+    bid: &SignedBuilderBid,
+    key: &SigningKey,
+) -> Result<SignedBlindedBlock, DecodeError> {
     match spec.preset {
-        PresetName::Mainnet => sign_block_in::<Mainnet>(spec, slot, bid),
-        PresetName::Minimal => sign_block_in::<Minimal>(spec, slot, bid),
+        PresetName::Mainnet => sign_block_in::<Mainnet>(spec, slot, bid, key),
+        PresetName::Minimal => sign_block_in::<Minimal>(spec, slot, bid, key),
     }
 }
 
@@ -248,6 +269,7 @@ fn sign_block_in<P: Preset>(
     spec: &ChainSpec,
     slot: Slot,
     bid: &SignedBuilderBid,
+    key: &SigningKey,
 ) -> Result<SignedBlindedBlock, DecodeError> {
     let fork = spec.fork_at(slot);
     let bytes = bid.encode(Encoding::Ssz);
@@ -255,19 +277,19 @@ fn sign_block_in<P: Preset>(
     match fork {
         Fork::Bellatrix => {
             let bid: BuilderBidBellatrix = typed(fork, &bytes)?;
-            Ok(signed(spec, slot, parent, empty_body!(BlindedBodyBellatrix, bid.header, {})))
+            Ok(signed(spec, slot, key, parent, empty_body!(BlindedBodyBellatrix, bid.header, {})))
         }
         Fork::Capella => {
             let bid: BuilderBidCapella = typed(fork, &bytes)?;
             let body = empty_body!(BlindedBodyCapella, bid.header, {bls_to_execution_changes: VariableList::default()});
-            Ok(signed(spec, slot, parent, body))
+            Ok(signed(spec, slot, key, parent, body))
         }
         Fork::Deneb => {
             let bid: BuilderBidDeneb = typed(fork, &bytes)?;
             let body = empty_body!(BlindedBodyDeneb, bid.header, {
                 bls_to_execution_changes: VariableList::default(), blob_kzg_commitments: bid.blob_kzg_commitments
             });
-            Ok(signed(spec, slot, parent, body))
+            Ok(signed(spec, slot, key, parent, body))
         }
         Fork::Electra | Fork::Fulu => {
             let bid: BuilderBidElectra = typed(fork, &bytes)?;
@@ -275,7 +297,7 @@ fn sign_block_in<P: Preset>(
                 bls_to_execution_changes: VariableList::default(), blob_kzg_commitments: bid.blob_kzg_commitments,
                 execution_requests: bid.execution_requests
             });
-            Ok(signed(spec, slot, parent, body))
+            Ok(signed(spec, slot, key, parent, body))
         }
         Fork::Gloas => Err(DecodeError::NotInFork { object: "signed blinded beacon block", fork }),
     }
@@ -286,7 +308,13 @@ fn typed<M: BidMessage>(fork: Fork, bytes: &[u8]) -> Result<M, DecodeError> {
     signed.map(|signed| signed.message).map_err(|e| DecodeError::ssz("signed builder bid", fork, &e))
 }
 
-fn signed<B: BlindedBody>(spec: &ChainSpec, slot: Slot, parent_root: B256, body: B) -> SignedBlindedBlock {
+fn signed<B: BlindedBody>(
+    spec: &ChainSpec,
+    slot: Slot,
+    key: &SigningKey,
+    parent_root: B256,
+    body: B,
+) -> SignedBlindedBlock {
     let fork = spec.fork_at(slot);
     let message = BlindedBlock {
         slot: slot.as_u64(),
@@ -297,6 +325,5 @@ fn signed<B: BlindedBody>(spec: &ChainSpec, slot: Slot, parent_root: B256, body:
     };
     let domain = proposer_domain(spec.fork_version(fork), spec.genesis_validators_root.unwrap_or_default());
     let root = signing_root(message.tree_hash_root(), domain);
-    let signature = SigningKey::from_seed(&[100; 32]).map(|key| key.sign(root)).unwrap_or_default();
-    SignedBlindedBlock::new(fork, Signed { message, signature })
+    SignedBlindedBlock::new(fork, Signed { message, signature: key.sign(root) })
 }

@@ -42,6 +42,8 @@ fn every_slot_is_served_though_relays_misbehave_and_the_thief_is_named() {
     // The last relay is the one that pays half; the chain shows it, to the wei.
     assert!(words.contains("grove paid 0.0") && words.contains("less than it promised"), "{words}");
     assert!(words.lines().all(|line| line.chars().count() <= 80), "{words}");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(!log.contains("ERROR"), "its own client makes no mistakes: {log}");
     assert!(!words.contains('\u{1b}'), "no colours where no terminal is: {words}");
     assert_eq!(left(folder.path()), Vec::<String>::new());
 }
