@@ -5,6 +5,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use relaymux::relay::{TlsRoots, build_http_client};
 use serde_json::Value;
 
 use crate::stage::{binary, eventually};
@@ -76,7 +77,7 @@ async fn its_profit_page_shows_what_was_promised_and_what_arrived_and_ctrl_c_lea
     let ops = ops.unwrap().split_whitespace().next().unwrap().to_owned();
     let reading = std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>().join("\n"));
     assert_eq!(left(folder.path()).len(), 1);
-    let http = reqwest::Client::new();
+    let http = build_http_client(&TlsRoots::Bundled, None).unwrap();
     let points = eventually("a settled slot that was paid too little", async || {
         let points = http.get(format!("{ops}/api/v1/profit/slots")).send().await.ok()?.bytes().await.ok()?;
         let points: Value = serde_json::from_slice(&points).ok()?;
