@@ -24,6 +24,7 @@ mod policy;
 mod polls;
 mod race;
 mod register;
+mod registration_check;
 mod settings;
 mod state;
 mod submit;

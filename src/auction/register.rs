@@ -5,13 +5,18 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
-    time::{Instant, sleep},
+    task::{JoinHandle, spawn_blocking},
+    time::{Instant, sleep, timeout},
 };
 use tracing::{debug, info, warn};
 
-use super::{Auction, race::micros, state::user_agent};
+use super::{
+    Auction, PolicyTable, race::micros, registration_check::signed_by_their_validators, state::user_agent,
+};
 use crate::{
-    consensus::{Encoding, Fork, Registration, RegistrationError, visit_json, visit_ssz},
+    consensus::{
+        Encoding, Fork, RegistrationError, containers::SignedValidatorRegistration, visit_json, visit_ssz,
+    },
     events::{Event, RegistrationAnswer, RegistrationFacts, RegistrationRound},
     relay::{CallContext, RegisterOutcome, RegistrationBody, Relay},
     types::RelayId,
@@ -19,6 +24,8 @@ use crate::{
 
 /// Registrations read before the memory of validators is locked once. Arbitrary: bounds both the lock and the buffer.
 const CHUNK: usize = 1024;
+/// How long the client's answer waits for signatures to be checked, beyond the relays' answers.
+const CHECK_PATIENCE: Duration = Duration::from_millis(500);
 /// Longest time that registrations wait for pressure to end: relays want them once an epoch.
 const LONGEST_DEFERRAL: Duration = Duration::from_secs(120);
 /// How often they look.
@@ -61,8 +68,21 @@ impl Auction {
     ) -> Result<(), RegisterError> {
         let policies = self.policies.load_full();
         let deadline = Instant::now() + policies.default.settings.timeout_register_validator;
-        let (count, changed) = self.read_registrations(&request).await?;
-        self.spine.publish(Event::Registrations(RegistrationRound { count, at: self.clock.now(), changed }));
+        let (count, unknown) = self.read_registrations(&request).await?;
+        // While the relays are asked: a few signatures cost less than a relay's answer, and many do not hold the client up.
+        let checked = self.check_registrations(count, unknown);
+        let taken = self.register_everywhere(request, count, &policies, deadline).await;
+        let _ = timeout(CHECK_PATIENCE, checked).await;
+        taken
+    }
+
+    async fn register_everywhere(
+        self: &Arc<Self>,
+        request: RegisterRequest,
+        count: usize,
+        policies: &PolicyTable,
+        deadline: Instant,
+    ) -> Result<(), RegisterError> {
         let relays = self.relays.enabled_of(&policies.relays);
         let body = Arc::new(RegistrationBody::new(request.encoding, request.body, count, request.version));
         let context = CallContext { user_agent: user_agent(&request.user_agent), deadline };
@@ -153,20 +173,53 @@ impl Auction {
         });
     }
 
+    /// Checks the signatures of registrations that say something new, takes in those that hold, and tells of the round.
+    fn check_registrations(
+        self: &Arc<Self>,
+        count: usize,
+        unknown: Vec<SignedValidatorRegistration>,
+    ) -> JoinHandle<()> {
+        let auction = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let mut changed = Vec::new();
+            if !unknown.is_empty() {
+                // One batch at a time, on one thread: a hundred thousand first registrations take a core for a minute, and no more than one.
+                let _turn = auction.registration_checks.lock().await;
+                let (validators, domain) = (Arc::clone(&auction.validators), auction.domain);
+                let check = spawn_blocking(move || {
+                    let (good, unsigned) = signed_by_their_validators(&unknown, domain);
+                    (validators.update(&good), unsigned)
+                });
+                if let Ok((news, unsigned)) = check.await {
+                    changed = news;
+                    if unsigned > 0 {
+                        warn!(
+                            unsigned,
+                            "registrations that their validators did not sign: passed on to relays, and not believed here"
+                        );
+                    }
+                }
+            }
+            let round = RegistrationRound { count, at: auction.clock.now(), changed };
+            auction.spine.publish(Event::Registrations(round));
+        })
+    }
+
     /// Reads the body on a blocking thread: a hundred thousand registrations take tens of milliseconds.
     async fn read_registrations(
         &self,
         request: &RegisterRequest,
-    ) -> Result<(usize, Vec<RegistrationFacts>), RegisterError> {
+    ) -> Result<(usize, Vec<SignedValidatorRegistration>), RegisterError> {
         let (validators, body, encoding) =
             (Arc::clone(&self.validators), request.body.clone(), request.encoding);
-        let read = tokio::task::spawn_blocking(move || {
-            let mut changed = Vec::new();
-            let mut chunk: Vec<Registration> = Vec::with_capacity(CHUNK);
-            let mut see = |signed: &_| {
-                chunk.push(Registration::from(signed));
+        let now = self.clock.now();
+        let read = spawn_blocking(move || {
+            let mut unknown = Vec::new();
+            let mut chunk: Vec<SignedValidatorRegistration> = Vec::with_capacity(CHUNK);
+            let mut see = |signed: &SignedValidatorRegistration| {
+                chunk.push(signed.clone());
                 if chunk.len() == CHUNK {
-                    changed.append(&mut validators.update(&chunk));
+                    unknown.append(&mut validators.sift(&chunk, now));
                     chunk.clear();
                 }
             };
@@ -174,8 +227,8 @@ impl Auction {
                 Encoding::Json => visit_json(&body, &mut see)?,
                 Encoding::Ssz => visit_ssz(&body, &mut see)?,
             };
-            changed.append(&mut validators.update(&chunk));
-            Ok((count, changed))
+            unknown.append(&mut validators.sift(&chunk, now));
+            Ok((count, unknown))
         });
         read.await
             .unwrap_or_else(|e| Err(RegistrationError::Json(e.to_string())))
@@ -205,7 +258,7 @@ impl Auction {
 
     /// Puts back what the ledger remembers of earlier registrations.
     pub fn restore_registrations(&self, facts: &[RegistrationFacts]) {
-        self.validators.restore(facts);
+        self.validators.restore(facts, self.clock.now());
         info!(validators = facts.len(), "registrations restored");
     }
 }

@@ -53,6 +53,8 @@ pub struct Auction {
     pub(super) journal: Journal,
     pub(super) beacon: Option<BeaconNode>,
     pub(super) genesis_root: GenesisRoot,
+    /// Held while a batch of registrations is checked.
+    pub(super) registration_checks: tokio::sync::Mutex<()>,
     pub(super) validators: Arc<Validators>,
     pub(super) bid_memory: BidMemory,
     pub(super) submissions: SubmissionMemory,
@@ -79,6 +81,7 @@ impl Auction {
             awaited: AwaitedBlocks::default(),
             verified: Arc::default(),
             genesis_root: GenesisRoot::default(),
+            registration_checks: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             deferred: Arc::new(Semaphore::new(MAX_DEFERRED)),
             clock_verdict: ArcSwap::from_pointee(ClockVerdict::NotKnown),

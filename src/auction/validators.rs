@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use parking_lot::RwLock;
 
+use super::registration_check::is_timely;
 use crate::{
-    consensus::{Registration, UnixMillis, WallClock},
+    consensus::{Registration, UnixMillis, WallClock, containers::SignedValidatorRegistration},
     events::RegistrationFacts,
     types::BlsPublicKey,
 };
@@ -19,16 +20,38 @@ pub struct Validators {
 }
 
 impl Validators {
-    /// Takes in what the ledger remembers.
-    pub fn restore(&self, facts: &[RegistrationFacts]) {
+    /// Takes in what the ledger remembers, but for what an earlier version believed of a time to come.
+    pub fn restore(&self, facts: &[RegistrationFacts], now: UnixMillis) {
         let mut known = self.known.write();
-        for fact in facts {
+        for fact in facts.iter().filter(|fact| is_timely(fact.timestamp, now)) {
             let RegistrationFacts { pubkey, fee_recipient, gas_limit, timestamp } = *fact;
             known.insert(pubkey, Registration { pubkey, fee_recipient, gas_limit, timestamp });
         }
     }
 
-    /// Takes in registrations; returns those that are new or changed. An older one never replaces a newer.
+    /// Sorts out registrations whose signature must be looked at, as they say something new. Those that say the same again only make what is
+    /// known younger; those that are older, or of a time to come, say nothing.
+    pub(super) fn sift(
+        &self,
+        registrations: &[SignedValidatorRegistration],
+        now: UnixMillis,
+    ) -> Vec<SignedValidatorRegistration> {
+        let mut known = self.known.write();
+        let mut unknown = Vec::new();
+        for signed in registrations.iter().filter(|signed| is_timely(signed.message.timestamp, now)) {
+            let new = Registration::from(signed);
+            match known.get_mut(&new.pubkey) {
+                Some(old) if old.timestamp > new.timestamp || *old == new => {}
+                Some(old) if old.fee_recipient == new.fee_recipient && old.gas_limit == new.gas_limit => {
+                    *old = new;
+                }
+                Some(_) | None => unknown.push(signed.clone()),
+            }
+        }
+        unknown
+    }
+
+    /// Takes in registrations that were verified; returns those that are new or changed. An older one never replaces a newer.
     pub fn update(&self, registrations: &[Registration]) -> Vec<RegistrationFacts> {
         let mut known = self.known.write();
         let mut changed = Vec::new();
@@ -94,5 +117,40 @@ mod tests {
         assert!(validators.update(&[registration(36, 4)]).is_empty());
         assert_eq!(validators.update(&[registration(36, 7)]).len(), 1);
         assert_eq!(validators.get(&BlsPublicKey::default()).map(|r| r.gas_limit), Some(36));
+    }
+
+    #[test]
+    fn only_what_says_something_new_is_looked_at() {
+        let signed = |gas_limit: u64, timestamp: u64| SignedValidatorRegistration {
+            message: crate::consensus::containers::ValidatorRegistration {
+                fee_recipient: Address::ZERO,
+                gas_limit,
+                timestamp,
+                pubkey: FixedBytes::ZERO,
+            },
+            signature: FixedBytes::ZERO,
+        };
+        let validators = Validators::default();
+        validators.update(&[registration(30, 5)]);
+        let looked_at = |signed: SignedValidatorRegistration| validators.sift(&[signed], 100_000).len();
+        assert_eq!(looked_at(signed(30, 6)), 0);
+        assert_eq!(looked_at(signed(36, 4)), 0);
+        assert_eq!(looked_at(signed(36, 7)), 1);
+        assert_eq!(looked_at(signed(36, 1_000)), 0);
+        assert_eq!(looked_at(signed(30, 1_000)), 0);
+        // What said the same again is younger now, and an older wish does not come back.
+        assert_eq!(
+            validators.get(&BlsPublicKey::default()).map(|r| (r.gas_limit, r.timestamp)),
+            Some((30, 6))
+        );
+        // What an earlier version believed of a time to come is not taken up again.
+        let facts = RegistrationFacts {
+            pubkey: BlsPublicKey::default(),
+            fee_recipient: Address::repeat_byte(1),
+            gas_limit: 1,
+            timestamp: u64::MAX,
+        };
+        validators.restore(&[facts], 100_000);
+        assert_eq!(validators.get(&BlsPublicKey::default()).map(|r| r.gas_limit), Some(30));
     }
 }

@@ -1,7 +1,7 @@
 //! Validator registrations in bulk: read one by one, never as a tree, so that 100,000 of them cost their own bytes and little more.
 //!
 //! In: the body a consensus client sent. Out: each registration's facts, the other encoding, or cuts at item boundaries.
-//! Signatures are not checked here: each relay does, and a forged one can change no bid's verdict, only a warning.
+//! Signatures are not checked here: each relay does, and the auction does before it believes what is new.
 
 use std::fmt;
 

@@ -1,0 +1,68 @@
+//! Which registrations are believed. They go to relays as they came; what we take for true of a validator (who is to be paid, the gas limit) is
+//! only what its key signed, and not for a time to come: one unsigned registration from next year would otherwise make every honest payment
+//! look unpaid for ever.
+
+use std::time::Duration;
+
+use tree_hash::TreeHash;
+
+use crate::{
+    consensus::{
+        Domain, Registration, bls::ValidatedKey, containers::SignedValidatorRegistration, signing_root,
+    },
+    types::BlsPublicKey,
+};
+
+/// How far ahead of our clock a registration may be signed. Relays take 10 s (builder-specs); the rest is for a clock of ours that is slow.
+pub(super) const MAX_AHEAD: Duration = Duration::from_secs(10 + 60);
+
+/// Whether a registration's time is one that it can have been signed at.
+pub(super) fn is_timely(timestamp: u64, now_ms: i64) -> bool {
+    let now = u64::try_from(now_ms / 1000).unwrap_or(0);
+    timestamp <= now.saturating_add(MAX_AHEAD.as_secs())
+}
+
+/// Those that their validators signed, and how many others there were. About a millisecond of CPU each: for a blocking thread.
+pub(super) fn signed_by_their_validators(
+    registrations: &[SignedValidatorRegistration],
+    domain: Domain,
+) -> (Vec<Registration>, usize) {
+    let is_signed = |signed: &&SignedValidatorRegistration| {
+        let root = signing_root(signed.message.tree_hash_root(), domain);
+        ValidatedKey::new(BlsPublicKey(signed.message.pubkey))
+            .is_ok_and(|key| key.has_signed(root, &signed.signature))
+    };
+    let good: Vec<Registration> = registrations.iter().filter(is_signed).map(Registration::from).collect();
+    let others = registrations.len() - good.len();
+    (good, others)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        consensus::{Encoding, Network},
+        relay::{TlsRoots, build_http_client},
+        sim::SimProposer,
+    };
+
+    #[test]
+    fn only_what_the_validator_signed_is_believed() {
+        let spec = Network::Hoodi.spec();
+        let http = build_http_client(&TlsRoots::Bundled, None).unwrap();
+        let proposer = SimProposer::new(spec.clone(), String::new(), http, 3, Encoding::Json);
+        let mut list = proposer.registrations(60_000_000, 1_700_000_000);
+        list[1].message.fee_recipient = alloy_primitives::Address::repeat_byte(0x66);
+        let (good, others) = signed_by_their_validators(&list, spec.builder_domain());
+        assert_eq!((good.len(), others), (2, 1));
+        assert!(good.iter().all(|registration| registration.pubkey.0 != list[1].message.pubkey));
+    }
+
+    #[test]
+    fn nothing_is_signed_in_the_time_to_come() {
+        assert!(is_timely(1_000, 1_000_000));
+        assert!(is_timely(1_070, 1_000_000));
+        assert!(!is_timely(1_071, 1_000_000));
+        assert!(!is_timely(u64::MAX, 1_000_000));
+    }
+}
