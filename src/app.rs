@@ -45,4 +45,4 @@ pub(crate) use clock_watch::clock_message;
 pub use reload::ConfigSource;
 pub use service::{Service, StartError};
 pub use shutdown::{Signal, Signals};
-pub use telemetry::{LogFormat, init_logging, install_metrics};
+pub use telemetry::{LogFormat, init_logging, install_metrics, parse_log_filter};

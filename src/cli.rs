@@ -6,12 +6,14 @@ mod demo;
 mod import;
 mod report;
 mod run;
+mod terminal;
 
 use std::{path::Path, process::ExitCode};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use arguments::{Arguments, Command};
+use import::Asked;
 
 use crate::config::Config;
 
@@ -24,14 +26,26 @@ const MISUSED: u8 = 2;
 pub async fn main() -> ExitCode {
     let arguments: Vec<String> =
         std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
-    let environment: Vec<(String, String)> = std::env::vars().collect();
+    let environment = environment();
+    let asked = import::asks_for(&arguments);
+    let is_flag_first = arguments.first().is_some_and(|first| first.starts_with('-'));
+    match asked {
+        Some(asked) if is_flag_first => return answer(asked),
+        // Go's spelling, also behind a command.
+        Some(Asked::Version) if arguments.iter().any(|argument| argument == "-version") => {
+            return answer(Asked::Version);
+        }
+        _ => {}
+    }
     if import::is_legacy(&arguments, &environment) {
         return match import::legacy(&arguments, &environment) {
             Ok(legacy) => run::run_legacy(legacy).await,
             Err(why) => import::refuse(&why),
         };
     }
-    match Arguments::parse().command {
+    let spelled =
+        arguments.iter().map(|argument| if argument == "-help" { "--help" } else { argument.as_str() });
+    match Arguments::parse_from(std::iter::once("relaymux").chain(spelled)).command {
         Command::Run(arguments) => run::run(arguments).await,
         Command::Check(arguments) => check::check(arguments).await,
         Command::Import(arguments) => import::import(&arguments),
@@ -40,12 +54,25 @@ pub async fn main() -> ExitCode {
     }
 }
 
+/// Help or the version, however they were asked for: Go's programs take `-help` and `-version`.
+fn answer(asked: Asked) -> ExitCode {
+    match asked {
+        Asked::Help => terminal::write(Arguments::command().render_help()),
+        Asked::Version => terminal::say(concat!("relaymux ", env!("CARGO_PKG_VERSION"))),
+    }
+    ExitCode::SUCCESS
+}
+
+/// The process's environment. What is not Unicode is shown with replacement characters: it is no key of ours.
+fn environment() -> Vec<(String, String)> {
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
+}
+
 /// Reads the configuration of a command that does not follow it; says what is wrong with it otherwise.
-#[expect(clippy::print_stderr, reason = "a command speaks to its user")]
 fn load(path: &Path) -> Result<Config, ExitCode> {
-    let environment: Vec<(String, String)> = std::env::vars().collect();
-    Config::load(path, &environment).map_err(|error| {
-        eprintln!("{error}");
+    Config::load(path, &environment()).map_err(|error| {
+        terminal::complain(error);
         ExitCode::from(MISUSED)
     })
 }

@@ -5,10 +5,13 @@
 //! An unknown key is a mistake that names the nearest known one; a malformed relay is a refusal to start, never one relay fewer.
 
 mod bundles;
+mod chain;
 mod check;
+mod combinations;
 mod env;
 mod health;
 mod import;
+mod keys;
 mod locate;
 mod mistake;
 mod proposers;
@@ -24,8 +27,9 @@ use url::Url;
 
 pub use import::{
     ImportError, Imported, MevBoost, import_commit_boost, import_mev_boost, import_vouch, is_mev_boost_flag,
+    mev_boost_takes_value, sound_text,
 };
-pub use mistake::{ConfigError, Mistake};
+pub use mistake::{ConfigError, Mark, Mistake};
 pub use proposers::{ProposerSet, parse_key_list};
 
 use crate::{
@@ -160,18 +164,53 @@ impl Config {
     /// # Errors
     /// All mistakes at once.
     pub fn parse(text: &str, path: &Path, environment: &[(String, String)]) -> Result<Self, ConfigError> {
-        let located = |mistakes: Vec<Mistake>| ConfigError::Wrong {
+        let wrong = |mistakes: Vec<Mistake>| ConfigError::Wrong {
             path: path.to_owned(),
             text: text.to_owned(),
-            mistakes: locate::place(text, mistakes),
+            mistakes,
         };
-        let table: toml::Table = toml::from_str(text).map_err(|error| ConfigError::Wrong {
-            path: path.to_owned(),
-            text: text.to_owned(),
-            mistakes: vec![locate::syntax(text, &error)],
-        })?;
-        let table = env::overlay(table, environment).map_err(located)?;
-        let raw = raw::read(table).map_err(located)?;
-        check::check(raw, path.parent().unwrap_or(Path::new("."))).map_err(located)
+        let syntax = locate::syntax(text);
+        let table: toml::Table = match toml::from_str(text) {
+            Ok(table) if syntax.is_empty() => table,
+            // What an unreadable text means is guesswork: only what cannot be read is said.
+            Ok(_) => return Err(wrong(syntax)),
+            Err(error) if syntax.is_empty() => {
+                return Err(wrong(vec![Mistake::at("", error.message(), "see https://toml.io")]));
+            }
+            Err(_) => return Err(wrong(syntax)),
+        };
+        let overlay = env::overlay(table, environment);
+        let as_text = |key: &str| {
+            overlay.origins.iter().find(|origin| origin.key == key).map(|origin| origin.text.clone())
+        };
+        let read = raw::read(overlay.table, as_text);
+        let around = check::Surroundings {
+            folder: path.parent().unwrap_or(Path::new("")),
+            environment,
+            is_data_dir_of_environment: as_text("data_dir").is_some(),
+        };
+        let (mut config, found) = check::check(read.config, &around);
+        let mut mistakes = overlay.mistakes;
+        mistakes.extend(read.mistakes);
+        mistakes.extend(
+            found.into_iter().filter(|mistake| !read.excused.iter().any(|key| is_within(&mistake.key, key))),
+        );
+        if !mistakes.is_empty() {
+            env::blame(&mut mistakes, &overlay.origins);
+            return Err(wrong(locate::place(text, mistakes)));
+        }
+        if !overlay.ignored.is_empty() {
+            config.warnings.push(format!(
+                "these environment variables are no keys of the configuration and are ignored: {} (Kubernetes sets such by itself \
+                 for a service of that name)",
+                overlay.ignored.join(", ")
+            ));
+        }
+        Ok(config)
     }
+}
+
+/// Whether a key is another one, or within it: `relays[0].url` is within `relays[0]` and within `relays`.
+fn is_within(key: &str, outer: &str) -> bool {
+    key.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }

@@ -49,6 +49,13 @@ pub struct ListenError {
     error: std::io::Error,
 }
 
+impl ListenError {
+    /// Which API it was for.
+    pub fn api(&self) -> &'static str {
+        self.api
+    }
+}
+
 /// A bound listener.
 #[derive(Debug)]
 pub struct Listener {

@@ -4,9 +4,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{app::LogFormat, profit::By};
+use crate::{
+    app::{LogFormat, parse_log_filter},
+    profit::By,
+};
 
 /// A MEV-Boost relay multiplexer: the builder endpoint of your consensus client.
+///
+/// First steps: `relaymux demo` shows it at work, `relaymux check` looks at relays.toml and asks each relay, `relaymux run` serves.
+/// mev-boost's own flags are taken as they are: `relaymux -mainnet -relays …`.
 #[derive(Debug, Parser)]
 #[command(name = "relaymux", version, max_term_width = 110)]
 pub(super) struct Arguments {
@@ -46,7 +52,7 @@ pub(super) struct LogArguments {
     #[arg(long, value_enum, default_value = "text")]
     pub(super) log_format: LogFormat,
     /// What is logged: error, warn, info, debug, trace, or a filter such as relaymux=debug.
-    #[arg(long, default_value = "info", env = "RELAYMUX_LOG")]
+    #[arg(long, default_value = "info", env = "RELAYMUX_LOG", value_parser = parse_log_filter)]
     pub(super) log: String,
 }
 
@@ -55,6 +61,9 @@ pub(super) struct CheckArguments {
     /// The configuration file.
     #[arg(long, default_value = "relays.toml", env = "RELAYMUX_CONFIG")]
     pub(super) config: PathBuf,
+    /// Prints what was found as one JSON document.
+    #[arg(long)]
+    pub(super) json: bool,
     /// Checks the file alone and calls nobody.
     #[arg(long)]
     pub(super) offline: bool,
@@ -68,7 +77,8 @@ pub(super) struct ImportArguments {
     /// Whose.
     #[arg(value_enum)]
     pub(super) rival: Rival,
-    /// mev-boost: its flags (RELAYS and its other variables are read, too). Commit-Boost and Vouch: the file.
+    /// mev-boost: its flags, its YAML file or a file of its variables (RELAYS and the others are read, too). Commit-Boost and Vouch: the
+    /// file.
     #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
     pub(super) source: Vec<String>,
 }
@@ -154,7 +164,7 @@ pub(super) struct DemoArguments {
 #[derive(Debug, Args)]
 pub(super) struct DemoLogArguments {
     /// What is logged beside the table.
-    #[arg(long = "log", default_value = "error", env = "RELAYMUX_LOG")]
+    #[arg(long = "log", default_value = "error", env = "RELAYMUX_LOG", value_parser = parse_log_filter)]
     pub(super) filter: String,
 }
 

@@ -1,48 +1,63 @@
 //! `relaymux import`, and mev-boost's command line on `relaymux run`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use super::{
     MISUSED,
     arguments::{ImportArguments, Rival},
+    environment,
+    terminal::{complain, write},
 };
-use crate::config::{Imported, import_commit_boost, import_mev_boost, import_vouch, is_mev_boost_flag};
+use crate::config::{
+    ImportError, Imported, import_commit_boost, import_mev_boost, import_vouch, is_mev_boost_flag,
+    mev_boost_takes_value, sound_text,
+};
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to its user")]
 pub(super) fn import(arguments: &ImportArguments) -> ExitCode {
-    let environment: Vec<(String, String)> = std::env::vars().collect();
+    let environment = environment();
     let imported = match arguments.rival {
-        Rival::MevBoost => import_mev_boost(&arguments.source, &environment)
-            .map(|out| (out.imported, "mev-boost's flags and environment".to_owned()))
+        Rival::MevBoost => import_mev_boost(&arguments.source, &environment, &read)
+            .map(|out| (out.imported, "mev-boost's flags and environment".to_owned(), PathBuf::new()))
             .map_err(|error| error.to_string()),
-        Rival::CommitBoost => {
-            from_file(&arguments.source, |text| import_commit_boost(text).map_err(|e| e.to_string()))
-        }
-        Rival::Vouch => from_file(&arguments.source, |text| import_vouch(text).map_err(|e| e.to_string())),
+        Rival::CommitBoost => from_file(&arguments.source, import_commit_boost),
+        Rival::Vouch => from_file(&arguments.source, import_vouch),
     };
-    match imported {
-        Ok((imported, from)) => {
-            print!("{}", imported.to_text(&from));
-            for note in &imported.notes {
-                eprintln!("note: {note}");
+    let written = imported.and_then(|(imported, from, folder)| {
+        let text = sound_text(&imported, &from, &folder).map_err(|error| error.to_string())?;
+        Ok((text, imported.notes))
+    });
+    match written {
+        Ok((text, notes)) => {
+            for note in &notes {
+                complain(format_args!("note: {note}"));
             }
+            write(text);
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("cannot import: {error}");
+            complain(format_args!("cannot import: {error}"));
             ExitCode::from(MISUSED)
         }
     }
 }
 
+fn read(path: &str) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| error.to_string())
+}
+
+/// What a file says, its name, and the folder in which its relative paths begin.
 fn from_file(
     source: &[String],
-    understand: impl Fn(&str) -> Result<Imported, String>,
-) -> Result<(Imported, String), String> {
+    understand: impl Fn(&str) -> Result<Imported, ImportError>,
+) -> Result<(Imported, String, PathBuf), String> {
     let [path] = source else { return Err("name one file".to_owned()) };
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let text = read(path).map_err(|error| format!("{path}: {error}"))?;
     let imported = understand(&text).map_err(|error| format!("{path}: {error}"))?;
-    Ok((imported, path.clone()))
+    let folder = Path::new(path).parent().unwrap_or(Path::new("")).to_owned();
+    Ok((imported, path.clone(), folder))
 }
 
 /// mev-boost's command line, taken as it is.
@@ -56,7 +71,7 @@ pub(super) struct Legacy {
     pub(super) ports_file: Option<PathBuf>,
 }
 
-/// Whether the program was started as mev-boost is: with its flags, or with its environment and nothing of ours.
+/// Whether the program was started as mev-boost is: with its flags, with a YAML file, or with its environment and nothing of ours.
 pub(super) fn is_legacy(arguments: &[String], environment: &[(String, String)]) -> bool {
     let after_run = match arguments.split_first() {
         Some((first, rest)) if first == "run" => rest,
@@ -64,21 +79,57 @@ pub(super) fn is_legacy(arguments: &[String], environment: &[(String, String)]) 
         _ => arguments,
     };
     let has_relays = environment.iter().any(|(name, value)| name == "RELAYS" && !value.is_empty());
-    let names_config =
-        after_run.iter().any(|argument| argument == "--config" || argument.starts_with("--config="));
+    let config = named_config(after_run);
     let has_own_file = environment.iter().any(|(name, _)| name == "RELAYMUX_CONFIG")
         || std::path::Path::new("relays.toml").exists();
-    let asks = ["-h", "--help", "-V", "--version", "-version"];
-    if after_run.iter().any(|argument| asks.contains(&argument.as_str())) {
+    if asks_for(after_run).is_some() {
         return false;
     }
     after_run.iter().any(|argument| is_mev_boost_flag(argument))
-        || (has_relays && !names_config && !has_own_file)
+        || config.as_deref().is_some_and(is_yaml)
+        || (has_relays && config.is_none() && !has_own_file)
+}
+
+/// Help or the version, in Go's spelling (`-help`, `-version`) or ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Help,
+    Version,
+}
+
+/// Whether flags ask for help or the version instead of a service.
+pub(super) fn asks_for(arguments: &[String]) -> Option<Asked> {
+    arguments.iter().find_map(|argument| match argument.as_str() {
+        "-h" | "-help" | "--help" => Some(Asked::Help),
+        "-V" | "-version" | "--version" => Some(Asked::Version),
+        _ => None,
+    })
+}
+
+/// What `--config`, with two dashes, names.
+fn named_config(arguments: &[String]) -> Option<String> {
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        if argument == "--config" {
+            return Some(rest.next().cloned().unwrap_or_default());
+        }
+        if let Some(path) = argument.strip_prefix("--config=") {
+            return Some(path.to_owned());
+        }
+    }
+    None
+}
+
+fn is_yaml(path: &str) -> bool {
+    path.ends_with(".yaml") || path.ends_with(".yml")
 }
 
 /// Understands such a command line. `--ports-file` and `--log` stay ours.
 pub(super) fn legacy(arguments: &[String], environment: &[(String, String)]) -> Result<Legacy, String> {
     let arguments = arguments.strip_prefix(&["run".to_owned()][..]).unwrap_or(arguments);
+    if named_config(arguments).is_some_and(|path| !is_yaml(&path)) {
+        return Err("--config beside mev-boost's flags: put the relays into the file, `relaymux import mev-boost` writes it".to_owned());
+    }
     let (mut theirs, mut ports_file, mut log) = (Vec::new(), None, None);
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
@@ -86,13 +137,18 @@ pub(super) fn legacy(arguments: &[String], environment: &[(String, String)]) -> 
         match argument.as_str() {
             "--ports-file" => ports_file = Some(PathBuf::from(value()?)),
             "--log" => log = Some(value()?),
-            _ => theirs.push(argument.clone()),
+            // A file is a file of mev-boost's to `import`, which names it by itself; a service takes it by -config.
+            name if !name.starts_with('-') => return Err(format!("`{name}` is no flag of mev-boost")),
+            name => {
+                theirs.push(name.to_owned());
+                let takes_next = !name.contains('=') && mev_boost_takes_value(name);
+                if takes_next {
+                    theirs.push(value()?);
+                }
+            }
         }
     }
-    if theirs.iter().any(|argument| argument.starts_with("--config")) {
-        return Err("--config beside mev-boost's flags: put the relays into the file, `relaymux import mev-boost` writes it".to_owned());
-    }
-    let mut out = import_mev_boost(&theirs, environment).map_err(|error| error.to_string())?;
+    let mut out = import_mev_boost(&theirs, environment, &read).map_err(|error| error.to_string())?;
     out.imported.table.insert("data_dir".to_owned(), data_dir(environment).into());
     Ok(Legacy {
         text: out.imported.to_text("mev-boost's flags and environment"),
@@ -118,11 +174,10 @@ fn data_dir(environment: &[(String, String)]) -> String {
 }
 
 /// Ends a command line that is mev-boost's and wrong.
-#[expect(clippy::print_stderr, reason = "a command speaks to its user")]
 pub(super) fn refuse(why: &str) -> ExitCode {
-    eprintln!(
+    complain(format_args!(
         "{why}\n  hint: mev-boost's flags are taken as they are; `relaymux run --help` has this program's own"
-    );
+    ));
     ExitCode::from(MISUSED)
 }
 
@@ -148,6 +203,11 @@ mod tests {
             ("run", &own[..], false),
             ("run --help", &relays[..], false),
             ("--version", &[], false),
+            ("-version", &relays[..], false),
+            ("-mainnet -version", &relays[..], false),
+            ("-config mev.yaml", &[], true),
+            ("run --config mev.yml", &[], true),
+            ("run --config=mev.yaml", &own[..], true),
         ] {
             assert_eq!(is_legacy(&words(line), environment), want, "{line} {environment:?}");
         }

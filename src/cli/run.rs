@@ -1,38 +1,36 @@
 //! `relaymux run`
 
-use std::{io, path::Path, process::ExitCode};
+use std::{io, net::Ipv4Addr, path::Path, process::ExitCode};
 
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{FAILED, MISUSED, arguments::RunArguments, import::Legacy};
+use super::{FAILED, MISUSED, arguments::RunArguments, environment, import::Legacy, terminal::complain};
 use crate::{
-    app::{ConfigSource, LogFormat, Service, Signal, Signals, init_logging, install_metrics},
+    app::{ConfigSource, LogFormat, Service, Signal, Signals, StartError, init_logging, install_metrics},
     config::Config,
 };
 
-#[expect(clippy::print_stderr, reason = "a command speaks to its user")]
 pub(super) async fn run(arguments: RunArguments) -> ExitCode {
-    let environment: Vec<(String, String)> = std::env::vars().collect();
+    let environment = environment();
     let (source, config) = match ConfigSource::read(arguments.config, environment) {
         Ok(read) => read,
         Err(error) => {
-            eprintln!("{error}");
+            complain(error);
             return ExitCode::from(MISUSED);
         }
     };
     init_logging(arguments.log.log_format, &arguments.log.log);
-    serve(config, Some(source), arguments.ports_file.as_deref()).await
+    serve(config, Some(source), arguments.ports_file.as_deref(), OpsPort::AsConfigured).await
 }
 
 /// Runs as mev-boost was started. There is no file to follow.
-#[expect(clippy::print_stderr, reason = "a command speaks to its user")]
 pub(super) async fn run_legacy(legacy: Legacy) -> ExitCode {
-    let environment: Vec<(String, String)> = std::env::vars().collect();
+    let environment = environment();
     let config = match Config::parse(&legacy.text, Path::new("mev-boost's flags"), &environment) {
         Ok(config) => config,
         Err(error) => {
-            eprintln!("{error}");
+            complain(error);
             return ExitCode::from(MISUSED);
         }
     };
@@ -44,29 +42,58 @@ pub(super) async fn run_legacy(legacy: Legacy) -> ExitCode {
     for note in &legacy.notes {
         warn!("{note}");
     }
-    serve(config, None, legacy.ports_file.as_deref()).await
+    serve(config, None, legacy.ports_file.as_deref(), OpsPort::MayMove).await
 }
 
-#[expect(clippy::print_stderr, reason = "a command speaks to its user")]
-async fn serve(config: Config, source: Option<ConfigSource>, ports_file: Option<&Path>) -> ExitCode {
+/// What a taken ops port means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OpsPort {
+    /// It was asked for: without it there is no start.
+    AsConfigured,
+    /// mev-boost has no such port, so whoever starts us by its flags did not ask for it: any other will do.
+    MayMove,
+}
+
+/// Starts the service; where its ops port may move, it does rather than keep the builder API from coming up.
+async fn start(
+    mut config: Config,
+    source: Option<ConfigSource>,
+    ops_port: OpsPort,
+) -> Result<Service, StartError> {
+    let metrics = install_metrics();
+    let error = match Service::start(config.clone(), source.clone(), metrics.clone()).await {
+        Err(StartError::Listen(error)) if ops_port == OpsPort::MayMove && error.api() == "ops" => error,
+        result => return result,
+    };
+    warn!(%error, "the dashboard and metrics go to a free port; -metrics-addr or RELAYMUX_OPS__LISTEN chooses one");
+    config.ops.listen = (Ipv4Addr::LOCALHOST, 0).into();
+    Service::start(config, source, metrics).await
+}
+
+async fn serve(
+    config: Config,
+    source: Option<ConfigSource>,
+    ports_file: Option<&Path>,
+    ops_port: OpsPort,
+) -> ExitCode {
     let mut signals = match Signals::take() {
         Ok(signals) => signals,
         Err(error) => {
-            eprintln!("cannot wait for signals: {error}");
+            complain(format_args!("cannot wait for signals: {error}"));
             return ExitCode::from(FAILED);
         }
     };
-    let mut service = match Service::start(config, source, install_metrics()).await {
+    let mut service = match start(config, source, ops_port).await {
         Ok(service) => service,
         Err(error) => {
-            eprintln!("relaymux cannot start: {error}");
+            complain(format_args!("relaymux cannot start: {error}"));
             return ExitCode::from(FAILED);
         }
     };
     if let Some(path) = ports_file
         && let Err(error) = write_ports(path, &service)
     {
-        eprintln!("cannot write --ports-file {}: {error}", path.display());
+        complain(format_args!("cannot write --ports-file {}: {error}", path.display()));
         service.stop(CancellationToken::new()).await;
         return ExitCode::from(FAILED);
     }

@@ -100,7 +100,9 @@ pub(super) fn bundles(
     if max_open_mib == 0 {
         checker.wrong("bundles.max_open_mib", "0 would refuse every bundle", "write 128, or leave it out");
     }
-    let millis = |value: Option<u64>, default: u64| Duration::from_millis(value.unwrap_or(default).max(1));
+    let poll = checker.millis("bundles.poll_ms", raw.poll_ms, Duration::from_millis(500));
+    let answer_within =
+        checker.millis("bundles.answer_within_ms", raw.answer_within_ms, Duration::from_millis(1000));
     Some(BundleSettings {
         listen: listen?,
         key: key?,
@@ -114,8 +116,8 @@ pub(super) fn bundles(
         watch,
         weth,
         simulate: raw.simulate.unwrap_or(true),
-        poll: millis(raw.poll_ms, 500),
-        answer_within: millis(raw.answer_within_ms, 1000),
+        poll,
+        answer_within,
         allowed_hosts: hosts("bundles.allowed_hosts", &raw.allowed_hosts, checker),
     })
 }

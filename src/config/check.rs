@@ -9,6 +9,8 @@ use std::{
 use super::{
     Config, Mistake,
     bundles::bundles,
+    chain::chain_spec,
+    combinations::combinations,
     health::monitor,
     proposers::{ProposerContext, proposers, url},
     raw::{Amount, RawAuction, RawBuilderApi, RawConfig, RawOps, RawProfit},
@@ -17,7 +19,6 @@ use super::{
 use crate::{
     auction::{AuctionSettings, GasLimitCheck, SoftDeadline},
     builder_api::BuilderApiSettings,
-    consensus::{ChainSpec, Network, parse_spec_file},
     ops_api::{OpsSettings, Secret},
     profit::{Prices, ProfitSettings},
     relay::{HealthMonitorSettings, TlsRoots},
@@ -37,8 +38,25 @@ impl Checker {
         self.mistakes.push(Mistake::at(key, message, hint));
     }
 
+    /// A key that another one contradicts: if the environment set the other, the variable is to blame.
+    pub(super) fn contradicts(
+        &mut self,
+        key: &str,
+        other: &str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        let related = vec![other.to_owned()];
+        self.mistakes.push(Mistake { related, ..Mistake::at(key, message, hint) });
+    }
+
+    /// Something odd that may be meant.
+    pub(super) fn warn(&mut self, warning: impl Into<String>) {
+        self.warnings.push(warning.into());
+    }
+
     /// A time in milliseconds that must not be zero.
-    fn millis(&mut self, key: &str, value: Option<u64>, default: Duration) -> Duration {
+    pub(super) fn millis(&mut self, key: &str, value: Option<u64>, default: Duration) -> Duration {
         match value {
             None => default,
             Some(0) => {
@@ -86,10 +104,23 @@ impl Checker {
     }
 }
 
-pub(super) fn check(raw: RawConfig, folder: &Path) -> Result<Config, Vec<Mistake>> {
+/// What a configuration is read in.
+pub(super) struct Surroundings<'a> {
+    /// The file's folder: paths in the file are relative to it.
+    pub(super) folder: &'a Path,
+    /// The process's environment.
+    pub(super) environment: &'a [(String, String)],
+    /// Whether `data_dir` comes from there: then it is relative to the working directory, as paths on a command line are.
+    pub(super) is_data_dir_of_environment: bool,
+}
+
+/// Checks what was read. The configuration is to be used only when there is no mistake.
+pub(super) fn check(raw: RawConfig, around: &Surroundings<'_>) -> (Config, Vec<Mistake>) {
+    let folder = around.folder;
     let mut checker = Checker { mistakes: Vec::new(), warnings: Vec::new(), included: Vec::new() };
     warn_about_later_sections(&raw, &mut checker);
-    let spec = chain_spec(raw.network.as_deref(), folder, &mut checker);
+    let spec = chain_spec(raw.network.as_ref(), folder, &mut checker);
+    let data_dir = data_dir(raw.data_dir.as_deref(), around, &mut checker);
     let auction = auction(&raw.auction, &AuctionSettings::default(), spec.slot_ms, "auction", &mut checker);
     let (relays, terms) = relays(raw.relays, &mut checker);
     let builders = builders(raw.builders, &mut checker);
@@ -115,8 +146,8 @@ pub(super) fn check(raw: RawConfig, folder: &Path) -> Result<Config, Vec<Mistake
         ProposerContext { folder, auction: &auction, slot_ms: spec.slot_ms, relays: &relays, terms: &terms };
     let proposers = proposers(&raw.proposers, labels_file, &context, &mut checker);
     let bundles = raw.bundles.and_then(|raw| bundles(raw, folder, execution.is_some(), &mut checker));
-    let config = Config {
-        data_dir: raw.data_dir.as_deref().unwrap_or("data").into(),
+    let mut config = Config {
+        data_dir,
         builder_api: builder_api(&raw.builder_api, &mut checker),
         ops: ops(&raw.ops, folder, &mut checker),
         relays,
@@ -127,8 +158,8 @@ pub(super) fn check(raw: RawConfig, folder: &Path) -> Result<Config, Vec<Mistake
             watches_chain: execution.is_some(),
             ..monitor(&raw.trust, &raw.rotation, &mut checker)
         },
-        tls_roots: raw.tls.roots_file.map_or(TlsRoots::Bundled, |file| TlsRoots::File(folder.join(file))),
-        proxy: raw.tls.proxy,
+        tls_roots: tls_roots(raw.tls.roots_file.as_deref(), folder, &mut checker),
+        proxy: raw.tls.proxy.filter(|text| url(text, "tls.proxy", &mut checker).is_some()),
         beacon,
         bundles,
         execution,
@@ -136,10 +167,47 @@ pub(super) fn check(raw: RawConfig, folder: &Path) -> Result<Config, Vec<Mistake
         seed_from_public_record,
         auction,
         spec,
-        included: checker.included,
-        warnings: checker.warnings,
+        included: Vec::new(),
+        warnings: Vec::new(),
     };
-    if checker.mistakes.is_empty() { Ok(config) } else { Err(checker.mistakes) }
+    combinations(&config, &mut checker);
+    config.included = checker.included;
+    config.warnings = checker.warnings;
+    (config, checker.mistakes)
+}
+
+/// Where state lives. Relative to the file that names it; where no file does, systemd's folder for the service, if it gave one.
+fn data_dir(named: Option<&str>, around: &Surroundings<'_>, checker: &mut Checker) -> PathBuf {
+    let Some(named) = named else {
+        let state =
+            around.environment.iter().find(|(name, value)| name == "STATE_DIRECTORY" && !value.is_empty());
+        // systemd may name several, by colons.
+        let state = state.and_then(|(_, folders)| folders.split(':').next());
+        return state.map_or_else(|| around.folder.join("data"), PathBuf::from);
+    };
+    if around.is_data_dir_of_environment {
+        return named.into();
+    }
+    let path = around.folder.join(named);
+    let before = Path::new(named);
+    if path != before && !path.join("ledger.db").exists() && before.join("ledger.db").exists() {
+        checker.warn(format!(
+            "data_dir is {}, relative to the file that names it; there is a ledger in ./{named}, which is not used: move it there, or \
+             write an absolute path",
+            path.display()
+        ));
+    }
+    path
+}
+
+fn tls_roots(file: Option<&str>, folder: &Path, checker: &mut Checker) -> TlsRoots {
+    let Some(file) = file else { return TlsRoots::Bundled };
+    let path = folder.join(file);
+    if let Err(error) = std::fs::File::open(&path) {
+        let hint = "give a PEM file of certificate authorities, or leave it out: Mozilla's list is built in";
+        checker.wrong("tls.roots_file", format!("{}: {error}", path.display()), hint);
+    }
+    TlsRoots::File(path)
 }
 
 fn warn_about_later_sections(raw: &RawConfig, checker: &mut Checker) {
@@ -157,29 +225,6 @@ fn warn_about_later_sections(raw: &RawConfig, checker: &mut Checker) {
     for (name, _) in sections.iter().filter(|(_, value)| value.is_some()) {
         checker.warnings.push(format!("[{name}] has no effect in this version"));
     }
-}
-
-fn chain_spec(network: Option<&str>, folder: &Path, checker: &mut Checker) -> ChainSpec {
-    let name = network.unwrap_or(Network::Mainnet.name());
-    if let Some(network) = Network::ALL.into_iter().find(|network| network.name() == name) {
-        return network.spec();
-    }
-    let path = folder.join(name);
-    let spec = std::fs::read_to_string(&path).map_err(|error| {
-        let names: Vec<_> = Network::ALL.into_iter().map(Network::name).collect();
-        let hint = format!("write one of {}, or the path of a config.yaml", names.join(", "));
-        Mistake::at("network", format!("`{name}` is no known network, and {}: {error}", path.display()), hint)
-    });
-    let spec = spec.and_then(|text| {
-        parse_spec_file(&text).map_err(|error| {
-            let hint = "give the config.yaml that the consensus client was started with";
-            Mistake::at("network", format!("{}: {error}", path.display()), hint)
-        })
-    });
-    spec.unwrap_or_else(|mistake| {
-        checker.mistakes.push(mistake);
-        Network::Mainnet.spec()
-    })
 }
 
 fn profit(raw: &RawProfit, folder: &Path, checker: &mut Checker) -> ProfitSettings {
@@ -214,8 +259,14 @@ fn profit(raw: &RawProfit, folder: &Path, checker: &mut Checker) -> ProfitSettin
 
 fn builder_api(raw: &RawBuilderApi, checker: &mut Checker) -> BuilderApiSettings {
     let default = BuilderApiSettings::default();
-    let bytes =
-        |value: Option<u64>, default| value.map_or(default, |v| usize::try_from(v).unwrap_or(usize::MAX));
+    let limit = |key: &str, value: Option<u64>, default: usize, checker: &mut Checker| match value {
+        None => default,
+        Some(0) => {
+            checker.wrong(&format!("builder_api.{key}"), "0 would refuse everything", "give it in bytes");
+            default
+        }
+        Some(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
+    };
     BuilderApiSettings {
         listen: checker.address("builder_api.listen", raw.listen.as_ref(), default.listen),
         relay_check: raw.relay_check.unwrap_or(default.relay_check),
@@ -229,8 +280,13 @@ fn builder_api(raw: &RawBuilderApi, checker: &mut Checker) -> BuilderApiSettings
                 false
             }
         },
-        max_registrations_bytes: bytes(raw.max_registrations_bytes, default.max_registrations_bytes),
-        max_block_bytes: bytes(raw.max_block_bytes, default.max_block_bytes),
+        max_registrations_bytes: limit(
+            "max_registrations_bytes",
+            raw.max_registrations_bytes,
+            default.max_registrations_bytes,
+            checker,
+        ),
+        max_block_bytes: limit("max_block_bytes", raw.max_block_bytes, default.max_block_bytes, checker),
         allowed_hosts: hosts("builder_api.allowed_hosts", &raw.allowed_hosts, checker),
     }
 }
@@ -360,14 +416,20 @@ fn check_times(settings: &AuctionSettings, slot_ms: u64, at: &dyn Fn(&str) -> St
     let header_ms = settings.timeout_get_header.as_millis();
     if header_ms >= u128::from(late) {
         let message = format!("{header_ms} ms is not below late_in_slot_time_ms, which is {late}");
-        checker.wrong(
+        checker.contradicts(
             &at("timeout_get_header_ms"),
+            &at("late_in_slot_time_ms"),
             message,
             "a header that takes that long is always too late",
         );
     }
     if settings.submit_others_delay >= settings.timeout_get_payload {
         let hint = "the other relays would never get the block";
-        checker.wrong(&at("submit_others_delay_ms"), "not below timeout_get_payload_ms", hint);
+        checker.contradicts(
+            &at("submit_others_delay_ms"),
+            &at("timeout_get_payload_ms"),
+            "not below timeout_get_payload_ms",
+            hint,
+        );
     }
 }

@@ -4,39 +4,54 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use super::Mistake;
+use super::{Mistake, mistake::Mark};
 
-/// Gives mistakes their places and puts them in the file's order.
+/// Gives mistakes their places and puts them in the file's order; those of the environment come last.
 pub(super) fn place(text: &str, mut mistakes: Vec<Mistake>) -> Vec<Mistake> {
     if let Ok(root) = DeTable::parse(text) {
-        for mistake in &mut mistakes {
-            mistake.place = span_of(root.get_ref(), &mistake.key).map(|span| line_and_column(text, &span));
+        for mistake in mistakes.iter_mut().filter(|mistake| mistake.variable.is_none()) {
+            mistake.place =
+                span_of(root.get_ref(), &mistake.key, mistake.mark).map(|span| line_and_column(text, &span));
         }
     }
-    mistakes.sort_by_key(|mistake| mistake.place.map_or((usize::MAX, 0), |(line, column, _)| (line, column)));
+    mistakes.sort_by_key(|mistake| {
+        let (line, column, _) = mistake.place.unwrap_or((usize::MAX, 0, 0));
+        (mistake.variable.is_some(), line, column)
+    });
     mistakes
 }
 
-/// A mistake of TOML itself.
-pub(super) fn syntax(text: &str, error: &toml::de::Error) -> Mistake {
-    let mut mistake = Mistake::at("", error.message(), "this is not TOML: see https://toml.io");
-    mistake.place = error.span().map(|span| line_and_column(text, &span));
-    mistake
+/// All mistakes of TOML itself: the parser goes on after each.
+pub(super) fn syntax(text: &str) -> Vec<Mistake> {
+    let (_, errors) = DeTable::parse_recoverable(text);
+    let mut mistakes: Vec<Mistake> = errors
+        .iter()
+        .map(|error| {
+            let mut mistake = Mistake::at("", error.message(), "this is not TOML: see https://toml.io");
+            mistake.place = error.span().map(|span| line_and_column(text, &span));
+            mistake
+        })
+        .collect();
+    mistakes.sort_by_key(|mistake| mistake.place.unwrap_or((usize::MAX, 0, 0)));
+    mistakes
 }
 
-/// The span of the deepest part of a key's path that the file has: of the value when all of it is there, else of the table or
-/// entry in which the rest is missing.
-fn span_of(root: &DeTable<'_>, key: &str) -> Option<Range<usize>> {
+/// The span of the deepest part of a key's path that the file has: of the value (or, if the key itself is marked, its name) when all
+/// of it is there, else of the table or entry in which the rest is missing.
+fn span_of(root: &DeTable<'_>, key: &str, mark: Mark) -> Option<Range<usize>> {
     let mut found = None;
     let mut table = root;
-    for step in key.split('.') {
-        let (name, index) = match step.split_once('[') {
-            Some((name, index)) => (name, index.trim_end_matches(']').parse::<usize>().ok()),
-            None => (step, None),
-        };
+    let mut rest = key;
+    while !rest.is_empty() {
+        let (name, index, after) = first_step(table, rest)?;
         let Some((spanned_key, spanned_value)) = table.get_key_value(name) else { break };
-        found = Some(spanned_value.span());
+        rest = after;
         let mut value = spanned_value.get_ref();
+        found = Some(if rest.is_empty() && index.is_none() && mark == Mark::Key {
+            spanned_key.span()
+        } else {
+            spanned_value.span()
+        });
         if let (Some(index), DeValue::Array(items)) = (index, value) {
             let Some(item) = items.get(index) else { break };
             found = Some(item.span());
@@ -56,6 +71,23 @@ fn span_of(root: &DeTable<'_>, key: &str) -> Option<Range<usize>> {
     found
 }
 
+/// The first step of a path in a table: its name, its index, and what comes after. A name may have dots in it, as ids of relays do:
+/// the longest that the table has counts.
+fn first_step<'a>(table: &DeTable<'_>, path: &'a str) -> Option<(&'a str, Option<usize>, &'a str)> {
+    let split = |end: usize| {
+        let (step, after) = (path.get(..end)?, path.get(end..)?);
+        let (name, index) = match step.strip_suffix(']').and_then(|step| step.rsplit_once('[')) {
+            Some((name, index)) => (name, index.parse::<usize>().ok()),
+            None => (step, None),
+        };
+        Some((name, index, after.trim_start_matches('.')))
+    };
+    let mut ends: Vec<usize> = path.match_indices('.').map(|(at, _)| at).collect();
+    ends.push(path.len());
+    let known = ends.iter().rev().filter_map(|end| split(*end)).find(|(name, ..)| table.get(*name).is_some());
+    known.or_else(|| split(*ends.first()?))
+}
+
 fn line_and_column(text: &str, span: &Range<usize>) -> (usize, usize, usize) {
     let before = text.get(..span.start).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
@@ -64,4 +96,40 @@ fn line_and_column(text: &str, span: &Range<usize>) -> (usize, usize, usize) {
     let marked = text.get(span.clone()).unwrap_or_default();
     let length = marked.lines().next().unwrap_or_default().chars().count();
     (line, column, length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_values_are_found_also_where_names_have_dots() {
+        let text = "[[proposers]]\nid = \"x\"\n[proposers.terms.\"relay.example.org\"]\nkeep = \"all\"\n";
+        let root = DeTable::parse(text).unwrap();
+        for (key, mark, want) in [
+            ("proposers[0].id", Mark::Value, Some((2, 6))),
+            ("proposers[0].id", Mark::Key, Some((2, 1))),
+            ("proposers[0].relays", Mark::Value, Some((1, 1))),
+            ("proposers[1].id", Mark::Value, Some((1, 1))),
+            ("proposers[0].terms.relay.example.org.keep", Mark::Value, Some((4, 8))),
+            ("proposers[0].terms.relay.example.org.keep", Mark::Key, Some((4, 1))),
+            ("auction.min_bid_eth", Mark::Value, None),
+            ("", Mark::Value, None),
+        ] {
+            let found = span_of(root.get_ref(), key, mark);
+            let found =
+                found.map(|span| line_and_column(text, &span)).map(|(line, column, _)| (line, column));
+            assert_eq!(found, want, "{key} {mark:?}");
+        }
+    }
+
+    #[test]
+    fn every_mistake_of_toml_itself_is_found() {
+        let lines: Vec<usize> = syntax("a = \nb = 1\nb = 2\nc = [1\n")
+            .iter()
+            .filter_map(|mistake| mistake.place.map(|(line, ..)| line))
+            .collect();
+        assert!(lines.contains(&1) && lines.contains(&3), "{lines:?}");
+        assert_eq!(syntax("a = 1\n"), []);
+    }
 }

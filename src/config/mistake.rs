@@ -2,8 +2,18 @@
 
 use std::{fmt, path::PathBuf};
 
+/// Which part of a line of the file a mistake is marked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mark {
+    /// The value: it is wrong.
+    #[default]
+    Value,
+    /// The key: it should not be there.
+    Key,
+}
+
 /// One mistake.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mistake {
     /// Path of the key: `relays[1].url`. Empty for the file as a whole.
     pub key: String,
@@ -11,8 +21,14 @@ pub struct Mistake {
     pub message: String,
     /// What to do.
     pub hint: String,
+    /// What is marked in the file.
+    pub mark: Mark,
     /// Line and column, from 1, and length in characters; `None` when it comes from the environment or a default.
     pub place: Option<(usize, usize, usize)>,
+    /// The environment variable that said it, where it was not the file.
+    pub variable: Option<String>,
+    /// Other keys that contradict this one: the one that the environment set is to blame.
+    pub related: Vec<String>,
 }
 
 /// Why there is no configuration.
@@ -25,7 +41,7 @@ pub enum ConfigError {
         /// The system's words.
         error: String,
     },
-    /// The file is wrong.
+    /// The file, or the environment over it, is wrong.
     Wrong {
         /// Which file.
         path: PathBuf,
@@ -37,9 +53,23 @@ pub enum ConfigError {
 }
 
 impl Mistake {
-    /// A mistake at a key, to be placed later.
+    /// A mistake at a key's value, to be placed later.
     pub fn at(key: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { key: key.into(), message: message.into(), hint: hint.into(), place: None }
+        Self { key: key.into(), message: message.into(), hint: hint.into(), ..Self::default() }
+    }
+
+    /// A mistake of an environment variable that sets no key.
+    pub(super) fn of_variable(
+        variable: impl Into<String>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self { variable: Some(variable.into()), ..Self::at("", message, hint) }
+    }
+
+    /// The same, marked at the key.
+    pub(super) fn at_key_itself(self) -> Self {
+        Self { mark: Mark::Key, ..self }
     }
 }
 
@@ -71,16 +101,67 @@ impl fmt::Display for ConfigError {
 /// `file:line:column: message`, the line itself with the place marked, and the hint.
 fn show(f: &mut fmt::Formatter<'_>, path: &str, text: &str, mistake: &Mistake) -> fmt::Result {
     let key = if mistake.key.is_empty() { String::new() } else { format!("{}: ", mistake.key) };
+    if let Some(variable) = &mistake.variable {
+        writeln!(f, "environment variable {variable}: {key}{}", mistake.message)?;
+        return write!(f, "  hint: {}", mistake.hint);
+    }
     let Some((line, column, length)) = mistake.place else {
         writeln!(f, "{path}: {key}{}", mistake.message)?;
         return write!(f, "  hint: {}", mistake.hint);
     };
     writeln!(f, "{path}:{line}:{column}: {key}{}", mistake.message)?;
     let source = text.lines().nth(line - 1).unwrap_or_default();
+    let (source, column, length) = excerpt(source, column, length);
     let number = line.to_string();
     let gutter = " ".repeat(number.len());
     writeln!(f, " {gutter} |")?;
     writeln!(f, " {number} | {source}")?;
     writeln!(f, " {gutter} | {}{}", " ".repeat(column - 1), "^".repeat(length.max(1)))?;
     write!(f, "  hint: {}", mistake.hint)
+}
+
+/// Most characters of a line that are shown: with the gutter they fit a terminal of 80 columns.
+const EXCERPT: usize = 72;
+
+/// A line short enough to be shown with its mark beneath it. Relays' URLs are longer than a terminal is wide: the marked place is kept,
+/// what is cut is shown as `…`. A tab is shown as one blank, so that the mark stands below its place.
+fn excerpt(line: &str, column: usize, length: usize) -> (String, usize, usize) {
+    let line: Vec<char> = line.chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
+    let start = column.saturating_sub(1).min(line.len());
+    // A quarter of the room before the mark, for what it stands in.
+    let from = if line.len() <= EXCERPT { 0 } else { start.saturating_sub(EXCERPT / 4) };
+    let mut shown: Vec<char> = line.iter().skip(from).take(EXCERPT).copied().collect();
+    if from + shown.len() < line.len()
+        && let Some(last) = shown.last_mut()
+    {
+        *last = '…';
+    }
+    if from > 0
+        && let Some(first) = shown.first_mut()
+    {
+        *first = '…';
+    }
+    let column = start - from + 1;
+    let room = shown.len().saturating_sub(column - 1);
+    (shown.into_iter().collect(), column, length.min(room.max(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_is_cut_around_its_mark() {
+        assert_eq!(excerpt("network = \"x\"", 11, 3), ("network = \"x\"".to_owned(), 11, 3));
+        let line = format!("url = \"https://0x{}@relay.example.org\"", "ab".repeat(48));
+        let (shown, column, length) = excerpt(&line, 7, line.len() - 6);
+        assert_eq!((shown.chars().count(), column), (EXCERPT, 7));
+        assert!(shown.starts_with("url = \"https://0xab") && shown.ends_with('…'));
+        assert_eq!(column - 1 + length, EXCERPT);
+        let (shown, column, _) = excerpt(&line, 120, 3);
+        assert!(shown.starts_with('…') && shown.ends_with("example.org\""), "{shown}");
+        assert_eq!(shown.chars().nth(column - 1), line.chars().nth(119));
+        assert_eq!(excerpt("\tx", 2, 1), (" x".to_owned(), 2, 1));
+        assert_eq!(excerpt("", 1, 0), (String::new(), 1, 0));
+    }
 }

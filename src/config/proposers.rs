@@ -90,7 +90,7 @@ pub(super) fn proposers(
         let loader = loader(raw, &at, checker);
         if keys.is_empty() && loader.is_none() && raw.labels.is_empty() {
             let hint = "give pubkeys, pubkeys_file, pubkeys_url, loader or labels";
-            checker.wrong(&section, "this set has no proposers", hint);
+            checker.wrong(&at("pubkeys"), "this set has no proposers", hint);
         }
         if !raw.labels.is_empty() && labels_file.is_none() {
             let hint = "name the file with proposer_labels_file: a JSON object of public key to label";

@@ -3,15 +3,16 @@
 use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Deserializer, de};
+use serde_path_to_error::{Path, Segment};
 use toml::{Table, Value};
 
-use super::Mistake;
+use super::{Mistake, keys};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct RawConfig {
-    pub(super) network: Option<String>,
+    pub(super) network: Option<RawNetwork>,
     pub(super) data_dir: Option<String>,
     pub(super) builder_api: RawBuilderApi,
     pub(super) ops: RawOps,
@@ -37,6 +38,27 @@ pub(super) struct RawConfig {
     pub(super) alerts: Option<Value>,
     pub(super) sla: Option<Value>,
     pub(super) telemetry: Option<Value>,
+}
+
+/// `network`
+#[derive(Debug)]
+pub(super) enum RawNetwork {
+    /// A name, or the path of a chain spec.
+    Named(String),
+    /// A chain by its genesis.
+    Chain(RawChain),
+}
+
+/// `network = { genesis_time = …, genesis_fork_version = "0x…" }`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawChain {
+    pub(super) name: Option<String>,
+    pub(super) genesis_time: Option<u64>,
+    pub(super) genesis_fork_version: Option<String>,
+    pub(super) seconds_per_slot: Option<u64>,
+    pub(super) chain_id: Option<u64>,
+    pub(super) fulu_fork_epoch: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -290,75 +312,6 @@ impl RawRelay {
     }
 }
 
-/// Known keys by section, for the nearest one to an unknown.
-const KEYS: [(&str, &str); 18] = [
-    (
-        "",
-        "network data_dir builder_api ops auction tls relays builders proposers proposer_labels_file trust rotation beacon \
-         execution profit bundles rpc nodes resources disk maintenance backup alerts sla telemetry",
-    ),
-    (
-        "builder_api",
-        "listen relay_check status_without_relays max_registrations_bytes max_block_bytes allowed_hosts",
-    ),
-    ("ops", "listen max_requests_per_second allowed_hosts read_token_file metrics_without_token"),
-    ("auction", AUCTION_KEYS),
-    ("tls", "roots_file proxy"),
-    ("beacon", "url"),
-    ("execution", "url"),
-    ("profit", "target_eth_per_day check_every_secs registrations_every_secs data_api prices_file currency"),
-    (
-        "bundles",
-        "listen signing_key_file searchers builders refunds_to rate_per_searcher max_open_per_searcher \
-         max_open_mib watch weth simulate poll_ms answer_within_ms \
-         allowed_hosts",
-    ),
-    ("searchers", "address signing_key_file"),
-    ("bundles.builders", "id url dialect signature authorization_file max_requests_per_second on_request"),
-    (
-        "trust",
-        "seed_from_public_record half_life_days quarantine_secs quarantine_max_secs breaker_failures breaker_successes breaker_open_secs \
-         breaker_open_max_secs",
-    ),
-    (
-        "rotation",
-        "enabled cpu_high_percent cpu_low_percent psi_high_percent psi_low_percent samples interval_secs min_active",
-    ),
-    (
-        "relays",
-        "id url enabled sets_only pinned pardon_before headers get_params get_header enable_timing_games target_first_request_ms \
-         frequency_get_header_ms keep weight_factor weight_offset_eth min_bid_eth max_calls_per_second \
-         max_registrations_per_request",
-    ),
-    ("builders", "id fee_recipient extra_data weight_factor weight_offset_eth"),
-    ("proposers", "id pubkeys pubkeys_file pubkeys_url refresh_secs loader labels relays terms"),
-    ("loader", "kind rpc_url registry operator_id operator node_url api_url"),
-    (
-        "terms",
-        "weight_factor weight_offset_eth min_bid_eth enable_timing_games target_first_request_ms frequency_get_header_ms keep",
-    ),
-];
-
-/// Keys of `[auction]`, which every `[[proposers]]` set may have too.
-const AUCTION_KEYS: &str = "timeout_get_header_ms timeout_get_payload_ms timeout_register_validator_ms late_in_slot_time_ms min_bid_eth \
-     min_profit_eth reserve_ms gas_limit_check submit_others_delay_ms soft_deadline_ms soft_deadline_min_answers \
-     soft_deadline_risk";
-
-/// Known keys where a key stands.
-fn known_keys(section: &str) -> Vec<&'static str> {
-    // `proposers[0].terms.titan`: the terms of a relay, whatever its name; `proposers[0].loader`.
-    let steps: Vec<&str> = section.split('.').map(|step| step.split('[').next().unwrap_or(step)).collect();
-    let name = match steps.as_slice() {
-        [_, "terms", ..] => "terms",
-        ["bundles", "builders"] => "bundles.builders",
-        [.., last] => last,
-        [] => "",
-    };
-    let keys = KEYS.iter().find(|(of, _)| *of == name).map_or("", |(_, keys)| *keys);
-    let inherited = if name == "proposers" { AUCTION_KEYS } else { "" };
-    keys.split_whitespace().chain(inherited.split_whitespace()).collect()
-}
-
 /// An amount in ETH: text, or a number whose digits are taken as they are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Amount(pub(super) String);
@@ -406,24 +359,147 @@ impl<'de> Deserialize<'de> for Scalar {
     }
 }
 
-/// Reads a table; unknown keys and wrong types are mistakes.
-pub(super) fn read(table: Table) -> Result<RawConfig, Vec<Mistake>> {
-    let mut unknown = Vec::new();
-    let mut path = serde_path_to_error::Track::new();
-    let deserializer = serde_path_to_error::Deserializer::new(Value::Table(table), &mut path);
-    let result: Result<RawConfig, _> =
-        serde_ignored::deserialize(deserializer, |ignored| unknown.push(dotted(&ignored.to_string())));
-    let mut mistakes: Vec<Mistake> = unknown.iter().map(|key| unknown_key(key)).collect();
-    match result {
-        Ok(raw) if mistakes.is_empty() => Ok(raw),
-        Ok(_) => Err(mistakes),
-        Err(error) => {
-            let key = dotted(&path.path().to_string());
-            let message = error.to_string().lines().next().unwrap_or_default().to_owned();
-            mistakes.push(Mistake::at(key, message, "see relays.toml of the repository for each key's type"));
-            Err(mistakes)
-        }
+struct NetworkVisitor;
+
+impl<'de> de::Visitor<'de> for NetworkVisitor {
+    type Value = RawNetwork;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a network's name, the path of a chain spec, or a table with the chain's genesis")
     }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<RawNetwork, E> {
+        Ok(RawNetwork::Named(text.to_owned()))
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<RawNetwork, A::Error> {
+        RawChain::deserialize(de::value::MapAccessDeserializer::new(map)).map(RawNetwork::Chain)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawNetwork {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NetworkVisitor)
+    }
+}
+
+/// Most wrong types that are looked for in one file: nobody reads more.
+const MAX_WRONG_TYPES: usize = 100;
+
+/// What a table says, as far as it can be understood.
+#[derive(Debug, Default)]
+pub(super) struct ReadTable {
+    /// The keys that could be read.
+    pub(super) config: RawConfig,
+    /// Unknown keys and values of wrong types.
+    pub(super) mistakes: Vec<Mistake>,
+    /// Keys that are missing in `config` because of these mistakes: that they are missing is no mistake of its own.
+    pub(super) excused: Vec<String>,
+}
+
+/// Reads a table. A value of a wrong type is taken out and reading goes on, so that one mistake hides no other. `as_text` gives the text
+/// of a value that came as one and was taken for something else, as the environment's are.
+pub(super) fn read(table: Table, as_text: impl Fn(&str) -> Option<String>) -> ReadTable {
+    let mut table = Value::Table(table);
+    let mut out = ReadTable::default();
+    for _ in 0..MAX_WRONG_TYPES {
+        let mut unknown = Vec::new();
+        let mut track = serde_path_to_error::Track::new();
+        let deserializer = serde_path_to_error::Deserializer::new(table.clone(), &mut track);
+        let result: Result<RawConfig, _> =
+            serde_ignored::deserialize(deserializer, |ignored| unknown.push(dotted(&ignored.to_string())));
+        let error = match result {
+            Ok(config) => {
+                for key in unknown {
+                    let (mistake, meant) = keys::unknown(&key);
+                    out.mistakes.push(mistake);
+                    out.excused.extend(meant);
+                }
+                out.config = config;
+                break;
+            }
+            Err(error) => error,
+        };
+        let path = track.path();
+        let key = dotted(&path.to_string());
+        let Some(value) = find(&mut table, &path) else {
+            out.mistakes.push(Mistake::at(key, error.to_string(), TYPES_HINT));
+            break;
+        };
+        if let (Some(text), false) = (as_text(&key), value.is_str()) {
+            *value = Value::String(text);
+            continue;
+        }
+        out.mistakes.push(Mistake::at(key, plain(&error.to_string()), TYPES_HINT));
+        out.excused.push(take_out(&mut table, &path));
+    }
+    out
+}
+
+const TYPES_HINT: &str = "docs/configuration.md and the relays.toml of the repository show each key's type";
+
+/// What the deserializer says, in words of the file instead of Rust's.
+fn plain(message: &str) -> String {
+    let message = message.lines().next().unwrap_or_default();
+    let Some((before, expected)) = message.rsplit_once("expected ") else { return message.to_owned() };
+    let expected = match expected {
+        "u64" | "u32" | "usize" => "a whole number, 0 or more",
+        "i64" => "a whole number",
+        "f64" => "a number",
+        "a string" => "a text in quotes",
+        "a boolean" => "true or false",
+        "a map" => "a section or { … }",
+        "a sequence" => "a list",
+        other if other.starts_with("struct ") => "a section",
+        other => other,
+    };
+    format!("{before}expected {expected}")
+}
+
+/// The value at a path.
+fn find<'a>(table: &'a mut Value, path: &Path) -> Option<&'a mut Value> {
+    path.iter().try_fold(table, |value, segment| match segment {
+        Segment::Map { key } => value.get_mut(key.as_str()),
+        Segment::Seq { index } => value.get_mut(*index),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    })
+}
+
+/// Takes the value at a path out of its table, with the list that it is in: without it the list's other entries would have other
+/// numbers. Gives the key that is gone.
+fn take_out(table: &mut Value, path: &Path) -> String {
+    let mut steps: Vec<&Segment> = path.iter().collect();
+    while matches!(steps.last(), Some(Segment::Seq { .. })) {
+        steps.pop();
+    }
+    let last = steps.pop();
+    let mut value = Some(table);
+    let mut key = String::new();
+    for step in steps {
+        value = match (value, step) {
+            (Some(value), Segment::Map { key: name }) => {
+                join(&mut key, name);
+                value.get_mut(name.as_str())
+            }
+            (Some(value), Segment::Seq { index }) => {
+                key.push_str(&format!("[{index}]"));
+                value.get_mut(*index)
+            }
+            _ => None,
+        };
+    }
+    if let (Some(Value::Table(inner)), Some(Segment::Map { key: name })) = (value, last) {
+        inner.remove(name.as_str());
+        join(&mut key, name);
+    }
+    key
+}
+
+fn join(key: &mut String, name: &str) {
+    if !key.is_empty() {
+        key.push('.');
+    }
+    key.push_str(name);
 }
 
 /// `relays.1.url` (`serde_ignored`) and `relays[1].url` (`serde_path_to_error`) as `relays[1].url`.
@@ -433,23 +509,8 @@ fn dotted(path: &str) -> String {
         if step.bytes().all(|b| b.is_ascii_digit()) && !out.is_empty() {
             out.push_str(&format!("[{step}]"));
         } else {
-            if !out.is_empty() {
-                out.push('.');
-            }
-            out.push_str(step);
+            join(&mut out, step);
         }
     }
     out
-}
-
-fn unknown_key(key: &str) -> Mistake {
-    let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
-    let known = known_keys(section);
-    let nearest = known.iter().map(|known| (strsim::damerau_levenshtein(known, name), *known)).min();
-    let hint = match nearest {
-        Some((distance, near)) if distance <= name.len().max(3) / 2 => format!("did you mean `{near}`?"),
-        Some(_) | None if known.is_empty() => "remove it".to_owned(),
-        Some(_) | None => format!("known keys here: {}", known.join(", ")),
-    };
-    Mistake::at(key, "unknown key", hint)
 }

@@ -29,7 +29,7 @@ pub(super) fn relays(
 ) -> (Vec<RelaySettings>, HashMap<RelayId, RelayTerms>) {
     let hint = "write [[relays]] with id and url; relays.toml of the repository has the public ones";
     if raw.is_empty() {
-        checker.wrong("", "there are no relays", hint);
+        checker.wrong("relays", "there are no relays", hint);
     } else if raw.iter().all(|relay| relay.enabled == Some(false)) {
         checker.wrong("relays", "no relay is enabled", "set enabled = true on at least one");
     }

@@ -31,13 +31,13 @@ fn mistakes_are_named_with_place_and_hint() {
     for (text, place, said) in [
         (String::new(), "relays.toml: ", "there are no relays"),
         (format!("{relay}enabled = false\n"), "relays.toml:1:", "no relay is enabled"),
-        (format!("netwrok = \"mainnet\"\n{relay}"), "relays.toml:1:11", "did you mean `network`?"),
+        (format!("netwrok = \"mainnet\"\n{relay}"), "relays.toml:1:1", "did you mean `network`?"),
         (
             format!("[auction]\ntimeout_get_heder_ms = 5\n{relay}"),
-            "relays.toml:2:24",
+            "relays.toml:2:1",
             "did you mean `timeout_get_header_ms`?",
         ),
-        (format!("{relay}wieght = 2\n"), "relays.toml:4:10", "known keys here: id, url"),
+        (format!("{relay}wieght = 2\n"), "relays.toml:4:1", "known keys here: id, url"),
         (format!("{relay}\n[[relays]]\nid = \"b\"\n"), "relays.toml:5:1", "url is missing"),
         (format!("network = \"goerli\"\n{relay}"), "relays.toml:1:11", "no known network"),
         (format!("[auction]\ntimeout_get_header_ms = 0\n{relay}"), "relays.toml:2:25", "timeout of 0"),

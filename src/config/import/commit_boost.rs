@@ -2,18 +2,14 @@
 
 use toml::{Table, Value};
 
-use super::{ImportError, Imported, relay_id};
+use crate::consensus::Network;
 
-/// Keys of a relay that mean the same in both files.
-const RELAY_KEYS: [&str; 7] = [
-    "url",
-    "headers",
-    "get_params",
-    "get_header",
-    "enable_timing_games",
-    "target_first_request_ms",
-    "frequency_get_header_ms",
-];
+use super::{
+    ImportError, Imported, eth_text,
+    relays::{mux, relay_entry},
+    settle_all_times,
+};
+
 /// Keys of `[pbs]` that are `[auction]`'s here.
 const AUCTION_KEYS: [&str; 5] = [
     "timeout_get_header_ms",
@@ -33,8 +29,8 @@ pub fn import_commit_boost(text: &str) -> Result<Imported, ImportError> {
     let mut taken = Vec::new();
     for (key, value) in &theirs {
         match key.as_str() {
-            "chain" => chain(&mut out, value),
-            "pbs" => pbs(&mut out, value),
+            "chain" => chain(&mut out, value)?,
+            "pbs" => pbs(&mut out, value)?,
             "relays" => {
                 for relay in value.as_array().into_iter().flatten().filter_map(Value::as_table) {
                     let entry = relay_entry(&mut out, relay, &mut taken);
@@ -48,38 +44,59 @@ pub fn import_commit_boost(text: &str) -> Result<Imported, ImportError> {
     for mux in theirs.get("mux").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_table) {
         self::mux(&mut out, mux, &mut taken);
     }
+    settle_all_times(&mut out);
     Ok(out)
 }
 
-fn chain(out: &mut Imported, value: &Value) {
-    match value {
-        Value::String(name) => out.set("", "network", name.to_ascii_lowercase()),
-        _ => {
-            let path = value.get("path").and_then(Value::as_str);
-            if let Some(path) = path {
-                out.set("", "network", path);
-            }
-            out.note("chain: a chain of its own is named by the path of its config.yaml, in `network`");
-        }
+/// A name, a chain spec's path, or a chain by its genesis. Never another chain than the one that is named.
+fn chain(out: &mut Imported, value: &Value) -> Result<(), ImportError> {
+    if let Some(name) = value.as_str() {
+        let lower = name.to_ascii_lowercase();
+        let is_known = Network::ALL.into_iter().any(|network| network.name() == lower);
+        // A path stays as it is written.
+        out.set("", "network", if is_known { lower } else { name.to_owned() });
+        return Ok(());
     }
+    if let Some(path) = value.get("path").and_then(Value::as_str) {
+        out.set("", "network", path);
+        if value.get("genesis_time_secs").is_some() {
+            out.note("chain: genesis_time_secs is not needed: the spec file says it, as GENESIS_TIME or MIN_GENESIS_TIME and GENESIS_DELAY");
+        }
+        return Ok(());
+    }
+    let needed = |key: &str| {
+        value.get(key).cloned().ok_or_else(|| ImportError::Value {
+            what: "chain".to_owned(),
+            why: format!("{key} is missing: the chain cannot be told without it"),
+        })
+    };
+    let seconds_per_slot = value.get("slot_time_secs").and_then(Value::as_integer).unwrap_or(12);
+    let mut network = Table::new();
+    network.insert("genesis_time".to_owned(), needed("genesis_time_secs")?);
+    network.insert("genesis_fork_version".to_owned(), needed("genesis_fork_version")?);
+    network.insert("seconds_per_slot".to_owned(), Value::from(seconds_per_slot));
+    if let Some(slot) = value.get("fulu_fork_slot").and_then(Value::as_integer) {
+        network.insert("fulu_fork_epoch".to_owned(), Value::from(slot / 32));
+    }
+    if let Some(id) = value.get("chain_id") {
+        network.insert("chain_id".to_owned(), id.clone());
+    }
+    out.set("", "network", Value::Table(network));
+    Ok(())
 }
 
-fn pbs(out: &mut Imported, value: &Value) {
-    let Some(pbs) = value.as_table() else { return };
+fn pbs(out: &mut Imported, value: &Value) -> Result<(), ImportError> {
+    let Some(pbs) = value.as_table() else { return Ok(()) };
     let host = pbs.get("host").and_then(Value::as_str);
     let port = pbs.get("port").and_then(Value::as_integer);
     if host.is_some() || port.is_some() {
-        out.set(
-            "builder_api",
-            "listen",
-            format!("{}:{}", host.unwrap_or("127.0.0.1"), port.unwrap_or(18550)),
-        );
+        out.set("builder_api", "listen", listen(host.unwrap_or("127.0.0.1"), port.unwrap_or(18550)));
     }
     for (key, value) in pbs {
         match key.as_str() {
             "host" | "port" => {}
             "relay_check" => out.set("builder_api", "relay_check", value.clone()),
-            "min_bid_eth" => out.set("auction", "min_bid_eth", eth(value)),
+            "min_bid_eth" => out.set("auction", "min_bid_eth", eth(value)?),
             key if AUCTION_KEYS.contains(&key) => out.set("auction", key, value.clone()),
             "wait_all_registrations" => {
                 out.note("wait_all_registrations: the client is answered at the first relay, the others are called all the same");
@@ -91,98 +108,23 @@ fn pbs(out: &mut Imported, value: &Value) {
             other => out.note(format!("[pbs] {other} = {value} has no equivalent")),
         }
     }
+    Ok(())
+}
+
+/// An address of a host and a port; IPv6 in brackets.
+fn listen(host: &str, port: i64) -> String {
+    let host = host.replacen("localhost", "127.0.0.1", 1);
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
 }
 
 /// Amounts are texts here: a float has no exact digits.
-fn eth(value: &Value) -> Value {
-    value.as_float().map_or_else(|| value.clone(), |float| Value::from(float.to_string()))
-}
-
-fn relay_entry(out: &mut Imported, theirs: &Table, taken: &mut Vec<String>) -> Table {
-    let url = theirs.get("url").and_then(Value::as_str).unwrap_or_default();
-    let mut entry = Table::new();
-    let id = match theirs.get("id").and_then(Value::as_str) {
-        Some(id) => {
-            taken.push(id.to_owned());
-            id.to_owned()
-        }
-        None => relay_id(url, taken),
-    };
-    entry.insert("id".to_owned(), Value::from(id.clone()));
-    for (key, value) in theirs {
-        match key.as_str() {
-            "id" => {}
-            key if RELAY_KEYS.contains(&key) => {
-                entry.insert(key.to_owned(), value.clone());
-            }
-            "validator_registration_batch_size" => {
-                entry.insert("max_registrations_per_request".to_owned(), value.clone());
-            }
-            other => out.note(format!("relay {id}: {other} = {value} has no equivalent")),
-        }
-    }
-    if entry.get("enable_timing_games").and_then(Value::as_bool) == Some(true) {
-        out.note(format!("relay {id}: timing games keep the highest bid that verifies; keep = \"latest\" takes the last as Commit-Boost does"));
-    }
-    entry
-}
-
-fn mux(out: &mut Imported, theirs: &Table, taken: &mut Vec<String>) {
-    let mut set = Table::new();
-    let id = theirs.get("id").and_then(Value::as_str).unwrap_or("mux").to_owned();
-    let mut names = Vec::new();
-    for relay in
-        theirs.get("relays").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_table)
-    {
-        let url = relay.get("url").and_then(Value::as_str);
-        let known = out.table.get("relays").and_then(Value::as_array).into_iter().flatten();
-        let known =
-            known.filter_map(Value::as_table).find(|known| known.get("url").and_then(Value::as_str) == url);
-        let name = match known.and_then(|known| known.get("id")).and_then(Value::as_str) {
-            Some(name) => name.to_owned(),
-            None => {
-                let mut entry = relay_entry(out, relay, taken);
-                // Of this set alone, as there.
-                entry.insert("sets_only".to_owned(), Value::from(true));
-                let name = entry.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-                out.push("relays", entry);
-                name
-            }
-        };
-        names.push(Value::from(name));
-    }
-    set.insert("id".to_owned(), Value::from(id.clone()));
-    set.insert("relays".to_owned(), Value::Array(names));
-    for (key, value) in theirs {
-        match key.as_str() {
-            "id" | "relays" => {}
-            "validator_pubkeys" => {
-                set.insert("pubkeys".to_owned(), value.clone());
-            }
-            "timeout_get_header_ms" | "late_in_slot_time_ms" => {
-                set.insert(key.clone(), value.clone());
-            }
-            "loader" => loader(out, &id, value, &mut set),
-            other => out.note(format!("mux {id}: {other} = {value} has no equivalent")),
-        }
-    }
-    out.push("proposers", set);
-}
-
-fn loader(out: &mut Imported, id: &str, value: &Value, set: &mut Table) {
-    if let Some(path) = value.as_str() {
-        set.insert("pubkeys_file".to_owned(), Value::from(path));
-        return;
-    }
-    if let Some(url) = value.get("url").and_then(Value::as_str) {
-        set.insert("pubkeys_url".to_owned(), Value::from(url));
-        return;
-    }
-    let registry = value.get("registry").and_then(Value::as_str).unwrap_or("an unknown registry");
-    out.note(format!(
-        "mux {id}: loader of {registry}: write loader = {{ kind = \"{registry}\", … }} with the node's address and the contract's, see \
-         docs/configuration.md"
-    ));
+fn eth(value: &Value) -> Result<String, ImportError> {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    eth_text("[pbs] min_bid_eth", &text)
 }
 
 #[cfg(test)]

@@ -1,8 +1,15 @@
-//! mev-boost's command line and environment.
+//! mev-boost's command line and environment, and the files they name.
 
 use toml::{Table, Value};
 
-use super::{ImportError, Imported, relay_id};
+use super::{
+    ImportError, Imported, eth_text,
+    genesis::{GenesisFlags, network},
+    listen_address,
+    mev_boost_file::{MevBoostFile, is_env_file, parse_env_file, parse_yaml, plain_value},
+    relays::{add_relay, mux},
+    settle_all_times,
+};
 
 /// What a flag is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -12,7 +19,7 @@ enum Kind {
 }
 
 /// Flags, whether they take a value, and their environment variables.
-const FLAGS: [(&str, Kind, &str); 31] = [
+const FLAGS: [(&str, Kind, &str); 32] = [
     ("mainnet", Kind::Switch, "MAINNET"),
     ("sepolia", Kind::Switch, "SEPOLIA"),
     ("holesky", Kind::Switch, "HOLESKY"),
@@ -44,6 +51,31 @@ const FLAGS: [(&str, Kind, &str); 31] = [
     ("late-in-slot-time", Kind::Value, ""),
     ("skip-relay-signature-check", Kind::Switch, "SKIP_RELAY_SIGNATURE_CHECK"),
     ("slot-sec", Kind::Value, "SLOT_SEC"),
+    ("privileged-builder", Kind::Value, "PRIVILEGED_BUILDER"),
+];
+
+/// What is said about flags that have no equivalent or do it otherwise.
+const NOTES: [(&str, &str); 8] = [
+    (
+        "request-max-retries",
+        "-request-max-retries: a submission is repeated until timeout_get_payload_ms is over, however often that is",
+    ),
+    (
+        "relay-monitor",
+        "-relay-monitor: relay monitors are not sent anything; what relays do is in this program's own ledger",
+    ),
+    (
+        "relay-monitors",
+        "-relay-monitors: relay monitors are not sent anything; what relays do is in this program's own ledger",
+    ),
+    ("metrics", "-metrics: metrics are on [ops] listen, path /metrics, always"),
+    ("log-service", "-log-service: logs have no service tag"),
+    ("skip-relay-signature-check", "SKIP_RELAY_SIGNATURE_CHECK: signatures are always checked"),
+    (
+        "watch-config",
+        "-watch-config: a relays.toml is always followed; mev-boost's YAML is read at start only",
+    ),
+    ("privileged-builder", "-privileged-builder: give those relays a weight_factor above 100 instead"),
 ];
 
 /// mev-boost's command line, understood.
@@ -57,9 +89,16 @@ pub struct MevBoost {
     pub json_logs: bool,
 }
 
-/// Whether an argument is a flag of mev-boost that is none of ours.
+/// Whether an argument is a flag of mev-boost that is none of ours. `--config` is both's, `-config` mev-boost's.
 pub fn is_mev_boost_flag(argument: &str) -> bool {
-    name_of(argument).is_some_and(|name| name != "config" && FLAGS.iter().any(|(flag, _, _)| *flag == name))
+    let is_ours = |name: &str| name == "config" && argument.starts_with("--");
+    name_of(argument).is_some_and(|name| !is_ours(name) && FLAGS.iter().any(|(flag, _, _)| *flag == name))
+}
+
+/// Whether a flag of mev-boost's is followed by its value.
+pub fn mev_boost_takes_value(argument: &str) -> bool {
+    name_of(argument)
+        .is_some_and(|name| FLAGS.iter().any(|(flag, kind, _)| *flag == name && *kind == Kind::Value))
 }
 
 /// The flag's name without its dashes and value: Go takes one dash or two.
@@ -68,19 +107,34 @@ fn name_of(argument: &str) -> Option<&str> {
     Some(name.split('=').next().unwrap_or(name))
 }
 
-/// Understands mev-boost's arguments (without the program's name) and environment. A flag counts before its variable.
+/// Understands mev-boost's arguments (without the program's name), files that they name, and environment. A flag counts before its
+/// variable, a named file of variables before the environment. `read` gives a file's text or says why there is none.
 ///
 /// # Errors
-/// An unknown flag, a missing or wrong value, no relay.
+/// An unknown flag, a missing or wrong value, a file that is not what it should be, no relay.
 pub fn import_mev_boost(
     arguments: &[String],
     environment: &[(String, String)],
+    read: &dyn Fn(&str) -> Result<String, String>,
 ) -> Result<MevBoost, ImportError> {
+    let text_of = |path: &str| {
+        read(path).map_err(|why| ImportError::Value { what: format!("cannot read {path}"), why })
+    };
     let mut given: Vec<(&'static str, String)> = Vec::new();
+    let mut variables: Vec<(String, String)> = Vec::new();
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let unknown = || ImportError::UnknownFlag(argument.clone());
-        let name = name_of(argument).ok_or_else(unknown)?;
+        let Some(name) = name_of(argument) else {
+            // A file: of variables, or the YAML of -config.
+            let text = text_of(argument)?;
+            if is_env_file(&text) {
+                variables.extend(parse_env_file(&text));
+            } else {
+                given.push(("config", argument.clone()));
+            }
+            continue;
+        };
         let (flag, kind, _) = FLAGS.iter().find(|(flag, _, _)| *flag == name).ok_or_else(unknown)?;
         let value = match (argument.split_once('='), kind) {
             (Some((_, value)), _) => value.to_owned(),
@@ -89,33 +143,64 @@ pub fn import_mev_boost(
         };
         given.push((flag, value));
     }
+    variables.extend(environment.iter().map(|(name, value)| (name.clone(), plain_value(value).to_owned())));
     for (flag, _, variable) in FLAGS.iter().filter(|(_, _, variable)| !variable.is_empty()) {
         let is_given = given.iter().any(|(name, _)| name == flag || (*flag == "relays" && *name == "relay"));
-        let set = environment.iter().find(|(name, value)| name == variable && !value.is_empty());
+        let set = variables.iter().find(|(name, value)| name == variable && !value.is_empty());
         if let Some((_, value)) = set.filter(|_| !is_given) {
             given.push((flag, value.clone()));
         }
     }
-    understand(&given)
+    let file = given.iter().rev().find(|(flag, _)| *flag == "config").map(|(_, path)| path);
+    let file = match file {
+        Some(path) if path.ends_with(".toml") => {
+            let why = "is a TOML file: this program's own is named by --config, with two dashes".to_owned();
+            return Err(ImportError::Value { what: format!("-config {path}"), why });
+        }
+        Some(path) => parse_yaml(path, &text_of(path)?)?,
+        None => MevBoostFile::default(),
+    };
+    // A chain spec that is named in our way settles which chain it is.
+    let is_chain_named =
+        environment.iter().any(|(name, value)| name == "RELAYMUX_NETWORK" && !value.is_empty());
+    understand(&given, file, is_chain_named)
 }
 
-fn understand(given: &[(&'static str, String)]) -> Result<MevBoost, ImportError> {
+fn understand(
+    given: &[(&'static str, String)],
+    file: MevBoostFile,
+    is_chain_named: bool,
+) -> Result<MevBoost, ImportError> {
     let mut out = MevBoost::default();
-    let last =
-        |flag: &str| given.iter().rev().find(|(name, _)| *name == flag).map(|(_, value)| value.as_str());
+    let last = |flag: &str| {
+        let found = given.iter().rev().find(|(name, _)| *name == flag);
+        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    };
     let is_on = |flag: &str| match last(flag) {
         None => Ok(false),
         Some(text) => parse_bool(flag, text),
     };
-    network(&mut out.imported, &last, &is_on)?;
-    if let Some(addr) = last("addr") {
-        // Go listens on every interface when no host is named.
-        let addr = if addr.starts_with(':') {
-            format!("0.0.0.0{addr}")
-        } else {
-            addr.replacen("localhost", "127.0.0.1", 1)
+    if !is_chain_named {
+        let mut flags = GenesisFlags {
+            fork_version: last("genesis-fork-version").map(str::to_owned),
+            timestamp: last("genesis-timestamp").map(str::to_owned),
+            slot_secs: last("slot-sec").map(str::to_owned),
+            ..GenesisFlags::default()
         };
-        out.imported.set("builder_api", "listen", addr);
+        for name in ["sepolia", "holesky", "hoodi"] {
+            if is_on(name)? {
+                flags.named.push(name);
+            }
+        }
+        let (value, note) = network(&flags)?;
+        out.imported.set("", "network", value);
+        out.imported.notes.extend(note);
+    }
+    if let Some(addr) = last("addr") {
+        out.imported.set("builder_api", "listen", listen_address(addr));
+    }
+    if let Some(addr) = last("metrics-addr") {
+        out.imported.set("ops", "listen", listen_address(addr));
     }
     let checks = is_on("relay-check")?;
     out.imported.set("builder_api", "relay_check", true);
@@ -124,7 +209,7 @@ fn understand(given: &[(&'static str, String)]) -> Result<MevBoost, ImportError>
         out.imported.set("builder_api", "status_without_relays", "unavailable");
     }
     if let Some(eth) = last("min-bid") {
-        out.imported.set("auction", "min_bid_eth", eth);
+        out.imported.set("auction", "min_bid_eth", eth_text("-min-bid", eth)?);
     }
     let times = [
         ("request-timeout-getheader", "timeout_get_header_ms"),
@@ -138,93 +223,71 @@ fn understand(given: &[(&'static str, String)]) -> Result<MevBoost, ImportError>
             out.imported.set("auction", key, parse_number(flag, text)?);
         }
     }
-    relays(&mut out.imported, given)?;
-    for (flag, note) in [
-        (
-            "request-max-retries",
-            "-request-max-retries: a submission is repeated until timeout_get_payload_ms is over, however often that is",
-        ),
-        (
-            "relay-monitor",
-            "-relay-monitor: relay monitors are not sent anything; what relays do is in this program's own ledger",
-        ),
-        (
-            "relay-monitors",
-            "-relay-monitors: relay monitors are not sent anything; what relays do is in this program's own ledger",
-        ),
-        ("metrics", "-metrics: metrics are on [ops] listen, path /metrics, always"),
-        ("metrics-addr", "-metrics-addr: metrics are on [ops] listen, path /metrics"),
-        ("log-service", "-log-service: logs have no service tag"),
-        ("skip-relay-signature-check", "SKIP_RELAY_SIGNATURE_CHECK: signatures are always checked"),
-        ("watch-config", "-watch-config: the configuration is always followed"),
+    for (key, value) in [
+        ("timeout_get_header_ms", file.timeout_get_header_ms),
+        ("late_in_slot_time_ms", file.late_in_slot_time_ms),
     ] {
+        if let Some(value) = value {
+            out.imported.set("auction", key, value);
+        }
+    }
+    relays(&mut out.imported, given, &file)?;
+    settle_all_times(&mut out.imported);
+    for (flag, note) in NOTES {
         if last(flag).is_some_and(|value| value != "false") {
             out.imported.note(note);
         }
     }
-    if let Some(path) = last("config") {
-        out.imported.note(format!(
-            "-config {path}: mev-boost's YAML file is not read; carry its relays over by hand"
-        ));
+    for key in &file.unknown {
+        out.imported.note(format!("{key}, in the YAML file, has no equivalent"));
     }
     out.json_logs = is_on("json")?;
-    out.log_level = last("loglevel").map(str::to_owned);
+    out.log_level = last("loglevel").map(log_level).transpose()?;
     if is_on("debug")? {
         out.log_level = Some("debug".to_owned());
     }
     Ok(out)
 }
 
-fn network<'a>(
-    imported: &mut Imported,
-    last: &impl Fn(&str) -> Option<&'a str>,
-    is_on: &impl Fn(&str) -> Result<bool, ImportError>,
-) -> Result<(), ImportError> {
-    let mut named = Vec::new();
-    for name in ["sepolia", "holesky", "hoodi"] {
-        if is_on(name)? {
-            named.push(name);
+/// logrus's levels as ours.
+fn log_level(text: &str) -> Result<String, ImportError> {
+    let level = match text.to_ascii_lowercase().as_str() {
+        "warning" => "warn".to_owned(),
+        "fatal" | "panic" => "error".to_owned(),
+        level @ ("trace" | "debug" | "info" | "warn" | "error") => level.to_owned(),
+        _ => {
+            let why =
+                format!("`{text}` is not one of trace, debug, info, warn, warning, error, fatal, panic");
+            return Err(ImportError::Value { what: "-loglevel".to_owned(), why });
         }
-    }
-    match named.as_slice() {
-        [] => imported.set("", "network", "mainnet"),
-        [name] => imported.set("", "network", *name),
-        [..] => {
-            let why = "more than one network is named".to_owned();
-            return Err(ImportError::Value { what: named.join(", "), why });
-        }
-    }
-    if last("genesis-fork-version").is_some()
-        || last("genesis-timestamp").is_some()
-        || last("slot-sec").is_some()
-    {
-        imported.note(
-            "-genesis-fork-version, -genesis-timestamp, SLOT_SEC: a chain of its own is named by the path of its config.yaml, in `network`",
-        );
-    }
-    Ok(())
+    };
+    Ok(level)
 }
 
-fn relays(imported: &mut Imported, given: &[(&'static str, String)]) -> Result<(), ImportError> {
+/// Relays of the command line, then those of the file. A relay that is in both goes by the file, which has its timing.
+fn relays(
+    imported: &mut Imported,
+    given: &[(&'static str, String)],
+    file: &MevBoostFile,
+) -> Result<(), ImportError> {
     let mut taken = Vec::new();
-    let lists = given.iter().filter(|(flag, _)| matches!(*flag, "relay" | "relays"));
-    let urls: Vec<&str> =
-        lists.flat_map(|(_, value)| value.split(',')).map(str::trim).filter(|url| !url.is_empty()).collect();
-    let mut seen: Vec<&str> = Vec::new();
-    for url in urls {
-        // mev-boost takes a relay that is named twice once.
-        if seen.contains(&url) {
-            continue;
-        }
-        seen.push(url);
-        let mut relay = Table::new();
-        relay.insert("id".to_owned(), Value::from(relay_id(url, &mut taken)));
-        relay.insert("url".to_owned(), Value::from(url));
-        imported.push("relays", relay);
+    for relay in &file.relays {
+        add_relay(imported, relay, false, &mut taken);
     }
-    if seen.is_empty() {
-        let why = "no relay is named: give -relay, -relays or RELAYS".to_owned();
+    let lists = given.iter().filter(|(flag, _)| matches!(*flag, "relay" | "relays"));
+    let urls = lists.flat_map(|(_, value)| value.split(',')).map(str::trim).filter(|url| !url.is_empty());
+    for url in urls {
+        let mut relay = Table::new();
+        relay.insert("url".to_owned(), Value::from(url));
+        add_relay(imported, &relay, false, &mut taken);
+    }
+    if !imported.table.contains_key("relays") {
+        let why =
+            "no relay is named: give -relay, -relays, RELAYS or a file with relays by -config".to_owned();
         return Err(ImportError::Value { what: "relays".to_owned(), why });
+    }
+    for theirs in &file.muxes {
+        mux(imported, theirs, &mut taken);
     }
     Ok(())
 }
@@ -241,11 +304,11 @@ fn parse_bool(flag: &str, text: &str) -> Result<bool, ImportError> {
 }
 
 fn parse_number(flag: &str, text: &str) -> Result<i64, ImportError> {
-    let wrong = |_| ImportError::Value {
+    let number = text.parse().ok().filter(|ms| *ms >= 0);
+    number.ok_or_else(|| ImportError::Value {
         what: format!("-{flag}"),
         why: format!("`{text}` is no number of milliseconds"),
-    };
-    text.parse().map_err(wrong)
+    })
 }
 
 #[cfg(test)]
@@ -258,7 +321,57 @@ mod tests {
     fn import(arguments: &[&str], environment: &[(&str, &str)]) -> Result<MevBoost, ImportError> {
         let arguments: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
         let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        import_mev_boost(&arguments, &environment.iter().map(pair).collect::<Vec<_>>())
+        let environment: Vec<(String, String)> = environment.iter().map(pair).collect();
+        import_mev_boost(&arguments, &environment, &|path| match path {
+            "mev.yaml" => Ok(YAML.to_owned()),
+            "mev.env" => {
+                Ok("RELAYS=https://0xbb@b.example.org # one\nGENESIS_TIMESTAMP=-1\nHOODI=true\n".to_owned())
+            }
+            _ => Err("no such file".to_owned()),
+        })
+    }
+
+    const YAML: &str = "timeout_get_header_ms: 900\nlate_in_slot_time_ms: 1500\ncolour: red\nrelays:\n  - url: https://0xaa@a.example.org\n    \
+                        id: first\n    enable_timing_games: true\n    target_first_request_ms: 200\n    frequency_getheader_ms: 100\n\
+                        mux:\n  - id: lido\n    validator_pubkeys: [\"0x8a\"]\n    relays:\n      - url: https://0xcc@c.example.org\n";
+
+    #[test]
+    fn the_yaml_file_and_files_of_variables_are_read() {
+        for arguments in [vec!["-config", "mev.yaml", "-relay", B], vec!["mev.yaml", "-relay", B]] {
+            let out = import(&arguments, &[]).unwrap();
+            assert_eq!(urls(&out), [A, B, "https://0xcc@c.example.org"], "{arguments:?}");
+            let table = &out.imported.table;
+            assert_eq!(table["auction"]["timeout_get_header_ms"].as_integer(), Some(900));
+            assert_eq!(table["relays"][0]["id"].as_str(), Some("first"));
+            assert_eq!(table["relays"][0]["frequency_get_header_ms"].as_integer(), Some(100));
+            assert_eq!(table["relays"][2]["sets_only"].as_bool(), Some(true));
+            assert_eq!(table["proposers"][0]["relays"], Value::Array(vec!["c.example.org".into()]));
+            assert!(
+                out.imported.notes.iter().any(|note| note.contains("colour")),
+                "{:?}",
+                out.imported.notes
+            );
+        }
+        // A relay that is in both is there once, with the file's timing.
+        assert_eq!(urls(&import(&["-config", "mev.yaml", "-relay", A], &[]).unwrap()).len(), 2);
+        let out = import(&["mev.env"], &[("RELAYS", A)]).unwrap();
+        assert_eq!((urls(&out), out.imported.table["network"].as_str()), (vec![B], Some("hoodi")));
+        for (arguments, said) in
+            [(vec!["-config", "gone.yaml"], "gone.yaml"), (vec!["-config", "relays.toml"], "two dashes")]
+        {
+            let error = import(&arguments, &[]).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn levels_are_logruss() {
+        for (text, want) in
+            [("warning", Some("warn")), ("panic", Some("error")), ("INFO", Some("info")), ("loud", None)]
+        {
+            let out = import(&["-relay", A, "-loglevel", text], &[]).ok();
+            assert_eq!(out.and_then(|out| out.log_level).as_deref(), want, "{text}");
+        }
     }
 
     fn urls(out: &MevBoost) -> Vec<&str> {
@@ -314,6 +427,8 @@ mod tests {
             (vec!["-relay", A, "-hoodi=perhaps"], "neither true nor false"),
             (vec!["-relay", A, "-request-timeout-getheader", "fast"], "milliseconds"),
             (vec!["relays"], "relays"),
+            (vec!["-relay", A, "-min-bid", "much"], "amount in ETH"),
+            (vec!["-relay", A, "-genesis-fork-version", "0x12345678"], "genesis-timestamp"),
         ] {
             let error = import(&arguments, &[]).unwrap_err().to_string();
             assert!(error.contains(said), "{error}");
@@ -332,6 +447,7 @@ mod tests {
             ("-relays", true),
             ("--min-bid=1", true),
             ("--config", false),
+            ("-config", true),
             ("--ports-file", false),
             ("run", false),
         ] {

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 use toml::{Table, Value};
 
-use super::{ImportError, Imported, relay_id};
+use super::{ImportError, Imported, eth_text, relays::relay_id};
 
 /// Turns the text of a Vouch execution configuration into a configuration of ours.
 ///
@@ -20,7 +20,7 @@ pub fn import_vouch(text: &str) -> Result<Imported, ImportError> {
     for (key, value) in theirs.as_object().into_iter().flatten() {
         match key.as_str() {
             "version" | "relays" | "proposers" => {}
-            "min_value" => out.set("auction", "min_bid_eth", text_of(value)),
+            "min_value" => out.set("auction", "min_bid_eth", eth(value)?),
             "fee_recipient" | "gas_limit" => {
                 out.note(format!(
                     "{key}: registrations are signed by the validator client, which says it there"
@@ -41,8 +41,8 @@ pub fn import_vouch(text: &str) -> Result<Imported, ImportError> {
     Ok(out)
 }
 
-fn text_of(value: &Json) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+fn eth(value: &Json) -> Result<String, ImportError> {
+    eth_text("min_value", &value.as_str().map_or_else(|| value.to_string(), str::to_owned))
 }
 
 fn grace_note(whose: &str) -> String {
@@ -79,7 +79,7 @@ fn relay_entry(
         match key.as_str() {
             "public_key" => {}
             "min_value" => {
-                entry.insert("min_bid_eth".to_owned(), Value::from(text_of(value)));
+                entry.insert("min_bid_eth".to_owned(), Value::from(eth(value)?));
             }
             "grace" => out.note(grace_note(&id)),
             other => {
@@ -102,13 +102,7 @@ fn proposer(
     set.insert("id".to_owned(), Value::from(format!("vouch-{index}")));
     let is_key = who.len() == 98 && who.starts_with("0x");
     let list = Value::Array(vec![Value::from(who)]);
-    if is_key {
-        set.insert("pubkeys".to_owned(), list);
-    } else {
-        set.insert("labels".to_owned(), list);
-        out.set("", "proposer_labels_file", "labels.json");
-        out.note(format!("proposer `{who}` is a pattern of account names: write labels.json, {{\"0x<public key>\": \"Wallet/Account\"}}"));
-    }
+    set.insert(if is_key { "pubkeys" } else { "labels" }.to_owned(), list);
     let reset = theirs.get("reset_relays").and_then(Json::as_bool) == Some(true);
     let mut relays: Vec<String> =
         if reset { Vec::new() } else { known.iter().map(|(_, id)| id.clone()).collect() };
@@ -132,13 +126,17 @@ fn proposer(
         }
         if let Some(min) = relay.get("min_value") {
             let mut own = Table::new();
-            own.insert("min_bid_eth".to_owned(), Value::from(text_of(min)));
+            own.insert("min_bid_eth".to_owned(), Value::from(eth(min)?));
             terms.insert(id, Value::Table(own));
         }
     }
+    if relays.is_empty() {
+        let why = "all its relays are disabled: a set without relays has no equivalent here".to_owned();
+        return Err(ImportError::Value { what: format!("proposer {who}"), why });
+    }
     set.insert("relays".to_owned(), Value::Array(relays.into_iter().map(Value::from).collect()));
     if let Some(min) = theirs.get("min_value") {
-        set.insert("min_bid_eth".to_owned(), Value::from(text_of(min)));
+        set.insert("min_bid_eth".to_owned(), Value::from(eth(min)?));
     }
     if theirs.get("grace").is_some() {
         out.note(grace_note(who));
@@ -153,7 +151,17 @@ fn proposer(
     if !terms.is_empty() {
         set.insert("terms".to_owned(), Value::Table(terms));
     }
-    out.push("proposers", set);
+    if is_key {
+        out.push("proposers", set);
+    } else {
+        // The names of accounts are not in Vouch's file: what they apply to has to be written down first.
+        let text = toml::to_string(&set).unwrap_or_default();
+        let text = text.replace("[terms", "[proposers.terms");
+        out.note(format!(
+            "proposer `{who}` is a pattern of account names, which are not in this file: write labels.json, \
+             {{\"0x<public key>\": \"Wallet/Account\"}}, and add\nproposer_labels_file = \"labels.json\" # above the first section\n[[proposers]]\n{text}"
+        ));
+    }
     Ok(())
 }
 
@@ -183,10 +191,18 @@ mod tests {
         // In the order of their names: a JSON object has none of its own.
         assert_eq!(out.table["relays"][0]["min_bid_eth"].as_str(), Some("0.2"));
         assert_eq!(out.table["relays"][1]["url"].as_str(), Some("https://0xaa@a.example.org"));
-        let (first, second) = (&out.table["proposers"][0], &out.table["proposers"][1]);
+        assert_eq!(out.table["proposers"].as_array().map(Vec::len), Some(1));
+        let first = &out.table["proposers"][0];
         assert_eq!(first["relays"], Value::Array(vec!["b.example.org".into()]));
-        assert_eq!(second["relays"], Value::Array(vec!["c.example.org".into()]));
-        assert_eq!(second["terms"]["c.example.org"]["min_bid_eth"].as_str(), Some("0.4"));
+        let pattern = out.notes.iter().find(|note| note.contains("labels.json")).unwrap();
+        for part in [
+            "relays = [\"c.example.org\"]",
+            "[proposers.terms.\"c.example.org\"]",
+            "min_bid_eth = \"0.4\"",
+            "^Wallet/",
+        ] {
+            assert!(pattern.contains(part), "{part}\n{pattern}");
+        }
         for said in ["fee_recipient", "grace of everybody", "labels.json"] {
             assert!(out.notes.iter().any(|note| note.contains(said)), "{said}: {:?}", out.notes);
         }

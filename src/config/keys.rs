@@ -1,0 +1,191 @@
+//! Which keys there are: for the nearest one to an unknown key, and for telling a variable that sets a key from one that does not.
+
+use super::Mistake;
+
+/// Lists of sections: `[[relays]]`.
+const LISTS: [&str; 5] = ["relays", "builders", "proposers", "bundles.builders", "bundles.searchers"];
+
+/// Sections whose keys are not ours to know: names of headers, sections of later versions.
+const FREE: [&str; 11] = [
+    "headers",
+    "get_params",
+    "rpc",
+    "nodes",
+    "resources",
+    "disk",
+    "maintenance",
+    "backup",
+    "alerts",
+    "sla",
+    "telemetry",
+];
+
+/// Known keys by section, for the nearest one to an unknown.
+const KEYS: [(&str, &str); 19] = [
+    (
+        "",
+        "network data_dir builder_api ops auction tls relays builders proposers proposer_labels_file trust rotation beacon \
+         execution profit bundles rpc nodes resources disk maintenance backup alerts sla telemetry",
+    ),
+    ("network", "name genesis_time genesis_fork_version seconds_per_slot chain_id fulu_fork_epoch"),
+    (
+        "builder_api",
+        "listen relay_check status_without_relays max_registrations_bytes max_block_bytes allowed_hosts",
+    ),
+    ("ops", "listen max_requests_per_second allowed_hosts read_token_file metrics_without_token"),
+    ("auction", AUCTION_KEYS),
+    ("tls", "roots_file proxy"),
+    ("beacon", "url"),
+    ("execution", "url"),
+    ("profit", "target_eth_per_day check_every_secs registrations_every_secs data_api prices_file currency"),
+    (
+        "bundles",
+        "listen signing_key_file searchers builders refunds_to rate_per_searcher max_open_per_searcher max_open_mib watch weth simulate poll_ms answer_within_ms \
+         allowed_hosts",
+    ),
+    ("searchers", "address signing_key_file"),
+    ("bundles.builders", "id url dialect signature authorization_file max_requests_per_second on_request"),
+    (
+        "trust",
+        "seed_from_public_record half_life_days quarantine_secs quarantine_max_secs breaker_failures breaker_successes breaker_open_secs \
+         breaker_open_max_secs",
+    ),
+    (
+        "rotation",
+        "enabled cpu_high_percent cpu_low_percent psi_high_percent psi_low_percent samples interval_secs min_active",
+    ),
+    (
+        "relays",
+        "id url enabled sets_only pinned pardon_before headers get_params get_header enable_timing_games target_first_request_ms \
+         frequency_get_header_ms keep weight_factor weight_offset_eth min_bid_eth max_calls_per_second \
+         max_registrations_per_request",
+    ),
+    ("builders", "id fee_recipient extra_data weight_factor weight_offset_eth"),
+    ("proposers", "id pubkeys pubkeys_file pubkeys_url refresh_secs loader labels relays terms"),
+    ("loader", "kind rpc_url registry operator_id operator node_url api_url"),
+    (
+        "terms",
+        "weight_factor weight_offset_eth min_bid_eth enable_timing_games target_first_request_ms frequency_get_header_ms keep",
+    ),
+];
+
+/// Keys of `[auction]`, which every `[[proposers]]` set may have too.
+const AUCTION_KEYS: &str = "timeout_get_header_ms timeout_get_payload_ms timeout_register_validator_ms late_in_slot_time_ms min_bid_eth \
+     min_profit_eth reserve_ms gas_limit_check submit_others_delay_ms soft_deadline_ms soft_deadline_min_answers \
+     soft_deadline_risk";
+
+/// Known keys where a key stands.
+pub(super) fn known_keys(section: &str) -> Vec<&'static str> {
+    // `proposers[0].terms.titan`: the terms of a relay, whatever its name; `proposers[0].loader`.
+    let steps: Vec<&str> = section.split('.').map(|step| step.split('[').next().unwrap_or(step)).collect();
+    let name = match steps.as_slice() {
+        [_, "terms", ..] => "terms",
+        ["bundles", "builders"] => "bundles.builders",
+        [.., last] => last,
+        [] => "",
+    };
+    let keys = KEYS.iter().find(|(of, _)| *of == name).map_or("", |(_, keys)| *keys);
+    let inherited = if name == "proposers" { AUCTION_KEYS } else { "" };
+    keys.split_whitespace().chain(inherited.split_whitespace()).collect()
+}
+
+/// Whether a section is a list of sections; numbers in the path do not matter.
+pub(super) fn is_list(section: &str) -> bool {
+    let plain: Vec<&str> = section.split('.').map(|step| step.split('[').next().unwrap_or(step)).collect();
+    LISTS.contains(&plain.join(".").as_str())
+}
+
+/// Whether a path is a key's, or within a value of one. A step that is a number selects an entry of a list.
+pub(super) fn is_key(steps: &[String]) -> bool {
+    let mut section: Vec<&str> = Vec::new();
+    let mut steps = steps.iter().map(String::as_str);
+    let Some(first) = steps.next() else { return false };
+    if !known_keys("").contains(&first) {
+        return false;
+    }
+    section.push(first);
+    for step in steps {
+        match section.last() {
+            Some(last) if FREE.contains(last) => return true,
+            // The id of a relay.
+            Some(&"terms") => section.push(step),
+            _ if is_list(&section.join(".")) && step.bytes().all(|b| b.is_ascii_digit()) => {}
+            _ if known_keys(&section.join(".")).contains(&step) => section.push(step),
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// The known key that is nearest to a name, if it is near enough to be meant.
+pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let (distance, near) =
+        known.iter().map(|known| (strsim::damerau_levenshtein(known, name), *known)).min()?;
+    // `min_bid` is four letters from `min_bid_eth`, and yet what was meant.
+    let begins = near.starts_with(name) || known.iter().any(|known| known.starts_with(name));
+    match (distance <= name.len().max(3) / 2, begins && name.len() >= 3) {
+        (true, _) => Some(near),
+        (false, true) => {
+            known.iter().copied().filter(|known| known.starts_with(name)).min_by_key(|known| known.len())
+        }
+        (false, false) => None,
+    }
+}
+
+/// An unknown key as a mistake, and the key that was meant, if one is near.
+pub(super) fn unknown(key: &str) -> (Mistake, Option<String>) {
+    let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+    let known = known_keys(section);
+    let near = nearest(name, &known);
+    let hint = match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "remove it".to_owned(),
+        None => format!("known keys here: {}", known.join(", ")),
+    };
+    let meant =
+        near.map(|near| if section.is_empty() { near.to_owned() } else { format!("{section}.{near}") });
+    (Mistake::at(key, "unknown key", hint).at_key_itself(), meant)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_told_from_other_paths() {
+        for (path, want) in [
+            ("network", true),
+            ("network.genesis_time", true),
+            ("auction.min_bid_eth", true),
+            ("auction.min_bid", false),
+            ("relays.0.enabled", true),
+            ("relays.0.headers.x-api-key", true),
+            ("relays.enabled", true),
+            ("bundles.builders.1.url", true),
+            ("proposers.0.terms.titan.weight_factor", true),
+            ("proposers.0.terms.titan.colour", false),
+            ("proposers.0.min_bid_eth", true),
+            ("rpc.anything.at.all", true),
+            ("port", false),
+            ("service_host", false),
+            ("data_dir.x", false),
+            ("", false),
+        ] {
+            let steps: Vec<String> = path.split('.').map(str::to_owned).collect();
+            assert_eq!(is_key(&steps), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_meant_is_near_or_begins_the_same() {
+        for (name, want) in [
+            ("min_bid", Some("min_bid_eth")),
+            ("timeout_get_heder_ms", Some("timeout_get_header_ms")),
+            ("late", Some("late_in_slot_time_ms")),
+            ("colour", None),
+            ("m", None),
+        ] {
+            assert_eq!(nearest(name, &known_keys("auction")), want, "{name}");
+        }
+    }
+}
