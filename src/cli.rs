@@ -3,6 +3,7 @@
 mod arguments;
 mod check;
 mod demo;
+mod findings;
 mod import;
 mod report;
 mod run;
@@ -57,7 +58,7 @@ pub async fn main() -> ExitCode {
 /// Help or the version, however they were asked for: Go's programs take `-help` and `-version`.
 fn answer(asked: Asked) -> ExitCode {
     match asked {
-        Asked::Help => terminal::write(Arguments::command().render_help()),
+        Asked::Help => terminal::write(Arguments::command().render_long_help()),
         Asked::Version => terminal::say(concat!("relaymux ", env!("CARGO_PKG_VERSION"))),
     }
     ExitCode::SUCCESS
@@ -72,7 +73,7 @@ fn environment() -> Vec<(String, String)> {
 /// Reads the configuration of a command that does not follow it; says what is wrong with it otherwise.
 fn load(path: &Path) -> Result<Config, ExitCode> {
     Config::load(path, &environment()).map_err(|error| {
-        terminal::complain(error);
+        terminal::complain_of_config(&error);
         ExitCode::from(MISUSED)
     })
 }

@@ -14,7 +14,7 @@ use crate::{
 /// First steps: `relaymux demo` shows it at work, `relaymux check` looks at relays.toml and asks each relay, `relaymux run` serves.
 /// mev-boost's own flags are taken as they are: `relaymux -mainnet -relays …`.
 #[derive(Debug, Parser)]
-#[command(name = "relaymux", version, max_term_width = 110)]
+#[command(name = "relaymux", version, max_term_width = 80)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -62,7 +62,7 @@ pub(super) struct CheckArguments {
     #[arg(long, default_value = "relays.toml", env = "RELAYMUX_CONFIG")]
     pub(super) config: PathBuf,
     /// Prints what was found as one JSON document.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "proposer")]
     pub(super) json: bool,
     /// Checks the file alone and calls nobody.
     #[arg(long)]

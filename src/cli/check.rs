@@ -4,12 +4,18 @@ mod nodes;
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use comfy_table::{Table, presets};
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use reqwest::header::HeaderValue;
 use tokio::time::Instant;
 
-use self::nodes::{Nodes, check_nodes, say_fork};
-use super::{FAILED, MISUSED, arguments::CheckArguments, load};
+use self::nodes::{Nodes, check_nodes, tell_fork};
+use super::{
+    MISUSED,
+    arguments::CheckArguments,
+    environment,
+    findings::{Finding, Findings, State, unsound},
+    terminal::{self, complain, complain_of_config, say},
+};
 use crate::{
     auction::{AuctionSettings, Keep, RelayTerms},
     config::Config,
@@ -21,72 +27,81 @@ use crate::{
 /// Longest wait for a relay.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to its user")]
 pub(super) async fn check(arguments: CheckArguments) -> ExitCode {
-    let config = match load(&arguments.config) {
+    let path = arguments.config.display().to_string();
+    let config = match Config::load(&arguments.config, &environment()) {
         Ok(config) => config,
-        Err(misused) => return misused,
+        Err(error) => {
+            if arguments.json {
+                say(unsound(&path, &error));
+            } else {
+                complain_of_config(&error);
+            }
+            return ExitCode::from(MISUSED);
+        }
     };
-    for warning in &config.warnings {
-        println!("warning: {warning}");
-    }
-    let enabled = config.relays.iter().filter(|relay| relay.enabled).count();
-    println!(
-        "{}: sound. network {}, {} relays, {enabled} of them enabled, builder API on {}, ops API on {}",
-        arguments.config.display(),
-        config.spec.name,
-        config.relays.len(),
-        config.builder_api.listen,
-        config.ops.listen,
-    );
+    let mut findings = Findings::new(arguments.json, &path, &config);
     if let Some(proposer) = arguments.proposer {
         return explain(&config, &proposer, arguments.offline).await;
     }
     if arguments.offline {
-        say_fork(&config.spec, None);
-        return ExitCode::SUCCESS;
+        // What is in force is said, and is no mistake of the file.
+        let _ = tell_fork(&config.spec, None, &mut findings);
+        return findings.end();
     }
     let http = match build_http_client(&config.tls_roots, config.proxy.as_deref()) {
         Ok(http) => http,
         Err(error) => {
-            eprintln!("{error}");
+            complain(error);
             return ExitCode::from(MISUSED);
         }
     };
-    let user_agent = HeaderValue::from_static(concat!("relaymux/", env!("CARGO_PKG_VERSION")));
     let relay = |settings| Arc::new(Relay::new(settings, config.spec.preset, http.clone()));
     let relays: Vec<Arc<Relay>> = config.relays.into_iter().map(relay).collect();
-    let probes = relays.iter().cloned().map(|relay| {
-        let context = CallContext { user_agent: user_agent.clone(), deadline: Instant::now() + TIMEOUT };
-        async move {
-            if !relay.settings().enabled {
-                return (relay, None, Duration::ZERO);
-            }
-            let started = Instant::now();
-            let result = relay.status(&context).await;
-            (relay, Some(result), started.elapsed())
-        }
-    });
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(["relay", "address", "answer", "ms"]);
-    let mut all_well = true;
-    for (relay, result, took) in futures_util::future::join_all(probes).await {
-        let (words, took) = match &result {
-            None => ("disabled".to_owned(), String::new()),
-            Some(Ok(())) => ("ok".to_owned(), took.as_millis().to_string()),
-            Some(Err(failure)) => (failure.to_string(), took.as_millis().to_string()),
-        };
-        all_well &= !matches!(result, Some(Err(_)));
-        table.add_row([relay.id().to_string(), relay.settings().public_url(), words, took]);
-    }
-    println!("{table}");
+    check_relays(&relays, &mut findings).await;
     let Config { spec, execution, beacon, bundles, .. } = config;
-    all_well &= check_nodes(&http, Nodes { spec, execution, beacon, bundles }, &relays).await;
-    if all_well { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+    check_nodes(&http, Nodes { spec, execution, beacon, bundles }, &relays, &mut findings).await;
+    findings.end()
+}
+
+/// Asks every enabled relay for its status, all at once, and tells of each as it answers.
+async fn check_relays(relays: &[Arc<Relay>], findings: &mut Findings) {
+    let user_agent = HeaderValue::from_static(concat!("relaymux/", env!("CARGO_PKG_VERSION")));
+    let width = relays.iter().map(|relay| relay.id().as_str().len()).max().unwrap_or(0);
+    let mut probes: FuturesUnordered<_> = relays
+        .iter()
+        .cloned()
+        .map(|relay| {
+            let context = CallContext { user_agent: user_agent.clone(), deadline: Instant::now() + TIMEOUT };
+            async move {
+                if !relay.settings().enabled {
+                    return (relay, None, Duration::ZERO);
+                }
+                let started = Instant::now();
+                let result = relay.status(&context).await;
+                (relay, Some(result), started.elapsed())
+            }
+        })
+        .collect();
+    while let Some((relay, result, took)) = probes.next().await {
+        let (state, answer) = match &result {
+            None => (State::Disabled, "not asked".to_owned()),
+            Some(Ok(())) => (State::Ok, "ok".to_owned()),
+            Some(Err(failure)) => (State::Failed, failure.to_string()),
+        };
+        findings.tell(Finding {
+            kind: "relay",
+            id: relay.id().to_string(),
+            url: Some(relay.settings().public_url()),
+            state,
+            answer,
+            ms: result.is_some().then(|| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+            width,
+        });
+    }
 }
 
 /// `--proposer`: the set a key is in, why, and everything that applies.
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to its user")]
 async fn explain(config: &Config, proposer: &BlsPublicKey, offline: bool) -> ExitCode {
     let mut unknown = Vec::new();
     let mut loaded = None;
@@ -99,7 +114,7 @@ async fn explain(config: &Config, proposer: &BlsPublicKey, offline: bool) -> Exi
         let http = match build_http_client(&config.tls_roots, config.proxy.as_deref()) {
             Ok(http) => http,
             Err(error) => {
-                eprintln!("{error}");
+                complain(error);
                 return ExitCode::from(MISUSED);
             }
         };
@@ -107,7 +122,7 @@ async fn explain(config: &Config, proposer: &BlsPublicKey, offline: bool) -> Exi
             Ok(keys) if keys.contains(proposer) => loaded = loaded.or(Some(&set.id)),
             Ok(_) => {}
             Err(error) => {
-                eprintln!("set {}: {error}", set.id);
+                complain(format_args!("set {}: {error}", set.id));
                 unknown.push(set.id.clone());
             }
         }
@@ -126,13 +141,15 @@ async fn explain(config: &Config, proposer: &BlsPublicKey, offline: bool) -> Exi
         None => println!("{proposer} is in no set: [auction] and the relays' own terms apply"),
     }
     if !unknown.is_empty() && named.is_none() {
-        println!("not known: whether it is in {}, whose keys are kept elsewhere", unknown.join(", "));
+        say(format_args!(
+            "not known: whether it is in {}, whose keys are kept elsewhere",
+            unknown.join(", ")
+        ));
     }
     let settings = set.map_or(&config.auction, |set| &set.settings);
     let terms = set.map_or(&config.terms, |set| &set.terms);
     let default = AuctionSettings::default();
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(["key", "value", "from"]);
+    let mut table = terminal::table(["key", "value", "from"]);
     let rows = values(settings).into_iter().zip(values(&config.auction)).zip(values(&default));
     for (((key, value), (_, everybody)), (_, built_in)) in rows {
         let from = match set {
@@ -142,9 +159,8 @@ async fn explain(config: &Config, proposer: &BlsPublicKey, offline: bool) -> Exi
         };
         table.add_row([key.to_owned(), value, from]);
     }
-    println!("{table}");
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(["relay", "asked", "terms"]);
+    say(&table);
+    let mut table = terminal::table(["relay", "asked", "terms"]);
     for relay in &config.relays {
         let is_own = match set.and_then(|set| set.relays.as_ref()) {
             Some(ids) => ids.contains(&relay.id),
@@ -158,7 +174,7 @@ async fn explain(config: &Config, proposer: &BlsPublicKey, offline: bool) -> Exi
         let terms = terms.get(&relay.id).copied().unwrap_or_default();
         table.add_row([relay.id.to_string(), asked.to_owned(), words(&terms)]);
     }
-    println!("{table}");
+    say(&table);
     ExitCode::SUCCESS
 }
 

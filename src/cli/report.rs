@@ -12,6 +12,7 @@ use super::{
     FAILED, MISUSED,
     arguments::{ReportArguments, ReportFormat, ReportSubject},
     load,
+    terminal::{self, complain, write},
 };
 use crate::{
     config::Config,
@@ -36,32 +37,31 @@ enum ReportError {
     NothingThere(u64),
 }
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to its user")]
 pub(super) async fn report(arguments: ReportArguments) -> ExitCode {
     let config = match load(&arguments.config) {
         Ok(config) => config,
         Err(misused) => return misused,
     };
     if !config.data_dir.join("ledger.db").exists() {
-        eprintln!(
+        complain(format_args!(
             "{}: there is no ledger yet; the service makes it when it first runs",
             config.data_dir.display()
-        );
+        ));
         return ExitCode::from(FAILED);
     }
-    match write(&config, &arguments).await {
+    match text_of(&config, &arguments).await {
         Ok(text) => {
-            print!("{text}");
+            write(text);
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("{error}");
+            complain(&error);
             ExitCode::from(if matches!(error, ReportError::NoSlot) { MISUSED } else { FAILED })
         }
     }
 }
 
-async fn write(config: &Config, arguments: &ReportArguments) -> Result<String, ReportError> {
+async fn text_of(config: &Config, arguments: &ReportArguments) -> Result<String, ReportError> {
     let ledger = Ledger::open(&config.data_dir).await?;
     let text = match arguments.subject {
         ReportSubject::Relays => {

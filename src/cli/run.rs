@@ -5,7 +5,13 @@ use std::{io, net::Ipv4Addr, path::Path, process::ExitCode};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{FAILED, MISUSED, arguments::RunArguments, environment, import::Legacy, terminal::complain};
+use super::{
+    FAILED, MISUSED,
+    arguments::RunArguments,
+    environment,
+    import::Legacy,
+    terminal::{complain, complain_of_config},
+};
 use crate::{
     app::{ConfigSource, LogFormat, Service, Signal, Signals, StartError, init_logging, install_metrics},
     config::Config,
@@ -16,7 +22,7 @@ pub(super) async fn run(arguments: RunArguments) -> ExitCode {
     let (source, config) = match ConfigSource::read(arguments.config, environment) {
         Ok(read) => read,
         Err(error) => {
-            complain(error);
+            complain_of_config(&error);
             return ExitCode::from(MISUSED);
         }
     };
@@ -30,7 +36,7 @@ pub(super) async fn run_legacy(legacy: Legacy) -> ExitCode {
     let config = match Config::parse(&legacy.text, Path::new("mev-boost's flags"), &environment) {
         Ok(config) => config,
         Err(error) => {
-            complain(error);
+            complain_of_config(&error);
             return ExitCode::from(MISUSED);
         }
     };

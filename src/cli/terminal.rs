@@ -7,6 +7,8 @@ use std::{
 
 use comfy_table::{ContentArrangement, Table, presets};
 
+use crate::config::ConfigError;
+
 /// Columns where there is no terminal to ask.
 const DEFAULT_WIDTH: usize = 80;
 /// Narrower terminals are written to as if they were this wide.
@@ -35,7 +37,7 @@ pub(super) fn complain(text: impl Display) {
 
 /// Columns that a line may have.
 pub(super) fn width() -> usize {
-    let size = io::stdout().is_terminal().then(terminal_size::terminal_size).flatten();
+    let size = terminal_size::terminal_size();
     size.map_or(DEFAULT_WIDTH, |(width, _)| usize::from(width.0)).max(MIN_WIDTH)
 }
 
@@ -51,9 +53,69 @@ pub(super) fn table<const N: usize>(heads: [&str; N]) -> Table {
     table
 }
 
-/// A text broken between words so that it fits, its further lines indented.
+/// A table of many columns, of which those are shown that fit: the first always, none where nothing happened, and from the left on as
+/// long as there is room. What is left out is said.
+pub(super) fn fitting(heads: &[&str], rows: &[Vec<String>]) -> String {
+    let (shown, left_out) = choose(heads, rows, width());
+    let mut table = table([]);
+    let pick = |cells: &[&str]| -> Vec<String> {
+        shown.iter().filter_map(|column| cells.get(*column)).map(|cell| (*cell).to_owned()).collect()
+    };
+    table.set_header(pick(heads));
+    for row in rows {
+        table.add_row(pick(&row.iter().map(String::as_str).collect::<Vec<_>>()));
+    }
+    let mut text = table.to_string();
+    if left_out > 0 {
+        text.push_str(&format!(
+            "\n{left_out} more columns: in a wider terminal, or with --format csv or json"
+        ));
+    }
+    text
+}
+
+/// Which columns are shown, and how many with something in them are not.
+fn choose(heads: &[&str], rows: &[Vec<String>], width: usize) -> (Vec<usize>, usize) {
+    let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
+    let is_empty = |column: usize| {
+        cells(column).all(|cell| cell.chars().all(|c| matches!(c, '0' | '.' | '/' | ' ' | '-')))
+    };
+    let full: Vec<usize> = (0..heads.len()).filter(|column| *column == 0 || !is_empty(*column)).collect();
+    let mut used = 0;
+    let mut shown = Vec::new();
+    for column in &full {
+        // A head may go over several lines, a cell should not.
+        let head = heads.get(*column).copied().unwrap_or_default();
+        let word = head.split(' ').map(|word| word.chars().count()).max().unwrap_or(0);
+        used += cells(*column).map(|cell| cell.chars().count()).max().unwrap_or(0).max(word) + 2;
+        if used > width && !shown.is_empty() {
+            break;
+        }
+        shown.push(*column);
+    }
+    let left_out = full.len() - shown.len();
+    (shown, left_out)
+}
+
+/// A text broken between words so that it fits the terminal, its further lines indented. Whatever else reads it gets it in one line.
 pub(super) fn wrapped(text: &str, indent: usize) -> String {
-    fold(text, indent, width())
+    if io::stdout().is_terminal() { fold(text, indent, width()) } else { text.to_owned() }
+}
+
+/// Mistakes of a configuration, broken to fit the terminal they are written to. Lines of the file stay as they are.
+pub(super) fn complain_of_config(error: &ConfigError) {
+    let text = error.to_string();
+    if !io::stderr().is_terminal() {
+        return complain(text);
+    }
+    let is_excerpt = |line: &str| {
+        line.trim_start_matches([' ', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']).starts_with('|')
+    };
+    let lines: Vec<String> = text
+        .lines()
+        .map(|line| if is_excerpt(line) { line.to_owned() } else { fold(line, 8, width()) })
+        .collect();
+    complain(lines.join("\n"));
 }
 
 fn fold(text: &str, indent: usize, width: usize) -> String {
@@ -78,6 +140,30 @@ fn fold(text: &str, indent: usize, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_are_shown_as_they_fit_and_where_something_is_in_them() {
+        let rows = vec![
+            vec![
+                "2026-11-01".to_owned(),
+                "12".to_owned(),
+                "0 / 0".to_owned(),
+                "0.05".to_owned(),
+                "0.04".to_owned(),
+            ],
+            vec![
+                "total".to_owned(),
+                "12".to_owned(),
+                "0 / 0".to_owned(),
+                "0.05".to_owned(),
+                "0.04".to_owned(),
+            ],
+        ];
+        let heads = ["", "slots", "missed / orphaned", "claimed ETH", "received ETH"];
+        assert_eq!(choose(&heads, &rows, 80), (vec![0, 1, 3, 4], 0));
+        assert_eq!(choose(&heads, &rows, 30), (vec![0, 1, 3], 1));
+        assert_eq!(choose(&heads, &rows, 5), (vec![0], 3));
+    }
 
     #[test]
     fn texts_are_broken_between_words() {

@@ -6,7 +6,6 @@
 use std::path::Path;
 
 use super::{
-    Mistake,
     check::Checker,
     raw::{RawChain, RawNetwork},
 };
@@ -29,19 +28,19 @@ fn named(name: &str, folder: &Path, checker: &mut Checker) -> ChainSpec {
         return network.spec();
     }
     let path = folder.join(name);
-    let spec = std::fs::read_to_string(&path).map_err(|error| {
+    let read = std::fs::read_to_string(&path).map_err(|error| {
         let names: Vec<_> = Network::ALL.into_iter().map(Network::name).collect();
-        let hint = format!("write one of {}, or the path of a config.yaml", names.join(", "));
-        Mistake::at("network", format!("`{name}` is no known network, and {}: {error}", path.display()), hint)
+        let message = format!("`{name}` is no known network, and {}: {error}", path.display());
+        (message, format!("write one of {}, or the path of a config.yaml", names.join(", ")))
     });
-    let spec = spec.and_then(|text| {
+    let spec = read.and_then(|text| {
         parse_spec_file(&text).map_err(|error| {
-            let hint = "give the config.yaml that the consensus client was started with";
-            Mistake::at("network", format!("{}: {error}", path.display()), hint)
+            let hint = "give the config.yaml that the consensus client was started with".to_owned();
+            (format!("{}: {error}", path.display()), hint)
         })
     });
-    spec.unwrap_or_else(|mistake| {
-        checker.wrong(&mistake.key, mistake.message, mistake.hint);
+    spec.unwrap_or_else(|(message, hint)| {
+        checker.wrong("network", message, hint);
         Network::Mainnet.spec()
     })
 }
@@ -88,6 +87,7 @@ fn by_genesis(raw: &RawChain, checker: &mut Checker) -> ChainSpec {
         slots_per_epoch: 32,
         genesis_fork_version,
         genesis_validators_root: None,
+        other_forks: Vec::new(),
         preset: PresetName::Mainnet,
         forks,
     }

@@ -50,6 +50,11 @@ impl Checker {
         self.mistakes.push(Mistake { related, ..Mistake::at(key, message, hint) });
     }
 
+    /// How many mistakes were found.
+    pub(super) fn mistakes_so_far(&self) -> usize {
+        self.mistakes.len()
+    }
+
     /// Something odd that may be meant.
     pub(super) fn warn(&mut self, warning: impl Into<String>) {
         self.warnings.push(warning.into());

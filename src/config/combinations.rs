@@ -58,8 +58,8 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
 fn public_listeners(config: &Config, checker: &mut Checker) {
     if !config.ops.listen.ip().is_loopback() {
         checker.warn(format!(
-            "[ops] listen = \"{}\" can be reached from other machines: whoever reaches it may learn what your validators do; let a firewall \
-             decide who does, or listen on 127.0.0.1",
+            "[ops] listen = \"{}\" can be reached from other machines, and what it says is not encrypted: reads need a token there (docs/\
+             operations.md); let a firewall decide who gets this far, or listen on 127.0.0.1",
             config.ops.listen
         ));
     }

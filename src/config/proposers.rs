@@ -80,7 +80,9 @@ pub(super) fn proposers(
         if let Some(other) = ids.insert(id.clone(), index) {
             checker.wrong(&at("id"), format!("`{id}` is the {}. set's too", other + 1), "make them differ");
         }
+        let known = checker.mistakes_so_far();
         let keys = named_keys(raw, &at, context, checker);
+        let has_bad_keys = checker.mistakes_so_far() > known;
         for key in &keys {
             if let Some(other) = taken.insert(*key, id.clone()) {
                 let hint = "a key can be in one set only";
@@ -88,7 +90,7 @@ pub(super) fn proposers(
             }
         }
         let loader = loader(raw, &at, checker);
-        if keys.is_empty() && loader.is_none() && raw.labels.is_empty() {
+        if keys.is_empty() && !has_bad_keys && loader.is_none() && raw.labels.is_empty() {
             let hint = "give pubkeys, pubkeys_file, pubkeys_url, loader or labels";
             checker.wrong(&at("pubkeys"), "this set has no proposers", hint);
         }

@@ -9,6 +9,7 @@ mod clock;
 mod commands;
 mod data_dir;
 mod demo;
+mod first_hour;
 mod get_header;
 mod guard;
 mod http;

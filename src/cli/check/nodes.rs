@@ -3,10 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use comfy_table::{Table, presets};
 use reqwest::Client;
 use url::Url;
 
+use super::super::findings::{Finding, Findings, State};
 use crate::{
     app::clock_message,
     bundles::BundleSettings,
@@ -26,17 +26,15 @@ pub(super) struct Nodes {
     pub(super) bundles: Option<BundleSettings>,
 }
 
-/// Asks the nodes and bundles' builders whether they are there and of this network; prints what they say, what the schedule of forks
-/// means, and how this machine's clock compares. Whether all is well.
-#[expect(clippy::print_stdout, reason = "a command speaks to its user")]
-pub(super) async fn check_nodes(http: &Client, nodes: Nodes, relays: &[Arc<Relay>]) -> bool {
+/// Asks the nodes and bundles' builders whether they are there and of this network; tells what they say, what the schedule of forks
+/// means, and how this machine's clock compares.
+pub(super) async fn check_nodes(http: &Client, nodes: Nodes, relays: &[Arc<Relay>], findings: &mut Findings) {
     let Nodes { spec, execution, beacon, bundles } = nodes;
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(["node", "answer"]);
-    let mut all_well = true;
     let mut row = |name: String, answer: Result<String, String>| {
-        all_well &= answer.is_ok();
-        table.add_row([name, answer.unwrap_or_else(|error| error)]);
+        let state = if answer.is_ok() { State::Ok } else { State::Failed };
+        let answer = answer.unwrap_or_else(|error| error);
+        let width = name.len().max(9);
+        findings.tell(Finding { kind: "node", id: name, url: None, state, answer, ms: None, width });
     };
     if let Some(url) = execution {
         let node = ExecutionNode::new(http.clone(), url).of_chain(spec.chain_id);
@@ -57,23 +55,21 @@ pub(super) async fn check_nodes(http: &Client, nodes: Nodes, relays: &[Arc<Relay
             request.send().await.map(|answer| format!("answers (HTTP {})", answer.status().as_u16()));
         row(format!("builder {}", builder.id), answer.map_err(|error| error.without_url().to_string()));
     }
-    if table.row_count() > 0 {
-        println!("{table}");
-    }
-    all_well &= say_fork(&spec, schedule.as_deref());
+    let is_served = tell_fork(&spec, schedule.as_deref(), findings);
     let mut ranges = clock_offsets(relays);
     ranges.extend(beacon.filter(|node| !node.is_local()).and_then(|node| node.clock_offset()));
     let verdict = ClockOffset::verdict(ClockOffset::of(&ranges), false);
-    println!("clock: {}", clock_message(verdict));
-    all_well & !matches!(verdict, ClockVerdict::Wrong(_))
+    findings.remark("clock", clock_message(verdict));
+    if !is_served || matches!(verdict, ClockVerdict::Wrong(_)) {
+        findings.not_well();
+    }
 }
 
-/// Prints what fork comes that this version does not serve. Whether none is in force.
-#[expect(clippy::print_stdout, reason = "a command speaks to its user")]
-pub(super) fn say_fork(spec: &ChainSpec, reported: Option<&[NamedFork]>) -> bool {
+/// Tells what fork comes that this version does not serve. Whether none is in force.
+pub(super) fn tell_fork(spec: &ChainSpec, reported: Option<&[NamedFork]>, findings: &mut Findings) -> bool {
     let Some(fork) = spec.unserved_fork(reported) else { return true };
     let now = WallClock.now();
-    println!("fork: {}", fork.message(&spec.name, now));
+    findings.remark("fork", fork.message(&spec.name, now));
     fork.urgency(now) != ForkUrgency::InForce
 }
 

@@ -1,9 +1,8 @@
 //! `relaymux report bundles`
 
-use comfy_table::{Table, presets};
 use serde::Serialize;
 
-use super::ReportFormat;
+use super::{ReportFormat, terminal};
 use crate::{
     ledger::{BundleTotals, BundleView, Ledger, LedgerError, SendOutcome},
     profit::csv,
@@ -90,15 +89,7 @@ pub(super) fn shown(report: &BundleReport, format: ReportFormat) -> String {
             text
         }
         ReportFormat::Table => {
-            let mut table = Table::new();
-            table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
-                "bundle",
-                "blocks",
-                "state",
-                "taken by",
-                "profit wei",
-                "why",
-            ]);
+            let mut table = terminal::table(["bundle", "blocks", "state", "taken by", "profit wei", "why"]);
             for bundle in report.bundles.iter().take(50) {
                 table.add_row([
                     bundle.hash.chars().take(14).collect::<String>(),

@@ -1,13 +1,11 @@
 //! `relaymux report profit` for the terminal.
 
-use comfy_table::{Table, presets};
-
+use super::terminal;
 use crate::profit::{ProfitReport, ReportLine};
 
 /// The report as a table with a total, and what is to be said about it.
 pub(super) fn table(report: &ProfitReport) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
+    let heads = [
         "",
         "slots",
         "headers",
@@ -22,9 +20,10 @@ pub(super) fn table(report: &ProfitReport) -> String {
         "local ETH",
         "missed value ETH",
         "timing ETH",
-    ]);
+    ];
+    let mut rows: Vec<Vec<String>> = Vec::new();
     let mut row = |name: String, line: &ReportLine| {
-        table.add_row([
+        rows.push(vec![
             name,
             line.slots.to_string(),
             line.wins.to_string(),
@@ -47,7 +46,7 @@ pub(super) fn table(report: &ProfitReport) -> String {
         row(names.join(" "), line);
     }
     row("total".to_owned(), &report.total);
-    let mut text = format!("{table}\n{} to {} (UTC)\n", report.from, report.to);
+    let mut text = format!("{}\n{} to {} (UTC)\n", terminal::fitting(&heads, &rows), report.from, report.to);
     text.push_str(&format!(
         "{} ETH a day, target {}: {}\n",
         report.eth_per_day,

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use comfy_table::{Table, presets};
 use serde::Serialize;
 
-use super::ReportFormat;
+use super::{ReportFormat, terminal};
 use crate::{
     auction::{SeenPoll, SeenRaces, report_timing},
     config::Config,
@@ -97,8 +96,7 @@ pub(super) fn shown(lines: &[RelayLine], format: ReportFormat) -> String {
         ReportFormat::Json => format!("{}\n", serde_json::to_string_pretty(lines).unwrap_or_default()),
         ReportFormat::Csv => as_csv(lines),
         ReportFormat::Table => {
-            let mut table = Table::new();
-            table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
+            let mut table = terminal::table([
                 "relay",
                 "place",
                 "races",

@@ -200,7 +200,13 @@ fn understand(
         out.imported.set("builder_api", "listen", listen_address(addr));
     }
     if let Some(addr) = last("metrics-addr") {
-        out.imported.set("ops", "listen", listen_address(addr));
+        let addr = listen_address(addr);
+        // Prometheus reads them without a token there.
+        let is_loopback = addr.parse::<std::net::SocketAddr>().is_ok_and(|addr| addr.ip().is_loopback());
+        if !is_loopback {
+            out.imported.set("ops", "metrics_without_token", true);
+        }
+        out.imported.set("ops", "listen", addr);
     }
     let checks = is_on("relay-check")?;
     out.imported.set("builder_api", "relay_check", true);
