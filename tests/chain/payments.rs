@@ -1,15 +1,21 @@
 //! Every way a block can pay, on a real EVM: the real watcher, a real ledger, real blocks.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use alloy_primitives::{Address, B256, U256};
 use relaymux::{
     consensus::SlotClock,
     ethereum::ExecutionNode,
-    events::{AuctionRecord, BlockReceived, Event, Outcome, Spine, SubmissionAnswer, Subscription, Winner},
+    events::{
+        AuctionRecord, BlockReceived, Conduct, Event, Outcome, Ruling, SlotOutcome, Spine, SubmissionAnswer,
+        Subscription, Winner,
+    },
     ledger::{Ledger, Settled, run_writer},
     profit::{ProfitSettings, Watcher, WatcherParts},
-    relay::{SharedRelays, TlsRoots, build_http_client},
+    relay::{
+        SharedRelays, TlsRoots, build_http_client,
+        health::{AnswerKind, BlockRecord, ChainSight, PaymentSight, RevealAnswer, judge},
+    },
     types::{RelayId, Slot, Wei},
 };
 use serde_json::{Value, json};
@@ -31,6 +37,7 @@ pub(crate) struct Bench {
     events: Subscription,
     watcher: Watcher,
     clock: SlotClock,
+    told: BTreeSet<(u64, Outcome)>,
     _folder: tempfile::TempDir,
 }
 
@@ -64,7 +71,7 @@ impl Bench {
             slots: clock,
             settings: ProfitSettings::default(),
         });
-        Self { ledger, spine, events, watcher, clock, _folder: folder }
+        Self { ledger, spine, events, watcher, clock, told: BTreeSet::new(), _folder: folder }
     }
 
     /// An auction whose winner promised a block, and its submission.
@@ -135,12 +142,40 @@ impl Bench {
         self.row(slot).await
     }
 
-    /// What relays' trust was told since the last time.
+    /// What follows for a relay that took the block, by the rule that relays are judged by, and did not follow before.
     fn told(&mut self) -> Vec<(u64, Outcome)> {
         let mut told = Vec::new();
         while let Some(event) = self.events.try_next() {
-            if let Event::Settlement(settlement) = &*event {
-                told.push((settlement.slot.as_u64(), settlement.outcome));
+            let Event::SlotSettled(settled) = &*event else { continue };
+            let mut record =
+                BlockRecord::new(settled.slot, settled.block_hash.unwrap_or_default(), settled.at);
+            record.promised(&relay(), settled.promised, true);
+            let answer = RevealAnswer {
+                kind: AnswerKind::Revealed,
+                http_status: Some(202),
+                message: String::new(),
+                sent_ms_into_slot: 0,
+                waited_ms: 0,
+                at: settled.at,
+            };
+            record.answered(&relay(), answer);
+            record.chain = SlotOutcome::parse(&settled.outcome).map(|outcome| ChainSight {
+                outcome,
+                has_other_block: settled.has_other_block,
+                is_final: settled.status == "final",
+            });
+            record.payment =
+                settled.received.map(|received| PaymentSight { received, evidence: settled.evidence });
+            for verdict in judge(&record, settled.at) {
+                let counts = match verdict.conduct {
+                    Conduct::Revealed => false,
+                    Conduct::PaidAsPromised => true,
+                    _ => verdict.ruling() == Some(Ruling::Guilty),
+                };
+                let found = (settled.slot.as_u64(), verdict.conduct.outcome());
+                if counts && self.told.insert(found) {
+                    told.push(found);
+                }
             }
         }
         told
