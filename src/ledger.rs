@@ -19,6 +19,7 @@ mod query;
 mod report;
 mod settlements;
 mod stores;
+mod sums;
 mod views;
 mod write_state;
 mod writer;
@@ -34,8 +35,9 @@ pub use missed_requests::{LastRun, MissedRequestView};
 pub use notices::NoticeRow;
 pub use query::Ledger;
 pub use report::PollFact;
-pub use settlements::{OutcomeCount, ProposalPoint, Settled, SlotCase, SumRow};
+pub use settlements::{ProposalPoint, Settled, SlotCase};
 pub use stores::{StoreTrouble, Stores};
+pub use sums::{DayFacts, OutcomeCount, SumRow};
 pub use views::{
     AnswerView, AuctionView, OfferView, PlaceView, PollView, RelayStats, SlotSummary, SlotView,
     SubmissionView,

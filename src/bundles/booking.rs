@@ -171,6 +171,7 @@ impl Bookkeeper {
             eth: profit.eth.to_string(),
             weth: profit.weth.to_string(),
             profit: profit.profit.to_string(),
+            is_traced: profit.traced,
         }
     }
 }

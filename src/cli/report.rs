@@ -4,21 +4,26 @@ mod bundles;
 mod profit;
 mod relays;
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    pin::pin,
+    process::ExitCode,
+};
 
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use futures_util::StreamExt;
+use jiff::civil::Date;
 
 use super::{
     FAILED, MISUSED,
     arguments::{ReportArguments, ReportFormat, ReportSubject},
     load,
-    terminal::{self, complain, write},
+    terminal::{self, complain},
 };
 use crate::{
     config::Config,
     consensus::WallClock,
     ledger::{Journal, Ledger, LedgerError},
-    profit::{ReportQuery, Reporter, evidence},
+    profit::{ReportQuery, Reporter, evidence, number_of},
     types::Slot,
 };
 
@@ -35,6 +40,10 @@ enum ReportError {
     NoSlot,
     #[error("nothing happened in slot {0} here")]
     NothingThere(u64),
+    #[error("--from {0} is after --to {1}")]
+    Backwards(Date, Date),
+    #[error("cannot write the report: {0}")]
+    Output(#[from] io::Error),
 }
 
 pub(super) async fn report(arguments: ReportArguments) -> ExitCode {
@@ -49,20 +58,27 @@ pub(super) async fn report(arguments: ReportArguments) -> ExitCode {
         ));
         return ExitCode::from(FAILED);
     }
-    match text_of(&config, &arguments).await {
-        Ok(text) => {
-            write(text);
-            ExitCode::SUCCESS
-        }
+    match write(&config, &arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has seen enough.
+        Err(ReportError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
-            ExitCode::from(if matches!(error, ReportError::NoSlot) { MISUSED } else { FAILED })
+            let is_misuse = matches!(error, ReportError::NoSlot | ReportError::Backwards(..));
+            ExitCode::from(if is_misuse { MISUSED } else { FAILED })
         }
     }
 }
 
-async fn text_of(config: &Config, arguments: &ReportArguments) -> Result<String, ReportError> {
-    let ledger = Ledger::open(&config.data_dir).await?;
+/// Writes the report to standard output. The ledger is read as it is: bringing it up to date is the service's.
+async fn write(config: &Config, arguments: &ReportArguments) -> Result<(), ReportError> {
+    if let (Some(from), Some(to)) = (arguments.from, arguments.to)
+        && from > to
+    {
+        return Err(ReportError::Backwards(from, to));
+    }
+    let ledger = Ledger::open_to_read(&config.data_dir).await?;
+    let mut out = io::stdout().lock();
     let text = match arguments.subject {
         ReportSubject::Relays => {
             let since = arguments.from.map_or(WallClock.now() - DAYS * DAY_MS, start_of);
@@ -81,7 +97,13 @@ async fn text_of(config: &Config, arguments: &ReportArguments) -> Result<String,
             let query = ReportQuery { from, to, by: arguments.by, period: arguments.period };
             let now = WallClock.now();
             match (arguments.format, arguments.by) {
-                (ReportFormat::Csv, None) => reporter.proposals_csv(query, now).await?,
+                (ReportFormat::Csv, None) => {
+                    let mut pages = pin!(reporter.proposals_csv(query, now));
+                    while let Some(page) = pages.next().await {
+                        out.write_all(page?.as_bytes())?;
+                    }
+                    String::new()
+                }
                 (ReportFormat::Csv, Some(_)) => reporter.report(query, now).await?.csv(),
                 (ReportFormat::Json, _) => json(&reporter.report(query, now).await?),
                 (ReportFormat::Table, _) => profit::table(&reporter.report(query, now).await?),
@@ -94,14 +116,16 @@ async fn text_of(config: &Config, arguments: &ReportArguments) -> Result<String,
         }
         ReportSubject::Evidence => {
             let slot = arguments.slot.ok_or(ReportError::NoSlot)?;
-            let journal = Journal::open(&config.data_dir).await?;
+            let journal = Journal::open_to_read(&config.data_dir).await?;
             let found = evidence(&ledger, &journal, &config.spec, Slot::new(slot)).await?;
             journal.shut().await;
             json(&found.ok_or(ReportError::NothingThere(slot))?)
         }
     };
     ledger.shut().await;
-    Ok(text)
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
 }
 
 fn json<T: serde::Serialize>(value: &T) -> String {
@@ -109,5 +133,5 @@ fn json<T: serde::Serialize>(value: &T) -> String {
 }
 
 fn start_of(day: Date) -> i64 {
-    day.to_zoned(TimeZone::UTC).map_or(0, |start| Timestamp::from(start).as_millisecond())
+    number_of(day).saturating_mul(DAY_MS)
 }

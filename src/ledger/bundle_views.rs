@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::I256;
+use alloy_primitives::{I256, U256};
+use futures_util::TryStreamExt;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{Row, sqlite::SqliteRow};
@@ -12,6 +13,7 @@ use super::{
     bundle_state::{BundleState, SendOutcome, parsed},
     bundles::BundleSend,
 };
+use crate::events::Confidence;
 
 /// A bundle as it is shown.
 #[derive(Clone, Debug, Serialize)]
@@ -85,6 +87,18 @@ pub struct BundleTotals {
     pub profit_wei: String,
     /// The same in ETH.
     pub profit_eth: String,
+    /// How sure the profit is: that of the least sure of them; none without any. Without call traces only plain transfers are seen.
+    pub profit_confidence: Option<Confidence>,
+    /// Included ones that are final and whose payment could not be had from the node: they are not in the profit.
+    pub unbooked: u64,
+    /// Booked ones that were tried on the own node before they were sent.
+    pub simulated: u64,
+    /// What those were to pay their block's builder, as they were tried.
+    pub simulated_to_builder_wei: String,
+    /// What they paid it.
+    pub actual_to_builder_wei: String,
+    /// How many of them paid less than as they were tried.
+    pub below_simulation: u64,
     /// Every state's count.
     pub by_state: BTreeMap<String, u64>,
 }
@@ -98,6 +112,27 @@ impl Ledger {
         let rows =
             sqlx::query("SELECT * FROM bundles WHERE $1 IS NULL OR hash = $1 ORDER BY id DESC LIMIT $2");
         let rows = rows.bind(hash).bind(i64::from(limit)).fetch_all(self.pool()).await?;
+        self.with_sends(&rows).await
+    }
+
+    /// The newest bundles of those that came from `since` on and before `until` (Unix milliseconds); newest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn bundles_between(
+        &self,
+        since: i64,
+        until: i64,
+        limit: u32,
+    ) -> Result<Vec<BundleView>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT * FROM bundles WHERE received_at >= $1 AND received_at < $2 ORDER BY id DESC LIMIT $3",
+        );
+        let rows = rows.bind(since).bind(until).bind(i64::from(limit)).fetch_all(self.pool()).await?;
+        self.with_sends(&rows).await
+    }
+
+    async fn with_sends(&self, rows: &[SqliteRow]) -> Result<Vec<BundleView>, LedgerError> {
         let mut views: Vec<BundleView> = rows.iter().map(view_from).collect::<Result<_, _>>()?;
         for view in &mut views {
             let sends =
@@ -113,16 +148,16 @@ impl Ledger {
         Ok(views)
     }
 
-    /// What all bundles came to.
+    /// What the bundles came to that came from `since` on and before `until` (Unix milliseconds).
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub async fn bundle_totals(&self) -> Result<BundleTotals, LedgerError> {
+    pub async fn bundle_totals(&self, since: i64, until: i64) -> Result<BundleTotals, LedgerError> {
         let mut totals = BundleTotals::default();
-        let rows = sqlx::query("SELECT state, COUNT(*) AS n FROM bundles GROUP BY state")
-            .fetch_all(self.pool())
-            .await?;
-        for row in rows {
+        let rows = sqlx::query(
+            "SELECT state, COUNT(*) AS n FROM bundles WHERE received_at >= $1 AND received_at < $2 GROUP BY state",
+        );
+        for row in rows.bind(since).bind(until).fetch_all(self.pool()).await? {
             let (state, count): (String, u64) =
                 (row.try_get("state")?, row.try_get::<i64, _>("n")?.cast_unsigned());
             totals.submitted += count;
@@ -138,11 +173,38 @@ impl Ledger {
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let success_rate = if decided == 0 { 0.0 } else { included as f64 / decided as f64 };
         let mut profit = I256::ZERO;
-        let rows = sqlx::query("SELECT profit_wei FROM bundles WHERE profit_wei IS NOT NULL");
-        for row in rows.fetch_all(self.pool()).await? {
-            let wei: String = row.try_get("profit_wei")?;
+        let (mut tried, mut paid) = (U256::ZERO, U256::ZERO);
+        let query = sqlx::query(
+            "SELECT state, profit_wei, profit_confidence, paid_to_builder_wei, simulation FROM bundles \
+             WHERE is_final AND state IN ('included', 'partly_included', 'unbundled') AND received_at >= $1 AND received_at < $2",
+        );
+        let mut rows = query.bind(since).bind(until).fetch(self.pool());
+        while let Some(row) = rows.try_next().await? {
+            let Some(wei) = row.try_get::<Option<String>, _>("profit_wei")? else {
+                totals.unbooked += 1;
+                continue;
+            };
             profit = profit.saturating_add(I256::from_dec_str(&wei).unwrap_or_default());
+            // Rows of earlier versions do not say whether the node had call traces.
+            let confidence: Option<String> = row.try_get("profit_confidence")?;
+            let confidence =
+                confidence.and_then(|label| Confidence::parse(&label)).unwrap_or(Confidence::Medium);
+            totals.profit_confidence =
+                Some(totals.profit_confidence.map_or(confidence, |lowest| lowest.min(confidence)));
+            let is_whole = row.try_get::<String, _>("state")? == BundleState::Included.label();
+            let simulation: Option<String> = row.try_get("simulation")?;
+            let actual: Option<String> = row.try_get("paid_to_builder_wei")?;
+            let actual = actual.and_then(|wei| U256::from_str_radix(&wei, 10).ok());
+            if let (true, Some(expected), Some(actual)) =
+                (is_whole, simulation.and_then(|text| simulated_payment(&text)), actual)
+            {
+                totals.simulated += 1;
+                tried = tried.saturating_add(expected);
+                paid = paid.saturating_add(actual);
+                totals.below_simulation += u64::from(actual < expected);
+            }
         }
+        drop(rows);
         let eth = crate::types::Wei::new(profit.unsigned_abs()).to_eth();
         Ok(BundleTotals {
             included,
@@ -151,10 +213,19 @@ impl Ledger {
             failed,
             success_rate,
             profit_wei: profit.to_string(),
+            simulated_to_builder_wei: tried.to_string(),
+            actual_to_builder_wei: paid.to_string(),
             profit_eth: if profit.is_negative() { format!("-{eth}") } else { eth },
             ..totals
         })
     }
+}
+
+/// What a bundle was to pay the block's builder, by the answer of trying it (`mev_simBundle`); none where that failed.
+fn simulated_payment(simulation: &str) -> Option<U256> {
+    let trial: Value = serde_json::from_str(simulation).ok()?;
+    let succeeded = trial.get("success").and_then(Value::as_bool)?;
+    trial.get("profit").and_then(Value::as_str).filter(|_| succeeded)?.parse().ok()
 }
 
 fn send_from(row: &SqliteRow) -> Result<BundleSend, LedgerError> {

@@ -12,6 +12,7 @@ use super::{
     Ledger, LedgerError,
     bundle_state::{BundleState, Delivery, SendOutcome, parsed},
 };
+use crate::events::Confidence;
 
 /// A bundle that came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,6 +97,8 @@ pub struct BundleMoney {
     pub weth: String,
     /// Both.
     pub profit: String,
+    /// Whether the node had call traces: without them only plain transfers count.
+    pub is_traced: bool,
 }
 
 /// Something to be written.
@@ -280,7 +283,7 @@ impl Ledger {
     pub async fn close_missed_bundles(&self, block_hash: &str) -> Result<(), LedgerError> {
         let mut write = self.write().await?;
         let update = sqlx::query(
-            "UPDATE bundles SET is_final = TRUE WHERE NOT is_final AND block_hash = $1 \
+            "UPDATE bundles SET is_final = TRUE, request = '' WHERE NOT is_final AND block_hash = $1 \
              AND state NOT IN ('included', 'partly_included', 'unbundled')",
         );
         update.bind(block_hash).execute(&mut *write.tx).await?;
@@ -413,7 +416,9 @@ async fn decided(tx: &mut Transaction<'_, Sqlite>, row: &BundleDecision) -> Sql<
 
 async fn booked(tx: &mut Transaction<'_, Sqlite>, id: i64, money: Option<&BundleMoney>) -> Sql<()> {
     sqlx::query(
-        "UPDATE bundles SET is_final = TRUE, gas_cost_wei = $2, paid_to_builder_wei = $3, eth_wei = $4, weth_wei = $5, profit_wei = $6 \
+        // Its transactions are private, and needed no more.
+        "UPDATE bundles SET is_final = TRUE, request = '', gas_cost_wei = $2, paid_to_builder_wei = $3, eth_wei = $4, weth_wei = $5, profit_wei = $6, \
+         profit_confidence = $7 \
          WHERE id = $1",
     )
     .bind(id)
@@ -422,6 +427,7 @@ async fn booked(tx: &mut Transaction<'_, Sqlite>, id: i64, money: Option<&Bundle
     .bind(money.map(|money| &money.eth))
     .bind(money.map(|money| &money.weth))
     .bind(money.map(|money| &money.profit))
+    .bind(money.map(|money| if money.is_traced { Confidence::High } else { Confidence::Medium }.label()))
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -436,6 +442,7 @@ mod tests {
             id,
             kind: "bundle",
             builders: builders.to_owned(),
+            request: format!("raw {id}"),
             first_block: 10,
             last_block: 12,
             ..BundleReceived::default()
@@ -508,13 +515,33 @@ mod tests {
         ledger.save_bundles(&[decision(2, BundleState::Included, 11)]).await.unwrap();
         let to_book = ledger.bundles_to_book("0x11").await.unwrap();
         assert_eq!(to_book.iter().map(|row| row.id).collect::<Vec<_>>(), [2]);
-        let money = BundleMoney { profit: "-7".to_owned(), ..BundleMoney::default() };
+        let money = BundleMoney {
+            profit: "-7".to_owned(),
+            paid_to_builder: "90".to_owned(),
+            is_traced: true,
+            ..BundleMoney::default()
+        };
+        let trial = r#"{"success": true, "profit": "0x64"}"#.to_owned();
+        ledger.save_bundles(&[BundleWrite::Simulated(2, trial)]).await.unwrap();
         ledger.save_bundles(&[BundleWrite::Booked(2, Some(Box::new(money)))]).await.unwrap();
         ledger.close_missed_bundles("0x11").await.unwrap();
         assert!(ledger.deciding_blocks(9).await.unwrap().is_empty());
         let views = ledger.bundles(None, 9).await.unwrap();
         assert_eq!(views.iter().map(|view| view.is_final).collect::<Vec<_>>(), [true, true, false]);
-        assert_eq!(ledger.bundle_totals().await.unwrap().profit_wei, "-7");
+        let requests = sqlx::query("SELECT id, request FROM bundles ORDER BY id")
+            .fetch_all(ledger.pool())
+            .await
+            .unwrap();
+        let requests: Vec<String> = requests.iter().map(|row| row.try_get("request").unwrap()).collect();
+        assert_eq!(requests, ["raw 1", "", ""], "private transactions are gone once they are final");
+        let totals = ledger.bundle_totals(0, i64::MAX).await.unwrap();
+        assert_eq!((totals.profit_wei.as_str(), totals.profit_confidence), ("-7", Some(Confidence::High)));
+        // It was to pay 100 wei, and paid 90.
+        let compared = (totals.simulated_to_builder_wei.as_str(), totals.actual_to_builder_wei.as_str());
+        assert_eq!((compared, totals.simulated, totals.below_simulation), (("100", "90"), 1, 1));
+        assert_eq!(ledger.bundle_totals(1, i64::MAX).await.unwrap().submitted, 0, "all came at 0");
+        assert_eq!(ledger.bundles_between(0, 1, 9).await.unwrap().len(), 3);
+        assert!(ledger.bundles_between(1, 9, 9).await.unwrap().is_empty());
     }
 
     #[tokio::test]

@@ -44,6 +44,23 @@ pub enum LedgerError {
         /// The database's words.
         error: sqlx::migrate::MigrateError,
     },
+    /// An older version's file, opened to be read only.
+    #[error(
+        "{path} was written by an older version of relaymux: start the service once (`relaymux run`), it brings the file up to date, \
+         then ask again"
+    )]
+    Older {
+        /// Which file.
+        path: String,
+    },
+    /// A newer version's file, opened to be read only.
+    #[error(
+        "{path} was written by a newer version of relaymux: ask with that version, this one does not know its tables"
+    )]
+    Newer {
+        /// Which file.
+        path: String,
+    },
     /// A statement failed.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
@@ -78,7 +95,7 @@ impl LedgerError {
             Self::Open { error, .. } | Self::Database(error) => of(error),
             Self::Migrate { error: MigrateError::Execute(error), .. }
             | Self::Migrate { error: MigrateError::ExecuteMigration(error, _), .. } => of(error),
-            Self::Migrate { .. } => Unusable::OtherVersion,
+            Self::Migrate { .. } | Self::Older { .. } | Self::Newer { .. } => Unusable::OtherVersion,
         }
     }
 }
@@ -119,7 +136,9 @@ pub(super) async fn open(
             Durability::Process => SqliteSynchronous::Normal,
             Durability::PowerCut => SqliteSynchronous::Full,
         })
-        .busy_timeout(Duration::from_secs(5));
+        .busy_timeout(Duration::from_secs(5))
+        // What is deleted is gone from the file: private transactions among it.
+        .pragma("secure_delete", "ON");
     // Switching a new file to WAL needs it to itself, and does not wait for its turn: one connection does it before the pool opens.
     let mut first = SqliteConnection::connect_with(&options)
         .await
@@ -276,6 +295,33 @@ enum CopyError {
 #[derive(Debug, thiserror::Error)]
 #[error("the file is damaged: {0}")]
 struct Damaged(String);
+
+/// Opens a file to read it only. Its schema must be this program's: it is not touched.
+pub(super) async fn open_to_read(
+    path: &Path,
+    connections: u32,
+    steps: &[Step],
+) -> Result<SqlitePool, LedgerError> {
+    let shown = || path.display().to_string();
+    let options =
+        SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(Duration::from_secs(5));
+    let pool = SqlitePoolOptions::new()
+        .max_connections(connections)
+        .connect_with(options)
+        .await
+        .map_err(|error| LedgerError::Open { path: shown(), error })?;
+    let applied: Vec<i64> = sqlx::query_scalar("SELECT version FROM _sqlx_migrations")
+        .fetch_all(&pool)
+        .await
+        .map_err(|error| LedgerError::Open { path: shown(), error })?;
+    if applied.iter().any(|version| steps.iter().all(|step| step.version != *version)) {
+        return Err(LedgerError::Newer { path: shown() });
+    }
+    if steps.iter().any(|step| !applied.contains(&step.version)) {
+        return Err(LedgerError::Older { path: shown() });
+    }
+    Ok(pool)
+}
 
 /// Makes an empty file for its owner alone, unless there is one. SQLite would make it readable by everybody; what it makes beside it (WAL,
 /// shared memory) has the file's own mode.

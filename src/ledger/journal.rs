@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 
 use super::{
     LedgerError,
-    database::{Durability, Step, open, open_in_memory},
+    database::{Durability, Step, open, open_in_memory, open_to_read},
     stores::Keeper,
 };
 use crate::{
@@ -95,6 +95,15 @@ impl Journal {
     pub async fn open_in_memory() -> Result<Self, LedgerError> {
         let (pool, keeper) = open_in_memory(&STEPS, MAX_MEMORY_BYTES).await?;
         Ok(Self { pool, _keeper: Some(Arc::new(Mutex::new(keeper))) })
+    }
+
+    /// Opens the journal to read it beside the service: nothing is made, changed or brought up to date.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is of another version.
+    pub async fn open_to_read(data_dir: &Path) -> Result<Self, LedgerError> {
+        let pool = open_to_read(&data_dir.join("journal.db"), 1, &STEPS).await?;
+        Ok(Self { pool, _keeper: None })
     }
 
     /// The pool, for the ledger to read back from.

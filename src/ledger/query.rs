@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::{
     AnswerView, AuctionView, Journal, LedgerError, OfferView, PlaceView, PollView, RelayStats, SlotSummary,
     SlotView, SubmissionView,
-    database::{Durability, Step, open, open_in_memory},
+    database::{Durability, Step, open, open_in_memory, open_to_read},
     journal::split_ids,
     missed_requests::missed_request,
     stores::Keeper,
@@ -19,7 +19,7 @@ use crate::{
     types::{Slot, Wei},
 };
 
-const STEPS: [Step; 8] = [
+const STEPS: &[Step] = &[
     Step { version: 1, name: "slots", sql: include_str!("../../migrations/ledger/0001_slots.sql") },
     Step { version: 2, name: "standings", sql: include_str!("../../migrations/ledger/0002_standings.sql") },
     Step { version: 3, name: "profit", sql: include_str!("../../migrations/ledger/0003_profit.sql") },
@@ -29,6 +29,7 @@ const STEPS: [Step; 8] = [
         name: "block_records",
         sql: include_str!("../../migrations/ledger/0005_block_records.sql"),
     },
+    Step { version: 7, name: "unknowable", sql: include_str!("../../migrations/ledger/0007_unknowable.sql") },
     Step {
         version: 9,
         name: "missed requests",
@@ -81,7 +82,7 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be opened or is of a newer version.
     pub async fn open(data_dir: &Path) -> Result<Self, LedgerError> {
-        let pool = open(&data_dir.join("ledger.db"), Durability::Process, 4, &STEPS).await?;
+        let pool = open(&data_dir.join("ledger.db"), Durability::Process, 4, STEPS).await?;
         Ok(Self { pool, _keeper: None, turn: Arc::default(), writes: WriteLog::default() })
     }
 
@@ -90,9 +91,31 @@ impl Ledger {
     /// # Errors
     /// When there is no memory for it.
     pub async fn open_in_memory() -> Result<Self, LedgerError> {
-        let (pool, keeper) = open_in_memory(&STEPS, MAX_MEMORY_BYTES).await?;
+        let (pool, keeper) = open_in_memory(STEPS, MAX_MEMORY_BYTES).await?;
         let keeper = Some(Arc::new(Mutex::new(keeper)));
         Ok(Self { pool, _keeper: keeper, turn: Arc::default(), writes: WriteLog::default() })
+    }
+
+    /// Opens the ledger to read it beside the service: nothing is made, changed or brought up to date.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is of another version.
+    pub async fn open_to_read(data_dir: &Path) -> Result<Self, LedgerError> {
+        let pool = open_to_read(&data_dir.join("ledger.db"), 2, STEPS).await?;
+        Ok(Self { pool, _keeper: None, turn: Arc::default(), writes: WriteLog::default() })
+    }
+
+    /// When this ledger was made, in Unix milliseconds: at its first schema.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn made_at(&self) -> Result<Option<i64>, LedgerError> {
+        let row = sqlx::query("SELECT CAST(MIN(installed_on) AS TEXT) AS at FROM _sqlx_migrations");
+        let text: Option<String> = row.fetch_one(&self.pool).await?.try_get("at")?;
+        // SQLite's CURRENT_TIMESTAMP: `2026-11-24 20:17:01`, UTC.
+        let time = text.and_then(|text| text.parse::<jiff::civil::DateTime>().ok());
+        let time = time.and_then(|time| time.to_zoned(jiff::tz::TimeZone::UTC).ok());
+        Ok(time.map(|time| time.timestamp().as_millisecond()))
     }
 
     /// A transaction that writes, in its turn.
@@ -259,7 +282,8 @@ impl Ledger {
         let missed_request = missed_request(&mut tx, number).await?;
         let nothing = auctions.is_empty() && submissions.is_empty() && missed_request.is_none();
         drop(tx);
-        let payment = self.settlement(slot).await?.filter(|row| row.outcome.is_some());
+        let payment =
+            self.settlement(slot).await?.filter(|row| row.outcome.is_some() || row.status == "unknowable");
         Ok((!nothing).then_some(SlotView {
             slot: slot.as_u64(),
             auctions,

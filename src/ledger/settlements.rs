@@ -4,10 +4,7 @@ use std::collections::BTreeSet;
 
 use alloy_primitives::{Address, B256};
 use serde::Serialize;
-use sqlx::{
-    Row, Sqlite, Transaction,
-    sqlite::{SqliteArguments, SqliteRow},
-};
+use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
 
 use super::{Ledger, LedgerError, journal::split_ids};
 use crate::types::{Slot, Wei, parse_hash};
@@ -17,7 +14,7 @@ use crate::types::{Slot, Wei, parse_hash};
 pub struct Settled {
     /// Which slot.
     pub slot: u64,
-    /// `open`, `provisional` or `final`.
+    /// `open`, `provisional`, `final` or `unknowable`.
     pub status: String,
     /// `ours`, `local`, `missed`, `not_delivered` or `orphaned`.
     pub outcome: Option<String>,
@@ -70,6 +67,11 @@ pub struct Settled {
     pub told: bool,
     /// When it was last looked at, Unix milliseconds.
     pub looked_at: i64,
+    /// How often in a row the node could not tell.
+    pub refusals: i64,
+    /// Not looked at before, Unix milliseconds.
+    #[serde(skip)]
+    pub look_after: i64,
 }
 
 /// What is known of a slot before the chain is asked.
@@ -95,17 +97,6 @@ pub struct SlotCase {
     pub first_value: Option<Wei>,
 }
 
-/// A count of how calls ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutcomeCount {
-    /// Which relay.
-    pub relay: String,
-    /// The outcome's name.
-    pub outcome: String,
-    /// How often.
-    pub count: u64,
-}
-
 /// A slot in a chart. Amounts in ETH, decimal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProposalPoint {
@@ -125,19 +116,6 @@ pub struct ProposalPoint {
     pub ms_into_slot: Option<i64>,
 }
 
-/// A day's or month's sums under one name, as JSON that the profit room reads and writes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SumRow {
-    /// Days since 1970-01-01 UTC; or year * 12 + month - 1.
-    pub at: i64,
-    /// `all`, `relay`, `validator` or `builder`.
-    pub dimension: String,
-    /// Which of them.
-    pub name: String,
-    /// The sums.
-    pub tally: String,
-}
-
 fn wei(text: Option<String>) -> Option<Wei> {
     text.and_then(|text| Wei::parse_wei(&text).ok())
 }
@@ -147,16 +125,25 @@ fn hash(text: Option<String>) -> Option<B256> {
 }
 
 impl Ledger {
-    /// Slots that are not final, oldest first, from `after` on and before `before`.
+    /// Slots that are to be looked at `now` (Unix milliseconds), oldest first, after `after` and before `before`: they are neither final
+    /// nor given up, nor is the next look at them later.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub async fn unsettled(&self, after: Slot, before: Slot, limit: u32) -> Result<Vec<Slot>, LedgerError> {
+    pub async fn unsettled(
+        &self,
+        after: Slot,
+        before: Slot,
+        now: i64,
+        limit: u32,
+    ) -> Result<Vec<Slot>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT slot FROM settlements WHERE status <> 'final' AND slot > $1 AND slot < $2 ORDER BY slot LIMIT $3",
+            "SELECT slot FROM settlements WHERE status <> 'final' AND status <> 'unknowable' AND slot > $1 AND slot < $2 \
+             AND look_after <= $3 ORDER BY slot LIMIT $4",
         )
         .bind(after.as_u64().cast_signed())
         .bind(before.as_u64().cast_signed())
+        .bind(now)
         .bind(i64::from(limit))
         .fetch_all(self.pool())
         .await?;
@@ -273,6 +260,26 @@ impl Ledger {
         rows.iter().map(settled_from).collect()
     }
 
+    /// At most `limit` slots from `from` on and before `until`, in their order, and only those that something is known of.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn settlements_page(
+        &self,
+        from: Slot,
+        until: Slot,
+        limit: u32,
+    ) -> Result<Vec<Settled>, LedgerError> {
+        let rows =
+            sqlx::query("SELECT * FROM settlements WHERE slot >= $1 AND slot < $2 ORDER BY slot LIMIT $3")
+                .bind(from.as_u64().cast_signed())
+                .bind(until.as_u64().cast_signed())
+                .bind(i64::from(limit))
+                .fetch_all(self.pool())
+                .await?;
+        rows.iter().map(settled_from).collect()
+    }
+
     /// Writes what was found, all or nothing, and marks the days (since 1970-01-01) whose sums are no longer right.
     ///
     /// # Errors
@@ -328,10 +335,45 @@ impl Ledger {
     /// When the file cannot be read.
     pub async fn unlooked(&self, before: Slot) -> Result<i64, LedgerError> {
         let row = sqlx::query(
-            "SELECT COUNT(*) AS n FROM settlements WHERE status <> 'final' AND status = 'open' AND slot < $1",
+            "SELECT COUNT(*) AS n FROM settlements WHERE status <> 'final' AND status <> 'unknowable' AND status = 'open' \
+             AND slot < $1",
         );
         let row = row.bind(before.as_u64().cast_signed()).fetch_one(self.pool()).await?;
         Ok(row.try_get("n")?)
+    }
+
+    /// How many slots were given up.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn unknowable(&self) -> Result<i64, LedgerError> {
+        let row = sqlx::query("SELECT COUNT(*) AS n FROM settlements WHERE status = 'unknowable'");
+        Ok(row.fetch_one(self.pool()).await?.try_get("n")?)
+    }
+
+    /// Gives slots that were given up one more look; how many. With another node they may be knowable.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn reopen_unknowable(&self) -> Result<u64, LedgerError> {
+        let mut write = self.write().await?;
+        let done = sqlx::query(
+            "UPDATE settlements SET look_after = 0, status = CASE WHEN outcome IS NULL THEN 'open' ELSE 'provisional' END \
+             WHERE status = 'unknowable'",
+        )
+        .execute(&mut *write.tx)
+        .await?;
+        write.commit().await?;
+        Ok(done.rows_affected())
+    }
+
+    /// The last slot in the ledger.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn last_slot(&self) -> Result<Option<Slot>, LedgerError> {
+        let row = sqlx::query("SELECT MAX(slot) AS slot FROM settlements").fetch_one(self.pool()).await?;
+        Ok(row.try_get::<Option<i64>, _>("slot")?.map(|slot| Slot::new(slot.cast_unsigned())))
     }
 
     /// The first slot in the ledger.
@@ -341,132 +383,6 @@ impl Ledger {
     pub async fn first_slot(&self) -> Result<Option<Slot>, LedgerError> {
         let row = sqlx::query("SELECT MIN(slot) AS slot FROM settlements").fetch_one(self.pool()).await?;
         Ok(row.try_get::<Option<i64>, _>("slot")?.map(|slot| Slot::new(slot.cast_unsigned())))
-    }
-
-    /// Days whose sums are to be made anew.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub async fn stale_days(&self) -> Result<Vec<i64>, LedgerError> {
-        let rows =
-            sqlx::query("SELECT day FROM profit_stale_days ORDER BY day").fetch_all(self.pool()).await?;
-        rows.iter().map(|row| Ok(row.try_get("day")?)).collect()
-    }
-
-    /// Puts a day's sums in the place of what there was. Its month's sums are wrong from then on, and gone.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub async fn save_day(&self, day: i64, month: i64, rows: &[SumRow]) -> Result<(), LedgerError> {
-        let mut write = self.write().await?;
-        let tx = &mut write.tx;
-        sqlx::query("DELETE FROM profit_months WHERE month = $1").bind(month).execute(&mut **tx).await?;
-        sqlx::query("DELETE FROM profit_days WHERE day = $1").bind(day).execute(&mut **tx).await?;
-        for row in rows {
-            sqlx::query("INSERT INTO profit_days (day, dimension, name, tally) VALUES ($1, $2, $3, $4)")
-                .bind(day)
-                .bind(&row.dimension)
-                .bind(&row.name)
-                .bind(&row.tally)
-                .execute(&mut **tx)
-                .await?;
-        }
-        sqlx::query("DELETE FROM profit_stale_days WHERE day = $1").bind(day).execute(&mut **tx).await?;
-        write.commit().await?;
-        Ok(())
-    }
-
-    /// Puts a month's sums in the place of what there was.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub async fn save_month(&self, month: i64, rows: &[SumRow]) -> Result<(), LedgerError> {
-        let mut write = self.write().await?;
-        let tx = &mut write.tx;
-        sqlx::query("DELETE FROM profit_months WHERE month = $1").bind(month).execute(&mut **tx).await?;
-        for row in rows {
-            sqlx::query("INSERT INTO profit_months (month, dimension, name, tally) VALUES ($1, $2, $3, $4)")
-                .bind(month)
-                .bind(&row.dimension)
-                .bind(&row.name)
-                .bind(&row.tally)
-                .execute(&mut **tx)
-                .await?;
-        }
-        write.commit().await?;
-        Ok(())
-    }
-
-    /// The sums of days from `from` on and before `until` along one dimension.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub async fn days(&self, dimension: &str, from: i64, until: i64) -> Result<Vec<SumRow>, LedgerError> {
-        let rows = sqlx::query(
-            "SELECT day AS at, name, tally FROM profit_days WHERE dimension = $1 AND day >= $2 AND day < $3 ORDER BY day",
-        );
-        self.sums(rows.bind(dimension).bind(from).bind(until), dimension).await
-    }
-
-    /// The sums of months from `from` on and before `until` along one dimension, where they are made.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub async fn months(&self, dimension: &str, from: i64, until: i64) -> Result<Vec<SumRow>, LedgerError> {
-        let rows = sqlx::query(
-            "SELECT month AS at, name, tally FROM profit_months WHERE dimension = $1 AND month >= $2 AND month < $3 \
-             ORDER BY month",
-        );
-        self.sums(rows.bind(dimension).bind(from).bind(until), dimension).await
-    }
-
-    async fn sums(
-        &self,
-        query: sqlx::query::Query<'_, Sqlite, SqliteArguments>,
-        dimension: &str,
-    ) -> Result<Vec<SumRow>, LedgerError> {
-        let rows = query.fetch_all(self.pool()).await?;
-        let row = |row: &SqliteRow| {
-            Ok(SumRow {
-                at: row.try_get("at")?,
-                dimension: dimension.to_owned(),
-                name: row.try_get("name")?,
-                tally: row.try_get("tally")?,
-            })
-        };
-        rows.iter().map(row).collect()
-    }
-
-    /// How relays' answers in the races of slots from `from` on and before `until` ended; with `without_bid`, only in races that nobody
-    /// won.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub async fn outcome_counts(
-        &self,
-        from: Slot,
-        until: Slot,
-        without_bid: bool,
-    ) -> Result<Vec<OutcomeCount>, LedgerError> {
-        let rows = sqlx::query(
-            "SELECT o.counterparty AS relay, o.outcome AS outcome, COUNT(*) AS n FROM auctions a \
-             JOIN offers o ON o.auction_id = a.id \
-             WHERE a.slot >= $1 AND a.slot < $2 AND (NOT $3 OR a.winner_block_hash IS NULL) \
-             GROUP BY o.counterparty, o.outcome",
-        )
-        .bind(from.as_u64().cast_signed())
-        .bind(until.as_u64().cast_signed())
-        .bind(without_bid)
-        .fetch_all(self.pool())
-        .await?;
-        let count = |row: &SqliteRow| {
-            Ok(OutcomeCount {
-                relay: row.try_get("relay")?,
-                outcome: row.try_get("outcome")?,
-                count: row.try_get::<i64, _>("n")?.cast_unsigned(),
-            })
-        };
-        rows.iter().map(count).collect()
     }
 
     /// The signed bid that was returned for a block: its fork and its SSZ.
@@ -496,8 +412,8 @@ async fn save_settlement(tx: &mut Transaction<'_, Sqlite>, row: &Settled) -> Res
         "INSERT INTO settlements (slot, status, outcome, payment, proposer, proposer_index, fee_recipient, relay, \
          builder, promised_block, promised_wei, missed_value_wei, timing_wei, block_hash, block_number, coinbase, \
          received_wei, method, confidence, transactions, other_inflows_wei, withdrawals_gwei, consensus_reward_gwei, \
-         data_api, words, told, looked_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
-         $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)",
+         data_api, words, told, looked_at, refusals, look_after) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
+         $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)",
     )
     .bind(row.slot.cast_signed())
     .bind(&row.status)
@@ -526,12 +442,14 @@ async fn save_settlement(tx: &mut Transaction<'_, Sqlite>, row: &Settled) -> Res
     .bind(&row.words)
     .bind(row.told)
     .bind(row.looked_at)
+    .bind(row.refusals)
+    .bind(row.look_after)
     .execute(&mut **tx)
     .await?;
     Ok(())
 }
 
-fn settled_from(row: &SqliteRow) -> Result<Settled, LedgerError> {
+pub(super) fn settled_from(row: &SqliteRow) -> Result<Settled, LedgerError> {
     Ok(Settled {
         slot: row.try_get::<i64, _>("slot")?.cast_unsigned(),
         status: row.try_get("status")?,
@@ -560,5 +478,7 @@ fn settled_from(row: &SqliteRow) -> Result<Settled, LedgerError> {
         words: row.try_get("words")?,
         told: row.try_get("told")?,
         looked_at: row.try_get("looked_at")?,
+        refusals: row.try_get("refusals")?,
+        look_after: row.try_get("look_after")?,
     })
 }

@@ -45,7 +45,7 @@ pub(super) async fn bundles_list(
     if !(1..=MAX_SHOWN).contains(&limit) {
         return Err(ApiError::bad_request(format!("limit: expected 1 to {MAX_SHOWN}")));
     }
-    let totals = api.ledger.bundle_totals().await.map_err(|e| database_error(&e))?;
+    let totals = api.ledger.bundle_totals(0, i64::MAX).await.map_err(|e| database_error(&e))?;
     let decided = totals.submitted > totals.pending;
     let target = match (decided, totals.success_rate >= TARGET_RATE) {
         (false, _) => "no_data",

@@ -2,6 +2,7 @@
 
 use axum::{
     Json,
+    body::Body,
     extract::{Query, State, rejection::QueryRejection},
     http::{HeaderValue, header},
     response::{Html, IntoResponse, Response},
@@ -56,21 +57,24 @@ pub(super) async fn profit_report(
         period: by("period", asked.period.as_ref())?,
     };
     let now = WallClock.now();
-    let csv = |text: String| {
+    if let (Some(from), Some(to)) = (query.from, query.to)
+        && from > to
+    {
+        return Err(ApiError::bad_request(format!("from={from} is after to={to}")));
+    }
+    let csv = |body: Body| {
         let kind = HeaderValue::from_static("text/csv; charset=utf-8");
         let name = HeaderValue::from_static("attachment; filename=\"relaymux-profit.csv\"");
-        ([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, name)], text).into_response()
+        ([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, name)], body).into_response()
     };
     let reporter = &api.reporter;
     match (asked.format.as_deref(), query.by) {
         (None | Some("json"), _) => {
             Ok(Json(reporter.report(query, now).await.map_err(|e| database_error(&e))?).into_response())
         }
-        (Some("csv"), None) => {
-            Ok(csv(reporter.proposals_csv(query, now).await.map_err(|e| database_error(&e))?))
-        }
+        (Some("csv"), None) => Ok(csv(Body::from_stream(reporter.proposals_csv(query, now)))),
         (Some("csv"), Some(_)) => {
-            Ok(csv(reporter.report(query, now).await.map_err(|e| database_error(&e))?.csv()))
+            Ok(csv(reporter.report(query, now).await.map_err(|e| database_error(&e))?.csv().into()))
         }
         (Some(_), _) => Err(ApiError::bad_request("format: expected json or csv")),
     }

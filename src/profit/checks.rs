@@ -11,6 +11,7 @@ use tracing::warn;
 use super::{
     notify::{raise, resolve},
     report::{ReportQuery, Reporter},
+    tally::rebuild_days,
 };
 use crate::{
     consensus::WallClock,
@@ -59,8 +60,18 @@ async fn check(reporter: &Reporter, spine: &Spine) -> Result<(), LedgerError> {
     } else {
         resolve(ledger, spine, "settlement_behind", "profit").await?;
     }
-    let first = ledger.first_slot().await?;
-    let days = first.map_or(0, |slot| (now - reporter.slots.start_of(slot)) / super::watcher::DAY_MS);
+    let given_up = ledger.unknowable().await?;
+    if given_up > 0 {
+        let words = format!(
+            "{given_up} slots can never be proven with this execution node, which has pruned their blocks: give it one that has them and restart"
+        );
+        raise(ledger, spine, "slots_unknowable", "profit", "P3", words).await?;
+    } else {
+        resolve(ledger, spine, "slots_unknowable", "profit").await?;
+    }
+    // Reports add what changed since by themselves: this keeps that little.
+    rebuild_days(ledger, reporter.slots).await?;
+    let days = (now - reporter.began(now).await?) / super::watcher::DAY_MS;
     if days >= JUDGED_AFTER_DAYS && reporter.has_execution && !reporter.settings.target_per_day.is_zero() {
         let report = reporter.report(ReportQuery::default(), now).await?;
         metrics::gauge!("relaymux_profit_eth_per_day")

@@ -4,7 +4,7 @@ use metrics::{counter, gauge};
 use tracing::{info, warn};
 
 use super::{
-    settle::SlotOutcome,
+    settle::{SlotOutcome, pays_another},
     watcher::{Finding, Watcher, evidence_of},
 };
 use crate::{
@@ -53,6 +53,15 @@ impl Watcher {
                 resolve(ledger, spine, "payment_missing", &subject).await?;
                 resolve(ledger, spine, "payment_unclear", &subject).await?;
             }
+        }
+        if let Some((named, registered)) = pays_another(row) {
+            let words = format!(
+                "{subject}: the block was built locally and names the fee recipient {named}, the validator's registration names {registered}, \
+                 which got nothing: look at suggested-fee-recipient of the consensus client and validator client"
+            );
+            raise(ledger, spine, "local_block_pays_another", &subject, "P2", words).await?;
+        } else {
+            resolve(ledger, spine, "local_block_pays_another", &subject).await?;
         }
         if row.data_api.as_deref() == Some("differs") {
             let words = format!("{subject}: {from}'s public record of deliveries is not what happened");

@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::U256;
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use futures_util::{Stream, stream};
+use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use serde::Serialize;
 
 use super::{
     ProfitSettings, csv,
     settle::difference,
-    tally::{Tally, rebuild_days, slots_of, sums},
+    tally::{FreshSums, Tally, slots_of, sums},
     watcher::DAY_MS,
 };
 use crate::{
     consensus::SlotClock,
-    ledger::{Ledger, LedgerError, NoticeRow, Settled},
+    ledger::{BundleTotals, Ledger, LedgerError, NoticeRow, Settled},
     types::{Slot, Wei},
 };
 
@@ -22,6 +23,8 @@ use crate::{
 const DAYS: i64 = 30;
 /// Notices shown in a report.
 const NOTICES: u32 = 50;
+/// Rows of a CSV read at once.
+const CSV_PAGE: u32 = 1000;
 
 /// What the lines are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +126,14 @@ pub struct ReportLine {
     pub orphaned: u64,
     /// Not looked at yet.
     pub open: u64,
+    /// Given up: no node here has the blocks that would prove them.
+    pub unknowable: u64,
+    /// Own proposals with a known end: delivered, local, missed, not delivered, orphaned.
+    pub proposals: u64,
+    /// Of them, those whose block paid what a relay had promised, or more or less of it, and not nothing.
+    pub relay_paid: u64,
+    /// See `estimators`; none without a proposal.
+    pub mev_success_rate: Option<f64>,
     /// Delivered ones by payment.
     pub exact: u64,
     /// More than promised.
@@ -166,6 +177,11 @@ impl ReportLine {
         let late = ["late", "timed_out"].iter().filter_map(|name| tally.outcomes.get(*name)).sum();
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let success_rate = (ended > 0).then(|| tally.ours as f64 / ended as f64);
+        let proposals = ended + tally.local + tally.missed;
+        let relay_paid = tally.exact + tally.over + tally.under;
+        let judged = proposals.saturating_sub(tally.unknown);
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+        let mev_success_rate = (judged > 0).then(|| relay_paid as f64 / judged as f64);
         Self {
             name,
             period,
@@ -180,6 +196,10 @@ impl ReportLine {
             not_delivered: tally.not_delivered,
             orphaned: tally.orphaned,
             open: tally.open,
+            unknowable: tally.unknowable,
+            proposals,
+            relay_paid,
+            mev_success_rate,
             exact: tally.exact,
             over: tally.over,
             under: tally.under,
@@ -210,6 +230,8 @@ pub struct Estimators {
     timing_value: &'static str,
     cost_of_misses: &'static str,
     success_rate: &'static str,
+    mev_success_rate: &'static str,
+    eth_per_day: &'static str,
 }
 
 const ESTIMATORS: Estimators = Estimators {
@@ -217,6 +239,8 @@ const ESTIMATORS: Estimators = Estimators {
     timing_value: "the returned bid, less the first bid of the same relay in the same race",
     cost_of_misses: "the returned bid of slots that have no block in the end (missed, not delivered, orphaned)",
     success_rate: "delivered / (delivered + not_delivered + orphaned): headers whose block was signed or seen; local blocks do not count",
+    mev_success_rate: "relay_paid / proposals: own slots whose block paid by a relay's bid, of all own slots that have an end (local, missed and lost ones too); payments that cannot be known are in neither",
+    eth_per_day: "received and built locally, over the time asked for, or since the ledger was made where that is shorter; days without a proposal count",
 };
 
 /// A registration that a relay has otherwise than we do.
@@ -238,12 +262,14 @@ pub struct ProfitReport {
     pub total: ReportLine,
     /// The lines.
     pub groups: Vec<ReportLine>,
-    /// Received and built locally, in ETH a day, over the days from the first slot on.
+    /// Received and built locally, in ETH a day, over the time asked for or since the ledger was made.
     pub eth_per_day: String,
     /// The operator's target.
     pub target_eth_per_day: String,
     /// `met`, `not_met` or `no_data`.
     pub target: &'static str,
+    /// What searchers' bundles of that time came to: beside what slots paid, and no part of it.
+    pub bundles: BundleTotals,
     /// How judgements were come by.
     pub estimators: Estimators,
     /// What to look at, open ones first.
@@ -269,19 +295,49 @@ pub struct Reporter {
     pub has_beacon: bool,
 }
 
-/// The number of a day since 1970-01-01.
-fn number_of(day: Date) -> i64 {
-    let start = day.to_zoned(TimeZone::UTC).map_or(0, |start| Timestamp::from(start).as_second());
-    start.div_euclid(DAY_MS / 1000)
+/// The first of the days that are numbered.
+const EPOCH: Date = Date::constant(1970, 1, 1);
+
+/// The number of a day since 1970-01-01. By the calendar alone: a timestamp ends a day before the last date does.
+pub fn number_of(day: Date) -> i64 {
+    day.duration_since(EPOCH).as_hours() / 24
 }
 
 /// The day of a number since 1970-01-01.
 fn day_of(number: i64) -> Date {
-    date_at(number.saturating_mul(DAY_MS))
+    EPOCH.saturating_add(SignedDuration::from_hours(number.saturating_mul(24)))
 }
 
 fn date_at(ms: i64) -> Date {
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(TimeZone::UTC).date()
+}
+
+/// How long the days from `from` on and before `until` are, as far as they are over and the ledger was there; nothing where it was not.
+fn window_ms((from, until): (i64, i64), began: i64, now: i64) -> i64 {
+    let start = from.saturating_mul(DAY_MS).max(began);
+    let end = until.saturating_mul(DAY_MS).min(now);
+    end.saturating_sub(start).max(0)
+}
+
+/// An amount of that time, a day. Less than a day counts as one.
+fn per_day(earned: U256, window_ms: i64) -> U256 {
+    let day = U256::from(DAY_MS.unsigned_abs());
+    let window = U256::from(window_ms.max(DAY_MS).unsigned_abs());
+    earned.saturating_mul(day).checked_div(window).unwrap_or_default()
+}
+
+/// `met`, `not_met` or `no_data`. Nothing earned is nothing earned; there is no data only where nobody looked, or there was no time.
+fn target(total: &Tally, has_execution: bool, window_ms: i64, is_met: bool) -> &'static str {
+    let is_known = if total.slots == 0 {
+        has_execution && window_ms >= DAY_MS
+    } else {
+        total.slots > total.open + total.unknowable
+    };
+    match (is_known, is_met) {
+        (false, _) => "no_data",
+        (true, true) => "met",
+        (true, false) => "not_met",
+    }
 }
 
 impl Reporter {
@@ -292,23 +348,42 @@ impl Reporter {
         (from, to.saturating_add(1))
     }
 
-    /// The report.
+    /// The days of a range that the ledger has slots in: nobody's report walks through ten thousand empty years.
+    async fn clamped(&self, (from, until): (i64, i64)) -> Result<(i64, i64), LedgerError> {
+        let ends = self.ledger.first_slot().await?.zip(self.ledger.last_slot().await?);
+        let Some((first, last)) = ends else { return Ok((from, from)) };
+        let day = |slot: Slot| self.slots.start_of(slot).div_euclid(DAY_MS);
+        let from = from.max(day(first));
+        Ok((from, until.min(day(last).saturating_add(1)).max(from)))
+    }
+
+    /// When the ledger began, in Unix milliseconds: when it was made, or with an older slot that it was given.
+    ///
+    /// # Errors
+    /// When the ledger does not answer.
+    pub async fn began(&self, now: i64) -> Result<i64, LedgerError> {
+        let first = self.ledger.first_slot().await?.map(|slot| self.slots.start_of(slot));
+        let made = self.ledger.made_at().await?;
+        Ok(first.into_iter().chain(made).min().unwrap_or(now))
+    }
+
+    /// The report. Reads the ledger and writes nothing.
     ///
     /// # Errors
     /// When the ledger does not answer.
     pub async fn report(&self, query: ReportQuery, now: i64) -> Result<ProfitReport, LedgerError> {
-        rebuild_days(&self.ledger, self.slots).await?;
         let (from, until) = self.range(query, now);
+        let days = self.clamped((from, until)).await?;
+        let fresh = FreshSums::of(&self.ledger, self.slots, days).await?;
         let by = query.by.unwrap_or(By::Day);
-        let all = self.ledger.days("all", from, until).await?;
+        let all = fresh.days(&self.ledger, "all", days).await?;
         let mut total = Tally::default();
         all.iter().for_each(|row| total.add(&Tally::read(row)));
-        let first_day = all.first().map(|row| row.at);
         let rows = if by.dimension() == "all" {
             all
         } else {
             let every_day = matches!(query.period, Some(By::Day | By::Week));
-            sums(&self.ledger, by.dimension(), (from, until), every_day).await?
+            sums(&self.ledger, &fresh, by.dimension(), days, every_day).await?
         };
         let mut groups: BTreeMap<(String, String), Tally> = BTreeMap::new();
         for row in rows {
@@ -324,17 +399,10 @@ impl Reporter {
             .iter()
             .map(|((period, name), tally)| ReportLine::new(name.clone(), period.clone(), tally))
             .collect();
-        // From the first slot to today, or to the end of what was asked: days without a proposal count.
-        let days = first_day.map_or(0, |first| (until.min(now.div_euclid(DAY_MS) + 1) - first).max(1));
-        let earned = total.received.saturating_add(total.local_value);
-        let per_day = earned.checked_div(U256::from(days.max(1).unsigned_abs())).unwrap_or_default();
-        let looked_at = total.slots > total.open;
+        let window = window_ms((from, until), self.began(now).await?, now);
+        let per_day = per_day(total.received.saturating_add(total.local_value), window);
         let target =
-            match (if looked_at { days } else { 0 }, per_day >= self.settings.target_per_day.as_u256()) {
-                (0, _) => "no_data",
-                (_, true) => "met",
-                (_, false) => "not_met",
-            };
+            target(&total, self.has_execution, window, per_day >= self.settings.target_per_day.as_u256());
         let drifts = self.ledger.drifts().await?;
         Ok(ProfitReport {
             from: day_of(from).to_string(),
@@ -344,6 +412,10 @@ impl Reporter {
             eth_per_day: Wei::new(per_day).to_eth(),
             target_eth_per_day: self.settings.target_per_day.to_eth(),
             target,
+            bundles: self
+                .ledger
+                .bundle_totals(from.saturating_mul(DAY_MS), until.saturating_mul(DAY_MS))
+                .await?,
             estimators: ESTIMATORS,
             notices: self.ledger.notices(NOTICES).await?,
             registration_drifts: drifts
@@ -368,25 +440,46 @@ impl Reporter {
         if total.open > 0 && self.has_execution {
             gaps.push(format!("{} slots are not settled yet", total.open));
         }
+        if total.unknowable > 0 {
+            gaps.push(format!(
+                "{} slots can never be known with this execution node: it has pruned their blocks",
+                total.unknowable
+            ));
+        }
         gaps
     }
 
-    /// One row a proposal, as CSV for a spreadsheet or the tax office.
+    /// One row a proposal, as CSV for a spreadsheet or the tax office: page by page, so that a year of slots is never in memory at once.
     ///
-    /// # Errors
-    /// When the ledger does not answer.
-    pub async fn proposals_csv(&self, query: ReportQuery, now: i64) -> Result<String, LedgerError> {
-        let (from, until) = self.range(query, now);
+    /// Each item may be an error, when the ledger does not answer; nothing comes after it.
+    pub fn proposals_csv(
+        &self,
+        query: ReportQuery,
+        now: i64,
+    ) -> impl Stream<Item = Result<String, LedgerError>> + Send + 'static {
+        let reporter = self.clone();
+        stream::try_unfold(None, move |at: Option<(Slot, Slot)>| {
+            let reporter = reporter.clone();
+            async move {
+                let Some((from, end)) = at else {
+                    let (first, until) = reporter.clamped(reporter.range(query, now)).await?;
+                    let start = slots_of(first, reporter.slots).0;
+                    let end = slots_of(until, reporter.slots).0;
+                    return Ok(Some((reporter.proposals_head(), Some((start, end)))));
+                };
+                let rows = reporter.ledger.settlements_page(from, end, CSV_PAGE).await?;
+                let Some(last) = rows.last() else { return Ok(None) };
+                let next = Slot::new(last.slot.saturating_add(1));
+                let text = rows.iter().map(|row| reporter.proposal_line(row)).collect::<String>();
+                Ok(Some((text, Some((next, end)))))
+            }
+        })
+    }
+
+    fn proposals_head(&self) -> String {
         let currency = self.settings.prices.as_ref().map(|prices| prices.currency.to_lowercase());
         let value_column = currency.as_ref().map(|currency| format!("received_{currency}"));
-        let mut text = csv::line(COLUMNS.iter().copied().chain(value_column.as_deref()));
-        for day in from..until {
-            let (first, end) = slots_of(day, self.slots);
-            for row in self.ledger.settlements(first, end).await? {
-                text.push_str(&self.proposal_line(&row));
-            }
-        }
-        Ok(text)
+        csv::line(COLUMNS.iter().copied().chain(value_column.as_deref()))
     }
 
     fn proposal_line(&self, row: &Settled) -> String {
@@ -499,8 +592,67 @@ mod tests {
     }
 
     #[test]
+    fn the_rate_is_over_the_window_and_not_over_the_luckiest_days_in_it() {
+        let today = 20_000;
+        let now = today * DAY_MS + DAY_MS / 2;
+        let eth = U256::from(50_000_000_000_000_000_u64);
+        let rate = |days: i64, began: i64| per_day(eth, window_ms((today + 1 - days, today + 1), began, now));
+        // 0.05 ETH in a year, whenever in it the one proposal was: far below 0.01 a day.
+        assert_eq!(rate(366, 0), eth * U256::from(2) / U256::from(731));
+        assert!(rate(366, 0) < U256::from(137_000_000_000_000_u64));
+        // A ledger of ten days, asked for a year.
+        assert_eq!(rate(366, now - 10 * DAY_MS), eth / U256::from(10));
+        // One of an hour: at least a day.
+        assert_eq!(rate(366, now - DAY_MS / 24), eth);
+        // Days to come, and days before the ledger, are none.
+        assert_eq!(window_ms((today - 1, today + 300), 0, now), DAY_MS + DAY_MS / 2);
+        assert_eq!(window_ms((today - 10, today - 8), now - DAY_MS, now), 0);
+    }
+
+    #[test]
+    fn nothing_earned_is_not_met_and_nothing_looked_at_is_no_data() {
+        let tally = |slots, open| Tally { slots, open, ..Tally::default() };
+        for (total, has_execution, days, is_met, expected) in [
+            (tally(0, 0), true, 30, false, "not_met"),
+            (tally(0, 0), false, 30, false, "no_data"),
+            (tally(0, 0), true, 0, false, "no_data"),
+            (tally(3, 3), true, 30, false, "no_data"),
+            (tally(3, 1), true, 30, false, "not_met"),
+            (tally(3, 0), true, 30, true, "met"),
+        ] {
+            assert_eq!(target(&total, has_execution, days * DAY_MS, is_met), expected, "{total:?} {days}");
+        }
+    }
+
+    #[test]
+    fn mev_success_is_relay_paid_blocks_over_all_own_proposals() {
+        let total = Tally {
+            ours: 6,
+            exact: 3,
+            under: 1,
+            unpaid: 1,
+            unknown: 1,
+            local: 2,
+            missed: 1,
+            not_delivered: 1,
+            ..Tally::default()
+        };
+        let line = ReportLine::new(String::new(), String::new(), &total);
+        assert_eq!((line.proposals, line.relay_paid), (10, 4));
+        assert_eq!(line.mev_success_rate, Some(4.0 / 9.0));
+        assert_eq!(ReportLine::new(String::new(), String::new(), &Tally::default()).mev_success_rate, None);
+    }
+
+    #[test]
     fn days_are_numbered_both_ways() {
-        for (text, number) in [("1970-01-01", 0), ("1970-01-02", 1), ("2026-11-23", 20_780)] {
+        for (text, number) in [
+            ("1970-01-01", 0),
+            ("1970-01-02", 1),
+            ("1969-12-31", -1),
+            ("2026-11-23", 20_780),
+            ("9999-12-31", 2_932_896),
+            ("0001-01-01", -719_162),
+        ] {
             let day: Date = text.parse().unwrap();
             assert_eq!(number_of(day), number);
             assert_eq!(day_of(number), day);

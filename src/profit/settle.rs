@@ -4,7 +4,50 @@ use alloy_primitives::{B256, I256, U256};
 
 use super::payment::Payment;
 pub use crate::events::SlotOutcome;
-use crate::{ledger::SlotCase, types::Wei};
+use crate::{
+    ledger::{Settled, SlotCase},
+    types::Wei,
+};
+
+/// How far a slot is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotStatus {
+    /// Not looked at.
+    Open,
+    /// Seen at the head: may change.
+    Provisional,
+    /// Nothing changes any more.
+    Final,
+    /// Given up: no node here has the blocks that would prove it.
+    Unknowable,
+}
+
+impl SlotStatus {
+    /// Its name in records.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Provisional => "provisional",
+            Self::Final => "final",
+            Self::Unknowable => "unknowable",
+        }
+    }
+}
+
+/// Looks at a slot that the node cannot tell before it is given up: over some 21 hours, time to mend a node.
+const LOOKS: i64 = 12;
+/// The first pause between two looks, doubled up to the longest.
+const FIRST_PAUSE_MS: i64 = 60_000;
+const LONGEST_PAUSE_MS: i64 = 6 * 3_600_000;
+
+/// When a slot is looked at again that the node could not tell `refusals` times in a row, in milliseconds from now; `None`: never.
+pub(super) fn next_look_ms(refusals: i64) -> Option<i64> {
+    if refusals >= LOOKS {
+        return None;
+    }
+    let doublings = u32::try_from(refusals.clamp(1, 32) - 1).unwrap_or(0);
+    Some(FIRST_PAUSE_MS.saturating_mul(1 << doublings).min(LONGEST_PAUSE_MS))
+}
 
 /// What the execution chain has for a slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,10 +98,34 @@ pub(super) fn difference(promised: Wei, received: Wei) -> I256 {
     wei(received).saturating_sub(wei(promised))
 }
 
-/// What the best bid that was there in time would have paid beyond what arrived.
-pub(super) fn missed_value(case: &SlotCase, received: Option<U256>) -> Option<Wei> {
+/// What came of a slot in money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Income {
+    /// The slot has no block.
+    NoBlock,
+    /// There is a block, and what it paid cannot be known.
+    Unknown,
+    /// What the block paid, in wei.
+    Paid(U256),
+}
+
+/// What the best bid that was there in time would have paid beyond what arrived. What is not known is no miss.
+pub(super) fn missed_value(case: &SlotCase, income: Income) -> Option<Wei> {
     let best = case.best_bid?.as_u256();
-    Some(Wei::new(best.saturating_sub(received.unwrap_or_default())))
+    match income {
+        Income::NoBlock => Some(Wei::new(best)),
+        Income::Unknown => None,
+        Income::Paid(received) => Some(Wei::new(best.saturating_sub(received))),
+    }
+}
+
+/// Who got a locally built block's fees, and who should have: where the block names another fee recipient than the validator's
+/// registration, and nothing of it reached that one. A block of another sidecar's relay names its builder and pays: it is none of these.
+pub(super) fn pays_another(row: &Settled) -> Option<(&str, &str)> {
+    let (registered, named) = (row.fee_recipient.as_deref()?, row.coinbase.as_deref()?);
+    let is_local = row.outcome.as_deref() == Some(SlotOutcome::Local.label());
+    let got_nothing = row.received_wei.as_deref() == Some("0");
+    (is_local && got_nothing && !registered.eq_ignore_ascii_case(named)).then_some((named, registered))
 }
 
 #[cfg(test)]
@@ -107,6 +174,50 @@ mod tests {
                 "{submitted} {before:?} {canonical:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_local_block_that_pays_somebody_else_is_seen() {
+        let row = |outcome: &str, coinbase: &str, received: Option<&str>| Settled {
+            outcome: Some(outcome.to_owned()),
+            fee_recipient: Some("0xAa".to_owned()),
+            coinbase: Some(coinbase.to_owned()),
+            received_wei: received.map(str::to_owned),
+            ..Settled::default()
+        };
+        assert_eq!(pays_another(&row("local", "0xbb", Some("0"))), Some(("0xbb", "0xAa")));
+        for (why, row) in [
+            ("its own recipient, whatever the case of its letters", row("local", "0xaA", Some("0"))),
+            ("another sidecar's builder paid", row("local", "0xbb", Some("7"))),
+            ("it cannot be known", row("local", "0xbb", None)),
+            ("a relay's block, judged by its promise", row("ours", "0xbb", Some("0"))),
+        ] {
+            assert_eq!(pays_another(&row), None, "{why}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_payment_is_no_missed_value() {
+        let best = |best| SlotCase { best_bid: Some(Wei::new(U256::from(best))), ..SlotCase::default() };
+        for (income, missed) in [
+            (Income::NoBlock, Some(9)),
+            (Income::Unknown, None),
+            (Income::Paid(U256::from(5)), Some(4)),
+            (Income::Paid(U256::from(10)), Some(0)),
+        ] {
+            assert_eq!(
+                missed_value(&best(9), income),
+                missed.map(|wei: u64| Wei::new(U256::from(wei))),
+                "{income:?}"
+            );
+            assert_eq!(missed_value(&SlotCase::default(), income), None);
+        }
+    }
+
+    #[test]
+    fn a_slot_that_cannot_be_proven_is_given_up_in_the_end() {
+        let pauses: Vec<i64> = (1..).map_while(next_look_ms).map(|ms| ms / 60_000).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 360, 360]);
     }
 
     #[test]

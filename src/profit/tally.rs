@@ -6,10 +6,10 @@ use alloy_primitives::U256;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
-use super::watcher::DAY_MS;
+use super::{settle::SlotStatus, watcher::DAY_MS};
 use crate::{
     consensus::{SlotClock, WallClock},
-    ledger::{Ledger, LedgerError, OutcomeCount, Settled, SumRow},
+    ledger::{DayFacts, Ledger, LedgerError, OutcomeCount, Settled, SumRow},
     types::Slot,
 };
 
@@ -40,6 +40,9 @@ pub(super) struct Tally {
     /// Not looked at yet.
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) open: u64,
+    /// Given up: the node has pruned their blocks.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) unknowable: u64,
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) exact: u64,
     #[serde(skip_serializing_if = "is_zero")]
@@ -160,6 +163,10 @@ impl Tally {
                 self.orphaned += 1;
                 true
             }
+            Some(_) | None if row.status == SlotStatus::Unknowable.label() => {
+                self.unknowable += 1;
+                false
+            }
             Some(_) | None => {
                 self.open += 1;
                 false
@@ -186,6 +193,7 @@ impl Tally {
             (&mut self.not_delivered, other.not_delivered),
             (&mut self.orphaned, other.orphaned),
             (&mut self.open, other.open),
+            (&mut self.unknowable, other.unknowable),
             (&mut self.exact, other.exact),
             (&mut self.over, other.over),
             (&mut self.under, other.under),
@@ -220,17 +228,12 @@ impl Tally {
 }
 
 /// A day's sums along every dimension.
-pub(super) fn tally_day(
-    day: i64,
-    rows: &[Settled],
-    outcomes: &[OutcomeCount],
-    no_bid: &[OutcomeCount],
-) -> Vec<SumRow> {
+pub(super) fn tally_day(day: i64, facts: &DayFacts) -> Vec<SumRow> {
     let mut sums: BTreeMap<(&str, String), Tally> = BTreeMap::new();
     let mut at = |dimension: &'static str, name: &str, change: &dyn Fn(&mut Tally)| {
         change(sums.entry((dimension, name.to_owned())).or_default());
     };
-    for row in rows {
+    for row in &facts.rows {
         at("all", "", &|tally| tally.count(row));
         if let Some(proposer) = &row.proposer {
             at("validator", proposer, &|tally| tally.count(row));
@@ -241,15 +244,15 @@ pub(super) fn tally_day(
             at("builder", row.builder.as_deref().unwrap_or("unknown"), &|tally| tally.count(row));
         }
     }
-    for (counts, in_vain) in [(outcomes, false), (no_bid, true)] {
-        for OutcomeCount { relay, outcome, count } in counts {
-            let change = |tally: &mut Tally| {
-                let to = if in_vain { &mut tally.no_bid_reasons } else { &mut tally.outcomes };
-                *to.entry(outcome.clone()).or_default() += count;
-            };
-            at("all", "", &change);
-            at("relay", relay, &change);
-        }
+    for OutcomeCount { relay, outcome, count, without_bid } in &facts.outcomes {
+        let change = |tally: &mut Tally| {
+            *tally.outcomes.entry(outcome.clone()).or_default() += count;
+            if *without_bid > 0 {
+                *tally.no_bid_reasons.entry(outcome.clone()).or_default() += without_bid;
+            }
+        };
+        at("all", "", &change);
+        at("relay", relay, &change);
     }
     sums.into_iter()
         .map(|((dimension, name), tally)| SumRow {
@@ -284,28 +287,65 @@ const DIMENSIONS: [&str; 4] = ["all", "relay", "validator", "builder"];
 pub async fn rebuild_days(ledger: &Ledger, slots: SlotClock) -> Result<usize, LedgerError> {
     let days = ledger.stale_days().await?;
     for day in &days {
-        let (from, until) = slots_of(*day, slots);
-        let rows = ledger.settlements(from, until).await?;
-        let outcomes = ledger.outcome_counts(from, until, false).await?;
-        let no_bid = ledger.outcome_counts(from, until, true).await?;
-        ledger.save_day(*day, month_of(*day), &tally_day(*day, &rows, &outcomes, &no_bid)).await?;
+        let sum = |facts: &DayFacts| tally_day(*day, facts);
+        ledger.rebuild_day((*day, month_of(*day)), slots_of(*day, slots), sum).await?;
     }
     let has_days: BTreeSet<i64> =
         ledger.days("all", 0, i64::MAX).await?.iter().map(|row| month_of(row.at)).collect();
     let has_sums: BTreeSet<i64> = ledger.months("all", 0, i64::MAX).await?.iter().map(|row| row.at).collect();
     let today = WallClock.now().div_euclid(DAY_MS);
     for month in has_days.difference(&has_sums) {
-        let (from, until) = days_of(*month);
+        let range = days_of(*month);
         // A month that goes on is read by its days: every slot of today would make it anew.
-        if until <= today {
-            let mut rows = Vec::new();
-            for dimension in DIMENSIONS {
-                rows.extend(sum_of(*month, dimension, &ledger.days(dimension, from, until).await?));
-            }
-            ledger.save_month(*month, &rows).await?;
+        if range.1 <= today {
+            let sum = |dimension: &str, days: &[SumRow]| sum_of(*month, dimension, days);
+            ledger.rebuild_month(*month, range, &DIMENSIONS, sum).await?;
         }
     }
     Ok(days.len())
+}
+
+/// Sums of days that changed since theirs were written down: made for one report, and written nowhere.
+#[derive(Debug, Default)]
+pub(super) struct FreshSums {
+    /// Every day whose stored sums are wrong.
+    stale: BTreeSet<i64>,
+    rows: Vec<SumRow>,
+}
+
+impl FreshSums {
+    /// Sums the stale days from `from` on and before `until`, one day's slots in memory at a time.
+    pub(super) async fn of(
+        ledger: &Ledger,
+        slots: SlotClock,
+        (from, until): (i64, i64),
+    ) -> Result<Self, LedgerError> {
+        let mut fresh = Self::default();
+        for day in ledger.stale_days().await? {
+            fresh.stale.insert(day);
+            if (from..until).contains(&day) {
+                let (first, end) = slots_of(day, slots);
+                fresh.rows.extend(tally_day(day, &ledger.day_facts(first, end).await?));
+            }
+        }
+        Ok(fresh)
+    }
+
+    /// The sums of days along a dimension, in the days' order.
+    pub(super) async fn days(
+        &self,
+        ledger: &Ledger,
+        dimension: &str,
+        (from, until): (i64, i64),
+    ) -> Result<Vec<SumRow>, LedgerError> {
+        let mut rows = ledger.days(dimension, from, until).await?;
+        rows.retain(|row| !self.stale.contains(&row.at));
+        let fresh =
+            self.rows.iter().filter(|row| row.dimension == dimension && (from..until).contains(&row.at));
+        rows.extend(fresh.cloned());
+        rows.sort_by_key(|row| row.at);
+        Ok(rows)
+    }
 }
 
 /// The sums of rows along a dimension, by name.
@@ -330,18 +370,19 @@ fn sum_of(at: i64, dimension: &str, rows: &[SumRow]) -> Vec<SumRow> {
 /// When the ledger does not answer.
 pub(super) async fn sums(
     ledger: &Ledger,
+    fresh: &FreshSums,
     dimension: &str,
     (from, until): (i64, i64),
     every_day: bool,
 ) -> Result<Vec<SumRow>, LedgerError> {
     if every_day {
-        return ledger.days(dimension, from, until).await;
+        return fresh.days(ledger, dimension, (from, until)).await;
     }
     let mut months = ledger.months(dimension, month_of(from), month_of(until) + 1).await?;
-    // Only months that lie within.
+    // Only months that lie within, and are still right.
     months.retain(|row| {
         let (first, end) = days_of(row.at);
-        from <= first && end <= until
+        from <= first && end <= until && fresh.stale.range(first..end).next().is_none()
     });
     let whole: BTreeSet<i64> = months.iter().map(|row| row.at).collect();
     let mut at = from;
@@ -350,7 +391,7 @@ pub(super) async fn sums(
         let (_, end) = days_of(month_of(at));
         let end = end.min(until);
         if !whole.contains(&month_of(at)) {
-            rows.extend(ledger.days(dimension, at, end).await?);
+            rows.extend(fresh.days(ledger, dimension, (at, end)).await?);
         }
         at = end;
     }
@@ -414,8 +455,9 @@ mod tests {
             row("not_delivered", None, 700, 0, "b"),
             Settled { promised_block: None, promised_wei: None, ..row("local", None, 0, 30, "a") },
         ];
-        let no_bid = [OutcomeCount { relay: "a".to_owned(), outcome: "no_bid".to_owned(), count: 1 }];
-        let days = tally_day(3, &rows, &no_bid, &no_bid);
+        let outcome =
+            OutcomeCount { relay: "a".to_owned(), outcome: "no_bid".to_owned(), count: 2, without_bid: 1 };
+        let days = tally_day(3, &DayFacts { rows: rows.to_vec(), outcomes: vec![outcome] });
         let all = read(&days, "all", "");
         assert_eq!((all.slots, all.headers, all.no_bid, all.ours, all.local), (5, 4, 1, 3, 1));
         assert_eq!((all.claimed, all.received), (U256::from(1500), U256::from(1509)));
@@ -424,7 +466,7 @@ mod tests {
             (U256::from(1), U256::from(10), U256::from(700))
         );
         assert_eq!(all.local_value, U256::from(30));
-        assert_eq!(all.no_bid_reasons["no_bid"], 1);
+        assert_eq!((all.no_bid_reasons["no_bid"], all.outcomes["no_bid"]), (1, 2));
         // The relay's shares are the whole.
         let mut both = read(&days, "relay", "a");
         both.add(&read(&days, "relay", "b"));
@@ -467,7 +509,8 @@ mod tests {
         assert!(ledger.months("relay", 0, i64::MAX).await.unwrap().len() >= 12);
         let total = async |range: (i64, i64), every_day: bool| {
             let mut sum = Tally::default();
-            for row in sums(&ledger, "relay", range, every_day).await.unwrap() {
+            let fresh = FreshSums::of(&ledger, slots, range).await.unwrap();
+            for row in sums(&ledger, &fresh, "relay", range, every_day).await.unwrap() {
                 sum.add(&Tally::read(&row));
             }
             sum
@@ -483,8 +526,10 @@ mod tests {
             ..rows[100].0.clone()
         };
         ledger.save_settlements(&[(changed, rows[100].1)]).await.unwrap();
+        let unwritten = total((0, 30_000), false).await;
         rebuild_days(&ledger, slots).await.unwrap();
         let after = total((0, 30_000), false).await;
+        assert_eq!(unwritten, after, "a report is right before the sums are written");
         assert_eq!((after.unpaid, before.received - after.received), (1, U256::from(first + 100)));
     }
 

@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use super::{
     ProfitSettings,
     payment::{BlockMoney, Payment, TxMoney, judge},
-    settle::{Sight, SlotOutcome, compare, decide, missed_value},
+    settle::{Income, Sight, SlotOutcome, SlotStatus, compare, decide, missed_value, next_look_ms},
     tally::rebuild_days,
 };
 use crate::{
@@ -114,6 +114,10 @@ impl Watcher {
     pub async fn run(self, mut news: mpsc::Receiver<ChainNews>, stop: CancellationToken) {
         let every = Duration::from_millis(self.parts.slots.slot_ms().max(200));
         let mut was_well = true;
+        // Perhaps with another node than the last time.
+        if let Err(error) = self.parts.ledger.reopen_unknowable().await {
+            warn!(%error, "slots that were given up are not looked at again");
+        }
         let mut sums_due = Instant::now();
         let mut events = self.parts.spine.subscribe();
         // The last slot in which a block was handed in, while it is not looked at.
@@ -208,21 +212,25 @@ impl Watcher {
         let mut changed = 0;
         loop {
             // Slot 0 has no proposal: genesis.
-            let slots = self.parts.ledger.unsettled(after.unwrap_or(Slot::new(0)), before, PAGE).await?;
+            let now = WallClock.now();
+            let slots = self.parts.ledger.unsettled(after.unwrap_or(Slot::new(0)), before, now, PAGE).await?;
             let Some(last) = slots.last().copied() else { return Ok(changed) };
             after = Some(last);
+            let asked = slots.clone();
             let looks = slots.into_iter().map(|slot| self.look(slot, head));
             let found: Vec<Result<Option<Finding>, WatchError>> =
                 stream::iter(looks).buffered(AT_ONCE).collect().await;
             let mut findings = Vec::new();
+            let mut refused = Vec::new();
             let mut failure = None;
-            for one in found {
+            for (slot, one) in asked.into_iter().zip(found) {
                 match one {
                     Ok(Some(finding)) => findings.push(finding),
                     Ok(None) => {}
                     // The node answers, and does not have it: history that it has pruned. The others do not wait for that slot.
                     Err(WatchError::Node(error)) if error.is_answer() => {
-                        tracing::debug!(%error, "a slot cannot be settled with this node");
+                        tracing::debug!(%slot, %error, "a slot cannot be settled with this node");
+                        refused.push(self.put_off(slot, &error, now).await?);
                     }
                     Err(error) => failure = Some(error),
                 }
@@ -231,7 +239,8 @@ impl Watcher {
                 self.notify(finding).await?;
             }
             let day = |row: &Settled| self.parts.slots.start_of(Slot::new(row.slot)).div_euclid(DAY_MS);
-            let rows: Vec<(Settled, i64)> = findings.iter().map(|f| (f.row.clone(), day(&f.row))).collect();
+            let rows = findings.iter().map(|finding| finding.row.clone()).chain(refused);
+            let rows: Vec<(Settled, i64)> = rows.map(|row| (row.clone(), day(&row))).collect();
             self.parts.ledger.save_settlements(&rows).await?;
             findings.iter().for_each(|finding| self.publish(finding));
             changed += findings.len();
@@ -239,6 +248,25 @@ impl Watcher {
                 return Err(failure);
             }
         }
+    }
+
+    /// The row of a slot that the node could not tell: looked at later again, or given up.
+    async fn put_off(&self, slot: Slot, error: &NodeError, now: i64) -> Result<Settled, WatchError> {
+        let mut row = self.parts.ledger.slot_case(slot).await?.row;
+        row.refusals = row.refusals.saturating_add(1);
+        match next_look_ms(row.refusals) {
+            Some(pause) => row.look_after = now.saturating_add(pause),
+            None => {
+                row.status = SlotStatus::Unknowable.label().to_owned();
+                let seen =
+                    if row.outcome.is_some() { "seen at the head, never proven final" } else { "never seen" };
+                row.words = format!("given up after {} looks, {seen}: {error}", row.refusals);
+                warn!(%slot, %error, "a slot cannot be proven with this execution node and is given up; a restart looks once more");
+                counter!("relaymux_slots_unknowable_total").increment(1);
+            }
+        }
+        row.looked_at = now;
+        Ok(row)
     }
 
     async fn head(&self) -> Result<Head, WatchError> {
@@ -299,7 +327,8 @@ impl Watcher {
         };
         let was = state(&case.row);
         let mut row = case.row.clone();
-        row.status = if is_final { "final" } else { "provisional" }.to_owned();
+        row.status = if is_final { SlotStatus::Final } else { SlotStatus::Provisional }.label().to_owned();
+        (row.refusals, row.look_after) = (0, 0);
         row.outcome = Some(outcome.label().to_owned());
         row.looked_at = WallClock.now();
         row.block_hash = block.as_ref().map(|block| block.hash.to_string());
@@ -431,7 +460,7 @@ impl Watcher {
         row.coinbase = block.map(|block| block.coinbase.to_string());
         let is_ours_or_local = matches!(outcome, SlotOutcome::Ours | SlotOutcome::Local);
         let Some(block) = block.filter(|_| is_ours_or_local) else {
-            row.missed_value_wei = missed_value(case, None).map(|value| value.to_string());
+            row.missed_value_wei = missed_value(case, Income::NoBlock).map(|value| value.to_string());
             row.words = match outcome {
                 SlotOutcome::NotDelivered => {
                     format!(
@@ -462,7 +491,8 @@ impl Watcher {
         let hashes: Vec<String> = payment.transactions.iter().map(ToString::to_string).collect();
         row.transactions = Some(hashes.join(","));
         row.other_inflows_wei = Some(payment.other_inflows.to_string());
-        row.missed_value_wei = missed_value(case, payment.received).map(|value| value.to_string());
+        let income = payment.received.map_or(Income::Unknown, Income::Paid);
+        row.missed_value_wei = missed_value(case, income).map(|value| value.to_string());
         if outcome == SlotOutcome::Ours {
             row.payment = Some(promised.map_or("unknown", |promised| compare(promised, &payment)).to_owned());
         }

@@ -1,5 +1,7 @@
 //! Reports from the ledger, while the service runs.
 
+use sqlx::Connection;
+
 use crate::stage::{binary, honest, milli, stage};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,4 +44,77 @@ async fn the_relay_report_says_what_timing_earned_and_proposes() {
     let output = binary().current_dir(folder.path()).args(["report", "relays"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no ledger yet"));
+}
+
+fn report(stage: &crate::stage::Stage, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = binary();
+    command.current_dir(stage.folder.path()).arg("report").args(arguments);
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+/// A report reads: it brings no file up to date, neither under a running service of another version nor at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_changes_nothing_and_says_what_to_do_with_another_versions_ledger() {
+    let mut stage = stage().relay(honest()).start().await;
+    let slot = stage.slot();
+    stage.header_at(slot).await.unwrap();
+    stage.auction(slot).await;
+    stage.signal("TERM");
+    stage.exit_status().await;
+    let path = stage.data_dir().join("ledger.db");
+    let before = std::fs::read(&path).unwrap();
+    for subject in ["profit", "relays", "bundles"] {
+        let (status, said, error) = report(&stage, &[subject, "--format", "json"]);
+        assert_eq!(status, Some(0), "{subject}: {said} {error}");
+    }
+    let (status, said, _) = report(&stage, &["evidence", &slot.to_string()]);
+    assert_eq!(status, Some(0), "{said}");
+    assert_eq!(std::fs::read(&path).unwrap(), before, "the ledger is as the service left it");
+    for (statement, words) in [
+        (
+            "UPDATE _sqlx_migrations SET version = 9999 WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)",
+            "newer version of relaymux",
+        ),
+        (
+            "DELETE FROM _sqlx_migrations WHERE version = 9999",
+            "older version of relaymux: start the service once",
+        ),
+    ] {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+        let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::query(statement).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let (status, _, error) = report(&stage, &["profit"]);
+        assert_eq!(status, Some(1), "{error}");
+        assert!(error.contains(words) && error.contains("ledger.db"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+}
+
+/// A range without end costs no more than what is in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn ranges_are_clamped_and_totals_are_theirs() {
+    let stage = stage().relay(honest()).start().await;
+    let slot = stage.slot();
+    stage.header_at(slot).await.unwrap();
+    stage.auction(slot).await;
+    let ever = ["--from", "0001-01-01", "--to", "9999-12-31"];
+    let (status, csv, error) = report(&stage, &[&["profit", "--format", "csv"], &ever[..]].concat());
+    assert_eq!((status, csv.lines().count()), (Some(0), 2), "{csv} {error}");
+    assert!(csv.starts_with("time_utc,slot,") && csv.contains(&format!(",{slot},")), "{csv}");
+    let by_day = [&["profit", "--format", "json", "--by", "relay", "--period", "day"], &ever[..]].concat();
+    let (_, json, _) = report(&stage, &by_day);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["total"]["slots"], &json["groups"][0]["wins"]), (&1.into(), &1.into()), "{json}");
+    let (status, _, error) = report(&stage, &["profit", "--from", "2026-02-01", "--to", "2026-01-01"]);
+    assert_eq!(status, Some(2));
+    assert!(error.contains("--from 2026-02-01 is after --to 2026-01-01"), "{error}");
+    let url = format!("{}/api/v1/profit?format=csv&from=0001-01-01&to=9999-12-31", stage.ops);
+    assert_eq!(stage.http.get(url).send().await.unwrap().text().await.unwrap(), csv);
+    let url = format!("{}/api/v1/profit?from=2026-02-01&to=2026-01-01", stage.ops);
+    let message = crate::stage::assert_error(stage.http.get(url).send().await.unwrap(), 400).await;
+    assert!(message.contains("is after"), "{message}");
 }

@@ -11,7 +11,7 @@ use crate::{
 /// Bundles in a report: the newest.
 const SHOWN: u32 = 1000;
 
-/// All totals, and the newest bundles of the days asked for.
+/// Totals of the days asked for, and the newest bundles in them.
 #[derive(Debug, Serialize)]
 pub(super) struct BundleReport {
     totals: BundleTotals,
@@ -19,9 +19,9 @@ pub(super) struct BundleReport {
 }
 
 pub(super) async fn bundles(ledger: &Ledger, since: i64, until: i64) -> Result<BundleReport, LedgerError> {
-    let mut bundles = ledger.bundles(None, SHOWN).await?;
-    bundles.retain(|bundle| (since..until).contains(&bundle.received_at));
-    Ok(BundleReport { totals: ledger.bundle_totals().await?, bundles })
+    let (totals, bundles) =
+        (ledger.bundle_totals(since, until).await?, ledger.bundles_between(since, until, SHOWN).await?);
+    Ok(BundleReport { totals, bundles })
 }
 
 /// The builders that took a bundle.

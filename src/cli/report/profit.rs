@@ -62,6 +62,22 @@ pub(super) fn table(report: &ProfitReport) -> String {
             total.consensus_reward_eth
         ));
     }
+    if let Some(rate) = report.total.mev_success_rate {
+        text.push_str(&format!(
+            "{} of {} own proposals were paid by a relay's bid ({:.1} % of those that can be known)\n",
+            report.total.relay_paid,
+            report.total.proposals,
+            rate * 100.0
+        ));
+    }
+    let bundles = &report.bundles;
+    if bundles.submitted > 0 {
+        let confidence = bundles.profit_confidence.map_or("none", |confidence| confidence.label());
+        text.push_str(&format!(
+            "beside it, bundles: {} ETH from {} of {} included (confidence {confidence}); {} of {} simulated ones paid less than simulated\n",
+            bundles.profit_eth, bundles.included, bundles.submitted, bundles.below_simulation, bundles.simulated
+        ));
+    }
     for notice in report.notices.iter().filter(|notice| notice.resolved_at.is_none()) {
         text.push_str(&format!("{} {}\n", notice.severity, notice.words));
     }
