@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
+use super::submit::Unrecorded;
 use crate::events::{AuctionRecord, Outcome, SubmissionClosed};
 
 const AUCTIONS: &str = "relaymux_auctions_total";
@@ -17,6 +18,7 @@ const SUBMISSION_DURATION: &str = "relaymux_submission_duration_seconds";
 const JOURNAL_FAILURES: &str = "relaymux_journal_failures_total";
 const REPEATED_BLOCKS: &str = "relaymux_repeated_blocks_total";
 const CONFLICTING_BLOCKS: &str = "relaymux_conflicting_blocks_total";
+const UNRECORDED_BLOCKS: &str = "relaymux_unrecorded_blocks_total";
 const UNDECODED_BLOCKS: &str = "relaymux_undecoded_blocks_total";
 const VERIFICATIONS: &str = "relaymux_signature_checks_total";
 
@@ -50,6 +52,13 @@ pub fn describe_metrics() {
     for name in [REPEATED_BLOCKS, CONFLICTING_BLOCKS, UNDECODED_BLOCKS] {
         counter!(name).absolute(0);
     }
+    describe_counter!(
+        UNRECORDED_BLOCKS,
+        "Signed blocks that were not offered here and are not written down: other_time, too_many"
+    );
+    for reason in [Unrecorded::OtherTime, Unrecorded::TooMany] {
+        counter!(UNRECORDED_BLOCKS, "reason" => reason.label()).absolute(0);
+    }
     describe_counter!(VERIFICATIONS, "Bid signatures checked, by result");
 }
 
@@ -73,6 +82,10 @@ pub(super) fn record_auction(record: &AuctionRecord, too_late: bool) {
         // A gauge for a chart, not an account: the ledger has the exact amount.
         gauge!(WINNER_VALUE).set(winner.value.to_eth().parse::<f64>().unwrap_or_default());
     }
+}
+
+pub(super) fn record_unrecorded_block(reason: Unrecorded) {
+    counter!(UNRECORDED_BLOCKS, "reason" => reason.label()).increment(1);
 }
 
 pub(super) fn record_submission(closed: &SubmissionClosed) {

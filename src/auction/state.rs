@@ -8,8 +8,12 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    ClientActivity, PolicyTable, Validators, awaited::AwaitedBlocks, bid_memory::BidMemory,
-    block_signature::GenesisRoot, register::MAX_DEFERRED, submit::SubmissionMemory,
+    ClientActivity, PolicyTable, Validators,
+    awaited::AwaitedBlocks,
+    bid_memory::BidMemory,
+    block_signature::GenesisRoot,
+    register::MAX_DEFERRED,
+    submit::{RecordQuota, SubmissionMemory},
     verified_cache::VerifiedCache,
 };
 use crate::{
@@ -58,6 +62,7 @@ pub struct Auction {
     pub(super) validators: Arc<Validators>,
     pub(super) bid_memory: BidMemory,
     pub(super) submissions: SubmissionMemory,
+    pub(super) record_quota: RecordQuota,
     pub(super) awaited: AwaitedBlocks,
     pub(super) verified: Arc<VerifiedCache>,
     pub(super) tasks: TaskTracker,
@@ -78,6 +83,7 @@ impl Auction {
             policies: ArcSwap::from_pointee(policies),
             bid_memory: BidMemory::default(),
             submissions: SubmissionMemory::default(),
+            record_quota: RecordQuota::default(),
             awaited: AwaitedBlocks::default(),
             verified: Arc::default(),
             genesis_root: GenesisRoot::default(),

@@ -1,10 +1,11 @@
 //! The reveal: a signed block goes to the journal, then to every relay, and the first good answer is the client's.
 //!
 //! A submission is a task of its own: the client hanging up does not end it, and a graceful stop waits for it. Its parts: what came in
-//! (`incoming`), whether it came before (`copies`), whose answer counts (`settle`), and the task (`run`).
+//! (`incoming`), whether it came before (`copies`), whether it is written down (`quota`), whose answer counts (`settle`), and the task (`run`).
 
 mod copies;
 mod incoming;
+mod quota;
 mod run;
 mod settle;
 
@@ -16,7 +17,10 @@ use reqwest::header::HeaderValue;
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
-pub(super) use self::copies::SubmissionMemory;
+pub(super) use self::{
+    copies::SubmissionMemory,
+    quota::{RecordQuota, Unrecorded},
+};
 use self::{
     copies::{Answer, AnswerReceiver, AnswerSender, BlockIdentity, Entry},
     incoming::{Incoming, read_block},
@@ -24,7 +28,9 @@ use self::{
 };
 use super::{
     Auction,
-    metrics::{record_conflicting_block, record_repeated_block, record_undecoded_block},
+    metrics::{
+        record_conflicting_block, record_repeated_block, record_undecoded_block, record_unrecorded_block,
+    },
     state::user_agent,
 };
 use crate::{
@@ -155,6 +161,7 @@ impl Auction {
                     received: Instant::now(),
                     offered_by: all.iter().filter(|relay| offered_by.contains(relay.id())).cloned().collect(),
                     others_delay: settings.submit_others_delay,
+                    is_recorded: true,
                 };
                 // Nobody waits for the answer yet: the client may hand the block in again, and joins.
                 if let Entry::Submit(client, _) = self.enter(identity, version) {
@@ -222,6 +229,15 @@ impl Auction {
             warn!(%slot, %block_hash, error = %reason,
                 "signed block cannot be decoded and is passed on as it came: check `network`, or whether this version is too old");
         }
+        let bytes = request.body.len();
+        let present = self.slots.slot_at(at);
+        let quota = self.record_quota.admit(slot, !offered_by.is_empty(), bytes, present, at);
+        if let Err(reason) = quota {
+            record_unrecorded_block(reason);
+            warn!(%slot, %block_hash, bytes, reason = reason.label(),
+                "signed block that was not offered here goes to the relays and is not written down");
+        }
+        let is_recorded = quota.is_ok();
         let event = BlockReceived {
             slot,
             block_hash,
@@ -243,13 +259,21 @@ impl Auction {
             received: request.received,
             offered_by,
             others_delay,
+            is_recorded,
         };
         let proposer = self.bid_memory.proposer(slot, block_hash);
         let auction = Arc::clone(self);
         self.tasks.spawn(async move {
-            auction.journal_block(&event, &submission.block).await;
-            auction.spine.publish(Event::BlockReceived(event));
-            auction.check_signature_later(submission.block.decoded().cloned(), slot, block_hash, proposer);
+            if is_recorded {
+                auction.journal_block(&event, &submission.block).await;
+                auction.spine.publish(Event::BlockReceived(event));
+                auction.check_signature_later(
+                    submission.block.decoded().cloned(),
+                    slot,
+                    block_hash,
+                    proposer,
+                );
+            }
             auction.run_submission(submission, client).await;
         });
     }

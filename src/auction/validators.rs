@@ -11,6 +11,10 @@ use crate::{
     types::BlsPublicKey,
 };
 
+/// Most validators that are remembered: more than any operator has behind one process, some 100 MiB. What comes beyond goes to the relays all
+/// the same, but whoever reaches the builder port can fill neither memory nor ledger with keys.
+const MAX_VALIDATORS: usize = 500_000;
+
 /// The validators' wishes by key. Locked for reading for nanoseconds on the hot path.
 #[derive(Debug, Default)]
 pub struct Validators {
@@ -23,7 +27,7 @@ impl Validators {
     /// Takes in what the ledger remembers, but for what an earlier version believed of a time to come.
     pub fn restore(&self, facts: &[RegistrationFacts], now: UnixMillis) {
         let mut known = self.known.write();
-        for fact in facts.iter().filter(|fact| is_timely(fact.timestamp, now)) {
+        for fact in facts.iter().filter(|fact| is_timely(fact.timestamp, now)).take(MAX_VALIDATORS) {
             let RegistrationFacts { pubkey, fee_recipient, gas_limit, timestamp } = *fact;
             known.insert(pubkey, Registration { pubkey, fee_recipient, gas_limit, timestamp });
         }
@@ -57,6 +61,9 @@ impl Validators {
         let mut changed = Vec::new();
         for new in registrations {
             let old = known.get(&new.pubkey);
+            if old.is_none() && known.len() >= MAX_VALIDATORS {
+                continue;
+            }
             if old.is_some_and(|old| old == new || old.timestamp > new.timestamp) {
                 continue;
             }
@@ -152,5 +159,22 @@ mod tests {
         };
         validators.restore(&[facts], 100_000);
         assert_eq!(validators.get(&BlsPublicKey::default()).map(|r| r.gas_limit), Some(30));
+    }
+
+    #[test]
+    fn the_memory_is_bounded_and_who_is_in_it_is_not_forgotten() {
+        let validators = Validators::default();
+        let key = |number: usize| {
+            let mut bytes = [0; 48];
+            bytes[..8].copy_from_slice(&number.to_le_bytes());
+            BlsPublicKey(FixedBytes(bytes))
+        };
+        let of =
+            |number, gas_limit| Registration { pubkey: key(number), ..registration(gas_limit, gas_limit) };
+        let all: Vec<_> = (0..MAX_VALIDATORS + 10).map(|number| of(number, 30)).collect();
+        assert_eq!(validators.update(&all).len(), MAX_VALIDATORS);
+        assert_eq!(validators.len(), MAX_VALIDATORS);
+        assert_eq!(validators.update(&[of(7, 36), of(MAX_VALIDATORS + 1, 36)]).len(), 1);
+        assert_eq!(validators.get(&key(7)).map(|r| r.gas_limit), Some(36));
     }
 }

@@ -177,3 +177,36 @@ async fn all_bodies_together_are_bounded() {
     }
     assert_eq!((refused, late), (2, 4));
 }
+
+/// Blocks that nobody will ever propose go to the relays, as any block, but they fill neither journal nor ledger.
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_of_another_time_are_passed_on_and_not_kept() {
+    use relaymux::types::Slot;
+    let stage = stage().relay(honest()).start().await;
+    let bid = stage.header().await.unwrap();
+    let now = stage.slot().as_u64() - 1;
+    for (slot, is_kept) in [(now - 40, false), (now + 1000, false), (now - 1, true)] {
+        let slot = Slot::new(slot);
+        // Of an auction that was not held here.
+        let body = stage.signed_block(slot, &bid, Encoding::Ssz);
+        stage.submit_request(2, Encoding::Ssz, body.clone()).send().await.unwrap();
+        let received = stage.relays[0].received("blinded_blocks_v2");
+        assert_eq!(received.last().unwrap().body, body, "{slot}");
+        if is_kept {
+            stage.submission(slot, |_| true).await;
+        }
+    }
+    // The one that is kept came last, so the others would be there by now.
+    for slot in [now - 40, now + 1000] {
+        let view = stage.ops_json(&format!("/api/v1/slots/{slot}")).await;
+        assert_eq!(view["code"], 404, "{view}");
+    }
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(stage.data_dir().join("journal.db"));
+    let mut journal = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
+    let slots: Vec<i64> =
+        sqlx::query_scalar("SELECT slot FROM blocks").fetch_all(&mut journal).await.unwrap();
+    assert_eq!(slots, [i64::try_from(now - 1).unwrap()]);
+    let metrics =
+        stage.http.get(format!("{}/metrics", stage.ops)).send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("relaymux_unrecorded_blocks_total{reason=\"other_time\"} 2"), "{metrics}");
+}

@@ -39,6 +39,15 @@ pub(super) struct Submission {
     /// Who offered it, as they were then: one that was removed, disabled or rotated out since still gets its block.
     pub(super) offered_by: Vec<Arc<Relay>>,
     pub(super) others_delay: Duration,
+    /// Whether the journal and the ledger hear of it.
+    pub(super) is_recorded: bool,
+}
+
+impl Submission {
+    fn closed(&self, fate: &'static str, by: Option<RelayId>, at: i64) -> SubmissionClosed {
+        let (slot, block_hash) = (self.slot, self.block_hash);
+        SubmissionClosed { slot, block_hash, fate, by, latency_us: micros(self.received.elapsed()), at }
+    }
 }
 
 struct RevealAnswer {
@@ -107,7 +116,11 @@ impl Auction {
                     self.awaited.revealed(slot);
                     info!(%slot, %relay, %block_hash, elapsed_ms = submission.received.elapsed().as_millis(),
                         fate, "block revealed");
-                    self.settle(slot, block_hash, fate, Some(relay), submission.received.elapsed()).await;
+                    self.end_submission(
+                        submission.closed(fate, Some(relay), self.clock.now()),
+                        submission.is_recorded,
+                    )
+                    .await;
                 }
             } else {
                 if let SubmitOutcome::Mismatched(fault) = &outcome {
@@ -118,7 +131,9 @@ impl Auction {
                 }
                 refusals.push(format!("{relay}: {}", record.detail));
             }
-            unwritten.push(record);
+            if submission.is_recorded {
+                unwritten.push(record);
+            }
             if client.is_none() {
                 for record in unwritten.drain(..) {
                     self.note_answer(record).await;
@@ -132,7 +147,8 @@ impl Auction {
             let why = refusals.join("; ");
             error!(%slot, %block_hash, %why, "no relay revealed the payload");
             client.answer(Err(why.into()));
-            self.settle(slot, block_hash, "failed", None, submission.received.elapsed()).await;
+            self.end_submission(submission.closed("failed", None, self.clock.now()), submission.is_recorded)
+                .await;
         }
         for record in unwritten {
             self.note_answer(record).await;
@@ -193,7 +209,15 @@ impl Auction {
             latency_us: micros(latency),
             at: self.clock.now(),
         };
+        self.end_submission(closed, true).await;
+    }
+
+    async fn end_submission(&self, closed: SubmissionClosed, is_recorded: bool) {
         record_submission(&closed);
+        if !is_recorded {
+            return;
+        }
+        let SubmissionClosed { slot, block_hash, .. } = closed;
         if let Err(failure) = self.journal.close(&closed).await {
             warn!(%slot, %block_hash, error = %failure, "fate not in the journal");
         }
