@@ -9,15 +9,18 @@
 //! This room never prefers a doubtful bid to none, and never waits for a disk, save for the journal before a signed block leaves.
 
 mod adaptive;
+mod answers;
 mod awaited;
 mod bid_memory;
 mod block_signature;
 mod candidates;
 mod check;
+mod check_schedule;
 mod client_activity;
 mod clock_note;
 mod deadline;
 mod early;
+mod gas_limits;
 mod gather;
 mod metrics;
 mod policy;
@@ -26,6 +29,7 @@ mod race;
 mod register;
 mod registration_check;
 mod settings;
+mod shared;
 mod state;
 mod submit;
 mod timing;
@@ -37,6 +41,7 @@ pub use candidates::{Candidates, Claim, Verdict};
 pub use check::{
     BidFault, CheckedBid, Expectations, GasLimitTarget, VerifiedBid, check_bid, gas_limit_is_reachable,
 };
+pub use check_schedule::{CheckSchedule, checks_at_once};
 pub use client_activity::ClientActivity;
 pub use deadline::{Budget, BudgetInputs, budget};
 pub use early::{Missing, SoftDeadline, may_answer_early};

@@ -18,8 +18,8 @@ pub use missed_request::{MissedRequest, NoRequestReason};
 pub use outcome::Outcome;
 pub use record::{
     AuctionRecord, BlockReceived, ConflictingBlock, Event, Notice, PlaceReason, PollRecord, ProbeResult,
-    RegistrationAnswer, RegistrationFacts, RegistrationRound, RelayAnswer, RelayMode, RelayModeChanged,
-    ReputationSaved, Settlement, SlotSettled, SubmissionAnswer, SubmissionClosed, Winner,
+    RaceShare, RegistrationAnswer, RegistrationFacts, RegistrationRound, RelayAnswer, RelayMode,
+    RelayModeChanged, ReputationSaved, Settlement, SlotSettled, SubmissionAnswer, SubmissionClosed, Winner,
 };
 pub use spine::{Spine, Subscription};
 pub use verdict::{

@@ -1,4 +1,4 @@
-//! Who offered which block lately, and the gas limits of blocks that were bid.
+//! Who offered which block lately.
 //!
 //! Relays are kept as they were when they offered: one that a reload removes or disables between header and block, or that rotates
 //! out, is still there for its block.
@@ -25,7 +25,6 @@ const BLOCKS_PER_SLOT: usize = 1024;
 #[derive(Debug, Default)]
 struct KnownBlock {
     relays: Vec<Arc<Relay>>,
-    gas_limit: u64,
     proposer: BlsPublicKey,
 }
 
@@ -38,15 +37,14 @@ pub(super) struct BidMemory {
 impl BidMemory {
     /// A relay offered a block.
     pub(super) fn remember(&self, slot: Slot, bid: &BidFacts, relay: &Arc<Relay>, proposer: BlsPublicKey) {
-        self.keep(slot, bid.block_hash, bid.gas_limit, relay, proposer);
+        self.keep(slot, bid.block_hash, relay, proposer);
     }
 
-    fn keep(&self, slot: Slot, block_hash: B256, gas_limit: u64, relay: &Arc<Relay>, proposer: BlsPublicKey) {
+    fn keep(&self, slot: Slot, block_hash: B256, relay: &Arc<Relay>, proposer: BlsPublicKey) {
         let mut slots = self.slots.lock();
         let blocks = slots.entry(slot).or_default();
         if blocks.len() < BLOCKS_PER_SLOT || blocks.contains_key(&block_hash) {
             let offer = blocks.entry(block_hash).or_default();
-            offer.gas_limit = gas_limit;
             offer.proposer = proposer;
             if !offer.relays.iter().any(|known| known.id() == relay.id()) {
                 offer.relays.push(Arc::clone(relay));
@@ -84,12 +82,6 @@ impl BidMemory {
         let slots = self.slots.lock();
         slots.get(&slot).and_then(|blocks| blocks.get(&block_hash)).map(|offer| offer.proposer)
     }
-
-    /// The gas limit of a block, if it was bid lately.
-    pub(super) fn gas_limit(&self, block_hash: B256) -> Option<u64> {
-        let slots = self.slots.lock();
-        slots.values().rev().find_map(|blocks| blocks.get(&block_hash)).map(|offer| offer.gas_limit)
-    }
 }
 
 #[cfg(test)]
@@ -118,7 +110,7 @@ mod tests {
         let offers = BidMemory::default();
         let (a, b) = (relay("a"), relay("b"));
         for (hash, relay) in [(1, &a), (2, &a), (2, &b)] {
-            offers.keep(Slot::new(1), B256::repeat_byte(hash), 30, relay, BlsPublicKey::default());
+            offers.keep(Slot::new(1), B256::repeat_byte(hash), relay, BlsPublicKey::default());
         }
         let mut relays = offers.relays_in(Slot::new(1));
         relays.sort_by_key(|relay| relay.id().to_string());
@@ -131,18 +123,16 @@ mod tests {
         let offers = BidMemory::default();
         let relay = relay("r");
         for slot in 0..100 {
-            offers.keep(Slot::new(slot), B256::ZERO, 30, &relay, BlsPublicKey::default());
-            offers.keep(Slot::new(slot), B256::ZERO, 30, &relay, BlsPublicKey::default());
+            offers.keep(Slot::new(slot), B256::ZERO, &relay, BlsPublicKey::default());
+            offers.keep(Slot::new(slot), B256::ZERO, &relay, BlsPublicKey::default());
         }
         assert_eq!(names(&offers.relays(Slot::new(99), B256::ZERO)), ["r"]);
         assert!(offers.relays(Slot::new(99), B256::repeat_byte(1)).is_empty());
         assert!(offers.relays(Slot::new(10), B256::ZERO).is_empty());
-        assert_eq!(offers.gas_limit(B256::ZERO), Some(30));
         for n in 0..5000u32 {
             offers.keep(
                 Slot::new(99),
                 B256::left_padding_from(&n.to_be_bytes()),
-                1,
                 &relay,
                 BlsPublicKey::default(),
             );

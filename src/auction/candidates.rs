@@ -4,6 +4,8 @@
 //! Signatures are checked lazily. [`Candidates`] keeps every usable bid in that order, says whose signature is worth checking next
 //! (the best that could still win), and which bid wins of those whose signature held. No clock, no network: the same bids and
 //! verdicts give the same winner whatever the order they came in. A relay may have several bids in hand, or withdraw its own.
+//! A relay with a bad signature in this auction ranks behind all others with what it has not proven yet, and a bid that the other
+//! relays contradict is left out for as long as they do.
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
@@ -11,8 +13,17 @@ use alloy_primitives::B256;
 
 use crate::types::Wei;
 
+/// Whether a bid's relay is taken at its word in this auction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Trust {
+    /// It is.
+    Ordinary,
+    /// It sent a bid that it did not sign: its other bids are tried when nobody else has one.
+    HasForged,
+}
+
 /// Place of a bid: the smallest wins. The last two are the relay's index in the configuration and the bid's number.
-type Rank = (Reverse<Wei>, Reverse<Wei>, B256, usize, usize);
+type Rank = (Trust, Reverse<Wei>, Reverse<Wei>, B256, usize, usize);
 
 /// What is known of a bid's signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +49,21 @@ pub struct Claim {
     pub relay: usize,
 }
 
+/// A bid in hand.
+#[derive(Debug)]
+struct Entry<T> {
+    bid: T,
+    verdict: Verdict,
+    /// Whether the others contradict it: it neither leads nor wins.
+    is_left_out: bool,
+}
+
 /// The bids in hand, best first. `T` is whatever a bid carries along.
 #[derive(Debug)]
 pub struct Candidates<T> {
-    bids: BTreeMap<Rank, (T, Verdict)>,
+    bids: BTreeMap<Rank, Entry<T>>,
     /// Bids that a later one of the same relay took the place of, and its number: they come back if that does not hold.
-    withdrawn: Vec<(usize, Rank, (T, Verdict))>,
+    withdrawn: Vec<(usize, Rank, Entry<T>)>,
     next: usize,
 }
 
@@ -60,85 +80,137 @@ impl<T> Candidates<T> {
     /// The number of this relay's same bid, if it is in hand already.
     pub fn add(&mut self, claim: Claim, bid: T) -> Result<usize, usize> {
         let Claim { score, value, block_hash, relay } = claim;
-        let (score, value) = (Reverse(score), Reverse(value));
-        let same = (score, value, block_hash, relay, 0)..=(score, value, block_hash, relay, usize::MAX);
-        if let Some(((_, _, _, _, number), _)) = self.bids.range(same).next() {
+        let rank = |number| (Trust::Ordinary, Reverse(score), Reverse(value), block_hash, relay, number);
+        if let Some(((_, _, _, _, _, number), _)) = self.bids.range(rank(0)..=rank(usize::MAX)).next() {
             return Err(*number);
         }
         let number = self.next;
         self.next += 1;
-        self.bids.insert((score, value, block_hash, relay, number), (bid, Verdict::Unknown));
+        self.bids.insert(rank(number), Entry { bid, verdict: Verdict::Unknown, is_left_out: false });
         Ok(number)
     }
 
     /// Takes back all bids of a relay but one, as long as that one holds.
     pub fn withdraw_others(&mut self, relay: usize, kept: usize) {
-        let is_other = |(_, _, _, of, number): &Rank| *of == relay && *number != kept;
+        let is_other = |(_, _, _, _, of, number): &Rank| *of == relay && *number != kept;
         let others: Vec<Rank> = self.bids.keys().filter(|rank| is_other(rank)).copied().collect();
         for rank in others {
-            if let Some(bid) = self.bids.remove(&rank) {
-                self.withdrawn.push((kept, rank, bid));
+            if let Some(entry) = self.bids.remove(&rank) {
+                self.withdrawn.push((kept, rank, entry));
             }
         }
     }
 
-    /// The bid whose signature is worth checking next, marked as being checked: the best of all, if nothing is known of it. A bid
-    /// below one that holds is never worth it.
+    /// The bid whose signature is worth checking next, marked as being checked: the best of all, if nothing is known of it; while
+    /// checks are under way, the best of another relay. A bid below one that holds is never worth it.
     pub fn next_to_verify(&mut self) -> Option<(usize, usize, &T)> {
-        let ((_, _, _, relay, number), (bid, verdict)) = self.bids.iter_mut().next()?;
-        if *verdict != Verdict::Unknown {
+        let checking = |(_, entry): &(&Rank, &Entry<T>)| entry.verdict == Verdict::Checking;
+        let busy: Vec<usize> =
+            self.bids.iter().filter(checking).map(|((_, _, _, _, relay, _), _)| *relay).collect();
+        let mut in_order = self.bids.iter_mut().filter(|(_, entry)| !entry.is_left_out);
+        let ((_, _, _, _, relay, number), entry) = in_order.find(|((_, _, _, _, relay, _), entry)| {
+            entry.verdict == Verdict::Good || (entry.verdict == Verdict::Unknown && !busy.contains(relay))
+        })?;
+        if entry.verdict == Verdict::Good {
             return None;
         }
-        *verdict = Verdict::Checking;
-        Some((*number, *relay, bid))
+        entry.verdict = Verdict::Checking;
+        Some((*number, *relay, &entry.bid))
+    }
+
+    /// The bids that may lead, best first.
+    fn standing(&self) -> impl Iterator<Item = (&Rank, &Entry<T>)> {
+        self.bids.iter().filter(|(_, entry)| !entry.is_left_out)
     }
 
     /// Whether the leader's signature is not known, and not being checked.
     pub fn has_unknown_leader(&self) -> bool {
-        self.bids.values().next().is_some_and(|(_, verdict)| *verdict == Verdict::Unknown)
+        self.standing().next().is_some_and(|(_, entry)| entry.verdict == Verdict::Unknown)
     }
 
-    /// Whether there is a bid at all.
+    /// Whether there is no bid that could win.
     pub fn is_empty(&self) -> bool {
-        self.bids.is_empty()
+        self.standing().next().is_none()
     }
 
     /// A bid holds.
     pub fn holds(&mut self, number: usize) {
-        let withdrawn = self.withdrawn.iter_mut().map(|(_, rank, bid)| (&*rank, bid));
-        for ((_, _, _, _, of), (_, verdict)) in self.bids.iter_mut().chain(withdrawn) {
+        let withdrawn = self.withdrawn.iter_mut().map(|(_, rank, entry)| (&*rank, entry));
+        for ((_, _, _, _, _, of), entry) in self.bids.iter_mut().chain(withdrawn) {
             if *of == number {
-                *verdict = Verdict::Good;
+                entry.verdict = Verdict::Good;
             }
         }
     }
 
     /// A bid does not hold: it is gone, what it had taken the place of is back, and the next best leads.
     pub fn fails(&mut self, number: usize) {
-        self.bids.retain(|(_, _, _, _, of), _| *of != number);
-        self.withdrawn.retain(|(_, (_, _, _, _, of), _)| *of != number);
-        for (by, rank, bid) in std::mem::take(&mut self.withdrawn) {
+        self.bids.retain(|(_, _, _, _, _, of), _| *of != number);
+        self.withdrawn.retain(|(_, (_, _, _, _, _, of), _)| *of != number);
+        for (by, rank, entry) in std::mem::take(&mut self.withdrawn) {
             if by == number {
-                self.bids.insert(rank, bid);
+                self.bids.insert(rank, entry);
             } else {
-                self.withdrawn.push((by, rank, bid));
+                self.withdrawn.push((by, rank, entry));
             }
+        }
+    }
+
+    /// A relay sent a bid that it did not sign: what else it has in hand is tried last, save what is proven to be its own.
+    pub fn rank_last(&mut self, relay: usize) {
+        let falls = |(trust, _, _, _, of, _): &Rank, entry: &Entry<T>| {
+            *of == relay && *trust == Trust::Ordinary && entry.verdict != Verdict::Good
+        };
+        let ranks: Vec<Rank> =
+            self.bids.iter().filter(|(rank, entry)| falls(rank, entry)).map(|(rank, _)| *rank).collect();
+        for rank in ranks {
+            if let Some(entry) = self.bids.remove(&rank) {
+                self.bids.insert(last(rank), entry);
+            }
+        }
+        for (_, rank, entry) in &mut self.withdrawn {
+            if falls(rank, entry) {
+                *rank = last(*rank);
+            }
+        }
+    }
+
+    /// Drops what a relay has in hand, save what is proven to be its own.
+    pub fn drop_unproven(&mut self, relay: usize) {
+        self.bids.retain(|(_, _, _, _, of, _), entry| *of != relay || entry.verdict == Verdict::Good);
+        self.withdrawn
+            .retain(|(_, (_, _, _, _, of, _), entry)| *of != relay || entry.verdict == Verdict::Good);
+    }
+
+    /// Drops every bid that pays less.
+    pub fn drop_below(&mut self, least: Wei) {
+        self.bids.retain(|(_, _, Reverse(value), _, _, _), _| *value >= least);
+        self.withdrawn.retain(|(_, (_, _, Reverse(value), _, _, _), _)| *value >= least);
+    }
+
+    /// Says of every bid anew whether it is left out.
+    pub fn leave_out(&mut self, is_left_out: impl Fn(&T) -> bool) {
+        let withdrawn = self.withdrawn.iter_mut().map(|(_, _, entry)| entry);
+        for entry in self.bids.values_mut().chain(withdrawn) {
+            entry.is_left_out = is_left_out(&entry.bid);
         }
     }
 
     /// The best bid that holds: its number, its relay and itself.
     pub fn winner(&self) -> Option<(usize, usize, &T)> {
-        let good = self.bids.iter().find(|(_, (_, verdict))| *verdict == Verdict::Good);
-        good.map(|((_, _, _, relay, number), (bid, _))| (*number, *relay, bid))
+        let good = self.standing().find(|(_, entry)| entry.verdict == Verdict::Good);
+        good.map(|((_, _, _, _, relay, number), entry)| (*number, *relay, &entry.bid))
     }
 
     /// Every relay that has a bid for this block in hand.
     pub fn relays_of(&self, block_hash: B256) -> impl Iterator<Item = usize> + '_ {
-        self.bids
-            .keys()
-            .filter(move |(_, _, hash, _, _)| *hash == block_hash)
-            .map(|(_, _, _, relay, _)| *relay)
+        let of = self.bids.keys().filter(move |(_, _, _, hash, _, _)| *hash == block_hash);
+        of.map(|(_, _, _, _, relay, _)| *relay)
     }
+}
+
+const fn last((_, score, value, hash, relay, number): Rank) -> Rank {
+    (Trust::HasForged, score, value, hash, relay, number)
 }
 
 #[cfg(test)]
@@ -258,6 +330,56 @@ mod tests {
         assert!(candidates.winner().is_none());
         candidates.fails(later);
         assert_eq!(candidates.winner().map(|(number, _, ())| number), Some(good));
+    }
+
+    #[test]
+    fn two_relays_are_checked_at_once_but_never_one_twice() {
+        let mut candidates = Candidates::default();
+        for (value, hash, relay) in [(9, 1, 0), (8, 2, 0), (7, 3, 1), (6, 4, 2)] {
+            candidates.add(claim(value, hash, relay), value).unwrap();
+        }
+        let next = |candidates: &mut Candidates<u64>| candidates.next_to_verify().map(|(_, _, value)| *value);
+        assert_eq!((next(&mut candidates), next(&mut candidates)), (Some(9), Some(7)));
+        candidates.fails(0);
+        candidates.holds(2);
+        // The other bid of relay 0 is above the one that holds; that of relay 2 is not.
+        assert_eq!((next(&mut candidates), next(&mut candidates)), (Some(8), None));
+    }
+
+    #[test]
+    fn who_forged_comes_last_with_what_is_not_proven() {
+        let mut candidates = Candidates::default();
+        let numbers: Vec<_> = [(9, 1, 0), (8, 2, 0), (7, 3, 0), (2, 4, 1)]
+            .into_iter()
+            .map(|(value, hash, relay)| candidates.add(claim(value, hash, relay), value).unwrap())
+            .collect();
+        candidates.holds(numbers[2]);
+        candidates.fails(numbers[0]);
+        candidates.rank_last(0);
+        // Its proven bid of 7 leads; its bid of 8 is behind the honest 2.
+        assert_eq!(candidates.winner().map(|(_, _, value)| *value), Some(7));
+        assert_eq!(candidates.next_to_verify().map(|(_, _, value)| *value), None);
+        candidates.fails(numbers[2]);
+        assert_eq!(candidates.next_to_verify().map(|(_, _, value)| *value), Some(2));
+        candidates.fails(numbers[3]);
+        assert_eq!(candidates.next_to_verify().map(|(_, _, value)| *value), Some(8));
+        candidates.drop_unproven(0);
+        assert!(candidates.is_empty());
+    }
+
+    #[test]
+    fn what_is_left_out_neither_leads_nor_wins_until_it_is_let_in_again() {
+        let mut candidates = Candidates::default();
+        let high = candidates.add(claim(9, 1, 0), "contradicted").unwrap();
+        candidates.add(claim(3, 2, 1), "agreed").unwrap();
+        candidates.holds(high);
+        candidates.leave_out(|bid| *bid == "contradicted");
+        assert!(candidates.winner().is_none());
+        assert_eq!(candidates.next_to_verify().map(|(_, _, bid)| *bid), Some("agreed"));
+        candidates.leave_out(|_| false);
+        assert_eq!(candidates.winner().map(|(_, _, bid)| *bid), Some("contradicted"));
+        candidates.drop_below(Wei::new(U256::from(10)));
+        assert!(candidates.is_empty());
     }
 
     fn bids_and_a_shuffle() -> impl Strategy<Value = (Vec<Bid>, Vec<Bid>)> {

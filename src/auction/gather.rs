@@ -3,51 +3,60 @@
 use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::B256;
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{StreamExt, future::pending, stream::FuturesUnordered};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinHandle,
     time::{Instant, sleep_until},
 };
 use tracing::{debug, warn};
 
 use super::{
-    Auction, BidFault, Candidates, CheckedBid, Claim, Expectations, Keep, Missing, Policy, RelayTerms,
-    VerifiedBid, check_bid, may_answer_early,
+    Auction, BidFault, Candidates, CheckSchedule, CheckedBid, Claim, Expectations, Keep, Missing, Policy,
+    RelayTerms, VerifiedBid,
+    answers::{RaceEnd, RelayRun, blank, micros},
+    check_bid, checks_at_once, may_answer_early,
     metrics::record_verification,
     polls::{ARRIVALS, Arrival, Ask},
-    race::micros,
 };
 use crate::{
-    events::{Outcome, PollRecord, RelayAnswer},
-    relay::{BidAnswer, CallContext, HeaderCall, HeaderOutcome, Relay},
-    types::RelayId,
+    ethereum::NodeError,
+    events::{Outcome, RelayAnswer},
+    relay::{BidAnswer, CallContext, HeaderCall, HeaderMode, HeaderOutcome, Relay, RelayStatus},
+    types::{RelayId, Wei},
 };
 
-/// How long a bid must have led before its signature is checked while relays are still awaited. Bids often come in bursts, and a
-/// check costs a millisecond of a core that the next bid would make worthless; a winner that came later than this before the end is
-/// checked at the end and costs that millisecond once. Measured with `scripts/bench`, see docs/performance.md.
-const LEAD_BEFORE_CHECK: Duration = Duration::from_millis(5);
 /// How often the question of an early answer is asked again. Arbitrary: well below any relay's latency.
 const SOFT_STEP: Duration = Duration::from_millis(10);
 
-/// A signature check on a blocking thread, and which bid it is of.
-type Check = (usize, JoinHandle<Result<VerifiedBid, BidFault>>);
+/// The local block's value, on its way, and what a bid must pay above it.
+pub(super) type LocalValue = (JoinHandle<Result<Wei, NodeError>>, Wei);
 
-/// An answer as judged, and the number of its bid if it has a usable one.
-struct Answered {
-    record: RelayAnswer,
-    bid: Option<usize>,
+/// A wish of somebody who waits for the same race and has less time: an answer by then, if there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hurry {
+    /// Relays are waited for until then.
+    pub(super) collect_by: Instant,
+    /// The answer leaves by then.
+    pub(super) answer_by: Instant,
 }
 
-/// What one relay did so far.
-#[derive(Default)]
-struct Run {
-    answers: Vec<Answered>,
-    polls: Vec<PollRecord>,
-    /// Request of the latest bid, where only that counts.
-    latest: Option<u32>,
-    is_done: bool,
+/// What a bid must pay at least, by the beacon node's own block.
+#[derive(Clone, Copy, Debug)]
+struct ProfitFloor {
+    local: Wei,
+    min_profit: Wei,
+}
+
+impl ProfitFloor {
+    fn least(&self) -> Wei {
+        self.local.saturating_add(self.min_profit)
+    }
+
+    fn fault_of(&self, value: Wei) -> Option<BidFault> {
+        let Self { local, min_profit } = *self;
+        (value < self.least()).then_some(BidFault::BelowLocal { local, min_profit, got: value })
+    }
 }
 
 pub(super) struct Race<'a> {
@@ -55,9 +64,11 @@ pub(super) struct Race<'a> {
     pub(super) policy: &'a Policy,
     terms: Vec<RelayTerms>,
     expected: Expectations,
-    runs: Vec<Run>,
+    runs: Vec<RelayRun>,
     pub(super) candidates: Candidates<Arc<CheckedBid>>,
     verified: Vec<(usize, VerifiedBid)>,
+    schedule: CheckSchedule,
+    floor: Option<ProfitFloor>,
     started: Instant,
     ms_into_slot: i64,
     decided_early: bool,
@@ -76,9 +87,11 @@ impl<'a> Race<'a> {
             policy,
             terms: relays.iter().map(|relay| policy.terms_of(relay.id())).collect(),
             expected,
-            runs: relays.iter().map(|_| Run::default()).collect(),
+            runs: relays.iter().map(|_| RelayRun::default()).collect(),
             candidates: Candidates::default(),
             verified: Vec::new(),
+            schedule: CheckSchedule::default(),
+            floor: None,
             started,
             ms_into_slot,
             decided_early: false,
@@ -92,47 +105,35 @@ impl<'a> Race<'a> {
         Some((relay, self.verified.swap_remove(place).1))
     }
 
-    /// A relay's best bid is not taken after all.
-    pub(super) fn overrule(&mut self, relay: usize, fault: &BidFault) {
-        let best = self.runs.get_mut(relay).into_iter().flat_map(|run| &mut run.answers);
-        for answer in best.filter(|answer| answer.record.outcome == Outcome::Bid) {
-            answer.record.outcome = fault.kind();
-            answer.record.detail = fault.to_string();
-        }
-    }
-
-    /// What each relay did, in one record each: the winning bid's, else its best usable bid's, else its last answer's.
+    /// What each relay did, in one record each.
     pub(super) fn records(self, winner: Option<B256>, waited: Duration) -> Vec<RelayAnswer> {
         let Self { relays, runs, decided_early, .. } = self;
-        let record = |(run, relay): (Run, &Arc<Relay>)| {
-            let best = run.answers.iter().enumerate().max_by_key(|(index, answer)| {
-                let is_winner =
-                    winner.is_some() && answer.record.block_hash == winner && answer.record.verified;
-                let is_usable = answer.record.outcome == Outcome::Bid;
-                (
-                    is_winner,
-                    is_usable,
-                    answer.record.score.or(answer.record.value).filter(|_| is_usable),
-                    *index,
-                )
-            });
-            let best = best.map(|(_, answer)| answer.record.clone());
-            let mut record = best.unwrap_or_else(|| unanswered(relay, decided_early, waited));
-            // One answer is its own record.
-            if run.polls.len() > 1 {
-                record.polls = run.polls;
-            }
-            record
-        };
-        runs.into_iter().zip(relays).map(record).collect()
+        let end = RaceEnd { winner, decided_early, waited };
+        runs.into_iter().zip(relays).map(|(run, relay)| run.into_record(relay, &end)).collect()
+    }
+
+    /// The local block's value is known: only bids that exceed it by enough count from now on.
+    fn set_floor(&mut self, local: Wei, min_profit: Wei) {
+        let floor = ProfitFloor { local, min_profit };
+        self.candidates.drop_below(floor.least());
+        self.runs.iter_mut().for_each(|run| run.reconsider(|value| floor.fault_of(value)));
+        self.floor = Some(floor);
+    }
+
+    /// Whether a relay is under way whose game the operator wants played to its end: it streams or is asked again and again, and
+    /// either has shown that it is there, or its first request is not due yet.
+    fn has_game_under_way(&self, budget: Duration) -> bool {
+        let waited = self.started.elapsed();
+        let mut all = self.runs.iter().zip(&self.terms).zip(self.relays);
+        all.any(|((run, terms), relay)| {
+            let plays = terms.timing.is_played() || relay.settings().get_header == HeaderMode::Stream;
+            let first = terms.timing.first_delay(self.ms_into_slot, budget);
+            plays && !run.is_done && (run.has_answered() || waited < first)
+        })
     }
 
     /// The relays that have not answered, by their record.
-    fn missing(
-        &self,
-        status: impl Fn(&RelayId) -> Option<crate::relay::RelayStatus>,
-        budget: Duration,
-    ) -> Vec<Missing> {
+    fn missing(&self, status: impl Fn(&RelayId) -> Option<RelayStatus>, budget: Duration) -> Vec<Missing> {
         let waited = micros(self.started.elapsed());
         let with = |relay: &Arc<Relay>| {
             let record = status(relay.id()).map(|status| status.record).unwrap_or_default();
@@ -143,19 +144,55 @@ impl<'a> Race<'a> {
             }
         };
         let waiting =
-            self.runs.iter().zip(self.relays).filter(|(run, _)| !run.is_done && run.answers.is_empty());
+            self.runs.iter().zip(self.relays).filter(|(run, _)| !run.is_done && !run.has_answered());
         waiting.map(|(_, relay)| with(relay)).collect()
+    }
+
+    /// Whether it ended before everybody had said all.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.runs.iter().any(|run| !run.is_done)
+    }
+
+    fn has_seen_forgery(&self) -> bool {
+        self.runs.iter().any(RelayRun::has_forged)
+    }
+
+    /// A bid's signature was checked.
+    fn checked(&mut self, number: usize, result: Result<VerifiedBid, BidFault>) {
+        record_verification(result.is_ok());
+        let fault = result.as_ref().err();
+        let of = self.runs.iter_mut().position(|run| run.checked(number, fault));
+        match result {
+            Ok(bid) => {
+                self.candidates.holds(number);
+                self.verified.push((number, bid));
+            }
+            Err(_) => {
+                self.candidates.fails(number);
+                if let Some(relay) = of {
+                    self.candidates.rank_last(relay);
+                    if self.runs.get(relay).is_some_and(RelayRun::is_hopeless) {
+                        self.candidates.drop_unproven(relay);
+                    }
+                }
+                // Whoever leads now has waited long enough.
+                self.schedule.restart();
+            }
+        }
     }
 }
 
 impl Auction {
-    /// Asks everybody and gathers until all have answered and the leader holds, or time is up.
+    /// Asks everybody and gathers until all have answered and the leader holds, or time is up. `hurry` may shorten the time once
+    /// there is a bid.
     pub(super) async fn gather(
         &self,
         race: &mut Race<'_>,
         call: HeaderCall,
         context: &CallContext,
-        answer_by: Instant,
+        mut answer_by: Instant,
+        mut local: Option<LocalValue>,
+        hurry: &watch::Receiver<Option<Hurry>>,
     ) {
         // In this task, not one each: every hop between tasks costs a wake-up, and what is done here per relay takes microseconds.
         let started = Instant::now();
@@ -176,75 +213,104 @@ impl Auction {
         let budget = context.deadline.saturating_duration_since(race.started);
         let soft = race.policy.settings.soft_deadline;
         let mut soft_at = soft.map(|soft| race.started + soft.after);
-        let mut check: Option<Check> = None;
-        let mut check_at = race.started;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let mut checks = FuturesUnordered::new();
+        let mut hurry = hurry.clone();
+        let mut can_hurry = true;
         let mut collecting = true;
         loop {
             while let Ok(arrival) = arrivals.try_recv() {
-                if self.on_arrival(race, &call, arrival) {
-                    check_at = Instant::now() + LEAD_BEFORE_CHECK;
-                }
+                self.on_arrival(race, &call, arrival);
             }
+            let hurried = *hurry.borrow();
             if let (true, Some(soft), Some(at)) = (collecting, soft, soft_at)
                 && Instant::now() >= at
             {
                 let missing = race.missing(|id| self.relays.status(id), budget);
                 let answered = race.relays.len() - missing.len();
-                if may_answer_early(
-                    &soft,
-                    race.started.elapsed(),
-                    answered,
-                    !race.candidates.is_empty(),
-                    &missing,
-                ) {
+                let has_bid = !race.candidates.is_empty();
+                if !race.has_game_under_way(budget)
+                    && may_answer_early(&soft, race.started.elapsed(), answered, has_bid, &missing)
+                {
                     race.decided_early = !missing.is_empty();
                     collecting = false;
-                    calls.clear();
                 }
                 soft_at = Some(Instant::now() + SOFT_STEP);
             }
-            let settled = calls.is_empty() || !collecting;
-            if check.is_none() && (settled || Instant::now() >= check_at) {
-                check = self.start_check(race);
+            // Without a bid nobody is helped by an early end.
+            if let Some(hurried) = hurried
+                && collecting
+                && (hurried.collect_by..hurried.answer_by).contains(&Instant::now())
+                && !race.candidates.is_empty()
+            {
+                race.decided_early = true;
+                collecting = false;
+                answer_by = answer_by.min(hurried.answer_by);
+                local = None;
             }
-            if settled && check.is_none() {
+            if !collecting {
+                calls.clear();
+            }
+            let all_said = calls.is_empty();
+            let now = Instant::now();
+            let has_proven = race.candidates.winner().is_some();
+            let left = answer_by.saturating_duration_since(now);
+            let at_once = checks_at_once(cores, has_proven, race.has_seen_forgery(), left);
+            while checks.len() < at_once
+                && (all_said || race.schedule.due(has_proven).is_none_or(|due| due <= now))
+                && let Some(check) = self.start_check(race)
+            {
+                checks.push(check);
+                race.schedule.restart();
+            }
+            if all_said && checks.is_empty() && local.is_none() {
                 return;
             }
-            let waiting_to_check = check.is_none() && race.candidates.has_unknown_leader();
+            let is_check_waiting = checks.len() < at_once && race.candidates.has_unknown_leader();
+            let check_at = race.schedule.due(has_proven).filter(|_| is_check_waiting);
+            // A wish that found no bid is looked at again with every arrival.
+            let hurry_at = hurried.map(|hurried| hurried.collect_by).filter(|at| collecting && *at > now);
             tokio::select! {
                 biased;
-                Some(arrival) = arrivals.recv(), if collecting => {
-                    if self.on_arrival(race, &call, arrival) {
-                        check_at = Instant::now() + LEAD_BEFORE_CHECK;
-                    }
-                }
+                Some(arrival) = arrivals.recv(), if collecting => self.on_arrival(race, &call, arrival),
                 Some((index, arrival)) = calls.next(), if collecting => {
                     if let Some(run) = race.runs.get_mut(index) {
                         run.is_done = true;
                     }
-                    if let Some(arrival) = arrival
-                        && self.on_arrival(race, &call, arrival)
-                    {
-                        check_at = Instant::now() + LEAD_BEFORE_CHECK;
+                    if let Some(arrival) = arrival {
+                        self.on_arrival(race, &call, arrival);
                     }
                 }
-                result = join_check(&mut check), if check.is_some() => finish_check(race, &mut check, result),
-                () = sleep_until(check_at), if waiting_to_check => {}
+                Some((number, result)) = checks.next() => {
+                    if let Ok(bid) = &result {
+                        self.gas_limits.learn(bid.bid().facts());
+                    }
+                    race.checked(number, result);
+                }
+                (value, min_profit) = arrival_of(&mut local) => {
+                    local = None;
+                    if let Some(value) = value {
+                        race.set_floor(value, min_profit);
+                    }
+                }
+                () = sleep_until(check_at.unwrap_or(answer_by)), if check_at.is_some() => {}
                 () = sleep_until(soft_at.unwrap_or(answer_by)), if collecting && soft_at.is_some() => {}
-                () = sleep_until(context.deadline), if collecting => {
+                () = sleep_until(hurry_at.unwrap_or(answer_by)), if hurry_at.is_some() => {}
+                changed = hurry.changed(), if collecting && can_hurry => can_hurry = changed.is_ok(),
+                () = sleep_until(context.deadline), if collecting || local.is_some() => {
                     collecting = false;
-                    calls.clear();
+                    local = None;
                 }
                 () = sleep_until(answer_by) => return,
             }
         }
     }
 
-    /// Judges a relay's answer; says whether its bid leads now.
-    fn on_arrival(&self, race: &mut Race<'_>, call: &HeaderCall, arrival: Arrival) -> bool {
+    /// Judges a relay's answer.
+    fn on_arrival(&self, race: &mut Race<'_>, call: &HeaderCall, arrival: Arrival) {
         let Arrival { index, number, sent_ms_into_slot, outcome, latency } = arrival;
         let (Some(relay), Some(terms)) = (race.relays.get(index), race.terms.get(index).copied()) else {
-            return false;
+            return;
         };
         let mut record = RelayAnswer { outcome: outcome.kind(), ..blank(relay, latency) };
         let mut bid = None;
@@ -263,25 +329,19 @@ impl Auction {
         }
         debug!(slot = %call.slot, relay = %relay.id(), outcome = %record.outcome, elapsed_ms = record.latency_us / 1000,
             detail = %record.detail, "relay answered");
-        let Some(run) = race.runs.get_mut(index) else { return false };
-        run.polls.push(PollRecord {
-            number,
-            sent_ms_into_slot,
-            latency_us: record.latency_us,
-            outcome: record.outcome,
-            value: record.value,
-        });
-        run.answers.push(Answered { record, bid });
-        if let (Some(bid), Keep::Latest) = (bid, terms.timing.keep) {
-            // By when it was asked for: an answer that was overtaken cancels nothing.
-            if run.latest.is_none_or(|latest| number > latest) {
-                run.latest = Some(number);
+        let Some(run) = race.runs.get_mut(index) else { return };
+        run.add(number, sent_ms_into_slot, record, bid);
+        let Some(bid) = bid else { return };
+        if terms.timing.keep == Keep::Latest {
+            if run.is_latest(number) {
                 race.candidates.withdraw_others(index, bid);
-            } else if run.answers.iter().filter(|answer| answer.bid == Some(bid)).count() == 1 {
+            } else if run.times_bid(bid) == 1 {
                 race.candidates.fails(bid);
             }
         }
-        bid.is_some() && race.candidates.has_unknown_leader()
+        if race.candidates.has_unknown_leader() {
+            race.schedule.new_leader(Instant::now());
+        }
     }
 
     /// Judges a bid; its number if it is usable.
@@ -299,11 +359,19 @@ impl Auction {
         record.http_status = Some(200);
         record.value = Some(facts.value);
         record.block_hash = Some(facts.block_hash);
+        if race.runs.get(index).is_some_and(RelayRun::has_forged) {
+            record.outcome = Outcome::WrongSignature;
+            "not looked at: an earlier bid of this relay in this auction was not signed by it"
+                .clone_into(&mut record.detail);
+            return None;
+        }
         let expected =
             Expectations { min_bid: terms.min_bid.unwrap_or(race.expected.min_bid), ..race.expected };
         let score = race.policy.score(&terms.weight, &facts);
         let checked = check_bid(answer.bid, relay.settings().pubkey.bytes(), &expected);
         let checked = checked.and_then(|bid| if score.is_zero() { Err(BidFault::Excluded) } else { Ok(bid) });
+        let below = race.floor.and_then(|floor| floor.fault_of(facts.value));
+        let checked = checked.and_then(|bid| below.map_or(Ok(bid), Err));
         match checked {
             Ok(bid) => {
                 self.bid_memory.remember(call.slot, &facts, relay, call.proposer);
@@ -325,67 +393,24 @@ impl Auction {
         }
     }
 
-    /// Hands the leader's signature to a blocking thread, if it is worth checking.
-    fn start_check(&self, race: &mut Race<'_>) -> Option<Check> {
+    /// Hands the best bid's signature to a blocking thread, if it is worth checking.
+    fn start_check(
+        &self,
+        race: &mut Race<'_>,
+    ) -> Option<impl Future<Output = (usize, Result<VerifiedBid, BidFault>)> + use<>> {
         let (number, index, contender) = race.candidates.next_to_verify()?;
         let key = race.relays.get(index)?.settings().pubkey.clone();
         let (bid, domain, known) = (Arc::clone(contender), self.domain, Arc::clone(&self.verified));
-        Some((number, tokio::task::spawn_blocking(move || bid.verify(&key, domain, &known))))
-    }
-}
-
-/// Waits for the check under way; pends for ever when there is none. Cancel-safe.
-async fn join_check(check: &mut Option<Check>) -> Result<VerifiedBid, BidFault> {
-    match check {
+        let check = tokio::task::spawn_blocking(move || bid.verify(&key, domain, &known));
         // A check that panicked proves nothing: the bid does not hold.
-        Some((_, handle)) => handle.await.unwrap_or(Err(BidFault::WrongSignature)),
-        None => std::future::pending().await,
+        Some(async move { (number, check.await.unwrap_or(Err(BidFault::WrongSignature))) })
     }
 }
 
-fn finish_check(race: &mut Race<'_>, check: &mut Option<Check>, result: Result<VerifiedBid, BidFault>) {
-    let Some((number, _)) = check.take() else { return };
-    record_verification(result.is_ok());
-    let mut answers = race.runs.iter_mut().flat_map(|run| &mut run.answers);
-    let record = answers.find(|answer| answer.bid == Some(number)).map(|answer| &mut answer.record);
-    match result {
-        Ok(bid) => {
-            race.candidates.holds(number);
-            race.verified.push((number, bid));
-            if let Some(record) = record {
-                record.verified = true;
-            }
-        }
-        Err(fault) => {
-            race.candidates.fails(number);
-            if let Some(record) = record {
-                record.outcome = fault.kind();
-                record.detail = fault.to_string();
-            }
-        }
+/// The local block's value, `None` where the node does not say it; pends for ever when it is not asked for. Cancel-safe.
+async fn arrival_of(local: &mut Option<LocalValue>) -> (Option<Wei>, Wei) {
+    match local {
+        Some((value, min_profit)) => (value.await.ok().and_then(Result::ok), *min_profit),
+        None => pending().await,
     }
-}
-
-pub(super) fn blank(relay: &Relay, latency: Duration) -> RelayAnswer {
-    RelayAnswer {
-        relay: relay.id().clone(),
-        outcome: Outcome::TimedOut,
-        detail: String::new(),
-        http_status: None,
-        latency_us: micros(latency),
-        value: None,
-        block_hash: None,
-        verified: false,
-        score: None,
-        polls: Vec::new(),
-    }
-}
-
-fn unanswered(relay: &Relay, decided_early: bool, waited: Duration) -> RelayAnswer {
-    let (outcome, detail) = if decided_early {
-        (Outcome::Late, "not waited for: the race was decided at the soft deadline")
-    } else {
-        (Outcome::TimedOut, "no answer in time")
-    };
-    RelayAnswer { outcome, detail: detail.to_owned(), ..blank(relay, waited) }
 }

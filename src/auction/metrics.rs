@@ -5,9 +5,10 @@ use std::time::Duration;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use super::submit::Unrecorded;
-use crate::events::{AuctionRecord, Outcome, SubmissionClosed};
+use crate::events::{AuctionRecord, Outcome, RaceShare, SubmissionClosed};
 
 const AUCTIONS: &str = "relaymux_auctions_total";
+const SHARED: &str = "relaymux_shared_header_requests_total";
 const AUCTION_DURATION: &str = "relaymux_auction_duration_seconds";
 const OFFERS: &str = "relaymux_offers_total";
 const WINS: &str = "relaymux_relay_wins_total";
@@ -25,6 +26,10 @@ const VERIFICATIONS: &str = "relaymux_signature_checks_total";
 /// Describes this room's metrics to the recorder.
 pub fn describe_metrics() {
     describe_counter!(AUCTIONS, "Header requests by outcome: bid, no_bid, too_late");
+    describe_counter!(
+        SHARED,
+        "Header requests answered by another one's auction for the same block, by how: joined, repeated"
+    );
     describe_histogram!(AUCTION_DURATION, Unit::Seconds, "Time from header request to answer");
     describe_counter!(OFFERS, "What relays did in races, by outcome");
     describe_counter!(WINS, "Races won, by relay that offered the returned block");
@@ -68,7 +73,14 @@ pub(super) fn record_auction(record: &AuctionRecord, too_late: bool) {
         (None, true) => "too_late",
         (None, false) => "no_bid",
     };
-    counter!(AUCTIONS, "outcome" => outcome).increment(1);
+    match record.race {
+        RaceShare::Own => counter!(AUCTIONS, "outcome" => outcome).increment(1),
+        // One auction, whoever asks for it: its wins and bids were counted then.
+        RaceShare::Joined | RaceShare::Repeated => {
+            counter!(SHARED, "how" => record.race.label()).increment(1);
+            return;
+        }
+    }
     histogram!(AUCTION_DURATION).record(Duration::from_micros(record.answered_in_us).as_secs_f64());
     let seconds = f64::from(i32::try_from(record.ms_into_slot).unwrap_or(i32::MAX)) / 1000.0;
     histogram!(MS_INTO_SLOT).record(seconds);

@@ -14,6 +14,10 @@ use crate::relay::{CallContext, HeaderCall, HeaderMode, HeaderOutcome, Relay, St
 /// Answers that wait to be judged. They are judged in the task that asks, so hardly any ever wait.
 pub(super) const ARRIVALS: usize = 64;
 
+/// Part of the time for relays after which one that serves its stream and says nothing is asked by HTTP, too. Streams that send
+/// their bids at the very end are still listened to. Arbitrary.
+const SILENT_SHARE: u32 = 2;
+
 /// How to ask one relay.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ask<'a> {
@@ -56,30 +60,52 @@ impl Ask<'_> {
         Some(self.arrival(0, self.started, outcome))
     }
 
+    /// Listens to the relay's stream. One that is served and has had no bid when half of the time is gone is no reason to go
+    /// without the relay's bid: it is asked by HTTP, too, and what comes first, comes first.
     async fn listen(&self, sink: &mpsc::Sender<Arrival>) -> StreamEnd {
         let (frames, mut heard) = mpsc::channel(ARRIVALS);
         let stream = self.relay.stream_headers(&self.call, self.context, frames);
+        let silent_at =
+            self.started + self.context.deadline.saturating_duration_since(self.started) / SILENT_SHARE;
         tokio::pin!(stream);
-        let mut number = 0;
+        let mut by_http = FuturesUnordered::new();
+        let mut ended = None;
+        let (mut number, mut has_bid, mut may_ask) = (0, false, true);
         loop {
-            tokio::select! {
+            let (sent, outcome) = tokio::select! {
                 biased;
-                Some(outcome) = heard.recv() => {
-                    if sink.send(self.arrival(number, self.started, outcome)).await.is_err() {
-                        return StreamEnd::Served;
-                    }
-                    number += 1;
+                Some(outcome) = heard.recv() => (self.started, outcome),
+                end = &mut stream, if ended.is_none() => {
+                    ended = Some(end);
+                    continue;
                 }
-                end = &mut stream => {
-                    while let Ok(outcome) = heard.try_recv() {
-                        let _ = sink.send(self.arrival(number, self.started, outcome)).await;
-                        number += 1;
-                    }
-                    if end == StreamEnd::Served && number == 0 {
-                        let _ = sink.send(self.arrival(0, self.started, HeaderOutcome::NoBid)).await;
-                    }
-                    return end;
+                Some(answer) = by_http.next() => answer,
+                () = sleep_until(silent_at), if may_ask && !has_bid && ended.is_none() => {
+                    may_ask = false;
+                    by_http.push(async {
+                        let sent = Instant::now();
+                        (sent, self.relay.get_header(&self.call, self.context).await)
+                    });
+                    continue;
                 }
+                else => break,
+            };
+            has_bid |= matches!(outcome, HeaderOutcome::Bid(_));
+            if sink.send(self.arrival(number, sent, outcome)).await.is_err() {
+                return StreamEnd::Served;
+            }
+            number += 1;
+        }
+        let was_asked = !may_ask;
+        match ended {
+            // It broke, and HTTP has answered already.
+            Some(StreamEnd::NotServed) if was_asked => StreamEnd::Served,
+            Some(StreamEnd::NotServed) => StreamEnd::NotServed,
+            Some(StreamEnd::Served) | None => {
+                if number == 0 {
+                    let _ = sink.send(self.arrival(0, self.started, HeaderOutcome::NoBid)).await;
+                }
+                StreamEnd::Served
             }
         }
     }

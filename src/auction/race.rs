@@ -4,25 +4,33 @@ use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::{B256, Bytes};
 use tokio::{
+    sync::watch,
     task::JoinHandle,
     time::{Instant, timeout_at},
 };
 use tracing::{debug, info, warn};
 
+pub(super) use super::answers::micros;
 use super::{
-    Auction, BidFault, Budget, BudgetInputs, Expectations, GasLimitTarget, Policy, VerifiedBid, budget,
+    Auction, Budget, BudgetInputs, Expectations, GasLimitTarget, Policy, PolicyTable, VerifiedBid,
+    answers::blank,
+    budget,
     clock_note::clock_note,
-    gather::{Race, blank},
+    gather::{Hurry, Race},
     metrics::record_auction,
+    shared::{Ended, Lead, Place, RaceKey, Running, Won},
     state::user_agent,
 };
 use crate::{
     consensus::{Encoding, Fork, UnixMillis},
     ethereum::{BeaconNode, NodeError},
-    events::{AuctionRecord, Event, Outcome, RelayAnswer, Spine, Winner},
+    events::{AuctionRecord, Event, Outcome, RaceShare, RelayAnswer, Spine, Winner},
     relay::{CallContext, HeaderCall, Relay},
     types::{BlsPublicKey, RelayId, Slot, Wei},
 };
+
+/// Time that must be left to hold another race when the one that was joined had too little. Arbitrary: a relay's usual latency.
+const MIN_LEFT: Duration = Duration::from_millis(100);
 
 /// A request for a header.
 #[derive(Clone, Debug)]
@@ -43,9 +51,20 @@ pub struct HeaderRequest {
     pub received: Instant,
 }
 
+/// A race that is to be held.
+struct HeldRace {
+    request: HeaderRequest,
+    policies: Arc<PolicyTable>,
+    record: AuctionRecord,
+    /// When relays are no longer waited for, and when the answer leaves.
+    times: Hurry,
+    lead: Lead,
+}
+
 impl Auction {
-    /// Holds a race and returns the best bid that holds, or none. Everything that happened is published as one event.
-    pub async fn get_header(&self, request: HeaderRequest) -> Option<VerifiedBid> {
+    /// Returns the best bid that holds, or none: of a race of its own, or of the one that is held or was won for the same block.
+    /// Everything that happened is published as one event.
+    pub async fn get_header(self: &Arc<Self>, request: HeaderRequest) -> Option<VerifiedBid> {
         let requested_at = self.clock.now();
         let ms_into_slot = self.slots.ms_into(request.slot, requested_at);
         // One snapshot for the whole race: no reload mixes two configurations in it.
@@ -61,7 +80,6 @@ impl Auction {
             late_in_slot_ms: settings.late_in_slot_ms,
             reserve: settings.reserve,
         });
-        let registration = self.validators.get(&request.proposer);
         let mut record = AuctionRecord {
             slot: request.slot,
             parent_hash: request.parent_hash,
@@ -73,20 +91,25 @@ impl Auction {
             answered_in_us: 0,
             user_agent: request.user_agent.clone(),
             policy: policy.id.clone(),
-            fee_recipient: registration.map(|registration| registration.fee_recipient),
+            fee_recipient: self
+                .validators
+                .get(&request.proposer)
+                .map(|registration| registration.fee_recipient),
+            race: RaceShare::Own,
             winner: None,
             why_no_bid: String::new(),
             offers: Vec::new(),
         };
         let Some(_race) = self.awaited.open_race(request.slot) else {
             record.why_no_bid = "relaymux is stopping".to_owned();
-            return self.close(request.received, record, None, false);
+            self.close(request.received, record, None, false);
+            return None;
         };
-        let relays = self.relays.asked_of(&policy.relays);
         let (collect, answer) = match budget {
             Budget::Race { .. } if fork >= Fork::Gloas => {
                 record.why_no_bid = format!("{fork} has no builder bids of relays");
-                return self.close(request.received, record, None, false);
+                self.close(request.received, record, None, false);
+                return None;
             }
             Budget::TooLate => {
                 record.why_no_bid = format!(
@@ -94,52 +117,110 @@ impl Auction {
                      revealed in time",
                     settings.late_in_slot_ms
                 );
-                return self.close(request.received, record, None, true);
+                self.close(request.received, record, None, true);
+                return None;
             }
             Budget::Race { collect, answer } => (collect, answer),
         };
         record.budget_ms = u64::try_from(answer.as_millis()).unwrap_or(u64::MAX);
+        let times = Hurry { collect_by: request.received + collect, answer_by: request.received + answer };
+        let HeaderRequest { slot, parent_hash, proposer, .. } = request;
+        let key = RaceKey { slot, parent_hash, proposer };
+        let mut may_try_again = true;
+        let lead = loop {
+            let running = match self.races.enter(key) {
+                Place::Won(won) => {
+                    record.race = RaceShare::Repeated;
+                    return Some(self.share(request.received, record, &won));
+                }
+                Place::First(lead) => break lead,
+                Place::Running(running) => running,
+            };
+            let joined = AuctionRecord { race: RaceShare::Joined, ..record.clone() };
+            let ended = self.join(&running, &request, &joined, times).await;
+            if let Some(Ended { won: Some(won), .. }) = &ended {
+                return Some(self.share(request.received, joined, won));
+            }
+            // It had less time than this client has: once more, in what is left.
+            let was_cut = ended.as_ref().is_some_and(|ended| ended.was_cut);
+            if !(was_cut && may_try_again && Instant::now() + MIN_LEFT < times.collect_by) {
+                let why_no_bid = no_bid_of_shared(ended.is_some()).to_owned();
+                self.close(request.received, AuctionRecord { why_no_bid, ..joined }, None, false);
+                return None;
+            }
+            may_try_again = false;
+        };
+        let running = Arc::clone(&lead.running);
+        let end = running.wait();
+        let hang_up = HangUp::of_first(running, slot, request.received);
+        let auction = Arc::clone(self);
+        let held = HeldRace { request, policies, record, times, lead };
+        // A task of its own: others may be waiting for it when this client hangs up.
+        self.tasks.spawn(async move { auction.hold(held).await });
+        let ended = told(end).await;
+        hang_up.disarm();
+        ended.and_then(|ended| ended.won).map(|won| won.bid.clone())
+    }
+
+    /// Waits for a race under way, until it ends or this request's time is up.
+    async fn join(
+        &self,
+        running: &Arc<Running>,
+        request: &HeaderRequest,
+        record: &AuctionRecord,
+        times: Hurry,
+    ) -> Option<Ended> {
+        let end = running.wait();
+        running.hurry(times);
+        let hang_up = HangUp::of_other(&self.spine, record.clone(), request.received);
+        let ended = timeout_at(times.answer_by, told(end)).await.ok().flatten();
+        hang_up.disarm();
+        ended
+    }
+
+    /// Gives a bid that was won for another request.
+    fn share(&self, received: Instant, mut record: AuctionRecord, won: &Won) -> VerifiedBid {
+        self.awaited.returned(record.slot, &self.slots, self.clock.now());
+        record.winner = Some(Box::new(won.winner.clone()));
+        self.close(received, record, Some(won.bid.clone()), false);
+        won.bid.clone()
+    }
+
+    /// Holds a race to its end.
+    async fn hold(&self, held: HeldRace) {
+        let HeldRace { request, policies, mut record, times, lead } = held;
+        let policy = policies.policy_of(&request.proposer);
+        let settings = &policy.settings;
+        let relays = self.relays.asked_of(&policy.relays);
+        let registration = self.validators.get(&request.proposer);
         let expected = Expectations {
             parent_hash: request.parent_hash,
             timestamp: self.slots.payload_timestamp(request.slot),
             min_bid: settings.min_bid,
             gas_limit: registration.map(|registration| GasLimitTarget {
                 registered: registration.gas_limit,
-                parent: self.bid_memory.gas_limit(request.parent_hash),
+                parent: self.gas_limits.of(request.parent_hash),
             }),
             gas_limit_check: settings.gas_limit_check,
         };
-        let mut race = Race::new(&relays, policy, expected, request.received, ms_into_slot);
+        let mut race = Race::new(&relays, policy, expected, request.received, record.ms_into_slot);
         let call = HeaderCall {
             slot: request.slot,
             parent_hash: request.parent_hash,
             proposer: request.proposer,
-            fork,
+            fork: self.spec.fork_at(request.slot),
         };
-        let context =
-            CallContext { user_agent: user_agent(&request.user_agent), deadline: request.received + collect };
-        // Asked at once, wanted only if there is a bid.
+        let context = CallContext { user_agent: user_agent(&request.user_agent), deadline: times.collect_by };
+        // Asked at once: by the time that bids come it is known what they must exceed.
         let local = match (&self.beacon, settings.min_profit) {
             (Some(beacon), Some(min_profit)) => {
                 Some((self.ask_local(beacon.clone(), request.slot), min_profit))
             }
             (None, _) | (_, None) => None,
         };
-        let hang_up = HangUp { spine: &self.spine, record: Some(record.clone()), received: request.received };
-        self.gather(&mut race, call, &context, request.received + answer).await;
-        let mut bid = None;
-        let mut best = race.take_winner();
-        if let (Some((index, winner)), Some((local, min_profit))) = (&best, local)
-            && let Ok(Ok(Ok(local))) = timeout_at(context.deadline, local).await
-            && winner.bid().facts().value < local.saturating_add(min_profit)
-        {
-            let fault = BidFault::BelowLocal { local, min_profit, got: winner.bid().facts().value };
-            race.overrule(*index, &fault);
-            best = None;
-        }
-        hang_up.disarm();
-        if let Some((index, winner)) = best {
-            let facts = winner.bid().facts();
+        self.gather(&mut race, call, &context, times.answer_by, local, &lead.running.wishes()).await;
+        let won = race.take_winner().map(|(index, bid)| {
+            let facts = bid.bid().facts();
             let also = race.candidates.relays_of(facts.block_hash).filter(|other| *other != index);
             let by = std::iter::once(index).chain(also).filter_map(|i| relays.get(i));
             let mut relays_of_it: Vec<RelayId> = Vec::new();
@@ -148,22 +229,39 @@ impl Auction {
                     relays_of_it.push(relay.id().clone());
                 }
             }
-            record.winner = Some(Box::new(Winner {
+            let winner = Winner {
                 block_hash: facts.block_hash,
                 value: facts.value,
                 relays: relays_of_it,
                 builder: policy.builder_name(facts),
                 signed_bid: Bytes::new(),
-            }));
-            bid = Some(winner);
+            };
+            Arc::new(Won { bid, winner })
+        });
+        // The clients first: what is written down comes when their answer is under way.
+        let was_awaited = lead.running.is_awaited();
+        let hung_up_after = lead.running.hung_up_after.get().copied();
+        let was_cut = race.is_incomplete();
+        if won.is_some() && was_awaited {
+            self.awaited.returned(record.slot, &self.slots, self.clock.now());
         }
-        let winner = record.winner.as_ref().map(|winner| winner.block_hash);
+        lead.conclude(Ended { won: won.clone(), was_cut });
+        let winner = won.as_ref().map(|won| won.winner.block_hash);
         record.offers = race.records(winner, request.received.elapsed());
         record.offers.extend(self.not_asked(policy, &relays));
-        if record.winner.is_none() {
-            record.why_no_bid = why_no_bid(&record.offers);
+        let mut bid = None;
+        match (won, was_awaited) {
+            (Some(won), true) => {
+                record.winner = Some(Box::new(won.winner.clone()));
+                bid = Some(won.bid.clone());
+            }
+            (_, false) => {
+                let waited = hung_up_after.unwrap_or_else(|| request.received.elapsed()).as_millis();
+                record.why_no_bid = format!("the client hung up after {waited} ms, before the answer");
+            }
+            (None, true) => record.why_no_bid = why_no_bid(&record.offers),
         }
-        self.close(request.received, record, bid, false)
+        self.close(request.received, record, bid, false);
     }
 
     /// A record of each relay of the policy that was not asked, with the reason.
@@ -205,57 +303,81 @@ impl Auction {
         }
     }
 
-    /// Publishes the record and hands the answer on.
-    fn close(
-        &self,
-        received: Instant,
-        mut record: AuctionRecord,
-        bid: Option<VerifiedBid>,
-        too_late: bool,
-    ) -> Option<VerifiedBid> {
+    /// Publishes the record, once the answer is under way.
+    fn close(&self, received: Instant, mut record: AuctionRecord, bid: Option<VerifiedBid>, too_late: bool) {
         record.answered_in_us = micros(received.elapsed());
-        if bid.is_some() {
-            self.awaited.returned(record.slot, &self.slots, self.clock.now());
-        }
         self.explain_by_clock(&mut record);
         // The client first: metrics, log and event come when its answer is under way.
         let spine = self.spine.clone();
-        let signed = bid.clone();
         tokio::spawn(async move {
-            if let (Some(winner), Some(signed)) = (&mut record.winner, signed) {
+            if let (Some(winner), Some(signed)) = (&mut record.winner, bid) {
                 winner.signed_bid = signed.bid().encode(Encoding::Ssz).into();
             }
             record_auction(&record, too_late);
             log_auction(&record);
             spine.publish(Event::Auction(record));
         });
-        bid
     }
 }
 
-/// Publishes that nobody waited for the answer, if the race is dropped before its end: the server drops it when the client closes
-/// its connection, and the operator should see that the client gave up and when.
-struct HangUp<'a> {
-    spine: &'a Spine,
-    record: Option<AuctionRecord>,
-    received: Instant,
+/// The race's end, or nothing when it will never be told.
+async fn told(mut end: watch::Receiver<Option<Ended>>) -> Option<Ended> {
+    end.wait_for(Option::is_some).await.ok()?.clone()
 }
 
-impl HangUp<'_> {
+/// Why a client that joined a race has no bid.
+const fn no_bid_of_shared(has_ended: bool) -> &'static str {
+    if has_ended {
+        "the auction under way for the same block ended without a bid"
+    } else {
+        "the auction under way for the same block had no bid when this client's time was up"
+    }
+}
+
+/// Notes that a client did not wait for its answer: the server drops the request when the client closes its connection, and the
+/// operator should see that it gave up and when. The race goes on, as others may wait for it.
+struct HangUp<'a> {
+    running: Option<Arc<Running>>,
+    own_record: Option<(&'a Spine, AuctionRecord)>,
+    slot: Slot,
+    received: Instant,
+    is_armed: bool,
+}
+
+impl<'a> HangUp<'a> {
+    /// Of the client that began the race: noted in the race's own record.
+    fn of_first(running: Arc<Running>, slot: Slot, received: Instant) -> Self {
+        Self { running: Some(running), own_record: None, slot, received, is_armed: true }
+    }
+
+    /// Of one that joined it: a record of its own.
+    fn of_other(spine: &'a Spine, record: AuctionRecord, received: Instant) -> Self {
+        let slot = record.slot;
+        Self { running: None, own_record: Some((spine, record)), slot, received, is_armed: true }
+    }
+
     fn disarm(mut self) {
-        self.record = None;
+        self.is_armed = false;
     }
 }
 
 impl Drop for HangUp<'_> {
     fn drop(&mut self) {
-        let Some(mut record) = self.record.take() else { return };
+        if !self.is_armed {
+            return;
+        }
         let waited = self.received.elapsed();
-        record.answered_in_us = micros(waited);
-        record.why_no_bid = format!("the client hung up after {} ms, before the answer", waited.as_millis());
-        record_auction(&record, false);
-        warn!(slot = %record.slot, elapsed_ms = waited.as_millis(), "client hung up before its header came");
-        self.spine.publish(Event::Auction(record));
+        warn!(slot = %self.slot, elapsed_ms = waited.as_millis(), "client hung up before its header came");
+        if let Some(running) = &self.running {
+            let _ = running.hung_up_after.set(waited);
+        }
+        if let Some((spine, mut record)) = self.own_record.take() {
+            record.answered_in_us = micros(waited);
+            record.why_no_bid =
+                format!("the client hung up after {} ms, before the answer", waited.as_millis());
+            record_auction(&record, false);
+            spine.publish(Event::Auction(record));
+        }
     }
 }
 
@@ -287,8 +409,4 @@ fn why_no_bid(offers: &[RelayAnswer]) -> String {
         return "no relay is active".to_owned();
     }
     offers.iter().map(|offer| format!("{}: {}", offer.relay, offer.detail)).collect::<Vec<_>>().join("; ")
-}
-
-pub(super) fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

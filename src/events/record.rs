@@ -251,12 +251,37 @@ pub struct AuctionRecord {
     pub policy: Option<String>,
     /// Who is to be paid, by the validator's registration.
     pub fee_recipient: Option<Address>,
+    /// Whether relays were asked for this request, or another one's answer was given.
+    pub race: RaceShare,
     /// The answer, or none (204).
     pub winner: Option<Box<Winner>>,
     /// Why there was no race or no winner, in words; empty when there was one.
     pub why_no_bid: String,
     /// What each counterparty did.
     pub offers: Vec<RelayAnswer>,
+}
+
+/// Whose race answered a header request: requests for the same slot, parent and proposer share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RaceShare {
+    /// Its own: relays were asked.
+    Own,
+    /// One that was under way for an earlier request.
+    Joined,
+    /// One that an earlier request had won already: the same bid again.
+    Repeated,
+}
+
+impl RaceShare {
+    /// Its name in JSON, metrics and the ledger.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Joined => "joined",
+            Self::Repeated => "repeated",
+        }
+    }
 }
 
 /// The bid that was returned.

@@ -489,6 +489,7 @@ fn auction_from(row: &SqliteRow) -> Result<AuctionView, LedgerError> {
         answered_in_us: row.try_get("answered_in_us")?,
         user_agent: row.try_get("user_agent")?,
         policy: row.try_get("policy")?,
+        race: row.try_get("race")?,
         winner_block_hash: row.try_get("winner_block_hash")?,
         winner_value_eth: eth(value.as_ref()),
         winner_value_wei: value,

@@ -180,11 +180,13 @@ impl Ledger {
                 case.took_it.push(row.try_get("counterparty")?);
             }
         }
-        // The auction whose block was signed; else the last that ended with a bid; else the last.
+        // The auction whose block was signed; else the last that ended with a bid; else the last. Of several requests that shared
+        // one auction, the one that has its bids.
         let auction = sqlx::query(
             "SELECT id, parent_hash, proposer, fee_recipient, winner_block_hash, winner_value_wei, winner_counterparties, \
              winner_builder FROM auctions WHERE slot = $1 \
-             ORDER BY COALESCE(winner_block_hash = $2, FALSE) DESC, winner_block_hash IS NOT NULL DESC, id DESC LIMIT 1",
+             ORDER BY COALESCE(winner_block_hash = $2, FALSE) DESC, winner_block_hash IS NOT NULL DESC, \
+             race = 'own' DESC, id DESC LIMIT 1",
         )
         .bind(number)
         .bind(submitted.map(|hash| hash.to_string()))
@@ -311,7 +313,7 @@ impl Ledger {
              a.winner_value_wei AS claimed, a.winner_counterparties AS relays, a.ms_into_slot AS ms \
              FROM (SELECT * FROM settlements ORDER BY slot DESC LIMIT $1) s \
              LEFT JOIN auctions a ON a.id = (SELECT id FROM auctions WHERE slot = s.slot \
-             ORDER BY winner_block_hash IS NOT NULL DESC, id DESC LIMIT 1) ORDER BY s.slot",
+             ORDER BY winner_block_hash IS NOT NULL DESC, race = 'own' DESC, id DESC LIMIT 1) ORDER BY s.slot",
         );
         let rows = rows.bind(i64::from(limit)).fetch_all(self.pool()).await?;
         let point = |row: &SqliteRow| {

@@ -31,6 +31,8 @@ pub struct AuctionView {
     pub user_agent: String,
     /// The `[[proposers]]` set that applied; empty for everybody else.
     pub policy: String,
+    /// `own`; `joined` or `repeated` where another request's auction answered this one.
+    pub race: String,
     /// The returned bid's block.
     pub winner_block_hash: Option<String>,
     /// Its value in wei.

@@ -224,8 +224,8 @@ async fn auction(tx: &mut Transaction<'_, Sqlite>, record: &AuctionRecord) -> Re
     let id = sqlx::query(
         "INSERT INTO auctions (slot, parent_hash, proposer, fork, requested_at, ms_into_slot, budget_ms, \
          answered_in_us, user_agent, winner_block_hash, winner_value_wei, winner_counterparties, why_no_bid, \
-         policy, fee_recipient, winner_builder, winner_fork, winner_bid_ssz) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+         policy, fee_recipient, winner_builder, winner_fork, winner_bid_ssz, race) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
     )
     .bind(record.slot.as_u64().cast_signed())
     .bind(record.parent_hash.to_string())
@@ -245,6 +245,7 @@ async fn auction(tx: &mut Transaction<'_, Sqlite>, record: &AuctionRecord) -> Re
     .bind(winner.map(|w| w.builder.as_str()))
     .bind(winner.map(|_| record.fork))
     .bind(winner.map(|w| w.signed_bid.to_vec()))
+    .bind(record.race.label())
     .execute(&mut **tx)
     .await?
     .last_insert_rowid();

@@ -68,10 +68,18 @@ async fn play(
     frames: Vec<Frame>,
     mut socket: WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>,
 ) {
-    for (number, frame) in (1u8..).zip(frames) {
+    // Tells the bids' blocks apart.
+    let mut number = 0u8;
+    for frame in frames {
         let message = match frame {
-            Frame::Bid(value) => bid(relay, key, HeaderFault::None, value, number),
-            Frame::Bad(fault, value) => bid(relay, key, fault, value, number),
+            Frame::Bid(value) => {
+                number = number.wrapping_add(1);
+                bid(relay, key, HeaderFault::None, value, number)
+            }
+            Frame::Bad(fault, value) => {
+                number = number.wrapping_add(1);
+                bid(relay, key, fault, value, number)
+            }
             Frame::Text => Some(Message::text("hello")),
             Frame::UnknownKind => Some(Message::binary(vec![9, 9, 9])),
             Frame::Garbage => {

@@ -7,7 +7,7 @@ use relaymux::{
     consensus::SlotClock,
     ethereum::ExecutionNode,
     events::{
-        AuctionRecord, BlockReceived, Conduct, Event, Outcome, Ruling, SlotOutcome, Spine, SubmissionAnswer,
+        AuctionRecord, BlockReceived, Conduct, Event, Outcome, RaceShare, Ruling, SlotOutcome, Spine, SubmissionAnswer,
         Subscription, Winner,
     },
     ledger::{Ledger, Settled, run_writer},
@@ -96,6 +96,7 @@ impl Bench {
                 builder: "b".to_owned(),
                 signed_bid: Default::default(),
             })),
+            race: RaceShare::Own,
             why_no_bid: String::new(),
             offers: Vec::new(),
         }));

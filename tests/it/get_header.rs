@@ -403,6 +403,27 @@ async fn gas_limits_follow_the_registration_by_the_protocols_rule() {
     }
 }
 
+/// A forged bid teaches nothing: it could name the next parent with a limit that makes every honest bid on it look wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn gas_limits_are_learned_from_signed_bids_only() {
+    let stage = stage()
+        .auction("gas_limit_check = \"enforce\"")
+        .relay(honest().gas_limit(36_000_000).value(milli(90)).header(HeaderFault::WrongSignature))
+        .relay(honest().builder(1).value(milli(50)))
+        .start()
+        .await;
+    let proposer = stage.proposer(Encoding::Ssz);
+    proposer.register(60_000_000, 1_700_000_000).await.unwrap();
+    let slot = stage.slot();
+    assert!(stage.header_at(slot).await.is_some());
+    let forged = &stage.auction(slot).await["bids"][0];
+    assert_eq!(forged["outcome"], "wrong_signature");
+    let parent = relaymux::types::parse_hash(forged["block_hash"].as_str().unwrap()).unwrap();
+    let next = Slot::new(slot.as_u64() + 1);
+    let bid = proposer.get_header(next, parent, Duration::from_secs(20)).await.unwrap();
+    assert_eq!(stage.relay_of(&bid.unwrap()), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn after_gloas_there_are_no_builder_bids() {
     let stage = stage().fork(Fork::Gloas).relay(honest()).start().await;

@@ -10,6 +10,7 @@ mod commands;
 mod data_dir;
 mod demo;
 mod first_hour;
+mod forgers;
 mod get_header;
 mod guard;
 mod http;
@@ -29,6 +30,7 @@ mod rooms;
 mod rotation;
 #[expect(dead_code, reason = "shared with the tests on real chains, which use more of it")]
 mod searcher;
+mod shared;
 #[expect(dead_code, reason = "shared with the other black-box tests, which use more of it")]
 mod stage;
 mod status;

@@ -29,6 +29,8 @@ pub(crate) struct Stage {
     /// Where bundles are taken; empty where they are not.
     pub(crate) bundles: String,
     pub(crate) folder: tempfile::TempDir,
+    /// The newest slot that [`Stage::fresh_slot`] gave out.
+    asked: std::sync::atomic::AtomicU64,
     child: Child,
 }
 
@@ -202,6 +204,7 @@ impl StageBuilder {
             ops: String::new(),
             bundles: String::new(),
             folder,
+            asked: std::sync::atomic::AtomicU64::new(0),
             child,
         };
         stage.wait_until_up().await;
@@ -294,6 +297,15 @@ impl Stage {
         Slot::new(self.spec.clock().slot_at(WallClock.now()).as_u64() + 1)
     }
 
+    /// A slot that is about to start and was not given out before: requests for one slot and parent share one auction.
+    pub(crate) fn fresh_slot(&self) -> Slot {
+        let coming = self.slot().as_u64();
+        let next = |asked: u64| Some(coming.max(asked + 1));
+        let order = std::sync::atomic::Ordering::Relaxed;
+        let asked = self.asked.fetch_update(order, order, next).unwrap();
+        Slot::new(coming.max(asked + 1))
+    }
+
     pub(crate) fn proposer(&self, encoding: Encoding) -> SimProposer {
         SimProposer::new(self.spec.clone(), self.builder.clone(), self.http.clone(), 4, encoding)
     }
@@ -303,9 +315,9 @@ impl Stage {
         format!("{}/eth/v1/builder/header/{slot}/{PARENT}/{key}", self.builder)
     }
 
-    /// Asks for a header in SSZ and checks all a client checks.
+    /// Asks for a header of a slot of its own in SSZ and checks all a client checks.
     pub(crate) async fn header(&self) -> Option<SignedBuilderBid> {
-        self.header_at(self.slot()).await
+        self.header_at(self.fresh_slot()).await
     }
 
     pub(crate) async fn header_at(&self, slot: Slot) -> Option<SignedBuilderBid> {

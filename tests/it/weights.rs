@@ -109,6 +109,25 @@ async fn a_bid_must_beat_the_local_block_by_the_wanted_profit() {
     assert!(stage.header().await.is_some());
 }
 
+/// The operator's weights choose among the bids that are worth more than a local block; they are no reason to go without one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_weighted_winner_below_the_local_block_gives_way_to_one_above_it() {
+    let url = beacon(Arc::new(AtomicU64::new(30))).await;
+    let stage = stage()
+        .section(&format!("[beacon]\nurl = \"{url}\""))
+        .auction("min_profit_eth = \"0.01\"\ntimeout_get_header_ms = 1900")
+        .relay(honest().value(milli(35)))
+        .relay_key(0, "weight_factor = 200")
+        .relay(honest().value(milli(50)).builder(1))
+        .relay(honest().value(milli(45)).builder(2).delay(std::time::Duration::from_millis(300)))
+        .start()
+        .await;
+    let slot = stage.slot();
+    assert_eq!(stage.header_at(slot).await.unwrap().facts().value, milli(50));
+    let outcomes = stage.outcomes(slot).await;
+    assert_eq!(outcomes, ["below_local", "bid", "bid"]);
+}
+
 /// Duties of the beacon node say which slots are ours, once the validator has registered.
 #[tokio::test(flavor = "multi_thread")]
 async fn proposals_are_known_from_the_beacon_nodes_duties() {

@@ -77,6 +77,7 @@ fn auction(budget_ms: u64, outcomes: [Outcome; 2]) -> Event {
                 signed_bid: Default::default(),
             })
         }),
+        race: crate::events::RaceShare::Own,
         why_no_bid: String::new(),
         offers: names.iter().zip(outcomes).map(offer).collect(),
     })
