@@ -41,6 +41,11 @@ const STEPS: &[Step] = &[
         sql: include_str!("../../migrations/ledger/0011_undecoded_blocks.sql"),
     },
     Step {
+        version: 12,
+        name: "shared auctions",
+        sql: include_str!("../../migrations/ledger/0012_shared_auctions.sql"),
+    },
+    Step {
         version: 13,
         name: "bundle delivery",
         sql: include_str!("../../migrations/ledger/0013_bundle_delivery.sql"),
