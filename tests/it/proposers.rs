@@ -21,9 +21,9 @@ use serde_json::{Value, json};
 
 use crate::stage::{Stage, binary, eventually, honest, milli, stage};
 
-/// The proposer of the stage's n-th validator: the first slot from now on that is its.
+/// The proposer of the stage's n-th validator: the first slot from now on that is its and was not asked for.
 fn slot_of(stage: &Stage, key: BlsPublicKey) -> Slot {
-    let first = stage.slot().as_u64();
+    let first = stage.fresh_slot().as_u64();
     let proposer = stage.proposer(Encoding::Ssz);
     (first..first + 8).map(Slot::new).find(|slot| proposer.proposer(*slot) == key).unwrap()
 }

@@ -321,6 +321,7 @@ impl Stage {
     }
 
     pub(crate) async fn header_at(&self, slot: Slot) -> Option<SignedBuilderBid> {
+        self.asked.fetch_max(slot.as_u64(), std::sync::atomic::Ordering::Relaxed);
         let bid = self.proposer(Encoding::Ssz).get_header(slot, PARENT, Duration::from_secs(20)).await;
         bid.unwrap_or_else(|e| panic!("{e}\n{}", self.log()))
     }
