@@ -73,7 +73,9 @@ async fn a_set_has_relays_and_limits_of_its_own() {
     assert_eq!(value_for(&stage, keys[1]).await, None);
     assert_eq!(value_for(&stage, keys[2]).await, Some(milli(40)));
     assert_eq!(value_for(&stage, keys[3]).await, Some(milli(80)));
-    let auction = stage.auction(slot_of(&stage, keys[0])).await;
+    let slot = slot_of(&stage, keys[0]);
+    stage.header_at(slot).await.unwrap();
+    let auction = stage.auction(slot).await;
     assert_eq!((&auction["policy"], auction["bids"].as_array().unwrap().len()), (&"treasury".into(), 1));
     eventually("registrations at both relays", async || {
         stage.relays.iter().all(|relay| relay.registered().len() == 4).then_some(())

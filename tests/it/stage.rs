@@ -353,7 +353,7 @@ impl Stage {
 
     /// Gets a header and submits its block; returns the answer's status and body.
     pub(crate) async fn reveal(&self, version: u8, encoding: Encoding) -> (u16, Vec<u8>) {
-        let slot = self.slot();
+        let slot = self.fresh_slot();
         let bid = self.header_at(slot).await.unwrap_or_else(|| panic!("no bid\n{}", self.log()));
         let body = self.signed_block(slot, &bid, encoding);
         let response = self.submit_request(version, encoding, body).send().await.unwrap();
