@@ -7,8 +7,8 @@ use relaymux::{
     consensus::SlotClock,
     ethereum::ExecutionNode,
     events::{
-        AuctionRecord, BlockReceived, Conduct, Event, Outcome, RaceShare, Ruling, SlotOutcome, Spine, SubmissionAnswer,
-        Subscription, Winner,
+        AuctionRecord, BlockReceived, Conduct, Event, Outcome, RaceShare, Ruling, SlotOutcome, Spine,
+        SubmissionAnswer, Subscription, Winner,
     },
     ledger::{Ledger, Settled, run_writer},
     profit::{ProfitSettings, Watcher, WatcherParts},
