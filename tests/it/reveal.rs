@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use alloy_primitives::B256;
 use relaymux::{
     consensus::Encoding,
     sim::{HeaderFault, PayloadFault, UNREADABLE_PAYLOAD},
 };
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, eventually, honest, milli, stage};
+use crate::stage::{PARENT, Stage, eventually, honest, milli, stage};
 
 const V1: &str = "blinded_blocks_v1";
 const V2: &str = "blinded_blocks_v2";
@@ -318,9 +319,16 @@ async fn the_same_block_twice_is_one_submission() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_submission_is_tried_again() {
     let stage = stage().relay(honest().payload(PayloadFault::Status(400))).start().await;
-    assert_eq!(stage.reveal(2, Encoding::Ssz).await.0, 502);
+    let slot = stage.slot();
+    let bid = stage.header_at(slot).await.unwrap();
+    let submit = || {
+        let body = stage.signed_block(slot, &bid, Encoding::Ssz);
+        stage.submit_request(2, Encoding::Ssz, body).send()
+    };
+    assert_eq!(submit().await.unwrap().status(), 502);
     stage.relays[0].behave(|relay| relay.payload(PayloadFault::None));
-    assert_eq!(stage.reveal(2, Encoding::Ssz).await.0, 202);
+    assert_eq!(submit().await.unwrap().status(), 202);
+    assert_eq!(stage.relays[0].received(V2).len(), 2);
 }
 
 /// Two blocks of one proposer for one slot: an alarm, and both go.
@@ -328,9 +336,10 @@ async fn a_failed_submission_is_tried_again() {
 async fn another_block_for_the_slot_is_an_alarm_and_still_goes() {
     let stage = stage().relay(honest()).start().await;
     let slot = stage.slot();
-    for builder in [1, 2] {
-        stage.relays[0].behave(|relay| relay.builder(builder));
-        let bid = stage.header_at(slot).await.unwrap();
+    for parent in [PARENT, B256::repeat_byte(0x22)] {
+        // On another parent, as after a reorganisation: on the same one the client gets the same bid again.
+        let bid = stage.proposer(Encoding::Ssz).get_header(slot, parent, Duration::from_secs(20)).await;
+        let bid = bid.unwrap().unwrap();
         let body = stage.signed_block(slot, &bid, Encoding::Ssz);
         assert_eq!(stage.submit_request(2, Encoding::Ssz, body).send().await.unwrap().status(), 202);
     }
