@@ -88,13 +88,15 @@ impl AnswerKind {
     }
 
     /// A 4xx is a refusal of this block, unless it is one of those that gateways, firewalls and missing routes give: they know nothing of
-    /// blocks.
+    /// blocks. "Failed to publish" (mev-boost-relay says so with a 400) is none either: the relay had the block and tried, and its beacon node
+    /// may have refused it because another relay was faster.
     fn of_status(status: Option<u16>, message: &str) -> Self {
         let message = message.to_ascii_lowercase();
         let says = |what: &str| message.contains(what);
         match status {
             Some(401 | 403..=408 | 411..=417 | 421 | 425..=499) | None => Self::Unclear,
-            Some(400..=499) if says("already") => Self::AlreadyDelivered,
+            Some(400..=499) if says("already") || says("duplicate") => Self::AlreadyDelivered,
+            Some(400..=499) if says("publish") => Self::Unclear,
             Some(400..=499) if says("signature") => Self::DoubtsSignature,
             Some(400..=499) if says("too late") || says("called late") || says("in the past") => {
                 Self::CalledLate
@@ -249,6 +251,12 @@ impl BlockRecord {
         self.answers.values().any(|answer| answer.kind == AnswerKind::Revealed)
     }
 
+    /// Whether some relay that offered the block said that it revealed it.
+    pub fn is_revealed_by_offerer(&self) -> bool {
+        let offerers = self.answers.iter().filter(|(relay, _)| self.promises.contains_key(*relay));
+        offerers.into_iter().any(|(_, answer)| answer.kind == AnswerKind::Revealed)
+    }
+
     /// Whether our line worked while the block was handed in, apart from what `relay` itself makes of it: somebody else answered, and not
     /// fewer than were out of reach. Its own answer proves it, too.
     pub fn line_worked(&self, relay: &RelayId) -> bool {
@@ -281,6 +289,14 @@ mod tests {
             (Outcome::PayloadMismatched, Some(200), "", Mismatched),
             (Outcome::HttpStatus, Some(400), "HTTP 400: no execution payload for this request", Refused),
             (Outcome::HttpStatus, Some(400), "payload for this slot was already delivered", AlreadyDelivered),
+            (Outcome::HttpStatus, Some(400), "duplicate block", AlreadyDelivered),
+            (
+                Outcome::HttpStatus,
+                Some(400),
+                "failed to publish block: block is already known",
+                AlreadyDelivered,
+            ),
+            (Outcome::HttpStatus, Some(400), "failed to publish block", Unclear),
             (Outcome::HttpStatus, Some(400), "could not verify payload signature", DoubtsSignature),
             (Outcome::HttpStatus, Some(400), "sent too late into slot", CalledLate),
             (Outcome::HttpStatus, Some(422), "no", Refused),

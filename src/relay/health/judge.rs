@@ -2,7 +2,8 @@
 //!
 //! Three questions are asked of everybody who offered the block, in this order. **Did anything else go wrong?** A block that came late, that
 //! its proposer did not sign, whose slot another block took, or that was reorganised away, is held against nobody. **What does the chain
-//! say?** It outweighs all answers: what is on chain was not withheld, whatever became of the reply. **What did the relay say itself?** A
+//! say?** It outweighs lost and unclear answers: what is on chain may have come from whoever offered it, whatever became of the reply. It does not
+//! outweigh a refusal in so many words of what another relay revealed: that block landed in spite of the one that refused it. **What did the relay say itself?** A
 //! refusal in so many words is evidence; silence and broken lines alone are not, and convict only together with a chain that lacks
 //! the block for good and a line of ours that is known to have worked.
 //!
@@ -96,8 +97,33 @@ impl Case<'_> {
                 let reason = "revealed it, although its answer was lost".to_owned();
                 Some(self.verdict(Conduct::Revealed, stage, Method::Chain, Confidence::Medium, reason))
             }
-            Some(_) | None => None,
+            Some(AnswerKind::Refused | AnswerKind::DoubtsSignature) => self.refused_what_landed(stage),
+            // Lost, unclear, "already delivered" and "too late": the block is there, and nothing says that it is so in spite of this relay.
+            Some(
+                AnswerKind::Unreached
+                | AnswerKind::Unclear
+                | AnswerKind::AlreadyDelivered
+                | AnswerKind::CalledLate
+                | AnswerKind::NotSent,
+            )
+            | None => None,
         }
+    }
+
+    /// The block is on chain, and this relay refused it in so many words. Where another that offered it says that it revealed it, the chain has
+    /// the block in spite of the refusal, and the refusal stands. Else the chain says more than the answer: somebody published it.
+    fn refused_what_landed(&self, stage: Stage) -> Option<Verdict> {
+        let (record, answer) = (self.record, self.answer?);
+        let doubts_in_vain =
+            answer.kind == AnswerKind::DoubtsSignature && record.signature == BlockSignature::Valid;
+        let is_refusal = answer.kind == AnswerKind::Refused || doubts_in_vain;
+        let is_garbage = record.signature == BlockSignature::Invalid || record.is_undecoded;
+        let is_late = answer.sent_ms_into_slot > LATE_MS;
+        if !is_refusal || is_garbage || is_late || !record.is_revealed_by_offerer() {
+            return None;
+        }
+        let reason = format!("offered it and refused it, another revealed it: {}", answer.message);
+        Some(self.verdict(Conduct::Withheld, stage, Method::Answers, self.weight_of_refusal(), reason))
     }
 
     /// What the block paid, against what this relay itself signed. Nobody answers for another's promise, nor for one that was never verified.
@@ -188,6 +214,10 @@ impl Case<'_> {
             AnswerKind::Revealed | AnswerKind::Mismatched | AnswerKind::NotSent => return None,
             // "Already delivered" is true if anybody revealed it; if the chain lacks it, it is not.
             AnswerKind::AlreadyDelivered if self.record.is_revealed() || lacks != Some(true) => return None,
+            // The block was in time for another that offered it, so no slot was lost: a clock that differs is no offence.
+            AnswerKind::CalledLate if self.record.is_revealed_by_offerer() && lacks != Some(true) => {
+                return None;
+            }
             AnswerKind::DoubtsSignature if self.record.signature != BlockSignature::Valid => Confidence::Low,
             AnswerKind::AlreadyDelivered
             | AnswerKind::DoubtsSignature

@@ -70,6 +70,7 @@ const REFUSES: (&str, Outcome, Option<u16>, &str) =
 const HANGS: (&str, Outcome, Option<u16>, &str) = ("a", Outcome::TimedOut, None, "no answer in time");
 const RESETS: (&str, Outcome, Option<u16>, &str) = ("a", Outcome::Transport, None, "connection reset");
 const TAKES: (&str, Outcome, Option<u16>, &str) = ("a", Outcome::Accepted, Some(202), "took the block");
+const REVEALS: (&str, Outcome, Option<u16>, &str) = ("b", Outcome::Accepted, Some(202), "took the block");
 const KNOWS_NOTHING: (&str, Outcome, Option<u16>, &str) =
     ("c", Outcome::HttpStatus, Some(400), "unknown block");
 
@@ -115,6 +116,84 @@ fn the_table_of_answers_and_chains() {
             vec![REFUSES, ("b", Outcome::Accepted, Some(202), "")],
             None,
             guilty,
+        ),
+        (
+            "a refusal while another reveals, and the block is there",
+            vec![REFUSES, REVEALS],
+            chain(Ours, false),
+            guilty,
+        ),
+        (
+            "a refusal while another reveals, final",
+            vec![REFUSES, REVEALS],
+            chain(Ours, true),
+            "Withheld final Guilty",
+        ),
+        (
+            "a refusal while another reveals, reorganised away",
+            vec![REFUSES, REVEALS],
+            chain(Orphaned, true),
+            "",
+        ),
+        (
+            "a refusal, and only one that never offered it says it revealed it",
+            vec![REFUSES, ("c", Outcome::Accepted, Some(202), "")],
+            chain(Ours, true),
+            "",
+        ),
+        (
+            "a refusal, and the other's answer was lost",
+            vec![REFUSES, ("b", Outcome::TimedOut, None, "")],
+            chain(Ours, true),
+            "",
+        ),
+        (
+            "silence while another reveals, and the block is there",
+            vec![HANGS, REVEALS],
+            chain(Ours, true),
+            "",
+        ),
+        (
+            "a reset while another reveals, and the block is there",
+            vec![RESETS, REVEALS],
+            chain(Ours, true),
+            "",
+        ),
+        (
+            "a server error while another reveals, and the block is there",
+            vec![("a", Outcome::HttpStatus, Some(500), ""), REVEALS],
+            chain(Ours, true),
+            "",
+        ),
+        (
+            "delivered already, and the block is there",
+            vec![("a", Outcome::HttpStatus, Some(400), "already delivered"), REVEALS],
+            chain(Ours, true),
+            "",
+        ),
+        (
+            "could not publish what another was faster with",
+            vec![("a", Outcome::HttpStatus, Some(400), "failed to publish block"), REVEALS],
+            chain(Ours, true),
+            "",
+        ),
+        (
+            "late by its clock while another reveals",
+            vec![("a", Outcome::HttpStatus, Some(400), "too late"), REVEALS],
+            None,
+            "",
+        ),
+        (
+            "late by its clock, and the block is there",
+            vec![("a", Outcome::HttpStatus, Some(400), "too late"), REVEALS],
+            chain(Ours, true),
+            "",
+        ),
+        (
+            "doubts a good signature while another reveals",
+            vec![("a", Outcome::HttpStatus, Some(400), "invalid signature"), REVEALS],
+            chain(Ours, true),
+            "Withheld final Guilty",
         ),
         ("it took it", vec![TAKES], None, "Revealed provisional"),
         ("it took it and it is there", vec![TAKES], chain(Ours, true), "Revealed final"),
@@ -201,6 +280,26 @@ fn what_is_our_fault_or_the_clients_is_nobody_elses() {
     assert_eq!(of_a(&short), "");
 }
 
+/// A refusal beside a relay that reveals is nobody's offence where the fault is ours, the client's, or unknown.
+#[test]
+fn a_refusal_of_what_landed_stands_only_where_nothing_else_was_wrong() {
+    let with = |message: &str, change: fn(&mut BlockRecord)| {
+        let mut record = record(&[REVEALS]);
+        change(&mut record);
+        answer(&mut record, "a", Outcome::HttpStatus, Some(400), message);
+        record.chain = chain(SlotOutcome::Ours, true);
+        of_a(&record)
+    };
+    let guilty = "Withheld final Guilty";
+    assert_eq!(with("no", |_| {}), guilty);
+    assert_eq!(with("no", |r| r.received = Some(Received { at: 0, ms_into_slot: 3001 })), "");
+    assert_eq!(with("no", |r| r.signature = BlockSignature::Invalid), "");
+    assert_eq!(with("no", |r| r.is_undecoded = true), "");
+    // The chain took it: its signature was good, whether or not it could be checked here.
+    assert_eq!(with("no", |r| r.signature = BlockSignature::Unknown), guilty);
+    assert_eq!(with("invalid signature", |r| r.signature = BlockSignature::Unknown), "");
+}
+
 /// Its signature cannot be checked: everybody refuses it, or the only one does.
 #[test]
 fn a_block_that_all_refuse_is_more_likely_wrong_than_all_of_them() {
@@ -267,6 +366,8 @@ struct Player {
     verified: bool,
     /// What it answers does not reach us.
     loses_reply: bool,
+    /// What it says the second time, as its first answer was lost: honest words that are no 202.
+    second_answer: Option<&'static str>,
 }
 
 /// One slot, and all that goes wrong in it beside what the relays do.
@@ -325,6 +426,9 @@ impl World {
             _ if !player.offers => refusal("unknown block"),
             Way::Honest if self.is_garbage => refusal("invalid signature"),
             Way::Honest if self.ms_into_slot > 4000 => refusal("too late"),
+            Way::Honest if player.second_answer.is_some() => {
+                refusal(player.second_answer.unwrap_or_default())
+            }
             Way::Honest | Way::Swallows => (Outcome::Accepted, Some(202), ""),
             Way::Refuses => refusal("no execution payload"),
             Way::Hangs => (Outcome::TimedOut, None, ""),
@@ -378,12 +482,22 @@ fn rarely() -> impl Strategy<Value = bool> {
     proptest::bool::weighted(0.15)
 }
 
+fn second_answer() -> impl Strategy<Value = Option<&'static str>> {
+    proptest::sample::select(vec![
+        None,
+        None,
+        None,
+        Some("payload for this slot was already delivered"),
+        Some("failed to publish block"),
+    ])
+}
+
 prop_compose! {
     fn player()(
         way in way(), offers in proptest::bool::weighted(0.6), overstates in rarely(), verified in any::<bool>(),
-        loses_reply in rarely(),
+        loses_reply in rarely(), second_answer in second_answer(),
     ) -> Player {
-        Player { way, offers, overstates, verified, loses_reply }
+        Player { way, offers, overstates, verified, loses_reply, second_answer }
     }
 }
 
@@ -437,6 +551,15 @@ proptest! {
             }
             let keeps_it = !player.way.reveals() && was_in_time && !world.lands();
             if keeps_it && last.line_worked(&name) {
+                prop_assert!(guilty(index), "{player:?}\n{last:#?}");
+            }
+            // The block landed by another's hand, of whom we know; this one said no.
+            let reveals_openly = |other: &Player| {
+                other.offers && other.way.reveals() && !other.loses_reply && other.second_answer.is_none()
+            };
+            let says_no = player.way == Way::Refuses && !player.loses_reply;
+            let is_beside_revealer = world.players.iter().any(reveals_openly);
+            if says_no && is_beside_revealer && world.lands() && !world.is_reorganised {
                 prop_assert!(guilty(index), "{player:?}\n{last:#?}");
             }
             let pays_less = player.overstates && player.verified && world.lands() && !world.is_reorganised;
