@@ -57,7 +57,7 @@ pub(super) struct HeadView {
     pub(super) timestamp: u64,
 }
 
-/// A request to builders, said and signed; and its share of the budget.
+/// A request to builders as it is sent, and its share of the budget.
 #[derive(Clone)]
 struct SignedBody {
     body: Bytes,
@@ -65,8 +65,8 @@ struct SignedBody {
     held: Option<Arc<HeldBytes>>,
 }
 
-/// Why a builder is not asked.
-enum NotSaid {
+/// Why there is no request for a builder.
+enum NotSigned {
     Unsupported(Unsupported),
     NoMemory,
 }
@@ -362,14 +362,14 @@ impl BundleIntake {
         let name: Option<Arc<str>> =
             pooled.bundle.uuid.as_ref().map(|uuid| upstream_uuid(pooled.searcher, uuid).to_string().into());
         let deadline = self.deadline(block);
-        // Said and signed once a dialect, whoever many speak it.
-        let mut said: HashMap<(&str, Auth), Result<SignedBody, NotSaid>> = HashMap::new();
+        // Written and signed once a dialect, however many speak it.
+        let mut requests: HashMap<(&str, Auth), Result<SignedBody, NotSigned>> = HashMap::new();
         for endpoint in
             self.settings.builders.iter().filter(|endpoint| pooled.builders.contains(&endpoint.id))
         {
-            let signed = said
+            let signed = requests
                 .entry((endpoint.dialect.name, endpoint.auth))
-                .or_insert_with(|| self.say(pooled, endpoint, block, name.as_deref()));
+                .or_insert_with(|| self.sign_request(pooled, endpoint, block, name.as_deref()));
             let not_sent = |outcome: SendOutcome, detail: String| BundleSend {
                 id: pooled.id,
                 builder: endpoint.id.clone(),
@@ -387,11 +387,11 @@ impl BundleIntake {
             };
             let SignedBody { body, signature, held } = match signed {
                 Ok(signed) => signed.clone(),
-                Err(NotSaid::Unsupported(lack)) => {
+                Err(NotSigned::Unsupported(lack)) => {
                     let _ = reply.try_send(not_sent(SendOutcome::Unsupported, lack.to_string()));
                     continue;
                 }
-                Err(NotSaid::NoMemory) => {
+                Err(NotSigned::NoMemory) => {
                     let _ = reply.try_send(dropped("requests that wait hold bundles.max_open_mib"));
                     continue;
                 }
@@ -416,18 +416,18 @@ impl BundleIntake {
     }
 
     /// A bundle as a builder wants it, signed as it wants it.
-    fn say(
+    fn sign_request(
         &self,
         pooled: &PooledBundle,
         endpoint: &BuilderEndpoint,
         block: u64,
         name: Option<&str>,
-    ) -> Result<SignedBody, NotSaid> {
+    ) -> Result<SignedBody, NotSigned> {
         let body = endpoint
             .dialect
             .request(&pooled.bundle, block, name, pooled.sequence)
-            .map_err(NotSaid::Unsupported)?;
-        let held = self.budget.take(body.len()).ok_or(NotSaid::NoMemory)?;
+            .map_err(NotSigned::Unsupported)?;
+        let held = self.budget.take(body.len()).ok_or(NotSigned::NoMemory)?;
         let signature = self.sign(pooled.searcher, endpoint.auth, &body);
         Ok(SignedBody { body: body.into(), signature, held: Some(Arc::new(held)) })
     }

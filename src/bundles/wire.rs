@@ -646,6 +646,67 @@ mod tests {
     }
 
     #[test]
+    fn a_refund_by_validity_is_kept_as_it_came_or_refused() {
+        let share = |validity: Value| {
+            json!([{"version": "v0.1", "inclusion": {"block": "0x70"}, "body": [{"tx": raw()}], "validity": validity,
+                "replacementUuid": "mine"}])
+        };
+        let bundle = sent("mev_sendBundle", share(json!({"refund": [{"bodyIdx": 0, "percent": 90}]})));
+        assert!(bundle.asks_refund());
+        let body = bundle.mev_share.unwrap();
+        let validity = body.fields.iter().find(|(name, _)| name == "validity").unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&validity.1).unwrap()["refund"][0]["percent"], 90);
+        assert_eq!(bundle.uuid.as_deref(), Some("mine"));
+        // Whom a matchmaker's refund goes to is asked of a matchmaker, too; nothing at all is a plain bundle.
+        let config = json!({"refundConfig": [{"address": Address::ZERO, "percent": 100}]});
+        let bundle = sent("mev_sendBundle", share(config));
+        assert!(bundle.mev_share.is_some() && !bundle.asks_refund());
+        assert!(sent("mev_sendBundle", share(json!({"refund": []}))).mev_share.is_none());
+        for (validity, words) in [
+            (json!({"refund": [{"bodyIdx": 1, "percent": 90}]}), "there is no body element 1"),
+            (
+                json!({"refund": [{"bodyIdx": 0, "percent": 60}, {"bodyIdx": 0, "percent": 60}]}),
+                "120 percent",
+            ),
+            (json!({"refund": [{"bodyIdx": 0}]}), "percent"),
+            (json!({"refund": "all"}), "at most 100 elements"),
+        ] {
+            let error = parse_command("mev_sendBundle", share(validity)).unwrap_err();
+            assert!(error.message.contains(words), "{}", error.message);
+        }
+        let private = json!([{"tx": raw(), "preferences": {"validity": {"refund": [{"address": Address::ZERO, "percent": 90}]}}}]);
+        let error = parse_command("eth_sendPrivateTransaction", private).unwrap_err();
+        assert!(error.message.contains("preferences.validity.refund"), "{}", error.message);
+    }
+
+    #[test]
+    fn bundles_in_each_other_have_bounds_together() {
+        let nested = |depth: usize, elements: usize| {
+            let mut inner = json!({"body": vec![json!({"hash": B256::repeat_byte(7)}); elements]});
+            for _ in 1..depth {
+                inner = json!({"body": [{"bundle": inner}, {"hash": B256::repeat_byte(8)}]});
+            }
+            parse_command("mev_sendBundle", json!([inner]))
+        };
+        assert!(nested(5, 1).is_ok());
+        assert!(nested(6, 1).unwrap_err().message.contains("more than 5 bundles"));
+        assert!(nested(2, 98).is_ok());
+        assert!(nested(2, 99).unwrap_err().message.contains("more than 100 elements"));
+        // Beside each other is not in each other.
+        let hash = json!({"body": [{"hash": B256::repeat_byte(7)}]});
+        let beside = json!([{"body": vec![json!({"bundle": hash}); 10]}]);
+        assert!(parse_command("mev_sendBundle", beside).is_ok());
+        // A refund asked for inside counts as one of the whole.
+        let inner = json!({"body": [{"tx": raw()}], "validity": {"refund": [{"bodyIdx": 0, "percent": 9}]}});
+        assert!(sent("mev_sendBundle", json!([{"body": [{"bundle": inner}]}])).asks_refund());
+        let mut fields = json!({"body": [{"hash": B256::repeat_byte(7)}]});
+        for n in 0..40 {
+            fields[format!("more{n}")] = json!(n);
+        }
+        assert!(parse_command("mev_sendBundle", json!([fields])).unwrap_err().message.contains("32 fields"));
+    }
+
+    #[test]
     fn private_transactions_wait_for_25_blocks() {
         for (method, params) in [
             ("eth_sendPrivateTransaction", json!([{"tx": raw()}])),
@@ -687,6 +748,18 @@ mod tests {
             ),
             ("eth_cancelBundle", json!([{}]), ErrorCode::InvalidParams, "replacementUuid is missing"),
             ("eth_cancelPrivateTransaction", json!([{}]), ErrorCode::InvalidParams, "txHash is missing"),
+            (
+                "eth_cancelBundle",
+                json!([{"replacementUuid": "x".repeat(129)}]),
+                ErrorCode::InvalidParams,
+                "at most 128 are taken",
+            ),
+            (
+                "eth_callBundle",
+                json!([{"txs": [raw()], "stateBlockNumber": []}]),
+                ErrorCode::InvalidParams,
+                "a tag",
+            ),
             ("eth_getBalance", json!([]), ErrorCode::MethodNotFound, "there is no eth_getBalance here"),
         ] {
             let error = parse_command(method, params).unwrap_err();

@@ -487,3 +487,37 @@ async fn what_landed_before_a_long_absence_is_found_after_it() {
     let spent = found["gas_cost_wei"].as_str().unwrap().parse::<i128>().unwrap() + 5;
     assert_eq!(found["profit_wei"], (-spent).to_string());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lands_though_it_was_taken_back_is_booked_to_the_wei() {
+    let (node, mut time) = chain("osaka").await;
+    let (stage, _builders) = bundle_stage(&node, &["titan"], "").await;
+    let (mut user, mut other) = (account(0), account(2));
+    let before = [
+        node.balance(&user.address().to_string(), "latest").await,
+        node.balance(&other.address().to_string(), "latest").await,
+    ];
+    let (wanted_no_more, _) = user.pay(BUILDER, 5, GWEI);
+    let params = json!([{"txs": [wanted_no_more], "blockNumber": "0x2", "replacementUuid": "x"}]);
+    let answer = send(&stage, "eth_sendBundle", params).await;
+    let taken_back = answer["result"]["bundleHash"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
+    send(&stage, "eth_cancelBundle", json!([{"replacementUuid": "x"}])).await;
+    let ((first, _), (second, _)) = (other.pay(BUILDER, 7, GWEI), other.pay(BUILDER, 9, GWEI));
+    let answer =
+        send(&stage, "eth_sendBundle", json!([{"txs": [first, second], "blockNumber": "0x2"}])).await;
+    let partly = answer["result"]["bundleHash"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
+    submit(&node, &[&wanted_no_more, &first]).await;
+    node.mine(time.next(), OTHER).await;
+    let landed = state(&stage, &taken_back, "included").await;
+    assert_eq!(landed["reason"], "taken back, and landed all the same");
+    state(&stage, &partly, "partly_included").await;
+    for _ in 0..8 {
+        node.mine(time.next(), OTHER).await;
+    }
+    for ((hash, account), before) in [(&taken_back, &user), (&partly, &other)].into_iter().zip(before) {
+        let booked = fate(&stage, hash, "final", |bundle| bundle["is_final"] == true).await;
+        let now = node.balance(&account.address().to_string(), "latest").await;
+        let change = i128::try_from(now).unwrap() - i128::try_from(before).unwrap();
+        assert_eq!(booked["profit_wei"], change.to_string(), "{booked}");
+    }
+}

@@ -8,6 +8,7 @@ use relaymux::{
     sim::{BuilderHabit, SimBuilder, SimExecution},
 };
 use serde_json::{Value, json};
+use sqlx::Connection;
 use tokio::time::Instant;
 
 use crate::{
@@ -388,4 +389,25 @@ async fn decided_bundles_make_room_at_once_and_come_back_when_the_chain_does() {
     node.finalize(4);
     let booked = fate(&stage, &long, "final", |bundle| bundle["is_final"] == true).await;
     assert!(booked["profit_wei"].as_str().unwrap().starts_with('-'), "{booked}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_ledger_refuses_for_a_while_is_not_lost() {
+    let node = chain().await;
+    let (_titan, lines) = builder("titan", "max_requests_per_second = 0").await;
+    let stage = started(&node, "simulate = false", &[&lines]).await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(stage.data_dir().join("ledger.db"));
+    let mut holder = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut holder).await.unwrap();
+    let tx = transfer(&mut account(0));
+    let hash = hash_of(&send(&stage, "eth_sendBundle", json!([{"txs": [tx], "blockNumber": "0x2"}])).await);
+    node.mine(&[&raw(&tx)], MINER);
+    // Longer than the database's own patience with a lock: the batch is refused, and kept.
+    eventually("the log to say that the ledger refuses", async || {
+        stage.log().contains("the ledger does not take what happens to bundles").then_some(())
+    })
+    .await;
+    sqlx::query("ROLLBACK").execute(&mut holder).await.unwrap();
+    let found = state(&stage, &hash, "included").await;
+    assert_eq!(found["sends"][0]["outcome"], "accepted", "{found}");
 }
