@@ -11,6 +11,7 @@ mod bundles;
 mod node;
 mod payments;
 mod profit;
+#[expect(dead_code, reason = "shared with the other black-box tests, which use more of it")]
 #[path = "../it/searcher.rs"]
 mod searcher;
 #[expect(dead_code, reason = "shared with the other black-box tests, which use more of it")]

@@ -320,6 +320,52 @@ async fn the_fees_are_the_payment_where_the_recipient_is_the_blocks() {
     }
 }
 
+/// A deposit into the recipient that is the block's own fee recipient: an exchange's withdrawal says nothing of what a block was worth.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deposit_into_the_blocks_own_recipient_is_no_income() {
+    const DEPOSIT: u128 = 32 * 1_000_000_000_000_000_000;
+    const TIP: u128 = 21_000 * 1_000_000_000;
+    // Two tips are the fees. What is promised (nothing: built locally), what counts, how that compares, how sure it is with traces.
+    let rows = [
+        ("as promised", Some(2 * TIP), 2 * TIP, Some("exact"), "high"),
+        ("built locally", None, 2 * TIP, None, "high"),
+        ("more than promised", Some(TIP), 2 * TIP, Some("over"), "high"),
+        ("the deposit may be the rest", Some(CLAIM), 2 * TIP, Some("under"), "low"),
+        ("the deposit is the rest", Some(2 * TIP + DEPOSIT), 2 * TIP + DEPOSIT, Some("exact"), "high"),
+    ];
+    for refused in [&[][..], &["debug_traceBlockByHash", "trace_block"][..]] {
+        let (node, door) = chain("osaka").await;
+        door.refuse(refused);
+        let bench = Bench::new(&door.url, clock()).await;
+        let mut parent = hash_of(&node.rpc("eth_getBlockByNumber", json!(["latest", true])).await);
+        for (slot, (name, promised, received, payment, confidence)) in (1..).zip(rows) {
+            let before = node.balance(US, "latest").await;
+            node.pay(USER, OTHER, 5).await;
+            node.pay(OTHER, US, DEPOSIT).await;
+            let block = node.mine(at(slot), US).await;
+            assert_eq!(node.balance(US, "latest").await - before, 2 * TIP + DEPOSIT, "{name}");
+            match promised {
+                Some(promised) => bench.promise(slot, parent, hash_of(&block), promised, true).await,
+                None => bench.promise(slot, parent, B256::repeat_byte(0x99), CLAIM, false).await,
+            }
+            let row = bench.settled(slot).await;
+            assert_eq!(row.outcome.as_deref(), Some(if promised.is_some() { "ours" } else { "local" }));
+            assert_eq!(row.payment.as_deref(), payment, "{name} {refused:?}: {row:?}");
+            assert_eq!(row.received_wei, Some(received.to_string()), "{name} {refused:?}: {row:?}");
+            let others = 2 * TIP + DEPOSIT - received;
+            assert_eq!(row.other_inflows_wei, Some(others.to_string()), "{name} {refused:?}: {row:?}");
+            // Without traces the balance could hide a contract's payment: sure only where it is just what was promised.
+            let expected = match (refused.is_empty(), payment) {
+                (true, _) => confidence,
+                (false, Some("exact")) => "high",
+                (false, _) => "low",
+            };
+            assert_eq!(row.confidence.as_deref(), Some(expected), "{name} {refused:?}: {row:?}");
+            parent = hash_of(&block);
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reorganisation_makes_a_slot_anew_and_trust_hears_of_finality_once() {
     let (node, door) = chain("osaka").await;
