@@ -40,20 +40,28 @@ pub(super) fn signed_by_their_validators(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        consensus::{Encoding, Network},
-        relay::{TlsRoots, build_http_client},
-        sim::SimProposer,
-    };
+    use alloy_primitives::Address;
+
+    use crate::consensus::{Network, bls::SigningKey, containers::ValidatorRegistration};
+
+    fn registered(seed: u8, domain: Domain) -> SignedValidatorRegistration {
+        let key = SigningKey::from_seed(&[seed; 32]).unwrap();
+        let message = ValidatorRegistration {
+            fee_recipient: Address::repeat_byte(0xee),
+            gas_limit: 60_000_000,
+            timestamp: 1_700_000_000,
+            pubkey: key.public_key().0,
+        };
+        let signature = key.sign(signing_root(message.tree_hash_root(), domain));
+        SignedValidatorRegistration { message, signature }
+    }
 
     #[test]
     fn only_what_the_validator_signed_is_believed() {
-        let spec = Network::Hoodi.spec();
-        let http = build_http_client(&TlsRoots::Bundled, None).unwrap();
-        let proposer = SimProposer::new(spec.clone(), String::new(), http, 3, Encoding::Json);
-        let mut list = proposer.registrations(60_000_000, 1_700_000_000);
-        list[1].message.fee_recipient = alloy_primitives::Address::repeat_byte(0x66);
-        let (good, others) = signed_by_their_validators(&list, spec.builder_domain());
+        let domain = Network::Hoodi.spec().builder_domain();
+        let mut list = [1, 2, 3].map(|seed| registered(seed, domain));
+        list[1].message.fee_recipient = Address::repeat_byte(0x66);
+        let (good, others) = signed_by_their_validators(&list, domain);
         assert_eq!((good.len(), others), (2, 1));
         assert!(good.iter().all(|registration| registration.pubkey.0 != list[1].message.pubkey));
     }

@@ -5,7 +5,7 @@ use std::{
     io::{self, IsTerminal, Write},
 };
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use crate::config::ConfigError;
 
@@ -13,6 +13,8 @@ use crate::config::ConfigError;
 const DEFAULT_WIDTH: usize = 80;
 /// Narrower terminals are written to as if they were this wide.
 const MIN_WIDTH: usize = 40;
+/// Blanks on both sides of a cell.
+const CELL_PADDING: usize = 2;
 /// What a shell reports of a program that SIGPIPE ended (128 + 13). The signal itself is ignored in a Rust program.
 const BROKEN_PIPE: i32 = 141;
 
@@ -41,7 +43,8 @@ pub(super) fn width() -> usize {
     size.map_or(DEFAULT_WIDTH, |(width, _)| usize::from(width.0)).max(MIN_WIDTH)
 }
 
-/// A table that fits the terminal: long cells go over several lines.
+/// A table that fits the terminal: long cells go over several lines. Elsewhere its heads stay whole whatever that makes of the width: a
+/// script finds a column by its head.
 pub(super) fn table<const N: usize>(heads: [&str; N]) -> Table {
     let mut table = Table::new();
     let width = u16::try_from(width()).unwrap_or(u16::MAX);
@@ -50,7 +53,19 @@ pub(super) fn table<const N: usize>(heads: [&str; N]) -> Table {
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(width)
         .set_header(heads);
+    keep_heads_whole(&mut table, &heads);
     table
+}
+
+fn keep_heads_whole(table: &mut Table, heads: &[&str]) {
+    if io::stdout().is_terminal() {
+        return;
+    }
+    let constraints = heads.iter().map(|head| {
+        let width = u16::try_from(head.chars().count() + CELL_PADDING).unwrap_or(u16::MAX);
+        ColumnConstraint::LowerBoundary(Width::Fixed(width))
+    });
+    table.set_constraints(constraints);
 }
 
 /// A table of many columns, of which those are shown that fit: the first always, none where nothing happened, and from the left on as
@@ -61,7 +76,9 @@ pub(super) fn fitting(heads: &[&str], rows: &[Vec<String>]) -> String {
     let pick = |cells: &[&str]| -> Vec<String> {
         shown.iter().filter_map(|column| cells.get(*column)).map(|cell| (*cell).to_owned()).collect()
     };
-    table.set_header(pick(heads));
+    let heads = pick(heads);
+    keep_heads_whole(&mut table, &heads.iter().map(String::as_str).collect::<Vec<_>>());
+    table.set_header(heads);
     for row in rows {
         table.add_row(pick(&row.iter().map(String::as_str).collect::<Vec<_>>()));
     }
