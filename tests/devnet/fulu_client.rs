@@ -36,7 +36,7 @@ async fn lodestars_builder_client_is_served_in_fulu() {
     assert_eq!(got.headers["content-type"], "application/octet-stream");
     assert_eq!(got.body.len(), 180);
     // One block, by either call in either encoding: the second time it gets the first one's answer.
-    for call in ["blinded_blocks", "blinded_blocks_v2"] {
+    for call in ["blinded_blocks_v1", "blinded_blocks_v2"] {
         assert_eq!(stage.relays[0].received(call).len(), 1, "{call}");
     }
 }
