@@ -5,7 +5,7 @@ use std::{
     io::{self, IsTerminal, Write},
 };
 
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
+use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::config::ConfigError;
 
@@ -13,8 +13,6 @@ use crate::config::ConfigError;
 const DEFAULT_WIDTH: usize = 80;
 /// Narrower terminals are written to as if they were this wide.
 const MIN_WIDTH: usize = 40;
-/// Blanks on both sides of a cell.
-const CELL_PADDING: usize = 2;
 /// What a shell reports of a program that SIGPIPE ended (128 + 13). The signal itself is ignored in a Rust program.
 const BROKEN_PIPE: i32 = 141;
 
@@ -37,48 +35,50 @@ pub(super) fn complain(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// Columns that a table may have: the terminal's, else what `COLUMNS` asks for, else as many as it needs, for a script searches for words
+/// and finds none that are broken over two lines.
+fn table_width() -> Option<usize> {
+    if io::stdout().is_terminal() {
+        return Some(width());
+    }
+    let asked: usize = std::env::var("COLUMNS").ok()?.parse().ok()?;
+    Some(asked.max(MIN_WIDTH))
+}
+
 /// Columns that a line may have.
 pub(super) fn width() -> usize {
     let size = terminal_size::terminal_size();
     size.map_or(DEFAULT_WIDTH, |(width, _)| usize::from(width.0)).max(MIN_WIDTH)
 }
 
-/// A table that fits the terminal: long cells go over several lines. Elsewhere its heads stay whole whatever that makes of the width: a
-/// script finds a column by its head.
+/// A table that fits the terminal: long cells go over several lines. Who reads it otherwise gets each row in one line.
 pub(super) fn table<const N: usize>(heads: [&str; N]) -> Table {
     let mut table = Table::new();
-    let width = u16::try_from(width()).unwrap_or(u16::MAX);
-    table
-        .load_style(presets::UTF8_HORIZONTAL_ONLY)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(width)
-        .set_header(heads);
-    keep_heads_whole(&mut table, &heads);
-    table
-}
-
-fn keep_heads_whole(table: &mut Table, heads: &[&str]) {
-    if io::stdout().is_terminal() {
-        return;
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(heads);
+    match table_width() {
+        Some(width) => {
+            let width = u16::try_from(width).unwrap_or(u16::MAX);
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+        }
+        None => {
+            table.set_content_arrangement(ContentArrangement::Disabled);
+        }
     }
-    let constraints = heads.iter().map(|head| {
-        let width = u16::try_from(head.chars().count() + CELL_PADDING).unwrap_or(u16::MAX);
-        ColumnConstraint::LowerBoundary(Width::Fixed(width))
-    });
-    table.set_constraints(constraints);
+    table
 }
 
 /// A table of many columns, of which those are shown that fit: the first always, none where nothing happened, and from the left on as
-/// long as there is room. What is left out is said.
+/// long as there is room. What is left out is said. A script that reads it gets every column.
 pub(super) fn fitting(heads: &[&str], rows: &[Vec<String>]) -> String {
-    let (shown, left_out) = choose(heads, rows, width());
+    let (shown, left_out) = match table_width() {
+        Some(width) => choose(heads, rows, width),
+        None => ((0..heads.len()).collect(), 0),
+    };
     let mut table = table([]);
     let pick = |cells: &[&str]| -> Vec<String> {
         shown.iter().filter_map(|column| cells.get(*column)).map(|cell| (*cell).to_owned()).collect()
     };
-    let heads = pick(heads);
-    keep_heads_whole(&mut table, &heads.iter().map(String::as_str).collect::<Vec<_>>());
-    table.set_header(heads);
+    table.set_header(pick(heads));
     for row in rows {
         table.add_row(pick(&row.iter().map(String::as_str).collect::<Vec<_>>()));
     }

@@ -250,7 +250,7 @@ fn tables_and_help_fit_80_columns() {
         &["report", "-help"],
         &["import", "--help"],
     ] {
-        let output = run_in(folder.path(), arguments, &[]);
+        let output = run_in(folder.path(), arguments, &[("COLUMNS", "80")]);
         let words = String::from_utf8(output.stdout).unwrap();
         let is_prose = |line: &str| {
             line.contains(KEY) || line.starts_with("warning: ") || line.starts_with("relays.toml: ")
