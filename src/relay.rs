@@ -41,4 +41,4 @@ pub use relay_clock::clock_offsets;
 pub use set::{RelayStatus, SharedRelays};
 pub use settings::{HeaderMode, RelaySettings, RelayUrlError, parse_relay_url};
 pub use signed_block::{EncodedBlock, RawLabels, SubmitVersion};
-pub use stream::{StreamEnd, stream_code};
+pub use stream::{StreamEnd, bid_in_frame, stream_code};

@@ -1,5 +1,8 @@
 //! Errors as JSON-RPC numbers them.
 
+/// Longest message, in characters: a parser repeats what it did not expect, which may be as large as the body.
+const MAX_MESSAGE_CHARS: usize = 500;
+
 /// What kind of error it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
@@ -45,9 +48,13 @@ pub struct RpcError {
 }
 
 impl RpcError {
-    /// An error of a kind.
+    /// An error of a kind. A message longer than 500 characters is cut.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        let mut message = message.into();
+        if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE_CHARS) {
+            message.truncate(end);
+        }
+        Self { code, message }
     }
 
     /// The parameters are wrong.

@@ -156,6 +156,20 @@ mod tests {
         }
     }
 
+    /// Found by `tests/fuzz`: the parser's words repeat what it did not expect.
+    #[test]
+    fn an_error_is_short_whatever_the_body_holds() {
+        let long = "é".repeat(100_000);
+        for body in [
+            format!(r#""{long}""#),
+            format!(r#"{{"method":["{long}"]}}"#),
+            format!(r#"{{"method":"m","params":"{long}"}}"#),
+        ] {
+            let error = one(&body).and_then(|call| call.positional()).unwrap_err();
+            assert!(error.message.len() <= 1000, "{} bytes", error.message.len());
+        }
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(body in proptest::collection::vec(any::<u8>(), 0..400)) {

@@ -166,19 +166,31 @@ async fn listen(
 
 /// A frame's bid; `None` for a frame that is none.
 async fn read_frame(fork: Fork, frame: &Bytes) -> Option<HeaderOutcome> {
+    let body = match bid_in_frame(fork, frame)? {
+        Ok(body) => body,
+        Err(failure) => return Some(HeaderOutcome::Failed(failure)),
+    };
+    let answer = Answer { status: 200, encoding: Encoding::Ssz, body };
+    Some(match decode_bid(fork, &answer).await {
+        Ok(bid) => HeaderOutcome::Bid(Box::new(BidAnswer { bid, encoding: Encoding::Ssz })),
+        Err(error) => HeaderOutcome::Failed(CallFailure::Decode(error)),
+    })
+}
+
+/// The SSZ of a frame's `SignedBuilderBid`, not decoded yet; `None` for a frame that is too short or of another kind.
+///
+/// # Errors
+/// When the frame is of another fork than the slot's.
+pub fn bid_in_frame(fork: Fork, frame: &Bytes) -> Option<Result<Bytes, CallFailure>> {
     let (kind, label) = (*frame.first()?, *frame.get(1)?);
     if kind != BID {
         return None;
     }
     if label != stream_code(fork) {
         let got = format!("fork {label} of the stream");
-        return Some(HeaderOutcome::Failed(CallFailure::WrongFork { expected: fork.name(), got }));
+        return Some(Err(CallFailure::WrongFork { expected: fork.name(), got }));
     }
-    let answer = Answer { status: 200, encoding: Encoding::Ssz, body: frame.slice(2..) };
-    Some(match decode_bid(fork, &answer).await {
-        Ok(bid) => HeaderOutcome::Bid(Box::new(BidAnswer { bid, encoding: Encoding::Ssz })),
-        Err(error) => HeaderOutcome::Failed(CallFailure::Decode(error)),
-    })
+    Some(Ok(frame.slice(2..)))
 }
 
 /// A fork's number in stream frames: base is 0, altair 1, and so on.
