@@ -6,6 +6,7 @@
 //! because the minimal preset of development networks changes list limits, and with them SSZ layouts and roots.
 
 mod bid;
+mod blobs;
 mod block;
 mod block_hash;
 pub mod bls;
@@ -26,6 +27,7 @@ mod spec_file;
 mod wire;
 
 pub use bid::{BidFacts, BidMessage, SignedBuilderBid};
+pub use blobs::BlobSchedule;
 pub use block::{BlindedBody, BlockFacts, SignedBlindedBlock};
 pub use block_hash::{BlockHashInputs, ToExecutionHeader, recompute_block_hash};
 pub use clock::{SlotClock, UnixMillis, WallClock};
@@ -34,7 +36,7 @@ pub use clock_skew::{
 };
 pub use fork::{Fork, UnknownFork};
 pub use fork_outlook::{ForkSource, ForkUrgency, UnservedFork};
-pub use payload::{Payload, PayloadError, Revealed, RevealedPayload};
+pub use payload::{Payload, PayloadError, Revealed, RevealedPayload, withdrawals_root};
 pub use peek::PeekedBlock;
 pub use preset::{Mainnet, Minimal, Preset, PresetName};
 pub use registration::{

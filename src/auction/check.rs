@@ -34,6 +34,8 @@ pub struct Expectations {
     pub gas_limit: Option<GasLimitTarget>,
     /// What to do about the gas limit.
     pub gas_limit_check: GasLimitCheck,
+    /// Most blobs of a block in this slot, where the chain spec says.
+    pub max_blobs: Option<u64>,
 }
 
 /// What is known about the gas limit that the block should have.
@@ -63,6 +65,20 @@ pub enum BidFault {
         expected: B256,
         /// In the bid.
         got: B256,
+    },
+    /// Is its own parent. Seen on a development network in August 2026.
+    #[error("wrong parent hash: the bid's block and its parent have the same hash {0}")]
+    OwnParent(B256),
+    /// More blobs than the chain allows: other nodes would refuse the block.
+    #[error(
+        "too many blobs: {got}, and the blob schedule known here allows {max} in this slot. Should the network allow more by now, \
+         this version does not know it"
+    )]
+    TooManyBlobs {
+        /// By the chain spec.
+        max: u64,
+        /// In the bid.
+        got: u64,
     },
     /// For another time.
     #[error("wrong timestamp: the slot starts at {expected}, got {got}")]
@@ -127,7 +143,8 @@ impl BidFault {
     pub fn kind(&self) -> Outcome {
         match self {
             Self::WrongPubkey { .. } => Outcome::WrongPubkey,
-            Self::WrongParent { .. } => Outcome::WrongParent,
+            Self::WrongParent { .. } | Self::OwnParent(_) => Outcome::WrongParent,
+            Self::TooManyBlobs { .. } => Outcome::TooManyBlobs,
             Self::WrongTimestamp { .. } => Outcome::WrongTimestamp,
             Self::ZeroValue => Outcome::ZeroValue,
             Self::BelowMinBid { .. } => Outcome::BelowMinBid,
@@ -174,6 +191,9 @@ pub fn check_bid(
     if facts.block_hash.is_zero() {
         return Err(BidFault::ZeroBlockHash);
     }
+    if facts.block_hash == facts.parent_hash {
+        return Err(BidFault::OwnParent(facts.block_hash));
+    }
     if facts.transactions_root == EMPTY_TRANSACTIONS_ROOT {
         return Err(BidFault::EmptyTransactions);
     }
@@ -182,6 +202,10 @@ pub fn check_bid(
     }
     if facts.value < expected.min_bid {
         return Err(BidFault::BelowMinBid { min: expected.min_bid, got: facts.value });
+    }
+    let blobs = u64::try_from(facts.blobs).unwrap_or(u64::MAX);
+    if let Some(max) = expected.max_blobs.filter(|max| blobs > *max) {
+        return Err(BidFault::TooManyBlobs { max, got: blobs });
     }
     let gas_limit_fault = gas_limit_fault(facts.gas_limit, expected);
     match (expected.gas_limit_check, gas_limit_fault) {

@@ -202,6 +202,7 @@ impl Auction {
                 parent: self.gas_limits.of(request.parent_hash),
             }),
             gas_limit_check: settings.gas_limit_check,
+            max_blobs: self.spec.blobs.max_at(request.slot.epoch(self.spec.slots_per_epoch)),
         };
         let mut race = Race::new(&relays, policy, expected, request.received, record.ms_into_slot);
         let call = HeaderCall {

@@ -10,7 +10,7 @@ use super::{
     raw::{RawChain, RawNetwork},
 };
 use crate::{
-    consensus::{ChainSpec, Fork, ForkActivation, Network, PresetName, parse_spec_file},
+    consensus::{BlobSchedule, ChainSpec, Fork, ForkActivation, Network, PresetName, parse_spec_file},
     types::Epoch,
 };
 
@@ -90,6 +90,8 @@ fn by_genesis(raw: &RawChain, checker: &mut Checker) -> ChainSpec {
         other_forks: Vec::new(),
         preset: PresetName::Mainnet,
         forks,
+        // Not in the genesis: bids' blobs are not counted.
+        blobs: BlobSchedule::default(),
     }
 }
 

@@ -27,6 +27,12 @@ pub struct BidFacts {
     pub extra_data: Vec<u8>,
     /// Height on the execution layer.
     pub block_number: u64,
+    /// The beacon chain's randomness that the payload was built with.
+    pub prev_randao: B256,
+    /// Root of the withdrawals; none before Capella.
+    pub withdrawals_root: Option<B256>,
+    /// Blobs that the block commits to.
+    pub blobs: usize,
     /// Gas limit of the payload.
     pub gas_limit: u64,
     /// Unix seconds.
@@ -79,14 +85,18 @@ impl<M: BidMessage> BidObject for Signed<M> {
 }
 
 macro_rules! bid_message {
-    ($bid:ty) => {
+    ($bid:ty, |$m:ident| $withdrawals_root:expr, $blobs:expr) => {
         impl BidMessage for $bid {
             fn facts(&self) -> BidFacts {
+                let $m = self;
                 BidFacts {
                     parent_hash: self.header.parent_hash,
                     fee_recipient: self.header.fee_recipient,
                     extra_data: self.header.extra_data.to_vec(),
                     block_number: self.header.block_number,
+                    prev_randao: self.header.prev_randao,
+                    withdrawals_root: $withdrawals_root,
+                    blobs: $blobs,
                     gas_limit: self.header.gas_limit,
                     timestamp: self.header.timestamp,
                     block_hash: self.header.block_hash,
@@ -98,10 +108,10 @@ macro_rules! bid_message {
         }
     };
 }
-bid_message!(BuilderBidBellatrix);
-bid_message!(BuilderBidCapella);
-bid_message!(BuilderBidDeneb);
-bid_message!(BuilderBidElectra);
+bid_message!(BuilderBidBellatrix, |_bid| None, 0);
+bid_message!(BuilderBidCapella, |bid| Some(bid.header.withdrawals_root), 0);
+bid_message!(BuilderBidDeneb, |bid| Some(bid.header.withdrawals_root), bid.blob_kzg_commitments.len());
+bid_message!(BuilderBidElectra, |bid| Some(bid.header.withdrawals_root), bid.blob_kzg_commitments.len());
 
 impl SignedBuilderBid {
     /// Decodes a bid of a fork: bare in SSZ, in its `{"version","data"}` envelope in JSON.

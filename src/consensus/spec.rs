@@ -4,7 +4,7 @@
 
 use alloy_primitives::{B256, b256};
 
-use super::{Domain, Fork, NamedFork, PresetName, SlotClock, builder_domain};
+use super::{BlobSchedule, Domain, Fork, NamedFork, PresetName, SlotClock, builder_domain};
 use crate::types::{Epoch, Slot};
 
 /// A network that has a name in `relays.toml`.
@@ -54,6 +54,9 @@ pub struct ChainSpec {
     pub forks: [ForkActivation; 6],
     /// Scheduled forks of a chain spec file that this version has never heard of.
     pub other_forks: Vec<NamedFork>,
+    /// How many blobs a block may have. A named network's schedule is that of its configuration when this version was made, and may be
+    /// out of date.
+    pub blobs: BlobSchedule,
 }
 
 impl Network {
@@ -113,6 +116,13 @@ impl Network {
                 [0x0301_7000, 0x0401_7000, 0x0501_7000, 0x0601_7000, 0x0701_7000, 0x0801_7000],
             ),
         };
+        // eth-clients' configurations of these networks: MAX_BLOBS_PER_BLOCK, MAX_BLOBS_PER_BLOCK_ELECTRA, BLOB_SCHEDULE.
+        let blobs = match self {
+            Self::Mainnet => [(269_568, 6), (364_032, 9), (412_672, 15), (419_072, 21)],
+            Self::Sepolia => [(132_608, 6), (222_464, 9), (274_176, 15), (275_712, 21)],
+            Self::Hoodi => [(0, 6), (2048, 9), (52_480, 15), (54_016, 21)],
+            Self::Holesky => [(29_696, 6), (115_968, 9), (166_400, 15), (167_936, 21)],
+        };
         let mut forks = [ForkActivation { fork: Fork::Bellatrix, epoch: Epoch::NEVER, version: [0; 4] }; 6];
         for (activation, ((fork, epoch), version)) in
             forks.iter_mut().zip(Fork::ALL.into_iter().zip(epochs).zip(versions))
@@ -131,6 +141,7 @@ impl Network {
             preset: PresetName::Mainnet,
             forks,
             other_forks: Vec::new(),
+            blobs: BlobSchedule::new(blobs.map(|(epoch, max)| (Epoch::new(epoch), max))),
         }
     }
 }
@@ -162,6 +173,16 @@ impl ChainSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blobs_follow_the_schedule() {
+        let spec = Network::Mainnet.spec();
+        for (epoch, max) in
+            [(0, None), (269_568, Some(6)), (412_671, Some(9)), (412_672, Some(15)), (1 << 40, Some(21))]
+        {
+            assert_eq!(spec.blobs.max_at(Epoch::new(epoch)), max, "{epoch}");
+        }
+    }
 
     #[test]
     fn forks_change_at_their_first_slot() {

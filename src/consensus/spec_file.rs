@@ -5,7 +5,7 @@
 use alloy_primitives::{B256, hex};
 use serde::Deserialize;
 
-use super::{ChainSpec, Fork, ForkActivation, NamedFork, PresetName};
+use super::{BlobSchedule, ChainSpec, Fork, ForkActivation, NamedFork, PresetName};
 use crate::types::Epoch;
 
 /// End of the keys that say when a fork starts.
@@ -58,6 +58,17 @@ struct RawSpec {
     fulu_fork_version: Option<String>,
     gloas_fork_epoch: Option<String>,
     gloas_fork_version: Option<String>,
+    max_blobs_per_block: Option<String>,
+    max_blobs_per_block_electra: Option<String>,
+    blob_schedule: Option<Vec<RawBlobLimit>>,
+}
+
+/// An entry of `BLOB_SCHEDULE`.
+#[derive(Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+struct RawBlobLimit {
+    epoch: String,
+    max_blobs_per_block: String,
 }
 
 /// Parses a `config.yaml`.
@@ -140,6 +151,7 @@ pub fn parse_spec_file(text: &str) -> Result<ChainSpec, SpecFileError> {
     let root =
         raw.genesis_validators_root.as_ref().map(|text| root("GENESIS_VALIDATORS_ROOT", text)).transpose()?;
     let chain_id = raw.deposit_chain_id.as_ref().map(|text| number("DEPOSIT_CHAIN_ID", text)).transpose()?;
+    let blobs = blob_schedule(&raw, &forks)?;
     Ok(ChainSpec {
         name: raw.config_name.unwrap_or_else(|| "custom".to_owned()),
         chain_id,
@@ -152,6 +164,7 @@ pub fn parse_spec_file(text: &str) -> Result<ChainSpec, SpecFileError> {
         genesis_fork_version,
         genesis_validators_root: root,
         preset,
+        blobs,
         forks,
         other_forks: other_forks(text),
     })
@@ -169,6 +182,30 @@ fn other_forks(text: &str) -> Vec<NamedFork> {
         (!is_known && epoch != Epoch::NEVER).then_some(NamedFork { name, epoch })
     };
     text.lines().filter_map(fork).collect()
+}
+
+/// The limits of Deneb and Electra from their forks on; the entries of `BLOB_SCHEDULE` from their epochs on, but not before Fulu.
+fn blob_schedule(raw: &RawSpec, forks: &[ForkActivation]) -> Result<BlobSchedule, SpecFileError> {
+    let start = |fork| forks.iter().find(|f| f.fork == fork).map_or(Epoch::NEVER, |f| f.epoch);
+    let mut steps = Vec::new();
+    for (fork, key, limit) in [
+        (Fork::Deneb, "MAX_BLOBS_PER_BLOCK", &raw.max_blobs_per_block),
+        (Fork::Electra, "MAX_BLOBS_PER_BLOCK_ELECTRA", &raw.max_blobs_per_block_electra),
+    ] {
+        if let Some(limit) = limit {
+            steps.push((start(fork), number(key, limit)?));
+        }
+    }
+    let mut entries = Vec::new();
+    for entry in raw.blob_schedule.iter().flatten() {
+        let epoch = number("EPOCH of BLOB_SCHEDULE", &entry.epoch)?;
+        entries.push((
+            Epoch::new(epoch).max(start(Fork::Fulu)),
+            number("MAX_BLOBS_PER_BLOCK of BLOB_SCHEDULE", &entry.max_blobs_per_block)?,
+        ));
+    }
+    entries.sort_by_key(|(epoch, _)| *epoch);
+    Ok(BlobSchedule::new(steps.into_iter().chain(entries)))
 }
 
 fn bad(key: &'static str, value: &str, expected: &'static str) -> SpecFileError {
@@ -237,6 +274,22 @@ BLOB_SCHEDULE:
         );
         let spec = parse_spec_file(&text).unwrap();
         assert_eq!(spec.other_forks, [NamedFork { name: "heze".to_owned(), epoch: Epoch::new(77) }]);
+    }
+
+    #[test]
+    fn blob_limits_are_read_and_a_schedule_does_not_count_before_fulu() {
+        let text = SPEC.replace("DENEB_FORK_EPOCH: 18446744073709551615", "DENEB_FORK_EPOCH: 2")
+            + "ELECTRA_FORK_EPOCH: 3\nFULU_FORK_EPOCH: 5\nMAX_BLOBS_PER_BLOCK: 6\nMAX_BLOBS_PER_BLOCK_ELECTRA: 7\n";
+        let text = text.replace(
+            "  - EPOCH: 0\n    MAX_BLOBS_PER_BLOCK: 9\n",
+            "  - EPOCH: 8\n    MAX_BLOBS_PER_BLOCK: 15\n  - EPOCH: 0\n    MAX_BLOBS_PER_BLOCK: 9\n",
+        );
+        let spec = parse_spec_file(&text).unwrap();
+        for (epoch, max) in [(1, None), (2, Some(6)), (4, Some(7)), (5, Some(9)), (8, Some(15))] {
+            assert_eq!(spec.blobs.max_at(Epoch::new(epoch)), max, "{epoch}");
+        }
+        // Without Fulu there is no schedule; without limits, no check.
+        assert_eq!(parse_spec_file(SPEC).unwrap().blobs.max_at(Epoch::new(9)), None);
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub enum Outcome {
     WrongTimestamp,
     /// A bid that ignores the registered gas limit.
     WrongGasLimit,
+    /// A bid with more blobs than the blob schedule allows, as far as it is known here.
+    TooManyBlobs,
     /// A bid that its relay did not sign.
     WrongSignature,
     /// A bid of nothing.
@@ -77,7 +79,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every one, for tests and tables.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Bid,
         Self::NoBid,
         Self::BelowMinBid,
@@ -99,6 +101,7 @@ impl Outcome {
         Self::WrongParent,
         Self::WrongTimestamp,
         Self::WrongGasLimit,
+        Self::TooManyBlobs,
         Self::WrongSignature,
         Self::ZeroValue,
         Self::EmptyTransactions,
@@ -137,6 +140,7 @@ impl Outcome {
             Self::WrongParent => "wrong_parent",
             Self::WrongTimestamp => "wrong_timestamp",
             Self::WrongGasLimit => "wrong_gas_limit",
+            Self::TooManyBlobs => "too_many_blobs",
             Self::WrongSignature => "wrong_signature",
             Self::ZeroValue => "zero_value",
             Self::EmptyTransactions => "empty_transactions",

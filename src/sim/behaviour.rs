@@ -42,6 +42,10 @@ pub enum HeaderFault {
     WrongSignature,
     /// Signed and named by another key.
     WrongPubkey,
+    /// The bid's block is its own parent.
+    OwnParent,
+    /// Commits to more blobs than any fork's schedule allows.
+    TooManyBlobs,
     /// For another time.
     WrongTimestamp,
     /// Value 0.

@@ -47,6 +47,9 @@ pub(super) const CONSENSUS_VERSION: &str = "eth-consensus-version";
 /// Largest body a relay reads, as mev-boost-relay's 15 MiB and room for tests.
 pub(super) const MAX_BODY: usize = 128 << 20;
 
+/// More than any blob schedule allows, and few enough for every preset's list.
+const TOO_MANY_BLOBS: usize = 30;
+
 /// What a relay is made of.
 #[derive(Clone, Debug)]
 pub struct SimRelayParts {
@@ -374,6 +377,7 @@ impl Shared {
         let mut payload = AnyPayload::<P>::build(fork, &params);
         match fault {
             HeaderFault::ZeroBlockHash => payload.set_block_hash(B256::ZERO),
+            HeaderFault::OwnParent => payload.set_block_hash(parent),
             HeaderFault::FalseBlockHash => payload.set_block_hash(B256::repeat_byte(0xfa)),
             _ => {}
         }
@@ -383,7 +387,11 @@ impl Shared {
             HeaderFault::WrongSignature => (self.key.public_key(), &self.other_key),
             _ => (self.key.public_key(), &self.key),
         };
-        let blobs = if fork >= Fork::Deneb { behaviour.blobs } else { 0 };
+        let blobs = match fault {
+            HeaderFault::TooManyBlobs => TOO_MANY_BLOBS,
+            _ => behaviour.blobs,
+        };
+        let blobs = if fork >= Fork::Deneb { blobs } else { 0 };
         let bid = payload.bid(fork, value, blobs, named, key, self.spec.builder_domain());
         let block_hash = payload.block_hash();
         let reveal = Box::new(move |tamper| payload.reveal(fork, blobs, tamper));

@@ -49,6 +49,8 @@ fn rows() -> Vec<(&'static str, Behaviour, &'static str, bool)> {
         ("wrong content type", with(HeaderFault::WrongContentType), "content_type", false),
         ("content type with a parameter", with(HeaderFault::MimeParameter), "bid", true),
         ("wrong parent hash", with(HeaderFault::WrongParentHash), "wrong_parent", false),
+        ("a block that is its own parent", with(HeaderFault::OwnParent), "wrong_parent", false),
+        ("more blobs than the chain allows", with(HeaderFault::TooManyBlobs), "too_many_blobs", false),
         ("wrong public key", with(HeaderFault::WrongPubkey), "wrong_pubkey", false),
         ("wrong signature", with(HeaderFault::WrongSignature), "wrong_signature", false),
         ("wrong timestamp", with(HeaderFault::WrongTimestamp), "wrong_timestamp", false),

@@ -108,6 +108,8 @@ async fn a_bad_bid_is_dropped_with_a_reason_and_never_hides_the_next_best() {
         (HeaderFault::GzipBomb, "too_large"),
         (HeaderFault::Redirect, "redirect"),
         (HeaderFault::WrongParentHash, "wrong_parent"),
+        (HeaderFault::OwnParent, "wrong_parent"),
+        (HeaderFault::TooManyBlobs, "too_many_blobs"),
         (HeaderFault::WrongSignature, "wrong_signature"),
         (HeaderFault::WrongPubkey, "wrong_pubkey"),
         (HeaderFault::WrongTimestamp, "wrong_timestamp"),

@@ -217,7 +217,7 @@ pub(crate) fn spec_yaml(fork: Fork, slot_secs: u64, preset: &str) -> String {
     let genesis = WallClock.now() / 1000 - 100 * i64::try_from(slot_secs).unwrap();
     let mut yaml = format!(
         "PRESET_BASE: '{preset}'\nCONFIG_NAME: 'stage'\nGENESIS_TIME: {genesis}\nGENESIS_FORK_VERSION: 0x00000001\n\
-         SECONDS_PER_SLOT: {slot_secs}\n"
+         SECONDS_PER_SLOT: {slot_secs}\nMAX_BLOBS_PER_BLOCK: 6\nMAX_BLOBS_PER_BLOCK_ELECTRA: 9\n"
     );
     for (index, known) in Fork::ALL.into_iter().enumerate() {
         let name = known.name().to_uppercase();

@@ -69,6 +69,7 @@ impl AnswerKind {
             | Outcome::WrongParent
             | Outcome::WrongTimestamp
             | Outcome::WrongGasLimit
+            | Outcome::TooManyBlobs
             | Outcome::WrongSignature
             | Outcome::ZeroValue
             | Outcome::EmptyTransactions

@@ -49,8 +49,8 @@ pub(super) fn class_of(outcome: Outcome) -> Option<(FaultClass, bool)> {
         | Outcome::NotOnChain
         | Outcome::PaidLess
         | Outcome::PaidAsPromised => None,
-        // Our doing, not the relay's.
-        Outcome::NotAsked | Outcome::Late | Outcome::RateLimited => None,
+        // Our doing, not the relay's; the blob schedule known here may be out of date.
+        Outcome::NotAsked | Outcome::Late | Outcome::RateLimited | Outcome::TooManyBlobs => None,
     }
 }
 
@@ -89,6 +89,7 @@ pub fn pulse_of(outcome: Outcome, http_status: Option<u16>) -> Pulse {
         Outcome::NotAsked
         | Outcome::Late
         | Outcome::RateLimited
+        | Outcome::TooManyBlobs
         | Outcome::PayloadWithheld
         | Outcome::PayloadMismatched
         | Outcome::NotOnChain
