@@ -28,6 +28,7 @@ fn bid() -> (SignedBuilderBid, ValidatedKey) {
         parent_root: B256::repeat_byte(2),
         fee_recipient: Address::repeat_byte(3),
         timestamp: 1_700_000_000,
+        prev_randao: B256::repeat_byte(0x53),
         block_number: 1,
         gas_limit: 60_000_000,
         transactions: vec![vec![2; 200]],

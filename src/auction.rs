@@ -26,6 +26,7 @@ mod metrics;
 mod policy;
 mod polls;
 mod race;
+mod randao;
 mod register;
 mod registration_check;
 mod settings;

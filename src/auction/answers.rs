@@ -106,6 +106,15 @@ impl RelayRun {
         is_own
     }
 
+    /// A usable bid is not to be returned after all.
+    pub(super) fn leave_out(&mut self, bid: usize, fault: &BidFault) {
+        let usable =
+            |answer: &&mut Answered| answer.bid == Some(bid) && answer.record.outcome == Outcome::Bid;
+        for answer in self.answers.iter_mut().filter(usable) {
+            refuse(&mut answer.record, fault);
+        }
+    }
+
     /// Judges the usable bids again: those with a fault are not usable after all.
     pub(super) fn reconsider(&mut self, fault_of: impl Fn(Wei) -> Option<BidFault>) {
         for answer in self.answers.iter_mut().filter(|answer| answer.record.outcome == Outcome::Bid) {

@@ -66,6 +66,19 @@ pub enum BidFault {
         /// In the bid.
         got: B256,
     },
+    /// The only one with this randomness, against several.
+    #[error(
+        "prev_randao {got} is this relay's alone, {relays} other relays agree on {others_say}: the consensus client would refuse the \
+         block if they are right"
+    )]
+    WrongPrevRandao {
+        /// In the bid.
+        got: B256,
+        /// In the others' bids.
+        others_say: B256,
+        /// How many others.
+        relays: usize,
+    },
     /// Is its own parent. Seen on a development network in August 2026.
     #[error("wrong parent hash: the bid's block and its parent have the same hash {0}")]
     OwnParent(B256),
@@ -145,6 +158,7 @@ impl BidFault {
             Self::WrongPubkey { .. } => Outcome::WrongPubkey,
             Self::WrongParent { .. } | Self::OwnParent(_) => Outcome::WrongParent,
             Self::TooManyBlobs { .. } => Outcome::TooManyBlobs,
+            Self::WrongPrevRandao { .. } => Outcome::WrongPrevRandao,
             Self::WrongTimestamp { .. } => Outcome::WrongTimestamp,
             Self::ZeroValue => Outcome::ZeroValue,
             Self::BelowMinBid { .. } => Outcome::BelowMinBid,

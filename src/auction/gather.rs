@@ -1,6 +1,6 @@
 //! The inside of a race: answers come in, are judged, the leader's signature is checked, until all is said or time is up.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use alloy_primitives::B256;
 use futures_util::{StreamExt, future::pending, stream::FuturesUnordered};
@@ -18,6 +18,7 @@ use super::{
     check_bid, checks_at_once, may_answer_early,
     metrics::record_verification,
     polls::{ARRIVALS, Arrival, Ask},
+    randao::{Contradiction, RandaoViews},
 };
 use crate::{
     ethereum::NodeError,
@@ -67,6 +68,9 @@ pub(super) struct Race<'a> {
     runs: Vec<RelayRun>,
     pub(super) candidates: Candidates<Arc<CheckedBid>>,
     verified: Vec<(usize, VerifiedBid)>,
+    /// Relay and randomness of each bid that came, by its number, save those that were not signed by it.
+    said: BTreeMap<usize, (usize, B256)>,
+    views: RandaoViews,
     schedule: CheckSchedule,
     floor: Option<ProfitFloor>,
     started: Instant,
@@ -90,6 +94,8 @@ impl<'a> Race<'a> {
             runs: relays.iter().map(|_| RelayRun::default()).collect(),
             candidates: Candidates::default(),
             verified: Vec::new(),
+            said: BTreeMap::new(),
+            views: RandaoViews::default(),
             schedule: CheckSchedule::default(),
             floor: None,
             started,
@@ -105,8 +111,21 @@ impl<'a> Race<'a> {
         Some((relay, self.verified.swap_remove(place).1))
     }
 
+    /// Leaves out the bids whose randomness the other relays contradict, as far as bids have come and hold.
+    fn compare_randao(&mut self) {
+        let views = &self.views;
+        self.candidates.leave_out(|bid| views.against(randao_of(bid)).is_some());
+    }
+
     /// What each relay did, in one record each.
-    pub(super) fn records(self, winner: Option<B256>, waited: Duration) -> Vec<RelayAnswer> {
+    pub(super) fn records(mut self, winner: Option<B256>, waited: Duration) -> Vec<RelayAnswer> {
+        for (number, (relay, got)) in &self.said {
+            if let (Some(run), Some(Contradiction { others_say, relays })) =
+                (self.runs.get_mut(*relay), self.views.against(*got))
+            {
+                run.leave_out(*number, &BidFault::WrongPrevRandao { got: *got, others_say, relays });
+            }
+        }
         let Self { relays, runs, decided_early, .. } = self;
         let end = RaceEnd { winner, decided_early, waited };
         runs.into_iter().zip(relays).map(|(run, relay)| run.into_record(relay, &end)).collect()
@@ -169,6 +188,10 @@ impl<'a> Race<'a> {
             }
             Err(_) => {
                 self.candidates.fails(number);
+                if let Some((relay, randao)) = self.said.remove(&number) {
+                    self.views.remove(relay, randao);
+                    self.compare_randao();
+                }
                 if let Some(relay) = of {
                     self.candidates.rank_last(relay);
                     if self.runs.get(relay).is_some_and(RelayRun::is_hopeless) {
@@ -382,7 +405,15 @@ impl Auction {
                     warn!(slot = %call.slot, relay = %relay.id(), error = %warning, "bid ignores the registered gas limit");
                 }
                 let claim = Claim { score, value: facts.value, block_hash: facts.block_hash, relay: index };
-                let (Ok(number) | Err(number)) = race.candidates.add(claim, Arc::new(bid));
+                let added = race.candidates.add(claim, Arc::new(bid));
+                if let Ok(number) = added {
+                    race.said.insert(number, (index, facts.prev_randao));
+                    let is_new = race.views.add(index, facts.prev_randao);
+                    if is_new || race.views.against(facts.prev_randao).is_some() {
+                        race.compare_randao();
+                    }
+                }
+                let (Ok(number) | Err(number)) = added;
                 Some(number)
             }
             Err(fault) => {
@@ -405,6 +436,10 @@ impl Auction {
         // A check that panicked proves nothing: the bid does not hold.
         Some(async move { (number, check.await.unwrap_or(Err(BidFault::WrongSignature))) })
     }
+}
+
+fn randao_of(bid: &CheckedBid) -> B256 {
+    bid.bid().facts().prev_randao
 }
 
 /// The local block's value, `None` where the node does not say it; pends for ever when it is not asked for. Cancel-safe.

@@ -51,6 +51,8 @@ pub enum Outcome {
     WrongGasLimit,
     /// A bid with more blobs than the blob schedule allows, as far as it is known here.
     TooManyBlobs,
+    /// A bid with other randomness than the other relays agree on.
+    WrongPrevRandao,
     /// A bid that its relay did not sign.
     WrongSignature,
     /// A bid of nothing.
@@ -79,7 +81,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every one, for tests and tables.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Bid,
         Self::NoBid,
         Self::BelowMinBid,
@@ -102,6 +104,7 @@ impl Outcome {
         Self::WrongTimestamp,
         Self::WrongGasLimit,
         Self::TooManyBlobs,
+        Self::WrongPrevRandao,
         Self::WrongSignature,
         Self::ZeroValue,
         Self::EmptyTransactions,
@@ -141,6 +144,7 @@ impl Outcome {
             Self::WrongTimestamp => "wrong_timestamp",
             Self::WrongGasLimit => "wrong_gas_limit",
             Self::TooManyBlobs => "too_many_blobs",
+            Self::WrongPrevRandao => "wrong_prev_randao",
             Self::WrongSignature => "wrong_signature",
             Self::ZeroValue => "zero_value",
             Self::EmptyTransactions => "empty_transactions",

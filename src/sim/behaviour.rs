@@ -44,6 +44,8 @@ pub enum HeaderFault {
     WrongPubkey,
     /// The bid's block is its own parent.
     OwnParent,
+    /// Built with other randomness than everybody else's.
+    WrongPrevRandao,
     /// Commits to more blobs than any fork's schedule allows.
     TooManyBlobs,
     /// For another time.

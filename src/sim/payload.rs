@@ -36,6 +36,8 @@ pub struct PayloadParams {
     pub fee_recipient: Address,
     /// Unix seconds.
     pub timestamp: u64,
+    /// The beacon chain's randomness.
+    pub prev_randao: B256,
     /// Height.
     pub block_number: u64,
     /// Gas limit.
@@ -80,7 +82,7 @@ macro_rules! common_fields {
             state_root: B256::repeat_byte(0x51),
             receipts_root: B256::repeat_byte(0x52),
             logs_bloom: FixedBytes::ZERO,
-            prev_randao: B256::repeat_byte(0x53),
+            prev_randao: $p.prev_randao,
             block_number: $p.block_number,
             gas_limit: $p.gas_limit,
             gas_used: 21_000,

@@ -366,6 +366,7 @@ impl Shared {
                 registered.get(&pubkey).map_or(Address::repeat_byte(0xfe), |message| message.fee_recipient)
             },
             timestamp: if fault == HeaderFault::WrongTimestamp { timestamp + 12 } else { timestamp },
+            prev_randao: B256::repeat_byte(if fault == HeaderFault::WrongPrevRandao { 0x54 } else { 0x53 }),
             block_number: behaviour.block_number,
             gas_limit: behaviour.gas_limit,
             transactions: if fault == HeaderFault::EmptyTransactions {

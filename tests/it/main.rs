@@ -22,6 +22,7 @@ mod networks;
 mod ops;
 mod profit;
 mod proposers;
+mod randao;
 mod register_validators;
 mod reload;
 mod report;

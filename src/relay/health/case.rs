@@ -70,6 +70,7 @@ impl AnswerKind {
             | Outcome::WrongTimestamp
             | Outcome::WrongGasLimit
             | Outcome::TooManyBlobs
+            | Outcome::WrongPrevRandao
             | Outcome::WrongSignature
             | Outcome::ZeroValue
             | Outcome::EmptyTransactions

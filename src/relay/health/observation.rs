@@ -49,8 +49,10 @@ pub(super) fn class_of(outcome: Outcome) -> Option<(FaultClass, bool)> {
         | Outcome::NotOnChain
         | Outcome::PaidLess
         | Outcome::PaidAsPromised => None,
-        // Our doing, not the relay's; the blob schedule known here may be out of date.
-        Outcome::NotAsked | Outcome::Late | Outcome::RateLimited | Outcome::TooManyBlobs => None,
+        // Our doing, not the relay's.
+        Outcome::NotAsked | Outcome::Late | Outcome::RateLimited => None,
+        // The blob schedule known here may be out of date, and two relays may be wrong together.
+        Outcome::TooManyBlobs | Outcome::WrongPrevRandao => None,
     }
 }
 
@@ -90,6 +92,7 @@ pub fn pulse_of(outcome: Outcome, http_status: Option<u16>) -> Pulse {
         | Outcome::Late
         | Outcome::RateLimited
         | Outcome::TooManyBlobs
+        | Outcome::WrongPrevRandao
         | Outcome::PayloadWithheld
         | Outcome::PayloadMismatched
         | Outcome::NotOnChain
