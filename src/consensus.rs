@@ -36,7 +36,7 @@ pub use clock_skew::{
 };
 pub use fork::{Fork, UnknownFork};
 pub use fork_outlook::{ForkSource, ForkUrgency, UnservedFork};
-pub use payload::{Payload, PayloadError, Revealed, RevealedPayload, withdrawals_root};
+pub use payload::{Payload, PayloadError, Revealed, RevealedPayload};
 pub use peek::PeekedBlock;
 pub use preset::{Mainnet, Minimal, Preset, PresetName};
 pub use registration::{

@@ -29,8 +29,6 @@ pub struct BidFacts {
     pub block_number: u64,
     /// The beacon chain's randomness that the payload was built with.
     pub prev_randao: B256,
-    /// Root of the withdrawals; none before Capella.
-    pub withdrawals_root: Option<B256>,
     /// Blobs that the block commits to.
     pub blobs: usize,
     /// Gas limit of the payload.
@@ -85,7 +83,7 @@ impl<M: BidMessage> BidObject for Signed<M> {
 }
 
 macro_rules! bid_message {
-    ($bid:ty, |$m:ident| $withdrawals_root:expr, $blobs:expr) => {
+    ($bid:ty, |$m:ident| $blobs:expr) => {
         impl BidMessage for $bid {
             fn facts(&self) -> BidFacts {
                 let $m = self;
@@ -95,7 +93,6 @@ macro_rules! bid_message {
                     extra_data: self.header.extra_data.to_vec(),
                     block_number: self.header.block_number,
                     prev_randao: self.header.prev_randao,
-                    withdrawals_root: $withdrawals_root,
                     blobs: $blobs,
                     gas_limit: self.header.gas_limit,
                     timestamp: self.header.timestamp,
@@ -108,10 +105,10 @@ macro_rules! bid_message {
         }
     };
 }
-bid_message!(BuilderBidBellatrix, |_bid| None, 0);
-bid_message!(BuilderBidCapella, |bid| Some(bid.header.withdrawals_root), 0);
-bid_message!(BuilderBidDeneb, |bid| Some(bid.header.withdrawals_root), bid.blob_kzg_commitments.len());
-bid_message!(BuilderBidElectra, |bid| Some(bid.header.withdrawals_root), bid.blob_kzg_commitments.len());
+bid_message!(BuilderBidBellatrix, |_bid| 0);
+bid_message!(BuilderBidCapella, |_bid| 0);
+bid_message!(BuilderBidDeneb, |bid| bid.blob_kzg_commitments.len());
+bid_message!(BuilderBidElectra, |bid| bid.blob_kzg_commitments.len());
 
 impl SignedBuilderBid {
     /// Decodes a bid of a fork: bare in SSZ, in its `{"version","data"}` envelope in JSON.

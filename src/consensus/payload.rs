@@ -5,7 +5,6 @@ use std::fmt;
 use alloy_primitives::B256;
 use serde::{Serialize, de::DeserializeOwned};
 use ssz::{Decode, Encode};
-use ssz_types::VariableList;
 use tree_hash::TreeHash;
 
 use super::{
@@ -14,7 +13,7 @@ use super::{
     containers::{
         Commitments, ExecutionPayloadBellatrix, ExecutionPayloadCapella, ExecutionPayloadDeneb,
         ExecutionPayloadHeaderBellatrix, ExecutionPayloadHeaderCapella, ExecutionPayloadHeaderDeneb,
-        PayloadAndBlobs, PayloadAndBlobsFulu, Withdrawal,
+        PayloadAndBlobs, PayloadAndBlobsFulu,
     },
     wire::{Versioned, check_label, versioned_json},
 };
@@ -95,17 +94,6 @@ pub trait Payload: ToExecutionHeader {
     fn header_root(&self) -> B256;
     /// Whether the execution header commits to the parent beacon block root.
     const COMMITS_TO_PARENT_ROOT: bool;
-}
-
-/// Hash tree root of a payload's withdrawals, as its header has it; `None` for more than the preset allows.
-pub fn withdrawals_root(preset: PresetName, withdrawals: Vec<Withdrawal>) -> Option<B256> {
-    fn root<P: Preset>(withdrawals: Vec<Withdrawal>) -> Option<B256> {
-        VariableList::<_, P::MaxWithdrawals>::new(withdrawals).ok().map(|list| list.tree_hash_root())
-    }
-    match preset {
-        PresetName::Mainnet => root::<Mainnet>(withdrawals),
-        PresetName::Minimal => root::<Minimal>(withdrawals),
-    }
 }
 
 /// What `blinded_blocks` v1 answers with in some fork.
