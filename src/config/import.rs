@@ -84,11 +84,15 @@ impl Imported {
 
     /// The text of a `relays.toml`, notes first as comments.
     pub fn to_text(&self, from: &str) -> String {
-        let mut text = format!("# Made by `relaymux import` of {from}.\n");
+        // TOML has no control characters in comments, and a rival's file may quote any.
+        let shown = |line: &str| -> String {
+            line.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+        };
+        let mut text = format!("# Made by `relaymux import` of {}.\n", shown(from));
         for note in &self.notes {
             for (n, line) in note.lines().enumerate() {
                 text.push_str(if n == 0 { "# - " } else { "#   " });
-                text.push_str(line);
+                text.push_str(&shown(line));
                 text.push('\n');
             }
         }
@@ -216,6 +220,15 @@ fn eth_text(what: &str, text: &str) -> Result<String, ImportError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Found by fuzzing: a note that quoted a control character made a file that is no TOML.
+    #[test]
+    fn notes_may_quote_anything() {
+        let notes = vec!["`\u{0}key\u{1b}` has no counterpart\nnor\rthis".to_owned()];
+        let imported = Imported { table: toml::from_str("network = \"hoodi\"").unwrap(), notes };
+        let text = imported.to_text("a\u{7f}file");
+        assert_eq!(toml::from_str::<Table>(&text).unwrap(), imported.table, "{text:?}");
+    }
 
     #[test]
     fn times_that_cannot_work_together_are_settled_and_said() {

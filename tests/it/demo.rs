@@ -10,6 +10,9 @@ use serde_json::Value;
 
 use crate::stage::{binary, eventually};
 
+/// A demo takes the usual ports if nobody has them: two that start in one moment would both find them free.
+static USUAL_PORTS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 fn demo(folder: &std::path::Path, arguments: &[&str]) -> Command {
     let mut command = binary();
     command
@@ -32,6 +35,7 @@ fn left(folder: &std::path::Path) -> Vec<String> {
 
 #[test]
 fn every_slot_is_served_though_relays_misbehave_and_the_thief_is_named() {
+    let _ports = USUAL_PORTS.blocking_lock();
     let folder = tempfile::tempdir().unwrap();
     let output = demo(folder.path(), &["--slots", "5", "--relays", "7", "--faulty", "5"]).output().unwrap();
     let words = stdout(&output);
@@ -51,6 +55,7 @@ fn every_slot_is_served_though_relays_misbehave_and_the_thief_is_named() {
 
 #[test]
 fn honest_relays_pay_what_they_promise() {
+    let _ports = USUAL_PORTS.blocking_lock();
     let folder = tempfile::tempdir().unwrap();
     let output = demo(folder.path(), &["--slots", "3", "--relays", "3"]).output().unwrap();
     let words = stdout(&output);
@@ -69,6 +74,7 @@ fn honest_relays_pay_what_they_promise() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn its_profit_page_shows_what_was_promised_and_what_arrived_and_ctrl_c_leaves_nothing() {
+    let _ports = USUAL_PORTS.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let mut child =
         demo(folder.path(), &["--relays", "4", "--faulty", "1"]).stdout(Stdio::piped()).spawn().unwrap();
