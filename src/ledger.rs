@@ -16,6 +16,7 @@ mod journal;
 mod missed_requests;
 mod notices;
 mod query;
+mod relay_stats;
 mod report;
 mod settlements;
 mod stores;

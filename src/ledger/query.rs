@@ -1,13 +1,13 @@
 //! The ledger file: opening it, reading the journal back into it, and the questions people ask it.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use sqlx::{Row, Sqlite, SqliteExecutor, SqlitePool, Transaction, sqlite::SqliteRow};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
-    AnswerView, AuctionView, Journal, LedgerError, OfferView, PlaceView, PollView, RelayStats, SlotSummary,
-    SlotView, SubmissionView,
+    AnswerView, AuctionView, Journal, LedgerError, OfferView, PlaceView, PollView, SlotSummary, SlotView,
+    SubmissionView,
     database::{Durability, Step, open, open_in_memory, open_to_read},
     journal::split_ids,
     missed_requests::missed_request,
@@ -30,6 +30,11 @@ const STEPS: &[Step] = &[
         sql: include_str!("../../migrations/ledger/0005_block_records.sql"),
     },
     Step { version: 7, name: "unknowable", sql: include_str!("../../migrations/ledger/0007_unknowable.sql") },
+    Step {
+        version: 8,
+        name: "relay hours",
+        sql: include_str!("../../migrations/ledger/0008_relay_hours.sql"),
+    },
     Step {
         version: 9,
         name: "missed requests",
@@ -55,8 +60,12 @@ const STEPS: &[Step] = &[
 /// Most memory that a ledger without a file takes: some ten days of every slot with 8 relays. Beyond it, writes fail and are told.
 const MAX_MEMORY_BYTES: u64 = 256 << 20;
 
-/// Latencies looked at for a relay's quantiles: its newest this many offers.
-const QUANTILE_SAMPLE: i64 = 1000;
+/// The newest slots, from as few entries of each table's index: a union of whole tables would read a year to find fifty.
+pub(super) const NEWEST_SLOTS: &str = "SELECT slot FROM (\
+     SELECT slot FROM (SELECT DISTINCT slot FROM auctions ORDER BY slot DESC LIMIT $1) AS of_auctions UNION \
+     SELECT slot FROM (SELECT DISTINCT slot FROM submissions ORDER BY slot DESC LIMIT $1) AS of_submissions UNION \
+     SELECT slot FROM (SELECT DISTINCT slot FROM missed_requests ORDER BY slot DESC LIMIT $1) AS of_missed) AS seen \
+     ORDER BY slot DESC LIMIT $1";
 
 /// A transaction that nobody of this process competes with.
 pub(super) struct WriteTransaction {
@@ -207,14 +216,7 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn slots(&self, limit: u32) -> Result<Vec<SlotSummary>, LedgerError> {
-        let rows = sqlx::query(
-            "SELECT slot FROM (SELECT slot FROM auctions UNION SELECT slot FROM submissions UNION \
-             SELECT slot FROM missed_requests) AS seen \
-             ORDER BY slot DESC LIMIT $1",
-        )
-        .bind(i64::from(limit))
-        .fetch_all(&self.pool)
-        .await?;
+        let rows = sqlx::query(NEWEST_SLOTS).bind(i64::from(limit)).fetch_all(&self.pool).await?;
         let mut slots = Vec::with_capacity(rows.len());
         for row in rows {
             let slot = Slot::new(row.try_get::<i64, _>("slot")?.cast_unsigned());
@@ -296,93 +298,6 @@ impl Ledger {
             missed_request,
             payment,
         }))
-    }
-
-    /// What is known of each relay between two times (Unix milliseconds), by relay.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub async fn relay_stats(
-        &self,
-        since: i64,
-        until: i64,
-    ) -> Result<BTreeMap<String, RelayStats>, LedgerError> {
-        let mut stats: BTreeMap<String, RelayStats> = BTreeMap::new();
-        let outcomes = sqlx::query(
-            "SELECT counterparty, outcome, COUNT(*) AS calls, COUNT(value_wei) AS bids FROM offers \
-             WHERE requested_at >= $1 AND requested_at < $2 AND outcome <> 'not_asked' GROUP BY counterparty, outcome",
-        )
-        .bind(since)
-        .bind(until)
-        .fetch_all(&self.pool)
-        .await?;
-        for row in outcomes {
-            let entry = stats.entry(row.try_get("counterparty")?).or_default();
-            let (outcome, calls): (String, i64) = (row.try_get("outcome")?, row.try_get("calls")?);
-            entry.auctions += calls;
-            entry.bids += row.try_get::<i64, _>("bids")?;
-            if !matches!(
-                outcome.as_str(),
-                "bid" | "no_bid" | "below_min_bid" | "excluded" | "below_local" | "late"
-            ) {
-                *entry.faults.entry(outcome).or_default() += calls;
-            }
-        }
-        let answers = sqlx::query(
-            "SELECT a.counterparty AS counterparty, a.outcome AS outcome, s.offered_by AS offered_by \
-             FROM submission_answers a JOIN submissions s ON s.slot = a.slot AND s.block_hash = a.block_hash \
-             WHERE a.answered_at >= $1 AND a.answered_at < $2",
-        )
-        .bind(since)
-        .bind(until)
-        .fetch_all(&self.pool)
-        .await?;
-        for row in answers {
-            let (relay, outcome): (String, String) = (row.try_get("counterparty")?, row.try_get("outcome")?);
-            let offered_by = split_ids(&row.try_get::<String, _>("offered_by")?);
-            let had_offered = offered_by.contains(&relay);
-            let entry = stats.entry(relay).or_default();
-            // A payload is proof; "I took it" is worth something from a relay that can have the block.
-            let is_delivery = outcome == "payload_delivered"
-                || (outcome == "accepted" && (had_offered || offered_by.is_empty()));
-            if is_delivery {
-                entry.deliveries += 1;
-            } else if had_offered {
-                // Those who did not offer the block rightly know nothing of it.
-                *entry.faults.entry(format!("submission_{outcome}")).or_default() += 1;
-            }
-        }
-        let wins = sqlx::query(
-            "SELECT o.counterparty AS counterparty, COUNT(*) AS wins FROM offers o JOIN auctions a \
-             ON a.id = o.auction_id AND a.winner_block_hash = o.block_hash AND o.outcome = 'bid' \
-             WHERE o.requested_at >= $1 AND o.requested_at < $2 GROUP BY o.counterparty",
-        )
-        .bind(since)
-        .bind(until)
-        .fetch_all(&self.pool)
-        .await?;
-        for row in wins {
-            stats.entry(row.try_get("counterparty")?).or_default().wins = row.try_get("wins")?;
-        }
-        for (relay, entry) in &mut stats {
-            let rows = sqlx::query(
-                "SELECT latency_us FROM offers WHERE counterparty = $1 AND requested_at >= $2 AND requested_at < $4 \
-                 AND outcome NOT IN ('rate_limited', 'not_asked') ORDER BY requested_at DESC LIMIT $3",
-            )
-            .bind(relay)
-            .bind(since)
-            .bind(QUANTILE_SAMPLE)
-            .bind(until)
-            .fetch_all(&self.pool)
-            .await?;
-            let mut sample: Vec<i64> =
-                rows.iter().map(|row| row.try_get("latency_us")).collect::<Result<_, _>>()?;
-            sample.sort_unstable();
-            entry.latency_p50_ms = quantile_ms(&sample, 50);
-            entry.latency_p95_ms = quantile_ms(&sample, 95);
-            entry.latency_p99_ms = quantile_ms(&sample, 99);
-        }
-        Ok(stats)
     }
 
     /// Every registration known, for the auction's memory at start.
@@ -467,13 +382,6 @@ pub(super) async fn read_standings(
         sqlx::query("SELECT counterparty, standing FROM counterparty_standings").fetch_all(database).await?;
     let pairs = rows.iter().map(|row| Ok((row.try_get("counterparty")?, row.try_get("standing")?)));
     pairs.collect::<Result<_, sqlx::Error>>().map_err(LedgerError::from)
-}
-
-/// The nearest-rank quantile of a sorted sample, in milliseconds.
-fn quantile_ms(sorted_us: &[i64], percent: usize) -> Option<f64> {
-    let rank = (sorted_us.len() * percent).div_ceil(100).saturating_sub(1);
-    // Latencies, not money: a float is what people plot.
-    sorted_us.get(rank).map(|us| f64::from(u32::try_from(*us).unwrap_or(u32::MAX)) / 1000.0)
 }
 
 fn eth(wei: Option<&String>) -> Option<String> {

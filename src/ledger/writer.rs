@@ -17,6 +17,7 @@ use super::{
     backlog::{AfterFailure, Backlog, Fault},
     block_records::block_record_saved,
     journal::{bind_answer, join_ids, upsert_answer},
+    relay_stats::count_offers,
 };
 use crate::{
     consensus::WallClock,
@@ -285,6 +286,7 @@ async fn auction(tx: &mut Transaction<'_, Sqlite>, record: &AuctionRecord) -> Re
             .await?;
         }
     }
+    count_offers(tx, id).await?;
     Ok(())
 }
 

@@ -1,0 +1,191 @@
+//! What each relay did in a span of time. Counts come from hourly sums that are written with each auction, so that a week's answer does not
+//! grow with the ledger; latencies come from the newest answers.
+
+use std::collections::BTreeMap;
+
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::{Ledger, LedgerError, RelayStats, journal::split_ids};
+
+const HOUR_MS: i64 = 3_600_000;
+/// Latencies looked at for a relay's quantiles: its newest this many offers.
+const QUANTILE_SAMPLE: i64 = 1000;
+
+const OUTCOMES: &str = "SELECT counterparty, outcome, SUM(calls) AS calls, SUM(bids) AS bids, SUM(wins) AS wins \
+     FROM relay_hours WHERE hour >= $1 AND hour < $2 AND outcome <> 'not_asked' GROUP BY counterparty, outcome";
+
+const ANSWERS: &str = "SELECT a.counterparty AS counterparty, a.outcome AS outcome, s.offered_by AS offered_by \
+     FROM submission_answers a JOIN submissions s ON s.slot = a.slot AND s.block_hash = a.block_hash \
+     WHERE a.answered_at >= $1 AND a.answered_at < $2";
+
+/// Nearest-rank quantiles of the newest offers. One row, not a thousand, leaves the database.
+const LATENCIES: &str = "SELECT MAX(CASE WHEN position = (n * 50 + 99) / 100 THEN latency_us END) AS p50, \
+     MAX(CASE WHEN position = (n * 95 + 99) / 100 THEN latency_us END) AS p95, \
+     MAX(CASE WHEN position = (n * 99 + 99) / 100 THEN latency_us END) AS p99 \
+     FROM (SELECT latency_us, ROW_NUMBER() OVER (ORDER BY latency_us) AS position, COUNT(*) OVER () AS n \
+     FROM (SELECT latency_us FROM offers WHERE counterparty = $1 AND requested_at >= $2 AND requested_at < $3 \
+     AND outcome NOT IN ('rate_limited', 'not_asked') ORDER BY requested_at DESC LIMIT $4) AS newest) AS ranked";
+
+impl Ledger {
+    /// What is known of each relay between two times (Unix milliseconds), by relay. Races are counted by whole hours: the first and the last
+    /// hour count as a whole when the span begins or ends within them.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn relay_stats(
+        &self,
+        since: i64,
+        until: i64,
+    ) -> Result<BTreeMap<String, RelayStats>, LedgerError> {
+        let mut stats: BTreeMap<String, RelayStats> = BTreeMap::new();
+        let end = until.saturating_add(HOUR_MS - 1).div_euclid(HOUR_MS);
+        let outcomes =
+            sqlx::query(OUTCOMES).bind(since.div_euclid(HOUR_MS)).bind(end).fetch_all(self.pool()).await?;
+        for row in outcomes {
+            let entry = stats.entry(row.try_get("counterparty")?).or_default();
+            let (outcome, calls): (String, i64) = (row.try_get("outcome")?, row.try_get("calls")?);
+            entry.auctions += calls;
+            entry.bids += row.try_get::<i64, _>("bids")?;
+            entry.wins += row.try_get::<i64, _>("wins")?;
+            if !matches!(
+                outcome.as_str(),
+                "bid" | "no_bid" | "below_min_bid" | "excluded" | "below_local" | "late"
+            ) {
+                *entry.faults.entry(outcome).or_default() += calls;
+            }
+        }
+        let answers = sqlx::query(ANSWERS).bind(since).bind(until).fetch_all(self.pool()).await?;
+        for row in answers {
+            let (relay, outcome): (String, String) = (row.try_get("counterparty")?, row.try_get("outcome")?);
+            let offered_by = split_ids(&row.try_get::<String, _>("offered_by")?);
+            let had_offered = offered_by.contains(&relay);
+            let entry = stats.entry(relay).or_default();
+            // A payload is proof; "I took it" is worth something from a relay that can have the block.
+            let is_delivery = outcome == "payload_delivered"
+                || (outcome == "accepted" && (had_offered || offered_by.is_empty()));
+            if is_delivery {
+                entry.deliveries += 1;
+            } else if had_offered {
+                // Those who did not offer the block rightly know nothing of it.
+                *entry.faults.entry(format!("submission_{outcome}")).or_default() += 1;
+            }
+        }
+        for (relay, entry) in &mut stats {
+            let row = sqlx::query(LATENCIES)
+                .bind(relay)
+                .bind(since)
+                .bind(until)
+                .bind(QUANTILE_SAMPLE)
+                .fetch_one(self.pool())
+                .await?;
+            entry.latency_p50_ms = ms(row.try_get("p50")?);
+            entry.latency_p95_ms = ms(row.try_get("p95")?);
+            entry.latency_p99_ms = ms(row.try_get("p99")?);
+        }
+        Ok(stats)
+    }
+}
+
+/// Adds an auction's offers to their hours, once they are all written.
+pub(super) async fn count_offers(tx: &mut Transaction<'_, Sqlite>, auction: i64) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO relay_hours (hour, counterparty, outcome, calls, bids, wins) \
+         SELECT o.requested_at / 3600000, o.counterparty, o.outcome, 1, \
+         CASE WHEN o.value_wei IS NULL THEN 0 ELSE 1 END, \
+         CASE WHEN o.outcome = 'bid' AND o.block_hash = a.winner_block_hash THEN 1 ELSE 0 END \
+         FROM offers o JOIN auctions a ON a.id = o.auction_id WHERE o.auction_id = $1 \
+         ON CONFLICT (hour, counterparty, outcome) DO UPDATE SET calls = relay_hours.calls + 1, \
+         bids = relay_hours.bids + excluded.bids, wins = relay_hours.wins + excluded.wins",
+    )
+    .bind(auction)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+fn ms(us: Option<i64>) -> Option<f64> {
+    // Latencies, not money: a float is what people plot.
+    us.map(|us| f64::from(u32::try_from(us).unwrap_or(u32::MAX)) / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::query::NEWEST_SLOTS;
+
+    /// A year's ledger is millions of rows: what people and their scripts ask for all day must not read them all.
+    #[tokio::test]
+    async fn statistics_and_lists_read_no_table_whole() {
+        let ledger = Ledger::open_in_memory().await.unwrap();
+        for (sql, binds) in [(OUTCOMES, 2), (ANSWERS, 2), (LATENCIES, 4), (NEWEST_SLOTS, 1)] {
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
+            for _ in 0..binds {
+                query = query.bind(1_i64);
+            }
+            let plan: Vec<String> = query
+                .fetch_all(ledger.pool())
+                .await
+                .unwrap()
+                .iter()
+                .map(|row| row.try_get("detail").unwrap())
+                .collect();
+            // A subquery is bounded by what it reads. A walk along an index for the newest distinct slots ends at its limit.
+            let reads_all = |line: &&String| {
+                line.starts_with("SCAN ")
+                    && [
+                        "auctions",
+                        "offers",
+                        "submissions",
+                        "submission_answers",
+                        "relay_hours",
+                        "missed_requests",
+                        "a",
+                        "s",
+                    ]
+                    .contains(&line.split(' ').nth(1).unwrap_or_default())
+                    && !(sql.contains("DISTINCT slot") && line.contains("USING COVERING INDEX"))
+            };
+            assert_eq!(plan.iter().find(reads_all), None, "{sql}\n{plan:#?}");
+            // A walk in order needs no sorting of what it walks over.
+            if sql == NEWEST_SLOTS {
+                let sorts = plan.iter().filter(|line| line.contains("TEMP B-TREE FOR DISTINCT"));
+                assert_eq!(sorts.count(), 0, "{plan:#?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn quantiles_are_the_nearest_ranks() {
+        let ledger = Ledger::open_in_memory().await.unwrap();
+        for (n, latency) in [40, 10, 30, 20].into_iter().enumerate() {
+            sqlx::query(
+                "INSERT INTO offers (auction_id, counterparty, outcome, detail, latency_us, verified, requested_at) \
+                 VALUES ($1, 'a', 'no_bid', '', $2, FALSE, 5)",
+            )
+            .bind(i64::try_from(n).unwrap())
+            .bind(latency * 1000)
+            .execute(ledger.pool())
+            .await
+            .unwrap();
+        }
+        let mut tx = ledger.pool().begin().await.unwrap();
+        sqlx::query(
+            "INSERT INTO auctions (id, slot, parent_hash, proposer, fork, requested_at, ms_into_slot, budget_ms, answered_in_us, \
+             user_agent, why_no_bid) VALUES (0, 1, '', '', '', 5, 0, 0, 0, '', '')",
+        )
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+        count_offers(&mut tx, 0).await.unwrap();
+        count_offers(&mut tx, 0).await.unwrap();
+        tx.commit().await.unwrap();
+        let stats = ledger.relay_stats(0, 6).await.unwrap();
+        let known = &stats["a"];
+        assert_eq!(
+            (known.latency_p50_ms, known.latency_p95_ms, known.latency_p99_ms),
+            (Some(20.0), Some(40.0), Some(40.0))
+        );
+        assert_eq!((known.auctions, known.bids, known.wins), (2, 0, 0));
+        assert!(ledger.relay_stats(HOUR_MS, i64::MAX).await.unwrap().is_empty());
+    }
+}
