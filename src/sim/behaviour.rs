@@ -90,6 +90,8 @@ pub enum PayloadFault {
     StatusFirst(u16, usize),
     /// Never answers.
     Hangs,
+    /// The connection breaks in the answer.
+    Resets,
     /// Never answers on the connection that the first block comes by, a black hole; answers on any other.
     DeadConnection,
     /// 200 with bytes that are nothing.

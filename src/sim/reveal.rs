@@ -7,11 +7,12 @@ use axum::{
     http::{Extensions, HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use tokio::time::sleep;
 
 use super::{
     Behaviour, PayloadFault, Tamper,
-    bodies::{other_fork, relabel},
+    bodies::{broken_body, other_fork, relabel},
     relay::{CONSENSUS_VERSION, HandedIn, MAX_BODY, Shared, Stored, content_is_ssz, error},
 };
 use crate::consensus::{Encoding, SignedBlindedBlock};
@@ -52,6 +53,7 @@ async fn submit(relay: &Shared, endpoint: &'static str, request: Request) -> Res
             return error(status, "not yet");
         }
         PayloadFault::Hangs => std::future::pending::<()>().await,
+        PayloadFault::Resets => return Response::new(broken_body(Bytes::new())),
         PayloadFault::DeadConnection if is_dead(relay, &parts.extensions) => {
             std::future::pending::<()>().await;
         }

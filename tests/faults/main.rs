@@ -8,6 +8,7 @@
 mod stage;
 
 mod headers;
+mod justice;
 mod reveals;
 mod submissions;
 mod world;

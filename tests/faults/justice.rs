@@ -1,0 +1,194 @@
+//! What is held against relays after a signed block, whatever went wrong, once the chain has spoken for good: an execution node that is ours to
+//! write says whether the block landed and what it paid.
+
+use alloy_primitives::Address;
+use relaymux::{
+    consensus::{Encoding, parse_spec_file},
+    sim::{Behaviour, HeaderFault, PayloadFault, SimChain},
+    types::{Slot, Wei},
+};
+
+use crate::stage::{PARENT, Stage, eventually, honest, milli, stage};
+
+const BUILDER: Address = Address::repeat_byte(0xb1);
+/// Deeper than any chain here: nothing is final until it is said to be.
+const NEVER_FINAL: usize = 1_000_000;
+
+/// What the chain has of the slot.
+#[derive(Clone, Copy, Debug)]
+enum Chain {
+    /// The block, which paid the proposer this.
+    Pays(Wei),
+    /// Nothing: the next slot's block is on the same parent.
+    Lacks,
+}
+
+struct Row {
+    name: &'static str,
+    relays: Vec<Behaviour>,
+    chain: Chain,
+    /// Offences of each relay in the end.
+    want: &'static [u64],
+}
+
+/// A relay that offers the block of 0.09 ETH.
+fn offers(fault: PayloadFault) -> Behaviour {
+    honest().value(milli(90)).payload(fault)
+}
+
+/// A relay that offers nothing and refuses what it never saw: it shows that our line works.
+fn bystander() -> Behaviour {
+    honest().builder(9).header(HeaderFault::NoBid)
+}
+
+fn rows() -> Vec<Row> {
+    use PayloadFault::{Hangs, None as Reveals, Resets, Status, Withholds};
+    let row = |name, relays: Vec<Behaviour>, chain, want| Row { name, relays, chain, want };
+    let paid = || Chain::Pays(milli(90));
+    vec![
+        row("honest (the control)", vec![offers(Reveals)], paid(), &[0]),
+        row(
+            "dead uplink at reveal",
+            vec![offers(Hangs), offers(Hangs), offers(Hangs)],
+            Chain::Lacks,
+            &[0, 0, 0],
+        ),
+        row("reset beside one that reveals", vec![offers(Resets), offers(Reveals)], paid(), &[0, 0]),
+        row("silence beside one that reveals", vec![offers(Hangs), offers(Reveals)], paid(), &[0, 0]),
+        row("5xx beside one that reveals", vec![offers(Status(503)), offers(Reveals)], paid(), &[0, 0]),
+        row("reply lost, the block is there", vec![offers(Hangs), bystander()], paid(), &[0, 0]),
+        row("refused beside one that reveals", vec![offers(Withholds), offers(Reveals)], paid(), &[1, 0]),
+        row("refused, the block is missing", vec![offers(Withholds), bystander()], Chain::Lacks, &[1, 0]),
+        row("swallowed", vec![offers(Status(202)), bystander()], Chain::Lacks, &[1, 0]),
+        row("paid less", vec![offers(Reveals), bystander()], Chain::Pays(milli(40)), &[1, 0]),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_against_whom_in_the_end() {
+    for Row { name, relays, chain, want } in rows() {
+        let (mut stage, node) = watched(relays).await;
+        let slot = stage.slot();
+        hand_in(&stage, slot, &node, chain).await;
+        let offences = in_the_end(&mut stage, &node, slot).await;
+        assert_eq!(offences, want, "{name}\n{}", stage.log());
+        println!("{name:<36} {chain:?} {offences:?}");
+    }
+}
+
+/// What is suspected while the block is missing is taken back once it is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_reply_is_taken_back_once_the_block_is_there() {
+    let (stage, node) = watched(vec![offers(PayloadFault::Status(500)), bystander()]).await;
+    let slot = stage.slot();
+    let bid = stage.header_at(slot).await.unwrap();
+    let body = stage.signed_block(slot, &bid, Encoding::Ssz);
+    let status = stage.submit_request(2, Encoding::Ssz, body).send().await.unwrap().status();
+    assert_eq!(status, 502);
+    let accused = |count: usize| {
+        let stage = &stage;
+        async move || {
+            let relays = stage.ops_json("/api/v1/relays").await;
+            (relays[0]["accusations"].as_array()?.len() == count).then_some(())
+        }
+    };
+    eventually("the relay to rest, suspected", accused(1)).await;
+    let facts = bid.facts();
+    node.append(
+        facts.block_hash,
+        stage.spec.clock().payload_timestamp(slot),
+        BUILDER,
+        recipient(),
+        milli(90),
+    );
+    eventually("the accusation to be taken back", accused(0)).await;
+    assert_eq!(stage.ops_json("/api/v1/relays").await[0]["offences"], 0);
+}
+
+/// A block that its proposer did not sign, where the network's root lets us check: all who offered it refuse it, and none is blamed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_garbage_signature_blames_nobody() {
+    for (is_garbage, want) in [(true, [0, 0]), (false, [1, 1])] {
+        let offerers = vec![offers(PayloadFault::Withholds), offers(PayloadFault::Withholds)];
+        let (mut stage, node) = watched(offerers).await;
+        let root =
+            "GENESIS_VALIDATORS_ROOT: 0x4242424242424242424242424242424242424242424242424242424242424242\n";
+        let path = stage.folder.path().join("spec.yaml");
+        let spec = format!("{}{root}", std::fs::read_to_string(&path).unwrap());
+        std::fs::write(&path, &spec).unwrap();
+        stage.spec = parse_spec_file(&spec).unwrap();
+        stage.start_again().await;
+        // The first of four validators signs here, and it proposes in every fourth slot.
+        let ahead = stage.slot().as_u64();
+        let slot = Slot::new(ahead.div_ceil(4) * 4);
+        let bid = stage.header_at(slot).await.unwrap();
+        let mut body = stage.signed_block(slot, &bid, Encoding::Ssz);
+        if is_garbage {
+            // The signature: 96 bytes behind the offset of the message.
+            body[50] ^= 1;
+        }
+        let status = stage.submit_request(2, Encoding::Ssz, body).send().await.unwrap().status();
+        assert_eq!(status, 502);
+        append_next(&stage, &node, slot);
+        let offences = in_the_end(&mut stage, &node, slot).await;
+        assert_eq!(offences, want, "garbage: {is_garbage}\n{}", stage.log());
+    }
+}
+
+fn recipient() -> Address {
+    Address::repeat_byte(0xee)
+}
+
+async fn watched(relays: Vec<Behaviour>) -> (Stage, SimChain) {
+    let genesis = relaymux::consensus::WallClock.now() / 1000 - 3600;
+    let node = SimChain::start(1, PARENT, u64::try_from(genesis).unwrap(), NEVER_FINAL).await.unwrap();
+    let mut builder = stage()
+        .slot_secs(2)
+        .auction("timeout_get_payload_ms = 1500")
+        .section(&format!("[execution]\nurl = \"{}\"", node.url()));
+    for behaviour in relays {
+        builder = builder.relay(behaviour);
+    }
+    let stage = builder.start().await;
+    // An hour old: whom the payment has to reach is known for every slot here.
+    let signed = u64::try_from(genesis).unwrap();
+    stage.proposer(Encoding::Ssz).register(60_000_000, signed).await.unwrap();
+    (stage, node)
+}
+
+/// Proposes in a slot, and writes the chain.
+async fn hand_in(stage: &Stage, slot: Slot, node: &SimChain, chain: Chain) {
+    let bid = stage.header_at(slot).await.unwrap_or_else(|| panic!("no bid\n{}", stage.log()));
+    let body = stage.signed_block(slot, &bid, Encoding::Ssz);
+    // Whether it went well is other rows' business.
+    stage.submit_request(2, Encoding::Ssz, body).send().await.unwrap();
+    match chain {
+        Chain::Pays(paid) => {
+            let timestamp = stage.spec.clock().payload_timestamp(slot);
+            node.append(bid.facts().block_hash, timestamp, BUILDER, recipient(), paid);
+        }
+        Chain::Lacks => append_next(stage, node, slot),
+    }
+}
+
+fn append_next(stage: &Stage, node: &SimChain, slot: Slot) {
+    let next = stage.spec.clock().payload_timestamp(Slot::new(slot.as_u64() + 1));
+    node.append_local(next, recipient(), milli(1));
+}
+
+/// Offences of each relay once the chain is final and all of it is judged: a stop saves what is known, and a start takes it up.
+async fn in_the_end(stage: &mut Stage, node: &SimChain, slot: Slot) -> Vec<u64> {
+    node.finalize();
+    eventually("the slot to be settled for good", async || {
+        let url = format!("{}/api/v1/profit?format=csv", stage.ops);
+        let table = stage.http.get(url).send().await.unwrap().text().await.unwrap();
+        let of_slot = |line: &&str| line.split(',').nth(1) == Some(&slot.to_string());
+        table.lines().find(of_slot)?.split(',').any(|cell| cell == "final").then_some(())
+    })
+    .await;
+    stage.signal("TERM");
+    stage.exit_status().await;
+    stage.start_again().await;
+    let relays = stage.ops_json("/api/v1/relays").await;
+    relays.as_array().unwrap().iter().map(|relay| relay["offences"].as_u64().unwrap()).collect()
+}
