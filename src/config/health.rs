@@ -66,8 +66,12 @@ fn rotation_policy(raw: &RawRotation, default: RotationPolicy, checker: &mut Che
         }
         value => value.unwrap_or(default),
     };
+    let (lag_high_ms, lag_low_ms) =
+        (raw.lag_high_ms.unwrap_or(default.lag_high_ms), raw.lag_low_ms.unwrap_or(default.lag_low_ms));
     let policy = RotationPolicy {
         enabled: raw.enabled.unwrap_or(default.enabled),
+        lag_high_ms,
+        lag_low_ms,
         cpu_high_percent: percent("cpu_high_percent", raw.cpu_high_percent, default.cpu_high_percent),
         cpu_low_percent: percent("cpu_low_percent", raw.cpu_low_percent, default.cpu_low_percent),
         psi_high_percent: percent("psi_high_percent", raw.psi_high_percent, default.psi_high_percent),
@@ -75,8 +79,16 @@ fn rotation_policy(raw: &RawRotation, default: RotationPolicy, checker: &mut Che
         samples: raw.samples.unwrap_or(default.samples),
         interval_secs: raw.interval_secs.unwrap_or(default.interval_secs),
         min_active: raw.min_active.unwrap_or(default.min_active),
+        max_shed_secs: raw.max_shed_secs.unwrap_or(default.max_shed_secs),
     };
+    for (key, value) in [("lag_high_ms", lag_high_ms), ("lag_low_ms", lag_low_ms)] {
+        if !value.is_finite() || value < 0.0 {
+            let message = format!("{value} is no time in milliseconds");
+            checker.wrong(&format!("rotation.{key}"), message, "give 0 or more");
+        }
+    }
     let pairs = [
+        ("lag_low_ms", policy.lag_low_ms, policy.lag_high_ms),
         ("cpu_low_percent", policy.cpu_low_percent, policy.cpu_high_percent),
         ("psi_low_percent", policy.psi_low_percent, policy.psi_high_percent),
     ];
@@ -93,6 +105,7 @@ fn rotation_policy(raw: &RawRotation, default: RotationPolicy, checker: &mut Che
     let counts = [
         ("samples", u64::from(policy.samples)),
         ("interval_secs", policy.interval_secs),
+        ("max_shed_secs", policy.max_shed_secs),
         ("min_active", u64::try_from(policy.min_active).unwrap_or(u64::MAX)),
     ];
     for (key, value) in counts {

@@ -52,7 +52,8 @@ const KEYS: [(&str, &str); 19] = [
     ),
     (
         "rotation",
-        "enabled cpu_high_percent cpu_low_percent psi_high_percent psi_low_percent samples interval_secs min_active",
+        "enabled lag_high_ms lag_low_ms cpu_high_percent cpu_low_percent psi_high_percent psi_low_percent samples interval_secs \
+         min_active max_shed_secs",
     ),
     (
         "relays",

@@ -200,6 +200,8 @@ pub(super) struct RawTrust {
 #[serde(default)]
 pub(super) struct RawRotation {
     pub(super) enabled: Option<bool>,
+    pub(super) lag_high_ms: Option<f64>,
+    pub(super) lag_low_ms: Option<f64>,
     pub(super) cpu_high_percent: Option<f64>,
     pub(super) cpu_low_percent: Option<f64>,
     pub(super) psi_high_percent: Option<f64>,
@@ -207,6 +209,7 @@ pub(super) struct RawRotation {
     pub(super) samples: Option<u32>,
     pub(super) interval_secs: Option<u64>,
     pub(super) min_active: Option<usize>,
+    pub(super) max_shed_secs: Option<u64>,
 }
 
 /// `[bundles]`

@@ -14,7 +14,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{info, warn};
 
 use super::{
@@ -24,14 +24,14 @@ use super::{
         Reputation, SUSPICION_MS, TrustPolicy, Verdict, judge, place_all,
     },
     metrics::{record_place, record_verdict},
-    pressure::PressureSampler,
-    rotation::{Move, Rotation, RotationPolicy},
+    pressure::{LagMeter, PressureSampler},
+    rotation::{FitRelay, Move, Rotation, RotationPolicy, Sample},
     set::{RelayStatus, StatusBoard},
 };
 use crate::{
     consensus::{UnixMillis, WallClock},
     events::{
-        AuctionRecord, BlockRecordSaved, Conduct, Event, Method, Outcome, PlaceReason, RelayJudged,
+        AuctionRecord, BlockRecordSaved, Conduct, Event, Method, Notice, Outcome, PlaceReason, RelayJudged,
         RelayMode, RelayModeChanged, ReputationSaved, Ruling, Settlement, Spine, SubmissionAnswer,
         Subscription,
     },
@@ -141,6 +141,9 @@ pub struct HealthMonitor {
     resting: BTreeSet<RelayId>,
     resting_why: String,
     sampler: PressureSampler,
+    lag: LagMeter,
+    /// What rotation's times are measured from.
+    started: Instant,
     clock: WallClock,
 }
 
@@ -176,6 +179,8 @@ impl HealthMonitor {
             resting: BTreeSet::new(),
             resting_why: String::new(),
             sampler: PressureSampler::new(),
+            lag: LagMeter::default(),
+            started: Instant::now(),
             clock: WallClock,
         };
         monitor.configured();
@@ -190,6 +195,8 @@ impl HealthMonitor {
         for timer in [&mut tick, &mut save, &mut sample] {
             timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
+        // A task of its own, as others wait for a worker: what this one does in between would not show.
+        let _lag = AbortOnDropHandle::new(tokio::spawn(self.lag.clone().run(stop.clone())));
         loop {
             tokio::select! {
                 event = self.events.next() => match event {
@@ -398,7 +405,7 @@ impl HealthMonitor {
         let now = self.clock.now();
         match command {
             Command::Rotate { why, reply } => {
-                self.rotation = self.rotation.rotate_now();
+                self.rotation = self.rotation.rotate_now(self.started.elapsed());
                 self.rotated(&why);
                 let active = self.relays.active();
                 // The asker may have gone.
@@ -462,20 +469,49 @@ impl HealthMonitor {
 
     fn sample_pressure(&mut self) {
         let policy = self.settings.rotation;
-        let sample = if policy.enabled { self.sampler.sample(Instant::now()) } else { Default::default() };
-        let (rotation, done) = self.rotation.step(&sample, &policy);
+        let lag_ms = self.lag.take();
+        let sample = if policy.enabled {
+            Sample { lag_ms, ..self.sampler.sample(Instant::now()) }
+        } else {
+            Sample::default()
+        };
+        let (rotation, done) = self.rotation.step(&sample, &policy, self.started.elapsed());
         self.rotation = rotation;
         match done {
             None => {}
-            Some(Move::Shed(why) | Move::Rotate(why)) => {
+            Some(Move::Shed(why)) => {
                 self.relays.set_shedding(true);
                 self.rotated(&why);
+                self.tell_of_pressure(&why, false);
             }
             Some(Move::Restore(why)) => {
+                let was_shedding = self.relays.is_shedding();
                 self.relays.set_shedding(false);
                 self.rotated(&why);
+                if was_shedding {
+                    self.tell_of_pressure(&why, true);
+                }
             }
         }
+    }
+
+    /// Tells the operator that this machine is too slow for what runs on it, or no longer.
+    fn tell_of_pressure(&self, why: &str, resolved: bool) {
+        let resting: Vec<&str> = self.resting.iter().map(RelayId::as_str).collect();
+        let resting = if resting.is_empty() {
+            "no relay can be spared, optional work rests".to_owned()
+        } else {
+            format!("these relays rest, whose bids are hardly ever the best: {}", resting.join(", "))
+        };
+        let words = if resolved { why.to_owned() } else { format!("{why}; {resting}") };
+        self.spine.publish(Event::Notice(Notice {
+            rule: "machine_pressure".to_owned(),
+            subject: "relays".to_owned(),
+            severity: "P3".to_owned(),
+            words,
+            resolved,
+            at: self.clock.now(),
+        }));
     }
 
     fn rotated(&mut self, why: &str) {
@@ -490,14 +526,17 @@ impl HealthMonitor {
     fn rest(&mut self) {
         self.resting.clear();
         let (ids, placements) = self.placements();
-        let mut fit: Vec<(RelayId, f64)> = ids
+        let mut fit: Vec<(FitRelay, f64)> = ids
             .into_iter()
             .zip(&placements)
             .filter(|(_, placement)| placement.eligibility == Eligibility::Fit)
-            .map(|(id, placement)| (id, placement.rank))
+            .map(|(id, placement)| {
+                let win_rate = self.reputations.get(&id).map_or(1.0, |known| known.record.win_rate());
+                (FitRelay { id, win_rate }, placement.rank)
+            })
             .collect();
-        fit.sort_by(|(a, rank_a), (b, rank_b)| rank_b.total_cmp(rank_a).then(a.cmp(b)));
-        let best_first: Vec<RelayId> = fit.into_iter().map(|(id, _)| id).collect();
+        fit.sort_by(|(a, rank_a), (b, rank_b)| rank_b.total_cmp(rank_a).then(a.id.cmp(&b.id)));
+        let best_first: Vec<FitRelay> = fit.into_iter().map(|(relay, _)| relay).collect();
         let pinned =
             placements.iter().filter(|placement| placement.eligibility == Eligibility::Pinned).count();
         let places = self.settings.rotation.min_active.saturating_sub(pinned);
