@@ -290,7 +290,10 @@ mod tests {
         let stop = CancellationToken::new();
         let task = tokio::spawn(meter.clone().run(stop.clone()));
         tokio::task::yield_now().await;
-        std::thread::sleep(HEARTBEAT * 3);
+        let begun = Instant::now();
+        while begun.elapsed() < HEARTBEAT * 3 {
+            std::hint::spin_loop();
+        }
         while meter.0.lock().is_empty() {
             tokio::task::yield_now().await;
         }
