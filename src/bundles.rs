@@ -19,6 +19,7 @@ mod hash;
 mod identity;
 mod inclusion;
 mod intake;
+mod metrics;
 mod pool;
 mod precheck;
 mod profit;
@@ -42,6 +43,7 @@ pub use dialect::{Auth, Cancel, DIALECTS, Dialect, Refunds, Unsupported, read_an
 pub use hash::{UuidParts, bundle_hash, bundle_uuid, mev_bundle_hash, upstream_uuid};
 pub use identity::{BundleKey, IdentityError, Signed, verify, verify_body};
 pub use inclusion::{Disorder, Presence, Sighting, presence};
+pub use metrics::describe_metrics;
 pub use profit::{BundleProfit, bundle_profit};
 pub use settings::{Bearer, BuilderEndpoint, BundleSettings, FanOut};
 pub use wire::{BundleCommand, read};

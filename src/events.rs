@@ -6,6 +6,7 @@
 
 mod conditions;
 mod evidence;
+mod metrics;
 mod missed_request;
 mod outcome;
 mod record;
@@ -14,6 +15,7 @@ mod verdict;
 
 pub use conditions::{Condition, Conditions, Effect};
 pub use evidence::{Confidence, Evidence, Method};
+pub use metrics::{NOTICE_RULES, count_notice, describe_metrics, set_degraded};
 pub use missed_request::{MissedRequest, NoRequestReason};
 pub use outcome::Outcome;
 pub use record::{

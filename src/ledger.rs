@@ -13,6 +13,7 @@ mod bundle_views;
 mod bundles;
 mod database;
 mod journal;
+mod metrics;
 mod missed_requests;
 mod notices;
 mod query;
@@ -32,6 +33,7 @@ pub use bundles::{
 };
 pub use database::LedgerError;
 pub use journal::{Journal, JournaledLabels, UnsettledBlock};
+pub use metrics::describe_metrics;
 pub use missed_requests::{LastRun, MissedRequestView};
 pub use notices::NoticeRow;
 pub use query::Ledger;

@@ -12,6 +12,7 @@ mod checks;
 pub mod csv;
 mod evidence;
 mod fees;
+mod metrics;
 mod notify;
 mod payment;
 mod prices;
@@ -23,6 +24,7 @@ mod watcher;
 
 pub use checks::{run_checks, run_registration_checks};
 pub use evidence::{Evidence, evidence};
+pub use metrics::describe_metrics;
 pub use payment::{BlockMoney, Confidence, Method, Payment, TxMoney, judge};
 pub use prices::Prices;
 pub use report::{By, ProfitReport, ReportLine, ReportQuery, Reporter, number_of};

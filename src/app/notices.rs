@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use metrics::counter;
 use tracing::{info, warn};
 
 use crate::{
     consensus::WallClock,
-    events::{Event, Notice, Spine},
+    events::{Event, Notice, Spine, count_notice},
     ledger::{Ledger, NoticeRow},
 };
 
@@ -68,7 +67,7 @@ impl Notices {
             }
         };
         if is_news {
-            counter!("relaymux_notices_total", "rule" => row.rule.clone()).increment(1);
+            count_notice(&row.rule);
             let NoticeRow { rule, subject, severity, words, .. } = row;
             self.spine.publish(Event::Notice(Notice { rule, subject, severity, words, resolved: false, at }));
         }

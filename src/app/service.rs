@@ -22,6 +22,7 @@ use super::{
     settlements::{SettlementParts, reporter, start_settlements},
     storage::{Storage, open_storage, take_data_dir, tell_of_storage},
     supervisor::{Fatal, Supervisor},
+    telemetry::process_metrics,
 };
 use crate::{
     auction::{Auction, AuctionParts, Validators},
@@ -394,12 +395,16 @@ fn start_writer(
     })
 }
 
-/// Folds histograms now and then; without it they grow until someone scrapes.
+/// Folds histograms now and then, as they grow until someone scrapes, and reads what the process uses.
 async fn keep_metrics(metrics: PrometheusHandle, stop: CancellationToken) {
+    let process = process_metrics();
     let mut tick = tokio::time::interval(Duration::from_secs(5));
     loop {
         tokio::select! {
-            _ = tick.tick() => metrics.run_upkeep(),
+            _ = tick.tick() => {
+                metrics.run_upkeep();
+                process.collect();
+            }
             () = stop.cancelled() => return,
         }
     }

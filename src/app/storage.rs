@@ -3,7 +3,6 @@
 //! Only another process that has the folder does: two of them would submit each other's blocks. Everything else is told in the log, by
 //! `/readyz`, in the dashboard, as an event and as a notice, and the service goes on without.
 
-use metrics::counter;
 use tracing::{error, info, warn};
 
 use super::{
@@ -14,7 +13,7 @@ use super::{
 use crate::{
     config::Config,
     consensus::WallClock,
-    events::{Event, Notice, Spine},
+    events::{Event, Notice, Spine, count_notice},
     ledger::{Ledger, NoticeRow, StoreTrouble, Stores},
     ops_api::Degraded,
 };
@@ -118,7 +117,7 @@ pub(super) async fn tell_of_storage(ledger: &Ledger, spine: &Spine, troubles: &[
             match (news, trouble) {
                 (Ok(false), None) => continue,
                 (Ok(true), None) => info!(rule, part, "resolved"),
-                (_, Some(_)) => counter!("relaymux_notices_total", "rule" => rule).increment(1),
+                (_, Some(_)) => count_notice(rule),
                 (Err(failure), None) => {
                     warn!(rule, part, error = %failure, "notice not resolved");
                     continue;

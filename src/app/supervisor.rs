@@ -7,7 +7,7 @@
 
 use std::{any::Any, sync::Arc, time::Duration};
 
-use metrics::counter;
+use metrics::{counter, describe_counter};
 use tokio::{
     sync::watch,
     task::JoinHandle,
@@ -18,7 +18,7 @@ use tracing::{error, warn};
 
 use crate::{
     consensus::WallClock,
-    events::{Event, Notice, Spine},
+    events::{Event, Notice, Spine, count_notice},
     ops_api::Degraded,
 };
 
@@ -52,6 +52,29 @@ impl Fatal {
             // Nobody is left who could say so.
             Err(_) => std::future::pending().await,
         }
+    }
+}
+
+/// The tasks that begin anew when they panic.
+const RESTARTING: [&str; 8] = [
+    "metrics",
+    "chain_watch",
+    "duties",
+    "probes",
+    "ledger_writer",
+    "profit_checks",
+    "registration_checks",
+    "settlements",
+];
+
+/// Describes what is counted of tasks, and begins it at 0.
+pub(super) fn describe_metrics() {
+    describe_counter!(
+        "relaymux_task_restarts_total",
+        "Panics of tasks that began anew: defects, please report them"
+    );
+    for task in RESTARTING {
+        counter!("relaymux_task_restarts_total", "task" => task).increment(0);
     }
 }
 
@@ -180,7 +203,7 @@ impl Supervisor {
         } else {
             error!(task = name, "{words}")
         }
-        counter!("relaymux_notices_total", "rule" => "task_failed").increment(1);
+        count_notice("task_failed");
         self.spine.publish(Event::Notice(Notice {
             rule: "task_failed".to_owned(),
             subject: name.to_owned(),

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -59,23 +59,54 @@ pub fn init_logging(format: LogFormat, filter: &str) {
     };
 }
 
+/// When header requests come, seconds relative to the slot's start: below 0 before it. Closest around the times at which clients ask and relays
+/// stop answering.
+const INTO_SLOT_BUCKETS: [f64; 16] =
+    [-12.0, -4.0, -1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 8.0, 12.0];
+
+/// All of the process's own numbers, such as its memory, under this prefix.
+pub(super) fn process_metrics() -> metrics_process::Collector {
+    metrics_process::Collector::new("relaymux_")
+}
+
 /// Installs the process's metrics recorder and describes every room's metrics. A second call in one process gets a recorder of
 /// its own that nothing writes to.
 pub fn install_metrics() -> PrometheusHandle {
-    let builder = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)
-        .unwrap_or_else(|_| PrometheusBuilder::new());
-    let recorder = builder.build_recorder();
+    let recorder = build_recorder();
     let handle = recorder.handle();
     if metrics::set_global_recorder(recorder).is_ok() {
-        crate::relay::describe_metrics();
-        crate::auction::describe_metrics();
-        crate::builder_api::describe_metrics();
-        super::chain_watch::describe_metrics();
-        metrics::describe_gauge!("relaymux_build_info", "1, labelled with the version");
+        describe_all();
         metrics::gauge!("relaymux_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        process_metrics().collect();
     }
     handle
+}
+
+/// Every histogram has buckets: a summary's quantiles can neither be added up over instances nor be asked for a time span.
+fn build_recorder() -> PrometheusRecorder {
+    PrometheusBuilder::new()
+        .set_buckets(&BUCKETS)
+        .and_then(|builder| {
+            builder
+                .set_buckets_for_metric(Matcher::Suffix("_seconds_into_slot".to_owned()), &INTO_SLOT_BUCKETS)
+        })
+        // Only for no buckets at all.
+        .unwrap_or_else(|_| PrometheusBuilder::new())
+        .build_recorder()
+}
+
+fn describe_all() {
+    crate::events::describe_metrics();
+    crate::relay::describe_metrics();
+    crate::ledger::describe_metrics();
+    crate::auction::describe_metrics();
+    crate::profit::describe_metrics();
+    crate::bundles::describe_metrics();
+    crate::builder_api::describe_metrics();
+    super::chain_watch::describe_metrics();
+    super::supervisor::describe_metrics();
+    metrics::describe_gauge!("relaymux_build_info", "1, labelled with the version");
+    process_metrics().describe();
 }
 
 #[cfg(test)]
@@ -96,5 +127,56 @@ mod tests {
         ] {
             assert_eq!(parse_log_filter(text).ok().as_deref(), want, "{text}");
         }
+    }
+
+    /// The names of our metrics in the sources, tests aside.
+    fn names_in(folder: &std::path::Path, names: &mut std::collections::BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                names_in(&path, names);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+                let quoted = code.split('"').filter(|part| part.starts_with("relaymux_"));
+                let is_name = |part: &&str| part.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+                names.extend(quoted.filter(is_name).filter(|name| !name.ends_with('_')).map(str::to_owned));
+            }
+        }
+    }
+
+    /// Whatever the path that counts it: each name in the sources is described, and in the manual.
+    #[test]
+    fn every_metric_is_described_and_in_the_manual() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut names = std::collections::BTreeSet::new();
+        names_in(&root.join("src"), &mut names);
+        assert!(names.len() > 40, "{names:?}");
+        let manual = std::fs::read_to_string(root.join("docs/operations.md")).unwrap();
+        let recorder = build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            describe_all();
+            for name in &names {
+                metrics::gauge!(name.clone()).set(0.0);
+            }
+        });
+        let text = recorder.handle().render();
+        for name in &names {
+            assert!(text.contains(&format!("# HELP {name} ")), "{name} is not described");
+            assert!(manual.contains(&format!("`{name}`")), "{name} is not in docs/operations.md");
+        }
+    }
+
+    #[test]
+    fn every_histogram_has_buckets_also_below_zero() {
+        let recorder = build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            metrics::histogram!("relaymux_header_request_seconds_into_slot").record(-0.7);
+            metrics::histogram!("relaymux_of_no_unit").record(0.3);
+        });
+        let text = recorder.handle().render();
+        assert!(!text.contains("summary"), "{text}");
+        assert!(text.contains("relaymux_header_request_seconds_into_slot_bucket{le=\"-1\"} 0"), "{text}");
+        assert!(text.contains("relaymux_header_request_seconds_into_slot_bucket{le=\"-0.5\"} 1"), "{text}");
     }
 }

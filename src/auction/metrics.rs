@@ -5,7 +5,10 @@ use std::time::Duration;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use super::submit::Unrecorded;
-use crate::events::{AuctionRecord, Outcome, RaceShare, SubmissionClosed};
+use crate::{
+    events::{AuctionRecord, Outcome, RaceShare, SubmissionClosed},
+    types::RelayId,
+};
 
 const AUCTIONS: &str = "relaymux_auctions_total";
 const SHARED: &str = "relaymux_shared_header_requests_total";
@@ -23,7 +26,38 @@ const UNRECORDED_BLOCKS: &str = "relaymux_unrecorded_blocks_total";
 const UNDECODED_BLOCKS: &str = "relaymux_undecoded_blocks_total";
 const VERIFICATIONS: &str = "relaymux_signature_checks_total";
 
-/// Describes this room's metrics to the recorder.
+/// Every fate of a signed block.
+const FATES: [&str; 4] = ["delivered", "accepted", "failed", "unknown"];
+
+/// How asking a relay for a header can end. Not being asked is not counted.
+const HEADER_OUTCOMES: [Outcome; 24] = [
+    Outcome::Bid,
+    Outcome::NoBid,
+    Outcome::BelowMinBid,
+    Outcome::Excluded,
+    Outcome::BelowLocal,
+    Outcome::Late,
+    Outcome::TimedOut,
+    Outcome::RateLimited,
+    Outcome::Connect,
+    Outcome::Transport,
+    Outcome::HttpStatus,
+    Outcome::Redirect,
+    Outcome::TooLarge,
+    Outcome::ContentType,
+    Outcome::Undecodable,
+    Outcome::WrongFork,
+    Outcome::WrongPubkey,
+    Outcome::WrongParent,
+    Outcome::WrongTimestamp,
+    Outcome::WrongGasLimit,
+    Outcome::WrongSignature,
+    Outcome::ZeroValue,
+    Outcome::EmptyTransactions,
+    Outcome::ZeroBlockHash,
+];
+
+/// Describes this room's metrics to the recorder, and begins their counters at 0.
 pub fn describe_metrics() {
     describe_counter!(AUCTIONS, "Header requests by outcome: bid, no_bid, too_late");
     describe_counter!(
@@ -31,15 +65,15 @@ pub fn describe_metrics() {
         "Header requests answered by another one's auction for the same block, by how: joined, repeated"
     );
     describe_histogram!(AUCTION_DURATION, Unit::Seconds, "Time from header request to answer");
-    describe_counter!(OFFERS, "What relays did in races, by outcome");
-    describe_counter!(WINS, "Races won, by relay that offered the returned block");
+    describe_counter!(OFFERS, "What relays answered to header requests, by outcome");
+    describe_counter!(WINS, "Auctions won, by relay that offered the returned block");
     describe_gauge!(WINNER_VALUE, "Value of the last returned bid in ETH");
     describe_histogram!(
         MS_INTO_SLOT,
         Unit::Seconds,
         "When header requests come, relative to the slot's start"
     );
-    describe_counter!(SUBMISSIONS, "Signed blocks by fate: delivered, accepted, failed");
+    describe_counter!(SUBMISSIONS, "Signed blocks by fate: delivered, accepted, failed, unknown");
     describe_histogram!(SUBMISSION_DURATION, Unit::Seconds, "Time from signed block to answer");
     describe_counter!(
         JOURNAL_FAILURES,
@@ -54,7 +88,7 @@ pub fn describe_metrics() {
         UNDECODED_BLOCKS,
         "Signed blocks that could not be decoded and were passed on as they came"
     );
-    for name in [REPEATED_BLOCKS, CONFLICTING_BLOCKS, UNDECODED_BLOCKS] {
+    for name in [JOURNAL_FAILURES, REPEATED_BLOCKS, CONFLICTING_BLOCKS, UNDECODED_BLOCKS] {
         counter!(name).absolute(0);
     }
     describe_counter!(
@@ -65,6 +99,28 @@ pub fn describe_metrics() {
         counter!(UNRECORDED_BLOCKS, "reason" => reason.label()).absolute(0);
     }
     describe_counter!(VERIFICATIONS, "Bid signatures checked, by result");
+    for outcome in ["bid", "no_bid", "too_late"] {
+        counter!(AUCTIONS, "outcome" => outcome).increment(0);
+    }
+    for share in [RaceShare::Joined, RaceShare::Repeated] {
+        counter!(SHARED, "how" => share.label()).increment(0);
+    }
+    for fate in FATES {
+        counter!(SUBMISSIONS, "fate" => fate).increment(0);
+    }
+    for result in ["good", "bad"] {
+        counter!(VERIFICATIONS, "result" => result).increment(0);
+    }
+}
+
+/// Begins what is counted of relays at 0: the first wrong answer is an increase. Does nothing to a relay that is counted.
+pub(super) fn begin_relays<'a>(relays: impl Iterator<Item = &'a RelayId>) {
+    for relay in relays {
+        counter!(WINS, "relay" => relay.to_string()).increment(0);
+        for outcome in HEADER_OUTCOMES {
+            counter!(OFFERS, "relay" => relay.to_string(), "outcome" => outcome.label()).increment(0);
+        }
+    }
 }
 
 pub(super) fn record_auction(record: &AuctionRecord, too_late: bool) {

@@ -13,6 +13,7 @@ use super::{
     bid_memory::BidMemory,
     block_signature::GenesisRoot,
     gas_limits::GasLimits,
+    metrics::begin_relays,
     register::MAX_DEFERRED,
     shared::SharedRaces,
     submit::{RecordQuota, SubmissionMemory},
@@ -80,6 +81,7 @@ impl Auction {
     /// Opens the house.
     pub fn new(parts: AuctionParts) -> Arc<Self> {
         let AuctionParts { spec, policies, relays, spine, journal, beacon, validators } = parts;
+        begin_relays(policies.relays.iter().map(|relay| relay.id()));
         Arc::new(Self {
             slots: spec.clock(),
             clock: WallClock,
@@ -114,6 +116,7 @@ impl Auction {
 
     /// Holds auctions by another policies from now on. One under way ends by the one it began with.
     pub fn set_policies(&self, policies: PolicyTable) {
+        begin_relays(policies.relays.iter().map(|relay| relay.id()));
         self.policies.store(Arc::new(policies));
     }
 

@@ -14,7 +14,11 @@ use axum::{
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{BuilderApiSettings, metrics::record_request, negotiate};
+use super::{
+    BuilderApiSettings,
+    metrics::{record_arrival, record_request},
+    negotiate,
+};
 use crate::{
     auction::{Auction, HeaderRequest, RegisterError, RegisterRequest, Revealed, SubmitError, SubmitRequest},
     consensus::{Encoding, Fork, WallClock},
@@ -79,7 +83,8 @@ pub fn router(
 
 /// Counts requests by endpoint, never by path: a label must come from a bounded set.
 async fn count(State(auction): State<Arc<Auction>>, request: Request, next: Next) -> Response {
-    auction.client_activity().note(WallClock.now());
+    let now = WallClock.now();
+    auction.client_activity().note(now);
     let endpoint = match request.uri().path() {
         "/" => "root",
         "/eth/v1/builder/status" => "status",
@@ -90,6 +95,7 @@ async fn count(State(auction): State<Arc<Auction>>, request: Request, next: Next
         path if path.starts_with("/eth/v1/builder/header/") => "get_header",
         _ => "unknown",
     };
+    record_arrival(endpoint, now);
     let response = next.run(request).await;
     record_request(endpoint, response.status().as_u16());
     response

@@ -20,6 +20,7 @@ use super::{
     budget::HeldBytes,
     dialect::{Auth, read_answer},
     identity::HEADER,
+    metrics::begin_builder,
 };
 use crate::{
     consensus::WallClock,
@@ -110,6 +111,7 @@ pub(super) struct BuilderQueue {
 impl BuilderQueue {
     /// Starts the sender for a builder; it ends with `stop`.
     pub(super) fn start(endpoint: BuilderEndpoint, http: Client, stop: CancellationToken) -> Self {
+        begin_builder(&endpoint.id);
         let (queue, jobs) = mpsc::channel(QUEUE);
         tokio::spawn(send_all(endpoint, http, jobs, stop));
         Self { queue }

@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use metrics::gauge;
 use parking_lot::RwLock;
+
+use super::set_degraded;
 
 /// What a finding means for the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub struct Conditions(Arc<RwLock<BTreeMap<&'static str, Condition>>>);
 impl Conditions {
     /// Replaces what was known of a thing.
     pub fn set(&self, name: &'static str, effect: Effect, message: impl Into<String>) {
-        gauge!("relaymux_degraded", "part" => name).set(if effect == Effect::None { 0.0 } else { 1.0 });
+        set_degraded(name, effect != Effect::None);
         self.0.write().insert(name, Condition { effect, message: message.into() });
     }
 

@@ -90,6 +90,16 @@ pub enum Conduct {
 }
 
 impl Conduct {
+    /// Every one.
+    pub const ALL: [Self; 6] = [
+        Self::Withheld,
+        Self::Mismatched,
+        Self::NotOnChain,
+        Self::PaidLess,
+        Self::Revealed,
+        Self::PaidAsPromised,
+    ];
+
     /// Whether it is an offence: it costs the slot, or its payment.
     pub const fn is_offence(self) -> bool {
         match self {
@@ -134,6 +144,9 @@ pub enum Ruling {
 }
 
 impl Ruling {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Suspected, Self::Guilty, Self::TakenBack];
+
     /// Its name in JSON and metrics.
     pub const fn label(self) -> &'static str {
         match self {

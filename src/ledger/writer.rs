@@ -152,6 +152,25 @@ async fn write_some(ledger: &Ledger, backlog: &mut Backlog<Arc<Event>>) -> Optio
     pause
 }
 
+/// Every kind of event, by name.
+pub(super) const KINDS: [&str; 15] = [
+    "auction",
+    "block_received",
+    "block_record_saved",
+    "block_signature_checked",
+    "conflicting_block",
+    "missed_request",
+    "registration_answer",
+    "registrations",
+    "relay",
+    "relay_judged",
+    "relay_mode_changed",
+    "reputation_saved",
+    "settlement",
+    "submission_answer",
+    "submission_closed",
+];
+
 const fn kind(event: &Event) -> &'static str {
     match event {
         Event::Auction(_) => "auction",

@@ -5,8 +5,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use metrics::gauge;
 use parking_lot::RwLock;
+
+use crate::events::set_degraded;
 
 /// The parts that are degraded, by name, each with what happened and what to do. Clones share one list.
 #[derive(Clone, Debug, Default)]
@@ -15,13 +16,13 @@ pub struct Degraded(Arc<RwLock<BTreeMap<&'static str, String>>>);
 impl Degraded {
     /// A part does not work as it should.
     pub fn set(&self, part: &'static str, detail: impl Into<String>) {
-        gauge!("relaymux_degraded", "part" => part).set(1.0);
+        set_degraded(part, true);
         self.0.write().insert(part, detail.into());
     }
 
     /// A part works again.
     pub fn clear(&self, part: &'static str) {
-        gauge!("relaymux_degraded", "part" => part).set(0.0);
+        set_degraded(part, false);
         self.0.write().remove(part);
     }
 

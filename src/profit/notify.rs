@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     consensus::WallClock,
-    events::{Event, Notice, SlotSettled, Spine},
+    events::{Event, Notice, SlotSettled, Spine, count_notice},
     ledger::{Ledger, LedgerError, NoticeRow, Settled},
     types::{Slot, Wei, parse_hash},
 };
@@ -117,7 +117,7 @@ pub(super) async fn raise(
     let row = NoticeRow { rule, subject, severity, words, raised_at: at, resolved_at: None };
     if ledger.raise_notice(&row).await? {
         warn!(rule = row.rule, subject = row.subject, severity = row.severity, "{}", row.words);
-        counter!("relaymux_notices_total", "rule" => row.rule.clone()).increment(1);
+        count_notice(&row.rule);
         let NoticeRow { rule, subject, severity, words, .. } = row;
         spine.publish(Event::Notice(Notice { rule, subject, severity, words, resolved: false, at }));
     }

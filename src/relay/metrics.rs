@@ -5,7 +5,7 @@ use std::time::Duration;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::{
-    events::{Conduct, PlaceReason, RelayMode, Ruling},
+    events::{Conduct, Outcome, PlaceReason, RelayMode, Ruling},
     types::RelayId,
 };
 
@@ -16,6 +16,29 @@ const REASON: &str = "relaymux_relay_reason";
 const JUDGED: &str = "relaymux_relay_verdicts_total";
 const SCORE: &str = "relaymux_relay_score";
 const OFFENCES: &str = "relaymux_relay_offences_total";
+/// The endpoint of [`CALLS`] for signed blocks.
+pub(super) const SUBMIT: &str = "submit_blinded_block";
+const UP: &str = "relaymux_relay_up";
+
+const PLACES: [RelayMode; 4] =
+    [RelayMode::Active, RelayMode::Standby, RelayMode::Quarantined, RelayMode::Disabled];
+
+/// How handing a signed block to a relay can end.
+const SUBMIT_OUTCOMES: [Outcome; 13] = [
+    Outcome::Accepted,
+    Outcome::PayloadDelivered,
+    Outcome::PayloadUnchecked,
+    Outcome::PayloadMismatched,
+    Outcome::RateLimited,
+    Outcome::TimedOut,
+    Outcome::Connect,
+    Outcome::Transport,
+    Outcome::HttpStatus,
+    Outcome::Redirect,
+    Outcome::TooLarge,
+    Outcome::ContentType,
+    Outcome::Undecodable,
+];
 
 /// Describes this room's metrics to the recorder.
 pub fn describe_metrics() {
@@ -29,6 +52,42 @@ pub fn describe_metrics() {
         "Probability that asking the relay ends well, as far as its observations tell, 0 to 1"
     );
     describe_counter!(OFFENCES, "Offences that quarantine: withheld, mismatched, not on chain, paid less");
+    describe_gauge!(UP, "1 while the relay answers its status request, 0 while it does not");
+}
+
+/// Begins what matters of a relay at 0: a counter that appears with its first theft has no increase. Does nothing to a relay that is counted.
+pub(super) fn begin_relay(relay: &RelayId) {
+    let offences = Conduct::ALL.into_iter().filter(|conduct| conduct.is_offence());
+    for what in offences.map(|conduct| conduct.outcome().label()) {
+        counter!(OFFENCES, "relay" => relay.to_string(), "offence" => what).increment(0);
+        for ruling in Ruling::ALL {
+            counter!(JUDGED, "relay" => relay.to_string(), "conduct" => what, "ruling" => ruling.label())
+                .increment(0);
+        }
+    }
+    for outcome in SUBMIT_OUTCOMES {
+        let labels = [
+            ("relay", relay.to_string()),
+            ("endpoint", SUBMIT.to_owned()),
+            ("outcome", outcome.label().to_owned()),
+        ];
+        counter!(CALLS, &labels).increment(0);
+    }
+}
+
+/// A relay is not configured any more: it has no place, and is neither up nor down. No alert compares true with what is no number.
+pub(super) fn end_relay(relay: &RelayId) {
+    for place in PLACES {
+        gauge!(STATE, "relay" => relay.to_string(), "state" => place.label()).set(0.0);
+    }
+    for reason in PlaceReason::ALL {
+        gauge!(REASON, "relay" => relay.to_string(), "reason" => reason.label()).set(0.0);
+    }
+    gauge!(UP, "relay" => relay.to_string()).set(f64::NAN);
+}
+
+pub(super) fn record_up(relay: &RelayId, is_up: bool) {
+    gauge!(UP, "relay" => relay.to_string()).set(f64::from(u8::from(is_up)));
 }
 
 pub(super) fn record_call(relay: &RelayId, endpoint: &'static str, outcome: &'static str, took: Duration) {
@@ -38,8 +97,7 @@ pub(super) fn record_call(relay: &RelayId, endpoint: &'static str, outcome: &'st
 }
 
 pub(super) fn record_place(relay: &RelayId, place: RelayMode, reason: PlaceReason, score: f64) {
-    let all = [RelayMode::Active, RelayMode::Standby, RelayMode::Quarantined, RelayMode::Disabled];
-    for other in all {
+    for other in PLACES {
         let is_it = if other == place { 1.0 } else { 0.0 };
         gauge!(STATE, "relay" => relay.to_string(), "state" => other.label()).set(is_it);
     }

@@ -14,6 +14,7 @@ use parking_lot::RwLock;
 use super::{
     Relay,
     health::{Accusation, Breaker, Eligibility, OperatorSetting, RaceStats, Standing, Trust, chosen},
+    metrics::{begin_relay, end_relay, record_up},
 };
 use crate::{
     consensus::UnixMillis,
@@ -72,6 +73,7 @@ pub struct SharedRelays {
 impl SharedRelays {
     /// The configured relays; before anybody judged them, the enabled ones are asked.
     pub fn new(all: Vec<Arc<Relay>>) -> Self {
+        all.iter().for_each(|relay| begin_relay(relay.id()));
         Self {
             all: ArcSwap::from_pointee(all),
             board: ArcSwap::default(),
@@ -83,7 +85,12 @@ impl SharedRelays {
     /// Puts other relays in their place. Calls under way go on with those they were begun with.
     pub fn replace(&self, all: Vec<Arc<Relay>>) {
         self.conditions.write().retain(|id, _| all.iter().any(|relay| relay.id() == id));
-        self.all.store(Arc::new(all));
+        all.iter().for_each(|relay| begin_relay(relay.id()));
+        let before = self.all.swap(Arc::new(all));
+        let now = self.all.load();
+        for gone in before.iter().filter(|gone| now.iter().all(|relay| relay.id() != gone.id())) {
+            end_relay(gone.id());
+        }
     }
 
     /// Every configured relay.
@@ -164,6 +171,7 @@ impl SharedRelays {
 
     /// Keeps what a probe said; returns what the one before said.
     pub(super) fn note_condition(&self, state: ProbeResult) -> Option<ProbeResult> {
+        record_up(&state.relay, state.usable);
         self.conditions.write().insert(state.relay.clone(), state)
     }
 

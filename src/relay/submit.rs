@@ -28,7 +28,7 @@ use super::{
     client::{
         ACCEPT_BOTH, CONSENSUS_VERSION, DATE_MILLISECONDS, FIRST_PAUSE, LONGEST_PAUSE, MAX_PAYLOAD_BYTES,
     },
-    metrics::record_call,
+    metrics::{SUBMIT, record_call},
     outcome::Answer,
 };
 use crate::consensus::{Encoding, Fork, PresetName, RevealedPayload, SignedBlindedBlock};
@@ -72,7 +72,7 @@ impl Relay {
             has_second: AtomicBool::new(false),
         };
         let outcome = submission.on_two_connections().await;
-        record_call(self.id(), "submit_blinded_block", outcome.kind().label(), started.elapsed());
+        record_call(self.id(), SUBMIT, outcome.kind().label(), started.elapsed());
         (outcome, submission.calls.into_inner())
     }
 }

@@ -17,6 +17,7 @@ mod http;
 mod import;
 mod journal;
 mod ledger_writes;
+mod metrics;
 mod missed_requests;
 mod networks;
 mod ops;

@@ -22,7 +22,7 @@ use crate::{
         metrics::{record_journal_failure, record_submission},
         race::micros,
     },
-    events::{BlockReceived, Event, Notice, SubmissionAnswer, SubmissionClosed},
+    events::{BlockReceived, Event, Notice, SubmissionAnswer, SubmissionClosed, count_notice},
     ledger::JournaledLabels,
     relay::{CallContext, EncodedBlock, RawLabels, Relay, SubmitOutcome, SubmitVersion},
     types::{RelayId, Slot},
@@ -71,6 +71,7 @@ impl Auction {
         record_journal_failure();
         error!(slot = %event.slot, block_hash = %event.block_hash, error = %failure,
             "signed block leaves without being in the journal: check the disk of data_dir");
+        count_notice("journal_failed");
         self.spine.publish(Event::Notice(Notice {
             rule: "journal_failed".to_owned(),
             subject: format!("slot {}", event.slot),
