@@ -15,6 +15,7 @@ mod clock_skew;
 pub mod containers;
 mod fork;
 mod fork_outlook;
+mod kzg;
 mod payload;
 mod peek;
 mod preset;
@@ -36,6 +37,7 @@ pub use clock_skew::{
 };
 pub use fork::{Fork, UnknownFork};
 pub use fork_outlook::{ForkSource, ForkUrgency, UnservedFork};
+pub use kzg::prepare_kzg;
 pub use payload::{Payload, PayloadError, Revealed, RevealedPayload};
 pub use peek::PeekedBlock;
 pub use preset::{Mainnet, Minimal, Preset, PresetName};

@@ -29,7 +29,7 @@ pub struct BidFacts {
     pub block_number: u64,
     /// The beacon chain's randomness that the payload was built with.
     pub prev_randao: B256,
-    /// Blobs that the block commits to.
+    /// Blobs that the block commits to; 0 before Deneb.
     pub blobs: usize,
     /// Gas limit of the payload.
     pub gas_limit: u64,

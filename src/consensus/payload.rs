@@ -1,6 +1,6 @@
 //! What a relay reveals under `blinded_blocks` v1, and whether it is what was signed for.
 
-use std::fmt;
+use std::{fmt, time::Instant};
 
 use alloy_primitives::B256;
 use serde::{Serialize, de::DeserializeOwned};
@@ -11,10 +11,11 @@ use super::{
     BlockFacts, BlockHashInputs, DecodeError, Encoding, Fork, Mainnet, Minimal, Preset, PresetName,
     block_hash::{ToExecutionHeader, recompute_block_hash},
     containers::{
-        Commitments, ExecutionPayloadBellatrix, ExecutionPayloadCapella, ExecutionPayloadDeneb,
+        Blob, Commitments, ExecutionPayloadBellatrix, ExecutionPayloadCapella, ExecutionPayloadDeneb,
         ExecutionPayloadHeaderBellatrix, ExecutionPayloadHeaderCapella, ExecutionPayloadHeaderDeneb,
-        PayloadAndBlobs, PayloadAndBlobsFulu,
+        KzgBytes, PayloadAndBlobs, PayloadAndBlobsFulu,
     },
+    kzg::Bundle,
     wire::{Versioned, check_label, versioned_json},
 };
 
@@ -72,6 +73,12 @@ pub enum PayloadError {
         /// Which one, from 0.
         index: usize,
     },
+    /// A blob that is not the one of its commitment, by KZG.
+    #[error("blob {index} does not fit its commitment and proofs")]
+    Blob {
+        /// Which one, from 0.
+        index: usize,
+    },
 }
 
 /// A decoded payload (with its blobs from Deneb on).
@@ -82,6 +89,7 @@ pub struct RevealedPayload {
 
 trait PayloadObject: Send + Sync {
     fn check(&self, block: &BlockFacts) -> Result<(), PayloadError>;
+    fn check_blobs(&self, until: Instant) -> Result<(), PayloadError>;
     fn ssz(&self) -> Vec<u8>;
     fn json(&self) -> Vec<u8>;
 }
@@ -102,8 +110,8 @@ pub trait Revealed: Encode + Decode + Serialize + DeserializeOwned + Send + Sync
     type Payload: Payload;
     /// The payload.
     fn payload(&self) -> &Self::Payload;
-    /// Commitments, number of proofs, number of blobs, proofs per blob; `None` before Deneb.
-    fn bundle(&self) -> Option<(&Commitments, usize, usize, usize)>;
+    /// Commitments, proofs, blobs, proofs per blob; `None` before Deneb.
+    fn bundle(&self) -> Option<(&Commitments, &[KzgBytes], &[Blob], usize)>;
 }
 
 macro_rules! payload {
@@ -162,7 +170,7 @@ macro_rules! bare {
                 self
             }
 
-            fn bundle(&self) -> Option<(&Commitments, usize, usize, usize)> {
+            fn bundle(&self) -> Option<(&Commitments, &[KzgBytes], &[Blob], usize)> {
                 None
             }
         }
@@ -180,9 +188,9 @@ macro_rules! with_blobs {
                 &self.execution_payload
             }
 
-            fn bundle(&self) -> Option<(&Commitments, usize, usize, usize)> {
+            fn bundle(&self) -> Option<(&Commitments, &[KzgBytes], &[Blob], usize)> {
                 let bundle = &self.blobs_bundle;
-                Some((&bundle.commitments, bundle.proofs.len(), bundle.blobs.len(), $proofs_per_blob))
+                Some((&bundle.commitments, &bundle.proofs, &bundle.blobs, $proofs_per_blob))
             }
         }
     };
@@ -198,7 +206,7 @@ impl<R: Revealed> PayloadObject for R {
             return Err(PayloadError::BlockHash { expected, got });
         }
         if let Some((commitments, proofs, blobs, proofs_per_blob)) = self.bundle() {
-            check_bundle(&block.commitments, commitments, proofs, blobs, proofs_per_blob)?;
+            check_bundle(&block.commitments, commitments, proofs.len(), blobs.len(), proofs_per_blob)?;
         }
         let inputs = BlockHashInputs {
             parent_beacon_block_root: R::Payload::COMMITS_TO_PARENT_ROOT.then_some(block.parent_root),
@@ -213,6 +221,11 @@ impl<R: Revealed> PayloadObject for R {
             return Err(PayloadError::HeaderRoot { expected: block.header_root, got: root });
         }
         Ok(())
+    }
+
+    fn check_blobs(&self, until: Instant) -> Result<(), PayloadError> {
+        let Some((commitments, proofs, blobs, proofs_per_blob)) = self.bundle() else { return Ok(()) };
+        Bundle { commitments, proofs, blobs, proofs_per_blob }.check_kzg(until)
     }
 
     fn ssz(&self) -> Vec<u8> {
@@ -283,6 +296,15 @@ impl RevealedPayload {
     /// The first thing that differs.
     pub fn check(&self, block: &BlockFacts) -> Result<(), PayloadError> {
         self.object.check(block)
+    }
+
+    /// Checks by KZG that the blobs of a payload which passed [`Self::check`] are those of its commitments, until `until`; what
+    /// could not be checked by then passes. Milliseconds of CPU a blob, so not for a runtime's worker.
+    ///
+    /// # Errors
+    /// The first blob that surely does not fit.
+    pub fn check_blobs(&self, until: Instant) -> Result<(), PayloadError> {
+        self.object.check_blobs(until)
     }
 
     /// Encodes it for a consensus client: bare SSZ, or JSON in its envelope.

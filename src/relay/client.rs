@@ -22,6 +22,7 @@ use super::{
 use crate::{
     consensus::{
         DecodeError, Encoding, Fork, OffsetRange, PresetName, SignedBuilderBid, UnixMillis, WallClock,
+        prepare_kzg,
     },
     types::{BlsPublicKey, RelayId, Slot},
 };
@@ -364,8 +365,16 @@ impl Relay {
 }
 
 /// Decodes a bid: here if it is as small as bids are, else on a blocking thread, so that a relay which sends megabytes holds up
-/// nobody else's answer.
+/// nobody else's answer. Its blobs may have to be checked in a second or two, so the first bid with blobs has KZG made ready.
 pub(super) async fn decode_bid(fork: Fork, answer: &Answer) -> Result<SignedBuilderBid, DecodeError> {
+    let bid = decode_bid_of(fork, answer).await?;
+    if bid.facts().blobs > 0 {
+        prepare_kzg();
+    }
+    Ok(bid)
+}
+
+async fn decode_bid_of(fork: Fork, answer: &Answer) -> Result<SignedBuilderBid, DecodeError> {
     let encoding = answer.encoding;
     if answer.body.len() <= INLINE_BID_BYTES {
         return SignedBuilderBid::decode(fork, encoding, &answer.body);

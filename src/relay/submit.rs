@@ -37,6 +37,11 @@ use crate::consensus::{Encoding, Fork, PresetName, RevealedPayload, SignedBlinde
 /// milliseconds; three seconds of the usual four are left for the second attempt.
 const SILENCE: Duration = Duration::from_secs(1);
 
+/// How long blobs are checked by KZG at most. A blob takes 1 to 2 ms in Deneb and Electra and 15 in Fulu.
+const KZG_TIME: Duration = Duration::from_millis(100);
+/// With less than this left, blobs are not checked: the payload is worth more than the certainty.
+const KZG_NEEDS_LEFT: Duration = Duration::from_millis(600);
+
 /// The submission of one block to one relay.
 struct Submission<'a> {
     relay: &'a Relay,
@@ -225,9 +230,10 @@ impl Submission<'_> {
         let fork = block.fork();
         let answer = relay.versioned_call(request, self.context, fork, MAX_PAYLOAD_BYTES).await?;
         has_payload(&answer)?;
-        let (preset, signed) = (relay.preset, block.clone());
+        let (preset, signed, deadline) = (relay.preset, block.clone(), self.context.deadline);
         // Megabytes of hex and a trie of transactions: milliseconds that no runtime worker should spend.
-        let checked = tokio::task::spawn_blocking(move || reveal(fork, preset, &answer, &signed)).await;
+        let checked =
+            tokio::task::spawn_blocking(move || reveal(fork, preset, &answer, &signed, deadline)).await;
         checked.unwrap_or_else(|e| Err(CallFailure::Transport(format!("check of the payload ended: {e}"))))
     }
 
@@ -280,10 +286,16 @@ fn reveal(
     preset: PresetName,
     answer: &Answer,
     signed: &SignedBlindedBlock,
+    deadline: Instant,
 ) -> Result<SubmitOutcome, CallFailure> {
     let payload =
         RevealedPayload::decode(fork, preset, answer.encoding, &answer.body).map_err(CallFailure::Decode)?;
-    Ok(match payload.check(signed.facts()) {
+    let mut checked = payload.check(signed.facts());
+    let now = Instant::now();
+    if checked.is_ok() && now + KZG_NEEDS_LEFT < deadline {
+        checked = payload.check_blobs((now + KZG_TIME).into_std());
+    }
+    Ok(match checked {
         Ok(()) => SubmitOutcome::Delivered(payload.into()),
         Err(error) => SubmitOutcome::Mismatched(error),
     })

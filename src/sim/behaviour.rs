@@ -106,6 +106,8 @@ pub enum PayloadFault {
     MissingProof,
     /// Reveals a commitment that was not signed for.
     OtherCommitment,
+    /// Reveals a blob that does not fit its commitment, all lengths being right.
+    OtherBlob,
     /// The envelope and header name another fork.
     WrongVersion,
     /// 302.

@@ -68,6 +68,8 @@ pub enum Tamper {
     MissingProof,
     /// Another commitment.
     OtherCommitment,
+    /// A blob that is not its commitment's.
+    OtherBlob,
     /// Other transactions, same block hash.
     OtherContents,
     /// Another block hash.
@@ -110,12 +112,16 @@ fn no_requests() -> ExecutionRequests {
     }
 }
 
-/// Commitments that look like some.
+/// The point at infinity: a blob of zeros has it as its commitment and as each of its proofs.
+fn infinity() -> KzgBytes {
+    let mut point = [0; 48];
+    point[0] = 0xc0;
+    KzgBytes::new(point)
+}
+
+/// Commitments to blobs of zeros.
 pub(super) fn commitments(count: usize) -> Commitments {
-    let list = (0..count)
-        .map(|n| KzgBytes::repeat_byte(0xc0u8.wrapping_add(n.to_le_bytes()[0])))
-        .collect::<Vec<_>>();
-    VariableList::new(list).unwrap_or_default()
+    VariableList::new(vec![infinity(); count]).unwrap_or_default()
 }
 
 impl<P: Preset> AnyPayload<P> {
@@ -224,7 +230,11 @@ impl<P: Preset> AnyPayload<P> {
         match tamper {
             Tamper::OtherContents => payload.drop_transactions(),
             Tamper::OtherBlock => payload.set_block_hash(B256::repeat_byte(0xbb)),
-            Tamper::Nothing | Tamper::MissingBlob | Tamper::MissingProof | Tamper::OtherCommitment => {}
+            Tamper::Nothing
+            | Tamper::MissingBlob
+            | Tamper::MissingProof
+            | Tamper::OtherCommitment
+            | Tamper::OtherBlob => {}
         }
         let mut list = commitments(blobs).to_vec();
         if let (Tamper::OtherCommitment, Some(last)) = (tamper, list.last_mut()) {
@@ -232,9 +242,13 @@ impl<P: Preset> AnyPayload<P> {
         }
         let per_blob = if fork == Fork::Fulu { CELL_PROOFS } else { 1 };
         let proofs = blobs * per_blob - usize::from(tamper == Tamper::MissingProof && blobs > 0);
-        let proofs = vec![KzgBytes::repeat_byte(0xaa); proofs];
+        let proofs = vec![infinity(); proofs];
         let kept = blobs - usize::from(tamper == Tamper::MissingBlob && blobs > 0);
-        let blobs = VariableList::new(vec![Blob::zero(); kept]).unwrap_or_default();
+        let mut blobs = vec![Blob::zero(); kept];
+        if let (Tamper::OtherBlob, Some(last)) = (tamper, blobs.last_mut()) {
+            *last = Blob::filled(1);
+        }
+        let blobs = VariableList::new(blobs).unwrap_or_default();
         let commitments = VariableList::new(list).unwrap_or_default();
         match payload {
             Self::Bellatrix(payload) => RevealedPayload::new(fork, payload),

@@ -111,6 +111,7 @@ fn reveal(stored: &Stored, behaviour: &Behaviour, ssz: bool) -> Response {
         PayloadFault::MissingBlob => Tamper::MissingBlob,
         PayloadFault::MissingProof => Tamper::MissingProof,
         PayloadFault::OtherCommitment => Tamper::OtherCommitment,
+        PayloadFault::OtherBlob => Tamper::OtherBlob,
         _ => Tamper::Nothing,
     };
     let encoding = if ssz { Encoding::Ssz } else { Encoding::Json };

@@ -16,7 +16,17 @@ pub struct Blob(Bytes);
 impl Blob {
     /// A blob of zeros.
     pub fn zero() -> Self {
-        Self(Bytes::from(vec![0; BLOB_BYTES]))
+        Self::filled(0)
+    }
+
+    /// A blob that has `byte` everywhere.
+    pub fn filled(byte: u8) -> Self {
+        Self(Bytes::from(vec![byte; BLOB_BYTES]))
+    }
+
+    /// Its [`BLOB_BYTES`] bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 
