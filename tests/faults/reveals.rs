@@ -7,7 +7,7 @@ use relaymux::{
     sim::{Behaviour, PayloadFault},
 };
 
-use crate::stage::{honest, milli, stage};
+use crate::stage::{eventually, honest, milli, stage};
 
 /// What the relay that won does, by which version; with another relay that has the same block, and alone.
 fn rows() -> Vec<(&'static str, Behaviour, u8, u16, u16, &'static str)> {
@@ -92,5 +92,26 @@ async fn answers() {
             assert!(stage.peak_mib() < crate::MAX_MIB, "{name}: {} MiB", stage.peak_mib());
             println!("{name:<40} twin: {has_twin:<6} {status} {outcome}");
         }
+    }
+}
+
+/// Only once the trusted setup is loaded, which the first bid with blobs sees to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blob_that_does_not_fit_its_commitment() {
+    for (has_twin, expected) in [(true, 200), (false, 502)] {
+        let twin = honest().value(milli(90)).blobs(1);
+        let other = honest().builder(9).value(milli(10));
+        let stage = stage()
+            .relay(honest().value(milli(90)).blobs(1).payload(PayloadFault::OtherBlob))
+            .relay(if has_twin { twin } else { other })
+            .start()
+            .await;
+        stage.header_at(stage.fresh_slot()).await;
+        eventually("the trusted setup", async || {
+            stage.log().contains("KZG trusted setup is loaded").then_some(())
+        })
+        .await;
+        let (status, _) = stage.reveal(1, Encoding::Ssz).await;
+        assert_eq!(status, expected, "twin: {has_twin}\n{}", stage.log());
     }
 }
