@@ -117,7 +117,9 @@ pub fn visit_json(
         }
     }
 
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    // JSON is UTF-8 (RFC 8259), also in what nobody reads: otherwise a body would be taken here that cannot be cut for relays.
+    let text = std::str::from_utf8(body).map_err(|e| RegistrationError::Json(e.to_string()))?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     let count = deserializer.deserialize_seq(Items(see)).map_err(|e| json_error(&e))?;
     deserializer.end().map_err(|e| json_error(&e))?;
     Ok(count)
@@ -188,6 +190,18 @@ mod tests {
             })
             .collect();
         (serde_json::to_vec(&items).unwrap(), items.iter().flat_map(Encode::as_ssz_bytes).collect())
+    }
+
+    /// Found by fuzzing: such a body was taken, and then could not be cut for a relay that wants smaller ones.
+    #[test]
+    fn what_is_no_utf_8_is_refused_also_where_nobody_reads_it() {
+        let (json, _) = bodies(2);
+        let text =
+            String::from_utf8(json).unwrap().replacen("{\"message\"", "{\"other\":\"?\",\"message\"", 1);
+        assert_eq!(ssz_from_json(text.as_bytes()).map(|ssz| ssz.len()), Ok(360));
+        let broken: Vec<u8> = text.bytes().map(|byte| if byte == b'?' { 0xff } else { byte }).collect();
+        assert!(matches!(ssz_from_json(&broken), Err(RegistrationError::Json(_))));
+        assert!(split_json(&broken, 1).is_err());
     }
 
     #[test]

@@ -13,8 +13,8 @@ use rand::{SeedableRng, rngs::StdRng};
 
 /// Targets that share the time.
 const TARGETS: u32 = 7;
-/// Time of all targets together, unless another is asked for. Test threads run side by side, so that it is less by the clock.
-const DEFAULT_SECONDS: u32 = 20;
+/// Cases of each target, unless a time is asked for: a count, so that the same run passes or fails on every machine. Some 10 s in all.
+const DEFAULT_CASES: u64 = 8000;
 /// The seed of a run that nobody asked to be longer.
 const FIXED_SEED: u64 = 42;
 /// A case that takes as long hangs, whatever else the machine does: the largest takes milliseconds.
@@ -40,7 +40,7 @@ fn asked<T: std::str::FromStr>(name: &str) -> Option<T> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
 
-/// Plays cases until the target's share of the time is over. Some must decode and some must not: otherwise the damage is too much or
+/// Plays so many cases, or as many as the target's share of the time allows. Some must decode and some must not: otherwise the damage is too much or
 /// too little, and the run says nothing.
 pub(crate) fn run(target: &'static str, mut case: impl FnMut(&mut StdRng) -> Fate) {
     let seconds: Option<u32> = asked("RELAYMUX_FUZZ_SECONDS");
@@ -67,14 +67,12 @@ pub(crate) fn run(target: &'static str, mut case: impl FnMut(&mut StdRng) -> Fat
     println!("{target}: RELAYMUX_FUZZ_SEED={seed}");
     let now = Arc::new(AtomicU64::new(0));
     watch(target, seed, &now);
-    let end = Instant::now() + Duration::from_secs(seconds.unwrap_or(DEFAULT_SECONDS).into()) / TARGETS;
+    let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds.into()) / TARGETS);
+    let goes_on = |number: u64| end.map_or(number < DEFAULT_CASES, |end| Instant::now() < end);
     let (mut decoded, mut refused) = (0_u64, 0_u64);
-    while Instant::now() < end || decoded == 0 || refused == 0 {
+    while goes_on(decoded + refused) || decoded == 0 || refused == 0 {
         let number = decoded + refused;
-        assert!(
-            number < 10_000_000 || Instant::now() < end,
-            "{target}: {decoded} decoded, {refused} refused"
-        );
+        assert!(number < 10_000_000 || goes_on(number), "{target}: {decoded} decoded, {refused} refused");
         now.store(number, Ordering::Relaxed);
         match play(number, &mut case) {
             Fate::Decoded => decoded += 1,

@@ -175,7 +175,9 @@ async fn all_bodies_together_are_bounded() {
         refused += usize::from(answer.starts_with("HTTP/1.1 503"));
         late += usize::from(answer.starts_with("HTTP/1.1 408"));
     }
-    assert_eq!((refused, late), (2, 4));
+    // Bodies are charged as their bytes come: what is refused in the middle may have kept another out for a moment.
+    assert_eq!(refused + late, 6);
+    assert!((2..6).contains(&refused), "{refused} of 6 bodies refused, where 4 have room");
 }
 
 /// Blocks that nobody will ever propose go to the relays, as any block, but they fill neither journal nor ledger.
