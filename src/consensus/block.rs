@@ -1,6 +1,6 @@
 //! What the consensus client signs and wants revealed: the signed blinded beacon block.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use alloy_primitives::{B256, Bytes};
 use serde::{Serialize, de::DeserializeOwned};
@@ -137,7 +137,9 @@ impl SignedBlindedBlock {
         }
         #[derive(serde::Deserialize)]
         struct Inner<'a> {
-            slot: &'a str,
+            /// Not `&str`: a text with an escape in it cannot be borrowed, and is the slot all the same.
+            #[serde(borrow)]
+            slot: Cow<'a, str>,
         }
         match encoding {
             Encoding::Ssz => {
@@ -246,5 +248,24 @@ impl fmt::Debug for SignedBlindedBlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let BlockFacts { slot, block_hash, .. } = &*self.facts;
         write!(f, "SignedBlindedBlock({}, slot {slot}, block hash {block_hash})", self.fork)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by fuzzing: JSON may write any character as an escape, and a block whose slot cannot be read is refused.
+    #[test]
+    fn the_slot_is_read_however_it_is_written() {
+        for slot in ["77", "\\u00377", "7\\u0037"] {
+            let body =
+                format!("{{\"signature\": \"0x\", \"message\": {{\"slot\": \"{slot}\", \"other\": []}}}}");
+            let read = SignedBlindedBlock::peek_slot(Encoding::Json, body.as_bytes());
+            assert_eq!(read, Some(Slot::new(77)), "{body}");
+        }
+        for body in ["", "{}", "{\"message\": {\"slot\": 77}}", "{\"message\": {\"slot\": \"-1\"}}"] {
+            assert_eq!(SignedBlindedBlock::peek_slot(Encoding::Json, body.as_bytes()), None, "{body}");
+        }
     }
 }
