@@ -15,7 +15,8 @@ use super::{
 };
 use crate::{
     consensus::{
-        Encoding, Fork, RegistrationError, containers::SignedValidatorRegistration, visit_json, visit_ssz,
+        Encoding, Fork, RegistrationError, containers::SignedValidatorRegistration, prepare_kzg, visit_json,
+        visit_ssz,
     },
     events::{Event, RegistrationAnswer, RegistrationFacts, RegistrationRound},
     relay::{CallContext, RegisterOutcome, RegistrationBody, Relay},
@@ -73,6 +74,10 @@ impl Auction {
         let checked = self.check_registrations(count, unknown);
         let taken = self.register_everywhere(request, count, &policies, deadline).await;
         let _ = timeout(CHECK_PATIENCE, checked).await;
+        // Clients register long before they propose: the second of computing that KZG needs once falls in no auction.
+        if self.spec.fork_at(self.slots.slot_at(self.clock.now())) >= Fork::Deneb {
+            prepare_kzg();
+        }
         taken
     }
 

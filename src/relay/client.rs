@@ -365,7 +365,8 @@ impl Relay {
 }
 
 /// Decodes a bid: here if it is as small as bids are, else on a blocking thread, so that a relay which sends megabytes holds up
-/// nobody else's answer. Its blobs may have to be checked in a second or two, so the first bid with blobs has KZG made ready.
+/// nobody else's answer. Its blobs may have to be checked in a second or two: where no
+/// registration came before, the first bid with blobs has KZG made ready.
 pub(super) async fn decode_bid(fork: Fork, answer: &Answer) -> Result<SignedBuilderBid, DecodeError> {
     let bid = decode_bid_of(fork, answer).await?;
     if bid.facts().blobs > 0 {
