@@ -290,6 +290,9 @@ async fn a_beacon_node_wakes_the_watcher_and_knows_the_rewards() {
         (&json!(1234), &json!(41_234_567)),
         "{settled}"
     );
-    let report = stage.ops_json("/api/v1/profit").await;
-    assert_eq!(report["total"]["consensus_reward_eth"], "0.041234567");
+    // The slot begins within the hour to come, which may be tomorrow's.
+    let end = jiff::Timestamp::from_second(start(110).cast_signed()).unwrap();
+    let to = end.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let report = stage.ops_json(&format!("/api/v1/profit?to={to}")).await;
+    assert_eq!(report["total"]["consensus_reward_eth"], "0.041234567", "{report}");
 }
