@@ -15,7 +15,7 @@ use relaymux::{
     },
     events::Outcome,
     relay::health::{
-        Contender, Eligibility, Observation, Reputation, Standing, TrustPolicy, chosen, place_all,
+        Contender, Eligibility, Observation, Ranking, Reputation, TrustPolicy, chosen, place_all,
     },
     sim::{AnyPayload, PayloadParams},
     types::Wei,
@@ -83,7 +83,7 @@ fn scoring(c: &mut Criterion) {
     let observation = |n: usize| Observation {
         outcome: if n == 7 { Outcome::TimedOut } else { Outcome::Bid },
         http_status: None,
-        detail: "offered a usable bid".to_owned(),
+        message: "offered a usable bid".to_owned(),
         at: 1,
     };
     for reputation in &mut reputations {
@@ -106,9 +106,9 @@ fn scoring(c: &mut Criterion) {
             place_all(black_box(&contenders), 2, 1, &policy)
         });
     });
-    let standings = [Standing { eligibility: Eligibility::Fit, rank: 0.5, bids_lately: true }; 8];
+    let rankings = [Ranking { eligibility: Eligibility::Fit, rank: 0.5, bids_lately: true }; 8];
     c.bench_function("choose who of 8 is asked (on the hot path)", |b| {
-        b.iter(|| chosen(black_box(&standings), 2));
+        b.iter(|| chosen(black_box(&rankings), 2));
     });
 }
 

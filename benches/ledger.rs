@@ -146,10 +146,10 @@ async fn settle() {
 
 fn auction(slot: u64, parent: B256, hash: B256, value: u64, clock: &SlotClock) -> AuctionRecord {
     let relay = |n: usize| RelayId::parse(&format!("relay-{n}")).unwrap();
-    let offer = |n: usize| RelayAnswer {
+    let answer = |n: usize| RelayAnswer {
         relay: relay(n),
         outcome: if n < 6 { Outcome::Bid } else { Outcome::NoBid },
-        detail: if n < 6 { String::new() } else { "no bid (204)".to_owned() },
+        message: if n < 6 { String::new() } else { "no bid (204)".to_owned() },
         http_status: Some(200),
         latency_us: 41_234,
         value: (n < 6).then(|| Wei::new(U256::from(value))),
@@ -178,8 +178,8 @@ fn auction(slot: u64, parent: B256, hash: B256, value: u64, clock: &SlotClock) -
             builder: "a builder".to_owned(),
             signed_bid: vec![7; 1400].into(),
         })),
-        why_no_bid: String::new(),
-        offers: (0..8).map(offer).collect(),
+        no_bid_reason: String::new(),
+        answers: (0..8).map(answer).collect(),
     }
 }
 
@@ -271,7 +271,7 @@ fn row(slot: u64) -> Settled {
         withdrawals_gwei: Some(0),
         consensus_reward_gwei: Some(40_000_000),
         data_api: Some("agrees".to_owned()),
-        words: "paid by the block's fee recipient".to_owned(),
+        message: "paid by the block's fee recipient".to_owned(),
         told: true,
         looked_at: 1,
     }

@@ -41,7 +41,7 @@ pub async fn main() -> ExitCode {
     if import::is_legacy(&arguments, &environment) {
         return match import::legacy(&arguments, &environment) {
             Ok(legacy) => run::run_legacy(legacy).await,
-            Err(why) => import::refuse(&why),
+            Err(reason) => import::refuse(&reason),
         };
     }
     let spelled =

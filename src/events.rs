@@ -19,7 +19,7 @@ pub use metrics::{NOTICE_RULES, count_notice, describe_metrics, set_degraded};
 pub use missed_request::{MissedRequest, NoRequestReason};
 pub use outcome::Outcome;
 pub use record::{
-    AuctionRecord, BlockReceived, ConflictingBlock, Event, Notice, PlaceReason, PollRecord, ProbeResult,
+    AuctionRecord, BlockReceived, ConflictingBlock, Event, ModeReason, Notice, PollRecord, ProbeResult,
     RaceShare, RegistrationAnswer, RegistrationFacts, RegistrationRound, RelayAnswer, RelayMode,
     RelayModeChanged, ReputationSaved, Settlement, SlotSettled, SubmissionAnswer, SubmissionClosed, Winner,
 };

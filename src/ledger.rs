@@ -29,7 +29,7 @@ mod writer;
 pub use bundle_state::{BundleState, Delivery, SendOutcome};
 pub use bundle_views::{BundleTotals, BundleView};
 pub use bundles::{
-    BundleDecision, BundleMoney, BundleReceived, BundleSend, BundleToBook, BundleWrite, StoredBundle,
+    BundleDecision, BundleProfit, BundleReceived, BundleSend, BundleWrite, StoredBundle, UnbookedBundle,
 };
 pub use database::LedgerError;
 pub use journal::{Journal, JournaledLabels, UnsettledBlock};
@@ -42,8 +42,7 @@ pub use settlements::{ProposalPoint, Settled, SlotCase};
 pub use stores::{StoreTrouble, Stores};
 pub use sums::{DayFacts, OutcomeCount, SumRow};
 pub use views::{
-    AnswerView, AuctionView, OfferView, PlaceView, PollView, RelayStats, SlotSummary, SlotView,
-    SubmissionView,
+    AnswerView, AuctionView, BidView, ModeView, PollView, RelayStats, SlotSummary, SlotView, SubmissionView,
 };
 pub use write_state::WriteState;
 pub use writer::run_writer;

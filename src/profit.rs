@@ -25,7 +25,7 @@ mod watcher;
 pub use checks::{run_checks, run_registration_checks};
 pub use evidence::{Evidence, evidence};
 pub use metrics::describe_metrics;
-pub use payment::{BlockMoney, Confidence, Method, Payment, TxMoney, judge};
+pub use payment::{Confidence, Method, Payment, PaymentFacts, TransactionFacts, judge};
 pub use prices::Prices;
 pub use report::{By, ProfitReport, ReportLine, ReportQuery, Reporter, number_of};
 pub use settings::ProfitSettings;

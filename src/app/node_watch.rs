@@ -45,16 +45,16 @@ impl NodeWatch {
                 seen.sync = beacon.sync_status().await.ok();
             }
             let what = Kind { name: "beacon", condition: "beacon_node" };
-            self.tell(what, identity, notices).await;
+            self.notify(what, identity, notices).await;
         }
         if let Some(execution) = &self.execution {
             let what = Kind { name: "execution", condition: "execution_node" };
-            self.tell(what, execution.chain_id().await.map(drop), notices).await;
+            self.notify(what, execution.chain_id().await.map(drop), notices).await;
         }
         seen
     }
 
-    async fn tell(&self, kind: Kind, identity: Result<(), NodeError>, notices: &mut Notices) {
+    async fn notify(&self, kind: Kind, identity: Result<(), NodeError>, notices: &mut Notices) {
         let Kind { name, condition } = kind;
         let is_other = matches!(identity, Err(NodeError::OtherNetwork { .. } | NodeError::OtherChain { .. }));
         gauge!("relaymux_node_of_other_network", "node" => name).set(f64::from(u8::from(is_other)));

@@ -56,9 +56,9 @@ impl Notices {
         }
         warn!(rule, subject, severity = severity.label(), "{message}");
         let at = WallClock.now();
-        let (rule, subject, words) = (rule.to_owned(), subject.to_owned(), message.to_owned());
+        let (rule, subject, message) = (rule.to_owned(), subject.to_owned(), message.to_owned());
         let severity = severity.label().to_owned();
-        let row = NoticeRow { rule, subject, severity, words, raised_at: at, resolved_at: None };
+        let row = NoticeRow { rule, subject, severity, message, raised_at: at, resolved_at: None };
         let is_news = match self.ledger.raise_notice(&row).await {
             Ok(is_news) => is_news,
             Err(error) => {
@@ -68,8 +68,15 @@ impl Notices {
         };
         if is_news {
             count_notice(&row.rule);
-            let NoticeRow { rule, subject, severity, words, .. } = row;
-            self.spine.publish(Event::Notice(Notice { rule, subject, severity, words, resolved: false, at }));
+            let NoticeRow { rule, subject, severity, message, .. } = row;
+            self.spine.publish(Event::Notice(Notice {
+                rule,
+                subject,
+                severity,
+                message,
+                resolved: false,
+                at,
+            }));
         }
     }
 
@@ -83,13 +90,13 @@ impl Notices {
             Ok(false) => {}
             Ok(true) => {
                 info!(rule, subject, "over: {message}");
-                let (rule, subject, words) = (rule.to_owned(), subject.to_owned(), message.to_owned());
+                let (rule, subject, message) = (rule.to_owned(), subject.to_owned(), message.to_owned());
                 let severity = String::new();
                 self.spine.publish(Event::Notice(Notice {
                     rule,
                     subject,
                     severity,
-                    words,
+                    message,
                     resolved: true,
                     at,
                 }));

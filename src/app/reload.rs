@@ -91,7 +91,7 @@ impl Reloader {
         loop {
             let by_signal = tokio::select! {
                 _ = poll.tick() => false,
-                wish = asked.recv() => match wish {
+                request = asked.recv() => match request {
                     Some(()) => true,
                     None => return,
                 },

@@ -20,7 +20,7 @@ use super::{
     reload::{ConfigSource, Reloader},
     seed::run_seed,
     settlements::{SettlementParts, reporter, start_settlements},
-    storage::{Storage, open_storage, take_data_dir, tell_of_storage},
+    storage::{Storage, open_storage, publish_storage_troubles, take_data_dir},
     supervisor::{Fatal, Supervisor},
     telemetry::process_metrics,
 };
@@ -127,7 +127,8 @@ impl Service {
         };
         let degraded = Degraded::default();
         let Storage { admin_token, stores } = open_storage(&config, &degraded).await?;
-        let Stores { ledger, journal, unsettled, registrations, standings, block_records, troubles } = stores;
+        let Stores { ledger, journal, unsettled, registrations, reputations, block_records, troubles } =
+            stores;
         let spine = Spine::new();
         let (supervisor, fatal) = Supervisor::new(spine.clone(), degraded.clone());
         let (stop_builder, stop_watchers, stop_writer) =
@@ -148,7 +149,7 @@ impl Service {
             execution.map(|url| ExecutionNode::new(clients.http.clone(), url).of_chain(config.spec.chain_id));
         let conditions = Conditions::default();
         let running = config.clone();
-        let saved = SavedHealth { reputations: standings, blocks: block_records };
+        let saved = SavedHealth { reputations, blocks: block_records };
         let (monitor, monitor_handle) =
             HealthMonitor::new(Arc::clone(&relays), config.monitor.clone(), spine.clone(), saved);
         let drain = config.auction.timeout_get_payload + DRAIN_SLACK;
@@ -218,7 +219,7 @@ impl Service {
             bundles = Some(supervisor.optional("bundles", &stop_watchers, ended));
             bundles_address = Some(address);
         }
-        let money = SettlementParts {
+        let settlement_parts = SettlementParts {
             ledger: ledger.clone(),
             spine: spine.clone(),
             relays: Arc::clone(&relays),
@@ -227,7 +228,7 @@ impl Service {
             execution: execution.clone(),
             stop: stop_watchers.clone(),
         };
-        watchers.extend(start_settlements(&running, money, &supervisor));
+        watchers.extend(start_settlements(&running, settlement_parts, &supervisor));
         watchers.push(supervisor.vital("monitor", &stop_watchers, monitor.run(stop_watchers.clone())));
         watchers.push(supervisor.restarting("metrics", &stop_watchers, {
             let stop = stop_watchers.clone();
@@ -237,7 +238,7 @@ impl Service {
         info!(network, relays = configured, asked, version = env!("CARGO_PKG_VERSION"), "relaymux is up");
         info!(api = "builder", address = %builder_address, "listening");
         info!(api = "ops", address = %ops_address, "listening");
-        tell_of_storage(&ledger, &spine, &troubles).await;
+        publish_storage_troubles(&ledger, &spine, &troubles).await;
         if let Some(rpc) = seed_from {
             let (http, relays) = (clients.http.clone(), Arc::clone(&relays));
             let (monitor, stop) = (monitor_handle.clone(), stop_watchers.clone());
@@ -315,7 +316,7 @@ impl Service {
 
     /// Waits until a task has failed that the service cannot do without, and says so in words; the process should then stop. Cancel-safe.
     pub async fn failed(&mut self) -> String {
-        self.fatal.words().await
+        self.fatal.message().await
     }
 
     /// Reads the configuration again, now.
@@ -325,8 +326,8 @@ impl Service {
     }
 
     /// Rotates the relays, now.
-    pub async fn rotate(&self, why: &str) {
-        if self.monitor.rotate(why).await.is_none() {
+    pub async fn rotate(&self, reason: &str) {
+        if self.monitor.rotate(reason).await.is_none() {
             warn!("relays not rotated: the monitor has ended");
         }
     }

@@ -81,15 +81,15 @@ pub(super) fn start_settlements(
 /// Settles slots, and hears the beacon node's news of them: one task, as neither is of use without the other.
 async fn watch_payments(parts: WatcherParts, beacon: Option<BeaconNode>, stop: CancellationToken) {
     // Its sender is held as long as the watcher runs, so that a channel without news is not taken for its end.
-    let (tell, news) = mpsc::channel(NEWS);
+    let (news_sender, news) = mpsc::channel(NEWS);
     let watching = Watcher::new(parts).run(news, stop.clone());
     match beacon {
         Some(beacon) => {
-            tokio::join!(watching, follow_chain(beacon, tell, stop));
+            tokio::join!(watching, follow_chain(beacon, news_sender, stop));
         }
         None => {
             watching.await;
-            drop(tell);
+            drop(news_sender);
         }
     }
 }

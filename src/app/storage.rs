@@ -57,21 +57,21 @@ pub(super) async fn open_storage(config: &Config, degraded: &Degraded) -> Result
     let admin_token = match ensure_admin_token(data_dir) {
         AdminToken::Kept(token) => token,
         AdminToken::InMemory { token, failure } => {
-            let words = format!(
+            let message = format!(
                 "{failure}. The token of this run is in memory and nobody can know it: for the routes that need one, write a token of your own \
                  into {} (for example by `openssl rand -hex 32`), or make the folder writable, and restart",
                 data_dir.join("admin.token").display()
             );
-            error!("no admin token: {words}");
-            degraded.set("admin_token", words);
+            error!("no admin token: {message}");
+            degraded.set("admin_token", message);
             token
         }
     };
     let now = WallClock.now();
     let stores = Stores::open(data_dir, now, now.saturating_sub(JOURNAL_KEPT_MS)).await?;
     for trouble in &stores.troubles {
-        error!(part = trouble.part, in_memory = trouble.in_memory, "{}", trouble.words);
-        degraded.set(trouble.part, trouble.words.clone());
+        error!(part = trouble.part, in_memory = trouble.in_memory, "{}", trouble.message);
+        degraded.set(trouble.part, trouble.message.clone());
     }
     Ok(Storage { admin_token, stores })
 }
@@ -91,7 +91,7 @@ fn hold_data_dir(config: &Config) -> Result<Option<DataDirLock>, StartError> {
 }
 
 /// Raises a notice for what is wrong, and resolves those of earlier starts for what is well again.
-pub(super) async fn tell_of_storage(ledger: &Ledger, spine: &Spine, troubles: &[StoreTrouble]) {
+pub(super) async fn publish_storage_troubles(ledger: &Ledger, spine: &Spine, troubles: &[StoreTrouble]) {
     let at = WallClock.now();
     for part in PARTS {
         let trouble = troubles.iter().find(|trouble| trouble.part == part);
@@ -100,13 +100,13 @@ pub(super) async fn tell_of_storage(ledger: &Ledger, spine: &Spine, troubles: &[
             let news = match trouble {
                 Some(trouble) => {
                     let (rule, subject) = (rule.to_owned(), part.to_owned());
-                    let words = trouble.words.clone();
+                    let message = trouble.message.clone();
                     ledger
                         .raise_notice(&NoticeRow {
                             rule,
                             subject,
                             severity: "P2".to_owned(),
-                            words,
+                            message,
                             raised_at: at,
                             resolved_at: None,
                         })
@@ -127,7 +127,7 @@ pub(super) async fn tell_of_storage(ledger: &Ledger, spine: &Spine, troubles: &[
                 rule: rule.to_owned(),
                 subject: part.to_owned(),
                 severity: if trouble.is_some() { "P2".to_owned() } else { String::new() },
-                words: trouble.map(|trouble| trouble.words.clone()).unwrap_or_default(),
+                message: trouble.map(|trouble| trouble.message.clone()).unwrap_or_default(),
                 resolved: trouble.is_none(),
                 at,
             }));

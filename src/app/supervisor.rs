@@ -45,10 +45,10 @@ pub(super) struct Fatal(watch::Receiver<Option<String>>);
 
 impl Fatal {
     /// Waits until the process has to end, and says why. Cancel-safe.
-    pub(super) async fn words(&mut self) -> String {
-        let found = self.0.wait_for(Option::is_some).await.map(|words| words.clone().unwrap_or_default());
+    pub(super) async fn message(&mut self) -> String {
+        let found = self.0.wait_for(Option::is_some).await.map(|message| message.clone().unwrap_or_default());
         match found {
-            Ok(words) => words,
+            Ok(message) => message,
             // Nobody is left who could say so.
             Err(_) => std::future::pending().await,
         }
@@ -103,9 +103,9 @@ impl Supervisor {
                 failures = if begun.elapsed() >= RECOVERED { 1 } else { failures + 1 };
                 let pause = pause_after(failures);
                 counter!("relaymux_task_restarts_total", "task" => name).increment(1);
-                let words = format!("{failure}; it begins anew in {} s", pause.as_secs());
-                supervisor.tell(name, "P3", &words);
-                supervisor.degraded.set(name, words);
+                let message = format!("{failure}; it begins anew in {} s", pause.as_secs());
+                supervisor.notify(name, "P3", &message);
+                supervisor.degraded.set(name, message);
                 tokio::select! {
                     () = sleep(pause) => supervisor.degraded.clear(name),
                     () = stop.cancelled() => return,
@@ -124,9 +124,9 @@ impl Supervisor {
         let (supervisor, stop) = (self.clone(), stop.clone());
         tokio::spawn(async move {
             let Some(failure) = supervisor.run(name, 0, task, &stop).await else { return };
-            let words = format!("{failure}; the service goes on without it until it is restarted");
-            supervisor.tell(name, "P2", &words);
-            supervisor.degraded.set(name, words);
+            let message = format!("{failure}; the service goes on without it until it is restarted");
+            supervisor.notify(name, "P2", &message);
+            supervisor.degraded.set(name, message);
         })
     }
 
@@ -148,7 +148,7 @@ impl Supervisor {
             if let Some(failure) = supervisor.run(name, 0, task, &done).await
                 && !stop.is_cancelled()
             {
-                supervisor.tell(name, "P3", &failure);
+                supervisor.notify(name, "P3", &failure);
             }
         })
     }
@@ -163,14 +163,14 @@ impl Supervisor {
         let (supervisor, stop) = (self.clone(), stop.clone());
         tokio::spawn(async move {
             let Some(failure) = supervisor.run(name, 0, task, &stop).await else { return };
-            let words = format!("{failure}; the process ends, to be started again");
-            supervisor.tell(name, "P1", &words);
-            supervisor.degraded.set(name, words.clone());
+            let message = format!("{failure}; the process ends, to be started again");
+            supervisor.notify(name, "P1", &message);
+            supervisor.degraded.set(name, message.clone());
             tokio::select! {
                 () = sleep_until(supervisor.started + young()) => {}
                 () = stop.cancelled() => return,
             }
-            supervisor.fatal.send_replace(Some(words));
+            supervisor.fatal.send_replace(Some(message));
         })
     }
 
@@ -190,25 +190,25 @@ impl Supervisor {
             Ok(()) if stop.is_cancelled() => None,
             Ok(()) => Some(format!("the task {name} ended by itself")),
             Err(end) => match end.try_into_panic() {
-                Ok(panic) => Some(format!("the task {name} panicked: {}", panic_words(&*panic))),
+                Ok(panic) => Some(format!("the task {name} panicked: {}", panic_message(&*panic))),
                 // The runtime is going away.
                 Err(_) => None,
             },
         }
     }
 
-    fn tell(&self, name: &'static str, severity: &str, words: &str) {
+    fn notify(&self, name: &'static str, severity: &str, message: &str) {
         if severity == "P3" {
-            warn!(task = name, "{words}")
+            warn!(task = name, "{message}")
         } else {
-            error!(task = name, "{words}")
+            error!(task = name, "{message}")
         }
         count_notice("task_failed");
         self.spine.publish(Event::Notice(Notice {
             rule: "task_failed".to_owned(),
             subject: name.to_owned(),
             severity: severity.to_owned(),
-            words: words.to_owned(),
+            message: message.to_owned(),
             resolved: false,
             at: WallClock.now(),
         }));
@@ -229,7 +229,7 @@ fn pause_after(failures: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE)
 }
 
-fn panic_words(panic: &(dyn Any + Send)) -> String {
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without words".to_owned())
 }
@@ -311,9 +311,9 @@ mod tests {
         });
         let first = all.notice().await;
         assert_eq!((first.rule.as_str(), first.subject.as_str()), ("task_failed", "writer"));
-        assert!(first.words.contains("panicked: a row of another world"), "{}", first.words);
+        assert!(first.message.contains("panicked: a row of another world"), "{}", first.message);
         assert!(all.degraded.list().contains_key("writer"));
-        assert!(all.notice().await.words.contains("ended by itself; it begins anew in 2 s"));
+        assert!(all.notice().await.message.contains("ended by itself; it begins anew in 2 s"));
         sleep(Duration::from_secs(5)).await;
         assert_eq!(starts.load(Ordering::Relaxed), 3);
         assert!(all.degraded.list().is_empty());
@@ -328,9 +328,9 @@ mod tests {
         let task = all.supervisor.vital("monitor", &all.stop, async { panic!("no rank for {}", "r0") });
         let notice = all.notice().await;
         assert_eq!(notice.severity, "P1");
-        assert!(tokio::time::timeout(YOUNG - Duration::from_secs(1), all.fatal.words()).await.is_err());
-        let words = all.fatal.words().await;
-        assert!(words.contains("monitor panicked: no rank for r0"), "{words}");
+        assert!(tokio::time::timeout(YOUNG - Duration::from_secs(1), all.fatal.message()).await.is_err());
+        let message = all.fatal.message().await;
+        assert!(message.contains("monitor panicked: no rank for r0"), "{message}");
         task.await.unwrap();
     }
 
@@ -338,12 +338,12 @@ mod tests {
     async fn the_service_goes_on_without_an_optional_task() {
         let mut all = watched();
         all.supervisor.optional("bundles", &all.stop, async {}).await.unwrap();
-        assert!(all.notice().await.words.contains("bundles ended by itself"));
+        assert!(all.notice().await.message.contains("bundles ended by itself"));
         assert!(all.degraded.list().contains_key("bundles"));
         all.supervisor.finite("seed", &all.stop, async {}).await.unwrap();
         all.supervisor.finite("seed", &all.stop, async { panic!("half-way") }).await.unwrap();
-        assert!(all.notice().await.words.contains("half-way"));
-        assert!(tokio::time::timeout(YOUNG * 2, all.fatal.words()).await.is_err());
+        assert!(all.notice().await.message.contains("half-way"));
+        assert!(tokio::time::timeout(YOUNG * 2, all.fatal.message()).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
@@ -363,6 +363,6 @@ mod tests {
             task.await.unwrap();
         }
         assert!(all.events.try_next().is_none() && all.degraded.list().is_empty());
-        assert!(tokio::time::timeout(YOUNG * 2, all.fatal.words()).await.is_err());
+        assert!(tokio::time::timeout(YOUNG * 2, all.fatal.message()).await.is_err());
     }
 }

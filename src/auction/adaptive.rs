@@ -42,7 +42,7 @@ pub struct TimingReport {
     /// When to ask first and how often, in milliseconds; none where asking once at once is best.
     pub propose: Option<(i64, i64)>,
     /// Why, in words.
-    pub why: String,
+    pub reason: String,
 }
 
 /// Fewest rises seen before anything is proposed. Arbitrary.
@@ -58,15 +58,15 @@ pub fn report_timing(polls: &[SeenPoll], races: Option<SeenRaces>) -> TimingRepo
     polls.sort_by_key(|poll| (poll.auction, poll.sent_ms));
     let (mut rises, mut earned, mut played) = (Vec::new(), Wei::ZERO, 0);
     for race in polls.chunk_by(|a, b| a.auction == b.auction) {
-        let offers: Vec<(i64, Wei)> =
+        let values: Vec<(i64, Wei)> =
             race.iter().filter_map(|poll| Some((poll.sent_ms, poll.value?))).collect();
         played += usize::from(race.len() > 1);
-        if let (Some((_, first)), Some(best)) = (offers.first(), offers.iter().map(|(_, value)| *value).max())
+        if let (Some((_, first)), Some(best)) = (values.first(), values.iter().map(|(_, value)| *value).max())
         {
             let gain = best.as_u256().saturating_sub(first.as_u256());
             earned = earned.saturating_add(Wei::new(gain));
         }
-        rises.extend(offers.windows(2).filter_map(|pair| match pair {
+        rises.extend(values.windows(2).filter_map(|pair| match pair {
             [(from, low), (to, high)] if to > from => Some((gwei(*high) - gwei(*low)) * 100 / (to - from)),
             _ => None,
         }));
@@ -78,7 +78,7 @@ pub fn report_timing(polls: &[SeenPoll], races: Option<SeenRaces>) -> TimingRepo
     let quantile = |percent: usize| {
         latencies.get((latencies.len() * percent / 100).min(latencies.len().saturating_sub(1)))
     };
-    let (propose, why) = match (slope, races, quantile(50), quantile(95)) {
+    let (propose, reason) = match (slope, races, quantile(50), quantile(95)) {
         (None, ..) => (None, "it was never asked twice in a race: play to learn".to_owned()),
         (Some(_), ..) if rises.len() < ENOUGH => {
             (None, format!("only {} rises seen, {ENOUGH} are wanted", rises.len()))
@@ -87,7 +87,7 @@ pub fn report_timing(polls: &[SeenPoll], races: Option<SeenRaces>) -> TimingRepo
         (Some(_), Some(races), Some(p50), Some(p95)) => propose_times(races, *p50, *p95),
         (Some(_), ..) => (None, "there were no races".to_owned()),
     };
-    TimingReport { played, earned, gwei_per_100_ms: slope, propose, why }
+    TimingReport { played, earned, gwei_per_100_ms: slope, propose, reason }
 }
 
 fn propose_times(races: SeenRaces, p50_ms: i64, p95_ms: i64) -> (Option<(i64, i64)>, String) {
@@ -97,10 +97,10 @@ fn propose_times(races: SeenRaces, p50_ms: i64, p95_ms: i64) -> (Option<(i64, i6
     if last <= races.asked_ms {
         return (None, format!("it takes {p95_ms} ms (p95), which leaves no time to ask later"));
     }
-    let why = format!(
+    let reason = format!(
         "the last of {REQUESTS} requests leaves at {last} ms and its answer's p95 of {p95_ms} ms fits the budget"
     );
-    (Some((first, every)), why)
+    (Some((first, every)), reason)
 }
 
 /// Whole gwei as a signed number: differences of bids.
@@ -133,7 +133,7 @@ mod tests {
         assert_eq!((report.played, report.gwei_per_100_ms), (20, Some(5_000_000)));
         assert_eq!(report.earned.to_eth(), "0.2");
         // 20 + 950 - 80 - 30 = 860 is the last of three, 120 ms apart.
-        assert_eq!(report.propose, Some((620, 120)), "{}", report.why);
+        assert_eq!(report.propose, Some((620, 120)), "{}", report.reason);
     }
 
     #[test]
@@ -148,10 +148,10 @@ mod tests {
         ] {
             let report = report_timing(&polls, RACES);
             assert_eq!(report.propose, None, "{name}");
-            assert!(report.why.contains(said), "{name}: {}", report.why);
+            assert!(report.reason.contains(said), "{name}: {}", report.reason);
         }
         let slow = report_timing(&races(50, &[20, 30]), Some(SeenRaces { asked_ms: 20, budget_ms: 100 }));
-        assert!(slow.propose.is_none() && slow.why.contains("no time"), "{}", slow.why);
+        assert!(slow.propose.is_none() && slow.reason.contains("no time"), "{}", slow.reason);
     }
 
     #[test]

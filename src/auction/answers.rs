@@ -150,7 +150,7 @@ impl RelayRun {
         if has_forged && record.outcome == Outcome::Bid {
             record.outcome = Outcome::WrongSignature;
             "this bid is its own and won; another one of this auction was not signed by it"
-                .clone_into(&mut record.detail);
+                .clone_into(&mut record.message);
         }
         record.polls = polls;
         record
@@ -162,14 +162,14 @@ impl RelayRun {
         for record in self.answers.iter_mut().map(|answer| &mut answer.record).filter(unproven) {
             record.outcome = Outcome::WrongSignature;
             "not looked at: another bid of this relay in this auction was not signed by it"
-                .clone_into(&mut record.detail);
+                .clone_into(&mut record.message);
         }
     }
 }
 
 fn refuse(record: &mut RelayAnswer, fault: &BidFault) {
     record.outcome = fault.kind();
-    record.detail = fault.to_string();
+    record.message = fault.to_string();
 }
 
 /// A record of nothing yet.
@@ -177,7 +177,7 @@ pub(super) fn blank(relay: &Relay, latency: Duration) -> RelayAnswer {
     RelayAnswer {
         relay: relay.id().clone(),
         outcome: Outcome::TimedOut,
-        detail: String::new(),
+        message: String::new(),
         http_status: None,
         latency_us: micros(latency),
         value: None,
@@ -189,12 +189,12 @@ pub(super) fn blank(relay: &Relay, latency: Duration) -> RelayAnswer {
 }
 
 fn unanswered(relay: &Relay, end: &RaceEnd) -> RelayAnswer {
-    let (outcome, detail) = if end.decided_early {
+    let (outcome, message) = if end.decided_early {
         (Outcome::Late, "not waited for: the auction was decided without it")
     } else {
         (Outcome::TimedOut, "no answer in time")
     };
-    RelayAnswer { outcome, detail: detail.to_owned(), ..blank(relay, end.waited) }
+    RelayAnswer { outcome, message: message.to_owned(), ..blank(relay, end.waited) }
 }
 
 /// A duration in whole microseconds.

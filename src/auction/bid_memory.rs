@@ -44,10 +44,10 @@ impl BidMemory {
         let mut slots = self.slots.lock();
         let blocks = slots.entry(slot).or_default();
         if blocks.len() < BLOCKS_PER_SLOT || blocks.contains_key(&block_hash) {
-            let offer = blocks.entry(block_hash).or_default();
-            offer.proposer = proposer;
-            if !offer.relays.iter().any(|known| known.id() == relay.id()) {
-                offer.relays.push(Arc::clone(relay));
+            let entry = blocks.entry(block_hash).or_default();
+            entry.proposer = proposer;
+            if !entry.relays.iter().any(|known| known.id() == relay.id()) {
+                entry.relays.push(Arc::clone(relay));
             }
         }
         while slots.len() > SLOTS_KEPT {
@@ -59,7 +59,7 @@ impl BidMemory {
     pub(super) fn relays_in(&self, slot: Slot) -> Vec<Arc<Relay>> {
         let slots = self.slots.lock();
         let mut relays: Vec<Arc<Relay>> = Vec::new();
-        for relay in slots.get(&slot).into_iter().flat_map(HashMap::values).flat_map(|offer| &offer.relays) {
+        for relay in slots.get(&slot).into_iter().flat_map(HashMap::values).flat_map(|entry| &entry.relays) {
             if !relays.iter().any(|known| known.id() == relay.id()) {
                 relays.push(Arc::clone(relay));
             }
@@ -73,14 +73,14 @@ impl BidMemory {
         slots
             .get(&slot)
             .and_then(|blocks| blocks.get(&block_hash))
-            .map(|offer| offer.relays.clone())
+            .map(|entry| entry.relays.clone())
             .unwrap_or_default()
     }
 
     /// For whom a block was offered.
     pub(super) fn proposer(&self, slot: Slot, block_hash: B256) -> Option<BlsPublicKey> {
         let slots = self.slots.lock();
-        slots.get(&slot).and_then(|blocks| blocks.get(&block_hash)).map(|offer| offer.proposer)
+        slots.get(&slot).and_then(|blocks| blocks.get(&block_hash)).map(|entry| entry.proposer)
     }
 }
 
@@ -107,36 +107,36 @@ mod tests {
 
     #[test]
     fn all_that_offered_any_block_of_a_slot_are_named_once() {
-        let offers = BidMemory::default();
+        let memory = BidMemory::default();
         let (a, b) = (relay("a"), relay("b"));
         for (hash, relay) in [(1, &a), (2, &a), (2, &b)] {
-            offers.keep(Slot::new(1), B256::repeat_byte(hash), relay, BlsPublicKey::default());
+            memory.keep(Slot::new(1), B256::repeat_byte(hash), relay, BlsPublicKey::default());
         }
-        let mut relays = offers.relays_in(Slot::new(1));
+        let mut relays = memory.relays_in(Slot::new(1));
         relays.sort_by_key(|relay| relay.id().to_string());
         assert_eq!(names(&relays), ["a", "b"]);
-        assert!(offers.relays_in(Slot::new(2)).is_empty());
+        assert!(memory.relays_in(Slot::new(2)).is_empty());
     }
 
     #[test]
     fn old_slots_and_floods_are_forgotten() {
-        let offers = BidMemory::default();
+        let memory = BidMemory::default();
         let relay = relay("r");
         for slot in 0..100 {
-            offers.keep(Slot::new(slot), B256::ZERO, &relay, BlsPublicKey::default());
-            offers.keep(Slot::new(slot), B256::ZERO, &relay, BlsPublicKey::default());
+            memory.keep(Slot::new(slot), B256::ZERO, &relay, BlsPublicKey::default());
+            memory.keep(Slot::new(slot), B256::ZERO, &relay, BlsPublicKey::default());
         }
-        assert_eq!(names(&offers.relays(Slot::new(99), B256::ZERO)), ["r"]);
-        assert!(offers.relays(Slot::new(99), B256::repeat_byte(1)).is_empty());
-        assert!(offers.relays(Slot::new(10), B256::ZERO).is_empty());
+        assert_eq!(names(&memory.relays(Slot::new(99), B256::ZERO)), ["r"]);
+        assert!(memory.relays(Slot::new(99), B256::repeat_byte(1)).is_empty());
+        assert!(memory.relays(Slot::new(10), B256::ZERO).is_empty());
         for n in 0..5000u32 {
-            offers.keep(
+            memory.keep(
                 Slot::new(99),
                 B256::left_padding_from(&n.to_be_bytes()),
                 &relay,
                 BlsPublicKey::default(),
             );
         }
-        assert!(offers.slots.lock()[&Slot::new(99)].len() <= BLOCKS_PER_SLOT);
+        assert!(memory.slots.lock()[&Slot::new(99)].len() <= BLOCKS_PER_SLOT);
     }
 }

@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn gas_limits_move_towards_the_wish_as_fast_as_they_may() {
-        for (parent, wish, got, fits) in [
+        for (parent, registered, got, fits) in [
             (60_000_000, 60_000_000, 60_000_000, true),
             (30_000_000, 60_000_000, 30_029_295, true),
             (30_000_000, 60_000_000, 30_029_296, false),
@@ -307,7 +307,7 @@ mod tests {
             (0, 60_000_000, 0, true),
             (u64::MAX, u64::MAX, u64::MAX, true),
         ] {
-            assert_eq!(gas_limit_is_reachable(parent, wish, got), fits, "{parent} {wish} {got}");
+            assert_eq!(gas_limit_is_reachable(parent, registered, got), fits, "{parent} {registered} {got}");
         }
     }
 }

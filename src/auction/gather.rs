@@ -339,11 +339,11 @@ impl Auction {
         let mut bid = None;
         match outcome {
             HeaderOutcome::NoBid => {
-                record.detail = "has no bid".to_owned();
+                record.message = "has no bid".to_owned();
                 record.http_status = Some(204);
             }
             HeaderOutcome::Failed(failure) => {
-                record.detail = failure.to_string();
+                record.message = failure.to_string();
                 record.http_status = failure.http_status();
             }
             HeaderOutcome::Bid(answer) => {
@@ -351,7 +351,7 @@ impl Auction {
             }
         }
         debug!(slot = %call.slot, relay = %relay.id(), outcome = %record.outcome, elapsed_ms = record.latency_us / 1000,
-            detail = %record.detail, "relay answered");
+            error = %record.message, "relay answered");
         let Some(run) = race.runs.get_mut(index) else { return };
         run.add(number, sent_ms_into_slot, record, bid);
         let Some(bid) = bid else { return };
@@ -385,7 +385,7 @@ impl Auction {
         if race.runs.get(index).is_some_and(RelayRun::has_forged) {
             record.outcome = Outcome::WrongSignature;
             "not looked at: an earlier bid of this relay in this auction was not signed by it"
-                .clone_into(&mut record.detail);
+                .clone_into(&mut record.message);
             return None;
         }
         let expected =
@@ -398,10 +398,10 @@ impl Auction {
         match checked {
             Ok(bid) => {
                 self.bid_memory.remember(call.slot, &facts, relay, call.proposer);
-                record.detail = "offered a usable bid".to_owned();
+                record.message = "offered a usable bid".to_owned();
                 record.score = (score != facts.value).then_some(score);
                 if let Some(warning) = bid.gas_limit_warning() {
-                    record.detail = format!("offered a usable bid; warning: {warning}");
+                    record.message = format!("offered a usable bid; warning: {warning}");
                     warn!(slot = %call.slot, relay = %relay.id(), error = %warning, "bid ignores the registered gas limit");
                 }
                 let claim = Claim { score, value: facts.value, block_hash: facts.block_hash, relay: index };
@@ -418,7 +418,7 @@ impl Auction {
             }
             Err(fault) => {
                 record.outcome = fault.kind();
-                record.detail = fault.to_string();
+                record.message = fault.to_string();
                 None
             }
         }

@@ -140,8 +140,9 @@ pub(super) fn record_auction(record: &AuctionRecord, too_late: bool) {
     histogram!(AUCTION_DURATION).record(Duration::from_micros(record.answered_in_us).as_secs_f64());
     let seconds = f64::from(i32::try_from(record.ms_into_slot).unwrap_or(i32::MAX)) / 1000.0;
     histogram!(MS_INTO_SLOT).record(seconds);
-    for offer in record.offers.iter().filter(|offer| offer.outcome != Outcome::NotAsked) {
-        counter!(OFFERS, "relay" => offer.relay.to_string(), "outcome" => offer.outcome.label()).increment(1);
+    for answer in record.answers.iter().filter(|answer| answer.outcome != Outcome::NotAsked) {
+        counter!(OFFERS, "relay" => answer.relay.to_string(), "outcome" => answer.outcome.label())
+            .increment(1);
     }
     if let Some(winner) = &record.winner {
         for relay in &winner.relays {

@@ -97,22 +97,22 @@ impl Auction {
                 .map(|registration| registration.fee_recipient),
             race: RaceShare::Own,
             winner: None,
-            why_no_bid: String::new(),
-            offers: Vec::new(),
+            no_bid_reason: String::new(),
+            answers: Vec::new(),
         };
         let Some(_race) = self.awaited.open_race(request.slot) else {
-            record.why_no_bid = "relaymux is stopping".to_owned();
+            record.no_bid_reason = "relaymux is stopping".to_owned();
             self.close(request.received, record, None, false);
             return None;
         };
         let (collect, answer) = match budget {
             Budget::Race { .. } if fork >= Fork::Gloas => {
-                record.why_no_bid = format!("{fork} has no builder bids of relays");
+                record.no_bid_reason = format!("{fork} has no builder bids of relays");
                 self.close(request.received, record, None, false);
                 return None;
             }
             Budget::TooLate => {
-                record.why_no_bid = format!(
+                record.no_bid_reason = format!(
                     "asked {ms_into_slot} ms into the slot, and late_in_slot_time_ms is {}: a header this late may not be \
                      revealed in time",
                     settings.late_in_slot_ms
@@ -144,8 +144,8 @@ impl Auction {
             // It had less time than this client has: once more, in what is left.
             let was_cut = ended.as_ref().is_some_and(|ended| ended.was_cut);
             if !(was_cut && may_try_again && Instant::now() + MIN_LEFT < times.collect_by) {
-                let why_no_bid = no_bid_of_shared(ended.is_some()).to_owned();
-                self.close(request.received, AuctionRecord { why_no_bid, ..joined }, None, false);
+                let no_bid_reason = no_bid_of_shared(ended.is_some()).to_owned();
+                self.close(request.received, AuctionRecord { no_bid_reason, ..joined }, None, false);
                 return None;
             }
             may_try_again = false;
@@ -248,8 +248,8 @@ impl Auction {
         }
         lead.conclude(Ended { won: won.clone(), was_cut });
         let winner = won.as_ref().map(|won| won.winner.block_hash);
-        record.offers = race.records(winner, request.received.elapsed());
-        record.offers.extend(self.not_asked(policy, &relays));
+        record.answers = race.records(winner, request.received.elapsed());
+        record.answers.extend(self.not_asked(policy, &relays));
         let mut bid = None;
         match (won, was_awaited) {
             (Some(won), true) => {
@@ -258,9 +258,9 @@ impl Auction {
             }
             (_, false) => {
                 let waited = hung_up_after.unwrap_or_else(|| request.received.elapsed()).as_millis();
-                record.why_no_bid = format!("the client hung up after {waited} ms, before the answer");
+                record.no_bid_reason = format!("the client hung up after {waited} ms, before the answer");
             }
-            (None, true) => record.why_no_bid = why_no_bid(&record.offers),
+            (None, true) => record.no_bid_reason = no_bid_reason(&record.answers),
         }
         self.close(request.received, record, bid, false);
     }
@@ -272,10 +272,10 @@ impl Auction {
         };
         let record = |relay: &Arc<Relay>| {
             let status = self.relays.status(relay.id());
-            let why = status
-                .map_or_else(String::new, |status| format!(", {}: {}", status.place.label(), status.why));
-            let detail = format!("not asked{why}");
-            RelayAnswer { outcome: Outcome::NotAsked, detail, ..blank(relay, Duration::ZERO) }
+            let reason = status
+                .map_or_else(String::new, |status| format!(", {}: {}", status.mode.label(), status.message));
+            let message = format!("not asked{reason}");
+            RelayAnswer { outcome: Outcome::NotAsked, message, ..blank(relay, Duration::ZERO) }
         };
         policy.relays.iter().filter(is_left_out).map(record).collect()
     }
@@ -300,7 +300,7 @@ impl Auction {
         let note = clock_note(record.ms_into_slot, late, **self.clock_verdict.load());
         if let (None, Some(note)) = (&record.winner, note) {
             warn!(slot = %record.slot, ms_into_slot = record.ms_into_slot, "{note}");
-            record.why_no_bid = format!("{}; {note}", record.why_no_bid);
+            record.no_bid_reason = format!("{}; {note}", record.no_bid_reason);
         }
     }
 
@@ -374,7 +374,7 @@ impl Drop for HangUp<'_> {
         }
         if let Some((spine, mut record)) = self.own_record.take() {
             record.answered_in_us = micros(waited);
-            record.why_no_bid =
+            record.no_bid_reason =
                 format!("the client hung up after {} ms, before the answer", waited.as_millis());
             record_auction(&record, false);
             spine.publish(Event::Auction(record));
@@ -398,16 +398,20 @@ fn log_auction(record: &AuctionRecord) {
             slot = %record.slot,
             ms_into_slot = record.ms_into_slot,
             elapsed_ms,
-            why = %record.why_no_bid,
+            reason = %record.no_bid_reason,
             "no bid"
         ),
     }
 }
 
 /// A reason per relay, in one line.
-fn why_no_bid(offers: &[RelayAnswer]) -> String {
-    if offers.is_empty() {
+fn no_bid_reason(answers: &[RelayAnswer]) -> String {
+    if answers.is_empty() {
         return "no relay is active".to_owned();
     }
-    offers.iter().map(|offer| format!("{}: {}", offer.relay, offer.detail)).collect::<Vec<_>>().join("; ")
+    answers
+        .iter()
+        .map(|answer| format!("{}: {}", answer.relay, answer.message))
+        .collect::<Vec<_>>()
+        .join("; ")
 }

@@ -26,7 +26,7 @@ use crate::{
 /// Registrations read before the memory of validators is locked once. Arbitrary: bounds both the lock and the buffer.
 const CHUNK: usize = 1024;
 /// How long the client's answer waits for signatures to be checked, beyond the relays' answers.
-const CHECK_PATIENCE: Duration = Duration::from_millis(500);
+const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
 /// Longest time that registrations wait for pressure to end: relays want them once an epoch.
 const LONGEST_DEFERRAL: Duration = Duration::from_secs(120);
 /// How often they look.
@@ -73,7 +73,7 @@ impl Auction {
         // While the relays are asked: a few signatures cost less than a relay's answer, and many do not hold the client up.
         let checked = self.check_registrations(count, unknown);
         let taken = self.register_everywhere(request, count, &policies, deadline).await;
-        let _ = timeout(CHECK_PATIENCE, checked).await;
+        let _ = timeout(CHECK_TIMEOUT, checked).await;
         // Clients register long before they propose: the second of computing that KZG needs once falls in no auction.
         if self.spec.fork_at(self.slots.slot_at(self.clock.now())) >= Fork::Deneb {
             prepare_kzg();
@@ -144,7 +144,7 @@ impl Auction {
         timeout: Duration,
         place: OwnedSemaphorePermit,
     ) {
-        let rank = |relay: &Arc<Relay>| self.relays.status(relay.id()).map_or(0.0, |seat| seat.rank);
+        let rank = |relay: &Arc<Relay>| self.relays.status(relay.id()).map_or(0.0, |status| status.rank);
         relays.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
         let auction = Arc::clone(self);
         self.tasks.spawn(async move {
@@ -241,20 +241,20 @@ impl Auction {
     }
 
     fn note_registration(&self, relay: &RelayId, outcome: &RegisterOutcome, latency: Duration) {
-        let (accepted, detail, http_status) = match outcome {
+        let (accepted, message, http_status) = match outcome {
             RegisterOutcome::Accepted => (true, "took the registrations".to_owned(), Some(200)),
             RegisterOutcome::Failed(failure) => (false, failure.to_string(), failure.http_status()),
         };
         if accepted {
             debug!(%relay, elapsed_ms = latency.as_millis(), "registrations taken");
         } else {
-            warn!(%relay, elapsed_ms = latency.as_millis(), error = %detail, "registrations not taken");
+            warn!(%relay, elapsed_ms = latency.as_millis(), error = %message, "registrations not taken");
         }
         self.spine.publish(Event::RegistrationAnswer(RegistrationAnswer {
             relay: relay.clone(),
             accepted,
             outcome: outcome.kind(),
-            detail,
+            message,
             http_status,
             latency_us: micros(latency),
             at: self.clock.now(),

@@ -78,10 +78,10 @@ impl Running {
 
     /// Wishes an answer by an earlier time. The earliest of all wishes counts, so that everybody gets the same answer.
     pub(super) fn hurry(&self, times: Hurry) {
-        self.hurry.send_if_modified(|wish| {
-            let is_earlier = wish.is_none_or(|wish| times.answer_by < wish.answer_by);
+        self.hurry.send_if_modified(|asked| {
+            let is_earlier = asked.is_none_or(|asked| times.answer_by < asked.answer_by);
             if is_earlier {
-                *wish = Some(times);
+                *asked = Some(times);
             }
             is_earlier
         });
@@ -146,10 +146,10 @@ pub(super) struct Lead {
 impl Lead {
     /// The race is over: whoever waits is told, whoever comes later finds the bid.
     pub(super) fn conclude(mut self, ended: Ended) {
-        self.tell(ended);
+        self.notify(ended);
     }
 
-    fn tell(&mut self, ended: Ended) {
+    fn notify(&mut self, ended: Ended) {
         self.is_over = true;
         {
             let mut races = self.races.races.lock();
@@ -173,7 +173,7 @@ impl Lead {
 impl Drop for Lead {
     fn drop(&mut self) {
         if !self.is_over {
-            self.tell(Ended { won: None, was_cut: true });
+            self.notify(Ended { won: None, was_cut: true });
         }
     }
 }
@@ -243,8 +243,8 @@ mod tests {
             Hurry { collect_by: by, answer_by: by }
         };
         let (late, early) = (at(900), at(300));
-        for wish in [late, early, late] {
-            running.hurry(wish);
+        for asked in [late, early, late] {
+            running.hurry(asked);
         }
         assert_eq!(*running.wishes().borrow(), Some(early));
     }

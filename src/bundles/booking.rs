@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     ethereum::{Block, BlockId, NodeError, Receipt, Transfer},
-    ledger::{BundleMoney, BundleState, BundleToBook, BundleWrite, Ledger, LedgerError},
+    ledger::{BundleProfit, BundleState, BundleWrite, Ledger, LedgerError, UnbookedBundle},
 };
 
 /// Blocks below the head that count as final where the node does not say what is: two epochs.
@@ -135,22 +135,22 @@ impl Bookkeeper {
 
     /// The money of a block's bundles. A transaction of several bundles is booked once for the same watched addresses: for one that was
     /// included before one that was not, for the newest first.
-    fn book(&self, mut rows: Vec<BundleToBook>, block: Option<&FinalBlock>) -> Vec<BundleWrite> {
+    fn book(&self, mut rows: Vec<UnbookedBundle>, block: Option<&FinalBlock>) -> Vec<BundleWrite> {
         rows.sort_by_key(|row| (row.state != BundleState::Included, std::cmp::Reverse(row.id)));
         let mut booked: HashSet<(usize, Vec<Address>)> = HashSet::new();
-        let mut money_of = |row: &BundleToBook| {
+        let mut profit_of = |row: &UnbookedBundle| {
             let (block, bundle) = (block?, stored_bundle(&row.request, row.first_block)?);
-            Some(Box::new(self.money(&bundle, block, &mut booked)))
+            Some(Box::new(self.profit(&bundle, block, &mut booked)))
         };
-        rows.iter().map(|row| BundleWrite::Booked(row.id, money_of(row))).collect()
+        rows.iter().map(|row| BundleWrite::Booked(row.id, profit_of(row))).collect()
     }
 
-    fn money(
+    fn profit(
         &self,
         bundle: &Bundle,
         of: &FinalBlock,
         booked: &mut HashSet<(usize, Vec<Address>)>,
-    ) -> BundleMoney {
+    ) -> BundleProfit {
         let FinalBlock { block, receipts, transfers } = of;
         let transactions: Vec<(B256, bool)> = block
             .transactions
@@ -165,7 +165,7 @@ impl Bookkeeper {
         let mut places = sighting.places;
         places.retain(|place| booked.insert((*place, watched.clone())));
         let profit = bundle_profit(block, receipts, transfers.as_deref(), &places, watched, settings.weth);
-        BundleMoney {
+        BundleProfit {
             gas_cost: profit.gas_cost.to_string(),
             paid_to_builder: profit.priority.saturating_add(profit.direct).to_string(),
             eth: profit.eth.to_string(),

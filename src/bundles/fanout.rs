@@ -174,17 +174,18 @@ async fn send(
     job: &Job,
 ) -> BundleSend {
     let started = Instant::now();
-    let answer = |outcome: SendOutcome, detail: String, attempts: u32| BundleSend {
+    let answer = |outcome: SendOutcome, message: String, attempts: u32| BundleSend {
         id: job.id,
         builder: endpoint.id.clone(),
         block: job.block.cast_signed(),
         outcome,
-        detail,
+        message,
         attempts: i64::from(attempts),
         latency_us: i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX),
         sent_at: WallClock.now(),
     };
-    let withdrawn = |detail: &str, attempts: u32| answer(SendOutcome::Withdrawn, detail.to_owned(), attempts);
+    let withdrawn =
+        |message: &str, attempts: u32| answer(SendOutcome::Withdrawn, message.to_owned(), attempts);
     const NOT_SENT: &str = "taken back or replaced before it was sent";
     if job.is_withdrawn() {
         return withdrawn(NOT_SENT, 0);
@@ -192,8 +193,8 @@ async fn send(
     if let Some(limiter) = limiter
         && timeout_at(job.deadline, limiter.until_ready()).await.is_err()
     {
-        let detail = format!("our limit of {} requests a second", endpoint.rate);
-        return answer(SendOutcome::RateLimited, detail, 0);
+        let message = format!("our limit of {} requests a second", endpoint.rate);
+        return answer(SendOutcome::RateLimited, message, 0);
     }
     let mut attempts = 0;
     loop {
@@ -214,11 +215,11 @@ async fn send(
             }
         };
         match attempt {
-            Attempt::Done(outcome, detail) => return answer(outcome, detail, attempts),
-            Attempt::Again(outcome, detail)
+            Attempt::Done(outcome, message) => return answer(outcome, message, attempts),
+            Attempt::Again(outcome, message)
                 if attempts >= MAX_ATTEMPTS || Instant::now() + PAUSE >= job.deadline =>
             {
-                return answer(outcome, detail, attempts);
+                return answer(outcome, message, attempts);
             }
             Attempt::Again(..) => sleep(PAUSE).await,
         }

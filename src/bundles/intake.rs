@@ -215,7 +215,7 @@ impl BundleIntake {
         let is_its_time = bundle.fits_time(self.time_of(target, head));
         let bytes = bundle.held_bytes() + request.params.map_or(0, |params| params.get().len());
         let new = NewBundle { bundle: Arc::new(bundle), searcher, hash, builders, bytes };
-        let pooled = match self.take_in(new, request, received) {
+        let pooled = match self.admit_to_pool(new, request, received) {
             Ok(pooled) => pooled,
             // Sent again by a searcher that did not wait for the answer: it is on its way.
             Err(NotAdmitted::SameAgain) => return Ok(answer),
@@ -269,7 +269,7 @@ impl BundleIntake {
     }
 
     /// Takes a bundle into the pool and the ledger, in the place of an older one of its name.
-    fn take_in(
+    fn admit_to_pool(
         &self,
         new: NewBundle,
         request: &Request<'_>,
@@ -342,7 +342,7 @@ impl BundleIntake {
     /// Writes a builder's answer down; `false` at the end.
     fn note(&self, answer: Option<BundleSend>) -> bool {
         let Some(answer) = answer else { return false };
-        self.pool.lock().note_answer(answer.id, &answer.builder, answer.outcome, &answer.detail);
+        self.pool.lock().note_answer(answer.id, &answer.builder, answer.outcome, &answer.message);
         self.recorder.write(BundleWrite::Sent(answer));
         true
     }
@@ -370,20 +370,20 @@ impl BundleIntake {
             let signed = requests
                 .entry((endpoint.dialect.name, endpoint.auth))
                 .or_insert_with(|| self.sign_request(pooled, endpoint, block, name.as_deref()));
-            let not_sent = |outcome: SendOutcome, detail: String| BundleSend {
+            let not_sent = |outcome: SendOutcome, message: String| BundleSend {
                 id: pooled.id,
                 builder: endpoint.id.clone(),
                 block: block.cast_signed(),
                 outcome,
-                detail,
+                message,
                 attempts: 0,
                 latency_us: 0,
                 sent_at: WallClock.now(),
             };
-            let dropped = |detail: &str| {
+            let dropped = |message: &str| {
                 counter!("relaymux_bundle_sends_dropped_total", "builder" => endpoint.id.clone())
                     .increment(1);
-                not_sent(SendOutcome::QueueFull, detail.to_owned())
+                not_sent(SendOutcome::QueueFull, message.to_owned())
             };
             let SignedBody { body, signature, held } = match signed {
                 Ok(signed) => signed.clone(),

@@ -303,7 +303,7 @@ impl BundlePool {
     }
 
     /// Remembers a builder's answer.
-    pub(super) fn note_answer(&mut self, id: i64, builder: &str, outcome: SendOutcome, detail: &str) {
+    pub(super) fn note_answer(&mut self, id: i64, builder: &str, outcome: SendOutcome, message: &str) {
         let Some(pooled) = self.by_id.get_mut(&id) else { return };
         match outcome {
             SendOutcome::Accepted => {
@@ -316,7 +316,7 @@ impl BundlePool {
             | SendOutcome::RateLimited
             | SendOutcome::TimedOut
             | SendOutcome::Transport => {
-                let message = if detail.is_empty() { outcome.label() } else { detail };
+                let message = if message.is_empty() { outcome.label() } else { message };
                 pooled.refused.insert(builder.to_owned(), message.to_owned());
             }
             // Our own doing, not the builder's.

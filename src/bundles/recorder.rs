@@ -19,7 +19,7 @@ const BATCH: usize = 1024;
 /// Between two tries of a batch that the disk refused.
 const RETRY: Duration = Duration::from_secs(1);
 /// Longest wait for a record that must not be lost, and for all before it to be written.
-const PATIENCE: Duration = Duration::from_secs(2);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
 enum Record {
     Write(BundleWrite, Option<Arc<HeldBytes>>),
@@ -56,7 +56,7 @@ impl Recorder {
 
     /// Hands over a record that nothing else knows: waits for room a while before it is lost.
     pub(super) async fn write_surely(&self, write: BundleWrite) {
-        if !matches!(timeout(PATIENCE, self.queue.send(Record::Write(write, None))).await, Ok(Ok(()))) {
+        if !matches!(timeout(WRITE_TIMEOUT, self.queue.send(Record::Write(write, None))).await, Ok(Ok(()))) {
             counter!("relaymux_bundle_writes_lost_total").increment(1);
         }
     }
@@ -65,7 +65,7 @@ impl Recorder {
     pub(super) async fn is_written(&self) -> bool {
         let (done, written) = oneshot::channel();
         let whole = async { self.queue.send(Record::Barrier(done)).await.is_ok() && written.await.is_ok() };
-        timeout(PATIENCE, whole).await.unwrap_or(false)
+        timeout(WRITE_TIMEOUT, whole).await.unwrap_or(false)
     }
 }
 

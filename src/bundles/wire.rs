@@ -662,7 +662,7 @@ mod tests {
         let bundle = sent("mev_sendBundle", share(config));
         assert!(bundle.mev_share.is_some() && !bundle.asks_refund());
         assert!(sent("mev_sendBundle", share(json!({"refund": []}))).mev_share.is_none());
-        for (validity, words) in [
+        for (validity, message) in [
             (json!({"refund": [{"bodyIdx": 1, "percent": 90}]}), "there is no body element 1"),
             (
                 json!({"refund": [{"bodyIdx": 0, "percent": 60}, {"bodyIdx": 0, "percent": 60}]}),
@@ -672,7 +672,7 @@ mod tests {
             (json!({"refund": "all"}), "at most 100 elements"),
         ] {
             let error = parse_command("mev_sendBundle", share(validity)).unwrap_err();
-            assert!(error.message.contains(words), "{}", error.message);
+            assert!(error.message.contains(message), "{}", error.message);
         }
         let private = json!([{"tx": raw(), "preferences": {"validity": {"refund": [{"address": Address::ZERO, "percent": 90}]}}}]);
         let error = parse_command("eth_sendPrivateTransaction", private).unwrap_err();
@@ -726,7 +726,7 @@ mod tests {
 
     #[test]
     fn wrong_requests_are_refused_in_words() {
-        for (method, params, code, words) in [
+        for (method, params, code, message) in [
             (
                 "eth_sendBundle",
                 json!([{"txs": ["0x1234"]}]),
@@ -764,7 +764,7 @@ mod tests {
         ] {
             let error = parse_command(method, params).unwrap_err();
             assert_eq!(error.code, code, "{method}");
-            assert!(error.message.contains(words), "{method}: {}", error.message);
+            assert!(error.message.contains(message), "{method}: {}", error.message);
         }
     }
 }

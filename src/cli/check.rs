@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use reqwest::header::HeaderValue;
 use tokio::time::Instant;
 
-use self::nodes::{Nodes, check_nodes, tell_fork};
+use self::nodes::{Nodes, check_nodes, report_fork};
 use super::{
     MISUSED,
     arguments::CheckArguments,
@@ -46,7 +46,7 @@ pub(super) async fn check(arguments: CheckArguments) -> ExitCode {
     }
     if arguments.offline {
         // What is in force is said, and is no mistake of the file.
-        let _ = tell_fork(&config.spec, None, &mut findings);
+        let _ = report_fork(&config.spec, None, &mut findings);
         return findings.end();
     }
     let http = match build_http_client(&config.tls_roots, config.proxy.as_deref()) {
@@ -89,7 +89,7 @@ async fn check_relays(relays: &[Arc<Relay>], findings: &mut Findings) {
             Some(Ok(())) => (State::Ok, "ok".to_owned()),
             Some(Err(failure)) => (State::Failed, failure.to_string()),
         };
-        findings.tell(Finding {
+        findings.add(Finding {
             kind: "relay",
             id: relay.id().to_string(),
             url: Some(relay.settings().public_url()),
@@ -130,14 +130,14 @@ async fn explain(config: &Config, proposer: &BlsPublicKey, offline: bool) -> Exi
     let named = config.proposers.iter().find(|set| set.keys.contains(proposer));
     let by_loader = config.proposers.iter().find(|set| Some(&set.id) == loaded);
     let by_label = config.proposers.iter().find(|set| set.labelled.contains(proposer));
-    let (set, why) = match (named, by_loader, by_label) {
+    let (set, reason) = match (named, by_loader, by_label) {
         (Some(set), _, _) => (Some(set), "named in pubkeys or pubkeys_file"),
         (None, Some(set), _) => (Some(set), "its loader or pubkeys_url has it"),
         (None, None, Some(set)) => (Some(set), "its label fits, and no set names it"),
         (None, None, None) => (None, ""),
     };
     match set {
-        Some(set) => println!("{proposer} is in set {}: {why}", set.id),
+        Some(set) => println!("{proposer} is in set {}: {reason}", set.id),
         None => println!("{proposer} is in no set: [auction] and the relays' own terms apply"),
     }
     if !unknown.is_empty() && named.is_none() {
@@ -172,7 +172,7 @@ async fn explain(config: &Config, proposer: &BlsPublicKey, offline: bool) -> Exi
             (true, true) => "yes",
         };
         let terms = terms.get(&relay.id).copied().unwrap_or_default();
-        table.add_row([relay.id.to_string(), asked.to_owned(), words(&terms)]);
+        table.add_row([relay.id.to_string(), asked.to_owned(), describe_terms(&terms)]);
     }
     say(&table);
     ExitCode::SUCCESS
@@ -212,21 +212,21 @@ fn values(settings: &AuctionSettings) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn words(terms: &RelayTerms) -> String {
+fn describe_terms(terms: &RelayTerms) -> String {
     let RelayTerms { weight, min_bid, timing } = terms;
-    let mut words = Vec::new();
+    let mut parts = Vec::new();
     if *weight != crate::auction::Weight::NEUTRAL {
         let sign = if weight.is_negative { "-" } else { "+" };
-        words.push(format!("(value {sign} {} ETH) × {} %", weight.offset.to_eth(), weight.factor_percent));
+        parts.push(format!("(value {sign} {} ETH) × {} %", weight.offset.to_eth(), weight.factor_percent));
     }
-    words.extend(min_bid.map(|min| format!("at least {} ETH", min.to_eth())));
-    words.extend(timing.first.map(|first| format!("first at {} ms", first.as_millis())));
-    words.extend(timing.every.map(|every| format!("every {} ms", every.as_millis())));
+    parts.extend(min_bid.map(|min| format!("at least {} ETH", min.to_eth())));
+    parts.extend(timing.first.map(|first| format!("first at {} ms", first.as_millis())));
+    parts.extend(timing.every.map(|every| format!("every {} ms", every.as_millis())));
     if timing.is_played() {
-        words.push(match timing.keep {
+        parts.push(match timing.keep {
             Keep::Highest => "highest kept".to_owned(),
             Keep::Latest => "latest kept".to_owned(),
         });
     }
-    words.join(", ")
+    parts.join(", ")
 }

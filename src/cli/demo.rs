@@ -78,7 +78,7 @@ async fn play(arguments: &DemoArguments) -> Result<Tally, Box<dyn std::error::Er
         say(format_args!(
             "  relay {name:<8} {:<22} {}",
             url.split('@').next_back().unwrap_or_default(),
-            habit.words
+            habit.description
         ));
     }
     let http = build_http_client(&TlsRoots::Bundled, None)?;
@@ -169,7 +169,7 @@ impl Stage<'_> {
         };
         say(line(slot.as_u64(), ending, value, record.as_ref(), took, &error));
         for placed in std::mem::take(&mut tally.moves) {
-            say(wrapped(&format!("{} is {}: {}", placed.relay, placed.state.label(), placed.why)));
+            say(wrapped(&format!("{} is {}: {}", placed.relay, placed.state.label(), placed.message)));
         }
         next
     }

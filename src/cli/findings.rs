@@ -90,7 +90,7 @@ impl Findings {
     }
 
     /// Tells of one, and remembers it.
-    pub(super) fn tell(&mut self, finding: Finding) {
+    pub(super) fn add(&mut self, finding: Finding) {
         if !self.is_json {
             say(line(&finding));
         }

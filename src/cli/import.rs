@@ -174,9 +174,9 @@ fn data_dir(environment: &[(String, String)]) -> String {
 }
 
 /// Ends a command line that is mev-boost's and wrong.
-pub(super) fn refuse(why: &str) -> ExitCode {
+pub(super) fn refuse(reason: &str) -> ExitCode {
     complain(format_args!(
-        "{why}\n  hint: mev-boost's flags are taken as they are; `relaymux run --help` has this program's own"
+        "{reason}\n  hint: mev-boost's flags are taken as they are; `relaymux run --help` has this program's own"
     ));
     ExitCode::from(MISUSED)
 }

@@ -106,7 +106,7 @@ async fn serve(
     let failure = loop {
         let signal = tokio::select! {
             signal = signals.next() => signal,
-            words = service.failed() => break Some(words),
+            message = service.failed() => break Some(message),
         };
         match signal {
             Signal::Stop => break None,
@@ -133,8 +133,8 @@ async fn serve(
     }
     match failure {
         None => ExitCode::SUCCESS,
-        Some(words) => {
-            eprintln!("relaymux has ended: {words}");
+        Some(message) => {
+            eprintln!("relaymux has ended: {message}");
             ExitCode::from(FAILED)
         }
     }

@@ -41,12 +41,12 @@ pub enum ImportError {
     #[error("`{0}` needs a value")]
     NoValue(String),
     /// A value that is not what it should be.
-    #[error("{what}: {why}")]
+    #[error("{what}: {reason}")]
     Value {
         /// Where.
         what: String,
         /// What is wrong.
-        why: String,
+        reason: String,
     },
     /// The text is not in the rival's language.
     #[error("{0}")]
@@ -213,7 +213,7 @@ fn eth_text(what: &str, text: &str) -> Result<String, ImportError> {
     match text.parse::<f64>() {
         Ok(eth) if eth.is_finite() && eth >= 0.0 => Ok(eth.to_string()),
         Ok(_) | Err(_) => {
-            Err(ImportError::Value { what: what.to_owned(), why: format!("`{text}` is no amount in ETH") })
+            Err(ImportError::Value { what: what.to_owned(), reason: format!("`{text}` is no amount in ETH") })
         }
     }
 }

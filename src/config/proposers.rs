@@ -205,10 +205,10 @@ fn labelled(
                 keys.extend(fitting.flat_map(|(_, keys)| keys));
             }
             Err(error) => {
-                let words = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
+                let message = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
                 checker.wrong(
                     &at(&format!("labels[{n}]")),
-                    words,
+                    message,
                     "a regular expression for the whole label",
                 );
             }

@@ -203,7 +203,7 @@ mod tests {
         let fork = Network::Sepolia.spec().unserved_fork(None).unwrap();
         // 2026-10-06 13:53:36 UTC.
         assert_eq!(fork.at, 1_791_294_816_000);
-        for (now, urgency, words) in [
+        for (now, urgency, message) in [
             (fork.at - 31 * DAY_MS, ForkUrgency::Far, "2026-10-06 13:53 UTC, in 31.0 days"),
             (fork.at - DAY_MS * 3 / 2, ForkUrgency::Near, "in 1.5 days"),
             (fork.at, ForkUrgency::InForce, "since epoch 353024"),
@@ -211,7 +211,7 @@ mod tests {
         ] {
             let said = fork.message("sepolia", now);
             assert_eq!(fork.urgency(now), urgency, "{said}");
-            assert!(said.contains(words) && said.contains("204") && said.contains("What to do"), "{said}");
+            assert!(said.contains(message) && said.contains("204") && said.contains("What to do"), "{said}");
         }
     }
 }

@@ -141,12 +141,12 @@ mod tests {
     #[test]
     fn slots_and_execution_chain_are_compared_too() {
         let spec = Network::Hoodi.spec();
-        for (reported, words) in [
+        for (reported, message) in [
             (ReportedSpec { slot_ms: Some(6000), ..ReportedSpec::default() }, "slots last 6000 ms"),
             (ReportedSpec { chain_id: Some(1), ..ReportedSpec::default() }, "number 1, expected 560048"),
         ] {
             let said = spec.spec_mismatch(&reported).unwrap().to_string();
-            assert!(said.contains(words), "{said}");
+            assert!(said.contains(message), "{said}");
         }
         let same = ReportedSpec { slot_ms: Some(12_000), chain_id: Some(560_048), forks: Vec::new() };
         assert_eq!(spec.spec_mismatch(&same), None);

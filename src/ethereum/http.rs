@@ -25,12 +25,12 @@ pub enum NodeError {
         host: String,
     },
     /// No connection, or it broke.
-    #[error("{host}: {words}")]
+    #[error("{host}: {message}")]
     Transport {
         /// Who.
         host: String,
         /// The library's words, without the address.
-        words: String,
+        message: String,
     },
     /// Not 200.
     #[error("{host}: HTTP {status}")]
@@ -41,14 +41,14 @@ pub enum NodeError {
         status: u16,
     },
     /// A JSON-RPC error.
-    #[error("{host}: {words} ({code})")]
+    #[error("{host}: {message} ({code})")]
     Rpc {
         /// Who.
         host: String,
         /// Its code.
         code: i64,
         /// The method, and the node's words.
-        words: String,
+        message: String,
     },
     /// It is a node of another chain.
     #[error("{host}: a node of chain {}, the configured network is chain {}", named(*got), named(*expected))]
@@ -78,12 +78,12 @@ pub enum NodeError {
         host: String,
     },
     /// The answer is not what it should be.
-    #[error("{host}: {words}")]
+    #[error("{host}: {message}")]
     Answer {
         /// Who.
         host: String,
         /// What is wrong with it.
-        words: String,
+        message: String,
     },
 }
 
@@ -93,7 +93,9 @@ impl NodeError {
     pub fn is_unknown_method(&self) -> bool {
         match self {
             Self::Rpc { code: -32601 | -32004, .. } => true,
-            Self::Rpc { words, .. } => words.contains("does not exist") || words.contains("not supported"),
+            Self::Rpc { message, .. } => {
+                message.contains("does not exist") || message.contains("not supported")
+            }
             Self::Status { status, .. } => matches!(status, 403..=405),
             Self::TimedOut { .. }
             | Self::Transport { .. }
@@ -124,8 +126,8 @@ impl NodeError {
         Self::OtherNetwork { host: host(url), message: mismatch.to_string() }
     }
 
-    pub(super) fn answer(url: &Url, words: impl Into<String>) -> Self {
-        Self::Answer { host: host(url), words: words.into() }
+    pub(super) fn answer(url: &Url, message: impl Into<String>) -> Self {
+        Self::Answer { host: host(url), message: message.into() }
     }
 }
 
@@ -145,7 +147,7 @@ fn host(url: &Url) -> String {
 pub(super) async fn send(url: &Url, request: RequestBuilder) -> Result<(Head, Vec<u8>), NodeError> {
     let transport = |error: reqwest::Error| NodeError::Transport {
         host: host(url),
-        words: error.without_url().to_string(),
+        message: error.without_url().to_string(),
     };
     let whole = async {
         let mut response = request.send().await.map_err(transport)?;
@@ -190,8 +192,8 @@ pub(super) async fn rpc(http: &Client, url: &Url, method: &str, params: Value) -
     if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
         let code = error.get("code").and_then(Value::as_i64).unwrap_or_default();
         let message = error.get("message").and_then(Value::as_str).unwrap_or("an error without words");
-        let words = format!("{method}: {}", message.chars().take(200).collect::<String>());
-        return Err(NodeError::Rpc { host: host(url), code, words });
+        let message = format!("{method}: {}", message.chars().take(200).collect::<String>());
+        return Err(NodeError::Rpc { host: host(url), code, message });
     }
     Ok(answer.get_mut("result").map(Value::take).unwrap_or_default())
 }

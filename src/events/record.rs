@@ -77,7 +77,7 @@ impl RelayMode {
 /// Why a relay has the place it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum PlaceReason {
+pub enum ModeReason {
     /// Nothing is against it.
     Fit,
     /// The operator wants it asked.
@@ -94,7 +94,7 @@ pub enum PlaceReason {
     Disabled,
 }
 
-impl PlaceReason {
+impl ModeReason {
     /// Every one.
     pub const ALL: [Self; 7] = [
         Self::Fit,
@@ -130,9 +130,10 @@ pub struct RelayModeChanged {
     /// The one before; none at first.
     pub before: Option<RelayMode>,
     /// Why, as a kind.
-    pub reason: PlaceReason,
+    pub reason: ModeReason,
     /// In words.
-    pub why: String,
+    #[serde(rename = "why")]
+    pub message: String,
     /// Its score at that moment, 0 to 1.
     pub score: f64,
     /// When.
@@ -205,7 +206,8 @@ pub struct Notice {
     /// `P1` to `P4`.
     pub severity: String,
     /// In words.
-    pub words: String,
+    #[serde(rename = "words")]
+    pub message: String,
     /// Whether it is over.
     pub resolved: bool,
     /// When.
@@ -220,7 +222,8 @@ pub struct ProbeResult {
     /// Whether it answered as it should.
     pub usable: bool,
     /// In words.
-    pub why: String,
+    #[serde(rename = "why")]
+    pub message: String,
     /// When.
     pub at: i64,
 }
@@ -256,9 +259,11 @@ pub struct AuctionRecord {
     /// The answer, or none (204).
     pub winner: Option<Box<Winner>>,
     /// Why there was no race or no winner, in words; empty when there was one.
-    pub why_no_bid: String,
+    #[serde(rename = "why_no_bid")]
+    pub no_bid_reason: String,
     /// What each counterparty did.
-    pub offers: Vec<RelayAnswer>,
+    #[serde(rename = "offers")]
+    pub answers: Vec<RelayAnswer>,
 }
 
 /// Whose race answered a header request: requests for the same slot, parent and proposer share one.
@@ -308,7 +313,8 @@ pub struct RelayAnswer {
     /// How it ended.
     pub outcome: Outcome,
     /// The outcome in words.
-    pub detail: String,
+    #[serde(rename = "detail")]
+    pub message: String,
     /// HTTP status, where there was one.
     pub http_status: Option<u16>,
     /// From request to whole answer, in microseconds; up to the deadline when there was none.
@@ -375,7 +381,8 @@ pub struct RegistrationAnswer {
     /// How it ended.
     pub outcome: Outcome,
     /// In words.
-    pub detail: String,
+    #[serde(rename = "detail")]
+    pub message: String,
     /// HTTP status, where there was one.
     pub http_status: Option<u16>,
     /// In microseconds, retries included.
@@ -436,7 +443,8 @@ pub struct SubmissionAnswer {
     /// How it ended.
     pub outcome: Outcome,
     /// In words.
-    pub detail: String,
+    #[serde(rename = "detail")]
+    pub message: String,
     /// HTTP status, where there was one.
     pub http_status: Option<u16>,
     /// In microseconds, retries included.

@@ -96,7 +96,7 @@ mod tests {
         Event::Relay(ProbeResult {
             relay: RelayId::parse("r").unwrap(),
             usable: true,
-            why: n.to_string(),
+            message: n.to_string(),
             at: 0,
         })
     }

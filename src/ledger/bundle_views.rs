@@ -234,7 +234,7 @@ fn send_from(row: &SqliteRow) -> Result<BundleSend, LedgerError> {
         builder: row.try_get("builder")?,
         block: row.try_get("block")?,
         outcome: parsed(row, "outcome", SendOutcome::parse)?,
-        detail: row.try_get("detail")?,
+        message: row.try_get("detail")?,
         attempts: row.try_get("attempts")?,
         latency_us: row.try_get("latency_us")?,
         sent_at: row.try_get("sent_at")?,

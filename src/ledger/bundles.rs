@@ -58,7 +58,8 @@ pub struct BundleSend {
     /// What came of it.
     pub outcome: SendOutcome,
     /// In words.
-    pub detail: String,
+    #[serde(rename = "detail")]
+    pub message: String,
     /// Calls made.
     pub attempts: i64,
     /// Until the answer, in microseconds.
@@ -86,7 +87,7 @@ pub struct BundleDecision {
 
 /// What a bundle's transactions cost and brought. Decimal wei; signed where they may be below zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BundleMoney {
+pub struct BundleProfit {
     /// Gas and blobs.
     pub gas_cost: String,
     /// What the block's builder got of it.
@@ -129,7 +130,7 @@ pub enum BundleWrite {
         reason: String,
     },
     /// That block is final; with what the bundle came to, where the block's receipts could be had.
-    Booked(i64, Option<Box<BundleMoney>>),
+    Booked(i64, Option<Box<BundleProfit>>),
     /// What trying it gave, as JSON.
     Simulated(i64, String),
 }
@@ -157,7 +158,7 @@ pub struct StoredBundle {
 
 /// A bundle that a final block has transactions of.
 #[derive(Clone, Debug)]
-pub struct BundleToBook {
+pub struct UnbookedBundle {
     /// Number in the ledger.
     pub id: i64,
     /// What the block decided.
@@ -197,7 +198,7 @@ impl Ledger {
                     undecided(tx, *id, *delivery, reason).await?;
                 }
                 BundleWrite::Decided(row) => decided(tx, row).await?,
-                BundleWrite::Booked(id, money) => booked(tx, *id, money.as_deref()).await?,
+                BundleWrite::Booked(id, profit) => booked(tx, *id, profit.as_deref()).await?,
                 BundleWrite::Simulated(id, text) => {
                     let update = sqlx::query("UPDATE bundles SET simulation = $2 WHERE id = $1");
                     update.bind(id).bind(text).execute(&mut **tx).await?;
@@ -259,14 +260,14 @@ impl Ledger {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub async fn bundles_to_book(&self, block_hash: &str) -> Result<Vec<BundleToBook>, LedgerError> {
+    pub async fn bundles_to_book(&self, block_hash: &str) -> Result<Vec<UnbookedBundle>, LedgerError> {
         let query = sqlx::query(
             "SELECT id, state, request, first_block FROM bundles WHERE NOT is_final AND block_hash = $1 \
              AND state IN ('included', 'partly_included', 'unbundled') ORDER BY id",
         );
         let rows = query.bind(block_hash).fetch_all(self.pool()).await?;
         let to_book = |row: &SqliteRow| {
-            Ok(BundleToBook {
+            Ok(UnbookedBundle {
                 id: row.try_get("id")?,
                 state: parsed(row, "state", BundleState::parse)?,
                 request: row.try_get("request")?,
@@ -374,7 +375,7 @@ async fn sent(tx: &mut Transaction<'_, Sqlite>, row: &BundleSend) -> Sql<()> {
     .bind(&row.builder)
     .bind(row.block)
     .bind(row.outcome.label())
-    .bind(&row.detail)
+    .bind(&row.message)
     .bind(row.attempts)
     .bind(row.latency_us)
     .bind(row.sent_at)
@@ -414,7 +415,7 @@ async fn decided(tx: &mut Transaction<'_, Sqlite>, row: &BundleDecision) -> Sql<
     Ok(())
 }
 
-async fn booked(tx: &mut Transaction<'_, Sqlite>, id: i64, money: Option<&BundleMoney>) -> Sql<()> {
+async fn booked(tx: &mut Transaction<'_, Sqlite>, id: i64, profit: Option<&BundleProfit>) -> Sql<()> {
     sqlx::query(
         // Its transactions are private, and needed no more.
         "UPDATE bundles SET is_final = TRUE, request = '', gas_cost_wei = $2, paid_to_builder_wei = $3, eth_wei = $4, weth_wei = $5, profit_wei = $6, \
@@ -422,12 +423,12 @@ async fn booked(tx: &mut Transaction<'_, Sqlite>, id: i64, money: Option<&Bundle
          WHERE id = $1",
     )
     .bind(id)
-    .bind(money.map(|money| &money.gas_cost))
-    .bind(money.map(|money| &money.paid_to_builder))
-    .bind(money.map(|money| &money.eth))
-    .bind(money.map(|money| &money.weth))
-    .bind(money.map(|money| &money.profit))
-    .bind(money.map(|money| if money.is_traced { Confidence::High } else { Confidence::Medium }.label()))
+    .bind(profit.map(|profit| &profit.gas_cost))
+    .bind(profit.map(|profit| &profit.paid_to_builder))
+    .bind(profit.map(|profit| &profit.eth))
+    .bind(profit.map(|profit| &profit.weth))
+    .bind(profit.map(|profit| &profit.profit))
+    .bind(profit.map(|profit| if profit.is_traced { Confidence::High } else { Confidence::Medium }.label()))
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -455,7 +456,7 @@ mod tests {
             builder: builder.to_owned(),
             block: 10,
             outcome,
-            detail: String::new(),
+            message: String::new(),
             attempts: 1,
             latency_us: 1,
             sent_at: 1,
@@ -515,15 +516,15 @@ mod tests {
         ledger.save_bundles(&[decision(2, BundleState::Included, 11)]).await.unwrap();
         let to_book = ledger.bundles_to_book("0x11").await.unwrap();
         assert_eq!(to_book.iter().map(|row| row.id).collect::<Vec<_>>(), [2]);
-        let money = BundleMoney {
+        let profit = BundleProfit {
             profit: "-7".to_owned(),
             paid_to_builder: "90".to_owned(),
             is_traced: true,
-            ..BundleMoney::default()
+            ..BundleProfit::default()
         };
         let trial = r#"{"success": true, "profit": "0x64"}"#.to_owned();
         ledger.save_bundles(&[BundleWrite::Simulated(2, trial)]).await.unwrap();
-        ledger.save_bundles(&[BundleWrite::Booked(2, Some(Box::new(money)))]).await.unwrap();
+        ledger.save_bundles(&[BundleWrite::Booked(2, Some(Box::new(profit)))]).await.unwrap();
         ledger.close_missed_bundles("0x11").await.unwrap();
         assert!(ledger.deciding_blocks(9).await.unwrap().is_empty());
         let views = ledger.bundles(None, 9).await.unwrap();

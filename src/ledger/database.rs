@@ -174,12 +174,12 @@ pub(super) async fn open_in_memory(
     // A name of its own for each, that all connections to it share.
     let options: SqliteConnectOptions = "sqlite::memory:".parse()?;
     let options = options.pragma("max_page_count", (max_bytes / PAGE_BYTES).to_string());
-    let mut keeper = SqliteConnection::connect_with(&options).await?;
-    migrate(&mut keeper, steps)
+    let mut keep_alive = SqliteConnection::connect_with(&options).await?;
+    migrate(&mut keep_alive, steps)
         .await
         .map_err(|error| LedgerError::Migrate { path: "memory".to_owned(), error })?;
     // One connection beside the keeper: more would lock each other out of tables.
-    Ok((pool(options, 1).await?, keeper))
+    Ok((pool(options, 1).await?, keep_alive))
 }
 
 /// A file as it is, for reading only, whatever is wrong with it.
@@ -391,7 +391,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_database_in_memory_outlives_its_connections_and_is_bounded() {
-        let (pool, _keeper) = open_in_memory(&[ONE], 1 << 20).await.unwrap();
+        let (pool, _keep_alive) = open_in_memory(&[ONE], 1 << 20).await.unwrap();
         sqlx::query("INSERT INTO things VALUES ('kept')").execute(&pool).await.unwrap();
         let connection = pool.acquire().await.unwrap();
         drop(connection.detach());
@@ -401,7 +401,7 @@ mod tests {
         assert!(sqlx::query("INSERT INTO things VALUES ($1)").bind(large).execute(&pool).await.is_err());
         sqlx::query("INSERT INTO things VALUES ('after')").execute(&pool).await.unwrap();
         // Each is a database of its own.
-        let (other, _keeper) = open_in_memory(&[ONE], 1 << 20).await.unwrap();
+        let (other, _keep_alive) = open_in_memory(&[ONE], 1 << 20).await.unwrap();
         let count: i64 = sqlx::query_scalar("SELECT count(*) FROM things").fetch_one(&other).await.unwrap();
         assert_eq!(count, 0);
     }

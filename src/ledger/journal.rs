@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use super::{
     LedgerError,
     database::{Durability, Step, open, open_in_memory, open_to_read},
-    stores::Keeper,
+    stores::KeepAlive,
 };
 use crate::{
     events::{BlockReceived, SubmissionAnswer, SubmissionClosed},
@@ -47,7 +47,7 @@ pub(super) use upsert_answer;
 pub struct Journal {
     pool: SqlitePool,
     /// Only where the database is in memory.
-    _keeper: Option<Keeper>,
+    _keep_alive: Option<KeepAlive>,
 }
 
 /// How a client labelled a block that our decoder refuses.
@@ -85,7 +85,7 @@ impl Journal {
     /// When the file cannot be opened or is of a newer version.
     pub async fn open(data_dir: &Path) -> Result<Self, LedgerError> {
         let pool = open(&data_dir.join("journal.db"), Durability::PowerCut, 1, &STEPS).await?;
-        Ok(Self { pool, _keeper: None })
+        Ok(Self { pool, _keep_alive: None })
     }
 
     /// A journal that ends with the process, where the file cannot be used.
@@ -93,8 +93,8 @@ impl Journal {
     /// # Errors
     /// When there is no memory for it.
     pub async fn open_in_memory() -> Result<Self, LedgerError> {
-        let (pool, keeper) = open_in_memory(&STEPS, MAX_MEMORY_BYTES).await?;
-        Ok(Self { pool, _keeper: Some(Arc::new(Mutex::new(keeper))) })
+        let (pool, keep_alive) = open_in_memory(&STEPS, MAX_MEMORY_BYTES).await?;
+        Ok(Self { pool, _keep_alive: Some(Arc::new(Mutex::new(keep_alive))) })
     }
 
     /// Opens the journal to read it beside the service: nothing is made, changed or brought up to date.
@@ -103,7 +103,7 @@ impl Journal {
     /// When the file cannot be read, or is of another version.
     pub async fn open_to_read(data_dir: &Path) -> Result<Self, LedgerError> {
         let pool = open_to_read(&data_dir.join("journal.db"), 1, &STEPS).await?;
-        Ok(Self { pool, _keeper: None })
+        Ok(Self { pool, _keep_alive: None })
     }
 
     /// The pool, for the ledger to read back from.
@@ -258,7 +258,7 @@ pub(super) fn bind_answer<'q>(query: SqliteQuery<'q>, answer: &'q SubmissionAnsw
         .bind(answer.block_hash.to_string())
         .bind(answer.relay.as_str())
         .bind(answer.outcome.label())
-        .bind(&answer.detail)
+        .bind(&answer.message)
         .bind(answer.http_status.map(i64::from))
         .bind(answer.latency_us.cast_signed())
         .bind(i64::from(answer.attempts))

@@ -16,7 +16,8 @@ pub struct NoticeRow {
     /// `P1` to `P4`.
     pub severity: String,
     /// In words.
-    pub words: String,
+    #[serde(rename = "words")]
+    pub message: String,
     /// Unix milliseconds.
     pub raised_at: i64,
     /// When it was over.
@@ -36,7 +37,7 @@ impl Ledger {
         .bind(&notice.rule)
         .bind(&notice.subject)
         .bind(&notice.severity)
-        .bind(&notice.words)
+        .bind(&notice.message)
         .bind(notice.raised_at)
         .execute(self.pool())
         .await?;
@@ -73,7 +74,7 @@ impl Ledger {
                 rule: row.try_get("rule")?,
                 subject: row.try_get("subject")?,
                 severity: row.try_get("severity")?,
-                words: row.try_get("words")?,
+                message: row.try_get("words")?,
                 raised_at: row.try_get("raised_at")?,
                 resolved_at: row.try_get("resolved_at")?,
             })

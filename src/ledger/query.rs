@@ -6,12 +6,12 @@ use sqlx::{Row, Sqlite, SqliteExecutor, SqlitePool, Transaction, sqlite::SqliteR
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
-    AnswerView, AuctionView, Journal, LedgerError, OfferView, PlaceView, PollView, SlotSummary, SlotView,
+    AnswerView, AuctionView, BidView, Journal, LedgerError, ModeView, PollView, SlotSummary, SlotView,
     SubmissionView,
     database::{Durability, Step, open, open_in_memory, open_to_read},
     journal::split_ids,
     missed_requests::missed_request,
-    stores::Keeper,
+    stores::KeepAlive,
     write_state::{WriteLog, WriteState},
 };
 use crate::{
@@ -84,7 +84,7 @@ impl WriteTransaction {
 pub struct Ledger {
     pool: SqlitePool,
     /// Only where the database is in memory.
-    _keeper: Option<Keeper>,
+    _keep_alive: Option<KeepAlive>,
     /// Who writes: SQLite lets one at a time, and lets the others try their luck; here they queue.
     turn: Arc<Mutex<()>>,
     writes: WriteLog,
@@ -97,7 +97,7 @@ impl Ledger {
     /// When the file cannot be opened or is of a newer version.
     pub async fn open(data_dir: &Path) -> Result<Self, LedgerError> {
         let pool = open(&data_dir.join("ledger.db"), Durability::Process, 4, STEPS).await?;
-        Ok(Self { pool, _keeper: None, turn: Arc::default(), writes: WriteLog::default() })
+        Ok(Self { pool, _keep_alive: None, turn: Arc::default(), writes: WriteLog::default() })
     }
 
     /// A ledger that ends with the process, where the file cannot be used.
@@ -105,9 +105,9 @@ impl Ledger {
     /// # Errors
     /// When there is no memory for it.
     pub async fn open_in_memory() -> Result<Self, LedgerError> {
-        let (pool, keeper) = open_in_memory(STEPS, MAX_MEMORY_BYTES).await?;
-        let keeper = Some(Arc::new(Mutex::new(keeper)));
-        Ok(Self { pool, _keeper: keeper, turn: Arc::default(), writes: WriteLog::default() })
+        let (pool, keep_alive) = open_in_memory(STEPS, MAX_MEMORY_BYTES).await?;
+        let keep_alive = Some(Arc::new(Mutex::new(keep_alive)));
+        Ok(Self { pool, _keep_alive: keep_alive, turn: Arc::default(), writes: WriteLog::default() })
     }
 
     /// Opens the ledger to read it beside the service: nothing is made, changed or brought up to date.
@@ -116,7 +116,7 @@ impl Ledger {
     /// When the file cannot be read, or is of another version.
     pub async fn open_to_read(data_dir: &Path) -> Result<Self, LedgerError> {
         let pool = open_to_read(&data_dir.join("ledger.db"), 2, STEPS).await?;
-        Ok(Self { pool, _keeper: None, turn: Arc::default(), writes: WriteLog::default() })
+        Ok(Self { pool, _keep_alive: None, turn: Arc::default(), writes: WriteLog::default() })
     }
 
     /// When this ledger was made, in Unix milliseconds: at its first schema.
@@ -247,7 +247,7 @@ impl Ledger {
                 .fetch_all(&mut *tx)
                 .await?
                 .iter()
-                .map(offer_from)
+                .map(bid_from)
                 .collect::<Result<_, _>>()?;
             let polls =
                 sqlx::query("SELECT * FROM polls WHERE auction_id = $1 ORDER BY counterparty, number")
@@ -312,15 +312,15 @@ impl Ledger {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub async fn standings(&self) -> Result<Vec<(String, String)>, LedgerError> {
-        read_standings(&self.pool).await
+    pub async fn reputations(&self) -> Result<Vec<(String, String)>, LedgerError> {
+        read_reputations(&self.pool).await
     }
 
     /// A relay's last changes of place, newest first.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub async fn places(&self, relay: &str, limit: u32) -> Result<Vec<PlaceView>, LedgerError> {
+    pub async fn mode_history(&self, relay: &str, limit: u32) -> Result<Vec<ModeView>, LedgerError> {
         let rows = sqlx::query(
             "SELECT since, place, before, why, score FROM counterparty_places WHERE counterparty = $1 \
              ORDER BY since DESC LIMIT $2",
@@ -330,11 +330,11 @@ impl Ledger {
         .fetch_all(&self.pool)
         .await?;
         let views = rows.iter().map(|row| {
-            Ok(PlaceView {
+            Ok(ModeView {
                 since: row.try_get("since")?,
                 state: row.try_get("place")?,
                 before: row.try_get("before")?,
-                why: row.try_get("why")?,
+                message: row.try_get("why")?,
                 score: row.try_get("score")?,
             })
         });
@@ -375,7 +375,7 @@ pub(super) async fn read_registrations(
 }
 
 /// Every relay's standing, from whatever has the table.
-pub(super) async fn read_standings(
+pub(super) async fn read_reputations(
     database: impl SqliteExecutor<'_>,
 ) -> Result<Vec<(String, String)>, LedgerError> {
     let rows =
@@ -409,17 +409,17 @@ fn auction_from(row: &SqliteRow) -> Result<AuctionView, LedgerError> {
         winner_relays: split_ids(
             &row.try_get::<Option<String>, _>("winner_counterparties")?.unwrap_or_default(),
         ),
-        why_no_bid: row.try_get("why_no_bid")?,
+        no_bid_reason: row.try_get("why_no_bid")?,
         bids: Vec::new(),
     })
 }
 
-fn offer_from(row: &SqliteRow) -> Result<OfferView, LedgerError> {
+fn bid_from(row: &SqliteRow) -> Result<BidView, LedgerError> {
     let value: Option<String> = row.try_get("value_wei")?;
-    Ok(OfferView {
+    Ok(BidView {
         relay: row.try_get("counterparty")?,
         outcome: row.try_get("outcome")?,
-        detail: row.try_get("detail")?,
+        message: row.try_get("detail")?,
         http_status: row.try_get("http_status")?,
         latency_us: row.try_get("latency_us")?,
         value_eth: eth(value.as_ref()),
@@ -454,7 +454,7 @@ fn answer_from(row: &SqliteRow) -> Result<AnswerView, LedgerError> {
     Ok(AnswerView {
         relay: row.try_get("counterparty")?,
         outcome: row.try_get("outcome")?,
-        detail: row.try_get("detail")?,
+        message: row.try_get("detail")?,
         http_status: row.try_get("http_status")?,
         latency_us: row.try_get("latency_us")?,
         attempts: row.try_get("attempts")?,

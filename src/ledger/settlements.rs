@@ -61,7 +61,8 @@ pub struct Settled {
     /// `agrees`, `differs`, `missing` or `unknown`: the relay's own public record.
     pub data_api: Option<String>,
     /// In words.
-    pub words: String,
+    #[serde(rename = "words")]
+    pub message: String,
     /// Whether the relays' trust has been told.
     #[serde(skip)]
     pub told: bool,
@@ -208,9 +209,8 @@ impl Ledger {
             case.relays = split_ids(&relays.unwrap_or_default());
             case.row.relay = case.relays.first().cloned();
             case.row.builder = row.try_get("winner_builder")?;
-            let offers =
-                sqlx::query("SELECT value_wei FROM offers WHERE auction_id = $1 AND outcome = 'bid'");
-            for row in offers.bind(id).fetch_all(self.pool()).await? {
+            let bids = sqlx::query("SELECT value_wei FROM offers WHERE auction_id = $1 AND outcome = 'bid'");
+            for row in bids.bind(id).fetch_all(self.pool()).await? {
                 case.best_bid = case.best_bid.max(wei(row.try_get("value_wei")?));
             }
             let first = sqlx::query(
@@ -441,7 +441,7 @@ async fn save_settlement(tx: &mut Transaction<'_, Sqlite>, row: &Settled) -> Res
     .bind(row.withdrawals_gwei)
     .bind(row.consensus_reward_gwei)
     .bind(&row.data_api)
-    .bind(&row.words)
+    .bind(&row.message)
     .bind(row.told)
     .bind(row.looked_at)
     .bind(row.refusals)
@@ -477,7 +477,7 @@ pub(super) fn settled_from(row: &SqliteRow) -> Result<Settled, LedgerError> {
         withdrawals_gwei: row.try_get("withdrawals_gwei")?,
         consensus_reward_gwei: row.try_get("consensus_reward_gwei")?,
         data_api: row.try_get("data_api")?,
-        words: row.try_get("words")?,
+        message: row.try_get("words")?,
         told: row.try_get("told")?,
         looked_at: row.try_get("looked_at")?,
         refusals: row.try_get("refusals")?,

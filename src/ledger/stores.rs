@@ -18,12 +18,12 @@ use super::{
     Journal, Ledger, LedgerError, UnsettledBlock,
     database::{Unusable, open_as_it_is},
     journal::read_unsettled,
-    query::{read_registrations, read_standings},
+    query::{read_registrations, read_reputations},
 };
 use crate::events::RegistrationFacts;
 
 /// What keeps a database in memory: a connection that nobody uses.
-pub(super) type Keeper = Arc<Mutex<SqliteConnection>>;
+pub(super) type KeepAlive = Arc<Mutex<SqliteConnection>>;
 
 /// Both files, and what they remember.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub struct Stores {
     /// What validators registered.
     pub registrations: Vec<RegistrationFacts>,
     /// What is known of relays: name and JSON.
-    pub standings: Vec<(String, String)>,
+    pub reputations: Vec<(String, String)>,
     /// The records of blocks by which relays are judged, oldest first.
     pub block_records: Vec<String>,
     /// What was wrong.
@@ -52,7 +52,7 @@ pub struct StoreTrouble {
     /// Whether memory takes its place, so that records end with the process; otherwise a new file has begun.
     pub in_memory: bool,
     /// What happened and what to do.
-    pub words: String,
+    pub message: String,
 }
 
 impl Stores {
@@ -68,15 +68,15 @@ impl Stores {
         if let Err(failure) = ledger.read_back(&journal).await {
             error!(error = %failure, "the journal's blocks are not in the ledger");
         }
-        let LedgerMemories { registrations, standings, block_records } = memories;
-        Ok(Self { ledger, journal, unsettled, registrations, standings, block_records, troubles })
+        let LedgerMemories { registrations, reputations, block_records } = memories;
+        Ok(Self { ledger, journal, unsettled, registrations, reputations, block_records, troubles })
     }
 }
 
 #[derive(Debug, Default)]
 struct LedgerMemories {
     registrations: Vec<RegistrationFacts>,
-    standings: Vec<(String, String)>,
+    reputations: Vec<(String, String)>,
     block_records: Vec<String>,
 }
 
@@ -120,9 +120,9 @@ async fn open_ledger(
     let file = data_dir.join("ledger.db");
     let attempt = async || {
         let ledger = Ledger::open(data_dir).await?;
-        let (registrations, standings) = (ledger.registrations().await?, ledger.standings().await?);
+        let (registrations, reputations) = (ledger.registrations().await?, ledger.reputations().await?);
         let block_records = ledger.block_records().await?;
-        Ok::<_, LedgerError>((ledger, LedgerMemories { registrations, standings, block_records }))
+        Ok::<_, LedgerError>((ledger, LedgerMemories { registrations, reputations, block_records }))
     };
     let failure = match attempt().await {
         Ok(opened) => return Ok(opened),
@@ -131,7 +131,7 @@ async fn open_ledger(
     let mut memories = LedgerMemories::default();
     if let Ok(mut connection) = open_as_it_is(&file).await {
         memories.registrations = read_registrations(&mut connection).await.unwrap_or_default();
-        memories.standings = read_standings(&mut connection).await.unwrap_or_default();
+        memories.reputations = read_reputations(&mut connection).await.unwrap_or_default();
     }
     if let Some(aside) = move_aside(&file, &failure, now)
         && let Ok((ledger, _)) = attempt().await
@@ -173,11 +173,11 @@ fn move_aside(file: &Path, failure: &LedgerError, now: i64) -> Option<PathBuf> {
 }
 
 fn replaced(part: &'static str, failure: &LedgerError, aside: &Path) -> StoreTrouble {
-    let words = format!(
+    let message = format!(
         "{failure}. The damaged file is kept as {}, a new one has begun: earlier records are missing from reports",
         aside.display()
     );
-    StoreTrouble { part, in_memory: false, words }
+    StoreTrouble { part, in_memory: false, message }
 }
 
 fn in_memory(part: &'static str, failure: &LedgerError) -> StoreTrouble {
@@ -187,10 +187,10 @@ fn in_memory(part: &'static str, failure: &LedgerError) -> StoreTrouble {
         (_, Unusable::OtherVersion) => ("records", OTHER_VERSION),
         (_, Unusable::Damaged | Unusable::Inaccessible) => ("records", DISK),
     };
-    let words = format!(
+    let message = format!(
         "{failure}. Proposers are served, but {lost} are kept in memory only and end with the process. {advice}"
     );
-    StoreTrouble { part, in_memory: true, words }
+    StoreTrouble { part, in_memory: true, message }
 }
 
 const OTHER_VERSION: &str = "The file was left as it is: run the version of relaymux that wrote it or a newer one, or give this one a data_dir of its own";

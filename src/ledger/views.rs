@@ -42,20 +42,22 @@ pub struct AuctionView {
     /// Who offered it.
     pub winner_relays: Vec<String>,
     /// Why there was none; empty when there was one.
-    pub why_no_bid: String,
+    #[serde(rename = "why_no_bid")]
+    pub no_bid_reason: String,
     /// What each relay did.
-    pub bids: Vec<OfferView>,
+    pub bids: Vec<BidView>,
 }
 
 /// What one relay did in a race.
 #[derive(Clone, Debug, Serialize)]
-pub struct OfferView {
+pub struct BidView {
     /// Who.
     pub relay: String,
     /// The outcome's name.
     pub outcome: String,
     /// In words.
-    pub detail: String,
+    #[serde(rename = "detail")]
+    pub message: String,
     /// Where there was one.
     pub http_status: Option<i64>,
     /// From request to whole answer.
@@ -131,7 +133,8 @@ pub struct AnswerView {
     /// The outcome's name.
     pub outcome: String,
     /// In words.
-    pub detail: String,
+    #[serde(rename = "detail")]
+    pub message: String,
     /// Where there was one.
     pub http_status: Option<i64>,
     /// Retries included.
@@ -142,7 +145,7 @@ pub struct AnswerView {
 
 /// One change of a relay's place.
 #[derive(Clone, Debug, Serialize)]
-pub struct PlaceView {
+pub struct ModeView {
     /// Unix milliseconds.
     pub since: i64,
     /// Its place from then on.
@@ -150,7 +153,8 @@ pub struct PlaceView {
     /// The one before.
     pub before: Option<String>,
     /// In words.
-    pub why: String,
+    #[serde(rename = "why")]
+    pub message: String,
     /// Its score at that moment.
     pub score: f64,
 }

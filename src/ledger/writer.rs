@@ -103,9 +103,9 @@ fn keep(backlog: &mut Backlog<Arc<Event>>, event: Arc<Event>) {
 fn weight(event: &Event) -> usize {
     match event {
         Event::Auction(record) => {
-            let polls = record.offers.iter().map(|offer| offer.polls.len()).sum::<usize>();
+            let polls = record.answers.iter().map(|answer| answer.polls.len()).sum::<usize>();
             let bid = record.winner.as_ref().map_or(0, |winner| winner.signed_bid.len() / 200);
-            1 + record.offers.len() * 2 + polls + bid
+            1 + record.answers.len() * 2 + polls + bid
         }
         Event::Registrations(round) => 1 + round.changed.len(),
         _ => 1,
@@ -259,7 +259,7 @@ async fn auction(tx: &mut Transaction<'_, Sqlite>, record: &AuctionRecord) -> Re
     .bind(winner.map(|w| w.block_hash.to_string()))
     .bind(winner.map(|w| w.value.to_string()))
     .bind(winner.map(|w| join_ids(&w.relays)))
-    .bind(&record.why_no_bid)
+    .bind(&record.no_bid_reason)
     .bind(record.policy.as_deref().unwrap_or_default())
     .bind(record.fee_recipient.map(|address| address.to_string()))
     .bind(winner.map(|w| w.builder.as_str()))
@@ -270,32 +270,32 @@ async fn auction(tx: &mut Transaction<'_, Sqlite>, record: &AuctionRecord) -> Re
     .await?
     .last_insert_rowid();
     open_settlement(tx, record.slot, record.requested_at, winner.map(|winner| (record, &**winner))).await?;
-    for offer in &record.offers {
+    for answer in &record.answers {
         sqlx::query(
             "INSERT INTO offers (auction_id, counterparty, outcome, detail, http_status, latency_us, value_wei, \
              block_hash, verified, requested_at, score_wei) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
              ON CONFLICT DO NOTHING",
         )
         .bind(id)
-        .bind(offer.relay.as_str())
-        .bind(offer.outcome.label())
-        .bind(&offer.detail)
-        .bind(offer.http_status.map(i64::from))
-        .bind(offer.latency_us.cast_signed())
-        .bind(offer.value.map(|value| value.to_string()))
-        .bind(offer.block_hash.map(|hash| hash.to_string()))
-        .bind(offer.verified)
+        .bind(answer.relay.as_str())
+        .bind(answer.outcome.label())
+        .bind(&answer.message)
+        .bind(answer.http_status.map(i64::from))
+        .bind(answer.latency_us.cast_signed())
+        .bind(answer.value.map(|value| value.to_string()))
+        .bind(answer.block_hash.map(|hash| hash.to_string()))
+        .bind(answer.verified)
         .bind(record.requested_at)
-        .bind(offer.score.map(|score| score.to_string()))
+        .bind(answer.score.map(|score| score.to_string()))
         .execute(&mut **tx)
         .await?;
-        for poll in &offer.polls {
+        for poll in &answer.polls {
             sqlx::query(
                 "INSERT INTO polls (auction_id, counterparty, number, sent_ms_into_slot, latency_us, outcome, value_wei) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
             )
             .bind(id)
-            .bind(offer.relay.as_str())
+            .bind(answer.relay.as_str())
             .bind(i64::from(poll.number))
             .bind(poll.sent_ms_into_slot)
             .bind(poll.latency_us.cast_signed())
@@ -413,7 +413,7 @@ async fn registration_answer(tx: &mut Transaction<'_, Sqlite>, answer: &Registra
     .bind(answer.at)
     .bind(answer.accepted)
     .bind(answer.outcome.label())
-    .bind(&answer.detail)
+    .bind(&answer.message)
     .bind(answer.http_status.map(i64::from))
     .bind(answer.latency_us.cast_signed())
     .execute(&mut **tx)
@@ -426,7 +426,7 @@ async fn relay_state(tx: &mut Transaction<'_, Sqlite>, state: &ProbeResult) -> R
         .bind(state.relay.as_str())
         .bind(state.at)
         .bind(state.usable)
-        .bind(&state.why)
+        .bind(&state.message)
         .execute(&mut **tx)
         .await?;
     Ok(())
@@ -441,7 +441,7 @@ async fn relay_placed(tx: &mut Transaction<'_, Sqlite>, placed: &RelayModeChange
     .bind(placed.at)
     .bind(placed.state.label())
     .bind(placed.before.map(|before| before.label()))
-    .bind(&placed.why)
+    .bind(&placed.message)
     .bind(placed.score)
     .execute(&mut **tx)
     .await?;
@@ -470,7 +470,7 @@ mod tests {
         Event::Relay(ProbeResult {
             relay: RelayId::parse(relay).unwrap(),
             usable: true,
-            why: String::new(),
+            message: String::new(),
             at: 1,
         })
     }

@@ -39,9 +39,9 @@ pub(super) async fn operator_command(
         return Err(unknown_relay(&id));
     }
     let status = api.relays.status(&relay);
-    let (state, why) =
-        status.map_or(("disabled", String::new()), |status| (status.place.label(), status.why));
-    Ok(Json(serde_json::json!({ "id": id, "state": state, "why": why })).into_response())
+    let (state, message) =
+        status.map_or(("disabled", String::new()), |status| (status.mode.label(), status.message));
+    Ok(Json(serde_json::json!({ "id": id, "state": state, "why": message })).into_response())
 }
 
 fn stopping() -> ApiError {

@@ -15,9 +15,9 @@ pub struct Degraded(Arc<RwLock<BTreeMap<&'static str, String>>>);
 
 impl Degraded {
     /// A part does not work as it should.
-    pub fn set(&self, part: &'static str, detail: impl Into<String>) {
+    pub fn set(&self, part: &'static str, message: impl Into<String>) {
         set_degraded(part, true);
-        self.0.write().insert(part, detail.into());
+        self.0.write().insert(part, message.into());
     }
 
     /// A part works again.

@@ -98,7 +98,7 @@ mod tests {
         let event = Event::Relay(ProbeResult {
             relay: RelayId::parse("r").unwrap(),
             usable: true,
-            why: String::new(),
+            message: String::new(),
             at: 0,
         });
         let json = serde_json::to_value(&event).unwrap();

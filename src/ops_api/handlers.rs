@@ -184,10 +184,12 @@ async fn dashboard() -> Html<&'static str> {
 /// `vital` decides the status; everything else is told and costs nobody their slot.
 async fn health(api: &Shared, vital: Vec<Check>, mut others: Vec<Check>) -> Response {
     others.push(ledger_check(api).await);
-    for (name, detail) in api.degraded.list() {
+    for (name, message) in api.degraded.list() {
         match others.iter_mut().find(|check| check.name == name) {
-            Some(known) => *known = Check { name, ok: false, detail: format!("{detail}; {}", known.detail) },
-            None => others.push(Check { name, ok: false, detail }),
+            Some(known) => {
+                *known = Check { name, ok: false, message: format!("{message}; {}", known.message) }
+            }
+            None => others.push(Check { name, ok: false, message }),
         }
     }
     let health = Health::of(vital, others);
@@ -200,14 +202,14 @@ async fn ledger_check(api: &Shared) -> Check {
     let state = api.ledger.write_state();
     let writes = state.describe(WallClock.now());
     let answers = if ok { "answers" } else { "does not answer: check the disk of data_dir" };
-    Check { name: "ledger", ok: ok && state.failing_since.is_none(), detail: format!("{answers}; {writes}") }
+    Check { name: "ledger", ok: ok && state.failing_since.is_none(), message: format!("{answers}; {writes}") }
 }
 
 /// Whether the process works. A disk that does not is told and no reason to end the process: it would not work after a restart either.
 async fn healthz(State(api): Api) -> Response {
     let lost = api.spine.lost();
-    let detail = format!("{lost} events lost by slow watchers");
-    health(&api, vec![Check { name: "events", ok: true, detail }], Vec::new()).await
+    let message = format!("{lost} events lost by slow watchers");
+    health(&api, vec![Check { name: "events", ok: true, message }], Vec::new()).await
 }
 
 /// Whether it can serve a proposer: the process works and some relay may be usable.
@@ -216,18 +218,18 @@ async fn readyz(State(api): Api) -> Response {
     let active = api.relays.active();
     let down =
         active.iter().filter(|r| api.relays.condition(r.id()).is_some_and(|state| !state.usable)).count();
-    let detail = format!("{} active, {down} of them known to be down", active.len());
+    let message = format!("{} active, {down} of them known to be down", active.len());
     let is_stopping = api.stopping.is_cancelled();
     let serving = if is_stopping { "stopping: gives no new headers" } else { "serves" };
-    let service = Check { name: "service", ok: !is_stopping, detail: serving.to_owned() };
-    let mut vital = vec![Check { name: "relays", ok, detail }, service];
+    let service = Check { name: "service", ok: !is_stopping, message: serving.to_owned() };
+    let mut vital = vec![Check { name: "relays", ok, message }, service];
     let conditions = api.conditions.all().into_iter();
     let (others, of_readiness): (Vec<_>, Vec<_>) =
         conditions.partition(|(_, found)| found.effect == Effect::Degraded);
     let check = |(name, found): (&'static str, Condition)| Check {
         name,
         ok: found.effect == Effect::None,
-        detail: found.message,
+        message: found.message,
     };
     vital.extend(of_readiness.into_iter().map(check));
     health(&api, vital, others.into_iter().map(check).collect()).await
@@ -264,7 +266,7 @@ async fn relay_one(State(api): Api, Path(id): Path<String>) -> Result<Response, 
     };
     let since = WallClock.now().saturating_sub(STATS_WINDOW_MS);
     let mut stats = api.ledger.relay_stats(since, i64::MAX).await.map_err(|e| database_error(&e))?;
-    let history = api.ledger.places(&id, PLACES_SHOWN).await.map_err(|e| database_error(&e))?;
+    let history = api.ledger.mode_history(&id, PLACES_SHOWN).await.map_err(|e| database_error(&e))?;
     let view = RelayView::new(relay, &api.relays, stats.remove(&id).unwrap_or_default());
     Ok(Json(view.with_history(history)).into_response())
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::{
     consensus::{UnixMillis, WallClock},
     events::RelayMode,
-    ledger::{PlaceView, RelayStats},
+    ledger::{ModeView, RelayStats},
     relay::{
         Relay, SharedRelays,
         health::{Accusation, Breaker, FaultClass, OperatorSetting},
@@ -17,7 +17,8 @@ use crate::{
 pub(super) struct Check {
     pub(super) name: &'static str,
     pub(super) ok: bool,
-    pub(super) detail: String,
+    #[serde(rename = "detail")]
+    pub(super) message: String,
 }
 
 /// The answer of `/healthz` and `/readyz`.
@@ -57,7 +58,8 @@ pub(super) struct RelayView {
     state: &'static str,
     /// Why, as a kind: `fit`, `pinned`, `unreachable`, `suspected`, `dishonest`, `rotated_out` or `disabled`.
     reason: &'static str,
-    why: String,
+    #[serde(rename = "why")]
+    message: String,
     /// What its last status probe said.
     usable: Option<bool>,
     probe: Option<String>,
@@ -73,22 +75,23 @@ pub(super) struct RelayView {
     /// What it is accused of, oldest first, each with its reason.
     accusations: Vec<Accusation>,
     /// `pinned` or `disabled`, by hand.
-    hand: Option<OperatorSetting>,
+    #[serde(rename = "hand")]
+    operator_setting: Option<OperatorSetting>,
     breaker: Option<Breaker>,
     #[serde(flatten)]
     stats: RelayStats,
     #[serde(skip_serializing_if = "Option::is_none")]
-    history: Option<Vec<PlaceView>>,
+    history: Option<Vec<ModeView>>,
 }
 
 impl RelayView {
     pub(super) fn new(relay: &Relay, relays: &SharedRelays, stats: RelayStats) -> Self {
         let settings = relay.settings();
         let condition = relays.condition(relay.id());
-        let seat = relays.status(relay.id());
+        let status = relays.status(relay.id());
         let now = WallClock.now();
-        let trust = seat.as_ref().map(|seat| {
-            let mean = |class| seat.trust.mean(class, now, relays.half_life_ms());
+        let trust = status.as_ref().map(|status| {
+            let mean = |class| status.trust.mean(class, now, relays.half_life_ms());
             TrustView {
                 answers: mean(FaultClass::Answers),
                 bids: mean(FaultClass::Bids),
@@ -100,32 +103,32 @@ impl RelayView {
             id: relay.id().to_string(),
             url: settings.public_url(),
             pubkey: settings.pubkey.bytes().to_string(),
-            state: seat.as_ref().map_or("active", |seat| seat.place.label()),
-            reason: seat.as_ref().map_or("fit", |seat| seat.reason.label()),
-            why: match (&seat, &condition) {
-                (Some(seat), Some(condition)) if !condition.usable && seat.place == RelayMode::Active => {
-                    format!("{}; its last status call: {}", seat.why, condition.why)
+            state: status.as_ref().map_or("active", |status| status.mode.label()),
+            reason: status.as_ref().map_or("fit", |status| status.reason.label()),
+            message: match (&status, &condition) {
+                (Some(status), Some(condition)) if !condition.usable && status.mode == RelayMode::Active => {
+                    format!("{}; its last status call: {}", status.message, condition.message)
                 }
-                (Some(seat), _) => seat.why.clone(),
+                (Some(status), _) => status.message.clone(),
                 (None, _) => String::new(),
             },
             usable: condition.as_ref().map(|condition| condition.usable),
-            probe: condition.map(|condition| condition.why),
-            score: seat.as_ref().map(|seat| seat.score),
+            probe: condition.map(|condition| condition.message),
+            score: status.as_ref().map(|status| status.score),
             trust,
-            rank: seat.as_ref().map(|seat| seat.rank),
-            win_rate: seat.as_ref().map(|seat| seat.record.win_rate()),
-            offences: seat.as_ref().map_or(0, |seat| seat.offences),
-            quarantined_until: seat.as_ref().and_then(|seat| seat.quarantined_until),
-            accusations: seat.as_ref().map(|seat| seat.accusations.clone()).unwrap_or_default(),
-            hand: seat.as_ref().and_then(|seat| seat.hand),
-            breaker: seat.map(|seat| seat.breaker),
+            rank: status.as_ref().map(|status| status.rank),
+            win_rate: status.as_ref().map(|status| status.record.win_rate()),
+            offences: status.as_ref().map_or(0, |status| status.offences),
+            quarantined_until: status.as_ref().and_then(|status| status.quarantined_until),
+            accusations: status.as_ref().map(|status| status.accusations.clone()).unwrap_or_default(),
+            operator_setting: status.as_ref().and_then(|status| status.operator_setting),
+            breaker: status.map(|status| status.breaker),
             stats,
             history: None,
         }
     }
 
-    pub(super) fn with_history(self, history: Vec<PlaceView>) -> Self {
+    pub(super) fn with_history(self, history: Vec<ModeView>) -> Self {
         Self { history: Some(history), ..self }
     }
 }

@@ -53,19 +53,19 @@ async fn check(reporter: &Reporter, spine: &Spine) -> Result<(), LedgerError> {
     let late = reporter.slots.slot_at(now - BEHIND_MS);
     let behind = ledger.unlooked(late).await?;
     if behind > 0 && reporter.has_execution {
-        let words = format!(
+        let message = format!(
             "{behind} slots are older than an hour and not looked at: does the execution node answer and follow the chain?"
         );
-        raise(ledger, spine, "settlement_behind", "profit", "P3", words).await?;
+        raise(ledger, spine, "settlement_behind", "profit", "P3", message).await?;
     } else {
         resolve(ledger, spine, "settlement_behind", "profit").await?;
     }
     let given_up = ledger.unknowable().await?;
     if given_up > 0 {
-        let words = format!(
+        let message = format!(
             "{given_up} slots can never be proven with this execution node, which has pruned their blocks: give it one that has them and restart"
         );
-        raise(ledger, spine, "slots_unknowable", "profit", "P3", words).await?;
+        raise(ledger, spine, "slots_unknowable", "profit", "P3", message).await?;
     } else {
         resolve(ledger, spine, "slots_unknowable", "profit").await?;
     }
@@ -77,11 +77,11 @@ async fn check(reporter: &Reporter, spine: &Spine) -> Result<(), LedgerError> {
         metrics::gauge!("relaymux_profit_eth_per_day")
             .set(report.eth_per_day.parse::<f64>().unwrap_or_default());
         if report.target == "not_met" {
-            let words = format!(
+            let message = format!(
                 "{} ETH a day over the last 30 days, the target is {}",
                 report.eth_per_day, report.target_eth_per_day
             );
-            raise(ledger, spine, "rate_under_target", "profit", "P4", words).await?;
+            raise(ledger, spine, "rate_under_target", "profit", "P4", message).await?;
         } else {
             resolve(ledger, spine, "rate_under_target", "profit").await?;
         }
@@ -157,8 +157,8 @@ async fn look(
         if drift.is_empty() {
             resolve(ledger, spine, "registration_drift", &subject).await?;
         } else {
-            let words = format!("{}: {drift}", relay.id());
-            raise(ledger, spine, "registration_drift", &subject, "P3", words).await?;
+            let message = format!("{}: {drift}", relay.id());
+            raise(ledger, spine, "registration_drift", &subject, "P3", message).await?;
         }
     }
     Ok(true)

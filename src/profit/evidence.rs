@@ -136,7 +136,7 @@ fn steps(row: &Settled, has_bid: bool, has_block: bool) -> Vec<String> {
                  call above it, in the transactions {} ({}). Withdrawals of the block to that address ({} gwei) are not part of it.",
                 row.fee_recipient.as_deref().unwrap_or("the fee recipient"),
                 row.transactions.as_deref().filter(|list| !list.is_empty()).unwrap_or("(none pays)"),
-                row.words,
+                row.message,
                 row.withdrawals_gwei.unwrap_or_default(),
             ));
         }

@@ -29,7 +29,7 @@ pub(super) struct FeeVerdict {
     pub(super) counts_contracts: bool,
     /// Which plain transfers are part of it.
     pub(super) plain: Vec<usize>,
-    pub(super) words: &'static str,
+    pub(super) message: &'static str,
 }
 
 /// Judges it against what was promised, if anything was.
@@ -37,33 +37,33 @@ pub(super) fn judge_fees(income: &FeeIncome, promised: Option<U256>) -> FeeVerdi
     let sum = |values: &[U256]| values.iter().fold(U256::ZERO, |sum, value| sum.saturating_add(*value));
     let (contracts, deposits) = (sum(&income.by_contracts), sum(&income.plain));
     let all = income.fees.saturating_add(contracts).saturating_add(deposits);
-    let found = |received: U256, counts_contracts, plain, confidence, words| FeeVerdict {
+    let found = |received: U256, counts_contracts, plain, confidence, message| FeeVerdict {
         received,
         other_inflows: all.saturating_sub(received),
         confidence,
         counts_contracts,
         plain,
-        words,
+        message,
     };
     let usual = income.fees.saturating_add(contracts);
     for (counts_contracts, base) in [(true, usual), (false, income.fees)] {
         let Some(missing) = promised.and_then(|promised| promised.checked_sub(base)) else { continue };
         if missing.is_zero() {
-            let words = if counts_contracts {
+            let message = if counts_contracts {
                 "its priority fees and what contracts paid it are what was promised"
             } else {
                 "its priority fees are what was promised"
             };
-            return found(base, counts_contracts, Vec::new(), Confidence::High, words);
+            return found(base, counts_contracts, Vec::new(), Confidence::High, message);
         }
         let one = income.plain.iter().position(|value| *value == missing).map(|index| vec![index]);
         let every = (missing == deposits).then(|| (0..income.plain.len()).collect());
         if let Some(plain) = one.or(every) {
-            let words = "its priority fees and transfers to it are together what was promised";
-            return found(base.saturating_add(missing), counts_contracts, plain, Confidence::High, words);
+            let message = "its priority fees and transfers to it are together what was promised";
+            return found(base.saturating_add(missing), counts_contracts, plain, Confidence::High, message);
         }
     }
-    let (confidence, words) = match promised {
+    let (confidence, message) = match promised {
         // The fees alone would be too little, with the deposits it would be enough: whose the deposits are decides, and nobody can say.
         Some(promised) if usual < promised && all >= promised => (
             Confidence::Low,
@@ -76,7 +76,7 @@ pub(super) fn judge_fees(income: &FeeIncome, promised: Option<U256>) -> FeeVerdi
         }
         _ => (Confidence::Medium, "its priority fees and what contracts paid it"),
     };
-    found(usual, true, Vec::new(), confidence, words)
+    found(usual, true, Vec::new(), confidence, message)
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ impl Watcher {
         match (outcome, row.payment.as_deref()) {
             (SlotOutcome::Ours, Some("under" | "unpaid")) => {
                 let evidence = evidence_of(row);
-                let words = format!(
+                let message = format!(
                     "{subject}: {from} promised {} ETH and {} ETH arrived, by {}",
                     promised.unwrap_or_default().to_eth(),
                     received.unwrap_or_default().to_eth(),
@@ -35,18 +35,18 @@ impl Watcher {
                 // What convicts nobody is no reason to wake somebody up.
                 if evidence.confidence.convicts() {
                     resolve(ledger, spine, "payment_unclear", &subject).await?;
-                    raise(ledger, spine, "payment_missing", &subject, "P2", words).await?;
+                    raise(ledger, spine, "payment_missing", &subject, "P2", message).await?;
                 } else {
-                    let words = format!(
-                        "{words}, at confidence {}: nobody is blamed; a node that traces would tell",
+                    let message = format!(
+                        "{message}, at confidence {}: nobody is blamed; a node that traces would tell",
                         evidence.confidence
                     );
-                    raise(ledger, spine, "payment_unclear", &subject, "P3", words).await?;
+                    raise(ledger, spine, "payment_unclear", &subject, "P3", message).await?;
                 }
             }
             (SlotOutcome::NotDelivered, _) if row.status == "final" => {
-                let words = format!("{subject}: {}", row.words);
-                raise(ledger, spine, "not_delivered", &subject, "P2", words).await?;
+                let message = format!("{subject}: {}", row.message);
+                raise(ledger, spine, "not_delivered", &subject, "P2", message).await?;
             }
             // What was raised before a reorganisation may be over.
             _ => {
@@ -55,17 +55,17 @@ impl Watcher {
             }
         }
         if let Some((named, registered)) = pays_another(row) {
-            let words = format!(
+            let message = format!(
                 "{subject}: the block was built locally and names the fee recipient {named}, the validator's registration names {registered}, \
                  which got nothing: look at suggested-fee-recipient of the consensus client and validator client"
             );
-            raise(ledger, spine, "local_block_pays_another", &subject, "P2", words).await?;
+            raise(ledger, spine, "local_block_pays_another", &subject, "P2", message).await?;
         } else {
             resolve(ledger, spine, "local_block_pays_another", &subject).await?;
         }
         if row.data_api.as_deref() == Some("differs") {
-            let words = format!("{subject}: {from}'s public record of deliveries is not what happened");
-            raise(ledger, spine, "data_api_differs", &subject, "P3", words).await?;
+            let message = format!("{subject}: {from}'s public record of deliveries is not what happened");
+            raise(ledger, spine, "data_api_differs", &subject, "P3", message).await?;
         }
         Ok(())
     }
@@ -110,16 +110,16 @@ pub(super) async fn raise(
     rule: &str,
     subject: &str,
     severity: &str,
-    words: String,
+    message: String,
 ) -> Result<(), LedgerError> {
     let at = WallClock.now();
     let (rule, subject, severity) = (rule.to_owned(), subject.to_owned(), severity.to_owned());
-    let row = NoticeRow { rule, subject, severity, words, raised_at: at, resolved_at: None };
+    let row = NoticeRow { rule, subject, severity, message, raised_at: at, resolved_at: None };
     if ledger.raise_notice(&row).await? {
-        warn!(rule = row.rule, subject = row.subject, severity = row.severity, "{}", row.words);
+        warn!(rule = row.rule, subject = row.subject, severity = row.severity, "{}", row.message);
         count_notice(&row.rule);
-        let NoticeRow { rule, subject, severity, words, .. } = row;
-        spine.publish(Event::Notice(Notice { rule, subject, severity, words, resolved: false, at }));
+        let NoticeRow { rule, subject, severity, message, .. } = row;
+        spine.publish(Event::Notice(Notice { rule, subject, severity, message, resolved: false, at }));
     }
     Ok(())
 }
@@ -135,8 +135,8 @@ pub(super) async fn resolve(
     if ledger.resolve_notice(rule, subject, at).await? {
         info!(rule, subject, "resolved");
         let (rule, subject) = (rule.to_owned(), subject.to_owned());
-        let (severity, words) = (String::new(), String::new());
-        spine.publish(Event::Notice(Notice { rule, subject, severity, words, resolved: true, at }));
+        let (severity, message) = (String::new(), String::new());
+        spine.publish(Event::Notice(Notice { rule, subject, severity, message, resolved: true, at }));
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ const GWEI: u64 = 1_000_000_000;
 
 /// A transaction, as far as money goes. All in wei.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TxMoney {
+pub struct TransactionFacts {
     /// Identity.
     pub hash: B256,
     /// Who signed it.
@@ -45,13 +45,13 @@ pub struct TxMoney {
 
 /// A block, as far as the proposer's money goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BlockMoney {
+pub struct PaymentFacts {
     /// Who gets the priority fees.
     pub coinbase: Address,
     /// Who was to be paid.
     pub recipient: Address,
     /// Its transactions in order.
-    pub transactions: Vec<TxMoney>,
+    pub transactions: Vec<TransactionFacts>,
     /// Withdrawals to the recipient, in gwei.
     pub withdrawals_gwei: u64,
     /// Every transfer, where the node traces.
@@ -76,25 +76,25 @@ pub struct Payment {
     /// What else reached the recipient in the block, and is not the payment.
     pub other_inflows: U256,
     /// In words.
-    pub words: String,
+    pub message: String,
 }
 
 impl Payment {
     /// Nothing can be known, and why.
-    pub fn unknown(words: impl Into<String>) -> Self {
+    pub fn unknown(message: impl Into<String>) -> Self {
         Self {
             received: None,
             method: Method::None,
             confidence: Confidence::None,
             transactions: Vec::new(),
             other_inflows: U256::ZERO,
-            words: words.into(),
+            message: message.into(),
         }
     }
 }
 
 /// Judges a block.
-pub fn judge(block: &BlockMoney) -> Payment {
+pub fn judge(block: &PaymentFacts) -> Payment {
     if let Some(transfers) = &block.transfers {
         return by_transfers(block, transfers, Method::Trace);
     }
@@ -111,9 +111,9 @@ pub fn judge(block: &BlockMoney) -> Payment {
         Some((before, after)) => by_balance(block, &plain, before, after, &found),
         None if found.received.is_some_and(|got| !got.is_zero()) => Payment {
             confidence: Confidence::Low,
-            words: format!(
+            message: format!(
                 "{}; the node has neither traces nor that block's balances: a contract may have paid more",
-                found.words
+                found.message
             ),
             ..found
         },
@@ -124,7 +124,7 @@ pub fn judge(block: &BlockMoney) -> Payment {
 }
 
 /// Top-level transfers of transactions that succeeded.
-fn plain_transfers(block: &BlockMoney) -> Vec<Transfer> {
+fn plain_transfers(block: &PaymentFacts) -> Vec<Transfer> {
     let plain = block.transactions.iter().enumerate().filter_map(|(transaction, tx)| {
         let to = tx.to.filter(|_| tx.succeeded && !tx.value.is_zero())?;
         Some(Transfer { transaction, from: tx.from, to, value: tx.value })
@@ -132,7 +132,7 @@ fn plain_transfers(block: &BlockMoney) -> Vec<Transfer> {
     plain.collect()
 }
 
-fn by_transfers(block: &BlockMoney, transfers: &[Transfer], method: Method) -> Payment {
+fn by_transfers(block: &PaymentFacts, transfers: &[Transfer], method: Method) -> Payment {
     // What the recipient sends itself is no inflow.
     let inflows: Vec<&Transfer> = transfers
         .iter()
@@ -152,13 +152,13 @@ fn by_transfers(block: &BlockMoney, transfers: &[Transfer], method: Method) -> P
     };
     let all = sum(&inflows);
     let seen_all = if method == Method::Trace { Confidence::High } else { Confidence::Medium };
-    let found = |chosen: &[&Transfer], confidence: Confidence, words: String| Payment {
+    let found = |chosen: &[&Transfer], confidence: Confidence, message: String| Payment {
         received: Some(sum(chosen)),
         method,
         confidence,
         transactions: hashes(chosen),
         other_inflows: all.saturating_sub(sum(chosen)),
-        words,
+        message,
     };
     if block.coinbase == block.recipient {
         return by_fees(block, &inflows, method);
@@ -181,34 +181,34 @@ fn by_transfers(block: &BlockMoney, transfers: &[Transfer], method: Method) -> P
         // A distribution beside the builder's own payment (merged blocks): only where both together are what was promised, so that
         // nobody's deposit at the end of a block hides that the builder paid too little.
         if is_short && !tail.is_empty() && is_exact(sum(&both)) {
-            let words =
+            let message =
                 "the builder's payment and one of another address at the block's end, together as promised";
-            return found(&both, Confidence::Medium, words.to_owned());
+            return found(&both, Confidence::Medium, message.to_owned());
         }
-        let words = "paid by the block's fee recipient".to_owned();
-        return found(&builders, if is_exact(paid) { Confidence::High } else { seen_all }, words);
+        let message = "paid by the block's fee recipient".to_owned();
+        return found(&builders, if is_exact(paid) { Confidence::High } else { seen_all }, message);
     }
     if let Some(exact) = exact {
-        let words =
+        let message =
             "paid by another address than the block's fee recipient, just what was promised".to_owned();
-        return found(&[exact], Confidence::High, words);
+        return found(&[exact], Confidence::High, message);
     }
     // The last of the tail that pays: one transaction, whoever else is in the tail.
     if let Some(last) = tail.iter().map(|transfer| transfer.transaction).max() {
         let paying: Vec<&Transfer> = tail.iter().copied().filter(|t| t.transaction == last).collect();
-        let words = "paid by another address than the block's fee recipient, at the block's end".to_owned();
-        return found(&paying, Confidence::Medium, words);
+        let message = "paid by another address than the block's fee recipient, at the block's end".to_owned();
+        return found(&paying, Confidence::Medium, message);
     }
-    let words = if inflows.is_empty() {
+    let message = if inflows.is_empty() {
         "nothing in the block pays the recipient".to_owned()
     } else {
         "no transfer in the block looks like the builder's payment".to_owned()
     };
-    found(&[], seen_all, words)
+    found(&[], seen_all, message)
 }
 
 /// Whether a transfer is the value of a transaction to the recipient: a deposit, if nothing says otherwise. What a contract pays is none.
-fn is_plain(block: &BlockMoney, transfer: &Transfer) -> bool {
+fn is_plain(block: &PaymentFacts, transfer: &Transfer) -> bool {
     block
         .transactions
         .get(transfer.transaction)
@@ -216,7 +216,7 @@ fn is_plain(block: &BlockMoney, transfer: &Transfer) -> bool {
 }
 
 /// What a block pays whose fees go to the recipient itself.
-fn by_fees(block: &BlockMoney, inflows: &[&Transfer], method: Method) -> Payment {
+fn by_fees(block: &PaymentFacts, inflows: &[&Transfer], method: Method) -> Payment {
     // The fees of its own transactions go from the recipient to the recipient.
     let others = block.transactions.iter().filter(|tx| tx.from != block.recipient);
     let fees = others.fold(U256::ZERO, |sum, tx| sum.saturating_add(tx.tip));
@@ -246,18 +246,18 @@ fn by_fees(block: &BlockMoney, inflows: &[&Transfer], method: Method) -> Payment
         confidence: found.confidence.min(most),
         transactions: paying.into_iter().map(|(_, hash)| hash).collect(),
         other_inflows: found.other_inflows,
-        words: format!("the block's fee recipient is the proposer's: {}", found.words),
+        message: format!("the block's fee recipient is the proposer's: {}", found.message),
     }
 }
 
 /// Plain transfers of others to the recipient.
-fn plain_inflows<'a>(block: &BlockMoney, plain: &'a [Transfer]) -> impl Iterator<Item = &'a Transfer> {
+fn plain_inflows<'a>(block: &PaymentFacts, plain: &'a [Transfer]) -> impl Iterator<Item = &'a Transfer> {
     let recipient = block.recipient;
     plain.iter().filter(move |transfer| transfer.to == recipient && transfer.from != recipient)
 }
 
 /// The same without traces: `income` is what the balance grew by beside plain transfers, whoever paid it.
-fn by_fees_and_balance(block: &BlockMoney, plain: &[Transfer], income: U256, seen: &Payment) -> Payment {
+fn by_fees_and_balance(block: &PaymentFacts, plain: &[Transfer], income: U256, seen: &Payment) -> Payment {
     let inflows: Vec<&Transfer> = plain_inflows(block, plain).collect();
     let values = inflows.iter().map(|transfer| transfer.value).collect();
     let found =
@@ -271,12 +271,18 @@ fn by_fees_and_balance(block: &BlockMoney, plain: &[Transfer], income: U256, see
         confidence: if is_exact { Confidence::High } else { Confidence::Low },
         transactions: hashes.collect(),
         other_inflows: found.other_inflows,
-        words: format!("{}; by the change of the balance", seen.words),
+        message: format!("{}; by the change of the balance", seen.message),
     }
 }
 
 /// What the balance says: its difference, without withdrawals, with what the recipient itself spent, without others' plain transfers.
-fn by_balance(block: &BlockMoney, plain: &[Transfer], before: U256, after: U256, found: &Payment) -> Payment {
+fn by_balance(
+    block: &PaymentFacts,
+    plain: &[Transfer],
+    before: U256,
+    after: U256,
+    found: &Payment,
+) -> Payment {
     let wei = |amount: U256| I256::try_from(amount).unwrap_or(I256::MAX);
     let own = block.transactions.iter().filter(|tx| tx.from == block.recipient);
     let spent = own.fold(U256::ZERO, |sum, tx| {
@@ -302,11 +308,11 @@ fn by_balance(block: &BlockMoney, plain: &[Transfer], before: U256, after: U256,
         difference.saturating_sub(wei(withdrawals)).saturating_add(wei(spent)).saturating_sub(wei(others));
     // Below nothing: the recipient is a contract that paid out in this block, and its balance tells nothing.
     let Ok(received) = U256::try_from(payment) else {
-        let words = format!(
+        let message = format!(
             "the recipient's balance fell by {} wei beyond its own transactions",
             payment.unsigned_abs()
         );
-        return Payment::unknown(words);
+        return Payment::unknown(message);
     };
     if block.coinbase == block.recipient {
         return by_fees_and_balance(block, plain, received, found);
@@ -319,7 +325,7 @@ fn by_balance(block: &BlockMoney, plain: &[Transfer], before: U256, after: U256,
         confidence: if exact { Confidence::High } else { Confidence::Low },
         transactions: found.transactions.clone(),
         other_inflows: others,
-        words: format!(
+        message: format!(
             "balance {difference} wei, withdrawals {withdrawals}, spent by the recipient {spent}, from others {others}"
         ),
     }
@@ -341,19 +347,19 @@ mod tests {
         U256::from(n)
     }
 
-    fn tx(n: u8, from: Address, to: Address, value: u64) -> TxMoney {
+    fn tx(n: u8, from: Address, to: Address, value: u64) -> TransactionFacts {
         let (value, tip, cost) = (wei(value), wei(10), wei(100));
-        TxMoney { hash: B256::repeat_byte(n), from, to: Some(to), value, succeeded: true, tip, cost }
+        TransactionFacts { hash: B256::repeat_byte(n), from, to: Some(to), value, succeeded: true, tip, cost }
     }
 
     /// A block of plain transactions; traced, with a contract that passes on what it gets to us.
-    fn block(transactions: Vec<TxMoney>, promised: u64) -> BlockMoney {
-        let block = BlockMoney {
+    fn block(transactions: Vec<TransactionFacts>, promised: u64) -> PaymentFacts {
+        let block = PaymentFacts {
             coinbase: BUILDER,
             recipient: US,
             transactions,
             promised: Some(wei(promised)),
-            ..BlockMoney::default()
+            ..PaymentFacts::default()
         };
         let mut transfers = plain_transfers(&block);
         let passed: Vec<Transfer> = transfers
@@ -362,11 +368,11 @@ mod tests {
             .map(|t| Transfer { from: CONTRACT, to: US, ..*t })
             .collect();
         transfers.extend(passed);
-        BlockMoney { transfers: Some(transfers), ..block }
+        PaymentFacts { transfers: Some(transfers), ..block }
     }
 
     /// The same without traces, with balances that are right.
-    fn untraced(block: &BlockMoney) -> BlockMoney {
+    fn untraced(block: &PaymentFacts) -> PaymentFacts {
         let before = wei(1_000_000);
         let moved = block.transfers.clone().unwrap_or_default();
         let mut after = before + wei(block.withdrawals_gwei) * wei(GWEI);
@@ -386,13 +392,13 @@ mod tests {
                 after += tx.tip;
             }
         }
-        BlockMoney { transfers: None, balances: Some((before, after)), ..block.clone() }
+        PaymentFacts { transfers: None, balances: Some((before, after)), ..block.clone() }
     }
 
     #[test]
     fn every_way_of_paying_is_found_by_every_method() {
         let user = || tx(1, USER, OTHER, 7);
-        let rows: Vec<(&str, BlockMoney, u64)> = vec![
+        let rows: Vec<(&str, PaymentFacts, u64)> = vec![
             ("last", block(vec![user(), tx(2, BUILDER, US, 500)], 500), 500),
             (
                 "not last",
@@ -415,17 +421,20 @@ mod tests {
             ),
             (
                 "with a withdrawal",
-                BlockMoney { withdrawals_gwei: 3, ..block(vec![user(), tx(2, BUILDER, US, 500)], 500) },
+                PaymentFacts { withdrawals_gwei: 3, ..block(vec![user(), tx(2, BUILDER, US, 500)], 500) },
                 500,
             ),
             (
                 "with a withdrawal, through a contract",
-                BlockMoney { withdrawals_gwei: 3, ..block(vec![user(), tx(2, BUILDER, CONTRACT, 500)], 500) },
+                PaymentFacts {
+                    withdrawals_gwei: 3,
+                    ..block(vec![user(), tx(2, BUILDER, CONTRACT, 500)], 500)
+                },
                 500,
             ),
             (
                 "our own address collects the fees",
-                BlockMoney {
+                PaymentFacts {
                     coinbase: US,
                     ..block(vec![user(), tx(2, USER, US, 500), tx(3, US, OTHER, 3)], 520)
                 },
@@ -433,12 +442,12 @@ mod tests {
             ),
             (
                 "our own address collects the fees, and somebody withdraws from an exchange to it",
-                BlockMoney { coinbase: US, ..block(vec![user(), tx(2, USER, US, 9000)], 20) },
+                PaymentFacts { coinbase: US, ..block(vec![user(), tx(2, USER, US, 9000)], 20) },
                 20,
             ),
             (
                 "our own address collects fees and a contract's payment, with a deposit",
-                BlockMoney {
+                PaymentFacts {
                     coinbase: US,
                     ..block(vec![user(), tx(2, USER, US, 9000), tx(3, OTHER, CONTRACT, 40)], 70)
                 },
@@ -458,7 +467,7 @@ mod tests {
     /// Without traces the balance shows what contracts paid: with a transfer it makes up the promise.
     #[test]
     fn a_promise_is_made_up_of_fees_and_transfers_by_balances_too() {
-        let paid = BlockMoney {
+        let paid = PaymentFacts {
             coinbase: US,
             ..block(vec![tx(1, OTHER, CONTRACT, 40), tx(2, USER, US, 500), tx(3, USER, US, 9000)], 570)
         };
@@ -475,7 +484,7 @@ mod tests {
     /// A block built locally, without a promise: what it was worth are its fees, not the 32 ETH that came from an exchange.
     #[test]
     fn a_deposit_is_not_what_a_local_block_was_worth() {
-        let local = BlockMoney {
+        let local = PaymentFacts {
             coinbase: US,
             promised: None,
             ..block(vec![tx(1, USER, OTHER, 7), tx(2, USER, US, 32_000)], 0)
@@ -497,15 +506,15 @@ mod tests {
 
     #[test]
     fn what_cannot_be_known_is_said_to_be_unknown() {
-        let hidden = BlockMoney { transfers: None, ..block(vec![tx(2, BUILDER, CONTRACT, 500)], 500) };
+        let hidden = PaymentFacts { transfers: None, ..block(vec![tx(2, BUILDER, CONTRACT, 500)], 500) };
         let payment = judge(&hidden);
         assert_eq!((payment.received, payment.method), (None, Method::None));
-        let seen = BlockMoney { transfers: None, ..block(vec![tx(2, BUILDER, US, 500)], 500) };
+        let seen = PaymentFacts { transfers: None, ..block(vec![tx(2, BUILDER, US, 500)], 500) };
         assert_eq!(judge(&seen).received, Some(wei(500)));
-        let short = judge(&BlockMoney { transfers: None, ..block(vec![tx(2, BUILDER, US, 400)], 500) });
+        let short = judge(&PaymentFacts { transfers: None, ..block(vec![tx(2, BUILDER, US, 400)], 500) });
         assert_eq!((short.received, short.confidence), (Some(wei(400)), Confidence::Low));
         // A vault that pays out more than it got: its balance tells nothing.
-        let vault = BlockMoney { balances: Some((wei(900), wei(100))), ..hidden };
+        let vault = PaymentFacts { balances: Some((wei(900), wei(100))), ..hidden };
         assert_eq!(judge(&vault).received, None);
     }
 
@@ -517,7 +526,7 @@ mod tests {
             at in 0usize..12, paid in 1u64..1_000_000, withdrawn in 0u64..5,
         ) {
             let who = |n: u8| [USER, OTHER, US, CONTRACT][usize::from(n)];
-            let mut list: Vec<TxMoney> = Vec::new();
+            let mut list: Vec<TransactionFacts> = Vec::new();
             for (n, (from, to, value)) in (10u8..).zip(noise) {
                 // Contracts sign nothing; a transfer through the contract to us is a deposit nobody could see in balances.
                 if from != 3 && to != 3 {
@@ -526,10 +535,10 @@ mod tests {
             }
             let at = at.min(list.len());
             list.insert(at, tx(1, BUILDER, US, paid));
-            let block = BlockMoney { withdrawals_gwei: withdrawn, ..block(list, paid) };
+            let block = PaymentFacts { withdrawals_gwei: withdrawn, ..block(list, paid) };
             prop_assert_eq!(judge(&block).received, Some(wei(paid)));
             prop_assert_eq!(judge(&untraced(&block)).received, Some(wei(paid)));
-            let silent = BlockMoney { promised: None, ..untraced(&block) };
+            let silent = PaymentFacts { promised: None, ..untraced(&block) };
             prop_assert_eq!(judge(&silent).received, Some(wei(paid)));
         }
     }

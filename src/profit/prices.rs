@@ -76,13 +76,13 @@ mod tests {
 
     #[test]
     fn a_wrong_line_is_named() {
-        for (text, words) in [
+        for (text, message) in [
             ("2026-11-01,1\nnonsense", "line 2: no comma"),
             ("2026-13-01,1", "line 1: no date"),
             ("2026-11-01,-1", "line 1: no price"),
             ("2026-11-01,1\n2026-11-01,2", "line 2: the day has a price already"),
         ] {
-            assert!(Prices::parse("EUR", text).unwrap_err().starts_with(words), "{text}");
+            assert!(Prices::parse("EUR", text).unwrap_err().starts_with(message), "{text}");
         }
     }
 }

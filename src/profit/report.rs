@@ -528,7 +528,7 @@ impl Reporter {
             eth(&row.other_inflows_wei),
             eth(&row.missed_value_wei),
             text(&row.data_api),
-            row.words.clone(),
+            row.message.clone(),
         ];
         if let Some(prices) = &self.settings.prices {
             cells.push(received.and_then(|got| prices.value(date_at(start), got)).unwrap_or_default());

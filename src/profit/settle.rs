@@ -186,13 +186,13 @@ mod tests {
             ..Settled::default()
         };
         assert_eq!(pays_another(&row("local", "0xbb", Some("0"))), Some(("0xbb", "0xAa")));
-        for (why, row) in [
+        for (reason, row) in [
             ("its own recipient, whatever the case of its letters", row("local", "0xaA", Some("0"))),
             ("another sidecar's builder paid", row("local", "0xbb", Some("7"))),
             ("it cannot be known", row("local", "0xbb", None)),
             ("a relay's block, judged by its promise", row("ours", "0xbb", Some("0"))),
         ] {
-            assert_eq!(pays_another(&row), None, "{why}");
+            assert_eq!(pays_another(&row), None, "{reason}");
         }
     }
 
@@ -228,7 +228,7 @@ mod tests {
             confidence: Confidence::High,
             transactions: Vec::new(),
             other_inflows: U256::ZERO,
-            words: String::new(),
+            message: String::new(),
         };
         let promised = Wei::new(U256::from(5));
         for (got, expected) in [

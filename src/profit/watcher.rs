@@ -18,7 +18,7 @@ use tracing::{info, warn};
 
 use super::{
     ProfitSettings,
-    payment::{BlockMoney, Payment, TxMoney, judge},
+    payment::{Payment, PaymentFacts, TransactionFacts, judge},
     settle::{Income, Sight, SlotOutcome, SlotStatus, compare, decide, missed_value, next_look_ms},
     tally::rebuild_days,
 };
@@ -260,7 +260,7 @@ impl Watcher {
                 row.status = SlotStatus::Unknowable.label().to_owned();
                 let seen =
                     if row.outcome.is_some() { "seen at the head, never proven final" } else { "never seen" };
-                row.words = format!("given up after {} looks, {seen}: {error}", row.refusals);
+                row.message = format!("given up after {} looks, {seen}: {error}", row.refusals);
                 warn!(%slot, %error, "a slot cannot be proven with this execution node and is given up; a restart looks once more");
                 counter!("relaymux_slots_unknowable_total").increment(1);
             }
@@ -427,7 +427,7 @@ impl Watcher {
                 return Err(NodeError::Rpc {
                     host: "execution node".to_owned(),
                     code: 4444,
-                    words: format!("no block {middle}: pruned history"),
+                    message: format!("no block {middle}: pruned history"),
                 }
                 .into());
             };
@@ -461,7 +461,7 @@ impl Watcher {
         let is_ours_or_local = matches!(outcome, SlotOutcome::Ours | SlotOutcome::Local);
         let Some(block) = block.filter(|_| is_ours_or_local) else {
             row.missed_value_wei = missed_value(case, Income::NoBlock).map(|value| value.to_string());
-            row.words = match outcome {
+            row.message = match outcome {
                 SlotOutcome::NotDelivered => {
                     format!(
                         "the block was signed and handed in, {} took it, and it is not on chain",
@@ -496,7 +496,7 @@ impl Watcher {
         if outcome == SlotOutcome::Ours {
             row.payment = Some(promised.map_or("unknown", |promised| compare(promised, &payment)).to_owned());
         }
-        row.words = payment.words;
+        row.message = payment.message;
         Ok(())
     }
 
@@ -520,25 +520,25 @@ impl Watcher {
             }
             Err(error) => return Err(error.into()),
         };
-        let mut money = money_of(&block, &receipts, recipient, withdrawals_gwei, promised);
-        money.transfers = match node.transfers(&block).await {
+        let mut facts = payment_facts(&block, &receipts, recipient, withdrawals_gwei, promised);
+        facts.transfers = match node.transfers(&block).await {
             Ok(transfers) => transfers,
             Err(error) if error.is_answer() => None,
             Err(error) => return Err(error.into()),
         };
-        if money.transfers.is_none() {
+        if facts.transfers.is_none() {
             let number = block.number.to::<u64>();
             let balances = async {
                 let before = node.balance(recipient, number.saturating_sub(1)).await?;
                 Ok((before, node.balance(recipient, number).await?))
             };
-            money.balances = match balances.await {
+            facts.balances = match balances.await {
                 Ok(both) => Some(both),
                 Err(error) if NodeError::is_answer(&error) => None,
                 Err(error) => return Err(error.into()),
             };
         }
-        Ok((judge(&money), withdrawals_gwei))
+        Ok((judge(&facts), withdrawals_gwei))
     }
 
     /// What only others know, once the slot is final: the beacon node's rewards, the relay's public record. None of it is needed.
@@ -612,18 +612,18 @@ fn listed(names: &[String]) -> String {
     if names.is_empty() { "no relay".to_owned() } else { names.join(", ") }
 }
 
-fn money_of(
+fn payment_facts(
     block: &Block,
     receipts: &[Receipt],
     recipient: Address,
     withdrawals_gwei: u64,
     promised: Option<Wei>,
-) -> BlockMoney {
+) -> PaymentFacts {
     let transactions = block.transactions.iter().zip(receipts).map(|(tx, receipt)| {
         let gas = U256::from(receipt.gas_used);
         let blobs = U256::from(receipt.blob_gas_used.unwrap_or_default())
             .saturating_mul(receipt.blob_gas_price.unwrap_or_default());
-        TxMoney {
+        TransactionFacts {
             hash: tx.hash,
             from: tx.from,
             to: tx.to,
@@ -633,7 +633,7 @@ fn money_of(
             cost: gas.saturating_mul(receipt.effective_gas_price).saturating_add(blobs),
         }
     });
-    BlockMoney {
+    PaymentFacts {
         coinbase: block.coinbase,
         recipient,
         transactions: transactions.collect(),

@@ -27,6 +27,6 @@ pub use breaker::{Breaker, BreakerPolicy, Pulse};
 pub use case::{AnswerKind, BlockRecord, ChainSight, PaymentSight, Promise, Received, RevealAnswer};
 pub use judge::{Verdict, judge};
 pub use observation::{Observation, pulse_of};
-pub use placement::{Contender, Eligibility, Placement, Standing, chosen, place_all};
+pub use placement::{Contender, Eligibility, Placement, Ranking, chosen, place_all};
 pub use reputation::{Change, OperatorSetting, Quarantine, RaceStats, Reputation, TrustPolicy};
 pub use trust::{FaultClass, Trust, stake};

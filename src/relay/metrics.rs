@@ -5,7 +5,7 @@ use std::time::Duration;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::{
-    events::{Conduct, Outcome, PlaceReason, RelayMode, Ruling},
+    events::{Conduct, ModeReason, Outcome, RelayMode, Ruling},
     types::RelayId,
 };
 
@@ -77,10 +77,10 @@ pub(super) fn begin_relay(relay: &RelayId) {
 
 /// A relay is not configured any more: it has no place, and is neither up nor down. No alert compares true with what is no number.
 pub(super) fn end_relay(relay: &RelayId) {
-    for place in PLACES {
-        gauge!(STATE, "relay" => relay.to_string(), "state" => place.label()).set(0.0);
+    for mode in PLACES {
+        gauge!(STATE, "relay" => relay.to_string(), "state" => mode.label()).set(0.0);
     }
-    for reason in PlaceReason::ALL {
+    for reason in ModeReason::ALL {
         gauge!(REASON, "relay" => relay.to_string(), "reason" => reason.label()).set(0.0);
     }
     gauge!(UP, "relay" => relay.to_string()).set(f64::NAN);
@@ -96,12 +96,12 @@ pub(super) fn record_call(relay: &RelayId, endpoint: &'static str, outcome: &'st
     histogram!(DURATION, "relay" => relay, "endpoint" => endpoint).record(took.as_secs_f64());
 }
 
-pub(super) fn record_place(relay: &RelayId, place: RelayMode, reason: PlaceReason, score: f64) {
+pub(super) fn record_mode(relay: &RelayId, mode: RelayMode, reason: ModeReason, score: f64) {
     for other in PLACES {
-        let is_it = if other == place { 1.0 } else { 0.0 };
+        let is_it = if other == mode { 1.0 } else { 0.0 };
         gauge!(STATE, "relay" => relay.to_string(), "state" => other.label()).set(is_it);
     }
-    for other in PlaceReason::ALL {
+    for other in ModeReason::ALL {
         let is_it = if other == reason { 1.0 } else { 0.0 };
         gauge!(REASON, "relay" => relay.to_string(), "reason" => other.label()).set(is_it);
     }

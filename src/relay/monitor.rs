@@ -23,7 +23,7 @@ use super::{
         BlockRecord, Change, Contender, Eligibility, Observation, OperatorSetting, Placement, Pulse,
         Reputation, SUSPICION_MS, TrustPolicy, Verdict, judge, place_all,
     },
-    metrics::{record_place, record_verdict},
+    metrics::{record_mode, record_verdict},
     pressure::{LagMeter, PressureSampler},
     rotation::{FitRelay, Move, Rotation, RotationPolicy, Sample},
     set::{RelayStatus, StatusBoard},
@@ -31,13 +31,13 @@ use super::{
 use crate::{
     consensus::{UnixMillis, WallClock},
     events::{
-        AuctionRecord, BlockRecordSaved, Conduct, Event, Method, Notice, Outcome, PlaceReason, RelayJudged,
+        AuctionRecord, BlockRecordSaved, Conduct, Event, Method, ModeReason, Notice, Outcome, RelayJudged,
         RelayMode, RelayModeChanged, ReputationSaved, Ruling, Settlement, Spine, SubmissionAnswer,
         Subscription,
     },
     types::RelayId,
 };
-use blocks::BlockBook;
+use blocks::BlockRecords;
 
 /// How often time alone may change places (a quarantine ends, a breaker half-opens).
 const TICK: Duration = Duration::from_secs(1);
@@ -73,7 +73,7 @@ pub enum OperatorCommand {
 }
 
 enum Command {
-    Rotate { why: String, reply: oneshot::Sender<Vec<RelayId>> },
+    Rotate { reason: String, reply: oneshot::Sender<Vec<RelayId>> },
     Hand { relay: RelayId, command: OperatorCommand, reply: oneshot::Sender<bool> },
     Probed { relay: RelayId, failure: Option<String> },
     Seed { relay: RelayId, good: u32, bad: u32 },
@@ -86,9 +86,9 @@ pub struct HealthMonitorHandle(mpsc::Sender<Command>);
 
 impl HealthMonitorHandle {
     /// Rotates now; answers who is asked from now on. `None` once the monitor has ended.
-    pub async fn rotate(&self, why: &str) -> Option<Vec<RelayId>> {
+    pub async fn rotate(&self, reason: &str) -> Option<Vec<RelayId>> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(Command::Rotate { why: why.to_owned(), reply }).await.ok()?;
+        self.0.send(Command::Rotate { reason: reason.to_owned(), reply }).await.ok()?;
         answer.await.ok()
     }
 
@@ -133,13 +133,13 @@ pub struct HealthMonitor {
     commands: mpsc::Receiver<Command>,
     reputations: HashMap<RelayId, Reputation>,
     /// What was told last: place, reason and score.
-    places: HashMap<RelayId, (RelayMode, PlaceReason, f64)>,
+    told_modes: HashMap<RelayId, (RelayMode, ModeReason, f64)>,
     is_stale: bool,
     unsaved: HashSet<RelayId>,
-    blocks: BlockBook,
+    blocks: BlockRecords,
     rotation: Rotation,
     resting: BTreeSet<RelayId>,
-    resting_why: String,
+    resting_reason: String,
     sampler: PressureSampler,
     lag: LagMeter,
     /// What rotation's times are measured from.
@@ -171,13 +171,13 @@ impl HealthMonitor {
             spine,
             commands,
             reputations,
-            places: HashMap::new(),
+            told_modes: HashMap::new(),
             is_stale: false,
             unsaved: HashSet::new(),
-            blocks: BlockBook::restored(&saved.blocks),
+            blocks: BlockRecords::restored(&saved.blocks),
             rotation: Rotation::default(),
             resting: BTreeSet::new(),
-            resting_why: String::new(),
+            resting_reason: String::new(),
             sampler: PressureSampler::new(),
             lag: LagMeter::default(),
             started: Instant::now(),
@@ -263,33 +263,34 @@ impl HealthMonitor {
         // Nobody could be reached: that is our line, or a budget too short to answer in, and no fault of theirs.
         let unreached =
             |outcome| matches!(outcome, Outcome::Connect | Outcome::Transport | Outcome::TimedOut);
-        let asked: Vec<_> = record.offers.iter().filter(|offer| offer.outcome != Outcome::NotAsked).collect();
-        let is_our_line = asked.len() > 1 && asked.iter().all(|offer| unreached(offer.outcome));
+        let asked: Vec<_> =
+            record.answers.iter().filter(|answer| answer.outcome != Outcome::NotAsked).collect();
+        let is_our_line = asked.len() > 1 && asked.iter().all(|answer| unreached(answer.outcome));
         let is_short = record.budget_ms < MIN_BUDGET_MS;
-        for offer in asked {
-            if is_our_line || (is_short && offer.outcome == Outcome::TimedOut) {
+        for answer in asked {
+            if is_our_line || (is_short && answer.outcome == Outcome::TimedOut) {
                 continue;
             }
             let observation = Observation {
-                outcome: offer.outcome,
-                http_status: offer.http_status,
-                detail: offer.detail.clone(),
+                outcome: answer.outcome,
+                http_status: answer.http_status,
+                message: answer.message.clone(),
                 at: record.requested_at,
             };
-            let answered = matches!(offer.outcome, Outcome::Bid | Outcome::NoBid | Outcome::BelowMinBid);
+            let answered = matches!(answer.outcome, Outcome::Bid | Outcome::NoBid | Outcome::BelowMinBid);
             let had_top_bid =
-                record.winner.as_ref().is_some_and(|winner| winner.relays.contains(&offer.relay));
-            let reputation = self.reputations.entry(offer.relay.clone()).or_default();
+                record.winner.as_ref().is_some_and(|winner| winner.relays.contains(&answer.relay));
+            let reputation = self.reputations.entry(answer.relay.clone()).or_default();
             reputation.step(&observation, &self.settings.trust);
             // What we did not send, or did not wait for, says nothing of how it bids.
-            if !matches!(offer.outcome, Outcome::RateLimited | Outcome::Late) {
-                let has_bid = matches!(offer.outcome, Outcome::Bid | Outcome::BelowLocal);
-                reputation.record.raced(has_bid, had_top_bid, answered.then_some(offer.latency_us));
+            if !matches!(answer.outcome, Outcome::RateLimited | Outcome::Late) {
+                let has_bid = matches!(answer.outcome, Outcome::Bid | Outcome::BelowLocal);
+                reputation.record.raced(has_bid, had_top_bid, answered.then_some(answer.latency_us));
             }
-            self.unsaved.insert(offer.relay.clone());
+            self.unsaved.insert(answer.relay.clone());
         }
         self.blocks.auction(record);
-        self.is_stale |= !record.offers.is_empty();
+        self.is_stale |= !record.answers.is_empty();
     }
 
     fn answered(&mut self, answer: &SubmissionAnswer) {
@@ -404,9 +405,9 @@ impl HealthMonitor {
     fn on_command(&mut self, command: Command) {
         let now = self.clock.now();
         match command {
-            Command::Rotate { why, reply } => {
+            Command::Rotate { reason, reply } => {
                 self.rotation = self.rotation.rotate_now(self.started.elapsed());
-                self.rotated(&why);
+                self.rotated(&reason);
                 let active = self.relays.active();
                 // The asker may have gone.
                 let _ = reply.send(active.iter().map(|relay| relay.id().clone()).collect());
@@ -416,9 +417,11 @@ impl HealthMonitor {
                 if is_known {
                     let reputation = self.reputations.entry(relay.clone()).or_default();
                     match command {
-                        OperatorCommand::Pin => reputation.hand = Some(OperatorSetting::Pinned),
-                        OperatorCommand::Disable => reputation.hand = Some(OperatorSetting::Disabled),
-                        OperatorCommand::Release => reputation.hand = None,
+                        OperatorCommand::Pin => reputation.operator_setting = Some(OperatorSetting::Pinned),
+                        OperatorCommand::Disable => {
+                            reputation.operator_setting = Some(OperatorSetting::Disabled)
+                        }
+                        OperatorCommand::Release => reputation.operator_setting = None,
                         OperatorCommand::Pardon => reputation.pardon(now),
                     }
                     info!(%relay, ?command, "relay set by hand");
@@ -462,7 +465,7 @@ impl HealthMonitor {
                 self.unsaved.insert(relay.id().clone());
             }
         }
-        self.places.retain(|id, _| all.iter().any(|relay| relay.id() == id));
+        self.told_modes.retain(|id, _| all.iter().any(|relay| relay.id() == id));
         self.rest();
         self.place();
     }
@@ -479,47 +482,47 @@ impl HealthMonitor {
         self.rotation = rotation;
         match done {
             None => {}
-            Some(Move::Shed(why)) => {
+            Some(Move::Shed(reason)) => {
                 self.relays.set_shedding(true);
-                self.rotated(&why);
-                self.tell_of_pressure(&why, false);
+                self.rotated(&reason);
+                self.publish_pressure_notice(&reason, false);
             }
-            Some(Move::Restore(why)) => {
+            Some(Move::Restore(reason)) => {
                 let was_shedding = self.relays.is_shedding();
                 self.relays.set_shedding(false);
-                self.rotated(&why);
+                self.rotated(&reason);
                 if was_shedding {
-                    self.tell_of_pressure(&why, true);
+                    self.publish_pressure_notice(&reason, true);
                 }
             }
         }
     }
 
     /// Tells the operator that this machine is too slow for what runs on it, or no longer.
-    fn tell_of_pressure(&self, why: &str, resolved: bool) {
+    fn publish_pressure_notice(&self, reason: &str, resolved: bool) {
         let resting: Vec<&str> = self.resting.iter().map(RelayId::as_str).collect();
         let resting = if resting.is_empty() {
             "no relay can be spared, optional work rests".to_owned()
         } else {
             format!("these relays rest, whose bids are hardly ever the best: {}", resting.join(", "))
         };
-        let words = if resolved { why.to_owned() } else { format!("{why}; {resting}") };
+        let message = if resolved { reason.to_owned() } else { format!("{reason}; {resting}") };
         self.spine.publish(Event::Notice(Notice {
             rule: "machine_pressure".to_owned(),
             subject: "relays".to_owned(),
             severity: "P3".to_owned(),
-            words,
+            message,
             resolved,
             at: self.clock.now(),
         }));
     }
 
-    fn rotated(&mut self, why: &str) {
-        why.clone_into(&mut self.resting_why);
+    fn rotated(&mut self, reason: &str) {
+        reason.clone_into(&mut self.resting_reason);
         self.rest();
         self.place();
         let active: Vec<String> = self.relays.active().iter().map(|relay| relay.id().to_string()).collect();
-        info!(why, active = active.join(","), "relays rotated");
+        info!(reason, active = active.join(","), "relays rotated");
     }
 
     /// Decides who rests. Only here, so that a drifting rank does not swap relays between races.
@@ -552,7 +555,7 @@ impl HealthMonitor {
                 enabled: relay.settings().enabled,
                 pinned: relay.settings().pinned,
                 reputation: self.reputations.get(relay.id()).unwrap_or(&unknown),
-                shed: self.resting.contains(relay.id()).then_some(self.resting_why.as_str()),
+                shed: self.resting.contains(relay.id()).then_some(self.resting_reason.as_str()),
             })
             .collect();
         let min_active = self.settings.rotation.min_active;
@@ -574,31 +577,31 @@ impl HealthMonitor {
         let mut moved = Vec::new();
         for (id, placement) in ids.into_iter().zip(placements) {
             let reputation = self.reputations.entry(id.clone()).or_default();
-            let said = (placement.place, placement.reason, placement.score);
-            let told = self.places.insert(id.clone(), said);
+            let said = (placement.mode, placement.reason, placement.score);
+            let told = self.told_modes.insert(id.clone(), said);
             if told != Some(said) {
-                record_place(&id, placement.place, placement.reason, placement.score);
+                record_mode(&id, placement.mode, placement.reason, placement.score);
             }
-            let before = told.map(|(place, _, _)| place);
-            if before != Some(placement.place) && (before.is_some() || placement.place != RelayMode::Active) {
+            let before = told.map(|(mode, _, _)| mode);
+            if before != Some(placement.mode) && (before.is_some() || placement.mode != RelayMode::Active) {
                 moved.push(RelayModeChanged {
                     relay: id.clone(),
-                    state: placement.place,
+                    state: placement.mode,
                     before,
                     reason: placement.reason,
-                    why: placement.why.clone(),
+                    message: placement.message.clone(),
                     score: placement.score,
                     at: now,
                 });
             }
-            let Placement { place, eligibility, score, rank, reason, why } = placement;
+            let Placement { mode, eligibility, score, rank, reason, message } = placement;
             let status = RelayStatus {
-                place,
+                mode,
                 eligibility,
                 score,
                 rank,
                 reason,
-                why,
+                message,
                 trust: reputation.trust,
                 record: reputation.record.clone(),
                 breaker: reputation.breaker,
@@ -608,7 +611,7 @@ impl HealthMonitor {
                     .map(|quarantine| quarantine.until)
                     .or(reputation.suspicion(now).map(|suspicion| suspicion.at.saturating_add(SUSPICION_MS))),
                 accusations: reputation.accusations.clone(),
-                hand: reputation.hand,
+                operator_setting: reputation.operator_setting,
             };
             statuses.insert(id, status);
         }
@@ -617,7 +620,7 @@ impl HealthMonitor {
         self.relays.set_board(StatusBoard { statuses, min_active, half_life_ms });
         for placed in moved {
             if placed.before.is_some() {
-                info!(relay = %placed.relay, state = placed.state.label(), why = %placed.why, "relay placed");
+                info!(relay = %placed.relay, state = placed.state.label(), reason = %placed.message, "relay placed");
             }
             self.save_one(&placed.relay.clone(), now);
             self.spine.publish(Event::RelayModeChanged(placed));

@@ -128,8 +128,8 @@ impl CallFailure {
         if error.is_timeout() {
             return Self::TimedOut;
         }
-        let words = root_words(error);
-        if error.is_connect() { Self::Connect(words) } else { Self::Transport(words) }
+        let message = root_message(error);
+        if error.is_connect() { Self::Connect(message) } else { Self::Transport(message) }
     }
 
     /// Its name in metrics and records.
@@ -186,17 +186,17 @@ impl CallFailure {
 }
 
 /// The innermost cause in words, without the URL.
-fn root_words(error: &reqwest::Error) -> String {
+fn root_message(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    let words = cause.to_string();
+    let message = cause.to_string();
     // The outermost error is the only one that prints the URL.
     if std::ptr::addr_eq(cause, error) {
         "request failed".to_owned()
     } else {
-        words.chars().take(160).collect()
+        message.chars().take(160).collect()
     }
 }
 
@@ -255,7 +255,7 @@ impl SubmitOutcome {
     }
 
     /// In words.
-    pub fn words(&self) -> String {
+    pub fn message(&self) -> String {
         match self {
             Self::Accepted { has_shown_payload: false, .. } => "took the block".to_owned(),
             Self::Accepted { has_shown_payload: true, .. } => {

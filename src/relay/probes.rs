@@ -79,12 +79,12 @@ pub async fn run_probes(parts: ProbeParts, stop: CancellationToken) {
         // Nobody at all: that is our line, and no fault of theirs.
         let is_our_line = results.len() > 1 && results.iter().all(|(_, result)| result.is_err());
         for (relay, result) in results {
-            let words = result.as_ref().err().map(ToString::to_string);
+            let message = result.as_ref().err().map(ToString::to_string);
             if !is_our_line {
-                parts.monitor.probed(relay.clone(), words.clone()).await;
+                parts.monitor.probed(relay.clone(), message.clone()).await;
             }
-            let why = words.unwrap_or_else(|| "answers its status call".to_owned());
-            note(&parts, ProbeResult { relay, usable: result.is_ok(), why, at: wall.now() });
+            let message = message.unwrap_or_else(|| "answers its status call".to_owned());
+            note(&parts, ProbeResult { relay, usable: result.is_ok(), message, at: wall.now() });
         }
         let wait = until_next_probe(parts.slots, wall.now()).max(PROBE_GAP);
         tokio::select! {
@@ -108,7 +108,7 @@ fn note(parts: &ProbeParts, state: ProbeResult) {
     if state.usable {
         info!(relay = %state.relay, "relay is usable");
     } else {
-        warn!(relay = %state.relay, why = %state.why, "relay is not usable");
+        warn!(relay = %state.relay, error = %state.message, "relay is not usable");
     }
     parts.spine.publish(Event::Relay(state));
 }

@@ -165,8 +165,8 @@ impl Rotation {
         let limit = Duration::from_secs(policy.max_shed_secs);
         match (self, pressure) {
             // ## Calm, Heating => Heating | Shedding
-            (Self::Calm, Some(why)) => Self::heat(0, &why, policy, now),
-            (Self::Heating(intervals), Some(why)) => Self::heat(intervals, &why, policy, now),
+            (Self::Calm, Some(reason)) => Self::heat(0, &reason, policy, now),
+            (Self::Heating(intervals), Some(reason)) => Self::heat(intervals, &reason, policy, now),
             // ## Heating => Calm
             (Self::Calm | Self::Heating(_), None) => (Self::Calm, None),
             // ## Spent => Spent | Calm
@@ -175,8 +175,8 @@ impl Rotation {
             (Self::Shedding { since, .. } | Self::ByHand { since, .. }, _)
                 if now.saturating_sub(since) >= limit =>
             {
-                let why = format!("everybody is asked again after {} s, and for as long", limit.as_secs());
-                (Self::Spent { until: now.saturating_add(limit) }, Some(Move::Restore(why)))
+                let reason = format!("everybody is asked again after {} s, and for as long", limit.as_secs());
+                (Self::Spent { until: now.saturating_add(limit) }, Some(Move::Restore(reason)))
             }
             // ## Shedding, ByHand => Calm
             (Self::Shedding { calm, .. } | Self::ByHand { calm, .. }, None) if sample.is_calm(policy) => {
@@ -200,11 +200,11 @@ impl Rotation {
         }
     }
 
-    fn heat(intervals: u32, why: &str, policy: &RotationPolicy, now: Duration) -> (Self, Option<Move>) {
+    fn heat(intervals: u32, reason: &str, policy: &RotationPolicy, now: Duration) -> (Self, Option<Move>) {
         let intervals = intervals + 1;
         if intervals >= policy.samples {
-            let why = format!("{why}, for {intervals} intervals");
-            (Self::Shedding { since: now, calm: 0 }, Some(Move::Shed(why)))
+            let reason = format!("{reason}, for {intervals} intervals");
+            (Self::Shedding { since: now, calm: 0 }, Some(Move::Shed(reason)))
         } else {
             (Self::Heating(intervals), None)
         }
@@ -323,8 +323,11 @@ mod tests {
         assert_eq!(with(|s| (s.host_psi, s.own_psi) = (Some(99.0), Some(1.0))), "...");
         // A busy CPU is told with the reason, and does not keep anybody out.
         let busy = Sample { host_cpu: Some(97.0), ..lag(30.0) };
-        let why = busy.pressure(&policy).unwrap();
-        assert_eq!(why, "our timers come 30.0 ms late, above 25.0 ms; CPU of the host at 97 %, above 85 %");
+        let reason = busy.pressure(&policy).unwrap();
+        assert_eq!(
+            reason,
+            "our timers come 30.0 ms late, above 25.0 ms; CPU of the host at 97 %, above 85 %"
+        );
         assert!(Sample { host_cpu: Some(97.0), ..lag(1.0) }.is_calm(&policy));
     }
 

@@ -13,12 +13,12 @@ use parking_lot::RwLock;
 
 use super::{
     Relay,
-    health::{Accusation, Breaker, Eligibility, OperatorSetting, RaceStats, Standing, Trust, chosen},
+    health::{Accusation, Breaker, Eligibility, OperatorSetting, RaceStats, Ranking, Trust, chosen},
     metrics::{begin_relay, end_relay, record_up},
 };
 use crate::{
     consensus::UnixMillis,
-    events::{PlaceReason, ProbeResult, RelayMode},
+    events::{ModeReason, ProbeResult, RelayMode},
     types::RelayId,
 };
 
@@ -26,7 +26,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub struct RelayStatus {
     /// Its place.
-    pub place: RelayMode,
+    pub mode: RelayMode,
     /// How fit it is to be asked.
     pub eligibility: Eligibility,
     /// Its score, 0 to 1.
@@ -34,9 +34,9 @@ pub struct RelayStatus {
     /// Its rank, higher is better.
     pub rank: f64,
     /// Why it is where it is, as a kind.
-    pub reason: PlaceReason,
+    pub reason: ModeReason,
     /// Why it is where it is, in words.
-    pub why: String,
+    pub message: String,
     /// Its trust, by class.
     pub trust: Trust,
     /// Its record in races.
@@ -50,7 +50,7 @@ pub struct RelayStatus {
     /// What it is accused of, oldest first.
     pub accusations: Vec<Accusation>,
     /// The operator's word.
-    pub hand: Option<OperatorSetting>,
+    pub operator_setting: Option<OperatorSetting>,
 }
 
 /// All statuses.
@@ -124,12 +124,12 @@ impl SharedRelays {
     /// Those of some relays that are asked now. A snapshot is read; nothing waits.
     pub fn asked_of(&self, relays: &[Arc<Relay>]) -> Vec<Arc<Relay>> {
         let board = self.board.load();
-        let blank = |eligibility| Standing { eligibility, rank: 0.0, bids_lately: false };
-        let standings: Vec<Standing> = relays
+        let blank = |eligibility| Ranking { eligibility, rank: 0.0, bids_lately: false };
+        let rankings: Vec<Ranking> = relays
             .iter()
             .map(|relay| match (relay.settings().enabled, board.statuses.get(relay.id())) {
                 (false, _) => blank(Eligibility::Disabled),
-                (true, Some(status)) => Standing {
+                (true, Some(status)) => Ranking {
                     eligibility: status.eligibility,
                     rank: status.rank,
                     bids_lately: status.record.bids_lately(),
@@ -137,7 +137,7 @@ impl SharedRelays {
                 (true, None) => blank(Eligibility::Fit),
             })
             .collect();
-        let is_asked = chosen(&standings, board.min_active);
+        let is_asked = chosen(&rankings, board.min_active);
         relays
             .iter()
             .zip(is_asked)

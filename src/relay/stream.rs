@@ -83,8 +83,8 @@ impl Relay {
         }
     }
 
-    fn not_served(&self, label: &'static str, why: &str, started: Instant) -> StreamEnd {
-        debug!(relay = %self.id(), why, "no header stream, asking by HTTP");
+    fn not_served(&self, label: &'static str, reason: &str, started: Instant) -> StreamEnd {
+        debug!(relay = %self.id(), reason, "no header stream, asking by HTTP");
         record_call(self.id(), "header_stream", label, started.elapsed());
         StreamEnd::NotServed
     }

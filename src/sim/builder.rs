@@ -171,9 +171,9 @@ async fn take(State(builder): State<Arc<Shared>>, headers: HeaderMap, body: Byte
             builder.count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             builder.received.lock().push(received);
         }
-        Err(words) => {
-            builder.refused.lock().push(words.clone());
-            return error(-32602, &words);
+        Err(message) => {
+            builder.refused.lock().push(message.clone());
+            return error(-32602, &message);
         }
     }
     let hash = format!("0x{}", "ab".repeat(32));

@@ -133,8 +133,8 @@ async fn build_too(shared: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<
     let Some(version) = method.strip_prefix("engine_forkchoiceUpdatedV") else { return Ok(()) };
     let parameter = |index: &str| asked.pointer(index).cloned().unwrap_or_default();
     let (state, mut attributes) = (parameter("/params/0"), parameter("/params/1"));
-    let Some(wishes) = attributes.as_object_mut() else { return Ok(()) };
-    wishes.insert("suggestedFeeRecipient".to_owned(), json!(shared.fee_recipient));
+    let Some(fields) = attributes.as_object_mut() else { return Ok(()) };
+    fields.insert("suggestedFeeRecipient".to_owned(), json!(shared.fee_recipient));
     let started = rpc(shared, headers, method, json!([state, attributes])).await?;
     let id = started.get("payloadId").and_then(Value::as_str);
     let id = id.ok_or_else(|| format!("{method}: no payload id: {started}"))?;

@@ -304,7 +304,7 @@ impl Shared {
     }
 
     /// The bid for a request: of a real payload where it was supplied with any, else of one of its own making.
-    pub(super) fn offer(&self, behaviour: &Behaviour, wanted: &Wanted) -> Option<Arc<EncodedBid>> {
+    pub(super) fn bid_for(&self, behaviour: &Behaviour, wanted: &Wanted) -> Option<Arc<EncodedBid>> {
         match self.supplied_bid(behaviour, wanted.fault, wanted.key) {
             Supplied::Nothing => None,
             Supplied::Bid(bid) => Some(bid),
@@ -501,7 +501,7 @@ async fn answer_header(
     let (value, variant) = behaviour.value_at(slot, turn, passed_ms);
     // A bid is built and signed before the relay sits on it, so that the delay is what it says.
     let delay = behaviour.delay_in(slot ^ low_bits(parent), u64::from(relay.seed));
-    let bid = relay.offer(&behaviour, &Wanted { key, fault, value, variant });
+    let bid = relay.bid_for(&behaviour, &Wanted { key, fault, value, variant });
     sleep_until(started + delay).await;
     match fault {
         HeaderFault::NoBid => return StatusCode::NO_CONTENT.into_response(),

@@ -104,7 +104,7 @@ async fn play(
 }
 
 fn bid(relay: &Shared, key: BidKey, fault: HeaderFault, value: Wei, variant: u8) -> Option<Message> {
-    let bid = relay.offer(&relay.now_behaving(), &Wanted { key, fault, value, variant })?;
+    let bid = relay.bid_for(&relay.now_behaving(), &Wanted { key, fault, value, variant })?;
     let code = stream_code(relay.spec.fork_at(Slot::new(key.0)));
     Some(Message::binary([&[1, code][..], &bid.ssz].concat()))
 }

@@ -439,9 +439,9 @@ async fn slots_without_the_promised_block_have_their_names() {
         (1, "payment_missing", "slot 4")
     );
     assert!(
-        notices[0].words.contains("promised 0.05 ETH and 0.049999999999999999 ETH arrived"),
+        notices[0].message.contains("promised 0.05 ETH and 0.049999999999999999 ETH arrived"),
         "{}",
-        notices[0].words
+        notices[0].message
     );
     for slot in 5..=12 {
         node.mine(at(slot), OTHER).await;

@@ -17,7 +17,7 @@ const BURST_BYTES: u64 = 64 << 20;
 /// And how many more in a day: a thousand proposals a day, which is one slot in seven, have room.
 const BYTES_A_DAY: u64 = 256 << 20;
 /// What a small block counts: its rows cost room, too.
-const LEAST_BYTES: u64 = 16 << 10;
+const MIN_BYTES: u64 = 16 << 10;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -81,7 +81,7 @@ impl RecordQuota {
         let added = BYTES_A_DAY / DAY_MS.unsigned_abs() * elapsed;
         bucket.bytes = bucket.bytes.saturating_add(added).min(BURST_BYTES);
         bucket.at = now;
-        let cost = u64::try_from(bytes).unwrap_or(u64::MAX).max(LEAST_BYTES);
+        let cost = u64::try_from(bytes).unwrap_or(u64::MAX).max(MIN_BYTES);
         bucket.bytes = bucket.bytes.checked_sub(cost).ok_or(Unrecorded::TooMany)?;
         Ok(())
     }

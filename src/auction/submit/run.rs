@@ -76,7 +76,7 @@ impl Auction {
             rule: "journal_failed".to_owned(),
             subject: format!("slot {}", event.slot),
             severity: "P1".to_owned(),
-            words: format!("block {} left without being in the journal: {failure}", event.block_hash),
+            message: format!("block {} left without being in the journal: {failure}", event.block_hash),
             resolved: false,
             at: self.clock.now(),
         }));
@@ -100,7 +100,7 @@ impl Auction {
                 block_hash,
                 relay: relay.clone(),
                 outcome: outcome.kind(),
-                detail: outcome.words(),
+                message: outcome.message(),
                 http_status: outcome.http_status(),
                 latency_us: micros(latency),
                 attempts,
@@ -130,7 +130,7 @@ impl Auction {
                 if worth == Worth::Word {
                     note_bystander(&mut record);
                 }
-                refusals.push(format!("{relay}: {}", record.detail));
+                refusals.push(format!("{relay}: {}", record.message));
             }
             if submission.is_recorded {
                 unwritten.push(record);
@@ -145,9 +145,9 @@ impl Auction {
             if refusals.is_empty() {
                 refusals.push("no relay is enabled".to_owned());
             }
-            let why = refusals.join("; ");
-            error!(%slot, %block_hash, %why, "no relay revealed the payload");
-            client.answer(Err(why.into()));
+            let reason = refusals.join("; ");
+            error!(%slot, %block_hash, %reason, "no relay revealed the payload");
+            client.answer(Err(reason.into()));
             self.end_submission(submission.closed("failed", None, self.clock.now()), submission.is_recorded)
                 .await;
         }

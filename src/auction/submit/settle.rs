@@ -48,7 +48,7 @@ pub(super) fn settles(worth: Worth, has_offered: bool, is_offerer_known: bool) -
 
 /// Why a success did not settle the submission, for the record.
 pub(super) fn note_bystander(record: &mut SubmissionAnswer) {
-    record.detail.push_str("; not believed, as it never offered the block and others did");
+    record.message.push_str("; not believed, as it never offered the block and others did");
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub(super) async fn check_nodes(http: &Client, nodes: Nodes, relays: &[Arc<Relay
         let state = if answer.is_ok() { State::Ok } else { State::Failed };
         let answer = answer.unwrap_or_else(|error| error);
         let width = name.len().max(9);
-        findings.tell(Finding { kind: "node", id: name, url: None, state, answer, ms: None, width });
+        findings.add(Finding { kind: "node", id: name, url: None, state, answer, ms: None, width });
     };
     if let Some(url) = execution {
         let node = ExecutionNode::new(http.clone(), url).of_chain(spec.chain_id);
@@ -55,7 +55,7 @@ pub(super) async fn check_nodes(http: &Client, nodes: Nodes, relays: &[Arc<Relay
             request.send().await.map(|answer| format!("answers (HTTP {})", answer.status().as_u16()));
         row(format!("builder {}", builder.id), answer.map_err(|error| error.without_url().to_string()));
     }
-    let is_served = tell_fork(&spec, schedule.as_deref(), findings);
+    let is_served = report_fork(&spec, schedule.as_deref(), findings);
     let mut ranges = clock_offsets(relays);
     ranges.extend(beacon.filter(|node| !node.is_local()).and_then(|node| node.clock_offset()));
     let verdict = ClockOffset::verdict(ClockOffset::of(&ranges), false);
@@ -66,7 +66,7 @@ pub(super) async fn check_nodes(http: &Client, nodes: Nodes, relays: &[Arc<Relay
 }
 
 /// Tells what fork comes that this version does not serve. Whether none is in force.
-pub(super) fn tell_fork(spec: &ChainSpec, reported: Option<&[NamedFork]>, findings: &mut Findings) -> bool {
+pub(super) fn report_fork(spec: &ChainSpec, reported: Option<&[NamedFork]>, findings: &mut Findings) -> bool {
     let Some(fork) = spec.unserved_fork(reported) else { return true };
     let now = WallClock.now();
     findings.remark("fork", fork.message(&spec.name, now));

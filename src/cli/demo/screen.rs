@@ -82,11 +82,11 @@ pub(super) fn line(
 
 /// How many relays bid, and what the others did.
 fn notes(record: &AuctionRecord) -> String {
-    let bids = record.offers.iter().filter(|offer| offer.outcome == Outcome::Bid).count();
+    let bids = record.answers.iter().filter(|answer| answer.outcome == Outcome::Bid).count();
     let mut notes = vec![format!("{bids} {}", if bids == 1 { "bid" } else { "bids" })];
     let others =
-        record.offers.iter().filter(|offer| !matches!(offer.outcome, Outcome::Bid | Outcome::NotAsked));
-    notes.extend(others.map(|offer| format!("{} {}", offer.relay, offer.outcome)));
+        record.answers.iter().filter(|answer| !matches!(answer.outcome, Outcome::Bid | Outcome::NotAsked));
+    notes.extend(others.map(|answer| format!("{} {}", answer.relay, answer.outcome)));
     notes.join(", ")
 }
 

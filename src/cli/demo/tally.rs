@@ -93,14 +93,14 @@ impl Tally {
     }
 
     fn count_auction(&mut self, record: &AuctionRecord) {
-        for offer in record.offers.iter().filter(|offer| offer.outcome != Outcome::NotAsked) {
-            let relay = self.by_relay.entry(offer.relay.clone()).or_default();
+        for answer in record.answers.iter().filter(|answer| answer.outcome != Outcome::NotAsked) {
+            let relay = self.by_relay.entry(answer.relay.clone()).or_default();
             relay.asked += 1;
-            if is_answer(offer.outcome) {
+            if is_answer(answer.outcome) {
                 relay.answers += 1;
-                relay.latency_us += offer.latency_us;
+                relay.latency_us += answer.latency_us;
             }
-            match offer.outcome {
+            match answer.outcome {
                 Outcome::Bid => relay.bids += 1,
                 Outcome::NoBid => {}
                 fault => *relay.faults.entry(fault.to_string()).or_default() += 1,

@@ -30,7 +30,7 @@ pub(super) struct DemoRelay {
 /// How a relay behaves, and how that is said.
 pub(super) struct Habit {
     behaviour: Behaviour,
-    pub(super) words: &'static str,
+    pub(super) description: &'static str,
     /// How much of its promise its blocks pay.
     pub(super) pays_percent: u64,
 }
@@ -85,7 +85,7 @@ fn habit(n: u8, fault: Option<u8>, arguments: &DemoArguments) -> Habit {
         .jitter(Duration::from_millis(40));
     let greedy = honest.clone().value(milli_eth(90));
     let late = Duration::from_millis(arguments.seconds_per_slot * 1000);
-    let (behaviour, words) = match fault.map(|turn| turn % 5) {
+    let (behaviour, description) = match fault.map(|turn| turn % 5) {
         None => (honest, "honest"),
         Some(0) => (greedy, "pays half of what it promises"),
         // The block is another relay's too: that one reveals it, and the withholding costs the withholder.
@@ -98,7 +98,7 @@ fn habit(n: u8, fault: Option<u8>, arguments: &DemoArguments) -> Habit {
         Some(_) => (greedy.header(HeaderFault::Garbage), "answers with garbage"),
     };
     let pays_percent = if fault.map(|turn| turn % 5) == Some(0) { 50 } else { 100 };
-    Habit { behaviour, words, pays_percent }
+    Habit { behaviour, description, pays_percent }
 }
 
 /// The service's configuration.

@@ -79,7 +79,7 @@ pub(super) fn table(report: &ProfitReport) -> String {
         ));
     }
     for notice in report.notices.iter().filter(|notice| notice.resolved_at.is_none()) {
-        text.push_str(&format!("{} {}\n", notice.severity, notice.words));
+        text.push_str(&format!("{} {}\n", notice.severity, notice.message));
     }
     for gap in &report.not_known {
         text.push_str(&format!("not known: {gap}\n"));

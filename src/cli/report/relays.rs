@@ -24,15 +24,18 @@ pub(super) struct RelayLine {
     faults: String,
     latency_p50_ms: Option<f64>,
     latency_p95_ms: Option<f64>,
-    place: String,
+    #[serde(rename = "place")]
+    mode: String,
     score: Option<f64>,
-    why: String,
+    #[serde(rename = "why")]
+    message: String,
     timing_races: usize,
     timing_earned_eth: String,
     gwei_per_100_ms: Option<i64>,
     target_first_request_ms: Option<i64>,
     frequency_get_header_ms: Option<i64>,
-    timing_why: String,
+    #[serde(rename = "timing_why")]
+    timing_reason: String,
 }
 
 pub(super) async fn relays(
@@ -63,7 +66,7 @@ pub(super) async fn relays(
             })
             .collect();
         let timing = report_timing(&seen, races);
-        let place = ledger.places(&relay, 1).await?.into_iter().next();
+        let last = ledger.mode_history(&relay, 1).await?.into_iter().next();
         let stats = stats.remove(&relay).unwrap_or_default();
         let faults: Vec<String> =
             stats.faults.iter().map(|(fault, count)| format!("{fault} × {count}")).collect();
@@ -76,15 +79,15 @@ pub(super) async fn relays(
             latency_p50_ms: stats.latency_p50_ms,
             latency_p95_ms: stats.latency_p95_ms,
             // A relay that never moved is where it began.
-            place: place.as_ref().map_or("active".to_owned(), |place| place.state.clone()),
-            score: place.as_ref().map(|place| place.score),
-            why: place.map_or_else(String::new, |place| place.why),
+            mode: last.as_ref().map_or("active".to_owned(), |change| change.state.clone()),
+            score: last.as_ref().map(|change| change.score),
+            message: last.map_or_else(String::new, |change| change.message),
             timing_races: timing.played,
             timing_earned_eth: timing.earned.to_eth(),
             gwei_per_100_ms: timing.gwei_per_100_ms,
             target_first_request_ms: timing.propose.map(|(first, _)| first),
             frequency_get_header_ms: timing.propose.map(|(_, every)| every),
-            timing_why: timing.why,
+            timing_reason: timing.reason,
             relay,
         });
     }
@@ -114,7 +117,7 @@ pub(super) fn shown(lines: &[RelayLine], format: ReportFormat) -> String {
                 let propose = line.target_first_request_ms.zip(line.frequency_get_header_ms);
                 table.add_row([
                     line.relay.clone(),
-                    line.place.clone(),
+                    line.mode.clone(),
                     line.races.to_string(),
                     line.bids.to_string(),
                     line.wins.to_string(),
@@ -123,7 +126,7 @@ pub(super) fn shown(lines: &[RelayLine], format: ReportFormat) -> String {
                     number(line.latency_p95_ms),
                     format!("{} in {} races", line.timing_earned_eth, line.timing_races),
                     propose.map_or_else(
-                        || format!("once: {}", line.timing_why),
+                        || format!("once: {}", line.timing_reason),
                         |(first, every)| format!("{first} / {every}"),
                     ),
                     line.faults.clone(),

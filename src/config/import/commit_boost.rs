@@ -67,7 +67,7 @@ fn chain(out: &mut Imported, value: &Value) -> Result<(), ImportError> {
     let needed = |key: &str| {
         value.get(key).cloned().ok_or_else(|| ImportError::Value {
             what: "chain".to_owned(),
-            why: format!("{key} is missing: the chain cannot be told without it"),
+            reason: format!("{key} is missing: the chain cannot be told without it"),
         })
     };
     let seconds_per_slot = value.get("slot_time_secs").and_then(Value::as_integer).unwrap_or(12);

@@ -20,7 +20,7 @@ pub(super) struct GenesisFlags {
 
 /// The value of `network`, and what is to be said about it.
 pub(super) fn network(flags: &GenesisFlags) -> Result<(Value, Option<String>), ImportError> {
-    let refuse = |what: &str, why: String| Err(ImportError::Value { what: what.to_owned(), why });
+    let refuse = |what: &str, reason: String| Err(ImportError::Value { what: what.to_owned(), reason });
     let named = match flags.named.as_slice() {
         [] => None,
         [name] => Network::ALL.into_iter().find(|network| network.name() == *name),
@@ -46,11 +46,11 @@ pub(super) fn network(flags: &GenesisFlags) -> Result<(Value, Option<String>), I
     let Some(text) = &flags.fork_version else {
         let network = named.unwrap_or(Network::Mainnet);
         if timestamp.is_some_and(|seconds| seconds != network.spec().genesis_time) {
-            let why = format!(
+            let reason = format!(
                 "is not {}'s: a chain of its own needs -genesis-fork-version, too. {SPEC_HINT}",
                 network.name()
             );
-            return refuse("-genesis-timestamp", why);
+            return refuse("-genesis-timestamp", reason);
         }
         if !has_usual_slots {
             return refuse("SLOT_SEC", format!("{} has slots of 12 seconds. {SPEC_HINT}", network.name()));
@@ -63,8 +63,8 @@ pub(super) fn network(flags: &GenesisFlags) -> Result<(Value, Option<String>), I
     if let Some(network) = named
         && network.spec().genesis_fork_version != version
     {
-        let why = format!("{text} is not {}'s: two chains are named", network.name());
-        return refuse("-genesis-fork-version", why);
+        let reason = format!("{text} is not {}'s: two chains are named", network.name());
+        return refuse("-genesis-fork-version", reason);
     }
     let known = Network::ALL.into_iter().find(|network| {
         let spec = network.spec();
@@ -76,10 +76,10 @@ pub(super) fn network(flags: &GenesisFlags) -> Result<(Value, Option<String>), I
         return Ok((Value::from(network.name()), None));
     }
     let Some(timestamp) = timestamp.and_then(|seconds| i64::try_from(seconds).ok()) else {
-        let why = format!(
+        let reason = format!(
             "{text} is no known network's, and without -genesis-timestamp its slots cannot be told. {SPEC_HINT}"
         );
-        return refuse("-genesis-fork-version", why);
+        return refuse("-genesis-fork-version", reason);
     };
     let mut chain = Table::new();
     chain.insert("genesis_time".to_owned(), Value::from(timestamp));

@@ -118,7 +118,7 @@ pub fn import_mev_boost(
     read: &dyn Fn(&str) -> Result<String, String>,
 ) -> Result<MevBoost, ImportError> {
     let text_of = |path: &str| {
-        read(path).map_err(|why| ImportError::Value { what: format!("cannot read {path}"), why })
+        read(path).map_err(|reason| ImportError::Value { what: format!("cannot read {path}"), reason })
     };
     let mut given: Vec<(&'static str, String)> = Vec::new();
     let mut variables: Vec<(String, String)> = Vec::new();
@@ -154,8 +154,9 @@ pub fn import_mev_boost(
     let file = given.iter().rev().find(|(flag, _)| *flag == "config").map(|(_, path)| path);
     let file = match file {
         Some(path) if path.ends_with(".toml") => {
-            let why = "is a TOML file: this program's own is named by --config, with two dashes".to_owned();
-            return Err(ImportError::Value { what: format!("-config {path}"), why });
+            let reason =
+                "is a TOML file: this program's own is named by --config, with two dashes".to_owned();
+            return Err(ImportError::Value { what: format!("-config {path}"), reason });
         }
         Some(path) => parse_yaml(path, &text_of(path)?)?,
         None => MevBoostFile::default(),
@@ -262,9 +263,9 @@ fn log_level(text: &str) -> Result<String, ImportError> {
         "fatal" | "panic" => "error".to_owned(),
         level @ ("trace" | "debug" | "info" | "warn" | "error") => level.to_owned(),
         _ => {
-            let why =
+            let reason =
                 format!("`{text}` is not one of trace, debug, info, warn, warning, error, fatal, panic");
-            return Err(ImportError::Value { what: "-loglevel".to_owned(), why });
+            return Err(ImportError::Value { what: "-loglevel".to_owned(), reason });
         }
     };
     Ok(level)
@@ -288,9 +289,9 @@ fn relays(
         add_relay(imported, &relay, false, &mut taken);
     }
     if !imported.table.contains_key("relays") {
-        let why =
+        let reason =
             "no relay is named: give -relay, -relays, RELAYS or a file with relays by -config".to_owned();
-        return Err(ImportError::Value { what: "relays".to_owned(), why });
+        return Err(ImportError::Value { what: "relays".to_owned(), reason });
     }
     for theirs in &file.muxes {
         mux(imported, theirs, &mut taken);
@@ -304,7 +305,7 @@ fn parse_bool(flag: &str, text: &str) -> Result<bool, ImportError> {
         "0" | "f" | "false" => Ok(false),
         _ => Err(ImportError::Value {
             what: format!("-{flag}"),
-            why: format!("`{text}` is neither true nor false"),
+            reason: format!("`{text}` is neither true nor false"),
         }),
     }
 }
@@ -313,7 +314,7 @@ fn parse_number(flag: &str, text: &str) -> Result<i64, ImportError> {
     let number = text.parse().ok().filter(|ms| *ms >= 0);
     number.ok_or_else(|| ImportError::Value {
         what: format!("-{flag}"),
-        why: format!("`{text}` is no number of milliseconds"),
+        reason: format!("`{text}` is no number of milliseconds"),
     })
 }
 

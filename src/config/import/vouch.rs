@@ -67,8 +67,8 @@ fn relay_entry(
         (true, _) => url.to_owned(),
         (false, Some(key)) => url.replacen("://", &format!("://{key}@"), 1),
         (false, None) => {
-            let why = "has no public_key: its bids could not be checked".to_owned();
-            return Err(ImportError::Value { what: format!("relay {url}"), why });
+            let reason = "has no public_key: its bids could not be checked".to_owned();
+            return Err(ImportError::Value { what: format!("relay {url}"), reason });
         }
     };
     entry.insert("url".to_owned(), Value::from(with_key));
@@ -131,8 +131,8 @@ fn proposer(
         }
     }
     if relays.is_empty() {
-        let why = "all its relays are disabled: a set without relays has no equivalent here".to_owned();
-        return Err(ImportError::Value { what: format!("proposer {who}"), why });
+        let reason = "all its relays are disabled: a set without relays has no equivalent here".to_owned();
+        return Err(ImportError::Value { what: format!("proposer {who}"), reason });
     }
     set.insert("relays".to_owned(), Value::Array(relays.into_iter().map(Value::from).collect()));
     if let Some(min) = theirs.get("min_value") {

@@ -22,7 +22,7 @@ const LATE_MS: i64 = 3000;
 /// A relay that says that we were late goes by its own clock. So far before its limit it would take a clock that is wrong by seconds.
 const LATE_BY_ANOTHER_CLOCK_MS: i64 = 1500;
 /// Shorter silence than this proves nothing: the relay hardly had time to answer. Arbitrary: several round trips around the world.
-const MIN_PATIENCE_MS: i64 = 1000;
+const MIN_WAIT_MS: i64 = 1000;
 /// How long verdicts wait for the block's signature to be checked. It takes milliseconds; beyond, it counts as unknown.
 const SIGNATURE_WAIT_MS: i64 = 5000;
 
@@ -256,8 +256,8 @@ impl Case<'_> {
     /// where somebody else revealed it.
     fn weight_of_silence(&self, answer: &RevealAnswer, lacks: Option<bool>) -> Option<Confidence> {
         let record = self.record;
-        let is_impatient = answer.kind == AnswerKind::Unreached && answer.waited_ms < MIN_PATIENCE_MS;
-        if !record.line_worked(self.relay) || is_impatient || (record.is_revealed() && lacks.is_none()) {
+        let gave_up_early = answer.kind == AnswerKind::Unreached && answer.waited_ms < MIN_WAIT_MS;
+        if !record.line_worked(self.relay) || gave_up_early || (record.is_revealed() && lacks.is_none()) {
             return None;
         }
         // A block that its proposer may not have signed is no proof, whatever the chain lacks.

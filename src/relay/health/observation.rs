@@ -11,7 +11,7 @@ pub struct Observation {
     /// HTTP status, where there was one.
     pub http_status: Option<u16>,
     /// In words, for the reason of what follows from it.
-    pub detail: String,
+    pub message: String,
     /// When.
     pub at: UnixMillis,
 }

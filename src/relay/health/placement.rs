@@ -3,7 +3,7 @@
 use super::{Breaker, OperatorSetting, Reputation, TrustPolicy};
 use crate::{
     consensus::UnixMillis,
-    events::{PlaceReason, RelayMode},
+    events::{ModeReason, RelayMode},
 };
 
 /// One relay as placement sees it.
@@ -42,7 +42,7 @@ pub enum Eligibility {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Placement {
     /// Its place.
-    pub place: RelayMode,
+    pub mode: RelayMode,
     /// How fit it is.
     pub eligibility: Eligibility,
     /// Its score, 0 to 1.
@@ -50,14 +50,14 @@ pub struct Placement {
     /// Its rank, higher is better.
     pub rank: f64,
     /// Why, as a kind.
-    pub reason: PlaceReason,
+    pub reason: ModeReason,
     /// In words.
-    pub why: String,
+    pub message: String,
 }
 
 /// What decides whether a relay is asked.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Standing {
+pub struct Ranking {
     /// How fit it is.
     pub eligibility: Eligibility,
     /// Its rank, higher is better.
@@ -69,9 +69,9 @@ pub struct Standing {
 /// Which of some relays are asked, given where each stands. All that are fit; and if these are fewer than `min_active`, the best of those
 /// that were shed, then of those that are away; and if none of them lately bid, the suspects. Never one that offended twice, never a
 /// disabled one.
-pub fn chosen(relays: &[Standing], min_active: usize) -> Vec<bool> {
+pub fn chosen(relays: &[Ranking], min_active: usize) -> Vec<bool> {
     let mut chosen: Vec<bool> = relays.iter().map(|relay| relay.eligibility <= Eligibility::Fit).collect();
-    let mut order: Vec<(usize, Standing)> = relays.iter().copied().enumerate().collect();
+    let mut order: Vec<(usize, Ranking)> = relays.iter().copied().enumerate().collect();
     order.sort_by(|(_, a), (_, b)| a.eligibility.cmp(&b.eligibility).then(b.rank.total_cmp(&a.rank)));
     let mut active = chosen.iter().filter(|is_chosen| **is_chosen).count();
     let mut has_bidder =
@@ -84,8 +84,8 @@ pub fn chosen(relays: &[Standing], min_active: usize) -> Vec<bool> {
             Eligibility::Shed | Eligibility::Away => active < min_active.max(1),
             Eligibility::Suspect => !has_bidder,
         };
-        if is_wanted && let Some(place) = chosen.get_mut(index) {
-            *place = true;
+        if is_wanted && let Some(slot) = chosen.get_mut(index) {
+            *slot = true;
             active += 1;
             has_bidder |= relay.eligibility == Eligibility::Shed && relay.bids_lately;
         }
@@ -102,26 +102,28 @@ pub fn place_all(
 ) -> Vec<Placement> {
     let mut placements: Vec<Placement> =
         contenders.iter().map(|contender| placement(contender, now, policy)).collect();
-    let standings: Vec<Standing> = placements
+    let rankings: Vec<Ranking> = placements
         .iter()
         .zip(contenders)
-        .map(|(placement, contender)| Standing {
+        .map(|(placement, contender)| Ranking {
             eligibility: placement.eligibility,
             rank: placement.rank,
             bids_lately: contender.reputation.record.bids_lately(),
         })
         .collect();
-    for (placement, is_chosen) in placements.iter_mut().zip(chosen(&standings, min_active)) {
+    for (placement, is_chosen) in placements.iter_mut().zip(chosen(&rankings, min_active)) {
         if !is_chosen || placement.eligibility <= Eligibility::Fit {
             continue;
         }
-        placement.place = RelayMode::Active;
-        placement.why = match placement.eligibility {
+        placement.mode = RelayMode::Active;
+        placement.message = match placement.eligibility {
             Eligibility::Shed => format!("asked all the same, fewer than {min_active} others are fit"),
             Eligibility::Away => {
-                format!("asked all the same, fewer than {min_active} others are fit: {}", placement.why)
+                format!("asked all the same, fewer than {min_active} others are fit: {}", placement.message)
             }
-            _ => format!("asked all the same, there is no other relay that lately bid: {}", placement.why),
+            _ => {
+                format!("asked all the same, there is no other relay that lately bid: {}", placement.message)
+            }
         };
     }
     placements
@@ -131,45 +133,45 @@ fn placement(contender: &Contender<'_>, now: UnixMillis, policy: &TrustPolicy) -
     let Contender { enabled, pinned, reputation, shed } = *contender;
     let quarantine = reputation.quarantined(now);
     let suspicion = reputation.suspicion(now);
-    let (place, eligibility, reason, why) = if !enabled {
-        let why = "enabled = false in the configuration".to_owned();
-        (RelayMode::Disabled, Eligibility::Disabled, PlaceReason::Disabled, why)
-    } else if reputation.hand == Some(OperatorSetting::Disabled) {
-        (RelayMode::Disabled, Eligibility::Disabled, PlaceReason::Disabled, "disabled by hand".to_owned())
-    } else if pinned || reputation.hand == Some(OperatorSetting::Pinned) {
+    let (mode, eligibility, reason, message) = if !enabled {
+        let message = "enabled = false in the configuration".to_owned();
+        (RelayMode::Disabled, Eligibility::Disabled, ModeReason::Disabled, message)
+    } else if reputation.operator_setting == Some(OperatorSetting::Disabled) {
+        (RelayMode::Disabled, Eligibility::Disabled, ModeReason::Disabled, "disabled by hand".to_owned())
+    } else if pinned || reputation.operator_setting == Some(OperatorSetting::Pinned) {
         let by = if pinned { "by the configuration" } else { "by hand" };
-        let despite = quarantine.map(|q| &q.why).or(suspicion.map(|accusation| &accusation.reason));
+        let despite = quarantine.map(|q| &q.reason).or(suspicion.map(|accusation| &accusation.reason));
         let despite = despite.map(|reason| format!(", although: {reason}")).unwrap_or_default();
-        (RelayMode::Active, Eligibility::Pinned, PlaceReason::Pinned, format!("pinned {by}{despite}"))
+        (RelayMode::Active, Eligibility::Pinned, ModeReason::Pinned, format!("pinned {by}{despite}"))
     } else if let Some(quarantine) = quarantine {
         let eligibility = if reputation.level(now, policy) >= 2 {
             Eligibility::RepeatOffender
         } else {
             Eligibility::Suspect
         };
-        let why = format!("{}; offence {}", quarantine.why, quarantine.level);
-        (RelayMode::Quarantined, eligibility, PlaceReason::Dishonest, why)
+        let message = format!("{}; offence {}", quarantine.reason, quarantine.level);
+        (RelayMode::Quarantined, eligibility, ModeReason::Dishonest, message)
     } else if let Some(accusation) = suspicion {
-        let why = format!("suspected, not counted as an offence: {}", accusation.reason);
-        (RelayMode::Quarantined, Eligibility::Suspect, PlaceReason::Suspected, why)
+        let message = format!("suspected, not counted as an offence: {}", accusation.reason);
+        (RelayMode::Quarantined, Eligibility::Suspect, ModeReason::Suspected, message)
     } else if !reputation.breaker.is_closed() {
         let probed =
             if matches!(reputation.breaker, Breaker::HalfOpen { .. }) { ", being probed" } else { "" };
-        let why = format!("circuit open{probed}: {}", reputation.breaker_why);
-        (RelayMode::Quarantined, Eligibility::Away, PlaceReason::Unreachable, why)
-    } else if let Some(why) = shed {
-        let why = format!("rotated out: {why}");
-        (RelayMode::Standby, Eligibility::Shed, PlaceReason::RotatedOut, why)
+        let message = format!("circuit open{probed}: {}", reputation.breaker_reason);
+        (RelayMode::Quarantined, Eligibility::Away, ModeReason::Unreachable, message)
+    } else if let Some(message) = shed {
+        let message = format!("rotated out: {message}");
+        (RelayMode::Standby, Eligibility::Shed, ModeReason::RotatedOut, message)
     } else {
         let again = reputation.quarantine.as_ref().filter(|_| reputation.level(now, policy) > 0);
-        let why = again.map_or_else(
+        let message = again.map_or_else(
             || "fit".to_owned(),
-            |quarantine| format!("out of quarantine, on probation: {}", quarantine.why),
+            |quarantine| format!("out of quarantine, on probation: {}", quarantine.reason),
         );
-        (RelayMode::Active, Eligibility::Fit, PlaceReason::Fit, why)
+        (RelayMode::Active, Eligibility::Fit, ModeReason::Fit, message)
     };
     let score = reputation.trust.score(now, policy.half_life_ms);
-    Placement { place, eligibility, score, rank: reputation.rank(now, policy), reason, why }
+    Placement { mode, eligibility, score, rank: reputation.rank(now, policy), reason, message }
 }
 
 #[cfg(test)]
@@ -180,17 +182,17 @@ mod tests {
     use Eligibility::{Away, Disabled, Fit, Pinned, RepeatOffender, Shed, Suspect};
 
     /// Relays that all lately bid, but for those of rank 0.
-    fn standings(relays: &[(Eligibility, f64)]) -> Vec<Standing> {
-        let standing = |(eligibility, rank): &(Eligibility, f64)| Standing {
+    fn rankings(relays: &[(Eligibility, f64)]) -> Vec<Ranking> {
+        let ranking = |(eligibility, rank): &(Eligibility, f64)| Ranking {
             eligibility: *eligibility,
             rank: *rank,
             bids_lately: *rank > 0.0,
         };
-        relays.iter().map(standing).collect()
+        relays.iter().map(ranking).collect()
     }
 
     fn who(relays: &[(Eligibility, f64)], min_active: usize) -> Vec<usize> {
-        let chosen = chosen(&standings(relays), min_active);
+        let chosen = chosen(&rankings(relays), min_active);
         chosen.iter().enumerate().filter(|(_, is)| **is).map(|(index, _)| index).collect()
     }
 
@@ -237,7 +239,7 @@ mod tests {
         fn repeat_offenders_and_disabled_are_never_asked_and_the_fit_always(
             relays in proptest::collection::vec((eligibility(), 0.0f64..1.0), 0..12), min_active in 0usize..5,
         ) {
-            let chosen = chosen(&standings(&relays), min_active);
+            let chosen = chosen(&rankings(&relays), min_active);
             for ((eligibility, _), is_chosen) in relays.iter().zip(&chosen) {
                 prop_assert!(!matches!(eligibility, RepeatOffender | Disabled) || !is_chosen);
                 prop_assert!(*eligibility > Fit || *is_chosen);

@@ -52,7 +52,8 @@ pub struct Quarantine {
     /// When it last offended.
     pub since: UnixMillis,
     /// What it did, in words.
-    pub why: String,
+    #[serde(rename = "why")]
+    pub reason: String,
 }
 
 /// What the operator set by hand.
@@ -143,7 +144,8 @@ pub struct Reputation {
     /// Whether it is there.
     pub breaker: Breaker,
     /// What the breaker was last moved by.
-    pub breaker_why: String,
+    #[serde(rename = "breaker_why")]
+    pub breaker_reason: String,
     /// Whether it is honest.
     pub trust: Trust,
     /// What it is being punished for, or was last: follows from `earlier` and `accusations`.
@@ -155,7 +157,8 @@ pub struct Reputation {
     /// What was counted to its credit lately.
     credits: VecDeque<Credit>,
     /// The operator's word.
-    pub hand: Option<OperatorSetting>,
+    #[serde(rename = "hand")]
+    pub operator_setting: Option<OperatorSetting>,
     /// How it does in races.
     pub record: RaceStats,
     /// What it did with blocks before this is forgiven.
@@ -198,18 +201,18 @@ impl Reputation {
         }
         self.pulse(
             pulse_of(observation.outcome, observation.http_status),
-            &observation.detail,
+            &observation.message,
             observation.at,
             policy,
         );
     }
 
     /// Takes in a sign of life, or of none.
-    pub fn pulse(&mut self, pulse: Pulse, why: &str, now: UnixMillis, policy: &TrustPolicy) {
+    pub fn pulse(&mut self, pulse: Pulse, reason: &str, now: UnixMillis, policy: &TrustPolicy) {
         let before = self.breaker;
         self.breaker = before.step(pulse, now, &policy.breaker);
         if pulse == Pulse::Failed {
-            self.breaker_why = why.to_owned();
+            self.breaker_reason = reason.to_owned();
         }
     }
 
@@ -360,7 +363,7 @@ impl Reputation {
     /// Forgives everything before `now`.
     pub fn pardon(&mut self, now: UnixMillis) {
         *self = Self {
-            hand: self.hand,
+            operator_setting: self.operator_setting,
             record: std::mem::take(&mut self.record),
             pardoned_at: now,
             ..Self::default()
@@ -389,7 +392,7 @@ fn offended(before: Option<&Quarantine>, accusation: &Accusation, policy: &Trust
         level,
         until: accusation.at.saturating_add(length.min(policy.quarantine_max_ms)),
         since: accusation.at,
-        why: accusation.reason.clone(),
+        reason: accusation.reason.clone(),
     }
 }
 
@@ -532,7 +535,7 @@ mod tests {
         for outcome in Outcome::ALL {
             let mut reputation = Reputation::default();
             let observation =
-                Observation { outcome, http_status: None, detail: format!("did {outcome}"), at: 1 };
+                Observation { outcome, http_status: None, message: format!("did {outcome}"), at: 1 };
             reputation.step(&observation, &policy);
             assert_eq!((reputation.quarantine, reputation.accusations.len()), (None, 0), "{outcome}");
         }
@@ -544,7 +547,7 @@ mod tests {
         let mut reputation = Reputation::default();
         reputation.record.raced(true, true, Some(12_345));
         reputation.apply(&block(4, 77), &[guilty(Conduct::Mismatched)], 77, &policy);
-        reputation.hand = Some(OperatorSetting::Pinned);
+        reputation.operator_setting = Some(OperatorSetting::Pinned);
         let json = serde_json::to_string(&reputation).unwrap();
         let restored = serde_json::from_str::<Reputation>(&json).unwrap().restored();
         assert_eq!(restored, reputation);

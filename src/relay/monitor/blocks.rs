@@ -21,14 +21,14 @@ pub(super) type Key = (Slot, B256);
 
 /// The records by block. Bounded: the oldest go first.
 #[derive(Debug, Default)]
-pub(super) struct BlockBook {
+pub(super) struct BlockRecords {
     records: HashMap<Key, BlockRecord>,
     order: VecDeque<Key>,
     /// Changed since they were last judged.
     changed: BTreeSet<Key>,
 }
 
-impl BlockBook {
+impl BlockRecords {
     /// Takes up what an earlier process saved, oldest first. What cannot be read is left out.
     pub(super) fn restored(saved: &[String]) -> Self {
         let mut book = Self::default();
@@ -64,11 +64,11 @@ impl BlockBook {
             // The first is the one whose bid was returned: no other than a verified one ever is.
             record.promised(relay, (index == 0).then_some(winner.value), index == 0);
         }
-        let of_it = |offer: &&crate::events::RelayAnswer| {
-            offer.outcome == Outcome::Bid && offer.block_hash == Some(winner.block_hash)
+        let of_it = |answer: &&crate::events::RelayAnswer| {
+            answer.outcome == Outcome::Bid && answer.block_hash == Some(winner.block_hash)
         };
-        for offer in auction.offers.iter().filter(of_it) {
-            record.promised(&offer.relay, offer.value, offer.verified);
+        for answer in auction.answers.iter().filter(of_it) {
+            record.promised(&answer.relay, answer.value, answer.verified);
         }
     }
 
@@ -97,13 +97,13 @@ impl BlockBook {
         let sent_ms_into_slot = record.received.map_or(0, |received| {
             received.ms_into_slot.saturating_add(sent_at.saturating_sub(received.at).max(0))
         });
-        let kind = AnswerKind::of(answer.outcome, answer.http_status, &answer.detail);
+        let kind = AnswerKind::of(answer.outcome, answer.http_status, &answer.message);
         record.answered(
             &answer.relay,
             RevealAnswer {
                 kind,
                 http_status: answer.http_status,
-                message: answer.detail.clone(),
+                message: answer.message.clone(),
                 sent_ms_into_slot,
                 waited_ms,
                 at: answer.at,

@@ -44,10 +44,10 @@ fn auction(budget_ms: u64, outcomes: [Outcome; 2]) -> Event {
     let value = Wei::parse_eth("0.05").unwrap();
     let names = ["a", "b"].map(|name| RelayId::parse(name).unwrap());
     let wins = outcomes[0] == Outcome::Bid;
-    let offer = |(relay, outcome): (&RelayId, Outcome)| RelayAnswer {
+    let answer = |(relay, outcome): (&RelayId, Outcome)| RelayAnswer {
         relay: relay.clone(),
         outcome,
-        detail: outcome.to_string(),
+        message: outcome.to_string(),
         http_status: None,
         latency_us: 1,
         value: (outcome == Outcome::Bid).then_some(value),
@@ -78,8 +78,8 @@ fn auction(budget_ms: u64, outcomes: [Outcome; 2]) -> Event {
             })
         }),
         race: crate::events::RaceShare::Own,
-        why_no_bid: String::new(),
-        offers: names.iter().zip(outcomes).map(offer).collect(),
+        no_bid_reason: String::new(),
+        answers: names.iter().zip(outcomes).map(answer).collect(),
     })
 }
 
@@ -105,7 +105,7 @@ fn handed_in(spine: &Spine, signature: BlockSignature, outcomes: [(Outcome, Opti
             block_hash: HASH,
             relay: RelayId::parse(name).unwrap(),
             outcome,
-            detail: outcome.to_string(),
+            message: outcome.to_string(),
             http_status,
             latency_us: 4_000_000,
             attempts: 1,
@@ -167,8 +167,8 @@ async fn what_the_chain_says_later_counts() {
         handed_in(&spine, BlockSignature::Valid, [TOOK_IT, REFUSED]);
         spine.publish(settled(outcome, "final", received, Confidence::High));
         let status = until(&relays, "a", "guilty", |status| status.offences == 1).await;
-        assert_eq!((status.place, status.reason), (RelayMode::Quarantined, PlaceReason::Dishonest));
-        assert!(status.why.contains(said), "{}", status.why);
+        assert_eq!((status.mode, status.reason), (RelayMode::Quarantined, ModeReason::Dishonest));
+        assert!(status.message.contains(said), "{}", status.message);
         assert_eq!(relays.active().len(), 1);
         // Told to whoever watches, as a verdict and as what the chain said.
         let (mut judged, mut told) = (None, None);
@@ -224,7 +224,7 @@ async fn credit_waits_for_the_chain_where_somebody_watches_it() {
 /// A lost answer, a refusal, an underpayment that was seen badly: taken back when the chain says otherwise, also after a restart.
 #[tokio::test]
 async fn what_the_chain_refutes_is_taken_back() {
-    for (answer, place) in [(REFUSED, PlaceReason::Dishonest), (SILENT, PlaceReason::Suspected)] {
+    for (answer, reason) in [(REFUSED, ModeReason::Dishonest), (SILENT, ModeReason::Suspected)] {
         for restarts in [false, true] {
             let (mut relays, mut spine, _monitor, mut stop) = kept();
             let mut events = spine.subscribe();
@@ -233,8 +233,8 @@ async fn what_the_chain_refutes_is_taken_back() {
             };
             let before = reveals(&until(&relays, "a", "known", |_| true).await);
             handed_in(&spine, BlockSignature::Valid, [answer, REFUSED]);
-            let status = until(&relays, "a", "out", |status| status.reason == place).await;
-            assert_eq!(status.offences, u32::from(place == PlaceReason::Dishonest));
+            let status = until(&relays, "a", "out", |status| status.reason == reason).await;
+            assert_eq!(status.offences, u32::from(reason == ModeReason::Dishonest));
             let mut saved = SavedHealth::default();
             if restarts {
                 stop.cancel();
@@ -252,10 +252,10 @@ async fn what_the_chain_refutes_is_taken_back() {
                     }
                 }
                 (relays, spine, _, stop) = kept_with(saved, true);
-                until(&relays, "a", "still out", |status| status.reason == place).await;
+                until(&relays, "a", "still out", |status| status.reason == reason).await;
             }
             spine.publish(settled("ours", "provisional", Some("0.05"), Confidence::High));
-            let status = until(&relays, "a", "back", |status| status.reason == PlaceReason::Fit).await;
+            let status = until(&relays, "a", "back", |status| status.reason == ModeReason::Fit).await;
             assert_eq!((status.offences, status.accusations.len()), (0, 0));
             // Who lost its answer alone has revealed the block; who refused has not, and is as it was.
             let gained = reveals(&status) - before;
@@ -274,7 +274,7 @@ async fn what_proves_nothing_convicts_nobody() {
     spine.publish(settled("ours", "final", Some("0.01"), Confidence::Low));
     // And a better sight corrects.
     let status = until(&relays, "a", "judged", |status| status.record.bids_lately()).await;
-    assert_eq!((status.offences, status.reason), (0, PlaceReason::Fit));
+    assert_eq!((status.offences, status.reason), (0, ModeReason::Fit));
     spine.publish(settled("ours", "final", Some("0.01"), Confidence::High));
     until(&relays, "a", "guilty", |status| status.offences == 1).await;
     spine.publish(settled("ours", "final", Some("0.05"), Confidence::High));
@@ -320,6 +320,6 @@ async fn a_public_record_seeds_once() {
     monitor.operator_command(a.clone(), OperatorCommand::Release).await.unwrap();
     let (worse, better) = (relays.status(&a).unwrap(), relays.status(&b).unwrap());
     assert!(worse.score < 0.75 && better.score > 0.93, "{} {}", worse.score, better.score);
-    assert_eq!((worse.place, better.place), (RelayMode::Active, RelayMode::Active));
+    assert_eq!((worse.mode, better.mode), (RelayMode::Active, RelayMode::Active));
     stop.cancel();
 }
