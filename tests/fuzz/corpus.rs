@@ -18,12 +18,12 @@ pub(crate) struct Seed {
 }
 
 fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+    Path::new(crate::REPOSITORY).join("fixtures")
 }
 
 /// A file of the repository.
 pub(crate) fn file(path: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let path = Path::new(crate::REPOSITORY).join(path);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 

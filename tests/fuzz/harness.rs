@@ -11,6 +11,8 @@ use std::{
 
 use rand::{SeedableRng, rngs::StdRng};
 
+use crate::targets::fate::Fate;
+
 /// Targets that share the time.
 const TARGETS: u32 = 7;
 /// Cases of each target, unless a time is asked for: a count, so that the same run passes or fails on every machine. Some 10 s in all.
@@ -19,21 +21,6 @@ const DEFAULT_CASES: u64 = 8000;
 const FIXED_SEED: u64 = 42;
 /// A case that takes as long hangs, whatever else the machine does: the largest takes milliseconds.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
-
-/// What became of a case's input.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// It decoded, and everything asserted of it held.
-    Decoded,
-    /// It was refused.
-    Refused,
-}
-
-impl From<bool> for Fate {
-    fn from(is_decoded: bool) -> Self {
-        if is_decoded { Self::Decoded } else { Self::Refused }
-    }
-}
 
 fn asked<T: std::str::FromStr>(name: &str) -> Option<T> {
     let text = std::env::var(name).ok()?;

@@ -1,0 +1,3 @@
+#![no_main]
+
+relaymux_fuzz::fuzz!(relaymux_fuzz::Target::JsonRpc);
