@@ -24,7 +24,6 @@ use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex};
 use axum::{Json, Router, routing::post};
-use k256::ecdsa::SigningKey;
 use relaymux::{
     bundles::{BundleKey, Dialect, Signed},
     consensus::{ChainSpec, Encoding, SlotClock, WallClock, parse_spec_file},
@@ -37,6 +36,7 @@ use relaymux::{
     sim::{Behaviour, SimBuilder, SimProposer, SimRelay, SimRelayParts},
     types::{RelayId, Slot, Wei},
 };
+use secp256k1::{Message, SECP256K1, SecretKey};
 use serde_json::{Value, json};
 use tokio::time::{Instant, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -72,8 +72,8 @@ struct Ready {
 /// Bundles of three transactions of three accounts each, all different.
 fn ready(count: usize, first: usize) -> Vec<Ready> {
     let searcher = BundleKey::parse(KEY).unwrap();
-    let accounts: Vec<SigningKey> = (1..=3_u8).map(|n| SigningKey::from_slice(&[n; 32]).unwrap()).collect();
-    let raw = |key: &SigningKey, nonce: u64| {
+    let accounts: Vec<SecretKey> = (1..=3_u8).map(|n| SecretKey::from_byte_array([n; 32]).unwrap()).collect();
+    let raw = |key: &SecretKey, nonce: u64| {
         let tx = TxEip1559 {
             chain_id: 1,
             nonce,
@@ -85,10 +85,8 @@ fn ready(count: usize, first: usize) -> Vec<Ready> {
             access_list: Default::default(),
             input: Bytes::from(vec![7; 100]),
         };
-        let (signature, recovery) = key.sign_prehash_recoverable(tx.signature_hash().as_slice()).unwrap();
-        let bytes = signature.to_bytes();
-        let (r, s) = bytes.split_at(32);
-        let signature = Signature::new(U256::from_be_slice(r), U256::from_be_slice(s), recovery.is_y_odd());
+        let message = Message::from_digest(tx.signature_hash().0);
+        let signature = Signature::from(SECP256K1.sign_ecdsa_recoverable(message, key));
         hex::encode_prefixed(TxEnvelope::from(tx.into_signed(signature)).encoded_2718())
     };
     let bundle = |n: usize| {

@@ -27,6 +27,7 @@ mod chain_watch;
 mod clock_watch;
 mod data_dir;
 mod duties;
+mod files;
 mod fork_watch;
 mod node_watch;
 mod notices;
@@ -42,6 +43,7 @@ mod supervisor;
 mod telemetry;
 
 pub(crate) use clock_watch::clock_message;
+pub(crate) use files::write_whole;
 pub use reload::ConfigSource;
 pub use service::{Service, StartError};
 pub use shutdown::{Signal, Signals};

@@ -1,12 +1,10 @@
 //! The admin token: made at first start, readable by its owner alone, needed by every route that changes something.
 
-use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    path::Path,
-};
+use std::{fs, io, path::Path};
 
 use alloy_primitives::hex;
+
+use super::files::write_whole;
 
 const FILE: &str = "admin.token";
 
@@ -38,20 +36,8 @@ pub(super) fn ensure_admin_token(data_dir: &Path) -> AdminToken {
         Err(error) => return AdminToken::InMemory { token: made(), failure: failed(error) },
     }
     let token = made();
-    match write_token(data_dir, &path, &token) {
+    match write_whole(&path, token.as_bytes(), 0o600) {
         Ok(()) => AdminToken::Kept(token),
         Err(error) => AdminToken::InMemory { token, failure: failed(error) },
     }
-}
-
-/// Written aside and renamed, so that a crash leaves no half token.
-fn write_token(data_dir: &Path, path: &Path, token: &str) -> io::Result<()> {
-    let aside = data_dir.join(format!("{FILE}.new"));
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&aside)?;
-    file.write_all(token.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(aside, path)
 }

@@ -9,6 +9,7 @@ use std::{
 
 use reqwest::Client;
 
+use super::files::write_whole;
 use crate::{
     auction::{Policy, PolicyTable},
     config::{Config, parse_key_list},
@@ -135,7 +136,5 @@ pub(super) fn cache_keys(data_dir: &Path, id: &str, keys: &[BlsPublicKey]) -> io
         fs::create_dir_all(folder)?;
     }
     let text: String = keys.iter().map(|key| format!("{key}\n")).collect();
-    let aside = file.with_extension("new");
-    fs::write(&aside, text)?;
-    fs::rename(aside, file)
+    write_whole(&file, text.as_bytes(), 0o600)
 }

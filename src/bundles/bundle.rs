@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use alloy_consensus::{Transaction as _, TxEnvelope, transaction::SignerRecoverable};
+use alloy_consensus::{Transaction as _, TxEnvelope, crypto::SECP256K1N_HALF};
 use alloy_eips::eip2718::Decodable2718;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::Serialize;
@@ -187,7 +187,7 @@ pub fn read_transaction(raw: &[u8]) -> Result<BundleTx, String> {
     if !rest.is_empty() {
         return Err(format!("{} bytes behind the transaction", rest.len()));
     }
-    let sender = envelope.recover_signer().map_err(|_| "nobody's signature".to_owned())?;
+    let sender = sender(&envelope).ok_or_else(|| "nobody's signature".to_owned())?;
     Ok(BundleTx {
         raw: Bytes::copy_from_slice(raw),
         hash: *envelope.tx_hash(),
@@ -202,6 +202,15 @@ pub fn read_transaction(raw: &[u8]) -> Result<BundleTx, String> {
         tip: envelope.max_priority_fee_per_gas().unwrap_or_else(|| envelope.max_fee_per_gas()),
         has_blobs: envelope.is_eip4844(),
     })
+}
+
+/// Who signed a transaction. Of the two signatures that a key has for it, the chain takes the one with the lower `s` (EIP-2).
+fn sender(envelope: &TxEnvelope) -> Option<Address> {
+    let signature = envelope.signature();
+    if signature.s() > SECP256K1N_HALF {
+        return None;
+    }
+    signature.recover_address_from_prehash(&envelope.signature_hash()).ok()
 }
 
 /// What builders would refuse silently, refused aloud.
@@ -267,4 +276,34 @@ pub fn check(bundle: &Bundle, chain: u64) -> Result<(), String> {
         return Err(format!("maxTimestamp {max} is before minTimestamp {min}"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_consensus::{SignableTransaction, TxLegacy};
+    use alloy_eips::eip2718::Encodable2718;
+    use alloy_primitives::{Signature, hex};
+
+    use super::*;
+
+    /// The example of EIP-155, signed with the key of 32 bytes 0x46.
+    const RAW: &str = "f86c098504a817c800825208943535353535353535353535353535353535353535880de0b6b3a76400008025a028ef61340bd939bc2195fe537567866003e1a15d3c71ff63e1590620aa636276a067cbe9d8997f761aecb703304b3800ccf555c9f3dc64214b297fb1966a3b6d83";
+    const SENDER: &str = "0x9d8a62f656a8d1615c1294fd71e9cfb3e4855a4f";
+
+    #[test]
+    fn of_two_signatures_for_a_transaction_the_chain_takes_one() {
+        let raw = hex::decode(RAW).unwrap();
+        assert_eq!(read_transaction(&raw).unwrap().sender, SENDER.parse::<Address>().unwrap());
+        let TxEnvelope::Legacy(signed) = TxEnvelope::decode_2718(&mut &raw[..]).unwrap() else { panic!() };
+        let (tx, signature): (TxLegacy, Signature) = (signed.tx().clone(), *signed.signature());
+        let order = SECP256K1N_HALF * U256::from(2) + U256::from(1);
+        let other = Signature::new(signature.r(), order - signature.s(), !signature.v());
+        // Both are this key's.
+        assert_eq!(
+            other.recover_address_from_prehash(&tx.signature_hash()).unwrap(),
+            SENDER.parse::<Address>().unwrap()
+        );
+        let raw = TxEnvelope::from(tx.into_signed(other)).encoded_2718();
+        assert_eq!(read_transaction(&raw).unwrap_err(), "nobody's signature");
+    }
 }

@@ -537,7 +537,10 @@ pub(super) fn private_uuid(hash: B256) -> String {
 
 #[cfg(test)]
 mod tests {
+    use secp256k1::{Message, SECP256K1, SecretKey};
+
     use super::*;
+    use crate::bundles::BundleKey;
 
     /// Signed with the key of 32 bytes 0x11, chain 1, nonce 0: made with `alloy` for these tests.
     fn raw() -> String {
@@ -555,11 +558,9 @@ mod tests {
             access_list: Default::default(),
             input: Bytes::new(),
         };
-        let key = k256::ecdsa::SigningKey::from_slice(&[0x11; 32]).unwrap();
-        let (signature, recovery) = key.sign_prehash_recoverable(tx.signature_hash().as_slice()).unwrap();
-        let bytes = signature.to_bytes();
-        let (r, s) = bytes.split_at(32);
-        let signature = Signature::new(U256::from_be_slice(r), U256::from_be_slice(s), recovery.is_y_odd());
+        let key = SecretKey::from_byte_array([0x11; 32]).unwrap();
+        let message = Message::from_digest(tx.signature_hash().0);
+        let signature = Signature::from(SECP256K1.sign_ecdsa_recoverable(message, &key));
         hex::encode_prefixed(TxEnvelope::from(tx.into_signed(signature)).encoded_2718())
     }
 
@@ -600,11 +601,10 @@ mod tests {
                 "refundPercent": 90, "builders": ["Titan", "flashbots"],
             }]),
         );
-        let key = k256::ecdsa::SigningKey::from_slice(&[0x11; 32]).unwrap();
         let tx = &bundle.transactions[0];
         assert_eq!(
             (tx.sender, tx.nonce, tx.gas, tx.max_fee),
-            (Address::from_private_key(&key), 0, 21_000, 100)
+            (BundleKey::parse(&"11".repeat(32)).unwrap().address(), 0, 21_000, 100)
         );
         assert_eq!(
             (bundle.min_timestamp, bundle.max_timestamp, bundle.uuid.as_deref()),

@@ -13,7 +13,10 @@ use super::{
     terminal::{complain, complain_of_config},
 };
 use crate::{
-    app::{ConfigSource, LogFormat, Service, Signal, Signals, StartError, init_logging, install_metrics},
+    app::{
+        ConfigSource, LogFormat, Service, Signal, Signals, StartError, init_logging, install_metrics,
+        write_whole,
+    },
     config::Config,
 };
 
@@ -140,7 +143,7 @@ async fn serve(
     }
 }
 
-/// Written aside and renamed: a reader sees all of it or none.
+/// For whoever started the service: a reader sees all of it or nothing.
 fn write_ports(path: &Path, service: &Service) -> io::Result<()> {
     let mut ports = serde_json::json!({
         "builder": service.builder_address().to_string(),
@@ -149,7 +152,5 @@ fn write_ports(path: &Path, service: &Service) -> io::Result<()> {
     if let (Some(address), Some(ports)) = (service.bundles_address(), ports.as_object_mut()) {
         ports.insert("bundles".to_owned(), address.to_string().into());
     }
-    let aside = path.with_extension("new");
-    std::fs::write(&aside, ports.to_string())?;
-    std::fs::rename(aside, path)
+    write_whole(path, ports.to_string().as_bytes(), 0o644)
 }

@@ -1,23 +1,34 @@
 //! Comma-separated values for spreadsheets: RFC 4180.
 
+use std::borrow::Cow;
+
+use ::csv::{Terminator, WriterBuilder};
 use serde::Serialize;
 use serde_json::Value;
 
-/// One row. A text that a spreadsheet would take for a formula is made harmless: builders write what they like into their blocks.
+/// Room for a usual row.
+const LINE_BYTES: usize = 512;
+
+/// One row, cells quoted where they must be. A text that a spreadsheet would take for a formula is made harmless: builders write what they like
+/// into their blocks.
 pub fn line<'a>(cells: impl Iterator<Item = &'a str>) -> String {
-    let mut text = cells.map(cell).collect::<Vec<_>>().join(",");
-    text.push_str("\r\n");
-    text
+    let mut writer = WriterBuilder::new()
+        .terminator(Terminator::CRLF)
+        .buffer_capacity(LINE_BYTES)
+        .from_writer(Vec::with_capacity(LINE_BYTES));
+    // Neither can fail: memory takes what is written, and cells of text are text.
+    let _ = writer.write_record(cells.map(|cell| harmless(cell).into_owned()));
+    String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default()
 }
 
-fn cell(text: &str) -> String {
+/// A cell that no spreadsheet runs as a formula.
+fn harmless(text: &str) -> Cow<'_, str> {
     let is_number = text.parse::<f64>().is_ok();
-    let text = if !is_number && text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        format!("'{text}")
+    if !is_number && text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        Cow::Owned(format!("'{text}"))
     } else {
-        text.to_owned()
-    };
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+        Cow::Borrowed(text)
+    }
 }
 
 /// A row for each, with the fields' names above: in alphabetical order, whatever is skipped in one of them.

@@ -3,8 +3,8 @@
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex};
-use k256::ecdsa::SigningKey;
 use relaymux::bundles::{BundleKey, Signed};
+use secp256k1::{Message, SECP256K1, SecretKey};
 use serde_json::{Value, json};
 
 use crate::stage::{Stage, eventually};
@@ -21,24 +21,21 @@ pub(crate) const GWEI: u128 = 1_000_000_000;
 
 /// A searcher's account.
 pub(crate) struct Account {
-    pub(crate) key: SigningKey,
+    pub(crate) key: SecretKey,
     pub(crate) nonce: u64,
 }
 
 pub(crate) fn account(index: usize) -> Account {
-    Account { key: SigningKey::from_slice(&hex::decode(KEYS[index]).unwrap()).unwrap(), nonce: 0 }
+    Account { key: KEYS[index].parse().unwrap(), nonce: 0 }
 }
 
-pub(crate) fn sign(key: &SigningKey, hash: B256) -> Signature {
-    let (signature, recovery) = key.sign_prehash_recoverable(hash.as_slice()).unwrap();
-    let bytes = signature.to_bytes();
-    let (r, s) = bytes.split_at(32);
-    Signature::new(U256::from_be_slice(r), U256::from_be_slice(s), recovery.is_y_odd())
+pub(crate) fn sign(key: &SecretKey, hash: B256) -> Signature {
+    SECP256K1.sign_ecdsa_recoverable(Message::from_digest(hash.0), key).into()
 }
 
 impl Account {
     pub(crate) fn address(&self) -> Address {
-        Address::from_private_key(&self.key)
+        Address::from_raw_public_key(&self.key.public_key(SECP256K1).serialize_uncompressed()[1..])
     }
 
     /// A signed transfer with the next nonce and a tip; raw, and its hash.
