@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod findings;
 mod import;
+mod progress;
 mod report;
 mod run;
 mod terminal;

@@ -13,4 +13,4 @@ pub use beacon::{BeaconBlock, BeaconNode, ChainNews, SyncStatus};
 pub use data_api::{BidTrace, Delivered, KnownRegistration, delivered, delivered_in, registration_of};
 pub use execution::{Block, BlockId, ChainWithdrawal, ExecutionNode, Log, Receipt, Transaction, Transfer};
 pub use http::NodeError;
-pub use keys::{KeyLoader, LoaderKind, load_keys};
+pub use keys::{KeyLoader, KeysLoaded, LoaderKind, load_keys};

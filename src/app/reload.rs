@@ -32,6 +32,8 @@ use crate::{
 
 /// How often the files are looked at: a change takes effect within 5 seconds without a signal.
 const POLL: Duration = Duration::from_secs(2);
+/// Between two lines about a list of keys that is still being loaded.
+const SAID_EVERY: Duration = Duration::from_secs(10);
 
 /// Where the configuration comes from, and what was read there last.
 #[derive(Clone, Debug)]
@@ -190,7 +192,19 @@ impl Reloader {
             self.due.insert(set.id.clone(), now + Duration::from_secs(loader.refresh_secs));
             let (id, kind, http) = (set.id.clone(), loader.kind.clone(), self.clients.http.clone());
             loading.spawn(async move {
-                let keys = load_keys(&http, &kind).await;
+                let mut said = Instant::now();
+                let keys = load_keys(&http, &kind, &mut |keys| {
+                    if said.elapsed() >= SAID_EVERY {
+                        said = Instant::now();
+                        info!(
+                            proposers = id,
+                            loaded = keys.loaded,
+                            total = keys.total,
+                            "keys are being loaded"
+                        );
+                    }
+                })
+                .await;
                 (id, kind, keys)
             });
         }

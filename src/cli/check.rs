@@ -14,6 +14,7 @@ use super::{
     arguments::CheckArguments,
     environment,
     findings::{Finding, Findings, State, unsound},
+    progress::Progress,
     terminal::{self, complain, complain_of_config, say},
 };
 use crate::{
@@ -58,9 +59,11 @@ pub(super) async fn check(arguments: CheckArguments) -> ExitCode {
     };
     let relay = |settings| Arc::new(Relay::new(settings, config.spec.preset, http.clone()));
     let relays: Vec<Arc<Relay>> = config.relays.into_iter().map(relay).collect();
-    check_relays(&relays, &mut findings).await;
     let Config { spec, execution, beacon, bundles, .. } = config;
-    check_nodes(&http, Nodes { spec, execution, beacon, bundles }, &relays, &mut findings).await;
+    let nodes = Nodes { spec, execution, beacon, bundles };
+    findings.expect(relays.len() + nodes.count());
+    check_relays(&relays, &mut findings).await;
+    check_nodes(&http, nodes, &relays, &mut findings).await;
     findings.end()
 }
 
@@ -118,7 +121,11 @@ async fn explain(config: &Config, proposer: &BlsPublicKey, offline: bool) -> Exi
                 return ExitCode::from(MISUSED);
             }
         };
-        match load_keys(&http, &loader.kind).await {
+        let progress = Progress::of(None, format!("loading the keys of set {}", set.id));
+        let loaded_keys =
+            load_keys(&http, &loader.kind, &mut |keys| progress.at(keys.loaded, keys.total)).await;
+        drop(progress);
+        match loaded_keys {
             Ok(keys) if keys.contains(proposer) => loaded = loaded.or(Some(&set.id)),
             Ok(_) => {}
             Err(error) => {

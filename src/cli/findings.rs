@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{
     FAILED,
+    progress::Progress,
     terminal::{say, wrapped},
 };
 use crate::config::{Config, ConfigError};
@@ -48,6 +49,8 @@ pub(super) struct Findings {
     nodes: Vec<Finding>,
     remarks: serde_json::Map<String, serde_json::Value>,
     is_well: bool,
+    /// How many have answered, while some have not.
+    progress: Option<Progress>,
 }
 
 impl Findings {
@@ -86,13 +89,22 @@ impl Findings {
             nodes: Vec::new(),
             remarks: serde_json::Map::new(),
             is_well: true,
+            progress: None,
         }
+    }
+
+    /// So many are to be asked.
+    pub(super) fn expect(&mut self, answers: usize) {
+        self.progress = Some(Progress::of(Some(answers), "asking relays and nodes"));
     }
 
     /// Tells of one, and remembers it.
     pub(super) fn add(&mut self, finding: Finding) {
         if !self.is_json {
             say(line(&finding));
+        }
+        if let Some(progress) = &self.progress {
+            progress.step(1);
         }
         if finding.kind == "relay" { self.relays.push(finding) } else { self.nodes.push(finding) }
     }
@@ -112,6 +124,7 @@ impl Findings {
 
     /// The end: the JSON document, where it is wanted, and the exit code.
     pub(super) fn end(mut self) -> ExitCode {
+        self.progress = None;
         let all_answer = self.relays.iter().chain(&self.nodes).all(|finding| finding.state != State::Failed);
         let all_well = self.is_well && all_answer;
         if self.is_json {

@@ -17,6 +17,7 @@ use super::{
     FAILED, MISUSED,
     arguments::{ReportArguments, ReportFormat, ReportSubject},
     load,
+    progress::Progress,
     terminal::{self, complain},
 };
 use crate::{
@@ -77,6 +78,7 @@ async fn write(config: &Config, arguments: &ReportArguments) -> Result<(), Repor
     {
         return Err(ReportError::Backwards(from, to));
     }
+    let progress = Progress::beside_output("reading the ledger");
     let ledger = Ledger::open_to_read(&config.data_dir).await?;
     let mut out = io::stdout().lock();
     let text = match arguments.subject {
@@ -100,7 +102,9 @@ async fn write(config: &Config, arguments: &ReportArguments) -> Result<(), Repor
                 (ReportFormat::Csv, None) => {
                     let mut pages = pin!(reporter.proposals_csv(query, now));
                     while let Some(page) = pages.next().await {
-                        out.write_all(page?.as_bytes())?;
+                        let page = page?;
+                        progress.step(page.lines().count());
+                        out.write_all(page.as_bytes())?;
                     }
                     String::new()
                 }
@@ -123,6 +127,7 @@ async fn write(config: &Config, arguments: &ReportArguments) -> Result<(), Repor
         }
     };
     ledger.shut().await;
+    drop(progress);
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(())

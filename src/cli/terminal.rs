@@ -7,6 +7,7 @@ use std::{
 
 use comfy_table::{ContentArrangement, Table, presets};
 
+use super::progress::aside;
 use crate::config::ConfigError;
 
 /// Columns where there is no terminal to ask.
@@ -23,8 +24,10 @@ pub(super) fn say(text: impl Display) {
 
 /// Writes a text as it is to standard output.
 pub(super) fn write(text: impl Display) {
-    let mut out = io::stdout().lock();
-    let written = out.write_all(text.to_string().as_bytes()).and_then(|()| out.flush());
+    let written = aside(|| {
+        let mut out = io::stdout().lock();
+        out.write_all(text.to_string().as_bytes()).and_then(|()| out.flush())
+    });
     if written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
         std::process::exit(BROKEN_PIPE);
     }
@@ -32,7 +35,7 @@ pub(super) fn write(text: impl Display) {
 
 /// Writes a line to standard error. There is nobody to tell when it cannot be written.
 pub(super) fn complain(text: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = aside(|| writeln!(io::stderr().lock(), "{text}"));
 }
 
 /// Columns that a table may have: the terminal's, else what `COLUMNS` asks for, else as many as it needs, for a script searches for words

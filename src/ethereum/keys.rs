@@ -90,11 +90,24 @@ pub enum LoaderKind {
     },
 }
 
-/// Loads all keys of a source.
+/// How far the loading of a set is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeysLoaded {
+    /// Keys that are here.
+    pub loaded: usize,
+    /// Keys that there are, where the source says it.
+    pub total: Option<usize>,
+}
+
+/// Loads all keys of a source; `told` hears of every page that came.
 ///
 /// # Errors
 /// When it does not answer, or answers anything that is not a list of keys. Half a list is no list.
-pub async fn load_keys(http: &Client, kind: &LoaderKind) -> Result<Vec<BlsPublicKey>, NodeError> {
+pub async fn load_keys(
+    http: &Client,
+    kind: &LoaderKind,
+    told: &mut (dyn FnMut(KeysLoaded) + Send),
+) -> Result<Vec<BlsPublicKey>, NodeError> {
     let mut keys = match kind {
         LoaderKind::Url(url) => {
             let list = get_json(http, url).await?;
@@ -103,9 +116,11 @@ pub async fn load_keys(http: &Client, kind: &LoaderKind) -> Result<Vec<BlsPublic
                 .ok_or_else(|| NodeError::answer(url, "expected a JSON list of public keys"))?;
             list.iter().map(|entry| key_of(url, entry)).collect::<Result<_, _>>()?
         }
-        LoaderKind::Lido { rpc, registry, operator } => lido(http, rpc, *registry, *operator).await?,
-        LoaderKind::Stader { rpc, registry, operator } => stader(http, rpc, *registry, *operator).await?,
-        LoaderKind::Ssv { node, api, operator } => ssv(http, node.as_ref(), api, *operator).await?,
+        LoaderKind::Lido { rpc, registry, operator } => lido(http, rpc, *registry, *operator, told).await?,
+        LoaderKind::Stader { rpc, registry, operator } => {
+            stader(http, rpc, *registry, *operator, told).await?
+        }
+        LoaderKind::Ssv { node, api, operator } => ssv(http, node.as_ref(), api, *operator, told).await?,
     };
     keys.sort_unstable();
     keys.dedup();
@@ -137,6 +152,7 @@ async fn lido(
     rpc: &Url,
     registry: Address,
     operator: u64,
+    told: &mut (dyn FnMut(KeysLoaded) + Send),
 ) -> Result<Vec<BlsPublicKey>, NodeError> {
     let operator = U256::from(operator);
     let summary = call(http, rpc, registry, &getNodeOperatorSummaryCall { nodeOperatorId: operator }).await?;
@@ -161,6 +177,7 @@ async fn lido(
         for key in bytes.chunks(KEY_BYTES) {
             keys.push(key_from_bytes(rpc, key)?);
         }
+        told(KeysLoaded { loaded: keys.len(), total: usize::try_from(total).ok() });
         offset += limit;
     }
     Ok(keys)
@@ -171,6 +188,7 @@ async fn stader(
     rpc: &Url,
     registry: Address,
     operator: Address,
+    told: &mut (dyn FnMut(KeysLoaded) + Send),
 ) -> Result<Vec<BlsPublicKey>, NodeError> {
     let mut keys = Vec::new();
     for page in 1u64.. {
@@ -183,6 +201,7 @@ async fn stader(
         for validator in &validators {
             keys.push(key_from_bytes(rpc, &validator.pubkey)?);
         }
+        told(KeysLoaded { loaded: keys.len(), total: None });
         if validators.len() < usize::try_from(PAGE).unwrap_or(usize::MAX) {
             break;
         }
@@ -198,6 +217,7 @@ async fn ssv(
     node: Option<&Url>,
     api: &Url,
     operator: u64,
+    told: &mut (dyn FnMut(KeysLoaded) + Send),
 ) -> Result<Vec<BlsPublicKey>, NodeError> {
     if let Some(node) = node {
         let mut url = joined(node, "v1/validators");
@@ -220,6 +240,7 @@ async fn ssv(
         let pages = answer.pointer("/pagination/pages").and_then(Value::as_u64).unwrap_or(1);
         let is_empty = found.is_empty();
         keys.extend(found);
+        told(KeysLoaded { loaded: keys.len(), total: None });
         if page >= pages || is_empty {
             break;
         }

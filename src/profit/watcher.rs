@@ -45,6 +45,8 @@ const LOOK_EAGERLY: Duration = Duration::from_secs(1);
 /// Slots whose outcome is published again at a start, in milliseconds of their age: a process that died between writing an outcome and
 /// publishing it owes it to the relays' reputations. Beyond any usual finality.
 const PUBLISHED_AGAIN_MS: i64 = DAY_MS;
+/// Between two lines about how far catching up is.
+const SAID_EVERY: Duration = Duration::from_secs(10);
 /// A day in milliseconds.
 pub(super) const DAY_MS: i64 = 86_400_000;
 
@@ -210,6 +212,7 @@ impl Watcher {
         let before = Slot::new(before.as_u64().saturating_add(1));
         let mut after = None;
         let mut changed = 0;
+        let mut said = Instant::now();
         loop {
             // Slot 0 has no proposal: genesis.
             let now = WallClock.now();
@@ -244,6 +247,10 @@ impl Watcher {
             self.parts.ledger.save_settlements(&rows).await?;
             findings.iter().for_each(|finding| self.publish(finding));
             changed += findings.len();
+            if said.elapsed() >= SAID_EVERY {
+                said = Instant::now();
+                info!(settled = changed, at = %last, head = %before, "catching up with slots that are not settled");
+            }
             if let Some(failure) = failure {
                 return Err(failure);
             }

@@ -26,6 +26,14 @@ pub(super) struct Nodes {
     pub(super) bundles: Option<BundleSettings>,
 }
 
+impl Nodes {
+    /// How many there are to ask.
+    pub(super) fn count(&self) -> usize {
+        let builders = self.bundles.as_ref().map_or(0, |bundles| bundles.builders.len());
+        usize::from(self.execution.is_some()) + usize::from(self.beacon.is_some()) + builders
+    }
+}
+
 /// Asks the nodes and bundles' builders whether they are there and of this network; tells what they say, what the schedule of forks
 /// means, and how this machine's clock compares.
 pub(super) async fn check_nodes(http: &Client, nodes: Nodes, relays: &[Arc<Relay>], findings: &mut Findings) {
