@@ -3,10 +3,15 @@
 //! The real process on loopback, with simulated builders and relays in this one, so that the load generator, the builders, the relays and
 //! the service share the machine's cores. Loads are bounded in count and time.
 
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it fails by panicking and speaks to its user"
+)]
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::print_stdout,
     reason = "a benchmark fails by panicking and speaks to its user"
 )]
 

@@ -1,5 +1,11 @@
 //! What one bid costs on the hot path: decode, root, signature, selection, encode. `cargo bench --bench hot_path`.
 
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it fails by panicking and speaks to its user"
+)]
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use std::hint::black_box;

@@ -2,10 +2,15 @@
 //!
 //! `settle`: anvil's blocks, where it is installed (`scripts/devnet/run` does that). `ledger`: a year of every slot. Bounded in count.
 
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it fails by panicking and speaks to its user"
+)]
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::print_stdout,
     reason = "a benchmark fails by panicking and speaks to its user"
 )]
 

@@ -4,11 +4,13 @@
 //! answered and the moment at which the client had its header are read from one clock: *added latency* is the second minus
 //! the latest (or the winner's) first. Loads are bounded in count and time. `RELAYMUX_BENCH_RIVAL` names mev-boost's binary.
 
-#![expect(
-    clippy::unwrap_used,
+#![allow(
+    clippy::panic,
     clippy::print_stdout,
-    reason = "a benchmark fails by panicking and speaks to its user"
+    clippy::print_stderr,
+    reason = "it fails by panicking and speaks to its user"
 )]
+#![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking and speaks to its user")]
 
 use std::{
     process::{Child, Command, Stdio},

@@ -5,11 +5,13 @@
 //! new TLS connection and over the one it left behind, on loopback, where a round trip costs next to nothing: on the internet a cold
 //! one costs two to three round trips more.
 
-#![expect(
-    clippy::unwrap_used,
+#![allow(
+    clippy::panic,
     clippy::print_stdout,
-    reason = "a benchmark fails by panicking and speaks to its user"
+    clippy::print_stderr,
+    reason = "it fails by panicking and speaks to its user"
 )]
+#![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking and speaks to its user")]
 
 use std::{
     process::{Command, Stdio},

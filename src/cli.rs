@@ -24,8 +24,19 @@ const FAILED: u8 = 1;
 /// Exit code of a wrong configuration or command line.
 const MISUSED: u8 = 2;
 
-/// Parses the command line and carries it out.
-pub async fn main() -> ExitCode {
+/// Parses the command line and carries it out, on a runtime of its own. The runtime is here and not in the binary because a future is
+/// compiled where it is polled: there all of the service would be compiled a second time.
+pub fn main() -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(carry_out()),
+        Err(error) => {
+            terminal::complain(format_args!("relaymux cannot start its threads: {error}"));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+async fn carry_out() -> ExitCode {
     let arguments: Vec<String> =
         std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
     let environment = environment();

@@ -1,6 +1,5 @@
 //! The `relaymux` command.
 
-#[tokio::main]
-async fn main() -> std::process::ExitCode {
-    relaymux::cli::main().await
+fn main() -> std::process::ExitCode {
+    relaymux::cli::main()
 }

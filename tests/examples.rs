@@ -1,6 +1,12 @@
 //! The examples of ethereum/builder-specs: both encodings decode, re-encode to the same bytes, and mean the same object. Their
 //! signatures are made up. `fixtures/README.md` names the source.
 
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it fails by panicking and speaks to its user"
+)]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::path::Path;

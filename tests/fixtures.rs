@@ -1,6 +1,12 @@
 //! Our containers against an independent implementation's: SSZ bytes, JSON, roots, domains and signatures of random objects of
 //! every fork in both presets (`fixtures/README.md`). And no decoder panics, whatever it is given.
 
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it fails by panicking and speaks to its user"
+)]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};

@@ -3,6 +3,12 @@
 //! CI runs a short one with a fixed seed; `scripts/soak` runs thousands. Slots lie ahead of the clock, so that they can be played as
 //! fast as the faults let them. What the right answer is follows from what each relay was told to do in that slot.
 
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it fails by panicking and speaks to its user"
+)]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 #[path = "it/stage.rs"]

@@ -4,6 +4,12 @@
 //! The captures lie outside the repository, in the folder that `RELAYMUX_VECTORS` names (default `../shared/vectors`). A case whose
 //! data are not there is reported as ignored, never as passed; under `CI` it fails.
 
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it fails by panicking and speaks to its user"
+)]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::{

@@ -144,8 +144,8 @@ async fn explain(config: &Config, proposer: &BlsPublicKey, offline: bool) -> Exi
         (None, None, None) => (None, ""),
     };
     match set {
-        Some(set) => println!("{proposer} is in set {}: {reason}", set.id),
-        None => println!("{proposer} is in no set: [auction] and the relays' own terms apply"),
+        Some(set) => say(format_args!("{proposer} is in set {}: {reason}", set.id)),
+        None => say(format_args!("{proposer} is in no set: [auction] and the relays' own terms apply")),
     }
     if !unknown.is_empty() && named.is_none() {
         say(format_args!(

@@ -19,7 +19,7 @@ use self::{
     tally::Tally,
     world::{DemoRelay, demo_config, demo_spec, start_relays},
 };
-use super::{FAILED, arguments::DemoArguments};
+use super::{FAILED, arguments::DemoArguments, terminal::complain};
 use crate::{
     app::{LogFormat, Service, Signal, Signals, init_logging, install_metrics},
     consensus::{ChainSpec, Encoding, SlotClock, UnixMillis, WallClock},
@@ -42,7 +42,6 @@ const BUILDER: Address = Address::repeat_byte(0xb1);
 /// Longest wait at the end for the payments of the last slots.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-#[expect(clippy::print_stderr, reason = "a command speaks to its user")]
 pub(super) async fn demo(arguments: DemoArguments) -> ExitCode {
     init_logging(LogFormat::Text, &arguments.log.filter);
     match play(&arguments).await {
@@ -52,7 +51,7 @@ pub(super) async fn demo(arguments: DemoArguments) -> ExitCode {
             if tally.lost == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
         }
         Err(error) => {
-            eprintln!("the demo cannot run: {error}");
+            complain(format_args!("the demo cannot run: {error}"));
             ExitCode::from(FAILED)
         }
     }

@@ -137,7 +137,7 @@ async fn serve(
     match failure {
         None => ExitCode::SUCCESS,
         Some(message) => {
-            eprintln!("relaymux has ended: {message}");
+            complain(format_args!("relaymux has ended: {message}"));
             ExitCode::from(FAILED)
         }
     }

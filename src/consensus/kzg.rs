@@ -7,10 +7,10 @@
 use std::{
     sync::{Once, OnceLock},
     thread,
-    time::Instant,
 };
 
 use c_kzg::{Blob, Bytes48, Cell, CkzgError, Error, KzgSettings, ethereum_kzg_settings};
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::{PayloadError, containers::KzgBytes};

@@ -1,10 +1,11 @@
 //! What a relay reveals under `blinded_blocks` v1, and whether it is what was signed for.
 
-use std::{fmt, time::Instant};
+use std::fmt;
 
 use alloy_primitives::B256;
 use serde::{Serialize, de::DeserializeOwned};
 use ssz::{Decode, Encode};
+use tokio::time::Instant;
 use tree_hash::TreeHash;
 
 use super::{

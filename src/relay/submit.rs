@@ -293,7 +293,7 @@ fn reveal(
     let mut checked = payload.check(signed.facts());
     let now = Instant::now();
     if checked.is_ok() && now + KZG_NEEDS_LEFT < deadline {
-        checked = payload.check_blobs((now + KZG_TIME).into_std());
+        checked = payload.check_blobs(now + KZG_TIME);
     }
     Ok(match checked {
         Ok(()) => SubmitOutcome::Delivered(payload.into()),

@@ -1,5 +1,11 @@
 //! Money on real execution nodes: anvil, and geth where it could be installed. `scripts/devnet/run` installs both and runs this.
 
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it fails by panicking and speaks to its user"
+)]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

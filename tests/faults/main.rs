@@ -1,6 +1,12 @@
 //! The fault matrix: whatever one relay does, the answer comes in time and is right, the reason is written down, the others are
 //! unaffected, and memory stays bounded. One row each; `cargo test --test faults` prints the table.
 
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it fails by panicking and speaks to its user"
+)]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 #[path = "../it/stage.rs"]

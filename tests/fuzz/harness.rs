@@ -6,10 +6,11 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rand::{SeedableRng, rngs::StdRng};
+use tokio::time::Instant;
 
 use crate::targets::fate::Fate;
 

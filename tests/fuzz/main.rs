@@ -5,6 +5,12 @@
 //! run of a fixed seed belongs to the tests, so that a failure is the change's; `RELAYMUX_FUZZ_SECONDS` runs longer from a random
 //! seed that is printed, `RELAYMUX_FUZZ_SEED` from a given one, and `RELAYMUX_FUZZ_CASE` plays one case again.
 
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it fails by panicking and speaks to its user"
+)]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod config;

@@ -2,6 +2,12 @@
 //!
 //! Names in brackets are rows of the conformance table that mev-boost's and Commit-Boost's own tests gave: `[m17]`.
 
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it fails by panicking and speaks to its user"
+)]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod bundles;
