@@ -98,8 +98,7 @@ fn object([fork, form]: [u8; HEAD], body: &[u8]) -> Seed {
 
 fn packed_object(seed: &Seed) -> Vec<u8> {
     let fork = Fork::ALL.iter().position(|fork| *fork == seed.fork).unwrap();
-    let form =
-        u8::from(seed.encoding == Encoding::Ssz) + 2 * u8::from(seed.preset == PresetName::Minimal);
+    let form = u8::from(seed.encoding == Encoding::Ssz) + 2 * u8::from(seed.preset == PresetName::Minimal);
     [&[u8::try_from(fork).unwrap(), form], &seed.bytes[..]].concat()
 }
 
@@ -130,7 +129,8 @@ fn fixtures(target: Target) -> &'static [Vec<u8>] {
         Target::Payloads => objects(payloads::seeds()),
         Target::Registrations => objects(registrations::seeds()),
         Target::RelayStreams => {
-            let seed = |(fork, bytes)| Seed { fork, preset: PresetName::Mainnet, encoding: Encoding::Ssz, bytes };
+            let seed =
+                |(fork, bytes)| Seed { fork, preset: PresetName::Mainnet, encoding: Encoding::Ssz, bytes };
             objects(relay_streams::seeds().into_iter().map(seed).collect())
         }
         Target::JsonRpc => texts(0, json_rpc::seeds()).collect(),
