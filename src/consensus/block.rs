@@ -1,6 +1,6 @@
 //! What the consensus client signs and wants revealed: the signed blinded beacon block.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use alloy_primitives::{B256, Bytes};
 use serde::{Serialize, de::DeserializeOwned};
@@ -13,6 +13,7 @@ use super::{
         BlindedBlock, BlindedBodyBellatrix, BlindedBodyCapella, BlindedBodyDeneb, BlindedBodyElectra,
         ExecutionRequests, KzgBytes, Signed,
     },
+    peek::slot_in_json,
 };
 use crate::types::{BlsSignature, Slot};
 
@@ -130,26 +131,12 @@ impl SignedBlindedBlock {
     /// The slot of an encoded block, found without decoding it, so that the fork to decode it as is known. `None` when the bytes
     /// are too short or not such JSON.
     pub fn peek_slot(encoding: Encoding, bytes: &[u8]) -> Option<Slot> {
-        #[derive(serde::Deserialize)]
-        struct Outer<'a> {
-            #[serde(borrow)]
-            message: Inner<'a>,
-        }
-        #[derive(serde::Deserialize)]
-        struct Inner<'a> {
-            /// Not `&str`: a text with an escape in it cannot be borrowed, and is the slot all the same.
-            #[serde(borrow)]
-            slot: Cow<'a, str>,
-        }
         match encoding {
             Encoding::Ssz => {
                 let slot = bytes.get(SLOT_OFFSET..SLOT_OFFSET + 8)?;
                 Some(Slot::new(u64::from_le_bytes(slot.try_into().ok()?)))
             }
-            Encoding::Json => {
-                let outer: Outer<'_> = serde_json::from_slice(bytes).ok()?;
-                outer.message.slot.parse().ok().map(Slot::new)
-            }
+            Encoding::Json => slot_in_json(bytes).map(Slot::new),
         }
     }
 
@@ -264,7 +251,20 @@ mod tests {
             let read = SignedBlindedBlock::peek_slot(Encoding::Json, body.as_bytes());
             assert_eq!(read, Some(Slot::new(77)), "{body}");
         }
-        for body in ["", "{}", "{\"message\": {\"slot\": 77}}", "{\"message\": {\"slot\": \"-1\"}}"] {
+        // As every decoder of objects has it, the fields' values in their order are the object.
+        for body in ["[{\"slot\": \"77\"}, \"0x\"]", "{\"message\": [\"77\", \"1\", {}]}"] {
+            let read = SignedBlindedBlock::peek_slot(Encoding::Json, body.as_bytes());
+            assert_eq!(read, Some(Slot::new(77)), "{body}");
+        }
+        for body in [
+            "",
+            "{}",
+            "[]",
+            "{\"message\": {\"slot\": \"7\", \"slot\": \"7\"}}",
+            "{\"message\": {\"slot\": \"7\"}} {}",
+            "{\"message\": {\"slot\": 77}}",
+            "{\"message\": {\"slot\": \"-1\"}}",
+        ] {
             assert_eq!(SignedBlindedBlock::peek_slot(Encoding::Json, body.as_bytes()), None, "{body}");
         }
     }

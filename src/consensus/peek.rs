@@ -1,7 +1,13 @@
 //! What can be read of a signed blinded block that does not decode, by the places that have been the same in every fork since
 //! Bellatrix. Tells what may be such a block from what certainly is none.
 
+use std::{fmt, marker::PhantomData};
+
 use alloy_primitives::B256;
+use serde::{
+    Deserializer,
+    de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 use serde_json::Value;
 
 use super::{Encoding, PresetName};
@@ -111,4 +117,56 @@ fn offset(bytes: &[u8], at: usize) -> Option<usize> {
 
 fn number_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}
+
+/// The slot of a signed block in JSON, found without decoding the rest.
+pub(super) fn slot_in_json(bytes: &[u8]) -> Option<u64> {
+    // Not `&str`: a text with an escape in it cannot be borrowed, and is the slot all the same.
+    let slot = FirstField { name: "slot", seed: PhantomData::<String> };
+    let mut text = serde_json::Deserializer::from_slice(bytes);
+    let slot = FirstField { name: "message", seed: slot }.deserialize(&mut text).ok()?;
+    text.end().ok()?;
+    slot.parse().ok()
+}
+
+/// Reads the first field of an object and passes over the rest. What decodes objects takes an array of all fields in their order for one, too,
+/// and so does this: a block that decodes must not be one whose slot cannot be found.
+struct FirstField<T> {
+    name: &'static str,
+    seed: T,
+}
+
+impl<'de, T: DeserializeSeed<'de>> DeserializeSeed<'de> for FirstField<T> {
+    type Value = T::Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: DeserializeSeed<'de>> Visitor<'de> for FirstField<T> {
+    type Value = T::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an object with a field `{}`", self.name)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T::Value, A::Error> {
+        let (mut seed, mut found) = (Some(self.seed), None);
+        while let Some(key) = map.next_key::<String>()? {
+            if key == self.name {
+                let seed = seed.take().ok_or_else(|| A::Error::duplicate_field(self.name))?;
+                found = Some(map.next_value_seed(seed)?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        found.ok_or_else(|| A::Error::missing_field(self.name))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<T::Value, A::Error> {
+        let first = fields.next_element_seed(self.seed)?;
+        while fields.next_element::<IgnoredAny>()?.is_some() {}
+        first.ok_or_else(|| A::Error::missing_field(self.name))
+    }
 }
