@@ -4,6 +4,7 @@
 //! the service share the machine's cores. Loads are bounded in count and time.
 
 #![allow(
+    clippy::cast_precision_loss,
     clippy::panic,
     clippy::print_stdout,
     clippy::print_stderr,

@@ -3,6 +3,7 @@
 //! `settle`: anvil's blocks, where it is installed (`scripts/devnet/run` does that). `ledger`: a year of every slot. Bounded in count.
 
 #![allow(
+    clippy::cast_precision_loss,
     clippy::panic,
     clippy::print_stdout,
     clippy::print_stderr,

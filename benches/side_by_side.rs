@@ -5,6 +5,7 @@
 //! the latest (or the winner's) first. Loads are bounded in count and time. `RELAYMUX_BENCH_RIVAL` names mev-boost's binary.
 
 #![allow(
+    clippy::cast_precision_loss,
     clippy::panic,
     clippy::print_stdout,
     clippy::print_stderr,

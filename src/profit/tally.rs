@@ -89,7 +89,6 @@ pub(super) struct Tally {
 }
 
 /// What is nothing is not written: a year of a thousand validators is read in a second for it.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
 fn is_zero(count: &u64) -> bool {
     *count == 0
 }
