@@ -9,8 +9,7 @@ use std::{
 use alloy_primitives::{Address, address};
 
 use super::{
-    check::{Checker, hosts},
-    proposers::url,
+    checker::{Checker, hosts, url},
     raw::{RawBundleBuilder, RawBundles},
 };
 use crate::bundles::{

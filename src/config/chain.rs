@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::{
-    check::Checker,
+    checker::Checker,
     raw::{RawChain, RawNetwork},
 };
 use crate::{

@@ -1,113 +1,29 @@
 //! From the file as written to a configuration that can be run.
 
 use std::{
-    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use super::{
     Config, Mistake,
+    auction::auction,
     bundles::bundles,
     chain::chain_spec,
+    checker::{Checker, hosts, url},
     combinations::combinations,
     health::monitor,
-    proposers::{ProposerContext, proposers, url},
-    raw::{Amount, RawAuction, RawBuilderApi, RawConfig, RawOps, RawProfit},
+    proposers::{ProposerContext, proposers},
+    raw::{RawBuilderApi, RawConfig, RawOps, RawProfit},
     relays::{builders, relays},
 };
 use crate::{
-    auction::{AuctionSettings, GasLimitCheck, SoftDeadline},
+    auction::AuctionSettings,
     builder_api::BuilderApiSettings,
     ops_api::{OpsSettings, Secret},
     profit::{Prices, ProfitSettings},
     relay::{HealthMonitorSettings, TlsRoots},
-    types::Wei,
 };
-
-/// Collects mistakes while checking goes on.
-pub(super) struct Checker {
-    mistakes: Vec<Mistake>,
-    pub(super) warnings: Vec<String>,
-    /// Files that are part of the configuration.
-    pub(super) included: Vec<PathBuf>,
-}
-
-impl Checker {
-    pub(super) fn wrong(&mut self, key: &str, message: impl Into<String>, hint: impl Into<String>) {
-        self.mistakes.push(Mistake::at(key, message, hint));
-    }
-
-    /// A key that another one contradicts: if the environment set the other, the variable is to blame.
-    pub(super) fn contradicts(
-        &mut self,
-        key: &str,
-        other: &str,
-        message: impl Into<String>,
-        hint: impl Into<String>,
-    ) {
-        let related = vec![other.to_owned()];
-        self.mistakes.push(Mistake { related, ..Mistake::at(key, message, hint) });
-    }
-
-    /// How many mistakes were found.
-    pub(super) fn mistakes_so_far(&self) -> usize {
-        self.mistakes.len()
-    }
-
-    /// Something odd that may be meant.
-    pub(super) fn warn(&mut self, warning: impl Into<String>) {
-        self.warnings.push(warning.into());
-    }
-
-    /// A time in milliseconds that must not be zero.
-    pub(super) fn millis(&mut self, key: &str, value: Option<u64>, default: Duration) -> Duration {
-        match value {
-            None => default,
-            Some(0) => {
-                self.wrong(
-                    key,
-                    "a timeout of 0 would never let anything through",
-                    "give it in milliseconds, 1 or more",
-                );
-                default
-            }
-            Some(ms) => Duration::from_millis(ms),
-        }
-    }
-
-    /// An amount in ETH.
-    pub(super) fn eth(&mut self, key: &str, amount: &Amount) -> Wei {
-        Wei::parse_eth(&amount.0).unwrap_or_else(|error| {
-            self.wrong(key, error.to_string(), "write an amount in ETH such as \"0.05\"");
-            Wei::ZERO
-        })
-    }
-
-    /// Reads a file that is part of the configuration.
-    pub(super) fn include(&mut self, key: &str, path: PathBuf) -> Option<String> {
-        let text = std::fs::read_to_string(&path);
-        let text = text.map_err(|error| {
-            let hint = "paths are relative to the configuration's folder";
-            self.wrong(key, format!("{}: {error}", path.display()), hint);
-        });
-        self.included.push(path);
-        text.ok()
-    }
-
-    pub(super) fn address(&mut self, key: &str, value: Option<&String>, default: SocketAddr) -> SocketAddr {
-        let Some(text) = value else { return default };
-        let text = text.replacen("localhost", "127.0.0.1", 1);
-        text.parse().unwrap_or_else(|_| {
-            self.wrong(
-                key,
-                format!("`{text}` is not an address"),
-                format!("write IP:port, such as {default}"),
-            );
-            default
-        })
-    }
-}
 
 /// What a configuration is read in.
 pub(super) struct Surroundings<'a> {
@@ -122,7 +38,7 @@ pub(super) struct Surroundings<'a> {
 /// Checks what was read. The configuration is to be used only when there is no mistake.
 pub(super) fn check(raw: RawConfig, around: &Surroundings<'_>) -> (Config, Vec<Mistake>) {
     let folder = around.folder;
-    let mut checker = Checker { mistakes: Vec::new(), warnings: Vec::new(), included: Vec::new() };
+    let mut checker = Checker::default();
     warn_about_later_sections(&raw, &mut checker);
     let spec = chain_spec(raw.network.as_ref(), folder, &mut checker);
     let data_dir = data_dir(raw.data_dir.as_deref(), around, &mut checker);
@@ -296,25 +212,6 @@ fn builder_api(raw: &RawBuilderApi, checker: &mut Checker) -> BuilderApiSettings
     }
 }
 
-/// Names without port, scheme or wildcard.
-pub(super) fn hosts(key: &str, names: &[String], checker: &mut Checker) -> Vec<String> {
-    for (index, name) in names.iter().enumerate() {
-        if !is_host_name(name) {
-            let hint =
-                "write the name alone, such as \"relaymux.example.com\": no scheme, port, path or wildcard";
-            checker.wrong(&format!("{key}[{index}]"), format!("`{name}` is not a host name"), hint);
-        }
-    }
-    names.to_vec()
-}
-
-fn is_host_name(name: &str) -> bool {
-    let is_label = |label: &str| {
-        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    };
-    name.parse::<IpAddr>().is_ok() || name.split('.').all(is_label)
-}
-
 fn ops(raw: &RawOps, folder: &Path, checker: &mut Checker) -> OpsSettings {
     let default = OpsSettings::default();
     let read_token = raw.read_token_file.as_ref().and_then(|file| {
@@ -334,107 +231,5 @@ fn ops(raw: &RawOps, folder: &Path, checker: &mut Checker) -> OpsSettings {
         allowed_hosts: hosts("ops.allowed_hosts", &raw.allowed_hosts, checker),
         read_token,
         metrics_without_token: raw.metrics_without_token.unwrap_or(default.metrics_without_token),
-    }
-}
-
-/// A section's `[auction]` keys over settings that apply anyway.
-pub(super) fn auction(
-    raw: &RawAuction,
-    base: &AuctionSettings,
-    slot_ms: u64,
-    section: &str,
-    checker: &mut Checker,
-) -> AuctionSettings {
-    let at = |key: &str| format!("{section}.{key}");
-    let settings = AuctionSettings {
-        timeout_get_header: checker.millis(
-            &at("timeout_get_header_ms"),
-            raw.timeout_get_header_ms,
-            base.timeout_get_header,
-        ),
-        timeout_get_payload: checker.millis(
-            &at("timeout_get_payload_ms"),
-            raw.timeout_get_payload_ms,
-            base.timeout_get_payload,
-        ),
-        timeout_register_validator: checker.millis(
-            &at("timeout_register_validator_ms"),
-            raw.timeout_register_validator_ms,
-            base.timeout_register_validator,
-        ),
-        // Development chains have slots shorter than the default.
-        late_in_slot_ms: raw.late_in_slot_time_ms.unwrap_or(base.late_in_slot_ms.min(slot_ms)),
-        min_bid: raw.min_bid_eth.as_ref().map_or(base.min_bid, |eth| checker.eth(&at("min_bid_eth"), eth)),
-        min_profit: match &raw.min_profit_eth {
-            Some(eth) => Some(checker.eth(&at("min_profit_eth"), eth)),
-            None => base.min_profit,
-        },
-        reserve: raw.reserve_ms.map_or(base.reserve, Duration::from_millis),
-        gas_limit_check: match raw.gas_limit_check.as_deref() {
-            None => base.gas_limit_check,
-            Some("off") => GasLimitCheck::Off,
-            Some("warn") => GasLimitCheck::Warn,
-            Some("enforce") => GasLimitCheck::Enforce,
-            Some(other) => {
-                let message = format!("`{other}` is not one of off, warn, enforce");
-                checker.wrong(&at("gas_limit_check"), message, "warn is the default");
-                base.gas_limit_check
-            }
-        },
-        submit_others_delay: raw
-            .submit_others_delay_ms
-            .map_or(base.submit_others_delay, Duration::from_millis),
-        soft_deadline: soft_deadline(raw, base, &at, checker),
-    };
-    check_times(&settings, slot_ms, &at, checker);
-    settings
-}
-
-fn soft_deadline(
-    raw: &RawAuction,
-    base: &AuctionSettings,
-    at: &dyn Fn(&str) -> String,
-    checker: &mut Checker,
-) -> Option<SoftDeadline> {
-    /// Half of a usual set, and one race in twenty that a better bid was on its way.
-    const DEFAULT: SoftDeadline = SoftDeadline { after: Duration::ZERO, min_answers: 2, risk: 0.05 };
-    let after = match raw.soft_deadline_ms {
-        // 0 switches it off in a set whose base has one.
-        Some(0) => return None,
-        Some(ms) => Duration::from_millis(ms),
-        None => base.soft_deadline?.after,
-    };
-    let base = base.soft_deadline.unwrap_or(DEFAULT);
-    let risk = raw.soft_deadline_risk.unwrap_or(base.risk);
-    if !(0.0..=1.0).contains(&risk) {
-        checker.wrong(&at("soft_deadline_risk"), format!("{risk} is no probability"), "give 0 to 1");
-    }
-    Some(SoftDeadline { after, min_answers: raw.soft_deadline_min_answers.unwrap_or(base.min_answers), risk })
-}
-
-fn check_times(settings: &AuctionSettings, slot_ms: u64, at: &dyn Fn(&str) -> String, checker: &mut Checker) {
-    let late = settings.late_in_slot_ms;
-    if late == 0 || late > slot_ms {
-        let message = format!("{late} ms is not within a slot of {slot_ms} ms");
-        checker.wrong(&at("late_in_slot_time_ms"), message, format!("give 1 to {slot_ms}"));
-    }
-    let header_ms = settings.timeout_get_header.as_millis();
-    if header_ms >= u128::from(late) {
-        let message = format!("{header_ms} ms is not below late_in_slot_time_ms, which is {late}");
-        checker.contradicts(
-            &at("timeout_get_header_ms"),
-            &at("late_in_slot_time_ms"),
-            message,
-            "a header that takes that long is always too late",
-        );
-    }
-    if settings.submit_others_delay >= settings.timeout_get_payload {
-        let hint = "the other relays would never get the block";
-        checker.contradicts(
-            &at("submit_others_delay_ms"),
-            &at("timeout_get_payload_ms"),
-            "not below timeout_get_payload_ms",
-            hint,
-        );
     }
 }

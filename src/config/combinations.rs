@@ -10,7 +10,7 @@ use std::{
 
 use url::{Host, Url};
 
-use super::{Config, check::Checker};
+use super::{Config, checker::Checker};
 use crate::{
     auction::{AuctionSettings, RelayTerms},
     types::{BlsPublicKey, RelayId, Wei},

@@ -6,7 +6,7 @@
 use regex::Regex;
 use toml::{Table, Value};
 
-use super::{Mistake, is_within, keys};
+use super::{Mistake, keys, mistake::is_within};
 
 const PREFIX: &str = "RELAYMUX_";
 

@@ -1,7 +1,7 @@
 //! `[trust]` and `[rotation]`.
 
 use super::{
-    check::Checker,
+    checker::Checker,
     raw::{RawRotation, RawTrust},
 };
 use crate::relay::{

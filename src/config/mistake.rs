@@ -73,6 +73,11 @@ impl Mistake {
     }
 }
 
+/// Whether a key is another one, or within it: `relays[0].url` is within `relays[0]` and within `relays`.
+pub(super) fn is_within(key: &str, outer: &str) -> bool {
+    key.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
 impl std::error::Error for ConfigError {}
 
 impl fmt::Display for ConfigError {

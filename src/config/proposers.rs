@@ -12,7 +12,8 @@ use std::{
 use regex::Regex;
 
 use super::{
-    check::{Checker, auction},
+    auction::auction,
+    checker::{Checker, url},
     raw::{RawLoader, RawProposer},
     relays::terms,
 };
@@ -346,20 +347,6 @@ fn loader_kind(raw: &RawLoader, at: &dyn Fn(&str) -> String, checker: &mut Check
         }
         None => {
             missing("kind", "lido, ssv or stader", checker);
-            None
-        }
-    }
-}
-
-pub(super) fn url(text: &str, key: &str, checker: &mut Checker) -> Option<url::Url> {
-    match url::Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => Some(url),
-        Ok(_) | Err(_) => {
-            checker.wrong(
-                key,
-                "is not an http or https address",
-                "such as https://keys.example.org/list.json",
-            );
             None
         }
     }

@@ -8,7 +8,7 @@ use std::{
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{
-    check::Checker,
+    checker::Checker,
     raw::{Amount, RawBuilder, RawRelay, RawTerms},
 };
 use crate::{

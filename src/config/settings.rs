@@ -1,0 +1,117 @@
+//! A configuration that can be run: the settings that each room declares for itself, together.
+
+use std::{collections::HashMap, path::PathBuf};
+
+use url::Url;
+
+use super::ProposerSet;
+use crate::{
+    auction::{AuctionSettings, BuilderRule, RelayTerms},
+    builder_api::BuilderApiSettings,
+    bundles::BundleSettings,
+    consensus::ChainSpec,
+    ops_api::OpsSettings,
+    profit::ProfitSettings,
+    relay::{HealthMonitorSettings, RelaySettings, TlsRoots},
+    types::RelayId,
+};
+
+/// A configuration that can be run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The chain.
+    pub spec: ChainSpec,
+    /// Where the ledger, the journal and the admin token live.
+    pub data_dir: PathBuf,
+    /// `[builder_api]`
+    pub builder_api: BuilderApiSettings,
+    /// `[ops]`
+    pub ops: OpsSettings,
+    /// `[auction]`
+    pub auction: AuctionSettings,
+    /// `[[relays]]`, in the file's order.
+    pub relays: Vec<RelaySettings>,
+    /// Weights, minimum bids and timing games of relays that have any.
+    pub terms: HashMap<RelayId, RelayTerms>,
+    /// `[[builders]]`
+    pub builders: Vec<BuilderRule>,
+    /// `[[proposers]]`
+    pub proposers: Vec<ProposerSet>,
+    /// `[trust]` and `[rotation]`
+    pub monitor: HealthMonitorSettings,
+    /// `[tls]`: certificate authorities relays are checked against.
+    pub tls_roots: TlsRoots,
+    /// `[tls] proxy`: an outgoing proxy, only if asked for.
+    pub proxy: Option<String>,
+    /// `[beacon] url`
+    pub beacon: Option<Url>,
+    /// `[execution] url`
+    pub execution: Option<Url>,
+    /// `[bundles]`; none: off.
+    pub bundles: Option<BundleSettings>,
+    /// `[profit]`
+    pub profit: ProfitSettings,
+    /// `[trust] seed_from_public_record`: looked at once, at start.
+    pub seed_from_public_record: bool,
+    /// Files that are part of the configuration beside the file itself.
+    pub included: Vec<PathBuf>,
+    /// What is odd but not wrong, for the log.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// The sections that differ from another configuration's and are read at start only, by name.
+    pub fn needs_restart(&self, other: &Self) -> Vec<&'static str> {
+        let mut sections = Vec::new();
+        // All sections by name: a new one is either compared here or applied while running.
+        let Self {
+            spec,
+            data_dir,
+            builder_api,
+            ops,
+            auction: _,
+            relays: _,
+            terms: _,
+            builders: _,
+            proposers: _,
+            monitor: _,
+            tls_roots,
+            proxy,
+            beacon,
+            execution,
+            profit,
+            bundles,
+            seed_from_public_record: _,
+            included: _,
+            warnings: _,
+        } = self;
+        if *spec != other.spec {
+            sections.push("network");
+        }
+        if *data_dir != other.data_dir {
+            sections.push("data_dir");
+        }
+        if *builder_api != other.builder_api {
+            sections.push("[builder_api]");
+        }
+        if *ops != other.ops {
+            sections.push("[ops]");
+        }
+        if *tls_roots != other.tls_roots || *proxy != other.proxy {
+            sections.push("[tls]");
+        }
+        if *beacon != other.beacon {
+            sections.push("[beacon]");
+        }
+        if *execution != other.execution {
+            sections.push("[execution]");
+        }
+        if *bundles != other.bundles {
+            sections.push("[bundles]");
+        }
+        if *profit != other.profit {
+            sections.push("[profit]");
+        }
+        sections
+    }
+}
