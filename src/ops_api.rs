@@ -14,8 +14,10 @@ mod events;
 mod handlers;
 mod profit;
 mod settings;
+mod state;
 mod views;
 
 pub use degraded::Degraded;
-pub use handlers::{OpsParts, router};
+pub use handlers::router;
 pub use settings::{OpsSettings, Secret};
+pub use state::OpsParts;

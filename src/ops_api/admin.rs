@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::handlers::{Api, unknown_relay};
+use super::state::{Api, unknown_relay};
 use crate::{relay::OperatorCommand, serve::ApiError, types::RelayId};
 
 /// `POST /api/v1/relays/rotate`

@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::handlers::{Api, database_error};
+use super::state::{Api, database_error};
 use crate::{
     ledger::{BundleTotals, BundleView},
     serve::ApiError,

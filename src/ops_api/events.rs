@@ -12,7 +12,7 @@ use axum::{
 use futures_util::stream;
 use serde::Deserialize;
 
-use super::handlers::Api;
+use super::state::Api;
 use crate::{
     events::{Event, Subscription},
     relay::SharedRelays,

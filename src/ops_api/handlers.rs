@@ -1,6 +1,6 @@
 //! The endpoints.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
@@ -13,26 +13,20 @@ use axum::{
     response::{Html, IntoResponse, Response},
     routing::{get, post},
 };
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Deserialize;
-use tokio_util::sync::CancellationToken;
 
 use super::{
-    Degraded, OpsSettings,
-    access::{Access, PROBES},
+    access::PROBES,
     admin::{operator_command, rotate},
     bundles::{bundle_one, bundles_list},
     events::stream_events,
     profit::{profit_page, profit_report, profit_slots},
+    state::{Api, OpsParts, Shared, database_error, unknown_relay},
     views::{Check, Health, RelayView},
 };
 use crate::{
     consensus::WallClock,
-    events::{Condition, Conditions, Effect, Spine},
-    ledger::{Ledger, LedgerError},
-    profit::Reporter,
-    relay::{HealthMonitorHandle, SharedRelays},
+    events::{Condition, Effect},
     serve::{ApiError, unknown_route, wrong_method},
     types::Slot,
 };
@@ -46,91 +40,9 @@ const PLACES_SHOWN: u32 = 100;
 /// Most slots in a list.
 const MAX_SLOTS: u32 = 500;
 
-/// What this API shows.
-#[derive(Debug)]
-pub struct OpsParts {
-    /// How people are served.
-    pub settings: OpsSettings,
-    /// Network name, for the dashboard.
-    pub network: String,
-    /// The relays.
-    pub relays: Arc<SharedRelays>,
-    /// What happened.
-    pub ledger: Ledger,
-    /// What happens.
-    pub spine: Spine,
-    /// Renders the metrics.
-    pub metrics: PrometheusHandle,
-    /// What is known of clock, nodes and forks.
-    pub conditions: Conditions,
-    /// Places relays.
-    pub monitor: HealthMonitorHandle,
-    /// Opens the routes that change something.
-    pub admin_token: String,
-    /// Makes profit reports.
-    pub reporter: Reporter,
-    /// What does not work as it should.
-    pub degraded: Degraded,
-    /// The service is stopping: it is not ready any more.
-    pub stopping: CancellationToken,
-    /// Ends event streams.
-    pub stop: CancellationToken,
-}
-
-#[derive(Debug)]
-pub(super) struct Shared {
-    network: String,
-    pub(super) relays: Arc<SharedRelays>,
-    pub(super) ledger: Ledger,
-    pub(super) spine: Spine,
-    metrics: PrometheusHandle,
-    conditions: Conditions,
-    pub(super) monitor: HealthMonitorHandle,
-    pub(super) access: Access,
-    degraded: Degraded,
-    pub(super) reporter: Reporter,
-    stopping: CancellationToken,
-    pub(super) stop: CancellationToken,
-    limiter: Option<DefaultDirectRateLimiter>,
-}
-
-pub(super) type Api = State<Arc<Shared>>;
-
 /// The routes.
 pub fn router(parts: OpsParts) -> Router {
-    let OpsParts {
-        settings,
-        network,
-        relays,
-        ledger,
-        spine,
-        metrics,
-        conditions,
-        monitor,
-        admin_token,
-        reporter,
-        degraded,
-        stopping,
-        stop,
-    } = parts;
-    let access = Access::new(&settings, admin_token);
-    let limit = NonZeroU32::new(settings.max_requests_per_second);
-    let limiter = limit.map(|limit| RateLimiter::direct(Quota::per_second(limit)));
-    let shared = Arc::new(Shared {
-        network,
-        relays,
-        ledger,
-        spine,
-        metrics,
-        conditions,
-        monitor,
-        access,
-        degraded,
-        reporter,
-        stopping,
-        stop,
-        limiter,
-    });
+    let shared = Arc::new(Shared::new(parts));
     Router::new()
         .route("/", get(dashboard))
         .route("/healthz", get(healthz))
@@ -240,10 +152,6 @@ async fn render_metrics(State(api): Api) -> Response {
     ([(header::CONTENT_TYPE, content_type)], api.metrics.render()).into_response()
 }
 
-pub(super) fn database_error(error: &LedgerError) -> ApiError {
-    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
-}
-
 async fn relays_list(State(api): Api) -> Result<Response, ApiError> {
     let since = WallClock.now().saturating_sub(STATS_WINDOW_MS);
     let mut stats = api.ledger.relay_stats(since, i64::MAX).await.map_err(|e| database_error(&e))?;
@@ -269,14 +177,6 @@ async fn relay_one(State(api): Api, Path(id): Path<String>) -> Result<Response, 
     let history = api.ledger.mode_history(&id, PLACES_SHOWN).await.map_err(|e| database_error(&e))?;
     let view = RelayView::new(relay, &api.relays, stats.remove(&id).unwrap_or_default());
     Ok(Json(view.with_history(history)).into_response())
-}
-
-pub(super) fn unknown_relay(id: &str) -> ApiError {
-    let shown: String = id.chars().take(64).collect();
-    ApiError::new(
-        StatusCode::NOT_FOUND,
-        format!("no relay `{shown}` is configured: GET /api/v1/relays has their ids"),
-    )
 }
 
 #[derive(Debug, Deserialize)]

@@ -10,7 +10,7 @@ use axum::{
 use jiff::civil::Date;
 use serde::Deserialize;
 
-use super::handlers::{Api, database_error};
+use super::state::{Api, database_error};
 use crate::{
     consensus::WallClock,
     ledger::ProposalPoint,

@@ -1,0 +1,117 @@
+//! What the handlers share, and the errors that several of them answer.
+
+use std::{num::NonZeroU32, sync::Arc};
+
+use axum::{extract::State, http::StatusCode};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{Degraded, OpsSettings, access::Access};
+use crate::{
+    events::{Conditions, Spine},
+    ledger::{Ledger, LedgerError},
+    profit::Reporter,
+    relay::{HealthMonitorHandle, SharedRelays},
+    serve::ApiError,
+};
+
+/// What this API shows.
+#[derive(Debug)]
+pub struct OpsParts {
+    /// How people are served.
+    pub settings: OpsSettings,
+    /// Network name, for the dashboard.
+    pub network: String,
+    /// The relays.
+    pub relays: Arc<SharedRelays>,
+    /// What happened.
+    pub ledger: Ledger,
+    /// What happens.
+    pub spine: Spine,
+    /// Renders the metrics.
+    pub metrics: PrometheusHandle,
+    /// What is known of clock, nodes and forks.
+    pub conditions: Conditions,
+    /// Places relays.
+    pub monitor: HealthMonitorHandle,
+    /// Opens the routes that change something.
+    pub admin_token: String,
+    /// Makes profit reports.
+    pub reporter: Reporter,
+    /// What does not work as it should.
+    pub degraded: Degraded,
+    /// The service is stopping: it is not ready any more.
+    pub stopping: CancellationToken,
+    /// Ends event streams.
+    pub stop: CancellationToken,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) network: String,
+    pub(super) relays: Arc<SharedRelays>,
+    pub(super) ledger: Ledger,
+    pub(super) spine: Spine,
+    pub(super) metrics: PrometheusHandle,
+    pub(super) conditions: Conditions,
+    pub(super) monitor: HealthMonitorHandle,
+    pub(super) access: Access,
+    pub(super) degraded: Degraded,
+    pub(super) reporter: Reporter,
+    pub(super) stopping: CancellationToken,
+    pub(super) stop: CancellationToken,
+    pub(super) limiter: Option<DefaultDirectRateLimiter>,
+}
+
+pub(super) type Api = State<Arc<Shared>>;
+
+impl Shared {
+    pub(super) fn new(parts: OpsParts) -> Self {
+        let OpsParts {
+            settings,
+            network,
+            relays,
+            ledger,
+            spine,
+            metrics,
+            conditions,
+            monitor,
+            admin_token,
+            reporter,
+            degraded,
+            stopping,
+            stop,
+        } = parts;
+        let access = Access::new(&settings, admin_token);
+        let limit = NonZeroU32::new(settings.max_requests_per_second);
+        let limiter = limit.map(|limit| RateLimiter::direct(Quota::per_second(limit)));
+        Self {
+            network,
+            relays,
+            ledger,
+            spine,
+            metrics,
+            conditions,
+            monitor,
+            access,
+            degraded,
+            reporter,
+            stopping,
+            stop,
+            limiter,
+        }
+    }
+}
+
+pub(super) fn database_error(error: &LedgerError) -> ApiError {
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+}
+
+pub(super) fn unknown_relay(id: &str) -> ApiError {
+    let shown: String = id.chars().take(64).collect();
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        format!("no relay `{shown}` is configured: GET /api/v1/relays has their ids"),
+    )
+}
