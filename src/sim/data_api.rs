@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{
     DataApiFault,
-    relay::{Shared, error},
+    shared::{Shared, error},
 };
 
 type Asked = Query<HashMap<String, String>>;

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::{
     Behaviour, PayloadFault, Tamper,
     bodies::{broken_body, other_fork, relabel},
-    relay::{CONSENSUS_VERSION, HandedIn, MAX_BODY, Shared, Stored, content_is_ssz, error},
+    shared::{CONSENSUS_VERSION, HandedIn, MAX_BODY, Shared, Stored, content_is_ssz, error},
 };
 use crate::consensus::{Encoding, SignedBlindedBlock};
 

@@ -18,7 +18,7 @@ use tokio_tungstenite::{
 
 use super::{
     Frame, HeaderFault, StreamHabit,
-    relay::{BidKey, Shared, Wanted, error},
+    shared::{BidKey, Shared, Wanted, error},
 };
 use crate::{
     relay::stream_code,
