@@ -28,6 +28,7 @@ mod recorder;
 mod server;
 mod settings;
 mod simulate;
+mod stored;
 mod tracker;
 mod wire;
 

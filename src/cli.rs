@@ -3,26 +3,23 @@
 mod arguments;
 mod check;
 mod demo;
+mod exit;
 mod findings;
 mod import;
+mod loading;
 mod progress;
 mod report;
 mod run;
 mod terminal;
 
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
 use arguments::{Arguments, Command};
+use exit::FAILED;
 use import::Asked;
-
-use crate::config::Config;
-
-/// Exit code of a service or command that failed while running.
-const FAILED: u8 = 1;
-/// Exit code of a wrong configuration or command line.
-const MISUSED: u8 = 2;
+use loading::environment;
 
 /// Parses the command line and carries it out, on a runtime of its own. The runtime is here and not in the binary because a future is
 /// compiled where it is polled: there all of the service would be compiled a second time.
@@ -74,18 +71,4 @@ fn answer(asked: Asked) -> ExitCode {
         Asked::Version => terminal::say(concat!("relaymux ", env!("CARGO_PKG_VERSION"))),
     }
     ExitCode::SUCCESS
-}
-
-/// The process's environment. What is not Unicode is shown with replacement characters: it is no key of ours.
-fn environment() -> Vec<(String, String)> {
-    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-    std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
-}
-
-/// Reads the configuration of a command that does not follow it; says what is wrong with it otherwise.
-fn load(path: &Path) -> Result<Config, ExitCode> {
-    Config::load(path, &environment()).map_err(|error| {
-        terminal::complain_of_config(&error);
-        ExitCode::from(MISUSED)
-    })
 }

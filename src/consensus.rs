@@ -16,7 +16,9 @@ pub mod containers;
 mod fork;
 mod fork_outlook;
 mod kzg;
+mod named_fork;
 mod payload;
+mod payload_error;
 mod peek;
 mod preset;
 mod quoted;
@@ -38,14 +40,16 @@ pub use clock_skew::{
 pub use fork::{Fork, UnknownFork};
 pub use fork_outlook::{ForkSource, ForkUrgency, UnservedFork};
 pub use kzg::prepare_kzg;
-pub use payload::{Payload, PayloadError, Revealed, RevealedPayload};
+pub use named_fork::NamedFork;
+pub use payload::{Payload, Revealed, RevealedPayload};
+pub use payload_error::PayloadError;
 pub use peek::PeekedBlock;
 pub use preset::{Mainnet, Minimal, Preset, PresetName};
 pub use registration::{
     REGISTRATION_SSZ_BYTES, Registration, RegistrationError, count_ssz, json_from_ssz, split_json,
     ssz_from_json, visit_json, visit_ssz,
 };
-pub use reported::{NamedFork, NetworkMismatch, ReportedGenesis, ReportedSpec};
+pub use reported::{NetworkMismatch, ReportedGenesis, ReportedSpec};
 pub use signing::{Domain, builder_domain, proposer_domain, signing_root};
 pub use spec::{ChainSpec, ForkActivation, Network};
 pub use spec_file::{SpecFileError, parse_spec_file};

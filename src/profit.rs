@@ -27,7 +27,7 @@ pub use evidence::{Evidence, evidence};
 pub use metrics::describe_metrics;
 pub use payment::{Confidence, Method, Payment, PaymentFacts, TransactionFacts, judge};
 pub use prices::Prices;
-pub use report::{By, ProfitReport, ReportLine, ReportQuery, Reporter, number_of};
+pub use report::{By, ProfitReport, ReportLine, ReportQuery, Reporter};
 pub use settings::ProfitSettings;
 pub use settle::{SlotOutcome, SlotStatus};
 pub use tally::rebuild_days;

@@ -9,6 +9,7 @@
 
 mod body;
 mod client;
+mod clock_offsets;
 pub mod health;
 mod http_client;
 mod memory;
@@ -27,6 +28,7 @@ mod stream;
 mod submit;
 
 pub use client::{CallContext, HeaderCall, Relay};
+pub use clock_offsets::clock_offsets;
 pub use http_client::{
     HttpClientError, TlsRoots, build_fresh_http_client, build_http_client, build_http1_client,
 };
@@ -37,7 +39,6 @@ pub use outcome::{BidAnswer, CallFailure, HeaderOutcome, RawPayload, RegisterOut
 pub use pressure::PressureSampler;
 pub use probes::{ExpectedProposals, ProbeParts, run_probes};
 pub use registrations::{Batch, RegistrationBody};
-pub use relay_clock::clock_offsets;
 pub use set::{RelayStatus, SharedRelays};
 pub use settings::{HeaderMode, RelaySettings, RelayUrlError, parse_relay_url};
 pub use signed_block::{EncodedBlock, RawLabels, SubmitVersion};

@@ -1,4 +1,4 @@
-//! The words everybody uses: slots, amounts, keys, names.
+//! The words everybody uses: slots, days, amounts, keys, names.
 //!
 //! Each type is parsed once, at the door, and is right for ever after: a [`RelayId`] is safe as a metric label, a [`Wei`] never
 //! was a float, a [`BlsPublicKey`] has 48 bytes. This room decides nothing and imports nothing of ours.
@@ -7,8 +7,10 @@ mod amount;
 mod id;
 mod key;
 mod slot;
+mod utc_day;
 
 pub use amount::{AmountError, Wei};
 pub use id::{IdError, RelayId};
 pub use key::{BlsPublicKey, BlsSignature, HexError, parse_hash};
 pub use slot::{Epoch, Slot};
+pub use utc_day::{DAY_MS, UtcDay};

@@ -1,6 +1,6 @@
 //! The service, from configuration to a graceful stop.
 
-use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
@@ -20,6 +20,7 @@ use super::{
     reload::{ConfigSource, Reloader},
     seed::run_seed,
     settlements::{SettlementParts, reporter, start_settlements},
+    start_error::StartError,
     storage::{Storage, open_storage, publish_storage_troubles, take_data_dir},
     supervisor::{Fatal, Supervisor},
     telemetry::process_metrics,
@@ -32,45 +33,17 @@ use crate::{
     consensus::WallClock,
     ethereum::{BeaconNode, ExecutionNode},
     events::{Conditions, Spine},
-    ledger::{Journal, Ledger, LedgerError, Stores, run_writer},
+    ledger::{Journal, Ledger, Stores, run_writer},
     ops_api::{self, Degraded, OpsParts},
     relay::{
-        HealthMonitor, HealthMonitorHandle, HttpClientError, ProbeParts, Relay, SavedHealth, SharedRelays,
-        build_http_client, run_probes,
+        HealthMonitor, HealthMonitorHandle, ProbeParts, Relay, SavedHealth, SharedRelays, build_http_client,
+        run_probes,
     },
-    serve::{HostGate, ListenError, Listener},
+    serve::{HostGate, Listener},
 };
 
 /// Added to the submission deadline when stopping: time to write down the end.
 const DRAIN_SLACK: Duration = Duration::from_secs(2);
-
-/// Why the service did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Another process has `data_dir`.
-    #[error(
-        "data_dir {path} is in use by another relaymux ({holder}): stop that one, or give this one a data_dir of its own",
-        path = path.display()
-    )]
-    DataDirInUse {
-        /// Which folder.
-        path: PathBuf,
-        /// What the other process wrote of itself: its pid and network.
-        holder: String,
-    },
-    /// Neither files nor memory can be had for ledger and journal.
-    #[error("{0}")]
-    Ledger(#[from] LedgerError),
-    /// The HTTP client cannot be built.
-    #[error("{0}")]
-    HttpClient(#[from] HttpClientError),
-    /// The system has no thread for bundles.
-    #[error("bundles: {0}")]
-    Thread(io::Error),
-    /// A port is taken.
-    #[error("{0}; stop what uses it, or change the listen address in the configuration")]
-    Listen(#[from] ListenError),
-}
 
 /// A running service.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 use super::{
     admin_token::{AdminToken, ensure_admin_token},
     data_dir::{DataDirLock, LockError, lock_data_dir, make_data_dir, tighten_data_dir},
-    service::StartError,
+    start_error::StartError,
 };
 use crate::{
     config::Config,

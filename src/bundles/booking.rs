@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256};
 use tracing::warn;
 
 use super::{
-    bundle::Bundle, inclusion::presence, intake::BundleIntake, profit::bundle_profit, tracker::stored_bundle,
+    bundle::Bundle, inclusion::presence, intake::BundleIntake, profit::bundle_profit, stored::stored_bundle,
 };
 use crate::{
     ethereum::{Block, BlockId, NodeError, Receipt, Transfer},

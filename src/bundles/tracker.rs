@@ -22,11 +22,10 @@ use super::{
     intake::{BundleIntake, HeadView},
     pool::{Decision, PooledBundle, SeenBlock},
     reason::Reason,
-    wire::{BundleCommand, read},
+    stored::stored_bundle,
 };
 use crate::{
     ethereum::{Block, BlockId, NodeError},
-    jsonrpc::Request,
     ledger::{BundleDecision, BundleState, BundleWrite, Delivery, Ledger, LedgerError, StoredBundle},
 };
 
@@ -321,16 +320,6 @@ pub(super) fn block_builder(block: &Block) -> String {
     let printable: String = text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').collect();
     let name = printable.trim();
     if name.is_empty() { block.coinbase.to_string() } else { name.to_owned() }
-}
-
-/// The bundle of a stored request.
-pub(super) fn stored_bundle(request: &str, first_block: i64) -> Option<super::Bundle> {
-    let request: Request<'_> = serde_json::from_str(request).ok()?;
-    let first = u64::try_from(first_block).ok()?;
-    match read(&request, first) {
-        Ok(BundleCommand::Send(bundle)) => Some(*bundle),
-        Ok(_) | Err(_) => None,
-    }
 }
 
 /// A bundle of the ledger's as it was left: for the builders that were chosen when it came and no others, whatever the configuration says

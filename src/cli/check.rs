@@ -10,10 +10,10 @@ use tokio::time::Instant;
 
 use self::nodes::{Nodes, check_nodes, report_fork};
 use super::{
-    MISUSED,
     arguments::CheckArguments,
-    environment,
+    exit::MISUSED,
     findings::{Finding, Findings, State, unsound},
+    loading::environment,
     progress::Progress,
     terminal::{self, complain, complain_of_config, say},
 };

@@ -19,7 +19,7 @@ use self::{
     tally::Tally,
     world::{DemoRelay, demo_config, demo_spec, start_relays},
 };
-use super::{FAILED, arguments::DemoArguments, terminal::complain};
+use super::{arguments::DemoArguments, exit::FAILED, terminal::complain};
 use crate::{
     app::{LogFormat, Service, Signal, Signals, init_logging, install_metrics},
     consensus::{ChainSpec, Encoding, SlotClock, UnixMillis, WallClock},

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::{
-    FAILED,
+    exit::FAILED,
     progress::Progress,
     terminal::{say, wrapped},
 };

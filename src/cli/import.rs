@@ -6,9 +6,9 @@ use std::{
 };
 
 use super::{
-    MISUSED,
     arguments::{ImportArguments, Rival},
-    environment,
+    exit::MISUSED,
+    loading::environment,
     terminal::{complain, write},
 };
 use crate::config::{

@@ -14,9 +14,9 @@ use futures_util::StreamExt;
 use jiff::civil::Date;
 
 use super::{
-    FAILED, MISUSED,
     arguments::{ReportArguments, ReportFormat, ReportSubject},
-    load,
+    exit::{FAILED, MISUSED},
+    loading::load,
     progress::Progress,
     terminal::{self, complain},
 };
@@ -24,13 +24,12 @@ use crate::{
     config::Config,
     consensus::WallClock,
     ledger::{Journal, Ledger, LedgerError},
-    profit::{ReportQuery, Reporter, evidence, number_of},
-    types::Slot,
+    profit::{ReportQuery, Reporter, evidence},
+    types::{DAY_MS, Slot, UtcDay},
 };
 
 /// Days looked back when none is given.
 const DAYS: i64 = 30;
-const DAY_MS: i64 = 86_400_000;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +108,7 @@ async fn write(config: &Config, arguments: &ReportArguments) -> Result<(), Repor
                     String::new()
                 }
                 (ReportFormat::Csv, Some(_)) => reporter.report(query, now).await?.csv(),
-                (ReportFormat::Json, _) => json(&reporter.report(query, now).await?),
+                (ReportFormat::Json, _) => terminal::json(&reporter.report(query, now).await?),
                 (ReportFormat::Table, _) => profit::table(&reporter.report(query, now).await?),
             }
         }
@@ -123,7 +122,7 @@ async fn write(config: &Config, arguments: &ReportArguments) -> Result<(), Repor
             let journal = Journal::open_to_read(&config.data_dir).await?;
             let found = evidence(&ledger, &journal, &config.spec, Slot::new(slot)).await?;
             journal.shut().await;
-            json(&found.ok_or(ReportError::NothingThere(slot))?)
+            terminal::json(&found.ok_or(ReportError::NothingThere(slot))?)
         }
     };
     ledger.shut().await;
@@ -133,10 +132,6 @@ async fn write(config: &Config, arguments: &ReportArguments) -> Result<(), Repor
     Ok(())
 }
 
-fn json<T: serde::Serialize>(value: &T) -> String {
-    format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default())
-}
-
 fn start_of(day: Date) -> i64 {
-    number_of(day).saturating_mul(DAY_MS)
+    UtcDay::from(day).start_ms()
 }

@@ -6,10 +6,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    FAILED, MISUSED,
     arguments::RunArguments,
-    environment,
+    exit::{FAILED, MISUSED},
     import::Legacy,
+    loading::environment,
     terminal::{complain, complain_of_config},
 };
 use crate::{

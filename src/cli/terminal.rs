@@ -157,6 +157,11 @@ fn fold(text: &str, indent: usize, width: usize) -> String {
     out
 }
 
+/// A document for scripts.
+pub(super) fn json<T: serde::Serialize>(value: &T) -> String {
+    format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,11 +6,10 @@
 use jiff::Timestamp;
 
 use super::{ChainSpec, Fork, NamedFork, UnixMillis};
-use crate::types::{Epoch, Slot};
+use crate::types::{DAY_MS, Epoch, Slot};
 
 /// A fork that is this near is warned of, not only mentioned: 30 days, in milliseconds. Arbitrary: time for an update.
 const NEAR_MS: i64 = 30 * DAY_MS;
-const DAY_MS: i64 = 86_400_000;
 /// Forks before the first with builder bids, by name.
 const EARLIER: [&str; 2] = ["phase0", "altair"];
 

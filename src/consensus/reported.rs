@@ -4,17 +4,7 @@ use std::fmt;
 
 use alloy_primitives::{B256, hex};
 
-use super::{ChainSpec, Network};
-use crate::types::Epoch;
-
-/// A fork by the name in its `…_FORK_EPOCH` key, in lower case, whether this version knows it or not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamedFork {
-    /// Such as `gloas`.
-    pub name: String,
-    /// Its first epoch; [`Epoch::NEVER`] when not scheduled.
-    pub epoch: Epoch,
-}
+use super::{ChainSpec, NamedFork, Network};
 
 /// A node's `/eth/v1/beacon/genesis`, as far as it says it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

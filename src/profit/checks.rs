@@ -19,6 +19,7 @@ use crate::{
     events::{RegistrationFacts, Spine},
     ledger::LedgerError,
     relay::{Relay, SharedRelays},
+    types::DAY_MS,
 };
 
 /// Days of history before the rate is judged: two weeks. A small operator proposes a few times a year and lowers its target instead.
@@ -71,7 +72,7 @@ async fn check(reporter: &Reporter, spine: &Spine) -> Result<(), LedgerError> {
     }
     // Reports add what changed since by themselves: this keeps that little.
     rebuild_days(ledger, reporter.slots).await?;
-    let days = (now - reporter.began(now).await?) / super::watcher::DAY_MS;
+    let days = (now - reporter.began(now).await?) / DAY_MS;
     if days >= JUDGED_AFTER_DAYS && reporter.has_execution && !reporter.settings.target_per_day.is_zero() {
         let report = reporter.report(ReportQuery::default(), now).await?;
         metrics::gauge!("relaymux_profit_eth_per_day")
@@ -189,7 +190,7 @@ mod tests {
         consensus::SlotClock,
         ledger::{Ledger, Settled},
         profit::ProfitSettings,
-        types::Slot,
+        types::{Slot, UtcDay},
     };
 
     #[tokio::test]
@@ -207,7 +208,7 @@ mod tests {
         let (spine, now) = (Spine::new(), WallClock.now());
         // One block 20 days ago that paid, and one slot of yesterday that nobody looked at.
         let save = async |days_ago: i64, wei: &str, status: &str| {
-            let slot: Slot = slots.slot_at(now - days_ago * crate::profit::watcher::DAY_MS);
+            let slot: Slot = slots.slot_at(now - days_ago * DAY_MS);
             let is_looked_at = status != "open";
             let row = Settled {
                 slot: slot.as_u64(),
@@ -219,7 +220,7 @@ mod tests {
                 received_wei: Some(wei.to_owned()),
                 ..Settled::default()
             };
-            let day = slots.start_of(slot).div_euclid(crate::profit::watcher::DAY_MS);
+            let day = UtcDay::of(slots.start_of(slot)).number();
             ledger.save_settlements(&[(row, day)]).await.unwrap();
         };
         let open = async || -> Vec<String> {

@@ -4,19 +4,18 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::U256;
 use futures_util::{Stream, stream};
-use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
+use jiff::{Timestamp, civil::Date};
 use serde::Serialize;
 
 use super::{
     ProfitSettings, csv,
     settle::difference,
     tally::{FreshSums, Tally, slots_of, sums},
-    watcher::DAY_MS,
 };
 use crate::{
     consensus::SlotClock,
     ledger::{BundleTotals, Ledger, LedgerError, NoticeRow, Settled},
-    types::{Slot, Wei},
+    types::{DAY_MS, Slot, UtcDay, Wei},
 };
 
 /// Days looked back when none is given.
@@ -295,27 +294,10 @@ pub struct Reporter {
     pub has_beacon: bool,
 }
 
-/// The first of the days that are numbered.
-const EPOCH: Date = Date::constant(1970, 1, 1);
-
-/// The number of a day since 1970-01-01. By the calendar alone: a timestamp ends a day before the last date does.
-pub fn number_of(day: Date) -> i64 {
-    day.duration_since(EPOCH).as_hours() / 24
-}
-
-/// The day of a number since 1970-01-01.
-fn day_of(number: i64) -> Date {
-    EPOCH.saturating_add(SignedDuration::from_hours(number.saturating_mul(24)))
-}
-
-fn date_at(ms: i64) -> Date {
-    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(TimeZone::UTC).date()
-}
-
 /// How long the days from `from` on and before `until` are, as far as they are over and the ledger was there; nothing where it was not.
 fn window_ms((from, until): (i64, i64), began: i64, now: i64) -> i64 {
-    let start = from.saturating_mul(DAY_MS).max(began);
-    let end = until.saturating_mul(DAY_MS).min(now);
+    let start = UtcDay::new(from).start_ms().max(began);
+    let end = UtcDay::new(until).start_ms().min(now);
     end.saturating_sub(start).max(0)
 }
 
@@ -342,7 +324,8 @@ fn target(total: &Tally, has_execution: bool, window_ms: i64, is_met: bool) -> &
 
 impl Reporter {
     fn range(&self, query: ReportQuery, now: i64) -> (i64, i64) {
-        let today = now.div_euclid(DAY_MS);
+        let today = UtcDay::of(now).number();
+        let number_of = |date| UtcDay::from(date).number();
         let from = query.from.map_or(today - DAYS, number_of);
         let to = query.to.map_or(today, number_of);
         (from, to.saturating_add(1))
@@ -352,7 +335,7 @@ impl Reporter {
     async fn clamped(&self, (from, until): (i64, i64)) -> Result<(i64, i64), LedgerError> {
         let ends = self.ledger.first_slot().await?.zip(self.ledger.last_slot().await?);
         let Some((first, last)) = ends else { return Ok((from, from)) };
-        let day = |slot: Slot| self.slots.start_of(slot).div_euclid(DAY_MS);
+        let day = |slot: Slot| UtcDay::of(self.slots.start_of(slot)).number();
         let from = from.max(day(first));
         Ok((from, until.min(day(last).saturating_add(1)).max(from)))
     }
@@ -387,7 +370,7 @@ impl Reporter {
         };
         let mut groups: BTreeMap<(String, String), Tally> = BTreeMap::new();
         for row in rows {
-            let day = day_of(row.at);
+            let day = UtcDay::new(row.at).date();
             let tally = Tally::read(&row);
             let key = match by.period(day) {
                 Some(period) => (String::new(), period),
@@ -405,8 +388,8 @@ impl Reporter {
             target(&total, self.has_execution, window, per_day >= self.settings.target_per_day.as_u256());
         let drifts = self.ledger.drifts().await?;
         Ok(ProfitReport {
-            from: day_of(from).to_string(),
-            to: day_of(until - 1).to_string(),
+            from: UtcDay::new(from).date().to_string(),
+            to: UtcDay::new(until - 1).date().to_string(),
             total: ReportLine::new(String::new(), String::new(), &total),
             groups,
             eth_per_day: Wei::new(per_day).to_eth(),
@@ -414,7 +397,7 @@ impl Reporter {
             target,
             bundles: self
                 .ledger
-                .bundle_totals(from.saturating_mul(DAY_MS), until.saturating_mul(DAY_MS))
+                .bundle_totals(UtcDay::new(from).start_ms(), UtcDay::new(until).start_ms())
                 .await?,
             estimators: ESTIMATORS,
             notices: self.ledger.notices(NOTICES).await?,
@@ -531,7 +514,9 @@ impl Reporter {
             row.message.clone(),
         ];
         if let Some(prices) = &self.settings.prices {
-            cells.push(received.and_then(|got| prices.value(date_at(start), got)).unwrap_or_default());
+            cells.push(
+                received.and_then(|got| prices.value(UtcDay::of(start).date(), got)).unwrap_or_default(),
+            );
         }
         csv::line(cells.iter().map(String::as_str))
     }
@@ -641,21 +626,5 @@ mod tests {
         assert_eq!((line.proposals, line.relay_paid), (10, 4));
         assert_eq!(line.mev_success_rate, Some(4.0 / 9.0));
         assert_eq!(ReportLine::new(String::new(), String::new(), &Tally::default()).mev_success_rate, None);
-    }
-
-    #[test]
-    fn days_are_numbered_both_ways() {
-        for (text, number) in [
-            ("1970-01-01", 0),
-            ("1970-01-02", 1),
-            ("1969-12-31", -1),
-            ("2026-11-23", 20_780),
-            ("9999-12-31", 2_932_896),
-            ("0001-01-01", -719_162),
-        ] {
-            let day: Date = text.parse().unwrap();
-            assert_eq!(number_of(day), number);
-            assert_eq!(day_of(number), day);
-        }
     }
 }

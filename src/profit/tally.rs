@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::U256;
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::{settle::SlotStatus, watcher::DAY_MS};
+use super::settle::SlotStatus;
 use crate::{
     consensus::{SlotClock, WallClock},
     ledger::{DayFacts, Ledger, LedgerError, OutcomeCount, Settled, SumRow},
-    types::Slot,
+    types::{Slot, UtcDay},
 };
 
 /// Counts and amounts (wei) of some slots.
@@ -267,13 +267,14 @@ pub(super) fn tally_day(day: i64, facts: &DayFacts) -> Vec<SumRow> {
 /// The slots of a day (since 1970-01-01 UTC): from the first on, before the second.
 pub(super) fn slots_of(day: i64, slots: SlotClock) -> (Slot, Slot) {
     // The first slot that starts within the day: a slot belongs to the day it starts in.
-    let first = |day: i64| {
-        let start = day.saturating_mul(DAY_MS);
+    let first = |day: UtcDay| {
+        let start = day.start_ms();
         let slot = slots.slot_at(start);
         let starts_before = slots.start_of(slot) < start;
         Slot::new(slot.as_u64().saturating_add(u64::from(starts_before)))
     };
-    (first(day), first(day.saturating_add(1)))
+    let day = UtcDay::new(day);
+    (first(day), first(day.next()))
 }
 
 /// Dimensions that are summed along.
@@ -292,7 +293,7 @@ pub async fn rebuild_days(ledger: &Ledger, slots: SlotClock) -> Result<usize, Le
     let has_days: BTreeSet<i64> =
         ledger.days("all", 0, i64::MAX).await?.iter().map(|row| month_of(row.at)).collect();
     let has_sums: BTreeSet<i64> = ledger.months("all", 0, i64::MAX).await?.iter().map(|row| row.at).collect();
-    let today = WallClock.now().div_euclid(DAY_MS);
+    let today = UtcDay::of(WallClock.now()).number();
     for month in has_days.difference(&has_sums) {
         let range = days_of(*month);
         // A month that goes on is read by its days: every slot of today would make it anew.
@@ -398,14 +399,9 @@ pub(super) async fn sums(
     Ok(rows)
 }
 
-fn date_of(day: i64) -> Date {
-    let start = Timestamp::from_millisecond(day.saturating_mul(DAY_MS)).unwrap_or(Timestamp::UNIX_EPOCH);
-    start.to_zoned(TimeZone::UTC).date()
-}
-
 /// The month of a day: year * 12 + month - 1.
 pub(super) fn month_of(day: i64) -> i64 {
-    let date = date_of(day);
+    let date = UtcDay::new(day).date();
     i64::from(date.year()) * 12 + i64::from(date.month()) - 1
 }
 
@@ -414,8 +410,7 @@ pub(super) fn days_of(month: i64) -> (i64, i64) {
     let first = |month: i64| {
         let year = i16::try_from(month.div_euclid(12)).unwrap_or(i16::MAX);
         let number = i8::try_from(month.rem_euclid(12) + 1).unwrap_or(1);
-        let start = Date::new(year, number, 1).and_then(|date| date.to_zoned(TimeZone::UTC));
-        start.map_or(0, |start| start.timestamp().as_millisecond().div_euclid(DAY_MS))
+        Date::new(year, number, 1).map_or(0, |date| UtcDay::from(date).number())
     };
     (first(month), first(month + 1))
 }
@@ -489,10 +484,10 @@ mod tests {
         let ledger = Ledger::open(folder.path()).await.unwrap();
         let slots = SlotClock::new(1_600_000_000, 3_600_000);
         // A year of hours, each paying its number.
-        let first = slots.slot_at(19_700 * DAY_MS).as_u64();
+        let first = slots.slot_at(UtcDay::new(19_700).start_ms()).as_u64();
         let rows: Vec<(Settled, i64)> = (first..first + 365 * 24)
             .map(|slot| {
-                let day = slots.start_of(Slot::new(slot)).div_euclid(DAY_MS);
+                let day = UtcDay::of(slots.start_of(Slot::new(slot))).number();
                 (
                     Settled {
                         slot,
@@ -540,8 +535,8 @@ mod tests {
             prop_assume!(day * 86_400 > i64::try_from(genesis).unwrap() + 86_400);
             let (from, until) = slots_of(day, slots);
             prop_assert_eq!(until, slots_of(day + 1, slots).0);
-            prop_assert_eq!(slots.start_of(from).div_euclid(DAY_MS), day);
-            prop_assert_eq!(slots.start_of(Slot::new(until.as_u64() - 1)).div_euclid(DAY_MS), day);
+            prop_assert_eq!(UtcDay::of(slots.start_of(from)).number(), day);
+            prop_assert_eq!(UtcDay::of(slots.start_of(Slot::new(until.as_u64() - 1))).number(), day);
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::{
     events::{Confidence, Event, Evidence, Spine},
     ledger::{Ledger, LedgerError, Settled, SlotCase},
     relay::SharedRelays,
-    types::{Slot, Wei, parse_hash},
+    types::{DAY_MS, Slot, UtcDay, Wei, parse_hash},
 };
 
 /// Blocks below the head that count as final where the node does not say what is: two epochs.
@@ -47,8 +47,6 @@ const LOOK_EAGERLY: Duration = Duration::from_secs(1);
 const PUBLISHED_AGAIN_MS: i64 = DAY_MS;
 /// Between two lines about how far catching up is.
 const SAID_EVERY: Duration = Duration::from_secs(10);
-/// A day in milliseconds.
-pub(super) const DAY_MS: i64 = 86_400_000;
 
 /// What the watcher works with.
 #[derive(Clone, Debug)]
@@ -241,7 +239,7 @@ impl Watcher {
             for finding in &findings {
                 self.notify(finding).await?;
             }
-            let day = |row: &Settled| self.parts.slots.start_of(Slot::new(row.slot)).div_euclid(DAY_MS);
+            let day = |row: &Settled| UtcDay::of(self.parts.slots.start_of(Slot::new(row.slot))).number();
             let rows = findings.iter().map(|finding| finding.row.clone()).chain(refused);
             let rows: Vec<(Settled, i64)> = rows.map(|row| (row.clone(), day(&row))).collect();
             self.parts.ledger.save_settlements(&rows).await?;

@@ -39,7 +39,7 @@ fn takers(bundle: &BundleView) -> String {
 
 pub(super) fn shown(report: &BundleReport, format: ReportFormat) -> String {
     match format {
-        ReportFormat::Json => super::json(report),
+        ReportFormat::Json => terminal::json(report),
         ReportFormat::Csv => {
             let heads = [
                 "id",
