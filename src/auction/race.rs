@@ -272,8 +272,9 @@ impl Auction {
         };
         let record = |relay: &Arc<Relay>| {
             let status = self.relays.status(relay.id());
-            let reason = status
-                .map_or_else(String::new, |status| format!(", {}: {}", status.mode.label(), status.message));
+            let reason = status.map_or_else(String::new, |status| {
+                format!(", {}: {}", status.mode.shown(status.reason), status.message)
+            });
             let message = format!("not asked{reason}");
             RelayAnswer { outcome: Outcome::NotAsked, message, ..blank(relay, Duration::ZERO) }
         };

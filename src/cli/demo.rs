@@ -168,7 +168,12 @@ impl Stage<'_> {
         };
         say(line(slot.as_u64(), ending, value, record.as_ref(), took, &error));
         for placed in std::mem::take(&mut tally.moves) {
-            say(wrapped(&format!("{} is {}: {}", placed.relay, placed.state.label(), placed.message)));
+            say(wrapped(&format!(
+                "{} is {}: {}",
+                placed.relay,
+                placed.state.shown(placed.reason),
+                placed.message
+            )));
         }
         next
     }

@@ -63,6 +63,14 @@ pub enum RelayMode {
 }
 
 impl RelayMode {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Standby, Self::Quarantined, Self::Disabled];
+
+    /// The mode with this label, if there is one.
+    pub fn parse(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.label() == label)
+    }
+
     /// Its name in JSON and metrics.
     pub const fn label(self) -> &'static str {
         match self {
@@ -70,6 +78,15 @@ impl RelayMode {
             Self::Standby => "standby",
             Self::Quarantined => "quarantined",
             Self::Disabled => "disabled",
+        }
+    }
+
+    /// What people are shown. Only a relay that was found dishonest is `quarantined` in their eyes: one that is merely away is
+    /// `unreachable`, and one that awaits the chain's answer is `suspected`.
+    pub const fn shown(self, reason: ModeReason) -> &'static str {
+        match (self, reason) {
+            (Self::Quarantined, ModeReason::Unreachable | ModeReason::Suspected) => reason.label(),
+            (Self::Active | Self::Standby | Self::Quarantined | Self::Disabled, _) => self.label(),
         }
     }
 }
@@ -117,6 +134,11 @@ impl ModeReason {
             Self::RotatedOut => "rotated_out",
             Self::Disabled => "disabled",
         }
+    }
+
+    /// The reason with this label, if there is one.
+    pub fn parse(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.label() == label)
     }
 }
 

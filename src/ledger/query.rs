@@ -15,7 +15,7 @@ use super::{
     write_state::{WriteLog, WriteState},
 };
 use crate::{
-    events::RegistrationFacts,
+    events::{ModeReason, RegistrationFacts},
     types::{Slot, Wei},
 };
 
@@ -54,6 +54,11 @@ const STEPS: &[Step] = &[
         version: 13,
         name: "bundle delivery",
         sql: include_str!("../../migrations/ledger/0013_bundle_delivery.sql"),
+    },
+    Step {
+        version: 14,
+        name: "mode reason",
+        sql: include_str!("../../migrations/ledger/0014_mode_reason.sql"),
     },
 ];
 
@@ -322,7 +327,7 @@ impl Ledger {
     /// When the file cannot be read.
     pub async fn mode_history(&self, relay: &str, limit: u32) -> Result<Vec<ModeView>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT since, place, before, why, score FROM counterparty_places WHERE counterparty = $1 \
+            "SELECT since, place, before, reason, why, score FROM counterparty_places WHERE counterparty = $1 \
              ORDER BY since DESC LIMIT $2",
         )
         .bind(relay)
@@ -333,6 +338,7 @@ impl Ledger {
             Ok(ModeView {
                 since: row.try_get("since")?,
                 state: row.try_get("place")?,
+                reason: ModeReason::parse(row.try_get("reason")?),
                 before: row.try_get("before")?,
                 message: row.try_get("why")?,
                 score: row.try_get("score")?,

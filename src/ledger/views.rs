@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{MissedRequestView, Settled};
+use crate::events::{ModeReason, RelayMode};
 
 /// One race as stored.
 #[derive(Clone, Debug, Serialize)]
@@ -148,15 +149,26 @@ pub struct AnswerView {
 pub struct ModeView {
     /// Unix milliseconds.
     pub since: i64,
-    /// Its place from then on.
+    /// Its mode from then on: `active`, `standby`, `quarantined` or `disabled`.
     pub state: String,
-    /// The one before.
+    /// Why, as a kind; none in rows of a version that did not keep it.
+    pub reason: Option<ModeReason>,
+    /// The mode before; none at first.
     pub before: Option<String>,
-    /// In words.
+    /// Why, as a sentence for people.
     #[serde(rename = "why")]
     pub message: String,
     /// Its score at that moment.
     pub score: f64,
+}
+
+impl ModeView {
+    /// What people are shown: see [`RelayMode::shown`].
+    pub fn shown(&self) -> &str {
+        RelayMode::parse(&self.state)
+            .zip(self.reason)
+            .map_or(self.state.as_str(), |(mode, reason)| mode.shown(reason))
+    }
 }
 
 /// Everything about one slot.

@@ -434,13 +434,14 @@ async fn relay_state(tx: &mut Transaction<'_, Sqlite>, state: &ProbeResult) -> R
 
 async fn relay_placed(tx: &mut Transaction<'_, Sqlite>, placed: &RelayModeChanged) -> Result<()> {
     sqlx::query(
-        "INSERT INTO counterparty_places (counterparty, since, place, before, why, score) \
-         VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO counterparty_places (counterparty, since, place, before, reason, why, score) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(placed.relay.as_str())
     .bind(placed.at)
     .bind(placed.state.label())
     .bind(placed.before.map(|before| before.label()))
+    .bind(placed.reason.label())
     .bind(&placed.message)
     .bind(placed.score)
     .execute(&mut **tx)

@@ -8,7 +8,12 @@ use axum::{
 };
 
 use super::state::{Api, unknown_relay};
-use crate::{relay::OperatorCommand, serve::ApiError, types::RelayId};
+use crate::{
+    events::{ModeReason, RelayMode},
+    relay::OperatorCommand,
+    serve::ApiError,
+    types::RelayId,
+};
 
 /// `POST /api/v1/relays/rotate`
 pub(super) async fn rotate(State(api): Api, headers: HeaderMap) -> Result<Response, ApiError> {
@@ -39,9 +44,12 @@ pub(super) async fn operator_command(
         return Err(unknown_relay(&id));
     }
     let status = api.relays.status(&relay);
-    let (state, message) =
-        status.map_or(("disabled", String::new()), |status| (status.mode.label(), status.message));
-    Ok(Json(serde_json::json!({ "id": id, "state": state, "why": message })).into_response())
+    let (state, reason, message) = status
+        .map_or((RelayMode::Disabled, ModeReason::Disabled, String::new()), |status| {
+            (status.mode, status.reason, status.message)
+        });
+    Ok(Json(serde_json::json!({ "id": id, "state": state, "reason": reason, "why": message }))
+        .into_response())
 }
 
 fn stopping() -> ApiError {

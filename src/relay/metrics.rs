@@ -20,9 +20,6 @@ const OFFENCES: &str = "relaymux_relay_offences_total";
 pub(super) const SUBMIT: &str = "submit_blinded_block";
 const UP: &str = "relaymux_relay_up";
 
-const PLACES: [RelayMode; 4] =
-    [RelayMode::Active, RelayMode::Standby, RelayMode::Quarantined, RelayMode::Disabled];
-
 /// How handing a signed block to a relay can end.
 const SUBMIT_OUTCOMES: [Outcome; 13] = [
     Outcome::Accepted,
@@ -77,7 +74,7 @@ pub(super) fn begin_relay(relay: &RelayId) {
 
 /// A relay is not configured any more: it has no place, and is neither up nor down. No alert compares true with what is no number.
 pub(super) fn end_relay(relay: &RelayId) {
-    for mode in PLACES {
+    for mode in RelayMode::ALL {
         gauge!(STATE, "relay" => relay.to_string(), "state" => mode.label()).set(0.0);
     }
     for reason in ModeReason::ALL {
@@ -97,7 +94,7 @@ pub(super) fn record_call(relay: &RelayId, endpoint: &'static str, outcome: &'st
 }
 
 pub(super) fn record_mode(relay: &RelayId, mode: RelayMode, reason: ModeReason, score: f64) {
-    for other in PLACES {
+    for other in RelayMode::ALL {
         let is_it = if other == mode { 1.0 } else { 0.0 };
         gauge!(STATE, "relay" => relay.to_string(), "state" => other.label()).set(is_it);
     }

@@ -583,7 +583,12 @@ impl HealthMonitor {
                 record_mode(&id, placement.mode, placement.reason, placement.score);
             }
             let before = told.map(|(mode, _, _)| mode);
-            if before != Some(placement.mode) && (before.is_some() || placement.mode != RelayMode::Active) {
+            let is_new_mode =
+                before != Some(placement.mode) && (before.is_some() || placement.mode != RelayMode::Active);
+            // One that was away and is found dishonest keeps its mode, and is another thing.
+            let is_new_reason = placement.mode == RelayMode::Quarantined
+                && told.is_some_and(|(_, reason, _)| reason != placement.reason);
+            if is_new_mode || is_new_reason {
                 moved.push(RelayModeChanged {
                     relay: id.clone(),
                     state: placement.mode,

@@ -46,7 +46,7 @@ async fn the_relay_report_says_what_timing_earned_and_proposes() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("no ledger yet"));
 }
 
-fn report(stage: &crate::stage::Stage, arguments: &[&str]) -> (Option<i32>, String, String) {
+pub(crate) fn report(stage: &crate::stage::Stage, arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = binary();
     command.current_dir(stage.folder.path()).arg("report").args(arguments);
     let output = command.output().unwrap();

@@ -217,6 +217,40 @@ async fn a_relay_that_fails_is_left_out_and_comes_back() {
     assert!(stage.relays[0].received("status").len() >= 2);
 }
 
+/// Away is not dishonest: the API, the slot, the metrics, the history and the report tell the two apart.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_is_merely_away_is_shown_as_unreachable() {
+    let stage = stage()
+        .trust("breaker_open_secs = 600\nbreaker_open_max_secs = 600")
+        .relay(honest().header(HeaderFault::Drops))
+        .relay(honest())
+        .relay(honest())
+        .start()
+        .await;
+    for _ in 0..3 {
+        assert!(stage.header().await.is_some());
+    }
+    let relay = stage.relay_view(0, |relay| relay["state"] == "quarantined").await;
+    assert_eq!((&relay["reason"], &relay["offences"]), (&"unreachable".into(), &0.into()));
+    let later = relaymux::types::Slot::new(stage.slot().as_u64() + 40);
+    assert!(stage.header_at(later).await.is_some());
+    let auction = stage.auction(later).await;
+    let left_out = auction["bids"].as_array().unwrap().iter().find(|bid| bid["relay"] == "r0").unwrap();
+    assert!(left_out["detail"].as_str().unwrap().starts_with("not asked, unreachable: "), "{left_out}");
+    let metrics =
+        stage.http.get(format!("{}/metrics", stage.ops)).send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("relaymux_relay_reason{relay=\"r0\",reason=\"unreachable\"} 1"), "{metrics}");
+    assert!(metrics.contains("relaymux_relay_reason{relay=\"r0\",reason=\"dishonest\"} 0"), "{metrics}");
+    let history = eventually("the change in the ledger", async || {
+        let relay = stage.ops_json("/api/v1/relays/r0").await;
+        relay["history"].get(0).cloned()
+    })
+    .await;
+    assert_eq!((&history["state"], &history["reason"]), (&"quarantined".into(), &"unreachable".into()));
+    let (_, table, error) = crate::report::report(&stage, &["relays"]);
+    assert!(table.contains("unreachable") && !table.contains("quarantined"), "{table}{error}");
+}
+
 /// With too few others even a relay that fails is asked: that costs nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_breaker_never_leaves_fewer_than_min_active() {

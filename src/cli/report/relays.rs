@@ -8,6 +8,7 @@ use super::{ReportFormat, terminal};
 use crate::{
     auction::{SeenPoll, SeenRaces, report_timing},
     config::Config,
+    events::ModeReason,
     ledger::{Ledger, LedgerError},
     profit::csv,
     types::Wei,
@@ -36,6 +37,11 @@ pub(super) struct RelayLine {
     frequency_get_header_ms: Option<i64>,
     #[serde(rename = "timing_why")]
     timing_reason: String,
+    /// Why it is where it is, as a kind; none of a relay that never moved.
+    reason: Option<ModeReason>,
+    /// `place`, but a relay that is merely away is `unreachable`.
+    #[serde(skip)]
+    shown: String,
 }
 
 pub(super) async fn relays(
@@ -80,6 +86,8 @@ pub(super) async fn relays(
             latency_p95_ms: stats.latency_p95_ms,
             // A relay that never moved is where it began.
             mode: last.as_ref().map_or("active".to_owned(), |change| change.state.clone()),
+            shown: last.as_ref().map_or("active", |change| change.shown()).to_owned(),
+            reason: last.as_ref().and_then(|change| change.reason),
             score: last.as_ref().map(|change| change.score),
             message: last.map_or_else(String::new, |change| change.message),
             timing_races: timing.played,
@@ -101,7 +109,7 @@ pub(super) fn shown(lines: &[RelayLine], format: ReportFormat) -> String {
         ReportFormat::Table => {
             let mut table = terminal::table([
                 "relay",
-                "place",
+                "state",
                 "races",
                 "bids",
                 "wins",
@@ -117,7 +125,7 @@ pub(super) fn shown(lines: &[RelayLine], format: ReportFormat) -> String {
                 let propose = line.target_first_request_ms.zip(line.frequency_get_header_ms);
                 table.add_row([
                     line.relay.clone(),
-                    line.mode.clone(),
+                    line.shown.clone(),
                     line.races.to_string(),
                     line.bids.to_string(),
                     line.wins.to_string(),
@@ -138,7 +146,7 @@ pub(super) fn shown(lines: &[RelayLine], format: ReportFormat) -> String {
 }
 
 /// Columns of the CSV, in order: the fields of [`RelayLine`].
-const COLUMNS: [&str; 17] = [
+const COLUMNS: [&str; 18] = [
     "relay",
     "place",
     "score",
@@ -156,6 +164,7 @@ const COLUMNS: [&str; 17] = [
     "target_first_request_ms",
     "frequency_get_header_ms",
     "timing_why",
+    "reason",
 ];
 
 /// One row a relay, one column a field.
