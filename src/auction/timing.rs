@@ -76,7 +76,7 @@ mod tests {
         plan
     }
 
-    /// [m89] The schedule that rivals document: 200, 500, 800 with 850, 550, 250 left.
+    /// [T1] The schedule that rivals document: 200, 500, 800 with 850, 550, 250 left.
     #[test]
     fn the_schedule_that_rivals_document() {
         let timing = Timing { first: Some(ms(200)), every: Some(ms(300)), keep: Keep::Highest };

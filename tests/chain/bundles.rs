@@ -69,6 +69,7 @@ async fn submit(node: &Node, raw: &[&str]) {
     }
 }
 
+/// [M4]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bundle_goes_to_every_dialect_and_its_profit_is_booked_to_the_wei() {
     let (node, mut time) = chain("osaka").await;
@@ -439,6 +440,7 @@ async fn the_fields_own_library_sends_unchanged_but_for_the_url() {
     state(&stage, said["second"].as_str().unwrap(), "cancel_requested").await;
 }
 
+/// [M5]
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_node_is_away_searchers_are_told_and_headers_are_served() {
     let (node, _) = chain("osaka").await;

@@ -262,6 +262,7 @@ async fn run_rows(hardfork: &str, refused: &[&'static str], expected_method: &[&
     }
 }
 
+/// [M1]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_with_traces_proves_every_payment() {
     run_rows("osaka", &[], &["trace"]).await;
@@ -320,7 +321,7 @@ async fn the_fees_are_the_payment_where_the_recipient_is_the_blocks() {
     }
 }
 
-/// A deposit into the recipient that is the block's own fee recipient: an exchange's withdrawal says nothing of what a block was worth.
+/// [M2] A deposit into the recipient that is the block's own fee recipient: an exchange's withdrawal says nothing of what a block was worth.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deposit_into_the_blocks_own_recipient_is_no_income() {
     const DEPOSIT: u128 = 32 * 1_000_000_000_000_000_000;
@@ -366,6 +367,7 @@ async fn a_deposit_into_the_blocks_own_recipient_is_no_income() {
     }
 }
 
+/// [M3]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reorganisation_makes_a_slot_anew_and_trust_hears_of_finality_once() {
     let (node, door) = chain("osaka").await;

@@ -76,7 +76,7 @@ async fn what_is_held_against_whom_in_the_end() {
     }
 }
 
-/// What is suspected while the block is missing is taken back once it is there.
+/// [J6] What is suspected while the block is missing is taken back once it is there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_reply_is_taken_back_once_the_block_is_there() {
     let (stage, node) = watched(vec![offers(PayloadFault::Status(500)), bystander()]).await;

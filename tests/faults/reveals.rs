@@ -95,7 +95,7 @@ async fn answers() {
     }
 }
 
-/// Only once the trusted setup is loaded, which the first bid with blobs sees to.
+/// [B7] Only once the trusted setup is loaded, which the first bid with blobs sees to.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_blob_that_does_not_fit_its_commitment() {
     for (has_twin, expected) in [(true, 200), (false, 502)] {

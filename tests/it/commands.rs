@@ -24,7 +24,7 @@ fn check(text: &str, environment: &[(&str, &str)]) -> (i32, String) {
     (output.status.code().unwrap(), String::from_utf8(said).unwrap())
 }
 
-/// [m1, m2, m71, m72, m80] Each mistake: exit 2, its place, its key, a hint.
+/// [C1] Each mistake: exit 2, its place, its key, a hint.
 #[test]
 fn mistakes_are_named_with_place_and_hint() {
     let relay = relay();
@@ -80,6 +80,7 @@ fn mistakes_are_named_with_place_and_hint() {
     }
 }
 
+/// [C2]
 #[test]
 fn every_mistake_is_named_at_once() {
     let text = format!("netwrok = \"x\"\n[auction]\nmin_bidd = 1\n{}colour = \"red\"\n", relay());
@@ -107,6 +108,7 @@ fn the_environment_goes_over_the_file() {
     assert_eq!(check(&relay(), &[("RELAYMUX_RELAYS__7__ENABLED", "false")]).0, 2);
 }
 
+/// [C3]
 #[test]
 fn legal_extremes_start() {
     for text in [
@@ -135,6 +137,7 @@ fn the_shipped_configuration_is_sound_and_every_section_of_the_contract_is_known
     assert!(words.contains("[sla] has no effect in this version"), "{words}");
 }
 
+/// [C1]
 #[test]
 fn run_refuses_a_bad_file_and_a_missing_one_with_2() {
     let folder = tempfile::tempdir().unwrap();
@@ -145,6 +148,7 @@ fn run_refuses_a_bad_file_and_a_missing_one_with_2() {
     assert_eq!(run_in(folder.path(), &["run"], &[]).status.code(), Some(2));
 }
 
+/// [C6]
 #[test]
 fn a_taken_port_ends_the_process_and_names_the_address() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

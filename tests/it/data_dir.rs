@@ -44,6 +44,7 @@ async fn nobody_else_on_the_machine_reads_the_ledger() {
     assert!(stage.log().contains("was readable by others"), "{}", stage.log());
 }
 
+/// [D4]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_in_one_folder_is_told_of_the_first() {
     let mut stage = stage().relay(honest()).start().await;

@@ -14,7 +14,7 @@ fn forging_stream(builder: u8) -> Behaviour {
     honest().builder(builder).stream(StreamHabit::Frames(forged.collect()))
 }
 
-/// From the first valid bid on some verified bid is in hand, whatever streams and timing games do until the end.
+/// [H17] From the first valid bid on some verified bid is in hand, whatever streams and timing games do until the end.
 #[tokio::test(flavor = "multi_thread")]
 async fn forgeries_every_three_milliseconds_do_not_cost_the_honest_bid() {
     let values = (0..200).map(|n| milli(500 + n)).collect();

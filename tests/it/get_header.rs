@@ -13,7 +13,7 @@ use crate::stage::{PARENT, assert_error, eventually, honest, milli, stage};
 
 const RELAY_ACCEPT: &str = "application/octet-stream;q=1.0,application/json;q=0.9";
 
-/// [m17, m18, m19, m20, m21] Both encodings on both sides, in every fork.
+/// [H1] Both encodings on both sides, in every fork.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fork_in_every_encoding() {
     for fork in Fork::CLASSIC {
@@ -48,13 +48,14 @@ async fn every_fork_in_every_encoding() {
     }
 }
 
+/// [H1]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_minimal_preset_has_its_own_roots() {
     let stage = stage().minimal().relay(honest()).start().await;
     assert!(stage.header().await.is_some());
 }
 
-/// [m32] And the helix rule: SSZ to one exact `Accept` string.
+/// [H2] And the helix rule: SSZ to one exact `Accept` string.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_highest_value_wins() {
     let stage = stage()
@@ -74,6 +75,7 @@ async fn the_highest_value_wins() {
     assert_eq!(auction["bids"][1]["verified"], true);
 }
 
+/// [H3]
 #[tokio::test(flavor = "multi_thread")]
 async fn equal_values_go_to_the_lowest_block_hash_and_name_all_its_relays() {
     let stage = stage()
@@ -92,7 +94,7 @@ async fn equal_values_go_to_the_lowest_block_hash_and_name_all_its_relays() {
     assert_eq!(auction["winner_relays"], serde_json::json!(relays));
 }
 
-/// [m24, m26, m27, m31, m38, m39, m40, m41, m42, m70, m98] One fault each: alone it gives 204 and a reason; beside an honest relay
+/// [H4] One fault each: alone it gives 204 and a reason; beside an honest relay
 /// that bids less, the honest one wins.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_bid_is_dropped_with_a_reason_and_never_hides_the_next_best() {
@@ -147,7 +149,7 @@ async fn a_bad_bid_is_dropped_with_a_reason_and_never_hides_the_next_best() {
     assert!(metrics.contains("relaymux_offers_total{relay=\"r0\",outcome=\"wrong_signature\"}"), "{metrics}");
 }
 
-/// [m26-m27 at scale] Many liars above one honest bid: it is found.
+/// [H4] Many liars above one honest bid: it is found.
 #[tokio::test(flavor = "multi_thread")]
 async fn seven_liars_do_not_hide_an_honest_bid() {
     let mut builder = stage().relay(honest().value(milli(1)));
@@ -159,21 +161,19 @@ async fn seven_liars_do_not_hide_an_honest_bid() {
     assert_eq!(stage.relay_of(&bid), 0);
 }
 
-/// [m24] A bid without a version header is decoded as the slot's fork; a gzipped one is unpacked.
+/// [H5] A bid without a version header is decoded as the slot's fork; a gzipped one is unpacked.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bid_is_taken_when_only_its_packaging_is_odd() {
     let stage = stage().relay(honest().header(HeaderFault::NoVersionHeader)).start().await;
     assert!(stage.header().await.is_some());
     stage.relays[0].behave(|b| b.header(HeaderFault::Gzip));
     assert!(stage.header().await.is_some());
-    // [m22, m23]
     for json_only in [false, true] {
         stage.relays[0].behave(|b| b.header(HeaderFault::MimeParameter).json_only(json_only));
         assert!(stage.header().await.is_some());
     }
 }
-
-/// [m34, m35, m36]
+/// [H6]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_minimum_bid_is_inclusive() {
     for (value, wins) in [(milli(49), false), (milli(50), true), (milli(51), true)] {
@@ -184,7 +184,7 @@ async fn the_minimum_bid_is_inclusive() {
     }
 }
 
-/// [m28, m29, m30] And the same for keys and hashes in other cases.
+/// [H7] And the same for keys and hashes in other cases.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_path_that_does_not_parse_is_400_and_calls_nobody() {
     let stage = stage().relay(honest()).start().await;
@@ -211,8 +211,7 @@ async fn a_path_that_does_not_parse_is_400_and_calls_nobody() {
     let url = format!("{}/eth/v1/builder/header/{slot}/{PARENT}/0x{}", stage.builder, &upper[2..]);
     assert_eq!(stage.http.get(url).send().await.unwrap().status(), 200);
 }
-
-/// [m44, m45]
+/// [H8]
 #[tokio::test(flavor = "multi_thread")]
 async fn an_accept_that_cannot_be_met_is_406_and_calls_nobody() {
     let stage = stage().relay(honest()).start().await;
@@ -229,7 +228,7 @@ async fn an_accept_that_cannot_be_met_is_406_and_calls_nobody() {
     assert_eq!(request.send().await.unwrap().headers()["content-type"], "application/json");
 }
 
-/// [m92] And a request before the slot starts is served.
+/// [H9] And a request before the slot starts is served.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_request_is_204_and_calls_nobody() {
     let stage = stage().relay(honest()).start().await;
@@ -241,7 +240,7 @@ async fn a_late_request_is_204_and_calls_nobody() {
     assert!(stage.header_at(Slot::new(stage.slot().as_u64() + 20)).await.is_some());
 }
 
-/// [m25] 204 has no body.
+/// [H10] 204 has no body.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_relay_reachable_is_204() {
     let stage = stage().relay(honest()).relay(honest()).start().await;
@@ -257,7 +256,7 @@ async fn no_relay_reachable_is_204() {
     );
 }
 
-/// [m96, m93] One hanging relay: the answer leaves within the budget with the bid in hand, and never waits for it twice.
+/// [H11] One hanging relay: the answer leaves within the budget with the bid in hand, and never waits for it twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hanging_relay_costs_the_budget_and_nothing_more() {
     for fault in [HeaderFault::Hangs, HeaderFault::HangsInBody] {
@@ -291,7 +290,7 @@ async fn a_client_that_hangs_up_is_on_record() {
     assert!(auction["why_no_bid"].as_str().unwrap().contains("hung up after"), "{auction}");
 }
 
-/// An answer leaves at once when every relay has answered.
+/// [H12] An answer leaves at once when every relay has answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_answer_does_not_wait_when_all_have_answered() {
     let stage = stage()
@@ -306,7 +305,7 @@ async fn the_answer_does_not_wait_when_all_have_answered() {
     assert!(took < 10_000_000, "{took} is near the budget of 11 s");
 }
 
-/// [m93] `X-Timeout-Ms` shortens the budget; what is no positive number is ignored.
+/// [H13] `X-Timeout-Ms` shortens the budget; what is no positive number is ignored.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_clients_timeout_is_honoured() {
     let stage = stage()
@@ -324,7 +323,7 @@ async fn the_clients_timeout_is_honoured() {
     }
 }
 
-/// [m69] What relays see: user agent, timing headers, the operator's headers and query, and no credentials.
+/// [H14] What relays see: user agent, timing headers, the operator's headers and query, and no credentials.
 #[tokio::test(flavor = "multi_thread")]
 async fn relays_get_the_agreed_headers_and_no_credentials() {
     let stage = stage()
@@ -356,7 +355,7 @@ async fn relays_get_the_agreed_headers_and_no_credentials() {
     assert!(!relays.contains("secret-of-mine") && !relays.contains("?id="));
 }
 
-/// Broken connections and 5xx are tried once more; 4xx are not.
+/// [H15] Broken connections and 5xx are tried once more; 4xx are not.
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_are_repeated_only_where_it_can_help() {
     let stage = stage().relay(honest()).start().await;

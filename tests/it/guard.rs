@@ -17,7 +17,7 @@ async fn status(stage: &Stage, base: &str, path: &str, headers: &[(&str, &str)])
     request.send().await.unwrap().status().as_u16()
 }
 
-/// What a page on the internet makes the operator's browser do: by a name of its own that it points here (DNS rebinding), or across sites.
+/// [S6] What a page on the internet makes the operator's browser do: by a name of its own that it points here (DNS rebinding), or across sites.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_another_site_reads_nothing_and_changes_nothing() {
     let stage = stage().relay(honest()).start().await;
@@ -89,6 +89,7 @@ async fn public_stage(ops: &str) -> Stage {
     stage
 }
 
+/// [S7]
 #[tokio::test(flavor = "multi_thread")]
 async fn other_machines_read_with_a_token_only() {
     let stage = public_stage("read_token_file = \"read.token\"").await;

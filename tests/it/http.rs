@@ -8,7 +8,7 @@ use std::{
 
 use crate::stage::{Stage, assert_error, honest, stage};
 
-/// [m3] And unknown routes and methods in the API's error shape.
+/// [S4] And unknown routes and methods in the API's error shape.
 #[tokio::test(flavor = "multi_thread")]
 async fn routes_and_methods() {
     let stage = stage().relay(honest()).start().await;
@@ -31,8 +31,7 @@ async fn routes_and_methods() {
     let bundles: serde_json::Value = serde_json::from_slice(&bundles.bytes().await.unwrap()).unwrap();
     assert_eq!((&bundles["included"], &bundles["profit_wei"]), (&0.into(), &"0".into()));
 }
-
-/// [m4]
+/// [S5]
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_header_bytes_are_431() {
     let stage = stage().relay(honest()).start().await;

@@ -81,7 +81,7 @@ fn what_is_imported_is_sound() {
     }
 }
 
-/// A unit file only changes its binary: flags with one dash, and the environment.
+/// [C7] A unit file only changes its binary: flags with one dash, and the environment.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_service_starts_by_mev_boosts_own_command_line() {
     let spec = Network::Hoodi.spec();

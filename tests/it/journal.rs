@@ -9,7 +9,7 @@ use crate::stage::{eventually, honest, stage};
 
 const V2: &str = "blinded_blocks_v2";
 
-/// `kill -9` while relays think: the block is in the journal, is reported and submitted again, and its fate is known.
+/// [B18] `kill -9` while relays think: the block is in the journal, is reported and submitted again, and its fate is known.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_in_flight_survives_kill_9_and_is_submitted_again() {
     let mut stage = stage().relay(honest().payload(PayloadFault::Hangs)).start().await;
@@ -50,7 +50,7 @@ async fn a_block_of_a_past_slot_is_reported_and_left_alone() {
     assert!(stage.relays[0].received(V2).is_empty());
 }
 
-/// Fates and answers are known after `kill -9`, and a later refusal never hides a success.
+/// [B18] Fates and answers are known after `kill -9`, and a later refusal never hides a success.
 #[tokio::test(flavor = "multi_thread")]
 async fn fates_are_known_after_kill_9() {
     let mut stage = stage().relay(honest()).relay(honest().payload(PayloadFault::Withholds)).start().await;
@@ -74,7 +74,7 @@ async fn fates_are_known_after_kill_9() {
     assert_eq!(submission["answers"][1]["outcome"], "http_status");
 }
 
-/// A disk that does not write: the block leaves all the same, is reported, and the client's answer waits for no journal entry,
+/// [B19] A disk that does not write: the block leaves all the same, is reported, and the client's answer waits for no journal entry,
 /// neither of the block nor of another relay's refusal.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stuck_disk_costs_no_slot() {

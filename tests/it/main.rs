@@ -1,6 +1,6 @@
 //! Behaviour of the real binary against simulated relays on real sockets.
 //!
-//! Names in brackets are rows of the conformance table that mev-boost's and Commit-Boost's own tests gave: `[m17]`.
+//! A tag in brackets in a test's comment, `[H2]`, is its row of `docs/conformance.md`.
 
 #![allow(
     clippy::panic,
@@ -13,6 +13,7 @@
 mod bundles;
 mod clock;
 mod commands;
+mod conformance;
 mod data_dir;
 mod demo;
 mod first_hour;

@@ -56,7 +56,7 @@ async fn with_files(sets: &str, files: &[(&str, &str)]) -> Stage {
     builder.start().await
 }
 
-/// [m73] Its own relays for headers; [m74] any case; registrations and blocks go to all.
+/// [P1] Its own relays for headers; any case; registrations and blocks go to all.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_set_has_relays_and_limits_of_its_own() {
     let keys = keys();
@@ -112,7 +112,7 @@ async fn named_keys_beat_labels_and_the_first_label_wins() {
     assert_eq!(value_for(&stage, keys[3]).await, Some(milli(80)));
 }
 
-/// [m76] Included files are followed as the file itself; [m77] a wrong one changes nothing and is named.
+/// [P3] Included files are followed as the file itself; a wrong one changes nothing and is named.
 #[tokio::test(flavor = "multi_thread")]
 async fn included_files_are_followed() {
     let keys = keys();
@@ -145,7 +145,7 @@ async fn serve(router: Router) -> String {
     format!("http://{address}")
 }
 
-/// [m79] A list behind an address: loaded, refreshed, kept when its server fails, kept over a restart.
+/// [P4] A list behind an address: loaded, refreshed, kept when its server fails, kept over a restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_behind_an_address_is_kept_when_its_server_fails() {
     let keys = keys();
@@ -189,7 +189,7 @@ fn abi_bytes(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// [m79] Registries: Lido and Stader over JSON-RPC, SSV by its own node, else by the public API.
+/// [P5] Registries: Lido and Stader over JSON-RPC, SSV by its own node, else by the public API.
 #[tokio::test(flavor = "multi_thread")]
 async fn registries_are_read() {
     let keys = keys();
@@ -248,7 +248,7 @@ async fn registries_are_read() {
     assert!(stage.log().contains("asking the public API"));
 }
 
-/// [m75] Mistakes have a line and a hint; the command says what applies to a key and why.
+/// [P2] Mistakes have a line and a hint; the command says what applies to a key and why.
 #[tokio::test]
 async fn mistakes_are_told_and_check_says_what_applies() {
     let keys = keys();

@@ -4,6 +4,7 @@ use relaymux::sim::HeaderFault;
 
 use crate::stage::{honest, milli, stage};
 
+/// [H18]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lone_randomness_is_not_returned_against_two_that_agree() {
     let wrong = || honest().value(milli(90)).builder(1).header(HeaderFault::WrongPrevRandao);

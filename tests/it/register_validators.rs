@@ -23,7 +23,7 @@ fn post(stage: &Stage, content_type: &str, body: Vec<u8>) -> reqwest::RequestBui
         .body(body)
 }
 
-/// [m9, m15] Bytes and content type arrive as they were sent, once at each relay.
+/// [R1] Bytes and content type arrive as they were sent, once at each relay.
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_are_passed_on_unchanged() {
     let stage = stage().relay(honest()).relay(honest()).start().await;
@@ -62,8 +62,7 @@ async fn only_the_headers_of_the_spec_are_passed_on() {
         format!("relaymux/{} teku/v26", env!("CARGO_PKG_VERSION")).as_str()
     );
 }
-
-/// [m10, m11, m12]
+/// [R2]
 #[tokio::test(flavor = "multi_thread")]
 async fn one_relay_is_enough_and_none_is_502() {
     for (first, second, status) in [(200, 400, 200), (400, 200, 200), (400, 403, 502)] {
@@ -83,7 +82,7 @@ async fn one_relay_is_enough_and_none_is_502() {
     }
 }
 
-/// [m12] A slow relay holds nobody up, and a lone slow one ends at the deadline.
+/// [R3] A slow relay holds nobody up, and a lone slow one ends at the deadline.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_relay_does_not_delay_the_first_success() {
     let slow = honest().register_delay(std::time::Duration::from_secs(60));
@@ -95,7 +94,7 @@ async fn a_slow_relay_does_not_delay_the_first_success() {
     assert!(why.contains("no answer in time"), "{why}");
 }
 
-/// [m13, m14] 5xx is repeated, 4xx (429 included) is not.
+/// [R4] 5xx is repeated, 4xx (429 included) is not.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_server_errors_are_repeated() {
     let patient = stage().relay(honest().register_failures(2)).start().await;
@@ -121,7 +120,7 @@ async fn the_rest_goes_on_in_the_background() {
     .await;
 }
 
-/// A relay that takes JSON only gets JSON, learned once.
+/// [R5] A relay that takes JSON only gets JSON, learned once.
 #[tokio::test(flavor = "multi_thread")]
 async fn ssz_is_converted_for_relays_that_refuse_it() {
     let stage = stage().relay(honest().refuses_ssz_registrations(true)).start().await;
@@ -141,7 +140,7 @@ async fn ssz_is_converted_for_relays_that_refuse_it() {
     }
 }
 
-/// A relay that wants smaller bodies gets them, cut between items: by configuration and by its own 413.
+/// [R5] A relay that wants smaller bodies gets them, cut between items: by configuration and by its own 413.
 #[tokio::test(flavor = "multi_thread")]
 async fn large_bodies_are_cut_for_relays_that_want_it() {
     let by_config = stage().relay(honest()).relay_keys("max_registrations_per_request = 4").start().await;
@@ -177,6 +176,7 @@ async fn a_hundred_thousand_registrations_pass() {
     assert_eq!(stage.relays[0].received("validators")[0].body.len(), length);
 }
 
+/// [R6]
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_bodies_are_refused_and_reach_nobody() {
     let stage = stage().relay(honest()).start().await;
@@ -199,6 +199,7 @@ async fn bad_bodies_are_refused_and_reach_nobody() {
     assert_eq!(bare.send().await.unwrap().status(), 200);
 }
 
+/// [R6]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_above_the_limit_is_413() {
     let stage = stage()

@@ -19,7 +19,7 @@ async fn with_one_of_two() -> (Stage, String) {
     (stage, both)
 }
 
-/// [m76] Without a signal, too: the file is watched.
+/// [C4] Without a signal, too: the file is watched.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_file_takes_effect_by_itself() {
     let (stage, both) = with_one_of_two().await;
@@ -50,7 +50,7 @@ async fn sighup_applies_relays_and_auction_settings() {
     .await;
 }
 
-/// [m77] A file that is wrong changes nothing and is reported with its line.
+/// [C5] A file that is wrong changes nothing and is reported with its line.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_file_changes_nothing() {
     let stage = stage().relay(honest()).start().await;

@@ -30,7 +30,7 @@ async fn metric(stage: &Stage, name: &str) -> String {
     line.and_then(|line| line.split(' ').nth(1)).unwrap_or("absent").to_owned()
 }
 
-/// A relay that never offered the block says 2xx at once (a maintenance page is enough): the holder is still asked until it takes it,
+/// [B15] A relay that never offered the block says 2xx at once (a maintenance page is enough): the holder is still asked until it takes it,
 /// and the other earns nothing by it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bystanders_success_settles_nothing() {
@@ -55,7 +55,7 @@ async fn a_bystanders_success_settles_nothing() {
     }
 }
 
-/// All that could have the block fail for good: that a stranger says 202 does not make the slot look saved.
+/// [B15] All that could have the block fail for good: that a stranger says 202 does not make the slot look saved.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bystanders_success_does_not_hide_the_offerers_failure() {
     let stage = stage()
@@ -196,7 +196,7 @@ fn unreadable(block: &[u8], encoding: Encoding) -> Vec<u8> {
     }
 }
 
-/// What our decoder refuses goes to the relays as it came, under v1 the answer comes back as it came, and the record says so.
+/// [B14] What our decoder refuses goes to the relays as it came, under v1 the answer comes back as it came, and the record says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_that_does_not_decode_is_passed_on_as_it_came() {
     for encoding in [Encoding::Json, Encoding::Ssz] {
@@ -291,7 +291,7 @@ async fn a_block_that_does_not_decode_survives_kill_9() {
     );
 }
 
-/// The same block again, in either encoding: one submission, one answer each.
+/// [B16] The same block again, in either encoding: one submission, one answer each.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_block_twice_is_one_submission() {
     let stage = stage().relay(honest().payload_delay(Duration::from_millis(300))).start().await;
@@ -331,7 +331,7 @@ async fn a_failed_submission_is_tried_again() {
     assert_eq!(stage.relays[0].received(V2).len(), 2);
 }
 
-/// Two blocks of one proposer for one slot: an alarm, and both go.
+/// [B17] Two blocks of one proposer for one slot: an alarm, and both go.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_block_for_the_slot_is_an_alarm_and_still_goes() {
     let stage = stage().relay(honest()).start().await;

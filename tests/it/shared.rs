@@ -42,6 +42,7 @@ fn rising() -> relaymux::sim::Behaviour {
     honest().values_in_turn((1..20).map(|n| milli(10 * n)).collect())
 }
 
+/// [H16]
 #[tokio::test(flavor = "multi_thread")]
 async fn two_requests_at_once_are_one_auction() {
     let stage = stage().relay(rising().delay(Duration::from_millis(300))).start().await;
@@ -61,7 +62,7 @@ async fn two_requests_at_once_are_one_auction() {
     assert!(metrics.contains("relaymux_relay_wins_total{relay=\"r0\"} 1"), "{metrics}");
 }
 
-/// The second gets the first's answer; another parent or another proposer's slot is another auction.
+/// [H16] The second gets the first's answer; another parent or another proposer's slot is another auction.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_request_gets_the_same_bid() {
     let stage = stage().relay(rising()).start().await;

@@ -4,7 +4,7 @@ use relaymux::sim::HeaderFault;
 
 use crate::stage::{assert_error, eventually, honest, stage};
 
-/// [m5, m6] What status says when the probes found nobody, by choice.
+/// [S1] What status says when the probes found nobody, by choice.
 #[tokio::test(flavor = "multi_thread")]
 async fn status_without_usable_relays_is_the_operators_choice() {
     for (setting, status) in [("ok", 200), ("unavailable", 503)] {
@@ -34,7 +34,7 @@ async fn status_without_usable_relays_is_the_operators_choice() {
     }
 }
 
-/// [m5] One relay up is enough; [m8] a redirect is no success and is not followed.
+/// [S2] One relay up is enough; a redirect is no success and is not followed.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_usable_relay_is_enough() {
     let stage = stage()
@@ -54,7 +54,7 @@ async fn one_usable_relay_is_enough() {
     assert!(relays[0]["why"].as_str().unwrap().contains("redirect"), "{relays}");
 }
 
-/// [m7] With probes off nobody is called, and status is 200.
+/// [S3] With probes off nobody is called, and status is 200.
 #[tokio::test(flavor = "multi_thread")]
 async fn status_never_calls_a_relay() {
     let stage = stage().relay(honest().header(HeaderFault::Hangs)).start().await;

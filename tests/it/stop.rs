@@ -31,7 +31,7 @@ async fn submit_afresh(stage: &Stage, body: Vec<u8>) -> u16 {
     request.send().await.unwrap().status().as_u16()
 }
 
-/// SIGTERM right after a header: its block is taken on a fresh connection, other slots get no header, and then the process ends.
+/// [B20] SIGTERM right after a header: its block is taken on a fresh connection, other slots get no header, and then the process ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_is_taken_after_sigterm() {
     let mut stage = stage().relay(honest()).start().await;
@@ -64,7 +64,7 @@ async fn a_race_that_is_open_at_sigterm_gets_its_block_revealed() {
     assert_eq!(stage.exit_status().await.code(), Some(0));
 }
 
-/// Without a block the wait ends when it is too late for one.
+/// [B20] Without a block the wait ends when it is too late for one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_does_not_wait_for_ever() {
     let mut stage = stage().slot_secs(2).relay(honest()).start().await;

@@ -63,6 +63,7 @@ async fn stop(stage: &mut Stage) {
     stage.exit_status().await;
 }
 
+/// [D1]
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_files_are_moved_aside_and_new_ones_begun() {
     let mut stage = stage().relay(honest()).start().await;
@@ -121,6 +122,7 @@ async fn what_a_damaged_file_still_tells_is_not_forgotten() {
     serves_a_proposer(&stage).await;
 }
 
+/// [D2]
 #[tokio::test(flavor = "multi_thread")]
 async fn files_of_a_newer_version_are_left_alone() {
     let mut stage = stage().relay(honest()).start().await;
@@ -179,7 +181,7 @@ async fn a_folder_that_cannot_be_made_costs_records_and_no_slot() {
     }
 }
 
-/// As on a full disk, every write beyond a few KiB fails: the databases', not the port file's.
+/// [D3] As on a full disk, every write beyond a few KiB fails: the databases', not the port file's.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_costs_records_and_no_slot() {
     for is_new in [true, false] {

@@ -15,7 +15,7 @@ async fn streaming(habit: StreamHabit) -> Stage {
         .await
 }
 
-/// [m81] Not the last frame blindly: the best that is valid. [m82] Unknown frames are skipped.
+/// [T4] Not the last frame blindly: the best that is valid. Unknown frames are skipped.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_best_valid_frame_wins() {
     for (name, frames, want) in [
@@ -34,7 +34,7 @@ async fn the_best_valid_frame_wins() {
             20,
         ),
         ("breaks after a bid", vec![Frame::Bid(milli(20)), Frame::Break], 20),
-        ("stays open: [m84] answered at the deadline", vec![Frame::Bid(milli(20)), Frame::Stay], 20),
+        ("stays open: answered at the deadline", vec![Frame::Bid(milli(20)), Frame::Stay], 20),
     ] {
         let stage = streaming(StreamHabit::Frames(frames)).await;
         let bid = stage.header().await.unwrap_or_else(|| panic!("{name}\n{}", stage.log()));
@@ -42,8 +42,7 @@ async fn the_best_valid_frame_wins() {
         assert!(stage.relays[0].received("header").is_empty(), "{name}: no HTTP beside a stream");
     }
 }
-
-/// [m83] [m88]
+/// [T5]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_handshake_says_what_relays_want() {
     let stage = streaming(StreamHabit::Frames(vec![Frame::Bid(milli(20))])).await;
@@ -55,7 +54,7 @@ async fn the_handshake_says_what_relays_want() {
     assert!(shake.contains_key("date-milliseconds"));
 }
 
-/// [m85] No bid is no bid; [m86] anything but a stream is asked by HTTP with the rest of the budget.
+/// [T6] No bid is no bid; anything but a stream is asked by HTTP with the rest of the budget.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_stream_the_bid_comes_by_http() {
     let empty = streaming(StreamHabit::Frames(Vec::new())).await;
@@ -77,7 +76,7 @@ async fn without_a_stream_the_bid_comes_by_http() {
     assert!(down.header().await.is_none());
 }
 
-/// [m86] The fallback plays timing games, too; [m87] a stream and plain relays race each other.
+/// [T7] The fallback plays timing games, too; a stream and plain relays race each other.
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_games_and_plain_relays_race_each_other() {
     let frames = vec![Frame::Bid(milli(50)), Frame::Pause(Duration::from_millis(100)), Frame::Bid(milli(60))];

@@ -12,7 +12,7 @@ use crate::stage::{PARENT, Stage, assert_error, eventually, honest, milli, stage
 const V1: &str = "blinded_blocks_v1";
 const V2: &str = "blinded_blocks_v2";
 
-/// [m47, m48, m53, m68] v1 and v2, every fork, both encodings, with blobs.
+/// [B1] v1 and v2, every fork, both encodings, with blobs.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fork_is_revealed_in_every_encoding() {
     for fork in Fork::CLASSIC {
@@ -43,7 +43,7 @@ async fn the_minimal_preset_is_revealed_too() {
     assert_eq!(stage.reveal(1, Encoding::Ssz).await.0, 200);
 }
 
-/// [m48] The answer's encoding follows Accept, not the request's.
+/// [B2] The answer's encoding follows Accept, not the request's.
 #[tokio::test(flavor = "multi_thread")]
 async fn accept_decides_the_encoding_of_the_payload() {
     let stage = stage().fork(Fork::Deneb).relay(honest().json_only(true)).start().await;
@@ -68,7 +68,7 @@ async fn accept_decides_the_encoding_of_the_payload() {
     }
 }
 
-/// [m52] All relays get the block; those that offered it are named; the others' refusals change nothing.
+/// [B5] All relays get the block; those that offered it are named; the others' refusals change nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_relays_get_the_block() {
     let stage = stage()
@@ -95,7 +95,7 @@ async fn all_relays_get_the_block() {
     assert!(submission["answers"][1]["detail"].as_str().unwrap().contains("never seen"));
 }
 
-/// [m49, m57, m59, m67] A payload that is not the one signed for is no answer; another relay's good one is.
+/// [B6] A payload that is not the one signed for is no answer; another relay's good one is.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_payload_is_502_alone_and_harmless_beside_a_right_one() {
     for fork in [Fork::Capella, Fork::Deneb, Fork::Fulu] {
@@ -153,7 +153,7 @@ async fn a_block_hash_that_was_false_from_the_start_is_found() {
     }
 }
 
-/// [m58] The cap holds while the body streams.
+/// [B8] The cap holds while the body streams.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payload_above_the_cap_is_502() {
     let stage = stage().fork(Fork::Capella).relay(honest().payload(PayloadFault::TooLarge)).start().await;
@@ -162,7 +162,7 @@ async fn a_payload_above_the_cap_is_502() {
     assert!(String::from_utf8_lossy(&body).contains("larger than"), "{}", String::from_utf8_lossy(&body));
 }
 
-/// [m50] Server errors are repeated until the deadline.
+/// [B9] Server errors are repeated until the deadline.
 #[tokio::test(flavor = "multi_thread")]
 async fn server_errors_are_repeated_until_one_call_succeeds() {
     for (version, status) in [(1, 200), (2, 202)] {
@@ -172,7 +172,7 @@ async fn server_errors_are_repeated_until_one_call_succeeds() {
     }
 }
 
-/// [m61] 4xx are answers.
+/// [B10] 4xx are answers.
 #[tokio::test(flavor = "multi_thread")]
 async fn client_errors_are_not_repeated() {
     for status in [400, 401, 409, 429] {
@@ -195,7 +195,7 @@ async fn hanging_relays_end_at_the_deadline() {
     assert!(String::from_utf8_lossy(&body).contains("no answer in time"));
 }
 
-/// [m54, m55, m56] A relay without v2 gets the block by v1, and the client its 202; known from then on.
+/// [B11] A relay without v2 gets the block by v1, and the client its 202; known from then on.
 #[tokio::test(flavor = "multi_thread")]
 async fn v2_falls_back_to_v1_per_relay() {
     for encoding in [Encoding::Json, Encoding::Ssz] {
@@ -221,7 +221,7 @@ async fn v2_falls_back_to_v1_per_relay() {
     assert_eq!(mixed.reveal(2, Encoding::Ssz).await.0, 202);
 }
 
-/// [m60] SSZ that is refused goes again as JSON, with the version header, and is remembered.
+/// [B12] SSZ that is refused goes again as JSON, with the version header, and is remembered.
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_ssz_goes_again_as_json() {
     for status in [406, 415] {
@@ -268,7 +268,7 @@ fn post(
     request
 }
 
-/// [m43, m63, m64, m65] Bad input is 400 or 415 in the API's shape and reaches nobody; JSON without a label is decoded by slot.
+/// [B13] Bad input is 400 or 415 in the API's shape and reaches nobody; JSON without a label is decoded by slot.
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input_is_refused_and_reaches_nobody() {
     let stage = stage().relay(honest()).start().await;
@@ -302,7 +302,7 @@ async fn bad_input_is_refused_and_reaches_nobody() {
     }
 }
 
-/// [m46] SSZ in, no Accept: JSON out.
+/// [B3] SSZ in, no Accept: JSON out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_accept_means_json() {
     let stage = stage().relay(honest()).start().await;
@@ -318,7 +318,7 @@ async fn a_missing_accept_means_json() {
     );
 }
 
-/// [m62] v2 has no body to negotiate.
+/// [B4] v2 has no body to negotiate.
 #[tokio::test(flavor = "multi_thread")]
 async fn v2_ignores_accept() {
     let stage = stage().relay(honest()).start().await;

@@ -22,7 +22,7 @@ impl Stage {
     }
 }
 
-/// [m81 the other way round] The highest bid that verifies is kept, whatever came later.
+/// [T2] The highest bid that verifies is kept, whatever came later.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_highest_bid_is_kept_when_later_ones_are_lower() {
     let stage = playing(stage().relay(honest().values_in_turn(vec![milli(20), milli(90), milli(30)])), 0)
@@ -49,7 +49,7 @@ async fn latest_cancels_what_was_bid_before() {
     assert_eq!(stage.value().await, Some(milli(30)));
 }
 
-/// [CBST-05] A late, failed or empty poll never discards a bid in hand; not even where the latest bid counts.
+/// [T3] A late, failed or empty poll never discards a bid in hand; not even where the latest bid counts.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_later_failure_discards_a_bid() {
     for fault in [
@@ -94,7 +94,7 @@ async fn a_relay_that_refuses_repeats_is_remembered() {
     assert_eq!(stage.relays[0].received("header").len(), asked + 1, "asked once from then on");
 }
 
-/// [m89] Requests go out when the keys say, and each is told what is left of the one budget.
+/// [T1] Requests go out when the keys say, and each is told what is left of the one budget.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_schedule_is_what_the_keys_say() {
     let stage = stage()

@@ -37,6 +37,7 @@ async fn with_a_thief() -> Stage {
         .await
 }
 
+/// [J1]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_wins_and_withholds_is_quarantined_at_its_first_offence() {
     let stage = with_a_thief().await;
@@ -87,6 +88,7 @@ async fn withholding_what_another_reveals_is_withholding() {
     assert_eq!(stage.ops_json("/api/v1/relays").await[1]["state"], "active");
 }
 
+/// [J2]
 #[tokio::test(flavor = "multi_thread")]
 async fn another_payload_than_signed_for_is_an_offence() {
     let stage = stage()
@@ -99,7 +101,7 @@ async fn another_payload_than_signed_for_is_an_offence() {
     assert!(relay["why"].as_str().unwrap().contains("another payload"), "{relay}");
 }
 
-/// The only relay stays in use after one fault; proven twice, no bid is better.
+/// [J3] The only relay stays in use after one fault; proven twice, no bid is better.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_only_relay_is_asked_after_one_fault_and_not_after_two() {
     let stage = stage().relay(honest().payload(PayloadFault::Withholds)).start().await;
@@ -117,6 +119,7 @@ async fn the_only_relay_is_asked_after_one_fault_and_not_after_two() {
     assert!(stage.header().await.is_none());
 }
 
+/// [J7]
 #[tokio::test(flavor = "multi_thread")]
 async fn quarantine_survives_a_restart_and_a_pardon_ends_it() {
     let mut stage = with_a_thief().await;
@@ -217,7 +220,7 @@ async fn a_relay_that_fails_is_left_out_and_comes_back() {
     assert!(stage.relays[0].received("status").len() >= 2);
 }
 
-/// Away is not dishonest: the API, the slot, the metrics, the history and the report tell the two apart.
+/// [J4] Away is not dishonest: the API, the slot, the metrics, the history and the report tell the two apart.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_is_merely_away_is_shown_as_unreachable() {
     let stage = stage()
@@ -251,7 +254,7 @@ async fn a_relay_that_is_merely_away_is_shown_as_unreachable() {
     assert!(table.contains("unreachable") && !table.contains("quarantined"), "{table}{error}");
 }
 
-/// With too few others even a relay that fails is asked: that costs nothing.
+/// [J5] With too few others even a relay that fails is asked: that costs nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_breaker_never_leaves_fewer_than_min_active() {
     let stage = stage().relay(honest().header(HeaderFault::Drops)).relay(honest()).start().await;
