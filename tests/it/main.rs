@@ -16,6 +16,7 @@ mod commands;
 mod conformance;
 mod data_dir;
 mod demo;
+mod docs;
 mod first_hour;
 mod forgers;
 mod get_header;
