@@ -1,4 +1,4 @@
-//! The endpoints.
+//! The endpoints: read the request, ask the auction, write the answer in the encoding and the error shape of the specification.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What this room counts.
+//! Counts what the consensus client asks and is told, and when it last asked.
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 

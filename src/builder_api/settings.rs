@@ -1,4 +1,4 @@
-//! What `[builder_api]` says, checked.
+//! What `[builder_api]` says, checked: the address, the limits of bodies, what `status` means.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

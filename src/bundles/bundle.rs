@@ -1,4 +1,5 @@
-//! A bundle: transactions that are to be in one block together, in order, and when.
+//! A bundle: transactions that are to be in one block together, in order, and when. Read strictly: what a builder would drop silently is
+//! refused here with a reason.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +29,7 @@ pub struct BundleTx {
     pub raw: Bytes,
     /// Its hash: of the transaction alone, without the blobs.
     pub hash: B256,
-    /// Who signed it.
+    /// Address of whoever signed it.
     pub sender: Address,
     /// The sender's counter.
     pub nonce: u64,
@@ -42,7 +43,7 @@ pub struct BundleTx {
     pub to: Option<Address>,
     /// What it sends along.
     pub value: U256,
-    /// What it says.
+    /// Its call data.
     pub input: Bytes,
     /// Most of it that goes to the block's builder, per gas.
     pub tip: u128,
@@ -55,7 +56,7 @@ pub struct BundleTx {
 pub struct Refund {
     /// Percent.
     pub percent: u8,
-    /// To whom.
+    /// The address that gets it.
     pub recipient: Address,
     /// Of which transactions; the last, where none is named.
     pub transactions: Vec<B256>,

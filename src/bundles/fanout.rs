@@ -59,7 +59,7 @@ pub(super) enum Purpose {
 /// A request to a builder.
 #[derive(Clone, Debug)]
 pub(super) struct Job {
-    /// Which bundle.
+    /// The bundle's number in the ledger.
     pub(super) id: i64,
     /// For which block.
     pub(super) block: u64,

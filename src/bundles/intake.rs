@@ -1,4 +1,6 @@
-//! The intake where bundles come in: who sends, what, whether it holds, whom it goes to; and the answer once the first builder has spoken.
+//! Takes bundles in: who sends, what it is, whether it holds, which builders it goes to; and answers once the first builder has.
+//!
+//! It waits for no disk, and for a builder only as long as the searcher may be kept waiting.
 
 use std::{
     collections::{BTreeMap, HashMap},

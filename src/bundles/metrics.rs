@@ -1,4 +1,4 @@
-//! What this room counts, described.
+//! Describes what is counted of bundles, and begins it at 0.
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
 

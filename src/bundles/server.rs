@@ -1,4 +1,5 @@
-//! The searchers' listener: JSON-RPC over HTTP, every request signed.
+//! The searchers' listener: JSON-RPC over HTTP, every request signed. Bodies are bounded one by one and all together; what is asked for is
+//! decided by the intake.
 
 use std::sync::Arc;
 

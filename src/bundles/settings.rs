@@ -1,4 +1,4 @@
-//! `[bundles]`
+//! `[bundles]`: who may send, which builders there are, and the limits, checked.
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
@@ -23,7 +23,7 @@ impl fmt::Debug for Bearer {
 /// One of `[[bundles.builders]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuilderEndpoint {
-    /// Its name.
+    /// Its name in records, metrics and the configuration.
     pub id: String,
     /// Where bundles go.
     pub url: Url,

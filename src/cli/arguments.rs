@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line: which commands and flags there are, and what they say of themselves. It runs nothing.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ pub(super) enum Command {
     Run(RunArguments),
     /// Checks the configuration, and whether each relay answers.
     Check(CheckArguments),
-    /// Turns a rival's flags, environment or file into a relays.toml on standard output, and says what has no equivalent.
+    /// Turns another program's flags, environment or file into a relays.toml on standard output, and says what has no equivalent.
     Import(ImportArguments),
     /// Reports from the ledger, also while the service runs.
     Report(ReportArguments),
@@ -129,7 +129,7 @@ pub(super) enum ReportSubject {
     Bundles,
     /// Everything that proves what came of a slot, as JSON to send to a relay.
     Evidence,
-    /// Each relay's standing, what it did, what timing earned, and when to ask it.
+    /// Each relay's state, what it did, what timing earned, and when to ask it.
     Relays,
 }
 

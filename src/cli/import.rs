@@ -1,4 +1,6 @@
-//! `relaymux import`, and mev-boost's command line on `relaymux run`.
+//! `relaymux import`, which writes a `relays.toml` from another program's settings, and mev-boost's command line on `relaymux run`.
+//!
+//! Whatever has no equivalent is said on standard error; nothing is dropped silently.
 
 use std::{
     path::{Path, PathBuf},

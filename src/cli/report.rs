@@ -1,4 +1,4 @@
-//! `relaymux report`
+//! `relaymux report`: what the ledger knows, as a table, JSON or CSV. Reads only, also beside a running service.
 
 mod bundles;
 mod profit;

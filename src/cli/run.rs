@@ -1,4 +1,4 @@
-//! `relaymux run`
+//! `relaymux run`: the service until a signal stops it, or a part fails without which nothing can be served.
 
 use std::{io, net::Ipv4Addr, path::Path, process::ExitCode};
 

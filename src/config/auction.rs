@@ -64,7 +64,7 @@ fn soft_deadline(
     at: &dyn Fn(&str) -> String,
     checker: &mut Checker,
 ) -> Option<SoftDeadline> {
-    /// Half of a usual set, and one race in twenty that a better bid was on its way.
+    /// Half of a usual set, and one auction in twenty that a better bid was on its way.
     const DEFAULT: SoftDeadline = SoftDeadline { after: Duration::ZERO, min_answers: 2, risk: 0.05 };
     let after = match raw.soft_deadline_ms {
         // 0 switches it off in a set whose base has one.

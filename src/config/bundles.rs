@@ -1,4 +1,4 @@
-//! `[bundles]`
+//! `[bundles]`: from the file as written to the settings of the room `bundles`, or mistakes with their place.
 
 use std::{
     collections::{BTreeMap, HashSet},

@@ -1,4 +1,5 @@
-//! From the file as written to a configuration that can be run.
+//! From the file as written to a configuration that can be run, or every mistake at once. No section is checked only because another
+//! one was sound.
 
 use std::{
     path::{Path, PathBuf},

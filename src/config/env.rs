@@ -22,7 +22,7 @@ pub(super) struct Origin {
     pub(super) key: String,
     /// The variable's name.
     pub(super) variable: String,
-    /// What it says.
+    /// The text that stands there.
     pub(super) text: String,
 }
 

@@ -1,4 +1,4 @@
-//! `[trust]` and `[rotation]`.
+//! `[trust]` and `[rotation]`: from the file as written to the health monitor's settings, or mistakes with their place.
 
 use super::{
     checker::Checker,

@@ -45,7 +45,7 @@ pub enum ImportError {
     Value {
         /// Where.
         what: String,
-        /// What is wrong.
+        /// What is wrong, as half a sentence.
         reason: String,
     },
     /// The text is not in the rival's language.

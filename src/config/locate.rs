@@ -1,4 +1,4 @@
-//! Where in the file a key stands.
+//! Finds where in the file a key stands, so that a mistake has a line and a column.
 
 use std::ops::Range;
 

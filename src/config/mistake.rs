@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, and where.
+//! What is wrong with a configuration, where, and what to do about it: as people read it, with the line and a hint.
 
 use std::{fmt, path::PathBuf};
 
@@ -17,7 +17,7 @@ pub enum Mark {
 pub struct Mistake {
     /// Path of the key: `relays[1].url`. Empty for the file as a whole.
     pub key: String,
-    /// What is wrong.
+    /// What is wrong, as a sentence for people.
     pub message: String,
     /// What to do.
     pub hint: String,
@@ -36,14 +36,14 @@ pub struct Mistake {
 pub enum ConfigError {
     /// The file cannot be read.
     Read {
-        /// Which file.
+        /// The file that this is about.
         path: PathBuf,
         /// The system's words.
         error: String,
     },
     /// The file, or the environment over it, is wrong.
     Wrong {
-        /// Which file.
+        /// The file that this is about.
         path: PathBuf,
         /// Its text, to show the lines.
         text: String,

@@ -32,7 +32,7 @@ const MIN_REFRESH_SECS: u64 = 10;
 /// Some proposers and what applies to them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProposerSet {
-    /// Its name.
+    /// Its name in records, metrics and the configuration.
     pub id: String,
     /// Keys named inline or in a file.
     pub keys: Vec<BlsPublicKey>,

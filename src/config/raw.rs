@@ -1,4 +1,4 @@
-//! The file as it is written: every key of `relays.toml`, unchecked.
+//! The file as it is written: every key of `relays.toml`, unchecked. An unknown key does not parse.
 
 use std::{collections::BTreeMap, fmt};
 

@@ -19,7 +19,7 @@ use crate::{
 /// A configuration that can be run.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The chain.
+    /// The chain that is served.
     pub spec: ChainSpec,
     /// Where the ledger, the journal and the admin token live.
     pub data_dir: PathBuf,

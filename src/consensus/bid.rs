@@ -1,4 +1,4 @@
-//! A relay's answer to `getHeader`: decoded, not yet trusted.
+//! A relay's answer to `getHeader`: decoded, not yet trusted. Decoding checks form alone; whether a bid holds, the auction decides.
 
 use std::fmt;
 

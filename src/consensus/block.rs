@@ -1,4 +1,4 @@
-//! What the consensus client signs and wants revealed: the signed blinded beacon block.
+//! What the consensus client signs and wants published: the signed blinded beacon block, in every fork.
 
 use std::{fmt, sync::Arc};
 
@@ -27,11 +27,11 @@ const SLOT_OFFSET: usize = 100;
 pub struct BlockFacts {
     /// Whose slot it is for.
     pub slot: Slot,
-    /// Index of the proposer.
+    /// The proposer's validator index.
     pub proposer_index: u64,
     /// Root of the parent beacon block: goes into the execution block hash from Deneb on.
     pub parent_root: B256,
-    /// Execution parent.
+    /// Hash of the execution block that this one is built on.
     pub parent_hash: B256,
     /// Execution block hash that was signed for.
     pub block_hash: B256,

@@ -1,4 +1,4 @@
-//! What a relay reveals under `blinded_blocks` v1, and whether it is what was signed for.
+//! What a relay answers under `blinded_blocks` v1, the execution payload with its blobs, and whether it is what was signed for.
 
 use std::fmt;
 

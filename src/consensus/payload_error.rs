@@ -48,13 +48,13 @@ pub enum PayloadError {
     /// Blobs for other commitments.
     #[error("commitment {index} differs from the signed block's")]
     Commitment {
-        /// Which one, from 0.
+        /// Place of the blob in the payload, from 0.
         index: usize,
     },
     /// A blob that is not the one of its commitment, by KZG.
     #[error("blob {index} does not fit its commitment and proofs")]
     Blob {
-        /// Which one, from 0.
+        /// Place of the blob in the payload, from 0.
         index: usize,
     },
 }

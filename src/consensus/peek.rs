@@ -29,9 +29,9 @@ const SIGNATURE_CHARS: usize = 194;
 /// The places of a body that looks like a signed blinded block. Nothing of it is proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeekedBlock {
-    /// Its slot.
+    /// The slot that the block is for.
     pub slot: Slot,
-    /// Index of the proposer.
+    /// The proposer's validator index.
     pub proposer_index: u64,
     /// Execution block hash, where the header can be found.
     pub block_hash: Option<B256>,

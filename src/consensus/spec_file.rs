@@ -25,7 +25,7 @@ pub enum SpecFileError {
     Value {
         /// Which key.
         key: &'static str,
-        /// What it says.
+        /// The text that stands there.
         value: String,
         /// What it should be.
         expected: &'static str,

@@ -39,7 +39,7 @@ pub enum DecodeError {
     /// The JSON envelope names another fork than the slot's.
     #[error("labelled {got}, but the slot's fork is {expected}")]
     WrongFork {
-        /// The fork by slot.
+        /// The fork that the slot has by the chain's schedule.
         expected: Fork,
         /// The label.
         got: String,

@@ -12,7 +12,7 @@ use crate::types::{BlsPublicKey, Slot, Wei, parse_hash};
 /// One block that a relay says it delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivered {
-    /// Its slot.
+    /// The slot that the block is for.
     pub slot: Slot,
     /// Its height.
     pub block_number: u64,
@@ -23,7 +23,7 @@ pub struct Delivered {
 /// What a relay says that it delivered in one slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BidTrace {
-    /// The block.
+    /// Hash of its execution block.
     pub block_hash: B256,
     /// What it paid, as the relay says.
     pub value: Wei,

@@ -36,7 +36,7 @@ pub enum BlockId {
 pub struct Block {
     /// Height.
     pub number: U64,
-    /// Identity.
+    /// Its hash, by which it is known.
     pub hash: B256,
     /// The block before.
     pub parent_hash: B256,
@@ -65,9 +65,9 @@ pub struct Block {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Transaction {
-    /// Identity.
+    /// Its hash, by which it is known.
     pub hash: B256,
-    /// Who signed it.
+    /// Address of whoever signed it.
     pub from: Address,
     /// Who it calls; nobody where it makes a contract.
     pub to: Option<Address>,
@@ -90,7 +90,7 @@ pub struct ChainWithdrawal {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Receipt {
-    /// Which.
+    /// Hash of the transaction that it is of.
     pub transaction_hash: B256,
     /// 1 if it succeeded.
     pub status: U64,
@@ -127,7 +127,7 @@ pub struct Transfer {
     pub transaction: usize,
     /// From whom.
     pub from: Address,
-    /// To whom.
+    /// The address that gets it.
     pub to: Address,
     /// In wei.
     pub value: U256,
@@ -199,7 +199,7 @@ impl ExecutionNode {
     }
 
     /// Asks anew for the chain's number (EIP-155); what it finds holds for every other call. A node of another chain has no block of ours: whoever believed it
-    /// would take every slot for missed and every relay for a thief.
+    /// would take every slot for missed and every relay for dishonest.
     ///
     /// # Errors
     /// When the node does not answer as it should, or is of another chain.

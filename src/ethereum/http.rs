@@ -1,4 +1,5 @@
-//! Bounded HTTP and JSON-RPC.
+//! HTTP and JSON-RPC to the operator's nodes: bounded in size and time, without redirects, and with errors that name the host and nothing of
+//! the URL that may be secret.
 
 use std::time::Duration;
 
@@ -21,13 +22,13 @@ pub enum NodeError {
     /// No answer in time.
     #[error("{host}: no answer within {TIMEOUT:?}")]
     TimedOut {
-        /// Who.
+        /// The node's host, without its path, which may hold a key.
         host: String,
     },
     /// No connection, or it broke.
     #[error("{host}: {message}")]
     Transport {
-        /// Who.
+        /// The node's host, without its path, which may hold a key.
         host: String,
         /// The library's words, without the address.
         message: String,
@@ -35,7 +36,7 @@ pub enum NodeError {
     /// Not 200.
     #[error("{host}: HTTP {status}")]
     Status {
-        /// Who.
+        /// The node's host, without its path, which may hold a key.
         host: String,
         /// The status.
         status: u16,
@@ -43,7 +44,7 @@ pub enum NodeError {
     /// A JSON-RPC error.
     #[error("{host}: {message} ({code})")]
     Rpc {
-        /// Who.
+        /// The node's host, without its path, which may hold a key.
         host: String,
         /// Its code.
         code: i64,
@@ -53,7 +54,7 @@ pub enum NodeError {
     /// It is a node of another chain.
     #[error("{host}: a node of chain {}, the configured network is chain {}", named(*got), named(*expected))]
     OtherChain {
-        /// Who.
+        /// The node's host, without its path, which may hold a key.
         host: String,
         /// The network's chain.
         expected: u64,
@@ -63,7 +64,7 @@ pub enum NodeError {
     /// It is a node of another network.
     #[error("{host}: {message}")]
     OtherNetwork {
-        /// Who.
+        /// The node's host, without its path, which may hold a key.
         host: String,
         /// Which network, and what differs.
         message: String,
@@ -74,13 +75,13 @@ pub enum NodeError {
          alone), use the JSON-RPC port (8545 by default)"
     )]
     Unauthorized {
-        /// Who.
+        /// The node's host, without its path, which may hold a key.
         host: String,
     },
     /// The answer is not what it should be.
     #[error("{host}: {message}")]
     Answer {
-        /// Who.
+        /// The node's host, without its path, which may hold a key.
         host: String,
         /// What is wrong with it.
         message: String,

@@ -39,9 +39,9 @@ pub enum Confidence {
 /// How something was found out, and how sure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
-    /// How it was found out.
+    /// By what the finding was made, strongest first.
     pub method: Method,
-    /// How sure it is.
+    /// How sure that is. Nobody is blamed on `low` or `none`.
     pub confidence: Confidence,
 }
 

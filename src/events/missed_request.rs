@@ -17,7 +17,7 @@ pub struct MissedRequest {
     pub message: String,
     /// When the client last asked for anything; none where it never did.
     pub last_request_at: Option<i64>,
-    /// When this was found.
+    /// When this was found, in Unix milliseconds.
     pub at: i64,
 }
 

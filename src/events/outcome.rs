@@ -17,9 +17,9 @@ pub enum Outcome {
     Excluded,
     /// A bid that does not exceed the local block by as much as the operator wants.
     BelowLocal,
-    /// Not asked: its place did not allow it.
+    /// Not asked: its mode did not allow it.
     NotAsked,
-    /// Not waited for: the race was decided early without it.
+    /// Not waited for: the auction was decided early without it.
     Late,
     /// No whole answer within the time there was.
     TimedOut,

@@ -12,7 +12,7 @@ use crate::types::{BlsPublicKey, RelayId, Slot, Wei};
 pub enum Event {
     /// A relay became usable or unusable.
     Relay(ProbeResult),
-    /// A race for a header ended.
+    /// A header request was answered.
     Auction(AuctionRecord),
     /// A consensus client registered validators; what the validators asked for.
     Registrations(RegistrationRound),
@@ -34,7 +34,7 @@ pub enum Event {
     Notice(Notice),
     /// No header was asked for in a slot of ours.
     MissedRequest(MissedRequest),
-    /// A relay's place changed: who is asked, who is not, and why.
+    /// A relay's mode or its reason changed: who is asked, who is not, and why.
     #[serde(rename = "relay_placed")]
     RelayModeChanged(RelayModeChanged),
     /// What is known of a relay, to be kept over restarts.
@@ -48,7 +48,7 @@ pub enum Event {
     BlockRecordSaved(BlockRecordSaved),
 }
 
-/// Where a relay stands with us.
+/// Whether a relay is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RelayMode {
@@ -91,7 +91,7 @@ impl RelayMode {
     }
 }
 
-/// Why a relay has the place it has.
+/// Why a relay has the mode that it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ModeReason {
@@ -142,61 +142,61 @@ impl ModeReason {
     }
 }
 
-/// A relay's new place.
+/// A relay's new mode, or a new reason for the same one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RelayModeChanged {
-    /// Which relay.
+    /// The relay that this is about.
     pub relay: RelayId,
-    /// Its place from now on.
+    /// Its mode from now on.
     pub state: RelayMode,
     /// The one before; none at first.
     pub before: Option<RelayMode>,
-    /// Why, as a kind.
+    /// Why, as a kind. Programs go by this, people read the message.
     pub reason: ModeReason,
-    /// In words.
+    /// What happened, as a sentence for people. Nothing is decided by it.
     #[serde(rename = "why")]
     pub message: String,
     /// Its score at that moment, 0 to 1.
     pub score: f64,
-    /// When.
+    /// When it happened, in Unix milliseconds.
     pub at: i64,
 }
 
 /// A relay's reputation as JSON, for the ledger. Opaque outside the relay room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReputationSaved {
-    /// Which relay.
+    /// The relay that this is about.
     pub relay: RelayId,
     /// The reputation.
     #[serde(skip)]
     pub reputation: String,
-    /// When.
+    /// When it happened, in Unix milliseconds.
     pub at: i64,
 }
 
 /// What came of a block on chain, with regard to one relay that had taken it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Settlement {
-    /// Its slot.
+    /// The slot that the block is for.
     pub slot: Slot,
-    /// The block.
+    /// Hash of its execution block.
     pub block_hash: B256,
-    /// Which relay.
+    /// The relay that this is about.
     pub relay: RelayId,
     /// `not_on_chain`, `paid_less` or `paid_as_promised`.
     pub outcome: Outcome,
     /// What the bid promised.
     pub promised: Wei,
-    /// What arrived.
+    /// What the fee recipient got for it, as far as it is proven.
     pub paid: Wei,
-    /// When this was found.
+    /// When this was found, in Unix milliseconds.
     pub at: i64,
 }
 
 /// What came of a slot on chain, as far as it is known now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SlotSettled {
-    /// Which slot.
+    /// The slot that this is about.
     pub slot: Slot,
     /// `provisional` or `final`.
     pub status: String,
@@ -204,9 +204,9 @@ pub struct SlotSettled {
     pub outcome: String,
     /// `exact`, `over`, `under`, `unpaid`, `unknown`; none where no promise was to be kept.
     pub payment: Option<String>,
-    /// What was promised.
+    /// Value of the returned bid; none where no bid was returned.
     pub promised: Option<Wei>,
-    /// What arrived.
+    /// What the fee recipient got for it; none where that is not known.
     pub received: Option<Wei>,
     /// How that was found, and how sure it is.
     pub evidence: Evidence,
@@ -214,59 +214,59 @@ pub struct SlotSettled {
     pub block_hash: Option<B256>,
     /// Whether the chain has another block than that in this slot.
     pub has_other_block: bool,
-    /// When this was found.
+    /// When this was found, in Unix milliseconds.
     pub at: i64,
 }
 
 /// Something the operator should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Notice {
-    /// Which rule found it.
+    /// Name of the rule that found it. Stable: alerts and filters go by it.
     pub rule: String,
     /// What it is about.
     pub subject: String,
-    /// `P1` to `P4`.
+    /// From `P1` (act now) to `P4` (for information).
     pub severity: String,
-    /// In words.
+    /// What happened, as a sentence for people. Nothing is decided by it.
     #[serde(rename = "words")]
     pub message: String,
     /// Whether it is over.
     pub resolved: bool,
-    /// When.
+    /// When it happened, in Unix milliseconds.
     pub at: i64,
 }
 
 /// A relay's usability, as the status probe sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProbeResult {
-    /// Which relay.
+    /// The relay that this is about.
     pub relay: RelayId,
     /// Whether it answered as it should.
     pub usable: bool,
-    /// In words.
+    /// What happened, as a sentence for people. Nothing is decided by it.
     #[serde(rename = "why")]
     pub message: String,
-    /// When.
+    /// When it happened, in Unix milliseconds.
     pub at: i64,
 }
 
-/// One race: the request, each counterparty's offer or failure, the answer. Fork-neutral: a counterparty is a relay before
+/// One header request: what each counterparty answered, and what the client got. Fork-neutral: a counterparty is a relay before
 /// Gloas, a relay or builder after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AuctionRecord {
     /// Slot to be proposed.
     pub slot: Slot,
-    /// Execution parent.
+    /// Hash of the execution block that this one is built on.
     pub parent_hash: B256,
-    /// Proposer's key.
+    /// The proposer's BLS public key.
     pub proposer: BlsPublicKey,
-    /// Fork by slot.
+    /// Name of the fork that the slot has by the chain's schedule, in lower case.
     pub fork: &'static str,
     /// When the request came.
     pub requested_at: i64,
     /// How far into the slot that was; negative before it.
     pub ms_into_slot: i64,
-    /// Time the race had, in milliseconds.
+    /// Time there was for the answer, in milliseconds.
     pub budget_ms: u64,
     /// Time from request to answer, in microseconds.
     pub answered_in_us: u64,
@@ -280,15 +280,15 @@ pub struct AuctionRecord {
     pub race: RaceShare,
     /// The answer, or none (204).
     pub winner: Option<Box<Winner>>,
-    /// Why there was no race or no winner, in words; empty when there was one.
+    /// Why no bid was returned, as a sentence for people; empty when one was.
     #[serde(rename = "why_no_bid")]
     pub no_bid_reason: String,
-    /// What each counterparty did.
+    /// What each counterparty answered, or why it was not asked.
     #[serde(rename = "offers")]
     pub answers: Vec<RelayAnswer>,
 }
 
-/// Whose race answered a header request: requests for the same slot, parent and proposer share one.
+/// Whose auction answered a header request: requests for the same slot, parent and proposer share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RaceShare {
@@ -327,12 +327,12 @@ pub struct Winner {
     pub signed_bid: Bytes,
 }
 
-/// What one counterparty did in a race.
+/// What one counterparty did when it was asked for a bid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RelayAnswer {
-    /// Who.
+    /// The relay that was asked for a bid.
     pub relay: RelayId,
-    /// How it ended.
+    /// How it ended. Decisions go by this, never by the message.
     pub outcome: Outcome,
     /// The outcome in words.
     #[serde(rename = "detail")]
@@ -362,7 +362,7 @@ pub struct PollRecord {
     pub sent_ms_into_slot: i64,
     /// From request to whole answer, in microseconds.
     pub latency_us: u64,
-    /// How it ended.
+    /// How it ended. Decisions go by this, never by the message.
     pub outcome: Outcome,
     /// Offered value, where there was a bid.
     pub value: Option<Wei>,
@@ -371,7 +371,7 @@ pub struct PollRecord {
 /// What one validator asked builders for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct RegistrationFacts {
-    /// Its key.
+    /// The validator's BLS public key.
     pub pubkey: BlsPublicKey,
     /// Who is to be paid.
     pub fee_recipient: Address,
@@ -386,7 +386,7 @@ pub struct RegistrationFacts {
 pub struct RegistrationRound {
     /// Number of registrations in the body.
     pub count: usize,
-    /// When.
+    /// When it happened, in Unix milliseconds.
     pub at: i64,
     /// Those that are new or changed since the last round.
     #[serde(skip)]
@@ -396,35 +396,35 @@ pub struct RegistrationRound {
 /// One relay's answer to `validators`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RegistrationAnswer {
-    /// Who.
+    /// The relay that the registrations went to.
     pub relay: RelayId,
     /// Whether it took them all.
     pub accepted: bool,
-    /// How it ended.
+    /// How it ended. Decisions go by this, never by the message.
     pub outcome: Outcome,
-    /// In words.
+    /// What happened, as a sentence for people. Nothing is decided by it.
     #[serde(rename = "detail")]
     pub message: String,
     /// HTTP status, where there was one.
     pub http_status: Option<u16>,
     /// In microseconds, retries included.
     pub latency_us: u64,
-    /// When.
+    /// When it happened, in Unix milliseconds.
     pub at: i64,
 }
 
 /// A signed blinded block that is to be revealed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BlockReceived {
-    /// Its slot.
+    /// The slot that the block is for.
     pub slot: Slot,
     /// Execution block hash it was signed for.
     pub block_hash: B256,
-    /// Execution parent.
+    /// Hash of the execution block that this one is built on.
     pub parent_hash: B256,
-    /// Index of the proposer.
+    /// The proposer's validator index.
     pub proposer_index: u64,
-    /// Fork by slot.
+    /// Name of the fork that the slot has by the chain's schedule, in lower case.
     pub fork: &'static str,
     /// `blinded_blocks` version the client called: 1 or 2.
     pub version: u8,
@@ -443,13 +443,13 @@ pub struct BlockReceived {
 pub struct ConflictingBlock {
     /// Their slot.
     pub slot: Slot,
-    /// Index of the proposer.
+    /// The proposer's validator index.
     pub proposer_index: u64,
     /// Execution block hash of the one that came now.
     pub block_hash: B256,
     /// That of the one that came before. Equal if the two differ elsewhere.
     pub other: B256,
-    /// When.
+    /// When it happened, in Unix milliseconds.
     pub at: i64,
 }
 
@@ -458,22 +458,22 @@ pub struct ConflictingBlock {
 pub struct SubmissionAnswer {
     /// Slot of the block.
     pub slot: Slot,
-    /// The block.
+    /// Hash of its execution block.
     pub block_hash: B256,
-    /// Who.
+    /// The relay that the block went to.
     pub relay: RelayId,
-    /// How it ended.
+    /// How it ended. Decisions go by this, never by the message.
     pub outcome: Outcome,
-    /// In words.
+    /// What happened, as a sentence for people. Nothing is decided by it.
     #[serde(rename = "detail")]
     pub message: String,
     /// HTTP status, where there was one.
     pub http_status: Option<u16>,
     /// In microseconds, retries included.
     pub latency_us: u64,
-    /// Calls made.
+    /// How often it was called, the first call included.
     pub attempts: u32,
-    /// When.
+    /// When it happened, in Unix milliseconds.
     pub at: i64,
 }
 
@@ -482,7 +482,7 @@ pub struct SubmissionAnswer {
 pub struct SubmissionClosed {
     /// Slot of the block.
     pub slot: Slot,
-    /// The block.
+    /// Hash of its execution block.
     pub block_hash: B256,
     /// `delivered` (v1 payload), `accepted` (v2), `failed`, or `unknown` (the process died).
     pub fate: &'static str,
@@ -490,6 +490,6 @@ pub struct SubmissionClosed {
     pub by: Option<RelayId>,
     /// From receipt to decision, in microseconds.
     pub latency_us: u64,
-    /// When.
+    /// When it happened, in Unix milliseconds.
     pub at: i64,
 }

@@ -61,13 +61,13 @@ pub enum BlockSignature {
 /// The signature of a signed block was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BlockSignatureChecked {
-    /// Its slot.
+    /// The slot that the block is for.
     pub slot: Slot,
-    /// The block.
+    /// Hash of its execution block.
     pub block_hash: B256,
     /// What was found.
     pub signature: BlockSignature,
-    /// When, Unix milliseconds.
+    /// When it was found, in Unix milliseconds.
     pub at: i64,
 }
 
@@ -162,23 +162,23 @@ impl Ruling {
 pub struct RelayJudged {
     /// The block's slot.
     pub slot: Slot,
-    /// The block.
+    /// Hash of its execution block.
     pub block_hash: B256,
-    /// Which relay.
+    /// The relay that this is about.
     pub relay: RelayId,
-    /// What it did.
+    /// What it did, or is suspected of.
     pub conduct: Conduct,
     /// What follows.
     pub ruling: Ruling,
     /// Whether that may still change.
     pub stage: Stage,
-    /// How it was found out.
+    /// How it was found out, and how sure that is.
     pub evidence: Evidence,
     /// What was at stake.
     pub value: Wei,
-    /// Why, for people.
+    /// The evidence, as a sentence for people.
     pub reason: String,
-    /// When, Unix milliseconds.
+    /// When it was found, in Unix milliseconds.
     pub at: i64,
 }
 
@@ -187,12 +187,12 @@ pub struct RelayJudged {
 pub struct BlockRecordSaved {
     /// The block's slot.
     pub slot: Slot,
-    /// The block.
+    /// Hash of its execution block.
     pub block_hash: B256,
     /// The record.
     #[serde(skip)]
     pub record: String,
-    /// When, Unix milliseconds.
+    /// When it was found, in Unix milliseconds.
     pub at: i64,
 }
 

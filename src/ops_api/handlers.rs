@@ -35,7 +35,7 @@ use crate::{
 const STATS_WINDOW_MS: i64 = 7 * 24 * 3600 * 1000;
 /// Slots in a list when no limit is given.
 const DEFAULT_SLOTS: u32 = 50;
-/// Changes of place shown of one relay.
+/// Changes of mode shown of one relay.
 const PLACES_SHOWN: u32 = 100;
 /// Most slots in a list.
 const MAX_SLOTS: u32 = 500;
@@ -166,7 +166,7 @@ async fn relays_list(State(api): Api) -> Result<Response, ApiError> {
     Ok(([("x-relaymux-network", api.network.clone())], Json(views)).into_response())
 }
 
-/// One relay, with its last changes of place.
+/// One relay, with its last changes of mode.
 async fn relay_one(State(api): Api, Path(id): Path<String>) -> Result<Response, ApiError> {
     let all = api.relays.all();
     let Some(relay) = all.iter().find(|relay| relay.id().as_str() == id) else {

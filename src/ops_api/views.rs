@@ -74,7 +74,7 @@ pub(super) struct RelayView {
     quarantined_until: Option<UnixMillis>,
     /// What it is accused of, oldest first, each with its reason.
     accusations: Vec<Accusation>,
-    /// `pinned` or `disabled`, by hand.
+    /// `pinned` or `disabled`, where the operator set it by API.
     #[serde(rename = "hand")]
     operator_setting: Option<OperatorSetting>,
     breaker: Option<Breaker>,

@@ -253,7 +253,7 @@ mod tests {
         let theirs = |recipient: u8, gas_limit, timestamp| {
             Some(KnownRegistration { fee_recipient: Address::repeat_byte(recipient), gas_limit, timestamp })
         };
-        // An older signature of the same wishes is as good.
+        // An older signature of the same registration is as good.
         assert_eq!(drift(&ours, theirs(1, 60, 50)), "");
         assert!(drift(&ours, None).contains("no registration"));
         assert!(drift(&ours, theirs(2, 60, 100)).starts_with("pays 0x0202"));

@@ -1,4 +1,5 @@
-//! Comma-separated values for spreadsheets: RFC 4180.
+//! Comma-separated values for spreadsheets (RFC 4180). A text that a spreadsheet would take for a formula is quoted, as builders write
+//! what they like into their blocks.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Evidence of a fault: what a relay signed, what came of it, and how anybody can check both without us.
+//! Evidence of a slot: what a relay signed, what came of it, and how anybody can check both without this program. It judges nobody.
 
 use serde::Serialize;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What this room counts, described.
+//! Describes what is counted of payments, and begins it at 0.
 
 use metrics::{counter, describe_counter, describe_gauge};
 

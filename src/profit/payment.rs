@@ -27,9 +27,9 @@ const GWEI: u64 = 1_000_000_000;
 /// A transaction, as far as money goes. All in wei.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransactionFacts {
-    /// Identity.
+    /// Its hash, by which it is known.
     pub hash: B256,
-    /// Who signed it.
+    /// Address of whoever signed it.
     pub from: Address,
     /// Who it calls.
     pub to: Option<Address>,
@@ -58,7 +58,7 @@ pub struct PaymentFacts {
     pub transfers: Option<Vec<Transfer>>,
     /// The recipient's balance before and after, where the node has both.
     pub balances: Option<(U256, U256)>,
-    /// What was promised.
+    /// Value of the returned bid; none where no bid was returned.
     pub promised: Option<U256>,
 }
 
@@ -69,13 +69,13 @@ pub struct Payment {
     pub received: Option<U256>,
     /// How that was found.
     pub method: Method,
-    /// How sure it is.
+    /// How sure that is. Nobody is blamed on `low` or `none`.
     pub confidence: Confidence,
     /// The transactions that paid, in the block's order. None where fees are the payment.
     pub transactions: Vec<B256>,
     /// What else reached the recipient in the block, and is not the payment.
     pub other_inflows: U256,
-    /// In words.
+    /// What happened, as a sentence for people. Nothing is decided by it.
     pub message: String,
 }
 

@@ -1,4 +1,4 @@
-//! `[profit]`
+//! `[profit]`: what the operator wants watched of payments, checked.
 
 use std::time::Duration;
 

@@ -83,7 +83,7 @@ pub(super) struct Tally {
     /// How relays' answers ended: outcome and count.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) outcomes: BTreeMap<String, u64>,
-    /// The same in races that nobody won.
+    /// The same in auctions that nobody won.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) no_bid_reasons: BTreeMap<String, u64>,
 }

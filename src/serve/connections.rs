@@ -1,6 +1,6 @@
 //! The connections of one listener: how many, and which has to go when there is no room.
 //!
-//! Connections wait for minutes between requests, so a full house is mostly people who wait. A new one is not refused for them: the one
+//! Connections wait for minutes between requests, so most of those that fill a listener are idle. A new one is not refused for them: the one
 //! that was of least use goes. Nobody who is being served ever has to.
 
 use std::{

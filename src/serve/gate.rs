@@ -1,4 +1,5 @@
-//! Which requests a listener takes, by the names in them: a browser on the operator's machine must not become somebody else's hand.
+//! Decides which requests a listener takes, by the names in them, so that a web page cannot use the operator's browser against this service.
+//! Pure: it reads headers and never looks a name up.
 //!
 //! A page on the internet can make its visitor's browser call `127.0.0.1`, and by giving its own name that address (DNS rebinding) it can
 //! read the answers too. Such a call carries the page's name in `Host`, or says in `Origin` and `Sec-Fetch-Site` that it comes from

@@ -39,14 +39,14 @@ pub(super) struct Limits {
 pub(super) enum Phase {
     /// Between requests.
     Waiting {
-        /// Since when.
+        /// When that began, by the clock of whoever asks.
         since: Instant,
         /// Whether it was of use before.
         served: bool,
     },
     /// Some of a request's head has come.
     Head {
-        /// Since when.
+        /// When that began, by the clock of whoever asks.
         since: Instant,
     },
     /// A request is being read, answered, or its answer written.

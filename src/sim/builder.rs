@@ -57,9 +57,9 @@ pub struct ReceivedBundle {
     pub method: String,
     /// Its parameter: the object itself.
     pub fields: Value,
-    /// Who signed it.
+    /// Address that signed the request; none where the signature does not hold.
     pub signer: Option<Address>,
-    /// When.
+    /// When it happened, in Unix milliseconds.
     pub at: Instant,
 }
 

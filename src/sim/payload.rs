@@ -28,7 +28,7 @@ pub fn sim_parent_root(parent_hash: B256) -> B256 {
 /// What a payload is to contain.
 #[derive(Clone, Debug)]
 pub struct PayloadParams {
-    /// Execution parent.
+    /// Hash of the execution block that this one is built on.
     pub parent_hash: B256,
     /// Root of the parent beacon block.
     pub parent_root: B256,

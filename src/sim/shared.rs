@@ -34,7 +34,7 @@ const TOO_MANY_BLOBS: usize = 30;
 /// What a relay is made of.
 #[derive(Clone, Debug)]
 pub struct SimRelayParts {
-    /// The chain.
+    /// The chain that is served.
     pub spec: ChainSpec,
     /// Seed of its key.
     pub seed: u8,
@@ -53,7 +53,7 @@ pub struct ReceivedRequest {
     pub headers: HeaderMap,
     /// Body.
     pub body: Bytes,
-    /// Unix milliseconds.
+    /// When it came, in Unix milliseconds.
     pub at: i64,
 }
 

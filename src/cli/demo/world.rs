@@ -75,7 +75,7 @@ pub(super) fn demo_spec(seconds_per_slot: u64) -> ChainSpec {
 /// A relay's habits. Faults take turns; a faulty relay bids more than the honest ones, so that trusting it would cost something.
 fn habit(n: u8, fault: Option<u8>, arguments: &DemoArguments) -> Habit {
     let milli_eth = |milli: u64| Wei::new(U256::from(milli) * U256::from(1_000_000_000_000_000_u64));
-    // The block that is withheld is the first relay's too: worth enough to win soon, so that the theft is seen.
+    // The block that is withheld is the first relay's too: worth enough to win soon, so that it is seen.
     let first = if arguments.faulty > 1 { 55 } else { 40 };
     let honest = Behaviour::default()
         .builder(n)

@@ -1,4 +1,4 @@
-//! `relaymux report bundles`
+//! `relaymux report bundles`: what became of searchers' bundles.
 
 use serde::Serialize;
 

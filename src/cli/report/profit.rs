@@ -1,4 +1,4 @@
-//! `relaymux report profit` for the terminal.
+//! `relaymux report profit` for the terminal; the figures are made in `profit`.
 
 use super::terminal;
 use crate::profit::{ProfitReport, ReportLine};

@@ -1,4 +1,4 @@
-//! `relaymux report relays`
+//! `relaymux report relays`: each relay's state, what it did, what timing games earned, and when to ask it.
 
 use std::collections::BTreeSet;
 

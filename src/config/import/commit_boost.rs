@@ -1,4 +1,4 @@
-//! Commit-Boost's configuration file.
+//! Reads Commit-Boost's configuration file for `import`: relays, multiplexers, timing games. Its signer and modules have no equivalent.
 
 use toml::{Table, Value};
 

@@ -1,4 +1,4 @@
-//! mev-boost's command line and environment, and the files they name.
+//! Reads mev-boost's command line and environment, and the files they name, for `import` and `run`.
 
 use toml::{Table, Value};
 

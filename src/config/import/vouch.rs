@@ -1,4 +1,4 @@
-//! Vouch's execution configuration, version 2.
+//! Reads Vouch's execution configuration, version 2, for `import`: default relays, and proposers with values of their own.
 
 use serde_json::Value as Json;
 use toml::{Table, Value};
