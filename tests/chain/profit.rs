@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     node::{BUILDER, Door, Node, OTHER, US, USER},
-    stage::{Stage, assert_error, binary, eventually, honest, milli, stage},
+    stage::{EVER, EVER_ARGUMENTS, Stage, assert_error, binary, eventually, honest, milli, stage},
 };
 
 const CLAIM: u128 = 50_000_000_000_000_000;
@@ -147,10 +147,10 @@ async fn the_profit_report_names_each_relay_with_proof_and_adds_up_to_the_wei() 
     // The same from the command line, and after a kill -9.
     stage.start_again().await;
     let folder = stage.folder.path();
-    let json: Value =
-        serde_json::from_str(&report(folder, &["profit", "--by", "relay", "--format", "json"])).unwrap();
+    let ever = |arguments: &[&str]| report(folder, &[arguments, &EVER_ARGUMENTS[..]].concat());
+    let json: Value = serde_json::from_str(&ever(&["profit", "--by", "relay", "--format", "json"])).unwrap();
     assert_eq!(json["total"], by_relay["total"]);
-    let csv = report(folder, &["profit", "--format", "csv"]);
+    let csv = ever(&["profit", "--format", "csv"]);
     let mut lines = csv.lines();
     let columns: Vec<&str> = lines.next().unwrap().split(',').collect();
     let column = |name: &str| columns.iter().position(|column| *column == name).unwrap();
@@ -161,9 +161,9 @@ async fn the_profit_report_names_each_relay_with_proof_and_adds_up_to_the_wei() 
     assert_eq!(rows[1][column("difference_eth")], "-0.000000000000000001");
     assert_eq!(rows[0][column("received_eur")], "100.00");
     assert_eq!(rows[2][column("outcome")], "not_delivered");
-    assert!(report(folder, &["profit"]).contains("0.149999999999999999"));
+    assert!(ever(&["profit"]).contains("0.149999999999999999"));
     let by_day =
-        stage.http.get(format!("{}/api/v1/profit?format=csv&by=day", stage.ops)).send().await.unwrap();
+        stage.http.get(format!("{}/api/v1/profit?format=csv&by=day&{EVER}", stage.ops)).send().await.unwrap();
     assert_eq!(by_day.headers()["content-type"], "text/csv; charset=utf-8");
     let wrong = stage.http.get(format!("{}/api/v1/profit?by=colour", stage.ops)).send().await.unwrap();
     let words = assert_error(wrong, 400).await;
@@ -195,13 +195,14 @@ async fn the_profit_report_names_each_relay_with_proof_and_adds_up_to_the_wei() 
 /// The report once every slot in it is settled for good.
 async fn settled_report(stage: &Stage) -> Value {
     eventually("four slots to be final", async || {
-        let settled = stage.http.get(format!("{}/api/v1/profit?format=csv", stage.ops)).send().await.unwrap();
+        let settled =
+            stage.http.get(format!("{}/api/v1/profit?format=csv&{EVER}", stage.ops)).send().await.unwrap();
         let csv = settled.text().await.unwrap();
         if csv.matches(",final,").count() < 4 {
             return None;
         }
         // The two faults, and the record that hides one of them.
-        let report = stage.ops_json("/api/v1/profit?by=relay").await;
+        let report = stage.ops_json(&format!("/api/v1/profit?by=relay&{EVER}")).await;
         (report["notices"].as_array()?.len() == 3).then_some(report)
     })
     .await
@@ -290,9 +291,6 @@ async fn a_beacon_node_wakes_the_watcher_and_knows_the_rewards() {
         (&json!(1234), &json!(41_234_567)),
         "{settled}"
     );
-    // The slot begins within the hour to come, which may be tomorrow's.
-    let end = jiff::Timestamp::from_second(start(110).cast_signed()).unwrap();
-    let to = end.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let report = stage.ops_json(&format!("/api/v1/profit?to={to}")).await;
+    let report = stage.ops_json(&format!("/api/v1/profit?{EVER}")).await;
     assert_eq!(report["total"]["consensus_reward_eth"], "0.041234567", "{report}");
 }

@@ -5,7 +5,7 @@ use relaymux::{
     sim::DataApiFault,
 };
 
-use crate::stage::{assert_error, binary, eventually, honest, stage};
+use crate::stage::{EVER, assert_error, binary, eventually, honest, stage};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_nodes_the_report_says_what_it_cannot_know() {
@@ -13,7 +13,7 @@ async fn without_nodes_the_report_says_what_it_cannot_know() {
     let slot = stage.slot();
     stage.header_at(slot).await.unwrap();
     stage.auction(slot).await;
-    let report = stage.ops_json("/api/v1/profit").await;
+    let report = stage.ops_json(&format!("/api/v1/profit?{EVER}")).await;
     let gaps = report["not_known"].to_string();
     assert!(gaps.contains("no [execution] url") && gaps.contains("no [beacon] url"), "{report}");
     assert_eq!((&report["total"]["slots"], &report["total"]["wins"]), (&1.into(), &1.into()), "{report}");

@@ -2,7 +2,7 @@
 
 use sqlx::Connection;
 
-use crate::stage::{binary, honest, milli, stage};
+use crate::stage::{EVER, EVER_ARGUMENTS, binary, honest, milli, stage};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_relay_report_says_what_timing_earned_and_proposes() {
@@ -101,20 +101,46 @@ async fn ranges_are_clamped_and_totals_are_theirs() {
     let slot = stage.slot();
     stage.header_at(slot).await.unwrap();
     stage.auction(slot).await;
-    let ever = ["--from", "0001-01-01", "--to", "9999-12-31"];
-    let (status, csv, error) = report(&stage, &[&["profit", "--format", "csv"], &ever[..]].concat());
+    let (status, csv, error) =
+        report(&stage, &[&["profit", "--format", "csv"], &EVER_ARGUMENTS[..]].concat());
     assert_eq!((status, csv.lines().count()), (Some(0), 2), "{csv} {error}");
     assert!(csv.starts_with("time_utc,slot,") && csv.contains(&format!(",{slot},")), "{csv}");
-    let by_day = [&["profit", "--format", "json", "--by", "relay", "--period", "day"], &ever[..]].concat();
+    let by_day =
+        [&["profit", "--format", "json", "--by", "relay", "--period", "day"], &EVER_ARGUMENTS[..]].concat();
     let (_, json, _) = report(&stage, &by_day);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&json["total"]["slots"], &json["groups"][0]["wins"]), (&1.into(), &1.into()), "{json}");
     let (status, _, error) = report(&stage, &["profit", "--from", "2026-02-01", "--to", "2026-01-01"]);
     assert_eq!(status, Some(2));
     assert!(error.contains("--from 2026-02-01 is after --to 2026-01-01"), "{error}");
-    let url = format!("{}/api/v1/profit?format=csv&from=0001-01-01&to=9999-12-31", stage.ops);
+    let url = format!("{}/api/v1/profit?format=csv&{EVER}", stage.ops);
     assert_eq!(stage.http.get(url).send().await.unwrap().text().await.unwrap(), csv);
     let url = format!("{}/api/v1/profit?from=2026-02-01&to=2026-01-01", stage.ops);
     let message = crate::stage::assert_error(stage.http.get(url).send().await.unwrap(), 400).await;
     assert!(message.contains("is after"), "{message}");
+}
+
+/// Whoever reads has seen enough (`| head -1`): nothing is said of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_nobody_reads_any_more_is_silent() {
+    let stage = stage().relay(honest()).start().await;
+    let slot = stage.slot();
+    stage.header_at(slot).await.unwrap();
+    stage.auction(slot).await;
+    let number = slot.to_string();
+    for arguments in [
+        &["profit"][..],
+        &["profit", "--format", "csv"],
+        &["relays"],
+        &["bundles", "--format", "json"],
+        &["evidence", &number],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = binary();
+        command.current_dir(stage.folder.path()).arg("report").args(arguments);
+        let output = command.stdout(writer).stderr(std::process::Stdio::piped()).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+    }
 }

@@ -17,6 +17,10 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 pub(crate) const PARENT: B256 = B256::repeat_byte(0x11);
+/// A report's range that has every slot in it: by default a report ends today, and slots that lie ahead may be tomorrow's.
+pub(crate) const EVER: &str = "from=0001-01-01&to=9999-12-31";
+/// The same for the command line.
+pub(crate) const EVER_ARGUMENTS: [&str; 4] = ["--from", "0001-01-01", "--to", "9999-12-31"];
 /// No condition in these tests takes this long on a working machine.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
