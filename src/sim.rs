@@ -24,7 +24,7 @@ mod stream;
 pub use beacon::{BeaconBehaviour, SimBeacon};
 pub use behaviour::{Behaviour, DataApiFault, Frame, HeaderFault, PayloadFault, StreamHabit};
 pub use builder::{BuilderHabit, ReceivedBundle, SimBuilder};
-pub use chain::SimChain;
+pub use chain::PrunedAnswer;
 pub use engine::{EngineBuilder, PayloadSink};
 pub use execution::SimExecution;
 pub use payload::{AnyPayload, PayloadParams, Tamper, sim_parent_root};

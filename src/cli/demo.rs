@@ -25,7 +25,7 @@ use crate::{
     consensus::{ChainSpec, Encoding, SlotClock, UnixMillis, WallClock},
     events::Subscription,
     relay::{TlsRoots, build_http_client},
-    sim::{Proposal, SimChain, SimProposer},
+    sim::{Proposal, SimExecution, SimProposer},
     types::{Slot, Wei},
 };
 
@@ -34,7 +34,7 @@ const CLIENT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The chain's first block.
 const GENESIS: B256 = B256::repeat_byte(0x11);
 /// Blocks until one is final: soon enough that it is seen.
-const FINAL_DEPTH: usize = 2;
+const FINAL_DEPTH: u64 = 2;
 /// Where the simulated validators want to be paid, as [`SimProposer`] registers them.
 const RECIPIENT: Address = Address::repeat_byte(0xee);
 /// Who builds relays' blocks.
@@ -63,8 +63,9 @@ async fn play(arguments: &DemoArguments) -> Result<Tally, Box<dyn std::error::Er
     // Removed when it goes out of scope, however this ends.
     let folder = tempfile::Builder::new().prefix("relaymux-demo-").tempdir()?;
     let spec = demo_spec(arguments.seconds_per_slot);
-    let chain =
-        SimChain::start(spec.chain_id.unwrap_or_default(), GENESIS, spec.genesis_time, FINAL_DEPTH).await?;
+    let (chain_id, slot_secs) = (spec.chain_id.unwrap_or_default(), spec.slot_ms / 1000);
+    let chain = SimExecution::start(chain_id, GENESIS, spec.genesis_time, slot_secs).await?;
+    chain.finalize_behind(FINAL_DEPTH);
     let relays = start_relays(arguments, &spec).await?;
     let config = demo_config(&spec, &relays, &chain, folder.path().to_owned())?;
     let service = Service::start(config, None, install_metrics()).await?;
@@ -97,7 +98,7 @@ struct Stage<'a> {
     arguments: &'a DemoArguments,
     spec: &'a ChainSpec,
     proposer: &'a SimProposer,
-    chain: &'a SimChain,
+    chain: &'a SimExecution,
     relays: &'a [DemoRelay],
 }
 
@@ -180,7 +181,7 @@ impl Stage<'_> {
 
     /// Waits until the service has found the payments of the last slots, for a while.
     async fn wait_for_payments(&self, events: &mut Subscription, tally: &mut Tally) {
-        self.chain.finalize();
+        self.chain.finalize_behind(0);
         let end = Instant::now() + SETTLE_TIMEOUT.max(Duration::from_millis(self.spec.slot_ms * 2));
         loop {
             tally.drain(events, Slot::new(u64::MAX));

@@ -1,65 +1,36 @@
-//! An execution node's JSON-RPC over a chain that a test writes by hand: blocks of chosen transactions, reorganisations, finality.
-//!
-//! It executes nothing: every transaction succeeds unless told otherwise, costs 21,000 gas, and moves the ether it carries. It has no
-//! tracing namespace, like a node with the defaults. Source: execution-apis `eth`.
+//! An execution node: JSON-RPC over a chain that is written by hand (`chain.rs`), with a node's own faults: methods that it does not serve,
+//! blocks that it has pruned.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
-use alloy_primitives::{Address, B256, U64, U256, keccak256};
+use alloy_primitives::{Address, B256, U256, keccak256};
 use axum::{Json, Router, extract::State, routing::post};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::chain::{Chain, Finality, GAS, PrunedAnswer, SimTx};
 use crate::{
     bundles::{BundleTx, read_transaction},
     serve::{ListenError, Listener},
+    types::Wei,
 };
 
-/// What is burnt per gas, in wei.
-const BASE_FEE: u128 = 1_000_000_000;
-/// What a plain transfer costs.
-const GAS: u64 = 21_000;
-
-#[derive(Clone, Debug)]
-struct SimBlock {
-    number: u64,
-    hash: B256,
-    parent: B256,
-    timestamp: u64,
-    miner: Address,
-    transactions: Vec<BundleTx>,
-    failed: BTreeSet<B256>,
-}
-
-struct Chain {
-    id: u64,
-    slot_secs: u64,
-    blocks: Vec<SimBlock>,
-    /// Blocks that were in the chain once, by hash: a node still knows them.
-    orphans: BTreeMap<B256, SimBlock>,
-    finalized: u64,
-    /// Blocks mined, for hashes that are never the same.
-    mined: u64,
-    calls: BTreeMap<String, u64>,
-}
+/// Who trades.
+const USER: Address = Address::repeat_byte(0x05);
+/// With whom.
+const MARKET: Address = Address::repeat_byte(0x06);
 
 /// A running node. Stops when dropped.
+#[derive(Debug)]
 pub struct SimExecution {
     address: SocketAddr,
     chain: Arc<Mutex<Chain>>,
     stop: CancellationToken,
-}
-
-impl std::fmt::Debug for SimExecution {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SimExecution({})", self.address)
-    }
 }
 
 impl Drop for SimExecution {
@@ -69,181 +40,137 @@ impl Drop for SimExecution {
 }
 
 impl SimExecution {
-    /// Starts a node of a chain (EIP-155) with an empty block 1 at a time, Unix seconds.
+    /// Starts a node of a chain (EIP-155) with nothing but a genesis block at a time, Unix seconds. It serves every method that we call.
     ///
     /// # Errors
     /// When no port can be had.
-    pub async fn start(id: u64, timestamp: u64, slot_secs: u64) -> Result<Self, ListenError> {
-        let genesis = SimBlock {
-            number: 0,
-            hash: B256::repeat_byte(0xee),
-            parent: B256::ZERO,
-            timestamp: timestamp.saturating_sub(slot_secs),
-            miner: Address::ZERO,
-            transactions: Vec::new(),
-            failed: BTreeSet::new(),
-        };
-        let chain = Chain {
-            id,
-            slot_secs,
-            blocks: vec![genesis],
-            orphans: BTreeMap::new(),
-            finalized: 0,
-            mined: 0,
-            calls: BTreeMap::new(),
-        };
-        let chain = Arc::new(Mutex::new(chain));
-        let router = Router::new().route("/", post(answer)).with_state(Arc::clone(&chain));
+    pub async fn start(id: u64, genesis: B256, timestamp: u64, slot_secs: u64) -> Result<Self, ListenError> {
+        let chain = Arc::new(Mutex::new(Chain::new(id, genesis, timestamp, slot_secs)));
+        let router = Router::new().route("/", post(serve)).with_state(Arc::clone(&chain));
         let listener =
             Listener::bind("simulated execution node", SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         let (address, stop) = (listener.address(), CancellationToken::new());
         tokio::spawn(listener.serve(router, stop.clone(), Duration::ZERO));
-        let node = Self { address, chain, stop };
-        node.mine(&[], Address::ZERO);
-        Ok(node)
+        Ok(Self { address, chain, stop })
     }
 
-    /// Its JSON-RPC.
+    /// Its address, as `[execution] url` has it.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Height of the head.
     pub fn head(&self) -> u64 {
-        self.chain.lock().head().number
+        self.chain.lock().height()
     }
 
-    /// Mines a block of raw transactions in their order, its fees to `miner`; its hash. What cannot be read is left out.
+    /// Appends a builder's block that pays `recipient` with its last transaction.
+    pub fn append(&self, hash: B256, timestamp: u64, builder: Address, recipient: Address, paid: Wei) {
+        let trade = SimTx::transfer(USER, builder, U256::from(1), U256::from(1));
+        let payment = SimTx::transfer(builder, recipient, paid.as_u256(), U256::ZERO);
+        self.chain.lock().append(hash, timestamp, builder, vec![trade, payment]);
+    }
+
+    /// Appends a block that the proposer's own client built: its fees go to `recipient`. Returns its hash.
+    pub fn append_local(&self, timestamp: u64, recipient: Address, fees: Wei) -> B256 {
+        let hash = keccak256([b"local".as_slice(), &timestamp.to_be_bytes()].concat());
+        let trade = SimTx::transfer(USER, MARKET, U256::from(1), fees.as_u256() / U256::from(GAS));
+        self.chain.lock().append(hash, timestamp, recipient, vec![trade]);
+        hash
+    }
+
+    /// Mines a block of raw transactions in their order in the next slot, its fees to `miner`; its hash. What cannot be read is left out.
     pub fn mine(&self, raw: &[&[u8]], miner: Address) -> B256 {
         self.mine_with_failures(raw, miner, &[])
     }
 
     /// The same, with transactions that fail.
     pub fn mine_with_failures(&self, raw: &[&[u8]], miner: Address, failed: &[B256]) -> B256 {
-        let transactions: Vec<BundleTx> = raw.iter().filter_map(|raw| read_transaction(raw).ok()).collect();
-        let mut chain = self.chain.lock();
-        chain.mined += 1;
-        let (number, parent) = (chain.head().number + 1, chain.head().hash);
-        let seed = [U256::from(number), U256::from(chain.mined)].map(|n| n.to_be_bytes::<32>()).concat();
-        let block = SimBlock {
-            number,
-            hash: keccak256(seed),
-            parent,
-            timestamp: chain.head().timestamp + chain.slot_secs,
-            miner,
-            transactions,
-            failed: failed.iter().copied().collect(),
-        };
-        let hash = block.hash;
-        chain.blocks.push(block);
-        hash
+        let read = raw.iter().filter_map(|raw| read_transaction(raw).ok());
+        let transactions = read.map(|tx: BundleTx| SimTx::of_bundle(&tx, failed.contains(&tx.hash)));
+        self.chain.lock().mine(miner, transactions.collect())
     }
 
     /// Takes the newest blocks out of the chain.
     pub fn roll_back(&self, blocks: usize) {
         let mut chain = self.chain.lock();
-        for _ in 0..blocks {
-            if chain.blocks.len() > 1
-                && let Some(block) = chain.blocks.pop()
-            {
-                chain.orphans.insert(block.hash, block);
-            }
-        }
+        (0..blocks).for_each(|_| chain.roll_back());
     }
 
     /// Everything up to a height is final.
     pub fn finalize(&self, number: u64) {
-        self.chain.lock().finalized = number;
+        self.chain.lock().finalize(Finality::UpTo(number));
+    }
+
+    /// Everything is final that has so many blocks above it.
+    pub fn finalize_behind(&self, depth: u64) {
+        self.chain.lock().finalize(Finality::Behind(depth));
+    }
+
+    /// Serves every method but these from now on.
+    pub fn refuse(&self, methods: &[&str]) {
+        self.chain.lock().refuse(methods);
+    }
+
+    /// Has no block below a height any more, but for genesis; with height 0 it has them all again.
+    pub fn prune(&self, below: u64, answer: PrunedAnswer) {
+        self.chain.lock().prune(below, answer);
     }
 
     /// How often a method was called.
     pub fn calls(&self, method: &str) -> u64 {
-        self.chain.lock().calls.get(method).copied().unwrap_or_default()
+        self.chain.lock().calls(method)
     }
 }
 
-impl Chain {
-    fn head(&self) -> &SimBlock {
-        // The genesis block is never taken out.
-        self.blocks.last().unwrap_or_else(|| unreachable!("a chain has its genesis block"))
-    }
-
-    fn at(&self, id: &Value) -> Option<&SimBlock> {
-        let text = id.as_str()?;
-        match text {
-            "latest" | "pending" => Some(self.head()),
-            "finalized" | "safe" => self.blocks.get(usize::try_from(self.finalized).ok()?),
-            hash if hash.len() == 66 => {
-                let hash: B256 = hash.parse().ok()?;
-                self.blocks.iter().find(|block| block.hash == hash).or_else(|| self.orphans.get(&hash))
-            }
-            number => {
-                let number = number.parse::<U64>().ok()?.to::<u64>();
-                self.blocks.get(usize::try_from(number).ok()?)
-            }
-        }
-    }
-
-    fn result(&mut self, method: &str, params: &Value) -> Result<Value, Value> {
-        *self.calls.entry(method.to_owned()).or_default() += 1;
-        let param = |index: usize| params.get(index).cloned().unwrap_or_default();
-        match method {
-            "eth_chainId" => Ok(json!(U64::from(self.id))),
-            "eth_getBlockByNumber" | "eth_getBlockByHash" => {
-                let is_whole = param(1) == json!(true);
-                Ok(self.at(&param(0)).map_or(Value::Null, |block| block_json(block, is_whole)))
-            }
-            "eth_getBlockReceipts" => Ok(self.at(&param(0)).map_or(Value::Null, receipts_json)),
-            "eth_getTransactionCount" => {
-                let account: Option<Address> = param(0).as_str().and_then(|text| text.parse().ok());
-                let until = self.at(&param(1)).map_or(0, |block| block.number);
-                let blocks = self.blocks.iter().filter(|block| block.number <= until);
-                let sent =
-                    blocks.flat_map(|block| &block.transactions).filter(|tx| Some(tx.sender) == account);
-                Ok(json!(U64::from(sent.map(|tx| tx.nonce + 1).max().unwrap_or_default())))
-            }
-            other => Err(
-                json!({"code": -32601, "message": format!("the method {other} does not exist/is not available")}),
-            ),
-        }
-    }
-}
-
-fn block_json(block: &SimBlock, is_whole: bool) -> Value {
-    let transactions: Vec<Value> = block
-        .transactions
-        .iter()
-        .map(|tx| match is_whole {
-            true => json!({
-                "hash": tx.hash, "from": tx.sender, "to": tx.to, "value": tx.value, "nonce": U64::from(tx.nonce),
-            }),
-            false => json!(tx.hash),
-        })
-        .collect();
-    json!({
-        "number": U64::from(block.number), "hash": block.hash, "parentHash": block.parent, "miner": block.miner,
-        "timestamp": U64::from(block.timestamp), "extraData": "0x73696d", "baseFeePerGas": U256::from(BASE_FEE),
-        "gasUsed": U64::from(GAS * block.transactions.len() as u64), "transactions": transactions, "withdrawals": [],
+async fn serve(State(chain): State<Arc<Mutex<Chain>>>, Json(call): Json<Value>) -> Json<Value> {
+    let method = call.get("method").and_then(Value::as_str).unwrap_or_default();
+    let params = call.get("params").unwrap_or(&Value::Null);
+    let id = call.get("id").cloned().unwrap_or_default();
+    Json(match chain.lock().answer(method, params) {
+        Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
+        Err(error) => json!({ "jsonrpc": "2.0", "id": id, "error": error }),
     })
 }
 
-fn receipts_json(block: &SimBlock) -> Value {
-    let receipt = |tx: &BundleTx| {
-        let price = tx.max_fee.min(BASE_FEE.saturating_add(tx.tip));
-        json!({
-            "transactionHash": tx.hash, "status": U64::from(u64::from(!block.failed.contains(&tx.hash))),
-            "gasUsed": U64::from(GAS), "effectiveGasPrice": U256::from(price), "logs": [],
-        })
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ethereum::{BlockId, ExecutionNode, NodeError},
+        relay::{TlsRoots, build_http_client},
     };
-    block.transactions.iter().map(receipt).collect()
-}
 
-async fn answer(State(chain): State<Arc<Mutex<Chain>>>, Json(request): Json<Value>) -> Json<Value> {
-    let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
-    let params = request.get("params").cloned().unwrap_or_default();
-    let id = request.get("id").cloned().unwrap_or_default();
-    Json(match chain.lock().result(method, &params) {
-        Ok(result) => json!({"jsonrpc": "2.0", "id": id, "result": result}),
-        Err(error) => json!({"jsonrpc": "2.0", "id": id, "error": error}),
-    })
+    #[tokio::test]
+    async fn our_own_client_reads_it() {
+        let genesis = B256::repeat_byte(0x11);
+        let chain = SimExecution::start(5, genesis, 100, 2).await.unwrap();
+        chain.finalize_behind(1);
+        let (builder, us, hash) =
+            (Address::repeat_byte(0xb1), Address::repeat_byte(0xee), B256::repeat_byte(2));
+        chain.append(hash, 102, builder, us, Wei::new(U256::from(500)));
+        let local = chain.append_local(104, us, Wei::new(U256::from(GAS * 10)));
+        let http = build_http_client(&TlsRoots::Bundled, None).unwrap();
+        let node = ExecutionNode::new(http, chain.url().parse().unwrap()).of_chain(Some(5));
+        assert_eq!(node.chain_id().await.unwrap(), 5);
+        let head = node.block(BlockId::Latest, true).await.unwrap().unwrap();
+        assert_eq!((head.hash, head.parent_hash, head.number.to::<u64>()), (local, hash, 2));
+        let last = node.block(BlockId::Finalized, true).await.unwrap().unwrap();
+        assert_eq!(last.hash, hash);
+        assert_eq!(node.receipts(&last).await.unwrap().len(), 2);
+        let transfers = node.transfers(&last).await.unwrap().unwrap();
+        assert_eq!((transfers[1].from, transfers[1].to, transfers[1].value), (builder, us, U256::from(500)));
+        let gained = node.balance(us, 2).await.unwrap() - node.balance(us, 0).await.unwrap();
+        assert_eq!(gained, U256::from(500 + GAS * 10));
+        assert_eq!(node.block(BlockId::Number(9), false).await.unwrap(), None);
+        // As a node without the namespace, and one that has pruned.
+        chain.refuse(&["debug_traceBlockByHash"]);
+        assert_eq!(node.transfers(&last).await.unwrap(), None);
+        chain.prune(2, PrunedAnswer::Null);
+        assert_eq!(node.block(BlockId::Hash(hash), false).await.unwrap(), None);
+        chain.prune(2, PrunedAnswer::Error);
+        let pruned = node.block(BlockId::Number(1), false).await.unwrap_err();
+        assert!(matches!(pruned, NodeError::Rpc { code: 4444, .. }), "{pruned}");
+        assert!(node.block(BlockId::Number(2), false).await.unwrap().is_some());
+    }
 }

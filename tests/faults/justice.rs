@@ -1,19 +1,18 @@
 //! What is held against relays after a signed block, whatever went wrong, once the chain has spoken for good: an execution node that is ours to
 //! write says whether the block landed and what it paid.
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use relaymux::{
-    consensus::{Encoding, parse_spec_file},
-    sim::{Behaviour, HeaderFault, PayloadFault, SimChain},
+    consensus::{Encoding, SignedBuilderBid, parse_spec_file},
+    sim::{Behaviour, HeaderFault, PayloadFault, SimBeacon, SimExecution, SimRelay},
     types::{Slot, Wei},
 };
 
-use crate::stage::{PARENT, Stage, eventually, honest, milli, stage};
+use crate::stage::{EVER, PARENT, Stage, eventually, honest, milli, stage};
 
 const BUILDER: Address = Address::repeat_byte(0xb1);
-/// Deeper than any chain here: nothing is final until it is said to be.
-const NEVER_FINAL: usize = 1_000_000;
-
+/// The network's `genesis_validators_root`, where it is known.
+const ROOT: B256 = B256::repeat_byte(0x42);
 /// What the chain has of the slot.
 #[derive(Clone, Copy, Debug)]
 enum Chain {
@@ -111,16 +110,8 @@ async fn a_garbage_signature_blames_nobody() {
     for (is_garbage, want) in [(true, [0, 0]), (false, [1, 1])] {
         let offerers = vec![offers(PayloadFault::Withholds), offers(PayloadFault::Withholds)];
         let (mut stage, node) = watched(offerers).await;
-        let root =
-            "GENESIS_VALIDATORS_ROOT: 0x4242424242424242424242424242424242424242424242424242424242424242\n";
-        let path = stage.folder.path().join("spec.yaml");
-        let spec = format!("{}{root}", std::fs::read_to_string(&path).unwrap());
-        std::fs::write(&path, &spec).unwrap();
-        stage.spec = parse_spec_file(&spec).unwrap();
-        stage.start_again().await;
-        // The first of four validators signs here, and it proposes in every fourth slot.
-        let ahead = stage.slot().as_u64();
-        let slot = Slot::new(ahead.div_ceil(4) * 4);
+        tell_root(&mut stage).await;
+        let slot = first_validators(&stage);
         let bid = stage.header_at(slot).await.unwrap();
         let mut body = stage.signed_block(slot, &bid, Encoding::Ssz);
         if is_garbage {
@@ -135,13 +126,76 @@ async fn a_garbage_signature_blames_nobody() {
     }
 }
 
+/// The same where only the beacon node tells the network's root: by it a block that was signed for another network is nobody's fault, and one that
+/// was signed for this one convicts those that withheld it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_signed_for_another_genesis_blames_nobody() {
+    for (signed_for, want) in [(B256::repeat_byte(0x43), [0, 0]), (ROOT, [1, 1])] {
+        let offerers = vec![offers(PayloadFault::Withholds), offers(PayloadFault::Withholds)];
+        let (mut stage, node) = watched(offerers).await;
+        stage.spec.genesis_validators_root = Some(ROOT);
+        let beacon = SimBeacon::start(stage.spec.clone()).await.unwrap();
+        stage.write_config(&format!("{}[beacon]\nurl = \"{}\"\n", stage.config(), beacon.url()));
+        stage.start_again().await;
+        let slot = first_validators(&stage);
+        let bid = stage.header_at(slot).await.unwrap();
+        stage.spec.genesis_validators_root = Some(signed_for);
+        let body = stage.signed_block(slot, &bid, Encoding::Ssz);
+        let status = stage.submit_request(2, Encoding::Ssz, body).send().await.unwrap().status();
+        assert_eq!(status, 502);
+        append_next(&stage, &node, slot);
+        let offences = in_the_end(&mut stage, &node, slot).await;
+        assert_eq!(offences, want, "signed for {signed_for}\n{}", stage.log());
+        assert_eq!(stage.log().contains("signature on its block does not hold"), signed_for != ROOT);
+    }
+}
+
+/// Relays that are gone between header and block: their connections are refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_refused_at_reveal() {
+    let offerer = || offers(PayloadFault::None);
+    let paid = || Chain::Pays(milli(90));
+    for (name, relays, gone, chain, is_root_known, want) in [
+        ("beside one that reveals", vec![offerer(), offerer()], 1, paid(), true, vec![0, 0]),
+        ("the block is there", vec![offerer(), bystander()], 1, paid(), true, vec![0, 0]),
+    ] {
+        let (mut stage, node) = watched(relays).await;
+        if is_root_known {
+            tell_root(&mut stage).await;
+        }
+        let slot = first_validators(&stage);
+        let bid = stage.header_at(slot).await.unwrap_or_else(|| panic!("{name}: no bid\n{}", stage.log()));
+        stage.relays.iter().take(gone).for_each(SimRelay::go_down);
+        let body = stage.signed_block(slot, &bid, Encoding::Ssz);
+        stage.submit_request(2, Encoding::Ssz, body).send().await.unwrap();
+        write_chain(&stage, slot, &bid, &node, chain);
+        let offences = in_the_end(&mut stage, &node, slot).await;
+        assert_eq!(offences, want, "{name}\n{}", stage.log());
+        println!("refused connection: {name:<36} {chain:?} {offences:?}");
+    }
+}
+
+/// Names the network's root in its spec file.
+async fn tell_root(stage: &mut Stage) {
+    let path = stage.folder.path().join("spec.yaml");
+    let spec = format!("{}GENESIS_VALIDATORS_ROOT: {ROOT}\n", std::fs::read_to_string(&path).unwrap());
+    std::fs::write(&path, &spec).unwrap();
+    stage.spec = parse_spec_file(&spec).unwrap();
+    stage.start_again().await;
+}
+
+/// The first of four validators signs here, and it proposes in every fourth slot.
+fn first_validators(stage: &Stage) -> Slot {
+    Slot::new(stage.slot().as_u64().div_ceil(4) * 4)
+}
+
 fn recipient() -> Address {
     Address::repeat_byte(0xee)
 }
 
-async fn watched(relays: Vec<Behaviour>) -> (Stage, SimChain) {
+async fn watched(relays: Vec<Behaviour>) -> (Stage, SimExecution) {
     let genesis = relaymux::consensus::WallClock.now() / 1000 - 3600;
-    let node = SimChain::start(1, PARENT, u64::try_from(genesis).unwrap(), NEVER_FINAL).await.unwrap();
+    let node = SimExecution::start(1, PARENT, u64::try_from(genesis).unwrap(), 2).await.unwrap();
     let mut builder = stage()
         .slot_secs(2)
         .auction("timeout_get_payload_ms = 1500")
@@ -157,11 +211,15 @@ async fn watched(relays: Vec<Behaviour>) -> (Stage, SimChain) {
 }
 
 /// Proposes in a slot, and writes the chain.
-async fn hand_in(stage: &Stage, slot: Slot, node: &SimChain, chain: Chain) {
+async fn hand_in(stage: &Stage, slot: Slot, node: &SimExecution, chain: Chain) {
     let bid = stage.header_at(slot).await.unwrap_or_else(|| panic!("no bid\n{}", stage.log()));
     let body = stage.signed_block(slot, &bid, Encoding::Ssz);
     // Whether it went well is other rows' business.
     stage.submit_request(2, Encoding::Ssz, body).send().await.unwrap();
+    write_chain(stage, slot, &bid, node, chain);
+}
+
+fn write_chain(stage: &Stage, slot: Slot, bid: &SignedBuilderBid, node: &SimExecution, chain: Chain) {
     match chain {
         Chain::Pays(paid) => {
             let timestamp = stage.spec.clock().payload_timestamp(slot);
@@ -171,16 +229,16 @@ async fn hand_in(stage: &Stage, slot: Slot, node: &SimChain, chain: Chain) {
     }
 }
 
-fn append_next(stage: &Stage, node: &SimChain, slot: Slot) {
+fn append_next(stage: &Stage, node: &SimExecution, slot: Slot) {
     let next = stage.spec.clock().payload_timestamp(Slot::new(slot.as_u64() + 1));
     node.append_local(next, recipient(), milli(1));
 }
 
 /// Offences of each relay once the chain is final and all of it is judged: a stop saves what is known, and a start takes it up.
-async fn in_the_end(stage: &mut Stage, node: &SimChain, slot: Slot) -> Vec<u64> {
-    node.finalize();
+async fn in_the_end(stage: &mut Stage, node: &SimExecution, slot: Slot) -> Vec<u64> {
+    node.finalize_behind(0);
     eventually("the slot to be settled for good", async || {
-        let url = format!("{}/api/v1/profit?format=csv", stage.ops);
+        let url = format!("{}/api/v1/profit?format=csv&{EVER}", stage.ops);
         let table = stage.http.get(url).send().await.unwrap().text().await.unwrap();
         let of_slot = |line: &&str| line.split(',').nth(1) == Some(&slot.to_string());
         table.lines().find(of_slot)?.split(',').any(|cell| cell == "final").then_some(())

@@ -1,7 +1,7 @@
 //! Searchers' bundles on a chain that the test writes by hand: who gets them, what they may cost, what becomes of them. On real chains:
 //! `tests/chain`.
 
-use alloy_primitives::{Address, hex};
+use alloy_primitives::{Address, B256, hex};
 use relaymux::{
     bundles::Dialect,
     consensus::WallClock,
@@ -19,10 +19,13 @@ use crate::{
 const OTHER: &str = "0x000000000000000000000000000000000000dead";
 const MINER: Address = Address::repeat_byte(0xc0);
 
-/// A chain with one block on it, and time for many more before its clock is ahead of ours.
+/// A chain with one block on it, and time for many more before its clock is ahead of ours. Its node does not trace, as with the defaults.
 async fn chain() -> SimExecution {
     let an_hour_ago = u64::try_from(WallClock.now() / 1000 - 3600).unwrap();
-    SimExecution::start(31337, an_hour_ago, 12).await.unwrap()
+    let node = SimExecution::start(31337, B256::repeat_byte(0xee), an_hour_ago - 12, 12).await.unwrap();
+    node.refuse(&["debug_traceBlockByHash", "eth_getBalance"]);
+    node.mine(&[], Address::ZERO);
+    node
 }
 
 /// A simulated builder, and its lines in the configuration.

@@ -13,7 +13,7 @@ use crate::{
     ops_api::OpsSettings,
     profit::ProfitSettings,
     relay::{HealthMonitorSettings, RelaySettings, TlsRoots, parse_relay_url, rotation::RotationPolicy},
-    sim::{Behaviour, HeaderFault, PayloadFault, SimChain, SimRelay, SimRelayParts},
+    sim::{Behaviour, HeaderFault, PayloadFault, SimExecution, SimRelay, SimRelayParts},
     types::{Epoch, RelayId, Wei},
 };
 
@@ -105,7 +105,7 @@ fn habit(n: u8, fault: Option<u8>, arguments: &DemoArguments) -> Habit {
 pub(super) fn demo_config(
     spec: &ChainSpec,
     relays: &[DemoRelay],
-    chain: &SimChain,
+    chain: &SimExecution,
     data_dir: PathBuf,
 ) -> Result<Config, Box<dyn std::error::Error>> {
     let mut settings = Vec::new();
