@@ -15,11 +15,15 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    screen::{Ending, closing_table, head, line, say, summary, wrapped},
+    screen::{Ending, Screen, closing_table, head, line, summary, wrapped},
     tally::Tally,
     world::{DemoRelay, demo_config, demo_spec, start_relays},
 };
-use super::{arguments::DemoArguments, exit::FAILED, terminal::complain};
+use super::{
+    arguments::DemoArguments,
+    exit::FAILED,
+    terminal::{BROKEN_PIPE, complain},
+};
 use crate::{
     app::{LogFormat, Service, Signal, Signals, init_logging, install_metrics},
     consensus::{ChainSpec, Encoding, SlotClock, UnixMillis, WallClock},
@@ -44,11 +48,16 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) async fn demo(arguments: DemoArguments) -> ExitCode {
     init_logging(LogFormat::Text, &arguments.log.filter);
-    match play(&arguments).await {
+    let screen = Screen::new();
+    match play(&arguments, &screen).await {
         Ok(tally) => {
-            say(format_args!("\n{}", closing_table(&tally)));
-            say(summary(&tally));
-            if tally.lost == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+            screen.say(format_args!("\n{}", closing_table(&tally)));
+            screen.say(summary(&tally));
+            match (tally.lost, screen.is_read()) {
+                (0, true) => ExitCode::SUCCESS,
+                (0, false) => ExitCode::from(BROKEN_PIPE),
+                (1.., _) => ExitCode::from(FAILED),
+            }
         }
         Err(error) => {
             complain(format_args!("the demo cannot run: {error}"));
@@ -57,7 +66,7 @@ pub(super) async fn demo(arguments: DemoArguments) -> ExitCode {
     }
 }
 
-async fn play(arguments: &DemoArguments) -> Result<Tally, Box<dyn std::error::Error>> {
+async fn play(arguments: &DemoArguments, screen: &Screen) -> Result<Tally, Box<dyn std::error::Error>> {
     // Before anything is made that has to be removed: from here on a Ctrl-C ends the demo after the slot, and nothing else does.
     let signals = Signals::take()?;
     // Removed when it goes out of scope, however this ends.
@@ -70,12 +79,12 @@ async fn play(arguments: &DemoArguments) -> Result<Tally, Box<dyn std::error::Er
     let config = demo_config(&spec, &relays, &chain, folder.path().to_owned())?;
     let service = Service::start(config, None, install_metrics()).await?;
     let base = format!("http://{}", service.builder_address());
-    say(format_args!("builder API  {base}"));
-    say(format_args!("dashboard    http://{0}    profit  http://{0}/profit", service.ops_address()));
-    say(format_args!("ledger       {}", folder.path().display()));
+    screen.say(format_args!("builder API  {base}"));
+    screen.say(format_args!("dashboard    http://{0}    profit  http://{0}/profit", service.ops_address()));
+    screen.say(format_args!("ledger       {}", folder.path().display()));
     for DemoRelay { name, relay, habit } in &relays {
         let url = relay.url();
-        say(format_args!(
+        screen.say(format_args!(
             "  relay {name:<8} {:<22} {}",
             url.split('@').next_back().unwrap_or_default(),
             habit.description
@@ -84,7 +93,7 @@ async fn play(arguments: &DemoArguments) -> Result<Tally, Box<dyn std::error::Er
     let http = build_http_client(&TlsRoots::Bundled, None)?;
     let proposer = SimProposer::new(spec.clone(), base, http, 8, Encoding::Ssz);
     let events = service.spine().subscribe();
-    let stage = Stage { arguments, spec: &spec, proposer: &proposer, chain: &chain, relays: &relays };
+    let stage = Stage { arguments, spec: &spec, proposer: &proposer, chain: &chain, relays: &relays, screen };
     let tally = stage.propose(events, signals).await;
     // The one proposer is ours and has ended: no block is to come.
     let impatience = CancellationToken::new();
@@ -100,6 +109,7 @@ struct Stage<'a> {
     proposer: &'a SimProposer,
     chain: &'a SimExecution,
     relays: &'a [DemoRelay],
+    screen: &'a Screen,
 }
 
 impl Stage<'_> {
@@ -110,12 +120,12 @@ impl Stage<'_> {
     ) -> Result<Tally, Box<dyn std::error::Error>> {
         let (slots, wall) = (self.spec.clock(), WallClock);
         self.proposer.register(60_000_000, u64::try_from(wall.now() / 1000).unwrap_or(0)).await?;
-        say("  8 validators registered\n");
-        say(head());
+        self.screen.say("  8 validators registered\n");
+        self.screen.say(head());
         let mut tally = Tally::default();
         let mut parent = GENESIS;
         let mut slot = slots.slot_at(wall.now()).as_u64() + 1;
-        while self.arguments.slots.is_none_or(|wanted| tally.slots < wanted) {
+        while self.screen.is_read() && self.arguments.slots.is_none_or(|wanted| tally.slots < wanted) {
             tokio::select! {
                 () = sleep(until(slots, slot.into(), wall.now())) => {}
                 signal = signals.next() => match signal {
@@ -126,7 +136,9 @@ impl Stage<'_> {
             parent = self.play_slot(slot.into(), parent, &mut events, &mut tally).await;
             slot = (slot + 1).max(slots.slot_at(wall.now()).as_u64());
         }
-        self.wait_for_payments(&mut events, &mut tally).await;
+        if self.screen.is_read() {
+            self.wait_for_payments(&mut events, &mut tally).await;
+        }
         Ok(tally)
     }
 
@@ -167,9 +179,9 @@ impl Stage<'_> {
                 (Ending::Lost, None, error.to_string(), parent)
             }
         };
-        say(line(slot.as_u64(), ending, value, record.as_ref(), took, &error));
+        self.screen.say(line(slot.as_u64(), ending, value, record.as_ref(), took, &error));
         for placed in std::mem::take(&mut tally.moves) {
-            say(wrapped(&format!(
+            self.screen.say(wrapped(&format!(
                 "{} is {}: {}",
                 placed.relay,
                 placed.state.shown(placed.reason),

@@ -15,7 +15,7 @@ const DEFAULT_WIDTH: usize = 80;
 /// Narrower terminals are written to as if they were this wide.
 const MIN_WIDTH: usize = 40;
 /// What a shell reports of a program that SIGPIPE ended (128 + 13). The signal itself is ignored in a Rust program.
-const BROKEN_PIPE: i32 = 141;
+pub(super) const BROKEN_PIPE: u8 = 141;
 
 /// Writes a line to standard output. When the reader is gone (`| head -1`), the process ends as other programs do.
 pub(super) fn say(text: impl Display) {
@@ -29,7 +29,7 @@ pub(super) fn write(text: impl Display) {
         out.write_all(text.to_string().as_bytes()).and_then(|()| out.flush())
     });
     if written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
-        std::process::exit(BROKEN_PIPE);
+        std::process::exit(i32::from(BROKEN_PIPE));
     }
 }
 

@@ -105,3 +105,18 @@ async fn its_profit_page_shows_what_was_promised_and_what_arrived_and_ctrl_c_lea
     assert!(words.contains("delta paid 0.0"), "{words}");
     assert_eq!(left(folder.path()), Vec::<String>::new());
 }
+
+/// `relaymux demo | head -1`: it would play for nobody. Nothing is said of it, and nothing is left behind.
+#[test]
+fn it_ends_once_nobody_reads_it() {
+    let _ports = USUAL_PORTS.blocking_lock();
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = demo(folder.path(), &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.starts_with("builder API"), "{first}");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(141));
+    assert_eq!(left(folder.path()), Vec::<String>::new());
+}

@@ -217,9 +217,15 @@ async fn a_relay_has_its_line_as_soon_as_it_answers() {
 fn a_closed_pipe_is_silent() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("relays.toml"), relay()).unwrap();
-    for arguments in
-        [&["check", "--offline"][..], &["check", "--offline", "--proposer", KEY], &["-help"], &["-version"]]
-    {
+    let url = format!("https://{KEY}@boost-relay.flashbots.net");
+    for arguments in [
+        &["check", "--offline"][..],
+        &["check", "--offline", "--json"],
+        &["check", "--offline", "--proposer", KEY],
+        &["import", "mev-boost", "-relay", &url],
+        &["-help"],
+        &["-version"],
+    ] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let output = binary()

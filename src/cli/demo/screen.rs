@@ -1,6 +1,11 @@
 //! What the demo shows: lines of at most 80 columns, amounts with four digits that count, colours where a terminal wants them.
 
-use std::{fmt::Display, io::Write, time::Duration};
+use std::{
+    cell::Cell,
+    fmt::Display,
+    io::{ErrorKind, Write},
+    time::Duration,
+};
 
 use alloy_primitives::U256;
 use anstyle::{AnsiColor, Style};
@@ -40,9 +45,32 @@ impl Ending {
     }
 }
 
-/// Prints a line. Colours are left out where the output is no terminal, or `NO_COLOR` is set; a reader that has gone is no error.
-pub(super) fn say(text: impl Display) {
-    let _ = writeln!(anstream::stdout().lock(), "{text}");
+/// Standard output, as long as somebody reads it.
+#[derive(Debug)]
+pub(super) struct Screen {
+    is_read: Cell<bool>,
+}
+
+impl Screen {
+    pub(super) fn new() -> Self {
+        Self { is_read: Cell::new(true) }
+    }
+
+    /// Prints a line, colours only where the output is a terminal and `NO_COLOR` is not set. Once the reader has gone, nothing.
+    pub(super) fn say(&self, text: impl Display) {
+        if !self.is_read() {
+            return;
+        }
+        let written = writeln!(anstream::stdout().lock(), "{text}");
+        if written.is_err_and(|error| error.kind() == ErrorKind::BrokenPipe) {
+            self.is_read.set(false);
+        }
+    }
+
+    /// Whether somebody may still read it. After `| head -1` nobody does, and the demo plays for nobody.
+    pub(super) fn is_read(&self) -> bool {
+        self.is_read.get()
+    }
 }
 
 /// The head of the slots' lines.
