@@ -125,6 +125,8 @@ async fn collect(
 
 #[cfg(test)]
 mod tests {
+    use futures_util::{StreamExt, stream};
+
     use super::*;
 
     const SOON: Duration = Duration::from_secs(5);
@@ -148,6 +150,23 @@ mod tests {
         drop(second);
         assert!(read(4 * UNIT).await.is_ok());
         assert_eq!(read(0).await.unwrap().len(), 0);
+    }
+
+    /// All but the last byte, and then nothing: held until its time is over, and no longer.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_gives_its_room_back() {
+        let budget = ByteBudget::new(2 * UNIT);
+        let part = Ok::<_, std::io::Error>(Bytes::from(vec![7; 2 * UNIT - 1]));
+        let slow = Body::from_stream(stream::iter([part]).chain(stream::pending()));
+        let reading = tokio::spawn({
+            let budget = budget.clone();
+            async move { budget.read_body(slow, Some(2 * UNIT as u64), 2 * UNIT, SOON).await }
+        });
+        tokio::time::sleep(SOON / 2).await;
+        let other = async || budget.read_body(Body::from("x"), None, UNIT, SOON).await;
+        assert_eq!(other().await.unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(reading.await.unwrap().unwrap_err().status(), StatusCode::REQUEST_TIMEOUT);
+        assert!(other().await.is_ok());
     }
 
     #[tokio::test]
