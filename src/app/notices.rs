@@ -10,6 +10,20 @@ use crate::{
     ledger::{Ledger, NoticeRow},
 };
 
+/// Rules about a process: what one was told of is over with it.
+const OF_A_PROCESS: [&str; 3] = ["journal_failed", "machine_pressure", "task_failed"];
+
+/// Resolves what an earlier process, which may not have ended in good order, has left open of itself.
+pub(super) async fn resolve_of_earlier_processes(ledger: &Ledger) {
+    for rule in OF_A_PROCESS {
+        match ledger.resolve_all(rule, WallClock.now()).await {
+            Ok(0) => {}
+            Ok(count) => info!(rule, count, "over with the process that told of it"),
+            Err(error) => warn!(%error, rule, "notices of an earlier process stay open in the ledger"),
+        }
+    }
+}
+
 /// How grave it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Severity {

@@ -16,6 +16,7 @@ use super::{
     chain_watch::{ChainWatchParts, run_chain_watch},
     data_dir::DataDirLock,
     duties::{DutyParts, run_duties},
+    notices::resolve_of_earlier_processes,
     policies::{Clients, build_policies, cached_keys},
     reload::{ConfigSource, Reloader},
     seed::run_seed,
@@ -102,6 +103,7 @@ impl Service {
         let Storage { admin_token, stores } = open_storage(&config, &degraded).await?;
         let Stores { ledger, journal, unsettled, registrations, reputations, block_records, troubles } =
             stores;
+        resolve_of_earlier_processes(&ledger).await;
         let spine = Spine::new();
         let (supervisor, fatal) = Supervisor::new(spine.clone(), degraded.clone());
         let (stop_builder, stop_watchers, stop_writer) =

@@ -6,12 +6,13 @@ const NOTICES: &str = "relaymux_notices_total";
 const DEGRADED: &str = "relaymux_degraded";
 
 /// Every rule that a notice can be raised by. Each is counted from 0 on: the first notice is an increase.
-pub const NOTICE_RULES: [&str; 16] = [
+pub const NOTICE_RULES: [&str; 17] = [
     "clock_wrong",
     "data_api_differs",
     "fork_not_served",
     "journal_failed",
     "local_block_pays_another",
+    "machine_pressure",
     "node_of_other_network",
     "not_delivered",
     "payment_missing",

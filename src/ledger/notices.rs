@@ -1,10 +1,13 @@
 //! What the operator was told to look at, and what relays have registered otherwise than we do.
+//!
+//! Rooms that must know whether a notice is news write it themselves, and then tell of it; rooms that know no ledger only tell. So the
+//! writer of the ledger takes in what was told, once, whoever wrote it before, and however late it hears of it.
 
 use serde::Serialize;
-use sqlx::{Row, sqlite::SqliteRow};
+use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
 
 use super::{Ledger, LedgerError};
-use crate::types::BlsPublicKey;
+use crate::{events::Notice, types::BlsPublicKey};
 
 /// Something the operator should look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -58,6 +61,16 @@ impl Ledger {
         .execute(self.pool())
         .await?;
         Ok(done.rows_affected() > 0)
+    }
+
+    /// Resolves whatever is open by a rule; how many were.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn resolve_all(&self, rule: &str, now: i64) -> Result<u64, LedgerError> {
+        let done = sqlx::query("UPDATE notices SET resolved_at = $2 WHERE rule = $1 AND resolved_at IS NULL");
+        let done = done.bind(rule).bind(now).execute(self.pool()).await?;
+        Ok(done.rows_affected())
     }
 
     /// The newest notices, open ones first.
@@ -122,5 +135,82 @@ impl Ledger {
         rows.iter()
             .map(|row| Ok((row.try_get("counterparty")?, row.try_get("pubkey")?, row.try_get("drift")?)))
             .collect()
+    }
+}
+
+/// Takes in a notice that was told: unless it is open, or one as young is there already, and was resolved in the meantime.
+pub(super) async fn notice_told(
+    tx: &mut Transaction<'_, Sqlite>,
+    notice: &Notice,
+) -> Result<(), sqlx::Error> {
+    let Notice { rule, subject, severity, message, resolved, at } = notice;
+    let statement = if *resolved {
+        "UPDATE notices SET resolved_at = $3 WHERE rule = $1 AND subject = $2 AND resolved_at IS NULL AND raised_at <= $3"
+    } else {
+        "INSERT INTO notices (rule, subject, raised_at, severity, words) SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS \
+         (SELECT 1 FROM notices WHERE rule = $1 AND subject = $2 AND (resolved_at IS NULL OR raised_at >= $3))"
+    };
+    let mut query = sqlx::query(statement).bind(rule).bind(subject).bind(at);
+    if !resolved {
+        query = query.bind(severity).bind(message);
+    }
+    query.execute(&mut **tx).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(resolved: bool, at: i64) -> Notice {
+        let (rule, subject) = ("machine_pressure".to_owned(), "relays".to_owned());
+        Notice { rule, subject, severity: "P3".to_owned(), message: format!("at {at}"), resolved, at }
+    }
+
+    /// When each notice was raised and resolved, oldest first, after the writer has heard of these.
+    async fn after(ledger: &Ledger, told: &[Notice]) -> Vec<(i64, Option<i64>)> {
+        let mut write = ledger.write().await.unwrap();
+        for notice in told {
+            notice_told(&mut write.tx, notice).await.unwrap();
+        }
+        write.commit().await.unwrap();
+        let mut kept: Vec<_> =
+            ledger.notices(10).await.unwrap().iter().map(|row| (row.raised_at, row.resolved_at)).collect();
+        kept.sort_unstable();
+        kept
+    }
+
+    #[tokio::test]
+    async fn what_is_told_is_kept_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path()).await.unwrap();
+        assert_eq!(after(&ledger, &[told(true, 5)]).await, []);
+        assert_eq!(after(&ledger, &[told(false, 10), told(false, 11)]).await, [(10, None)]);
+        assert_eq!(after(&ledger, &[told(true, 20)]).await, [(10, Some(20))]);
+        assert_eq!(after(&ledger, &[told(false, 30)]).await, [(10, Some(20)), (30, None)]);
+        assert_eq!(ledger.resolve_all("machine_pressure", 40).await.unwrap(), 1);
+        assert_eq!(after(&ledger, &[]).await, [(10, Some(20)), (30, Some(40))]);
+    }
+
+    /// The room wrote it all down long before the writer hears of it.
+    #[tokio::test]
+    async fn what_the_writer_hears_late_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path()).await.unwrap();
+        let Notice { rule, subject, severity, message, .. } = told(false, 10);
+        for raised_at in [10, 30] {
+            let (rule, subject) = (rule.clone(), subject.clone());
+            let (severity, message) = (severity.clone(), message.clone());
+            let row = NoticeRow { rule, subject, severity, message, raised_at, resolved_at: None };
+            assert!(ledger.raise_notice(&row).await.unwrap());
+            if raised_at == 10 {
+                assert!(ledger.resolve_notice(&row.rule, &row.subject, 20).await.unwrap());
+            }
+        }
+        let late = [told(false, 10), told(true, 20), told(false, 30)];
+        assert_eq!(after(&ledger, &late[..1]).await, [(10, Some(20)), (30, None)]);
+        assert_eq!(after(&ledger, &late[1..]).await, [(10, Some(20)), (30, None)]);
+        ledger.resolve_notice("machine_pressure", "relays", 40).await.unwrap();
+        assert_eq!(after(&ledger, &late).await, [(10, Some(20)), (30, Some(40))]);
     }
 }

@@ -17,6 +17,7 @@ use super::{
     backlog::{AfterFailure, Backlog, Fault},
     block_records::block_record_saved,
     journal::{bind_answer, join_ids, upsert_answer},
+    notices::notice_told,
     relay_stats::count_offers,
 };
 use crate::{
@@ -153,13 +154,14 @@ async fn write_some(ledger: &Ledger, backlog: &mut Backlog<Arc<Event>>) -> Optio
 }
 
 /// Every kind of event, by name.
-pub(super) const KINDS: [&str; 15] = [
+pub(super) const KINDS: [&str; 16] = [
     "auction",
     "block_received",
     "block_record_saved",
     "block_signature_checked",
     "conflicting_block",
     "missed_request",
+    "notice",
     "registration_answer",
     "registrations",
     "relay",
@@ -186,7 +188,8 @@ const fn kind(event: &Event) -> &'static str {
         Event::BlockSignatureChecked(_) => "block_signature_checked",
         Event::RelayJudged(_) => "relay_judged",
         Event::BlockRecordSaved(_) => "block_record_saved",
-        Event::Settlement(_) | Event::SlotSettled(_) | Event::Notice(_) => "settlement",
+        Event::Settlement(_) | Event::SlotSettled(_) => "settlement",
+        Event::Notice(_) => "notice",
         Event::MissedRequest(_) => "missed_request",
     }
 }
@@ -231,7 +234,8 @@ async fn write_event(tx: &mut Transaction<'_, Sqlite>, event: &Event) -> Result<
         // What a relay is accused of is part of its reputation, what is known of a signature part of its block's record.
         Event::RelayJudged(_) | Event::BlockSignatureChecked(_) => Ok(()),
         // The room that watches payments writes them down itself.
-        Event::Settlement(_) | Event::SlotSettled(_) | Event::Notice(_) => Ok(()),
+        Event::Settlement(_) | Event::SlotSettled(_) => Ok(()),
+        Event::Notice(notice) => notice_told(tx, notice).await,
         // So does the room that watches duties.
         Event::MissedRequest(_) => Ok(()),
         // Both blocks have a row of their own.

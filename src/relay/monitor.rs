@@ -33,7 +33,7 @@ use crate::{
     events::{
         AuctionRecord, BlockRecordSaved, Conduct, Event, Method, ModeReason, Notice, Outcome, RelayJudged,
         RelayMode, RelayModeChanged, ReputationSaved, Ruling, Settlement, Spine, SubmissionAnswer,
-        Subscription,
+        Subscription, count_notice,
     },
     types::RelayId,
 };
@@ -41,6 +41,8 @@ use blocks::BlockRecords;
 
 /// How often time alone may change places (a quarantine ends, a breaker half-opens).
 const TICK: Duration = Duration::from_secs(1);
+/// The rule by which the operator is told of it.
+const PRESSURE: &str = "machine_pressure";
 /// How often reputations that changed a little are saved.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// A relay that does not answer within less than this is not to blame: a request late in the slot leaves hardly any time. Arbitrary.
@@ -507,8 +509,11 @@ impl HealthMonitor {
             format!("these relays rest, whose bids are hardly ever the best: {}", resting.join(", "))
         };
         let message = if resolved { reason.to_owned() } else { format!("{reason}; {resting}") };
+        if !resolved {
+            count_notice(PRESSURE);
+        }
         self.spine.publish(Event::Notice(Notice {
-            rule: "machine_pressure".to_owned(),
+            rule: PRESSURE.to_owned(),
             subject: "relays".to_owned(),
             severity: "P3".to_owned(),
             message,

@@ -109,3 +109,41 @@ async fn pressure_without_end_sheds_for_a_limited_time() {
     })
     .await;
 }
+
+/// Kept as every notice is: counted, and in the ledger until it is over. It is over with the process that was pressed, however that ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn pressure_is_a_notice_that_is_kept_and_counted() {
+    let pressed = "lag_high_ms = 0.0\nlag_low_ms = 0.0\n";
+    let quiet = "lag_high_ms = 1e9\nlag_low_ms = 1e9\npsi_high_percent = 100.0\npsi_low_percent = 100.0\n";
+    let rotation = format!("[rotation]\ninterval_secs = 1\nsamples = 1\n{pressed}");
+    let mut stage = stage().section(&rotation).relay(honest()).relay(honest()).start().await;
+    let kept = async |stage: &Stage, is_over: bool| {
+        eventually("the notice in the ledger", async || {
+            let report = stage.ops_json("/api/v1/profit").await;
+            let notices = report["notices"].as_array()?.clone();
+            let notice = notices.into_iter().find(|notice| notice["rule"] == "machine_pressure")?;
+            (notice["resolved_at"].is_i64() == is_over).then_some(notice)
+        })
+        .await
+    };
+    let notice = kept(&stage, false).await;
+    assert_eq!(notice["severity"], "P3");
+    let words = notice["words"].as_str().unwrap();
+    assert!(words.contains("our timers come") && words.contains("no relay can be spared"), "{words}");
+    let metrics = stage.http.get(format!("{}/metrics", stage.ops)).send().await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    assert!(metrics.contains("relaymux_notices_total{rule=\"machine_pressure\"} 1"), "{metrics}");
+    // Over in the same process.
+    let config = stage.config();
+    stage.write_config(&config.replace(pressed, quiet));
+    stage.signal("HUP");
+    let first = kept(&stage, true).await;
+    stage.write_config(&config);
+    stage.signal("HUP");
+    let second = kept(&stage, false).await;
+    assert!(second["raised_at"].as_i64() >= first["resolved_at"].as_i64(), "{first} {second}");
+    // And by the next one, where this one is killed.
+    stage.write_config(&config.replace(pressed, quiet));
+    stage.start_again().await;
+    kept(&stage, true).await;
+}
