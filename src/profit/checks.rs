@@ -240,6 +240,13 @@ mod tests {
         save(1, "300000000000000000", "final").await;
         check(&reporter, &spine).await.unwrap();
         assert_eq!(open().await, Vec::<String>::new());
+        // A slot is given up: that is told until a node can prove it.
+        save(2, "0", "unknowable").await;
+        check(&reporter, &spine).await.unwrap();
+        assert_eq!(open().await, ["slots_unknowable"]);
+        assert_eq!(ledger.reopen_unknowable().await.unwrap(), 1);
+        check(&reporter, &spine).await.unwrap();
+        assert_eq!(open().await, Vec::<String>::new());
     }
 
     #[test]

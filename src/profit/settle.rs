@@ -41,12 +41,26 @@ const FIRST_PAUSE_MS: i64 = 60_000;
 const LONGEST_PAUSE_MS: i64 = 6 * 3_600_000;
 
 /// When a slot is looked at again that the node could not tell `refusals` times in a row, in milliseconds from now; `None`: never.
-pub(super) fn next_look_ms(refusals: i64) -> Option<i64> {
+fn next_look_ms(refusals: i64) -> Option<i64> {
     if refusals >= LOOKS {
         return None;
     }
     let doublings = u32::try_from(refusals.clamp(1, 32) - 1).unwrap_or(0);
     Some(FIRST_PAUSE_MS.saturating_mul(1 << doublings).min(LONGEST_PAUSE_MS))
+}
+
+/// Enters that the node could not tell of a slot once more, and why: it is looked at later again, or given up. Whether it is given up.
+pub(super) fn put_off(row: &mut Settled, reason: &str, now: i64) -> bool {
+    row.refusals = row.refusals.saturating_add(1);
+    row.looked_at = now;
+    if let Some(pause) = next_look_ms(row.refusals) {
+        row.look_after = now.saturating_add(pause);
+        return false;
+    }
+    row.status = SlotStatus::Unknowable.label().to_owned();
+    let seen = if row.outcome.is_some() { "seen at the head, never proven final" } else { "never seen" };
+    row.message = format!("given up after {} looks, {seen}: {reason}", row.refusals);
+    true
 }
 
 /// What the execution chain has for a slot.
@@ -218,6 +232,31 @@ mod tests {
     fn a_slot_that_cannot_be_proven_is_given_up_in_the_end() {
         let pauses: Vec<i64> = (1..).map_while(next_look_ms).map(|ms| ms / 60_000).collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 360, 360]);
+    }
+
+    #[test]
+    fn each_refusal_is_counted_and_the_last_gives_up() {
+        for outcome in [None, Some("ours".to_owned())] {
+            let status = if outcome.is_some() { SlotStatus::Provisional } else { SlotStatus::Open };
+            let mut row =
+                Settled { status: status.label().to_owned(), outcome: outcome.clone(), ..Settled::default() };
+            let mut now = 1_000_000;
+            for refusal in 1..LOOKS {
+                assert!(!put_off(&mut row, "pruned", now), "refusal {refusal}");
+                assert_eq!(
+                    (row.refusals, row.looked_at, row.status.as_str()),
+                    (refusal, now, status.label())
+                );
+                assert!(row.look_after >= now + FIRST_PAUSE_MS && row.message.is_empty());
+                now = row.look_after;
+            }
+            assert!(put_off(&mut row, "pruned", now));
+            let seen = if outcome.is_some() { "seen at the head, never proven final" } else { "never seen" };
+            assert_eq!(row.message, format!("given up after 12 looks, {seen}: pruned"));
+            // What was seen is not forgotten, and never becomes a miss.
+            assert_eq!((row.status.as_str(), &row.outcome), ("unknowable", &outcome));
+            assert!(now - 1_000_000 > 20 * 3_600_000, "time to mend a node");
+        }
     }
 
     #[test]

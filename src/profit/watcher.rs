@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use super::{
     ProfitSettings,
     payment::{Payment, PaymentFacts, TransactionFacts, judge},
-    settle::{Income, Sight, SlotOutcome, SlotStatus, compare, decide, missed_value, next_look_ms},
+    settle::{Income, Sight, SlotOutcome, SlotStatus, compare, decide, missed_value, put_off},
     tally::rebuild_days,
 };
 use crate::{
@@ -258,19 +258,10 @@ impl Watcher {
     /// The row of a slot that the node could not tell: looked at later again, or given up.
     async fn put_off(&self, slot: Slot, error: &NodeError, now: i64) -> Result<Settled, WatchError> {
         let mut row = self.parts.ledger.slot_case(slot).await?.row;
-        row.refusals = row.refusals.saturating_add(1);
-        match next_look_ms(row.refusals) {
-            Some(pause) => row.look_after = now.saturating_add(pause),
-            None => {
-                row.status = SlotStatus::Unknowable.label().to_owned();
-                let seen =
-                    if row.outcome.is_some() { "seen at the head, never proven final" } else { "never seen" };
-                row.message = format!("given up after {} looks, {seen}: {error}", row.refusals);
-                warn!(%slot, %error, "a slot cannot be proven with this execution node and is given up; a restart looks once more");
-                counter!("relaymux_slots_unknowable_total").increment(1);
-            }
+        if put_off(&mut row, &error.to_string(), now) {
+            warn!(%slot, %error, "a slot cannot be proven with this execution node and is given up; a restart looks once more");
+            counter!("relaymux_slots_unknowable_total").increment(1);
         }
-        row.looked_at = now;
         Ok(row)
     }
 

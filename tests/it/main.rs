@@ -51,4 +51,5 @@ mod submit;
 mod supervision;
 mod timing;
 mod trust;
+mod unknowable;
 mod weights;
