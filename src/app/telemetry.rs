@@ -167,6 +167,34 @@ mod tests {
         }
     }
 
+    /// What is counted for each relay or builder begins when that appears. Everything else is there from the start: `increase()` sees the first one.
+    #[test]
+    fn every_counter_begins_at_zero() {
+        const OF_EACH: [&str; 7] = [
+            "relaymux_offers_total",
+            "relaymux_relay_wins_total",
+            "relaymux_relay_calls_total",
+            "relaymux_relay_verdicts_total",
+            "relaymux_relay_offences_total",
+            "relaymux_bundle_sends_total",
+            "relaymux_bundle_sends_dropped_total",
+        ];
+        let mut names = std::collections::BTreeSet::new();
+        names_in(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut names);
+        let recorder = build_recorder();
+        metrics::with_local_recorder(&recorder, describe_all);
+        let text = recorder.handle().render();
+        let counters = names.iter().filter(|name| name.ends_with("_total"));
+        for name in counters.filter(|name| !OF_EACH.contains(&name.as_str())) {
+            let is_sample = |line: &&str| {
+                line.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with([' ', '{']))
+            };
+            let samples: Vec<&str> = text.lines().filter(is_sample).collect();
+            assert!(!samples.is_empty(), "{name} is not there before it is first counted");
+            assert!(samples.iter().all(|line| line.ends_with(" 0")), "{samples:?}");
+        }
+    }
+
     #[test]
     fn every_histogram_has_buckets_also_below_zero() {
         let recorder = build_recorder();
