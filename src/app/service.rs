@@ -137,7 +137,7 @@ impl Service {
             relays: Arc::clone(&relays),
             spine: spine.clone(),
             journal: journal.clone(),
-            validators: Arc::new(Validators::default()),
+            validators: Arc::new(Validators::new(slots.slot_ms())),
         });
         auction.restore_registrations(&registrations);
         for block in unsettled {

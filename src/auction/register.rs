@@ -12,13 +12,15 @@ use tracing::{debug, info, warn};
 
 use super::{
     Auction, PolicyTable, race::micros, registration_check::signed_by_their_validators, state::user_agent,
+    validators::Sifted,
 };
 use crate::{
     consensus::{
         Encoding, Fork, RegistrationError, containers::SignedValidatorRegistration, prepare_kzg, visit_json,
         visit_ssz,
     },
-    events::{Event, RegistrationAnswer, RegistrationFacts, RegistrationRound},
+    events::{Event, RegistrationAnswer, RegistrationRound},
+    ledger::RememberedValidator,
     relay::{CallContext, RegisterOutcome, RegistrationBody, Relay},
     types::RelayId,
 };
@@ -58,6 +60,14 @@ pub enum RegisterError {
     NoRelay(String),
 }
 
+/// A round of registrations, read.
+struct ReadRound {
+    count: usize,
+    /// When it was heard, by the clock of what is heard.
+    heard_at: i64,
+    sifted: Sifted,
+}
+
 impl Auction {
     /// Remembers what validators wish and registers them with every active relay. Returns at the first relay that took them all.
     ///
@@ -69,9 +79,10 @@ impl Auction {
     ) -> Result<(), RegisterError> {
         let policies = self.policies.load_full();
         let deadline = Instant::now() + policies.default.settings.timeout_register_validator;
-        let (count, unknown) = self.read_registrations(&request).await?;
+        let read = self.read_registrations(&request).await?;
+        let count = read.count;
         // While the relays are asked: a few signatures cost less than a relay's answer, and many do not hold the client up.
-        let checked = self.check_registrations(count, unknown);
+        let checked = self.check_registrations(read);
         let taken = self.register_everywhere(request, count, &policies, deadline).await;
         let _ = timeout(CHECK_TIMEOUT, checked).await;
         // Clients register long before they propose: the second of computing that KZG needs once falls in no auction.
@@ -179,12 +190,9 @@ impl Auction {
     }
 
     /// Checks the signatures of registrations that say something new, takes in those that hold, and tells of the round.
-    fn check_registrations(
-        self: &Arc<Self>,
-        count: usize,
-        unknown: Vec<SignedValidatorRegistration>,
-    ) -> JoinHandle<()> {
+    fn check_registrations(self: &Arc<Self>, read: ReadRound) -> JoinHandle<()> {
         let auction = Arc::clone(self);
+        let ReadRound { count, heard_at, sifted: Sifted { unknown, repeated } } = read;
         self.tasks.spawn(async move {
             let mut changed = Vec::new();
             if !unknown.is_empty() {
@@ -205,26 +213,30 @@ impl Auction {
                     }
                 }
             }
-            let round = RegistrationRound { count, at: auction.clock.now(), changed };
+            let at = auction.clock.now();
+            let round = RegistrationRound { count, at, changed, heard_at, repeated };
             auction.spine.publish(Event::Registrations(round));
         })
     }
 
     /// Reads the body on a blocking thread: a hundred thousand registrations take tens of milliseconds.
-    async fn read_registrations(
-        &self,
-        request: &RegisterRequest,
-    ) -> Result<(usize, Vec<SignedValidatorRegistration>), RegisterError> {
+    async fn read_registrations(&self, request: &RegisterRequest) -> Result<ReadRound, RegisterError> {
         let (validators, body, encoding) =
             (Arc::clone(&self.validators), request.body.clone(), request.encoding);
         let now = self.clock.now();
         let read = spawn_blocking(move || {
-            let mut unknown = Vec::new();
+            let heard_at = validators.hear(now);
+            let mut sifted = Sifted::default();
+            let mut sift = |chunk: &[SignedValidatorRegistration]| {
+                let mut more = validators.sift(chunk, now);
+                sifted.unknown.append(&mut more.unknown);
+                sifted.repeated.append(&mut more.repeated);
+            };
             let mut chunk: Vec<SignedValidatorRegistration> = Vec::with_capacity(CHUNK);
             let mut see = |signed: &SignedValidatorRegistration| {
                 chunk.push(signed.clone());
                 if chunk.len() == CHUNK {
-                    unknown.append(&mut validators.sift(&chunk, now));
+                    sift(&chunk);
                     chunk.clear();
                 }
             };
@@ -232,8 +244,8 @@ impl Auction {
                 Encoding::Json => visit_json(&body, &mut see)?,
                 Encoding::Ssz => visit_ssz(&body, &mut see)?,
             };
-            unknown.append(&mut validators.sift(&chunk, now));
-            Ok((count, unknown))
+            sift(&chunk);
+            Ok(ReadRound { count, heard_at, sifted })
         });
         read.await
             .unwrap_or_else(|e| Err(RegistrationError::Json(e.to_string())))
@@ -262,8 +274,8 @@ impl Auction {
     }
 
     /// Puts back what the ledger remembers of earlier registrations.
-    pub fn restore_registrations(&self, facts: &[RegistrationFacts]) {
-        self.validators.restore(facts, self.clock.now());
-        info!(validators = facts.len(), "registrations restored");
+    pub fn restore_registrations(&self, remembered: &[RememberedValidator]) {
+        self.validators.restore(remembered, self.slots.slot_ms(), self.clock.now());
+        info!(validators = remembered.len(), "registrations restored");
     }
 }

@@ -135,11 +135,11 @@ impl Auction {
         self.validators.get(pubkey).is_some()
     }
 
-    /// Since when a validator is known as ours, Unix milliseconds: it registered with us, or a set names it. 0: since before this process
-    /// began. `None`: it is not.
+    /// Since when a validator is ours, Unix milliseconds: a client of ours registers it still, or a set names it. 0: since before this process
+    /// began. `None`: it is not, or has moved.
     pub fn ours_since(&self, pubkey: &BlsPublicKey) -> Option<UnixMillis> {
         let is_listed = self.policies.load().set_of.contains_key(pubkey);
-        self.validators.known_since(pubkey).or(is_listed.then_some(0))
+        self.validators.ours_since(pubkey).or(is_listed.then_some(0))
     }
 
     /// When the client last asked for anything.

@@ -8,6 +8,7 @@ use super::registration_check::is_timely;
 use crate::{
     consensus::{Registration, UnixMillis, WallClock, containers::SignedValidatorRegistration},
     events::RegistrationFacts,
+    ledger::{HeardClock, RememberedValidator},
     types::BlsPublicKey,
 };
 
@@ -15,64 +16,118 @@ use crate::{
 /// the same, but whoever reaches the builder port can fill neither memory nor ledger with keys.
 const MAX_VALIDATORS: usize = 500_000;
 
+/// A validator.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    registration: Registration,
+    /// When it became ours, Unix milliseconds; 0 for one that an earlier process knew.
+    since: UnixMillis,
+    /// When its registration was last heard, and when the ledger was last told so, by the clock of what is heard.
+    heard_at: i64,
+    saved_at: i64,
+}
+
+#[derive(Debug)]
+struct Memory {
+    known: HashMap<BlsPublicKey, Known>,
+    clock: HeardClock,
+}
+
 /// The validators' wishes by key. Locked for reading for nanoseconds on the hot path.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Validators {
-    known: RwLock<HashMap<BlsPublicKey, Registration>>,
-    /// Those that registered first in this process, and when.
-    newcomers: RwLock<HashMap<BlsPublicKey, UnixMillis>>,
+    memory: RwLock<Memory>,
+}
+
+/// What a part of a round of registrations says.
+#[derive(Debug, Default)]
+pub(super) struct Sifted {
+    /// Says something new: its signature must be looked at.
+    pub(super) unknown: Vec<SignedValidatorRegistration>,
+    /// Says the same as ever, and the ledger is to be told that it still does.
+    pub(super) repeated: Vec<BlsPublicKey>,
 }
 
 impl Validators {
+    /// Nobody yet, on a chain with slots of this length.
+    pub fn new(slot_ms: u64) -> Self {
+        let (known, clock) = (HashMap::new(), HeardClock::new(slot_ms, 0));
+        Self { memory: RwLock::new(Memory { known, clock }) }
+    }
+
     /// Takes in what the ledger remembers, but for what an earlier version believed of a time to come.
-    pub fn restore(&self, facts: &[RegistrationFacts], now: UnixMillis) {
-        let mut known = self.known.write();
-        for fact in facts.iter().filter(|fact| is_timely(fact.timestamp, now)).take(MAX_VALIDATORS) {
-            let RegistrationFacts { pubkey, fee_recipient, gas_limit, timestamp } = *fact;
-            known.insert(pubkey, Registration { pubkey, fee_recipient, gas_limit, timestamp });
+    pub fn restore(&self, remembered: &[RememberedValidator], slot_ms: u64, now: UnixMillis) {
+        let mut memory = self.memory.write();
+        let heard = remembered.iter().map(|validator| validator.heard_at).max().unwrap_or_default();
+        memory.clock = HeardClock::new(slot_ms, heard);
+        let timely = remembered.iter().filter(|validator| is_timely(validator.facts.timestamp, now));
+        for RememberedValidator { facts, heard_at } in timely.take(MAX_VALIDATORS) {
+            let RegistrationFacts { pubkey, fee_recipient, gas_limit, timestamp } = *facts;
+            let registration = Registration { pubkey, fee_recipient, gas_limit, timestamp };
+            let known = Known { registration, since: 0, heard_at: *heard_at, saved_at: *heard_at };
+            memory.known.insert(pubkey, known);
         }
     }
 
+    /// A round of registrations begins; the time by the clock of what is heard.
+    pub(super) fn hear(&self, now: UnixMillis) -> i64 {
+        let mut memory = self.memory.write();
+        memory.clock.hear(now);
+        memory.clock.now()
+    }
+
     /// Sorts out registrations whose signature must be looked at, as they say something new. Those that say the same again only make what is
-    /// known younger; those that are older, or of a time to come, say nothing.
-    pub(super) fn sift(
-        &self,
-        registrations: &[SignedValidatorRegistration],
-        now: UnixMillis,
-    ) -> Vec<SignedValidatorRegistration> {
-        let mut known = self.known.write();
-        let mut unknown = Vec::new();
+    /// known younger; those that are older, or of a time to come, say nothing, but that their client is there.
+    pub(super) fn sift(&self, registrations: &[SignedValidatorRegistration], now: UnixMillis) -> Sifted {
+        let mut sifted = Sifted::default();
+        let mut memory = self.memory.write();
+        let Memory { known, clock } = &mut *memory;
         for signed in registrations.iter().filter(|signed| is_timely(signed.message.timestamp, now)) {
             let new = Registration::from(signed);
-            match known.get_mut(&new.pubkey) {
-                Some(old) if old.timestamp > new.timestamp || *old == new => {}
-                Some(old) if old.fee_recipient == new.fee_recipient && old.gas_limit == new.gas_limit => {
-                    *old = new;
-                }
-                Some(_) | None => unknown.push(signed.clone()),
+            let Some(known) = known.get_mut(&new.pubkey) else {
+                sifted.unknown.push(signed.clone());
+                continue;
+            };
+            if !clock.is_ours(known.heard_at) {
+                known.since = now;
+            }
+            known.heard_at = clock.now();
+            let old = known.registration;
+            if old.timestamp > new.timestamp || old == new {
+            } else if old.fee_recipient == new.fee_recipient && old.gas_limit == new.gas_limit {
+                known.registration = new;
+            } else {
+                sifted.unknown.push(signed.clone());
+                continue;
+            }
+            if clock.is_worth_saving(known.saved_at) {
+                known.saved_at = clock.now();
+                sifted.repeated.push(new.pubkey);
             }
         }
-        unknown
+        sifted
     }
 
     /// Takes in registrations that were verified; returns those that are new or changed. An older one never replaces a newer.
     pub fn update(&self, registrations: &[Registration]) -> Vec<RegistrationFacts> {
-        let mut known = self.known.write();
+        let now = WallClock.now();
+        let mut memory = self.memory.write();
+        let Memory { known, clock } = &mut *memory;
         let mut changed = Vec::new();
         for new in registrations {
             let old = known.get(&new.pubkey);
             if old.is_none() && known.len() >= MAX_VALIDATORS {
                 continue;
             }
-            if old.is_some_and(|old| old == new || old.timestamp > new.timestamp) {
+            if old.is_some_and(|old| old.registration == *new || old.registration.timestamp > new.timestamp) {
                 continue;
             }
-            let same_wish = old
-                .is_some_and(|old| old.fee_recipient == new.fee_recipient && old.gas_limit == new.gas_limit);
-            if old.is_none() {
-                self.newcomers.write().insert(new.pubkey, WallClock.now());
-            }
-            known.insert(new.pubkey, *new);
+            let same_wish = old.is_some_and(|Known { registration, .. }| {
+                registration.fee_recipient == new.fee_recipient && registration.gas_limit == new.gas_limit
+            });
+            let heard_at = clock.now();
+            let since = old.map_or(now, |old| old.since);
+            known.insert(new.pubkey, Known { registration: *new, since, heard_at, saved_at: heard_at });
             // Clients sign anew every epoch; only another wish is news for the ledger.
             if !same_wish {
                 let Registration { pubkey, fee_recipient, gas_limit, timestamp } = *new;
@@ -82,20 +137,22 @@ impl Validators {
         changed
     }
 
-    /// What a validator registered.
+    /// What a validator registered, be it ours still or not.
     pub fn get(&self, pubkey: &BlsPublicKey) -> Option<Registration> {
-        self.known.read().get(pubkey).copied()
+        self.memory.read().known.get(pubkey).map(|known| known.registration)
     }
 
-    /// Since when a validator is known, Unix milliseconds; 0 for one that an earlier process knew.
-    pub fn known_since(&self, pubkey: &BlsPublicKey) -> Option<UnixMillis> {
-        let is_known = self.known.read().contains_key(pubkey);
-        is_known.then(|| self.newcomers.read().get(pubkey).copied().unwrap_or_default())
+    /// Since when a validator is ours, Unix milliseconds; 0 for one that an earlier process knew. `None` for one that never registered, and for
+    /// one that others have registered without for a day: it has moved.
+    pub fn ours_since(&self, pubkey: &BlsPublicKey) -> Option<UnixMillis> {
+        let memory = self.memory.read();
+        let known = memory.known.get(pubkey)?;
+        memory.clock.is_ours(known.heard_at).then_some(known.since)
     }
 
     /// How many are known.
     pub fn len(&self) -> usize {
-        self.known.read().len()
+        self.memory.read().known.len()
     }
 
     /// Whether none is known.
@@ -117,7 +174,7 @@ mod tests {
 
     #[test]
     fn only_another_wish_is_news_and_only_if_it_is_newer() {
-        let validators = Validators::default();
+        let validators = Validators::new(12_000);
         assert_eq!(validators.update(&[registration(30, 5)]).len(), 1);
         assert!(validators.update(&[registration(30, 5)]).is_empty());
         assert!(validators.update(&[registration(30, 6)]).is_empty());
@@ -137,9 +194,10 @@ mod tests {
             },
             signature: FixedBytes::ZERO,
         };
-        let validators = Validators::default();
+        let validators = Validators::new(12_000);
         validators.update(&[registration(30, 5)]);
-        let looked_at = |signed: SignedValidatorRegistration| validators.sift(&[signed], 100_000).len();
+        let looked_at =
+            |signed: SignedValidatorRegistration| validators.sift(&[signed], 100_000).unknown.len();
         assert_eq!(looked_at(signed(30, 6)), 0);
         assert_eq!(looked_at(signed(36, 4)), 0);
         assert_eq!(looked_at(signed(36, 7)), 1);
@@ -157,13 +215,70 @@ mod tests {
             gas_limit: 1,
             timestamp: u64::MAX,
         };
-        validators.restore(&[facts], 100_000);
+        validators.restore(&[RememberedValidator { facts, heard_at: 0 }], 12_000, 100_000);
         assert_eq!(validators.get(&BlsPublicKey::default()).map(|r| r.gas_limit), Some(30));
+    }
+
+    /// One client registers two validators once an epoch; one of them moves away, and comes back days later.
+    #[test]
+    fn who_is_not_registered_any_more_has_moved() {
+        const EPOCH: i64 = 32 * 12_000;
+        let keys = [1, 2].map(|byte| BlsPublicKey(FixedBytes::repeat_byte(byte)));
+        let signed = |key: BlsPublicKey| SignedValidatorRegistration {
+            message: crate::consensus::containers::ValidatorRegistration {
+                fee_recipient: Address::ZERO,
+                gas_limit: 30,
+                timestamp: 5,
+                pubkey: key.0,
+            },
+            signature: FixedBytes::ZERO,
+        };
+        let validators = Validators::new(12_000);
+        let all = keys.map(|pubkey| Registration { pubkey, ..registration(30, 5) });
+        validators.update(&all);
+        let mut saved = Vec::new();
+        let mut round = |epochs: std::ops::RangeInclusive<i64>, keys: &[BlsPublicKey]| {
+            for epoch in epochs {
+                let heard_at = validators.hear(epoch * EPOCH);
+                let list: Vec<_> = keys.iter().map(|key| signed(*key)).collect();
+                saved.push((heard_at, validators.sift(&list, epoch * EPOCH).repeated));
+            }
+        };
+        round(1..=100, &keys);
+        round(101..=325, &keys[..1]);
+        assert!(keys.iter().all(|key| validators.ours_since(key).is_some()), "a day has not passed");
+        // The client is down for a week: nobody has moved meanwhile, whatever passes.
+        round(1900..=1900, &keys[..1]);
+        assert_eq!(keys.map(|key| validators.ours_since(&key).is_some()), [true, false]);
+        assert!(validators.get(&keys[1]).is_some(), "what it registered is not forgotten");
+        // A restart changes nothing of it.
+        let heard = |key: &BlsPublicKey| {
+            let at = saved.iter().filter(|(_, keys)| keys.contains(key)).map(|(at, _)| *at);
+            at.max().unwrap_or_default()
+        };
+        let remembered = keys.map(|pubkey| {
+            let facts =
+                RegistrationFacts { pubkey, fee_recipient: Address::ZERO, gas_limit: 30, timestamp: 5 };
+            RememberedValidator { facts, heard_at: heard(&pubkey) }
+        });
+        let next = Validators::new(12_000);
+        next.restore(&remembered, 12_000, 2000 * EPOCH);
+        assert_eq!(next.ours_since(&keys[0]), Some(0));
+        next.hear(2000 * EPOCH);
+        next.sift(&[signed(keys[0])], 2000 * EPOCH);
+        for epoch in 2001..=2060 {
+            next.hear(epoch * EPOCH);
+            next.sift(&[signed(keys[0])], epoch * EPOCH);
+        }
+        assert_eq!(keys.map(|key| next.ours_since(&key)), [Some(0), None]);
+        // It comes back: ours since then, so that the slots between are nobody's.
+        next.sift(&[signed(keys[1])], 2060 * EPOCH);
+        assert_eq!(next.ours_since(&keys[1]), Some(2060 * EPOCH));
     }
 
     #[test]
     fn the_memory_is_bounded_and_who_is_in_it_is_not_forgotten() {
-        let validators = Validators::default();
+        let validators = Validators::new(12_000);
         let key = |number: usize| {
             let mut bytes = [0; 48];
             bytes[..8].copy_from_slice(&number.to_le_bytes());

@@ -391,6 +391,12 @@ pub struct RegistrationRound {
     /// Those that are new or changed since the last round.
     #[serde(skip)]
     pub changed: Vec<RegistrationFacts>,
+    /// The time by the clock that goes while registrations are heard, in milliseconds.
+    #[serde(skip)]
+    pub heard_at: i64,
+    /// Those that say the same as ever, now and then: that they are heard is to be written down.
+    #[serde(skip)]
+    pub repeated: Vec<BlsPublicKey>,
 }
 
 /// One relay's answer to `validators`.

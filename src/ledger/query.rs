@@ -11,6 +11,7 @@ use super::{
     database::{Durability, Step, open, open_in_memory, open_to_read},
     journal::split_ids,
     missed_requests::missed_request,
+    remembered::RememberedValidator,
     stores::KeepAlive,
     write_state::{WriteLog, WriteState},
 };
@@ -59,6 +60,11 @@ const STEPS: &[Step] = &[
         version: 14,
         name: "mode reason",
         sql: include_str!("../../migrations/ledger/0014_mode_reason.sql"),
+    },
+    Step {
+        version: 15,
+        name: "heard validators",
+        sql: include_str!("../../migrations/ledger/0015_heard_validators.sql"),
     },
 ];
 
@@ -305,11 +311,11 @@ impl Ledger {
         }))
     }
 
-    /// Every registration known, for the auction's memory at start.
+    /// Every registration known, also of validators that moved away, for the auction's memory at start.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub async fn registrations(&self) -> Result<Vec<RegistrationFacts>, LedgerError> {
+    pub async fn registrations(&self) -> Result<Vec<RememberedValidator>, LedgerError> {
         read_registrations(&self.pool).await
     }
 
@@ -358,24 +364,23 @@ impl Ledger {
     }
 }
 
-/// What validators registered, from whatever has the table.
+/// What validators registered, from whatever has the table: in a file of an earlier version nothing says when they were heard.
 pub(super) async fn read_registrations(
     database: impl SqliteExecutor<'_>,
-) -> Result<Vec<RegistrationFacts>, LedgerError> {
-    let rows = sqlx::query("SELECT pubkey, fee_recipient, gas_limit, signed_at FROM registrations")
-        .fetch_all(database)
-        .await?;
+) -> Result<Vec<RememberedValidator>, LedgerError> {
+    let rows = sqlx::query("SELECT * FROM registrations").fetch_all(database).await?;
     let mut known = Vec::with_capacity(rows.len());
     for row in rows {
         let (pubkey, fee_recipient): (String, String) =
             (row.try_get("pubkey")?, row.try_get("fee_recipient")?);
         let (Ok(pubkey), Ok(fee_recipient)) = (pubkey.parse(), fee_recipient.parse()) else { continue };
-        known.push(RegistrationFacts {
+        let facts = RegistrationFacts {
             pubkey,
             fee_recipient,
             gas_limit: row.try_get::<i64, _>("gas_limit")?.cast_unsigned(),
             timestamp: row.try_get::<i64, _>("signed_at")?.cast_unsigned(),
-        });
+        };
+        known.push(RememberedValidator { facts, heard_at: row.try_get("heard_at").unwrap_or_default() });
     }
     Ok(known)
 }

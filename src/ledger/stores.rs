@@ -19,8 +19,8 @@ use super::{
     database::{Unusable, open_as_it_is},
     journal::read_unsettled,
     query::{read_registrations, read_reputations},
+    remembered::RememberedValidator,
 };
-use crate::events::RegistrationFacts;
 
 /// What keeps a database in memory: a connection that nobody uses.
 pub(super) type KeepAlive = Arc<Mutex<SqliteConnection>>;
@@ -35,7 +35,7 @@ pub struct Stores {
     /// Blocks without a fate.
     pub unsettled: Vec<UnsettledBlock>,
     /// What validators registered.
-    pub registrations: Vec<RegistrationFacts>,
+    pub registrations: Vec<RememberedValidator>,
     /// What is known of relays: name and JSON.
     pub reputations: Vec<(String, String)>,
     /// The records of blocks by which relays are judged, oldest first.
@@ -75,7 +75,7 @@ impl Stores {
 
 #[derive(Debug, Default)]
 struct LedgerMemories {
-    registrations: Vec<RegistrationFacts>,
+    registrations: Vec<RememberedValidator>,
     reputations: Vec<(String, String)>,
     block_records: Vec<String>,
 }

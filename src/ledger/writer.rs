@@ -108,7 +108,7 @@ fn weight(event: &Event) -> usize {
             let bid = record.winner.as_ref().map_or(0, |winner| winner.signed_bid.len() / 200);
             1 + record.answers.len() * 2 + polls + bid
         }
-        Event::Registrations(round) => 1 + round.changed.len(),
+        Event::Registrations(round) => 1 + round.changed.len() + round.repeated.len() / 4,
         _ => 1,
     }
 }
@@ -393,17 +393,26 @@ async fn submission_closed(tx: &mut Transaction<'_, Sqlite>, closed: &Submission
 async fn registrations(tx: &mut Transaction<'_, Sqlite>, round: &RegistrationRound) -> Result<()> {
     for registration in &round.changed {
         sqlx::query(
-            "INSERT INTO registrations (pubkey, fee_recipient, gas_limit, signed_at, received_at) \
-             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (pubkey) DO UPDATE SET fee_recipient = excluded.fee_recipient, \
-             gas_limit = excluded.gas_limit, signed_at = excluded.signed_at, received_at = excluded.received_at",
+            "INSERT INTO registrations (pubkey, fee_recipient, gas_limit, signed_at, received_at, heard_at) \
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (pubkey) DO UPDATE SET fee_recipient = excluded.fee_recipient, \
+             gas_limit = excluded.gas_limit, signed_at = excluded.signed_at, received_at = excluded.received_at, \
+             heard_at = excluded.heard_at",
         )
         .bind(registration.pubkey.to_string())
         .bind(registration.fee_recipient.to_string())
         .bind(registration.gas_limit.cast_signed())
         .bind(registration.timestamp.cast_signed())
         .bind(round.at)
+        .bind(round.heard_at)
         .execute(&mut **tx)
         .await?;
+    }
+    for pubkey in &round.repeated {
+        sqlx::query("UPDATE registrations SET heard_at = $2 WHERE pubkey = $1")
+            .bind(pubkey.to_string())
+            .bind(round.heard_at)
+            .execute(&mut **tx)
+            .await?;
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::{
     consensus::WallClock,
     ethereum::{KnownRegistration, registration_of},
     events::{RegistrationFacts, Spine},
-    ledger::LedgerError,
+    ledger::{LedgerError, still_ours},
     relay::{Relay, SharedRelays},
     types::DAY_MS,
 };
@@ -120,11 +120,12 @@ async fn check_registrations(
     http: &Client,
     at: usize,
 ) -> Result<usize, LedgerError> {
-    let ours = reporter.ledger.registrations().await?;
+    // Of a validator that moved away relays have what its new client registers.
+    let ours = still_ours(reporter.ledger.registrations().await?, reporter.slots.slot_ms());
     let now = WallClock.now();
     let is_due =
         |facts: &&RegistrationFacts| i64::try_from(facts.timestamp).unwrap_or(0) < now / 1000 - FRESH_SECS;
-    let due: Vec<&RegistrationFacts> = ours.iter().filter(is_due).collect();
+    let due: Vec<&RegistrationFacts> = ours.iter().map(|validator| &validator.facts).filter(is_due).collect();
     let start = if at >= due.len() { 0 } else { at };
     let round: Vec<&RegistrationFacts> = due.iter().skip(start).take(ASKED_PER_ROUND).copied().collect();
     for relay in relays.all().iter().filter(|relay| relay.settings().enabled) {

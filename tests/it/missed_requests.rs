@@ -6,6 +6,7 @@ use relaymux::{
     types::Slot,
 };
 use serde_json::Value;
+use sqlx::Connection;
 
 use crate::stage::{PARENT, Stage, eventually, honest, stage};
 
@@ -130,4 +131,45 @@ async fn a_beacon_node_that_was_not_well_is_named() {
     assert!(view["missed_request"].is_null(), "not claimed while nobody confirms the duty: {view}");
     beacon.behave(|node| node.is_down = false);
     assert_eq!(missed(&stage, slot).await["reason"], "beacon_node_away");
+}
+
+/// It was not registered for a day in which others were: its slots are another sidecar's, until it is registered here again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_validator_that_moved_away_is_not_missed_until_it_is_back() {
+    let (mut stage, beacon) = with_duties().await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(stage.data_dir().join("ledger.db"));
+    let ledger = async || sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    eventually("the registrations in the ledger", async || {
+        let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM registrations")
+            .fetch_one(&mut ledger().await)
+            .await
+            .ok()?;
+        (count == 4).then_some(())
+    })
+    .await;
+    let first = stage.slot().as_u64() + 7;
+    let [moved, stays] = [first, first + 1].map(Slot::new);
+    // A day of registrations later, in slots of two seconds.
+    stage.kill();
+    sqlx::query("UPDATE registrations SET heard_at = 7201 * 2000 WHERE pubkey <> $1")
+        .bind(stage.proposer(Encoding::Ssz).proposer(moved).to_string())
+        .execute(&mut ledger().await)
+        .await
+        .unwrap();
+    assign(&stage, &beacon, &[moved, stays]);
+    stage.start_again().await;
+    eventually("the duties to be known", async || {
+        let known = format!("slots=[{stays}]");
+        stage.log().contains(&known).then_some(())
+    })
+    .await;
+    missed(&stage, stays).await;
+    let view = stage.ops_json(&format!("/api/v1/slots/{moved}")).await;
+    assert_eq!(view["code"], 404, "{view}");
+    // Its client is back, with the registration of before.
+    let signed = u64::try_from(WallClock.now() / 1000).unwrap();
+    stage.proposer(Encoding::Ssz).register(60_000_000, signed).await.unwrap();
+    let back = Slot::new(moved.as_u64() + 4 * (stage.slot().as_u64() + 7 - moved.as_u64()).div_ceil(4));
+    assign(&stage, &beacon, &[back]);
+    missed(&stage, back).await;
 }
