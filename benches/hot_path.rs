@@ -15,7 +15,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use relaymux::{
     auction::{Candidates, Claim},
     consensus::{
-        Encoding, Fork, Mainnet, Network, SignedBuilderBid,
+        Encoding, Mainnet, Network, SignedBuilderBid,
         bls::{SigningKey, ValidatedKey},
         signing_root,
     },
@@ -24,7 +24,7 @@ use relaymux::{
         Contender, Eligibility, Observation, Ranking, Reputation, TrustPolicy, chosen, place_all,
     },
     sim::{AnyPayload, PayloadParams},
-    types::Wei,
+    types::{Fork, Wei},
 };
 
 fn bid() -> (SignedBuilderBid, ValidatedKey) {

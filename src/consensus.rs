@@ -13,7 +13,6 @@ pub mod bls;
 mod clock;
 mod clock_skew;
 pub mod containers;
-mod fork;
 mod fork_outlook;
 mod kzg;
 mod named_fork;
@@ -33,11 +32,10 @@ pub use bid::{BidFacts, BidMessage, SignedBuilderBid};
 pub use blobs::BlobSchedule;
 pub use block::{BlindedBody, BlockFacts, SignedBlindedBlock};
 pub use block_hash::{BlockHashInputs, ToExecutionHeader, recompute_block_hash};
-pub use clock::{SlotClock, UnixMillis, WallClock};
+pub use clock::{SlotClock, WallClock};
 pub use clock_skew::{
     ClockOffset, ClockSample, ClockVerdict, OffsetRange, SourceClock, USELESS_BEYOND_MS, WRONG_BEYOND_MS,
 };
-pub use fork::{Fork, UnknownFork};
 pub use fork_outlook::{ForkSource, ForkUrgency, UnservedFork};
 pub use kzg::prepare_kzg;
 pub use named_fork::NamedFork;

@@ -4,13 +4,20 @@
 //! was a float, a [`BlsPublicKey`] has 48 bytes. This room decides nothing and imports nothing of ours.
 
 mod amount;
+mod fork;
 mod id;
 mod key;
+mod label;
 mod slot;
+mod time;
 mod utc_day;
 
 pub use amount::{AmountError, Wei};
+pub use fork::{Fork, UnknownFork};
 pub use id::{IdError, RelayId};
 pub use key::{BlsPublicKey, BlsSignature, HexError, parse_hash};
+pub(crate) use label::labelled;
+pub use label::{Label, Labelled};
 pub use slot::{Epoch, Slot};
+pub use time::UnixMillis;
 pub use utc_day::{DAY_MS, UtcDay};

@@ -13,10 +13,10 @@ use std::path::Path;
 
 use relaymux::{
     consensus::{
-        Encoding, Fork, PresetName, RevealedPayload, SignedBlindedBlock, SignedBuilderBid, json_from_ssz,
+        Encoding, PresetName, RevealedPayload, SignedBlindedBlock, SignedBuilderBid, json_from_ssz,
         ssz_from_json,
     },
-    types::Slot,
+    types::{Fork, Slot},
 };
 use serde_json::Value;
 

@@ -15,8 +15,8 @@ use alloy_primitives::{B256, hex};
 use proptest::prelude::*;
 use relaymux::{
     consensus::{
-        Encoding, Fork, Mainnet, Minimal, PeekedBlock, Preset, PresetName, RevealedPayload,
-        SignedBlindedBlock, SignedBuilderBid,
+        Encoding, Mainnet, Minimal, PeekedBlock, Preset, PresetName, RevealedPayload, SignedBlindedBlock,
+        SignedBuilderBid,
         bls::ValidatedKey,
         builder_domain,
         containers::{
@@ -25,7 +25,7 @@ use relaymux::{
         },
         signing_root, split_json, ssz_from_json, visit_json, visit_ssz,
     },
-    types::Slot,
+    types::{Fork, Slot},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;

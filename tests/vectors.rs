@@ -23,10 +23,10 @@ use alloy_primitives::B256;
 use libtest_mimic::{Arguments, Trial};
 use relaymux::{
     consensus::{
-        Encoding, Fork, PresetName, RevealedPayload, SignedBuilderBid, bls::ValidatedKey, builder_domain,
+        Encoding, PresetName, RevealedPayload, SignedBuilderBid, bls::ValidatedKey, builder_domain,
         containers::SignedValidatorRegistration, signing_root, visit_json,
     },
-    types::BlsPublicKey,
+    types::{BlsPublicKey, Fork},
 };
 use serde_json::Value;
 use tree_hash::TreeHash;

@@ -7,11 +7,11 @@ use metrics::{counter, gauge};
 use super::notices::{Notices, Severity};
 use crate::{
     auction::Auction,
-    consensus::{ClockOffset, ClockVerdict, OffsetRange, SlotClock, UnixMillis},
+    consensus::{ClockOffset, ClockVerdict, OffsetRange, SlotClock},
     ethereum::BeaconNode,
     events::{Conditions, Effect},
     relay::{SharedRelays, clock_offsets},
-    types::Slot,
+    types::{Slot, UnixMillis},
 };
 
 const RULE: &str = "clock_wrong";

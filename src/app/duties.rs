@@ -11,12 +11,12 @@ use tracing::{debug, info, warn};
 use super::own_duties::{BeaconTrouble, Circumstances, OwnDuties, message};
 use crate::{
     auction::Auction,
-    consensus::{ChainSpec, UnixMillis, WallClock},
+    consensus::{ChainSpec, WallClock},
     ethereum::{BeaconNode, NodeError},
     events::{Event, MissedRequest, Spine},
     ledger::{LastRun, Ledger, LedgerError},
     relay::ExpectedProposals,
-    types::{BlsPublicKey, Epoch, Slot},
+    types::{BlsPublicKey, Epoch, Slot, UnixMillis},
 };
 
 /// Slots between two questions for duties: validators register at any time, and an epoch's duties may change until it begins.

@@ -5,8 +5,9 @@ use tracing::info;
 
 use super::notices::{Notices, Severity};
 use crate::{
-    consensus::{ChainSpec, ForkUrgency, NamedFork, UnixMillis, UnservedFork},
+    consensus::{ChainSpec, ForkUrgency, NamedFork, UnservedFork},
     events::{Conditions, Effect},
+    types::UnixMillis,
 };
 
 const RULE: &str = "fork_not_served";

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    consensus::{SlotClock, UnixMillis},
+    consensus::SlotClock,
     events::NoRequestReason,
-    types::{BlsPublicKey, Epoch, Slot},
+    types::{BlsPublicKey, Epoch, Slot, UnixMillis},
 };
 
 /// A slot is looked at once this many slots have begun after it: a late request is written down by then.

@@ -12,8 +12,8 @@ use tracing::info;
 
 use super::Auction;
 use crate::{
-    consensus::{SlotClock, UnixMillis},
-    types::Slot,
+    consensus::SlotClock,
+    types::{Slot, UnixMillis},
 };
 
 /// How far into its slot a block is waited for, in milliseconds; at most the slot. mev-boost-relay's and Helix's cutoff.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::consensus::UnixMillis;
+use crate::types::UnixMillis;
 
 /// The last request of the client. Written on every request: one atomic store.
 #[derive(Debug, Default)]

@@ -22,11 +22,11 @@ use super::{
     state::user_agent,
 };
 use crate::{
-    consensus::{Encoding, Fork, UnixMillis},
+    consensus::Encoding,
     ethereum::{BeaconNode, NodeError},
     events::{AuctionRecord, Event, Outcome, RaceShare, RelayAnswer, Spine, Winner},
     relay::{CallContext, HeaderCall, Relay},
-    types::{BlsPublicKey, RelayId, Slot, Wei},
+    types::{BlsPublicKey, Fork, RelayId, Slot, UnixMillis, Wei},
 };
 
 /// Time that must be left to hold another race when the one that was joined had too little. Arbitrary: a relay's usual latency.

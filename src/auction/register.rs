@@ -16,13 +16,13 @@ use super::{
 };
 use crate::{
     consensus::{
-        Encoding, Fork, RegistrationError, containers::SignedValidatorRegistration, prepare_kzg, visit_json,
+        Encoding, RegistrationError, containers::SignedValidatorRegistration, prepare_kzg, visit_json,
         visit_ssz,
     },
     events::{Event, RegistrationAnswer, RegistrationRound},
     ledger::RememberedValidator,
     relay::{CallContext, RegisterOutcome, RegistrationBody, Relay},
-    types::RelayId,
+    types::{Fork, RelayId},
 };
 
 /// Registrations read before the memory of validators is locked once. Arbitrary: bounds both the lock and the buffer.

@@ -20,12 +20,12 @@ use super::{
     verified_cache::VerifiedCache,
 };
 use crate::{
-    consensus::{ChainSpec, ClockVerdict, Domain, SlotClock, UnixMillis, WallClock},
+    consensus::{ChainSpec, ClockVerdict, Domain, SlotClock, WallClock},
     ethereum::BeaconNode,
     events::Spine,
     ledger::Journal,
     relay::SharedRelays,
-    types::BlsPublicKey,
+    types::{BlsPublicKey, UnixMillis},
 };
 
 /// What the auction is made of.

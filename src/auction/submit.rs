@@ -34,11 +34,11 @@ use super::{
     state::user_agent,
 };
 use crate::{
-    consensus::{DecodeError, Encoding, Fork, RevealedPayload, SignedBlindedBlock},
+    consensus::{DecodeError, Encoding, RevealedPayload, SignedBlindedBlock},
     events::{BlockReceived, ConflictingBlock, Event},
     ledger::{JournaledLabels, UnsettledBlock},
     relay::{CallContext, EncodedBlock, RawLabels, RawPayload, SubmitVersion},
-    types::Slot,
+    types::{Fork, Slot},
 };
 
 /// Longest wait for the journal. A disk that takes longer is reported, and the block leaves without it: a lost slot is certain

@@ -6,10 +6,10 @@ use parking_lot::RwLock;
 
 use super::registration_check::is_timely;
 use crate::{
-    consensus::{Registration, UnixMillis, WallClock, containers::SignedValidatorRegistration},
+    consensus::{Registration, WallClock, containers::SignedValidatorRegistration},
     events::RegistrationFacts,
     ledger::{HeardClock, RememberedValidator},
-    types::BlsPublicKey,
+    types::{BlsPublicKey, UnixMillis},
 };
 
 /// Most validators that are remembered: more than any operator has behind one process, some 100 MiB. What comes beyond goes to the relays all

@@ -21,11 +21,11 @@ use super::{
 };
 use crate::{
     auction::{Auction, HeaderRequest, RegisterError, RegisterRequest, Revealed, SubmitError, SubmitRequest},
-    consensus::{Encoding, Fork, WallClock},
+    consensus::{Encoding, WallClock},
     ledger::Ledger,
     relay::{RawLabels, RawPayload, SharedRelays, SubmitVersion},
     serve::{ApiError, ByteBudget, unknown_route, wrong_method},
-    types::{BlsPublicKey, Slot, parse_hash},
+    types::{BlsPublicKey, Fork, Slot, parse_hash},
 };
 
 const CONSENSUS_VERSION: &str = "eth-consensus-version";

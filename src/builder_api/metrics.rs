@@ -2,7 +2,7 @@
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 
-use crate::consensus::UnixMillis;
+use crate::types::UnixMillis;
 
 const REQUESTS: &str = "relaymux_builder_api_requests_total";
 const LAST_REQUEST: &str = "relaymux_last_client_request_timestamp_seconds";

@@ -26,11 +26,11 @@ use super::{
 };
 use crate::{
     app::{LogFormat, Service, Signal, Signals, init_logging, install_metrics},
-    consensus::{ChainSpec, Encoding, SlotClock, UnixMillis, WallClock},
+    consensus::{ChainSpec, Encoding, SlotClock, WallClock},
     events::Subscription,
     relay::{TlsRoots, build_http_client},
     sim::{Proposal, SimExecution, SimProposer},
-    types::{Slot, Wei},
+    types::{Slot, UnixMillis, Wei},
 };
 
 /// What a consensus client waits for a header.

@@ -10,8 +10,8 @@ use super::{
     raw::{RawChain, RawNetwork},
 };
 use crate::{
-    consensus::{BlobSchedule, ChainSpec, Fork, ForkActivation, Network, PresetName, parse_spec_file},
-    types::Epoch,
+    consensus::{BlobSchedule, ChainSpec, ForkActivation, Network, PresetName, parse_spec_file},
+    types::{Epoch, Fork},
 };
 
 /// The chain that the configuration names.

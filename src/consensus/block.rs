@@ -8,14 +8,14 @@ use ssz::{Decode, Encode};
 use tree_hash::TreeHash;
 
 use super::{
-    DecodeError, Encoding, Fork, Mainnet, Minimal, Preset, PresetName,
+    DecodeError, Encoding, Mainnet, Minimal, Preset, PresetName,
     containers::{
         BlindedBlock, BlindedBodyBellatrix, BlindedBodyCapella, BlindedBodyDeneb, BlindedBodyElectra,
         ExecutionRequests, KzgBytes, Signed,
     },
     peek::slot_in_json,
 };
-use crate::types::{BlsSignature, Slot};
+use crate::types::{BlsSignature, Fork, Slot};
 
 const OBJECT: &str = "signed blinded beacon block";
 

@@ -5,10 +5,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::types::Slot;
-
-/// Milliseconds since 1970-01-01 UTC. Negative before.
-pub type UnixMillis = i64;
+use crate::types::{Slot, UnixMillis};
 
 /// The system's wall clock. The only place that reads it.
 #[derive(Clone, Copy, Debug, Default)]

@@ -5,9 +5,8 @@
 //! the sources' lower bounds and of their upper bounds: as long as no more than half of the sources are wrong, however wrong, the range
 //! between the two contains the true difference, so one relay with a false clock convinces nobody.
 
+use crate::types::UnixMillis;
 use std::{collections::VecDeque, fmt, time::UNIX_EPOCH};
-
-use super::UnixMillis;
 
 /// An HTTP `Date` says only the second.
 const RESOLUTION_MS: i64 = 1000;

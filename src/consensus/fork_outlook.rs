@@ -5,8 +5,8 @@
 
 use jiff::Timestamp;
 
-use super::{ChainSpec, Fork, NamedFork, UnixMillis};
-use crate::types::{DAY_MS, Epoch, Slot};
+use super::{ChainSpec, NamedFork};
+use crate::types::{DAY_MS, Epoch, Fork, Slot, UnixMillis};
 
 /// A fork that is this near is warned of, not only mentioned: 30 days, in milliseconds. Arbitrary: time for an update.
 const NEAR_MS: i64 = 30 * DAY_MS;

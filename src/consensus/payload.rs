@@ -9,8 +9,7 @@ use tokio::time::Instant;
 use tree_hash::TreeHash;
 
 use super::{
-    BlockFacts, BlockHashInputs, DecodeError, Encoding, Fork, Mainnet, Minimal, PayloadError, Preset,
-    PresetName,
+    BlockFacts, BlockHashInputs, DecodeError, Encoding, Mainnet, Minimal, PayloadError, Preset, PresetName,
     block_hash::{ToExecutionHeader, recompute_block_hash},
     containers::{
         Blob, Commitments, ExecutionPayloadBellatrix, ExecutionPayloadCapella, ExecutionPayloadDeneb,
@@ -20,6 +19,7 @@ use super::{
     kzg::Bundle,
     wire::{Versioned, check_label, versioned_json},
 };
+use crate::types::Fork;
 
 const OBJECT: &str = "execution payload";
 

@@ -46,7 +46,7 @@ mod tests {
     use alloy_primitives::b256;
 
     use super::*;
-    use crate::consensus::{Fork, Network};
+    use crate::{consensus::Network, types::Fork};
 
     #[test]
     fn domains_are_those_of_the_networks() {

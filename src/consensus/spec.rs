@@ -4,8 +4,8 @@
 
 use alloy_primitives::{B256, b256};
 
-use super::{BlobSchedule, Domain, Fork, NamedFork, PresetName, SlotClock, builder_domain};
-use crate::types::{Epoch, Slot};
+use super::{BlobSchedule, Domain, NamedFork, PresetName, SlotClock, builder_domain};
+use crate::types::{Epoch, Fork, Slot};
 
 /// A network that has a name in `relays.toml`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

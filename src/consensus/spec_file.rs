@@ -5,8 +5,8 @@
 use alloy_primitives::{B256, hex};
 use serde::Deserialize;
 
-use super::{BlobSchedule, ChainSpec, Fork, ForkActivation, NamedFork, PresetName};
-use crate::types::Epoch;
+use super::{BlobSchedule, ChainSpec, ForkActivation, NamedFork, PresetName};
+use crate::types::{Epoch, Fork};
 
 /// End of the keys that say when a fork starts.
 const FORK_EPOCH: &str = "_FORK_EPOCH";

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Fork;
+use crate::types::Fork;
 
 /// The two encodings of the Builder API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,7 +4,7 @@
 //! it. So it is ours until registrations came for a day (7,200 slots) without its own. The day is counted in time in which registrations are
 //! heard at all: while the client is down, or we are, nobody has moved, and that is just when a slot without a request must be told.
 
-use crate::{consensus::UnixMillis, events::RegistrationFacts};
+use crate::{events::RegistrationFacts, types::UnixMillis};
 
 /// Slots in which others register before a validator that does not is no longer ours: 225 epochs of mainnet, a day.
 const OURS_FOR_SLOTS: u64 = 7200;

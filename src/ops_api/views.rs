@@ -3,13 +3,14 @@
 use serde::Serialize;
 
 use crate::{
-    consensus::{UnixMillis, WallClock},
+    consensus::WallClock,
     events::RelayMode,
     ledger::{ModeView, RelayStats},
     relay::{
         Relay, SharedRelays,
         health::{Accusation, Breaker, FaultClass, OperatorSetting},
     },
+    types::UnixMillis,
 };
 
 /// One check of `/healthz` and `/readyz`.

@@ -4,9 +4,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    consensus::{ChainSpec, Encoding, Fork, SignedBuilderBid, bls::ValidatedKey, signing_root},
+    consensus::{ChainSpec, Encoding, SignedBuilderBid, bls::ValidatedKey, signing_root},
     ledger::{Journal, Ledger, LedgerError, Settled, SlotView},
-    types::Slot,
+    types::{Fork, Slot},
 };
 
 /// What an operator can send to a relay.

@@ -20,11 +20,8 @@ use super::{
     relay_clock::RelayClock,
 };
 use crate::{
-    consensus::{
-        DecodeError, Encoding, Fork, OffsetRange, PresetName, SignedBuilderBid, UnixMillis, WallClock,
-        prepare_kzg,
-    },
-    types::{BlsPublicKey, RelayId, Slot},
+    consensus::{DecodeError, Encoding, OffsetRange, PresetName, SignedBuilderBid, WallClock, prepare_kzg},
+    types::{BlsPublicKey, Fork, RelayId, Slot, UnixMillis},
 };
 
 /// Exactly this text: Helix compares strings and answers JSON to any other.

@@ -29,13 +29,13 @@ use super::{
     set::{RelayStatus, StatusBoard},
 };
 use crate::{
-    consensus::{UnixMillis, WallClock},
+    consensus::WallClock,
     events::{
         AuctionRecord, BlockRecordSaved, Conduct, Event, Method, ModeReason, Notice, Outcome, RelayJudged,
         RelayMode, RelayModeChanged, ReputationSaved, Ruling, Settlement, Spine, SubmissionAnswer,
         Subscription, count_notice,
     },
-    types::RelayId,
+    types::{RelayId, UnixMillis},
 };
 use blocks::BlockRecords;
 

@@ -5,8 +5,11 @@ use std::{collections::HashMap, sync::Arc};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::consensus::{
-    Encoding, Fork, REGISTRATION_SSZ_BYTES, RegistrationError, json_from_ssz, split_json, ssz_from_json,
+use crate::{
+    consensus::{
+        Encoding, REGISTRATION_SSZ_BYTES, RegistrationError, json_from_ssz, split_json, ssz_from_json,
+    },
+    types::Fork,
 };
 
 /// The body cut for an encoding and a limit, for all relays that need it so.

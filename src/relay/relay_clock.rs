@@ -3,7 +3,10 @@
 use parking_lot::Mutex;
 use reqwest::header::{AGE, DATE, HeaderMap, HeaderName};
 
-use crate::consensus::{ClockSample, OffsetRange, SourceClock, UnixMillis};
+use crate::{
+    consensus::{ClockSample, OffsetRange, SourceClock},
+    types::UnixMillis,
+};
 
 /// What a relay's `Date` headers have said lately. Written by every call's path: a parse of 30 bytes and a lock nobody holds for long.
 #[derive(Debug, Default)]

@@ -17,9 +17,8 @@ use super::{
     metrics::{begin_relay, end_relay, record_up},
 };
 use crate::{
-    consensus::UnixMillis,
     events::{ModeReason, ProbeResult, RelayMode},
-    types::RelayId,
+    types::{RelayId, UnixMillis},
 };
 
 /// Where one relay stands, as its monitor last decided.

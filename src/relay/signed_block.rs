@@ -5,7 +5,10 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use reqwest::header::HeaderValue;
 
-use crate::consensus::{Encoding, Fork, SignedBlindedBlock};
+use crate::{
+    consensus::{Encoding, SignedBlindedBlock},
+    types::Fork,
+};
 
 /// Version of the submission endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,7 +37,7 @@ use super::{
     metrics::record_call,
     outcome::Answer,
 };
-use crate::consensus::{Encoding, Fork};
+use crate::{consensus::Encoding, types::Fork};
 
 /// Part of the budget that connecting may take: the rest is for asking by HTTP. Arbitrary.
 const CONNECT_SHARE: u32 = 3;

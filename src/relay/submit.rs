@@ -31,7 +31,10 @@ use super::{
     metrics::{SUBMIT, record_call},
     outcome::Answer,
 };
-use crate::consensus::{Encoding, Fork, PresetName, RevealedPayload, SignedBlindedBlock};
+use crate::{
+    consensus::{Encoding, PresetName, RevealedPayload, SignedBlindedBlock},
+    types::Fork,
+};
 
 /// How long a call may say nothing before it is made once more on a fresh connection. Relays answer v1 within some hundred
 /// milliseconds; three seconds of the usual four are left for the second attempt.

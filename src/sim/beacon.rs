@@ -20,9 +20,9 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    consensus::{ChainSpec, Fork, WallClock},
+    consensus::{ChainSpec, WallClock},
     serve::{ListenError, Listener},
-    types::{BlsPublicKey, Slot},
+    types::{BlsPublicKey, Fork, Slot},
 };
 
 /// How it behaves; everything can be changed while it runs.

@@ -4,7 +4,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
 
-use crate::consensus::Fork;
+use crate::types::Fork;
 
 pub(super) fn other_fork(fork: Fork) -> Fork {
     if fork == Fork::Electra { Fork::Fulu } else { Fork::Electra }

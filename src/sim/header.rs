@@ -20,8 +20,8 @@ use super::{
     shared::{CONSENSUS_VERSION, EncodedBid, Shared, Wanted, error},
 };
 use crate::{
-    consensus::{Encoding, Fork},
-    types::{Slot, parse_hash},
+    consensus::Encoding,
+    types::{Fork, Slot, parse_hash},
 };
 
 type HeaderPath = Path<(u64, String, String)>;

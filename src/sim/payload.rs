@@ -5,7 +5,7 @@ use ssz_types::VariableList;
 
 use crate::{
     consensus::{
-        BidMessage, BlockHashInputs, Domain, Fork, Preset, RevealedPayload, SignedBuilderBid,
+        BidMessage, BlockHashInputs, Domain, Preset, RevealedPayload, SignedBuilderBid,
         bls::SigningKey,
         containers::{
             Blob, BlobsBundle, BlobsBundleFulu, BuilderBidBellatrix, BuilderBidCapella, BuilderBidDeneb,
@@ -14,7 +14,7 @@ use crate::{
         },
         recompute_block_hash, signing_root,
     },
-    types::{BlsPublicKey, Wei},
+    types::{BlsPublicKey, Fork, Wei},
 };
 
 /// Cell proofs per blob in Fulu.

@@ -11,8 +11,8 @@ use tree_hash::TreeHash;
 use super::payload::sim_parent_root;
 use crate::{
     consensus::{
-        BidMessage, BlindedBody, ChainSpec, DecodeError, Encoding, Fork, Mainnet, Minimal, Preset,
-        PresetName, RevealedPayload, SignedBlindedBlock, SignedBuilderBid,
+        BidMessage, BlindedBody, ChainSpec, DecodeError, Encoding, Mainnet, Minimal, Preset, PresetName,
+        RevealedPayload, SignedBlindedBlock, SignedBuilderBid,
         bls::{SigningKey, ValidatedKey},
         containers::{
             BlindedBlock, BlindedBodyBellatrix, BlindedBodyCapella, BlindedBodyDeneb, BlindedBodyElectra,
@@ -21,7 +21,7 @@ use crate::{
         },
         proposer_domain, signing_root,
     },
-    types::{BlsPublicKey, Slot},
+    types::{BlsPublicKey, Fork, Slot},
 };
 
 const CONSENSUS_VERSION: &str = "eth-consensus-version";

@@ -14,11 +14,11 @@ use tokio::time::Instant;
 use super::{AnyPayload, Behaviour, HeaderFault, PayloadParams, Tamper, payload::sim_parent_root};
 use crate::{
     consensus::{
-        ChainSpec, Encoding, Fork, Mainnet, Minimal, Preset, PresetName, RevealedPayload, WallClock,
+        ChainSpec, Encoding, Mainnet, Minimal, Preset, PresetName, RevealedPayload, WallClock,
         bls::SigningKey, containers::ValidatorRegistration,
     },
     serve::ApiError,
-    types::{BlsPublicKey, Slot, Wei},
+    types::{BlsPublicKey, Fork, Slot, Wei},
 };
 
 /// Helix answers SSZ to exactly these.

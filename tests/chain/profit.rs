@@ -3,10 +3,10 @@
 use alloy_primitives::B256;
 use axum::response::IntoResponse;
 use relaymux::{
-    consensus::{Encoding, Fork, WallClock},
+    consensus::{Encoding, WallClock},
     serve::Listener,
     sim::{AnyPayload, DataApiFault, PayloadFault},
-    types::Slot,
+    types::{Fork, Slot},
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;

@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
-use relaymux::consensus::{Encoding, Fork, PresetName};
+use relaymux::{
+    consensus::{Encoding, PresetName},
+    types::Fork,
+};
 use serde_json::Value;
 
 use crate::mutate;

@@ -1,7 +1,7 @@
 //! Frames of a relay's header stream.
 
 use rand::{Rng, seq::IndexedRandom};
-use relaymux::consensus::Fork;
+use relaymux::types::Fork;
 
 use crate::{
     harness::run,

@@ -353,7 +353,7 @@ async fn a_taken_ops_port_does_not_keep_the_builder_api_from_mev_boosts_flags() 
 /// The genesis flags make that chain: a relay of that chain is believed, and the slot is counted from its genesis.
 #[tokio::test(flavor = "multi_thread")]
 async fn genesis_flags_make_that_chain_or_end_with_2() {
-    let yaml = spec_yaml(relaymux::consensus::Fork::Fulu, 12, "mainnet");
+    let yaml = spec_yaml(relaymux::types::Fork::Fulu, 12, "mainnet");
     let spec = parse_spec_file(&yaml).unwrap();
     let relay =
         SimRelay::start(SimRelayParts { spec: spec.clone(), seed: 1, behaviour: honest() }).await.unwrap();

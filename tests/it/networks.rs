@@ -2,9 +2,9 @@
 
 use axum::{Router, http::StatusCode};
 use relaymux::{
-    consensus::{Encoding, Fork, Network, WallClock},
+    consensus::{Encoding, Network, WallClock},
     sim::{SimBeacon, SimRelay, SimRelayParts},
-    types::Slot,
+    types::{Fork, Slot},
 };
 use serde_json::{Value, json};
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use relaymux::{
-    consensus::{Encoding, Fork, SignedBuilderBid},
+    consensus::{Encoding, SignedBuilderBid},
     sim::HeaderFault,
-    types::Slot,
+    types::{Fork, Slot},
 };
 use serde_json::Value;
 

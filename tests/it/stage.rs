@@ -8,10 +8,10 @@ use std::{
 
 use alloy_primitives::B256;
 use relaymux::{
-    consensus::{ChainSpec, Encoding, Fork, SignedBuilderBid, WallClock, parse_spec_file},
+    consensus::{ChainSpec, Encoding, SignedBuilderBid, WallClock, parse_spec_file},
     relay::{TlsRoots, build_http_client},
     sim::{Behaviour, SimProposer, SimRelay, SimRelayParts, sign_block},
-    types::Slot,
+    types::{Fork, Slot},
 };
 use serde_json::Value;
 use tokio::time::{Instant, sleep};

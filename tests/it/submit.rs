@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use relaymux::{
-    consensus::{Encoding, Fork, RevealedPayload},
+    consensus::{Encoding, RevealedPayload},
     sim::{HeaderFault, PayloadFault, sign_block},
+    types::Fork,
 };
 
 use crate::stage::{PARENT, Stage, assert_error, eventually, honest, milli, stage};

@@ -9,9 +9,9 @@ use tracing::warn;
 
 use super::{SubmitError, SubmitRequest};
 use crate::{
-    consensus::{ChainSpec, DecodeError, Fork, PeekedBlock, SignedBlindedBlock},
+    consensus::{ChainSpec, DecodeError, PeekedBlock, SignedBlindedBlock},
     relay::EncodedBlock,
-    types::Slot,
+    types::{Fork, Slot},
 };
 
 /// A signed block and what is known of it.

@@ -9,12 +9,12 @@ use crate::{
     builder_api::BuilderApiSettings,
     cli::arguments::DemoArguments,
     config::Config,
-    consensus::{ChainSpec, Fork, Network, WallClock},
+    consensus::{ChainSpec, Network, WallClock},
     ops_api::OpsSettings,
     profit::ProfitSettings,
     relay::{HealthMonitorSettings, RelaySettings, TlsRoots, parse_relay_url, rotation::RotationPolicy},
     sim::{Behaviour, HeaderFault, PayloadFault, SimExecution, SimRelay, SimRelayParts},
-    types::{Epoch, RelayId, Wei},
+    types::{Epoch, Fork, RelayId, Wei},
 };
 
 /// Names of the simulated relays, in turn.

@@ -13,9 +13,9 @@ use super::{BeaconNode, NodeError, send};
 use crate::{
     consensus::{
         ChainSpec, ClockSample, NamedFork, NetworkMismatch, OffsetRange, ReportedGenesis, ReportedSpec,
-        SourceClock, UnixMillis, WallClock,
+        SourceClock, WallClock,
     },
-    types::{Epoch, Slot, parse_hash},
+    types::{Epoch, Slot, UnixMillis, parse_hash},
 };
 
 /// End of the keys of a specification that say when a fork starts.

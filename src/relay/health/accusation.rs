@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{FaultClass, Verdict};
 use crate::{
-    consensus::UnixMillis,
     events::{Conduct, Evidence, Ruling, Stage},
-    types::{Slot, Wei},
+    types::{Slot, UnixMillis, Wei},
 };
 
 /// How long a suspicion lets a relay rest, where the chain does not clear it or prove it before: beyond two epochs, which finality takes.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::consensus::UnixMillis;
+use crate::types::UnixMillis;
 
 /// What a call said about a relay's being there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,9 +8,8 @@ use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    consensus::UnixMillis,
     events::{BlockSignature, Evidence, Outcome, SlotOutcome},
-    types::{RelayId, Slot, Wei},
+    types::{RelayId, Slot, UnixMillis, Wei},
 };
 
 /// Longest message of a relay that is kept, in characters. Arbitrary: a sentence or two.

@@ -12,9 +12,8 @@
 
 use super::case::{AnswerKind, BlockRecord, ChainSight, Promise, RevealAnswer};
 use crate::{
-    consensus::UnixMillis,
     events::{BlockSignature, Conduct, Confidence, Evidence, Method, Ruling, SlotOutcome, Stage},
-    types::{RelayId, Wei},
+    types::{RelayId, UnixMillis, Wei},
 };
 
 /// Relays refuse blocks that come too late: mev-boost-relay and Helix at 4 s. A second before that, by our clock, it is nobody's fault but ours.

@@ -1,7 +1,7 @@
 //! What the outcome of a header request says about the relay that caused it.
 
 use super::{FaultClass, Pulse};
-use crate::{consensus::UnixMillis, events::Outcome};
+use crate::{events::Outcome, types::UnixMillis};
 
 /// One thing a relay did in an auction.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use super::{Breaker, OperatorSetting, Reputation, TrustPolicy};
 use crate::{
-    consensus::UnixMillis,
     events::{ModeReason, RelayMode},
+    types::UnixMillis,
 };
 
 /// One relay as placement sees it.

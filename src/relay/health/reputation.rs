@@ -12,9 +12,8 @@ use super::{
     stake,
 };
 use crate::{
-    consensus::UnixMillis,
     events::{Conduct, Outcome, Ruling, Stage},
-    types::Slot,
+    types::{Slot, UnixMillis},
 };
 
 /// How observations are judged.

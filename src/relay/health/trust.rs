@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{consensus::UnixMillis, types::Wei};
+use crate::types::{UnixMillis, Wei};
 
 /// What can be wrong with a relay, by what it costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

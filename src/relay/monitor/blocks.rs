@@ -5,13 +5,12 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use alloy_primitives::B256;
 
 use crate::{
-    consensus::UnixMillis,
     events::{
         AuctionRecord, BlockReceived, BlockSignature, BlockSignatureChecked, Outcome, SlotOutcome,
         SlotSettled, SubmissionAnswer,
     },
     relay::health::{AnswerKind, BlockRecord, ChainSight, PaymentSight, Received, RevealAnswer},
-    types::Slot,
+    types::{Slot, UnixMillis},
 };
 
 /// Blocks remembered, from their header to finality. Arbitrary: more own slots than any operator has in an hour.

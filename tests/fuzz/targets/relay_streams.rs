@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use relaymux::{
-    consensus::{Encoding, Fork, SignedBuilderBid},
+    consensus::{Encoding, SignedBuilderBid},
     relay::{bid_in_frame, stream_code},
+    types::Fork,
 };
 
 use super::fate::Fate;
