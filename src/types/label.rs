@@ -16,7 +16,8 @@ pub trait Labelled: Copy {
     fn parse(label: &str) -> Option<Self>;
 }
 
-/// Declares an enum whose variants have names: `ALL`, `label`, `parse`, [`Labelled`], `Display`, and serde by the same names.
+/// Declares an enum whose variants have names: `label`, `parse`, [`Labelled`], `Display`, and serde by the same names. Plain enums have `ALL`;
+/// those that hold other labelled ones (`or { Failed(CallFault) }`), whose names they take over, have `all`.
 macro_rules! labelled {
     (
         $(#[$meta:meta])*
@@ -49,6 +50,61 @@ macro_rules! labelled {
             }
         }
 
+        $crate::types::labelled!(@shown $name);
+    };
+    (
+        $(#[$meta:meta])*
+        $vis:vis enum $name:ident {
+            $($(#[$variant_meta:meta])* $variant:ident = $label:literal,)+
+        }
+        or {
+            $($(#[$group_meta:meta])* $group:ident($inner:ident),)+
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        $vis enum $name {
+            $($(#[$variant_meta])* $variant,)+
+            $($(#[$group_meta])* $group($inner),)+
+        }
+
+        impl $name {
+            /// Every one, in the order of their declaration.
+            $vis fn all() -> impl Iterator<Item = Self> {
+                [$(Self::$variant),+].into_iter()$(.chain($inner::ALL.into_iter().map(Self::$group)))+
+            }
+
+            /// Its name in tables, metrics and JSON.
+            $vis const fn label(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $label,)+
+                    $(Self::$group(inner) => inner.label(),)+
+                }
+            }
+
+            /// The one of a name.
+            $vis fn parse(label: &str) -> Option<Self> {
+                Self::all().find(|known| known.label() == label)
+            }
+        }
+
+        $(
+            impl From<$inner> for $name {
+                fn from(inner: $inner) -> Self {
+                    Self::$group(inner)
+                }
+            }
+        )+
+
+        impl ::serde::Serialize for $name {
+            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.label())
+            }
+        }
+
+        $crate::types::labelled!(@shown $name);
+    };
+    (@shown $name:ident) => {
         impl $crate::types::Labelled for $name {
             fn label(self) -> &'static str {
                 self.label()
@@ -156,6 +212,25 @@ mod tests {
             assert_eq!(serde_json::to_string(&Label::from(light)).unwrap(), json);
         }
         assert_eq!(Light::ALL.len(), 2);
+    }
+
+    labelled! {
+        /// For these tests.
+        enum Signal {
+            Off = "off",
+        }
+        or {
+            /// Something shines.
+            On(Light),
+        }
+    }
+
+    #[test]
+    fn a_state_takes_over_the_names_of_those_it_holds() {
+        assert_eq!(Signal::all().map(Signal::label).collect::<Vec<_>>(), ["off", "red", "amber_flashing"]);
+        assert_eq!(Signal::parse("red"), Some(Light::Red.into()));
+        assert_eq!(Signal::parse("green"), None);
+        assert_eq!(serde_json::to_string(&Signal::On(Light::Red)).unwrap(), "\"red\"");
     }
 
     #[test]
