@@ -8,22 +8,28 @@ mod conditions;
 mod evidence;
 mod metrics;
 mod missed_request;
+mod notice;
 mod outcome;
 mod record;
+mod settlement;
 mod spine;
 mod verdict;
 
 pub use conditions::{Condition, Conditions, Effect};
 pub use evidence::{Confidence, Evidence, Method};
-pub use metrics::{NOTICE_RULES, count_notice, describe_metrics, set_degraded};
+pub use metrics::{describe_metrics, set_degraded};
 pub use missed_request::{MissedRequest, NoRequestReason};
-pub use outcome::Outcome;
+pub use notice::{Notice, NoticeRule, Severity, count_notice};
+pub use outcome::{BidFlaw, BidOutcome, CallFault, RegistrationOutcome, RevealOutcome};
 pub use record::{
-    AuctionRecord, BlockReceived, ConflictingBlock, Event, ModeReason, Notice, PollRecord, ProbeResult,
+    AuctionRecord, BlockReceived, ConflictingBlock, Event, Fate, ModeReason, PollRecord, ProbeResult,
     RaceShare, RegistrationAnswer, RegistrationFacts, RegistrationRound, RelayAnswer, RelayMode,
-    RelayModeChanged, ReputationSaved, Settlement, SlotSettled, SubmissionAnswer, SubmissionClosed, Winner,
+    RelayModeChanged, ReputationSaved, SubmissionAnswer, SubmissionClosed, Winner,
+};
+pub use settlement::{
+    DataApiVerdict, PaymentOutcome, PaymentVerdict, Settlement, SlotOutcome, SlotSettled, SlotStatus,
 };
 pub use spine::{Spine, Subscription};
 pub use verdict::{
-    BlockRecordSaved, BlockSignature, BlockSignatureChecked, Conduct, RelayJudged, Ruling, SlotOutcome, Stage,
+    BlockRecordSaved, BlockSignature, BlockSignatureChecked, Conduct, RelayJudged, Ruling, Stage,
 };

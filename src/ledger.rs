@@ -4,7 +4,12 @@
 //! its last moments. `journal.db` is the exception: a signed block is committed with a disk sync before it leaves, and what each
 //! relay answered follows as it comes. At start the journal is read back into the ledger, so that after a `kill -9` the ledger
 //! knows every block and its fate. Neither file is needed to serve a proposer: one that cannot be used is replaced by a new one or by
-//! memory (`stores`). SQL is portable; nothing outside this room writes any.
+//! memory (`stores`).
+//!
+//! SQL keeps to what databases share, and nothing outside this room writes any: what only SQLite knows, its types among it, stands in
+//! `database`, and `row` says how a row becomes a value. States are enums; here alone they are labels, and a label of a newer version is
+//! kept as it is. Every table that several sidecars may share says which instance wrote a row (`instance`). Sums of days and months follow
+//! the slots by a position (`sums`).
 
 mod backlog;
 mod block_records;
@@ -12,15 +17,19 @@ mod bundle_state;
 mod bundle_views;
 mod bundles;
 mod database;
+mod instance;
 mod journal;
 mod metrics;
 mod missed_requests;
 mod notices;
 mod query;
+mod read_back;
 mod relay_stats;
 mod remembered;
 mod report;
+mod row;
 mod settlements;
+mod slots;
 mod stores;
 mod sums;
 mod views;
@@ -28,7 +37,7 @@ mod write_state;
 mod writer;
 
 pub use bundle_state::{BundleState, Delivery, SendOutcome};
-pub use bundle_views::{BundleTotals, BundleView};
+pub use bundle_views::{BundleTotals, BundleView, SendView};
 pub use bundles::{
     BundleDecision, BundleProfit, BundleReceived, BundleSend, BundleWrite, StoredBundle, UnbookedBundle,
 };
@@ -42,7 +51,7 @@ pub use remembered::{HeardClock, RememberedValidator, still_ours};
 pub use report::PollFact;
 pub use settlements::{ProposalPoint, Settled, SlotCase};
 pub use stores::{StoreTrouble, Stores};
-pub use sums::{DayFacts, OutcomeCount, SumRow};
+pub use sums::{ChangedDays, DayFacts, OutcomeCount, SumRow};
 pub use views::{
     AnswerView, AuctionView, BidView, ModeView, PollView, RelayStats, SlotSummary, SlotView, SubmissionView,
 };

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use metrics::{counter, gauge};
 
-use super::notices::{Notices, Severity};
+use super::notices::Notices;
 use crate::{
     auction::Auction,
     consensus::{ClockOffset, ClockVerdict, OffsetRange, SlotClock},
     ethereum::BeaconNode,
-    events::{Conditions, Effect},
+    events::{Conditions, Effect, NoticeRule, Severity},
     relay::{SharedRelays, clock_offsets},
     types::{Slot, UnixMillis},
 };
 
-const RULE: &str = "clock_wrong";
+const RULE: NoticeRule = NoticeRule::ClockWrong;
 /// Name of the condition.
 const CLOCK: &str = "clock";
 

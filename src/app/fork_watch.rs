@@ -3,14 +3,14 @@
 use metrics::gauge;
 use tracing::info;
 
-use super::notices::{Notices, Severity};
+use super::notices::Notices;
 use crate::{
     consensus::{ChainSpec, ForkUrgency, NamedFork, UnservedFork},
-    events::{Conditions, Effect},
+    events::{Conditions, Effect, NoticeRule, Severity},
     types::UnixMillis,
 };
 
-const RULE: &str = "fork_not_served";
+const RULE: NoticeRule = NoticeRule::ForkNotServed;
 /// Name of the condition.
 const FORK: &str = "fork";
 

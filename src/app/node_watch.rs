@@ -3,14 +3,14 @@
 
 use metrics::gauge;
 
-use super::notices::{Notices, Severity};
+use super::notices::Notices;
 use crate::{
     consensus::ReportedSpec,
     ethereum::{BeaconNode, ExecutionNode, NodeError, SyncStatus},
-    events::{Conditions, Effect},
+    events::{Conditions, Effect, NoticeRule, Severity},
 };
 
-const RULE: &str = "node_of_other_network";
+const RULE: NoticeRule = NoticeRule::NodeOfOtherNetwork;
 
 /// What one look at the nodes found.
 #[derive(Debug, Default)]

@@ -13,8 +13,8 @@ use super::{
 use crate::{
     config::Config,
     consensus::WallClock,
-    events::{Event, Notice, Spine, count_notice},
-    ledger::{Ledger, NoticeRow, StoreTrouble, Stores},
+    events::{Event, Notice, NoticeRule, Severity, Spine, count_notice},
+    ledger::{Ledger, StoreTrouble, Stores},
     ops_api::Degraded,
 };
 
@@ -22,8 +22,8 @@ use crate::{
 const JOURNAL_KEPT_MS: i64 = 30 * 24 * 3600 * 1000;
 
 /// Notices of this room: memory in a file's place, and a new file in a damaged one's.
-const IN_MEMORY: &str = "storage_in_memory";
-const REPLACED: &str = "storage_replaced";
+const IN_MEMORY: NoticeRule = NoticeRule::StorageInMemory;
+const REPLACED: NoticeRule = NoticeRule::StorageReplaced;
 /// What a notice can be about.
 const PARTS: [&str; 2] = ["journal", "ledger"];
 
@@ -68,7 +68,7 @@ pub(super) async fn open_storage(config: &Config, degraded: &Degraded) -> Result
         }
     };
     let now = WallClock.now();
-    let stores = Stores::open(data_dir, now, now.saturating_sub(JOURNAL_KEPT_MS)).await?;
+    let stores = Stores::open(data_dir, &config.spec.name, now, now.saturating_sub(JOURNAL_KEPT_MS)).await?;
     for trouble in &stores.troubles {
         error!(part = trouble.part, in_memory = trouble.in_memory, "{}", trouble.message);
         degraded.set(trouble.part, trouble.message.clone());
@@ -97,40 +97,28 @@ pub(super) async fn publish_storage_troubles(ledger: &Ledger, spine: &Spine, tro
         let trouble = troubles.iter().find(|trouble| trouble.part == part);
         for rule in [IN_MEMORY, REPLACED] {
             let trouble = trouble.filter(|trouble| trouble.in_memory == (rule == IN_MEMORY));
+            let notice = Notice {
+                rule,
+                subject: part.to_owned(),
+                severity: trouble.map(|_| Severity::P2),
+                message: trouble.map(|trouble| trouble.message.clone()).unwrap_or_default(),
+                resolved: trouble.is_none(),
+                at,
+            };
             let news = match trouble {
-                Some(trouble) => {
-                    let (rule, subject) = (rule.to_owned(), part.to_owned());
-                    let message = trouble.message.clone();
-                    ledger
-                        .raise_notice(&NoticeRow {
-                            rule,
-                            subject,
-                            severity: "P2".to_owned(),
-                            message,
-                            raised_at: at,
-                            resolved_at: None,
-                        })
-                        .await
-                }
+                Some(_) => ledger.raise_notice(&notice).await,
                 None => ledger.resolve_notice(rule, part, at).await,
             };
             match (news, trouble) {
                 (Ok(false), None) => continue,
-                (Ok(true), None) => info!(rule, part, "resolved"),
+                (Ok(true), None) => info!(%rule, part, "resolved"),
                 (_, Some(_)) => count_notice(rule),
                 (Err(failure), None) => {
-                    warn!(rule, part, error = %failure, "notice not resolved");
+                    warn!(%rule, part, error = %failure, "notice not resolved");
                     continue;
                 }
             }
-            spine.publish(Event::Notice(Notice {
-                rule: rule.to_owned(),
-                subject: part.to_owned(),
-                severity: if trouble.is_some() { "P2".to_owned() } else { String::new() },
-                message: trouble.map(|trouble| trouble.message.clone()).unwrap_or_default(),
-                resolved: trouble.is_none(),
-                at,
-            }));
+            spine.publish(Event::Notice(notice));
         }
     }
 }

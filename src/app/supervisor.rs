@@ -18,7 +18,7 @@ use tracing::{error, warn};
 
 use crate::{
     consensus::WallClock,
-    events::{Event, Notice, Spine, count_notice},
+    events::{Event, Notice, NoticeRule, Severity, Spine, count_notice},
     ops_api::Degraded,
 };
 
@@ -104,7 +104,7 @@ impl Supervisor {
                 let pause = pause_after(failures);
                 counter!("relaymux_task_restarts_total", "task" => name).increment(1);
                 let message = format!("{failure}; it begins anew in {} s", pause.as_secs());
-                supervisor.notify(name, "P3", &message);
+                supervisor.notify(name, Severity::P3, &message);
                 supervisor.degraded.set(name, message);
                 tokio::select! {
                     () = sleep(pause) => supervisor.degraded.clear(name),
@@ -125,7 +125,7 @@ impl Supervisor {
         tokio::spawn(async move {
             let Some(failure) = supervisor.run(name, 0, task, &stop).await else { return };
             let message = format!("{failure}; the service goes on without it until it is restarted");
-            supervisor.notify(name, "P2", &message);
+            supervisor.notify(name, Severity::P2, &message);
             supervisor.degraded.set(name, message);
         })
     }
@@ -148,7 +148,7 @@ impl Supervisor {
             if let Some(failure) = supervisor.run(name, 0, task, &done).await
                 && !stop.is_cancelled()
             {
-                supervisor.notify(name, "P3", &failure);
+                supervisor.notify(name, Severity::P3, &failure);
             }
         })
     }
@@ -164,7 +164,7 @@ impl Supervisor {
         tokio::spawn(async move {
             let Some(failure) = supervisor.run(name, 0, task, &stop).await else { return };
             let message = format!("{failure}; the process ends, to be started again");
-            supervisor.notify(name, "P1", &message);
+            supervisor.notify(name, Severity::P1, &message);
             supervisor.degraded.set(name, message.clone());
             tokio::select! {
                 () = sleep_until(supervisor.started + young()) => {}
@@ -197,17 +197,17 @@ impl Supervisor {
         }
     }
 
-    fn notify(&self, name: &'static str, severity: &str, message: &str) {
-        if severity == "P3" {
+    fn notify(&self, name: &'static str, severity: Severity, message: &str) {
+        if severity == Severity::P3 {
             warn!(task = name, "{message}")
         } else {
             error!(task = name, "{message}")
         }
-        count_notice("task_failed");
+        count_notice(NoticeRule::TaskFailed);
         self.spine.publish(Event::Notice(Notice {
-            rule: "task_failed".to_owned(),
+            rule: NoticeRule::TaskFailed,
             subject: name.to_owned(),
-            severity: severity.to_owned(),
+            severity: Some(severity),
             message: message.to_owned(),
             resolved: false,
             at: WallClock.now(),
@@ -310,7 +310,7 @@ mod tests {
             }
         });
         let first = all.notice().await;
-        assert_eq!((first.rule.as_str(), first.subject.as_str()), ("task_failed", "writer"));
+        assert_eq!((first.rule.label(), first.subject.as_str()), ("task_failed", "writer"));
         assert!(first.message.contains("panicked: a row of another world"), "{}", first.message);
         assert!(all.degraded.list().contains_key("writer"));
         assert!(all.notice().await.message.contains("ended by itself; it begins anew in 2 s"));
@@ -327,7 +327,7 @@ mod tests {
         let mut all = watched();
         let task = all.supervisor.vital("monitor", &all.stop, async { panic!("no rank for {}", "r0") });
         let notice = all.notice().await;
-        assert_eq!(notice.severity, "P1");
+        assert_eq!(notice.severity, Some(Severity::P1));
         assert!(tokio::time::timeout(YOUNG - Duration::from_secs(1), all.fatal.message()).await.is_err());
         let message = all.fatal.message().await;
         assert!(message.contains("monitor panicked: no rank for r0"), "{message}");

@@ -6,7 +6,7 @@ use alloy_primitives::B256;
 
 use super::BidFault;
 use crate::{
-    events::{Outcome, PollRecord, RelayAnswer},
+    events::{BidFlaw, BidOutcome, CallFault, PollRecord, RelayAnswer},
     relay::Relay,
     types::Wei,
 };
@@ -109,7 +109,7 @@ impl RelayRun {
     /// A usable bid is not to be returned after all.
     pub(super) fn leave_out(&mut self, bid: usize, fault: &BidFault) {
         let usable =
-            |answer: &&mut Answered| answer.bid == Some(bid) && answer.record.outcome == Outcome::Bid;
+            |answer: &&mut Answered| answer.bid == Some(bid) && answer.record.outcome == BidOutcome::Bid;
         for answer in self.answers.iter_mut().filter(usable) {
             refuse(&mut answer.record, fault);
         }
@@ -117,7 +117,7 @@ impl RelayRun {
 
     /// Judges the usable bids again: those with a fault are not usable after all.
     pub(super) fn reconsider(&mut self, fault_of: impl Fn(Wei) -> Option<BidFault>) {
-        for answer in self.answers.iter_mut().filter(|answer| answer.record.outcome == Outcome::Bid) {
+        for answer in self.answers.iter_mut().filter(|answer| answer.record.outcome == BidOutcome::Bid) {
             if let Some(fault) = answer.record.value.and_then(&fault_of) {
                 refuse(&mut answer.record, &fault);
             }
@@ -142,13 +142,13 @@ impl RelayRun {
         let best = self.answers.into_iter().enumerate().max_by_key(|(index, answer)| {
             let record = &answer.record;
             let is_winner = end.winner.is_some() && record.block_hash == end.winner && record.verified;
-            let is_fault = has_forged && record.outcome == Outcome::WrongSignature;
-            let is_usable = record.outcome == Outcome::Bid;
+            let is_fault = has_forged && record.outcome == BidOutcome::Flawed(BidFlaw::WrongSignature);
+            let is_usable = record.outcome == BidOutcome::Bid;
             (is_winner, is_fault, is_usable, record.score.or(record.value).filter(|_| is_usable), *index)
         });
         let mut record = best.map_or_else(|| unanswered(relay, end), |(_, answer)| answer.record);
-        if has_forged && record.outcome == Outcome::Bid {
-            record.outcome = Outcome::WrongSignature;
+        if has_forged && record.outcome == BidOutcome::Bid {
+            record.outcome = BidOutcome::Flawed(BidFlaw::WrongSignature);
             "this bid is its own and won; another one of this auction was not signed by it"
                 .clone_into(&mut record.message);
         }
@@ -158,9 +158,9 @@ impl RelayRun {
 
     /// What a relay that forged has sent is not recorded as a bid, unless it was proven to be one.
     fn condemn(&mut self) {
-        let unproven = |record: &&mut RelayAnswer| record.outcome == Outcome::Bid && !record.verified;
+        let unproven = |record: &&mut RelayAnswer| record.outcome == BidOutcome::Bid && !record.verified;
         for record in self.answers.iter_mut().map(|answer| &mut answer.record).filter(unproven) {
-            record.outcome = Outcome::WrongSignature;
+            record.outcome = BidOutcome::Flawed(BidFlaw::WrongSignature);
             "not looked at: another bid of this relay in this auction was not signed by it"
                 .clone_into(&mut record.message);
         }
@@ -176,7 +176,7 @@ fn refuse(record: &mut RelayAnswer, fault: &BidFault) {
 pub(super) fn blank(relay: &Relay, latency: Duration) -> RelayAnswer {
     RelayAnswer {
         relay: relay.id().clone(),
-        outcome: Outcome::TimedOut,
+        outcome: BidOutcome::Failed(CallFault::TimedOut),
         message: String::new(),
         http_status: None,
         latency_us: micros(latency),
@@ -190,9 +190,9 @@ pub(super) fn blank(relay: &Relay, latency: Duration) -> RelayAnswer {
 
 fn unanswered(relay: &Relay, end: &RaceEnd) -> RelayAnswer {
     let (outcome, message) = if end.decided_early {
-        (Outcome::Late, "not waited for: the auction was decided without it")
+        (BidOutcome::Late, "not waited for: the auction was decided without it")
     } else {
-        (Outcome::TimedOut, "no answer in time")
+        (BidOutcome::Failed(CallFault::TimedOut), "no answer in time")
     };
     RelayAnswer { outcome, message: message.to_owned(), ..blank(relay, end.waited) }
 }

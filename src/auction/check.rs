@@ -10,7 +10,7 @@ use alloy_primitives::{B256, b256};
 use super::{GasLimitCheck, verified_cache::VerifiedCache};
 use crate::{
     consensus::{Domain, SignedBuilderBid, bls::ValidatedKey, signing_root},
-    events::Outcome,
+    events::{BidFlaw, BidOutcome},
     types::{BlsPublicKey, Wei},
 };
 
@@ -152,22 +152,22 @@ pub enum BidFault {
 }
 
 impl BidFault {
-    /// Its name in metrics and records.
-    pub fn kind(&self) -> Outcome {
+    /// What it is in metrics and records.
+    pub const fn kind(&self) -> BidOutcome {
         match self {
-            Self::WrongPubkey { .. } => Outcome::WrongPubkey,
-            Self::WrongParent { .. } | Self::OwnParent(_) => Outcome::WrongParent,
-            Self::TooManyBlobs { .. } => Outcome::TooManyBlobs,
-            Self::WrongPrevRandao { .. } => Outcome::WrongPrevRandao,
-            Self::WrongTimestamp { .. } => Outcome::WrongTimestamp,
-            Self::ZeroValue => Outcome::ZeroValue,
-            Self::BelowMinBid { .. } => Outcome::BelowMinBid,
-            Self::BelowLocal { .. } => Outcome::BelowLocal,
-            Self::Excluded => Outcome::Excluded,
-            Self::EmptyTransactions => Outcome::EmptyTransactions,
-            Self::ZeroBlockHash => Outcome::ZeroBlockHash,
-            Self::WrongGasLimit { .. } => Outcome::WrongGasLimit,
-            Self::WrongSignature => Outcome::WrongSignature,
+            Self::WrongPubkey { .. } => BidOutcome::Flawed(BidFlaw::WrongPubkey),
+            Self::WrongParent { .. } | Self::OwnParent(_) => BidOutcome::Flawed(BidFlaw::WrongParent),
+            Self::TooManyBlobs { .. } => BidOutcome::Flawed(BidFlaw::TooManyBlobs),
+            Self::WrongPrevRandao { .. } => BidOutcome::Flawed(BidFlaw::WrongPrevRandao),
+            Self::WrongTimestamp { .. } => BidOutcome::Flawed(BidFlaw::WrongTimestamp),
+            Self::ZeroValue => BidOutcome::Flawed(BidFlaw::ZeroValue),
+            Self::BelowMinBid { .. } => BidOutcome::BelowMinBid,
+            Self::BelowLocal { .. } => BidOutcome::BelowLocal,
+            Self::Excluded => BidOutcome::Excluded,
+            Self::EmptyTransactions => BidOutcome::Flawed(BidFlaw::EmptyTransactions),
+            Self::ZeroBlockHash => BidOutcome::Flawed(BidFlaw::ZeroBlockHash),
+            Self::WrongGasLimit { .. } => BidOutcome::Flawed(BidFlaw::WrongGasLimit),
+            Self::WrongSignature => BidOutcome::Flawed(BidFlaw::WrongSignature),
         }
     }
 }

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     ethereum::NodeError,
-    events::{Outcome, RelayAnswer},
+    events::{BidFlaw, BidOutcome, RelayAnswer},
     relay::{BidAnswer, CallContext, HeaderCall, HeaderMode, HeaderOutcome, Relay, RelayStatus},
     types::{RelayId, Wei},
 };
@@ -383,7 +383,7 @@ impl Auction {
         record.value = Some(facts.value);
         record.block_hash = Some(facts.block_hash);
         if race.runs.get(index).is_some_and(RelayRun::has_forged) {
-            record.outcome = Outcome::WrongSignature;
+            record.outcome = BidOutcome::Flawed(BidFlaw::WrongSignature);
             "not looked at: an earlier bid of this relay in this auction was not signed by it"
                 .clone_into(&mut record.message);
             return None;

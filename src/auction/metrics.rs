@@ -6,7 +6,7 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 
 use super::submit::Unrecorded;
 use crate::{
-    events::{AuctionRecord, Outcome, RaceShare, SubmissionClosed},
+    events::{AuctionRecord, BidOutcome, Fate, RaceShare, SubmissionClosed},
     types::RelayId,
 };
 
@@ -25,37 +25,6 @@ const CONFLICTING_BLOCKS: &str = "relaymux_conflicting_blocks_total";
 const UNRECORDED_BLOCKS: &str = "relaymux_unrecorded_blocks_total";
 const UNDECODED_BLOCKS: &str = "relaymux_undecoded_blocks_total";
 const VERIFICATIONS: &str = "relaymux_signature_checks_total";
-
-/// Every fate of a signed block.
-const FATES: [&str; 4] = ["delivered", "accepted", "failed", "unknown"];
-
-/// How asking a relay for a header can end. Not being asked is not counted.
-const HEADER_OUTCOMES: [Outcome; 24] = [
-    Outcome::Bid,
-    Outcome::NoBid,
-    Outcome::BelowMinBid,
-    Outcome::Excluded,
-    Outcome::BelowLocal,
-    Outcome::Late,
-    Outcome::TimedOut,
-    Outcome::RateLimited,
-    Outcome::Connect,
-    Outcome::Transport,
-    Outcome::HttpStatus,
-    Outcome::Redirect,
-    Outcome::TooLarge,
-    Outcome::ContentType,
-    Outcome::Undecodable,
-    Outcome::WrongFork,
-    Outcome::WrongPubkey,
-    Outcome::WrongParent,
-    Outcome::WrongTimestamp,
-    Outcome::WrongGasLimit,
-    Outcome::WrongSignature,
-    Outcome::ZeroValue,
-    Outcome::EmptyTransactions,
-    Outcome::ZeroBlockHash,
-];
 
 /// Describes this room's metrics to the recorder, and begins their counters at 0.
 pub fn describe_metrics() {
@@ -105,8 +74,8 @@ pub fn describe_metrics() {
     for share in [RaceShare::Joined, RaceShare::Repeated] {
         counter!(SHARED, "how" => share.label()).increment(0);
     }
-    for fate in FATES {
-        counter!(SUBMISSIONS, "fate" => fate).increment(0);
+    for fate in Fate::ALL {
+        counter!(SUBMISSIONS, "fate" => fate.label()).increment(0);
     }
     for result in ["good", "bad"] {
         counter!(VERIFICATIONS, "result" => result).increment(0);
@@ -117,7 +86,8 @@ pub fn describe_metrics() {
 pub(super) fn begin_relays<'a>(relays: impl Iterator<Item = &'a RelayId>) {
     for relay in relays {
         counter!(WINS, "relay" => relay.to_string()).increment(0);
-        for outcome in HEADER_OUTCOMES {
+        // Not being asked is not counted.
+        for outcome in BidOutcome::all().filter(|outcome| *outcome != BidOutcome::NotAsked) {
             counter!(OFFERS, "relay" => relay.to_string(), "outcome" => outcome.label()).increment(0);
         }
     }
@@ -140,7 +110,7 @@ pub(super) fn record_auction(record: &AuctionRecord, too_late: bool) {
     histogram!(AUCTION_DURATION).record(Duration::from_micros(record.answered_in_us).as_secs_f64());
     let seconds = f64::from(i32::try_from(record.ms_into_slot).unwrap_or(i32::MAX)) / 1000.0;
     histogram!(MS_INTO_SLOT).record(seconds);
-    for answer in record.answers.iter().filter(|answer| answer.outcome != Outcome::NotAsked) {
+    for answer in record.answers.iter().filter(|answer| answer.outcome != BidOutcome::NotAsked) {
         counter!(OFFERS, "relay" => answer.relay.to_string(), "outcome" => answer.outcome.label())
             .increment(1);
     }
@@ -158,7 +128,7 @@ pub(super) fn record_unrecorded_block(reason: Unrecorded) {
 }
 
 pub(super) fn record_submission(closed: &SubmissionClosed) {
-    counter!(SUBMISSIONS, "fate" => closed.fate).increment(1);
+    counter!(SUBMISSIONS, "fate" => closed.fate.label()).increment(1);
     histogram!(SUBMISSION_DURATION).record(Duration::from_micros(closed.latency_us).as_secs_f64());
 }
 

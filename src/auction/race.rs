@@ -24,7 +24,7 @@ use super::{
 use crate::{
     consensus::Encoding,
     ethereum::{BeaconNode, NodeError},
-    events::{AuctionRecord, Event, Outcome, RaceShare, RelayAnswer, Spine, Winner},
+    events::{AuctionRecord, BidOutcome, Event, RaceShare, RelayAnswer, Spine, Winner},
     relay::{CallContext, HeaderCall, Relay},
     types::{BlsPublicKey, Fork, RelayId, Slot, UnixMillis, Wei},
 };
@@ -84,7 +84,7 @@ impl Auction {
             slot: request.slot,
             parent_hash: request.parent_hash,
             proposer: request.proposer,
-            fork: fork.name(),
+            fork,
             requested_at,
             ms_into_slot,
             budget_ms: 0,
@@ -276,7 +276,7 @@ impl Auction {
                 format!(", {}: {}", status.mode.shown(status.reason), status.message)
             });
             let message = format!("not asked{reason}");
-            RelayAnswer { outcome: Outcome::NotAsked, message, ..blank(relay, Duration::ZERO) }
+            RelayAnswer { outcome: BidOutcome::NotAsked, message, ..blank(relay, Duration::ZERO) }
         };
         policy.relays.iter().filter(is_left_out).map(record).collect()
     }

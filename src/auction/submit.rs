@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     consensus::{DecodeError, Encoding, RevealedPayload, SignedBlindedBlock},
-    events::{BlockReceived, ConflictingBlock, Event},
+    events::{BlockReceived, ConflictingBlock, Event, Fate},
     ledger::{JournaledLabels, UnsettledBlock},
     relay::{CallContext, EncodedBlock, RawLabels, RawPayload, SubmitVersion},
     types::{Fork, Slot},
@@ -172,7 +172,7 @@ impl Auction {
                 warn!(%slot, %block_hash, ms_into_slot = into,
                     "block in the journal has no fate and its slot is over: check whether it is on chain");
                 self.tasks.spawn(async move {
-                    auction.settle(slot, block_hash, "unknown", None, Duration::ZERO).await;
+                    auction.settle(slot, block_hash, Fate::Unknown, None, Duration::ZERO).await;
                 });
             }
         }
@@ -243,7 +243,7 @@ impl Auction {
             block_hash,
             parent_hash,
             proposer_index,
-            fork: fork.name(),
+            fork,
             version: request.version.number(),
             at,
             ms_into_slot: self.slots.ms_into(slot, at),

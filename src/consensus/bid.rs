@@ -8,9 +8,9 @@ use ssz::{Decode, Encode};
 use tree_hash::TreeHash;
 
 use super::{
-    DecodeError, Encoding, containers::BuilderBidBellatrix, containers::BuilderBidCapella,
-    containers::BuilderBidDeneb, containers::BuilderBidElectra, containers::Signed, wire::Versioned,
-    wire::check_label, wire::versioned_json,
+    DecodeError, Encoding,
+    containers::{BuilderBidBellatrix, BuilderBidCapella, BuilderBidDeneb, BuilderBidElectra, Signed},
+    wire::{Versioned, check_label, versioned_json},
 };
 use crate::types::{BlsPublicKey, BlsSignature, Fork, Wei};
 

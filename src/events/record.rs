@@ -3,8 +3,11 @@
 use alloy_primitives::{Address, B256, Bytes};
 use serde::Serialize;
 
-use super::{BlockRecordSaved, BlockSignatureChecked, Evidence, MissedRequest, Outcome, RelayJudged};
-use crate::types::{BlsPublicKey, RelayId, Slot, Wei};
+use super::{
+    BidOutcome, BlockRecordSaved, BlockSignatureChecked, MissedRequest, Notice, RegistrationOutcome,
+    RelayJudged, RevealOutcome, Settlement, SlotSettled,
+};
+use crate::types::{BlsPublicKey, Fork, RelayId, Slot, Wei, labelled};
 
 /// One fact.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -48,39 +51,21 @@ pub enum Event {
     BlockRecordSaved(BlockRecordSaved),
 }
 
-/// Whether a relay is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RelayMode {
-    /// It is asked.
-    Active,
-    /// Fit, and not asked at the moment: rotated out under pressure.
-    Standby,
-    /// Not asked for what it did, or because it does not answer.
-    Quarantined,
-    /// Not asked because the operator says so.
-    Disabled,
+labelled! {
+    /// Whether a relay is asked.
+    pub enum RelayMode {
+        /// It is asked.
+        Active = "active",
+        /// Fit, and not asked at the moment: rotated out under pressure.
+        Standby = "standby",
+        /// Not asked for what it did, or because it does not answer.
+        Quarantined = "quarantined",
+        /// Not asked because the operator says so.
+        Disabled = "disabled",
+    }
 }
 
 impl RelayMode {
-    /// Every one.
-    pub const ALL: [Self; 4] = [Self::Active, Self::Standby, Self::Quarantined, Self::Disabled];
-
-    /// The mode with this label, if there is one.
-    pub fn parse(label: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mode| mode.label() == label)
-    }
-
-    /// Its name in JSON and metrics.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Standby => "standby",
-            Self::Quarantined => "quarantined",
-            Self::Disabled => "disabled",
-        }
-    }
-
     /// What people are shown. Only a relay that was found dishonest is `quarantined` in their eyes: one that is merely away is
     /// `unreachable`, and one that awaits the chain's answer is `suspected`.
     pub const fn shown(self, reason: ModeReason) -> &'static str {
@@ -91,54 +76,23 @@ impl RelayMode {
     }
 }
 
-/// Why a relay has the mode that it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ModeReason {
-    /// Nothing is against it.
-    Fit,
-    /// The operator wants it asked.
-    Pinned,
-    /// It does not answer as it should: nothing is said of its honesty.
-    Unreachable,
-    /// It rests until the chain clears it or proves what it is suspected of.
-    Suspected,
-    /// It is quarantined for what it did.
-    Dishonest,
-    /// It rests as the machine is under pressure, or was rotated out by hand.
-    RotatedOut,
-    /// The operator does not want it asked.
-    Disabled,
-}
-
-impl ModeReason {
-    /// Every one.
-    pub const ALL: [Self; 7] = [
-        Self::Fit,
-        Self::Pinned,
-        Self::Unreachable,
-        Self::Suspected,
-        Self::Dishonest,
-        Self::RotatedOut,
-        Self::Disabled,
-    ];
-
-    /// Its name in JSON and metrics.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Fit => "fit",
-            Self::Pinned => "pinned",
-            Self::Unreachable => "unreachable",
-            Self::Suspected => "suspected",
-            Self::Dishonest => "dishonest",
-            Self::RotatedOut => "rotated_out",
-            Self::Disabled => "disabled",
-        }
-    }
-
-    /// The reason with this label, if there is one.
-    pub fn parse(label: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.label() == label)
+labelled! {
+    /// Why a relay has the mode that it has.
+    pub enum ModeReason {
+        /// Nothing is against it.
+        Fit = "fit",
+        /// The operator wants it asked.
+        Pinned = "pinned",
+        /// It does not answer as it should: nothing is said of its honesty.
+        Unreachable = "unreachable",
+        /// It rests until the chain clears it or proves what it is suspected of.
+        Suspected = "suspected",
+        /// It is quarantined for what it did.
+        Dishonest = "dishonest",
+        /// It rests as the machine is under pressure, or was rotated out by hand.
+        RotatedOut = "rotated_out",
+        /// The operator does not want it asked.
+        Disabled = "disabled",
     }
 }
 
@@ -174,68 +128,6 @@ pub struct ReputationSaved {
     pub at: i64,
 }
 
-/// What came of a block on chain, with regard to one relay that had taken it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Settlement {
-    /// The slot that the block is for.
-    pub slot: Slot,
-    /// Hash of its execution block.
-    pub block_hash: B256,
-    /// The relay that this is about.
-    pub relay: RelayId,
-    /// `not_on_chain`, `paid_less` or `paid_as_promised`.
-    pub outcome: Outcome,
-    /// What the bid promised.
-    pub promised: Wei,
-    /// What the fee recipient got for it, as far as it is proven.
-    pub paid: Wei,
-    /// When this was found, in Unix milliseconds.
-    pub at: i64,
-}
-
-/// What came of a slot on chain, as far as it is known now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SlotSettled {
-    /// The slot that this is about.
-    pub slot: Slot,
-    /// `provisional` or `final`.
-    pub status: String,
-    /// `ours`, `local`, `missed`, `not_delivered` or `orphaned`.
-    pub outcome: String,
-    /// `exact`, `over`, `under`, `unpaid`, `unknown`; none where no promise was to be kept.
-    pub payment: Option<String>,
-    /// Value of the returned bid; none where no bid was returned.
-    pub promised: Option<Wei>,
-    /// What the fee recipient got for it; none where that is not known.
-    pub received: Option<Wei>,
-    /// How that was found, and how sure it is.
-    pub evidence: Evidence,
-    /// The block that was promised or handed in; none where there was none.
-    pub block_hash: Option<B256>,
-    /// Whether the chain has another block than that in this slot.
-    pub has_other_block: bool,
-    /// When this was found, in Unix milliseconds.
-    pub at: i64,
-}
-
-/// Something the operator should look at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Notice {
-    /// Name of the rule that found it. Stable: alerts and filters go by it.
-    pub rule: String,
-    /// What it is about.
-    pub subject: String,
-    /// From `P1` (act now) to `P4` (for information).
-    pub severity: String,
-    /// What happened, as a sentence for people. Nothing is decided by it.
-    #[serde(rename = "words")]
-    pub message: String,
-    /// Whether it is over.
-    pub resolved: bool,
-    /// When it happened, in Unix milliseconds.
-    pub at: i64,
-}
-
 /// A relay's usability, as the status probe sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProbeResult {
@@ -260,8 +152,8 @@ pub struct AuctionRecord {
     pub parent_hash: B256,
     /// The proposer's BLS public key.
     pub proposer: BlsPublicKey,
-    /// Name of the fork that the slot has by the chain's schedule, in lower case.
-    pub fork: &'static str,
+    /// The fork that the slot has by the chain's schedule.
+    pub fork: Fork,
     /// When the request came.
     pub requested_at: i64,
     /// How far into the slot that was; negative before it.
@@ -288,26 +180,15 @@ pub struct AuctionRecord {
     pub answers: Vec<RelayAnswer>,
 }
 
-/// Whose auction answered a header request: requests for the same slot, parent and proposer share one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RaceShare {
-    /// Its own: relays were asked.
-    Own,
-    /// One that was under way for an earlier request.
-    Joined,
-    /// One that an earlier request had won already: the same bid again.
-    Repeated,
-}
-
-impl RaceShare {
-    /// Its name in JSON, metrics and the ledger.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Own => "own",
-            Self::Joined => "joined",
-            Self::Repeated => "repeated",
-        }
+labelled! {
+    /// Whose auction answered a header request: requests for the same slot, parent and proposer share one.
+    pub enum RaceShare {
+        /// Its own: relays were asked.
+        Own = "own",
+        /// One that was under way for an earlier request.
+        Joined = "joined",
+        /// One that an earlier request had won already: the same bid again.
+        Repeated = "repeated",
     }
 }
 
@@ -333,7 +214,7 @@ pub struct RelayAnswer {
     /// The relay that was asked for a bid.
     pub relay: RelayId,
     /// How it ended. Decisions go by this, never by the message.
-    pub outcome: Outcome,
+    pub outcome: BidOutcome,
     /// The outcome in words.
     #[serde(rename = "detail")]
     pub message: String,
@@ -363,7 +244,7 @@ pub struct PollRecord {
     /// From request to whole answer, in microseconds.
     pub latency_us: u64,
     /// How it ended. Decisions go by this, never by the message.
-    pub outcome: Outcome,
+    pub outcome: BidOutcome,
     /// Offered value, where there was a bid.
     pub value: Option<Wei>,
 }
@@ -407,7 +288,7 @@ pub struct RegistrationAnswer {
     /// Whether it took them all.
     pub accepted: bool,
     /// How it ended. Decisions go by this, never by the message.
-    pub outcome: Outcome,
+    pub outcome: RegistrationOutcome,
     /// What happened, as a sentence for people. Nothing is decided by it.
     #[serde(rename = "detail")]
     pub message: String,
@@ -430,8 +311,8 @@ pub struct BlockReceived {
     pub parent_hash: B256,
     /// The proposer's validator index.
     pub proposer_index: u64,
-    /// Name of the fork that the slot has by the chain's schedule, in lower case.
-    pub fork: &'static str,
+    /// The fork that the slot has by the chain's schedule.
+    pub fork: Fork,
     /// `blinded_blocks` version the client called: 1 or 2.
     pub version: u8,
     /// When it came.
@@ -469,7 +350,7 @@ pub struct SubmissionAnswer {
     /// The relay that the block went to.
     pub relay: RelayId,
     /// How it ended. Decisions go by this, never by the message.
-    pub outcome: Outcome,
+    pub outcome: RevealOutcome,
     /// What happened, as a sentence for people. Nothing is decided by it.
     #[serde(rename = "detail")]
     pub message: String,
@@ -483,6 +364,20 @@ pub struct SubmissionAnswer {
     pub at: i64,
 }
 
+labelled! {
+    /// What became of a signed block that was handed in.
+    pub enum Fate {
+        /// v1: a relay delivered its payload.
+        Delivered = "delivered",
+        /// v2: a relay took it.
+        Accepted = "accepted",
+        /// Nobody revealed it.
+        Failed = "failed",
+        /// The process died before a relay had answered.
+        Unknown = "unknown",
+    }
+}
+
 /// The fate of a submission.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SubmissionClosed {
@@ -490,8 +385,8 @@ pub struct SubmissionClosed {
     pub slot: Slot,
     /// Hash of its execution block.
     pub block_hash: B256,
-    /// `delivered` (v1 payload), `accepted` (v2), `failed`, or `unknown` (the process died).
-    pub fate: &'static str,
+    /// What became of it.
+    pub fate: Fate,
     /// The relay that decided it.
     pub by: Option<RelayId>,
     /// From receipt to decision, in microseconds.

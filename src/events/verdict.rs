@@ -1,61 +1,25 @@
-//! What the chain has of a slot, what is known of a signed block, and what a relay is found to have done with it.
+//! What is known of a signed block, and what a relay is found to have done with it.
 
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Outcome};
-use crate::types::{RelayId, Slot, Wei};
+use super::{Evidence, PaymentOutcome};
+use crate::types::{RelayId, Slot, Wei, labelled};
 
-/// What came of a slot on chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SlotOutcome {
-    /// The block that a relay had promised.
-    Ours,
-    /// Another block: the consensus client built its own, or took another sidecar's.
-    Local,
-    /// No block, and none was signed: the consensus client did not propose.
-    Missed,
-    /// A block was signed and handed in, and never was one.
-    NotDelivered,
-    /// There was a block, and the chain went on without it.
-    Orphaned,
-}
-
-impl SlotOutcome {
-    /// Every one.
-    pub const ALL: [Self; 5] = [Self::Ours, Self::Local, Self::Missed, Self::NotDelivered, Self::Orphaned];
-
-    /// Its name in records.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Ours => "ours",
-            Self::Local => "local",
-            Self::Missed => "missed",
-            Self::NotDelivered => "not_delivered",
-            Self::Orphaned => "orphaned",
-        }
+labelled! {
+    /// What is known of the signature that the consensus client put on a blinded block.
+    #[derive(Default)]
+    pub enum BlockSignature {
+        /// It is being checked.
+        #[default]
+        Pending = "pending",
+        /// The proposer's.
+        Valid = "valid",
+        /// Not the proposer's: no relay can publish such a block, and none is to blame.
+        Invalid = "invalid",
+        /// It cannot be checked: the proposer's key or the chain's `genesis_validators_root` is not known.
+        Unknown = "unknown",
     }
-
-    /// By its name in records.
-    pub fn parse(label: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|outcome| outcome.label() == label)
-    }
-}
-
-/// What is known of the signature that the consensus client put on a blinded block.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BlockSignature {
-    /// It is being checked.
-    #[default]
-    Pending,
-    /// The proposer's.
-    Valid,
-    /// Not the proposer's: no relay can publish such a block, and none is to blame.
-    Invalid,
-    /// It cannot be checked: the proposer's key or the chain's `genesis_validators_root` is not known.
-    Unknown,
 }
 
 /// The signature of a signed block was looked at.
@@ -108,52 +72,48 @@ impl Conduct {
         }
     }
 
-    /// The outcome that it is in metrics and records.
-    pub const fn outcome(self) -> Outcome {
+    /// What it is as a payment, where it is one.
+    pub const fn payment(self) -> Option<PaymentOutcome> {
         match self {
-            Self::Withheld => Outcome::PayloadWithheld,
-            Self::Mismatched => Outcome::PayloadMismatched,
-            Self::NotOnChain => Outcome::NotOnChain,
-            Self::PaidLess => Outcome::PaidLess,
-            Self::Revealed => Outcome::Accepted,
-            Self::PaidAsPromised => Outcome::PaidAsPromised,
+            Self::NotOnChain => Some(PaymentOutcome::NotOnChain),
+            Self::PaidLess => Some(PaymentOutcome::PaidLess),
+            Self::PaidAsPromised => Some(PaymentOutcome::PaidAsPromised),
+            Self::Withheld | Self::Mismatched | Self::Revealed => None,
+        }
+    }
+
+    /// Its name in metrics and tables, which is older than its name in JSON.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Withheld => "payload_withheld",
+            Self::Mismatched => "payload_mismatched",
+            Self::NotOnChain => "not_on_chain",
+            Self::PaidLess => "paid_less",
+            Self::Revealed => "accepted",
+            Self::PaidAsPromised => "paid_as_promised",
         }
     }
 }
 
-/// How far a verdict can be relied on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// The chain may still say otherwise.
-    Provisional,
-    /// Nothing that is still to come can change it.
-    Final,
+labelled! {
+    /// How far a verdict can be relied on.
+    pub enum Stage {
+        /// The chain may still say otherwise.
+        Provisional = "provisional",
+        /// Nothing that is still to come can change it.
+        Final = "final",
+    }
 }
 
-/// What came of an offence that a relay is, or was, accused of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ruling {
-    /// It rests for a while; nothing is counted against it.
-    Suspected,
-    /// It counts as an offence.
-    Guilty,
-    /// The accusation did not hold: nothing of it is left.
-    TakenBack,
-}
-
-impl Ruling {
-    /// Every one.
-    pub const ALL: [Self; 3] = [Self::Suspected, Self::Guilty, Self::TakenBack];
-
-    /// Its name in JSON and metrics.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Suspected => "suspected",
-            Self::Guilty => "guilty",
-            Self::TakenBack => "taken_back",
-        }
+labelled! {
+    /// What came of an offence that a relay is, or was, accused of.
+    pub enum Ruling {
+        /// It rests for a while; nothing is counted against it.
+        Suspected = "suspected",
+        /// It counts as an offence.
+        Guilty = "guilty",
+        /// The accusation did not hold: nothing of it is left.
+        TakenBack = "taken_back",
     }
 }
 
@@ -194,17 +154,4 @@ pub struct BlockRecordSaved {
     pub record: String,
     /// When it was found, in Unix milliseconds.
     pub at: i64,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn outcomes_come_back_from_their_labels() {
-        for outcome in SlotOutcome::ALL {
-            assert_eq!(SlotOutcome::parse(outcome.label()), Some(outcome));
-        }
-        assert_eq!(SlotOutcome::parse("open"), None);
-    }
 }

@@ -1,47 +1,10 @@
 //! What can become of a bundle, of its delivery and of one request to a builder: enums here, labels in the file and in answers.
 
-use serde::{Serialize, Serializer};
-use sqlx::{Row, sqlite::SqliteRow};
-
-use super::LedgerError;
-
-/// An enum whose variants have labels that the ledger and the API know them by.
-macro_rules! labelled {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $label:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name {
-            $($(#[$variant_doc])* $variant,)+
-        }
-
-        impl $name {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
-
-            /// Its label in the ledger and in answers.
-            pub const fn label(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $label,)+
-                }
-            }
-
-            /// The one of a label.
-            pub fn parse(label: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|known| known.label() == label)
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.label())
-            }
-        }
-    };
-}
+use crate::types::labelled;
 
 labelled! {
     /// What became of a bundle.
-    BundleState {
+    pub enum BundleState {
         /// Its blocks are still to come.
         Pending = "pending",
         /// Taken back; a builder may still land it.
@@ -80,7 +43,7 @@ impl BundleState {
 
 labelled! {
     /// What came of one request to a builder.
-    SendOutcome {
+    pub enum SendOutcome {
         /// The builder took the bundle.
         Accepted = "accepted",
         /// It did not, and said why.
@@ -162,39 +125,17 @@ impl Delivery {
     }
 }
 
-/// A column that holds a label.
-///
-/// # Errors
-/// When the row has no such column, or a label of another version.
-pub(super) fn parsed<T>(
-    row: &SqliteRow,
-    column: &str,
-    parse: impl FnOnce(&str) -> Option<T>,
-) -> Result<T, LedgerError> {
-    let label: String = row.try_get(column)?;
-    parse(&label).ok_or_else(|| {
-        LedgerError::Database(sqlx::Error::Decode(format!("{column}: unknown label `{label}`").into()))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn labels_are_read_back() {
-        for state in BundleState::ALL {
-            assert_eq!(BundleState::parse(state.label()), Some(*state));
-        }
-        for outcome in SendOutcome::ALL {
-            assert_eq!(SendOutcome::parse(outcome.label()), Some(*outcome));
-        }
         for delivery in
             [Delivery::Active, Delivery::CancelRequested, Delivery::Replaced { by: 7 }, Delivery::Refused]
         {
             assert_eq!(Delivery::parse(delivery.label(), delivery.replaced_by()), Some(delivery));
         }
         assert_eq!(Delivery::parse("replaced", None), None);
-        assert_eq!(BundleState::parse("gone"), None);
     }
 }

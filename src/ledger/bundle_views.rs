@@ -6,14 +6,14 @@ use alloy_primitives::{I256, U256};
 use futures_util::TryStreamExt;
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{
     Ledger, LedgerError,
-    bundle_state::{BundleState, SendOutcome, parsed},
-    bundles::BundleSend,
+    bundle_state::{BundleState, SendOutcome},
+    database::Row,
+    row::{from_row, get},
 };
-use crate::events::Confidence;
+use crate::{events::Confidence, types::Label};
 
 /// A bundle as it is shown.
 #[derive(Clone, Debug, Serialize)]
@@ -41,7 +41,7 @@ pub struct BundleView {
     /// Unix milliseconds.
     pub received_at: i64,
     /// What became of it.
-    pub state: BundleState,
+    pub state: Label<BundleState>,
     /// In words.
     pub reason: String,
     /// The block that decided it.
@@ -65,7 +65,27 @@ pub struct BundleView {
     /// Both.
     pub profit_wei: Option<String>,
     /// Each builder's answer.
-    pub sends: Vec<BundleSend>,
+    pub sends: Vec<SendView>,
+}
+
+/// A builder's answer as it is shown.
+#[derive(Clone, Debug, Serialize)]
+pub struct SendView {
+    /// Who.
+    pub builder: String,
+    /// For which block.
+    pub block: i64,
+    /// What came of it.
+    pub outcome: Label<SendOutcome>,
+    /// A sentence for people.
+    #[serde(rename = "detail")]
+    pub message: String,
+    /// Calls made.
+    pub attempts: i64,
+    /// Until the answer, in microseconds.
+    pub latency_us: i64,
+    /// Unix milliseconds.
+    pub sent_at: i64,
 }
 
 /// What all bundles came to.
@@ -109,10 +129,13 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn bundles(&self, hash: Option<&str>, limit: u32) -> Result<Vec<BundleView>, LedgerError> {
-        let rows =
-            sqlx::query("SELECT * FROM bundles WHERE $1 IS NULL OR hash = $1 ORDER BY id DESC LIMIT $2");
-        let rows = rows.bind(hash).bind(i64::from(limit)).fetch_all(self.pool()).await?;
-        self.with_sends(&rows).await
+        let newest = match hash {
+            Some(hash) => sqlx::query_as("SELECT * FROM bundles WHERE hash = $2 ORDER BY id DESC LIMIT $1")
+                .bind(i64::from(limit))
+                .bind(hash),
+            None => sqlx::query_as("SELECT * FROM bundles ORDER BY id DESC LIMIT $1").bind(i64::from(limit)),
+        };
+        self.with_sends(newest.fetch_all(self.pool()).await?).await
     }
 
     /// The newest bundles of those that came from `since` on and before `until` (Unix milliseconds); newest first.
@@ -125,25 +148,18 @@ impl Ledger {
         until: i64,
         limit: u32,
     ) -> Result<Vec<BundleView>, LedgerError> {
-        let rows = sqlx::query(
+        let newest = sqlx::query_as(
             "SELECT * FROM bundles WHERE received_at >= $1 AND received_at < $2 ORDER BY id DESC LIMIT $3",
         );
-        let rows = rows.bind(since).bind(until).bind(i64::from(limit)).fetch_all(self.pool()).await?;
-        self.with_sends(&rows).await
+        let newest = newest.bind(since).bind(until).bind(i64::from(limit));
+        self.with_sends(newest.fetch_all(self.pool()).await?).await
     }
 
-    async fn with_sends(&self, rows: &[SqliteRow]) -> Result<Vec<BundleView>, LedgerError> {
-        let mut views: Vec<BundleView> = rows.iter().map(view_from).collect::<Result<_, _>>()?;
+    async fn with_sends(&self, mut views: Vec<BundleView>) -> Result<Vec<BundleView>, LedgerError> {
         for view in &mut views {
             let sends =
-                sqlx::query("SELECT * FROM bundle_sends WHERE bundle_id = $1 ORDER BY block, builder");
-            view.sends = sends
-                .bind(view.id)
-                .fetch_all(self.pool())
-                .await?
-                .iter()
-                .map(send_from)
-                .collect::<Result<_, _>>()?;
+                sqlx::query_as("SELECT * FROM bundle_sends WHERE bundle_id = $1 ORDER BY block, builder");
+            view.sends = sends.bind(view.id).fetch_all(self.pool()).await?;
         }
         Ok(views)
     }
@@ -154,14 +170,13 @@ impl Ledger {
     /// When the file cannot be read.
     pub async fn bundle_totals(&self, since: i64, until: i64) -> Result<BundleTotals, LedgerError> {
         let mut totals = BundleTotals::default();
-        let rows = sqlx::query(
+        let states = sqlx::query_as(
             "SELECT state, COUNT(*) AS n FROM bundles WHERE received_at >= $1 AND received_at < $2 GROUP BY state",
         );
-        for row in rows.bind(since).bind(until).fetch_all(self.pool()).await? {
-            let (state, count): (String, u64) =
-                (row.try_get("state")?, row.try_get::<i64, _>("n")?.cast_unsigned());
-            totals.submitted += count;
-            totals.by_state.insert(state, count);
+        let states: Vec<(String, i64)> = states.bind(since).bind(until).fetch_all(self.pool()).await?;
+        for (state, count) in states {
+            totals.submitted += count.cast_unsigned();
+            totals.by_state.insert(state, count.cast_unsigned());
         }
         let of = |states: &[BundleState]| {
             states.iter().filter_map(|state| totals.by_state.get(state.label())).sum::<u64>()
@@ -173,34 +188,31 @@ impl Ledger {
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let success_rate = if decided == 0 { 0.0 } else { included as f64 / decided as f64 };
         let mut profit = I256::ZERO;
-        let (mut tried, mut paid) = (U256::ZERO, U256::ZERO);
-        let query = sqlx::query(
+        let (mut tried, mut paid_to_builders) = (U256::ZERO, U256::ZERO);
+        let query = sqlx::query_as(
             "SELECT state, profit_wei, profit_confidence, paid_to_builder_wei, simulation FROM bundles \
              WHERE is_final AND state IN ('included', 'partly_included', 'unbundled') AND received_at >= $1 AND received_at < $2",
         );
         let mut rows = query.bind(since).bind(until).fetch(self.pool());
-        while let Some(row) = rows.try_next().await? {
-            let Some(wei) = row.try_get::<Option<String>, _>("profit_wei")? else {
+        while let Some(BookedRow { state, profit: wei, confidence, paid, simulation }) =
+            rows.try_next().await?
+        {
+            let Some(wei) = wei else {
                 totals.unbooked += 1;
                 continue;
             };
             profit = profit.saturating_add(I256::from_dec_str(&wei).unwrap_or_default());
             // Rows of earlier versions do not say whether the node had call traces.
-            let confidence: Option<String> = row.try_get("profit_confidence")?;
-            let confidence =
-                confidence.and_then(|label| Confidence::parse(&label)).unwrap_or(Confidence::Medium);
+            let confidence = confidence.and_then(|label| label.known()).unwrap_or(Confidence::Medium);
             totals.profit_confidence =
                 Some(totals.profit_confidence.map_or(confidence, |lowest| lowest.min(confidence)));
-            let is_whole = row.try_get::<String, _>("state")? == BundleState::Included.label();
-            let simulation: Option<String> = row.try_get("simulation")?;
-            let actual: Option<String> = row.try_get("paid_to_builder_wei")?;
-            let actual = actual.and_then(|wei| U256::from_str_radix(&wei, 10).ok());
+            let actual = paid.and_then(|wei| U256::from_str_radix(&wei, 10).ok());
             if let (true, Some(expected), Some(actual)) =
-                (is_whole, simulation.and_then(|text| simulated_payment(&text)), actual)
+                (state == BundleState::Included, simulation.and_then(|text| simulated_payment(&text)), actual)
             {
                 totals.simulated += 1;
                 tried = tried.saturating_add(expected);
-                paid = paid.saturating_add(actual);
+                paid_to_builders = paid_to_builders.saturating_add(actual);
                 totals.below_simulation += u64::from(actual < expected);
             }
         }
@@ -214,7 +226,7 @@ impl Ledger {
             success_rate,
             profit_wei: profit.to_string(),
             simulated_to_builder_wei: tried.to_string(),
-            actual_to_builder_wei: paid.to_string(),
+            actual_to_builder_wei: paid_to_builders.to_string(),
             profit_eth: if profit.is_negative() { format!("-{eth}") } else { eth },
             ..totals
         })
@@ -228,46 +240,35 @@ fn simulated_payment(simulation: &str) -> Option<U256> {
     trial.get("profit").and_then(Value::as_str).filter(|_| succeeded)?.parse().ok()
 }
 
-fn send_from(row: &SqliteRow) -> Result<BundleSend, LedgerError> {
-    Ok(BundleSend {
-        id: row.try_get("bundle_id")?,
-        builder: row.try_get("builder")?,
-        block: row.try_get("block")?,
-        outcome: parsed(row, "outcome", SendOutcome::parse)?,
-        message: row.try_get("detail")?,
-        attempts: row.try_get("attempts")?,
-        latency_us: row.try_get("latency_us")?,
-        sent_at: row.try_get("sent_at")?,
-    })
+/// What a booked bundle came to.
+struct BookedRow {
+    state: Label<BundleState>,
+    profit: Option<String>,
+    confidence: Option<Label<Confidence>>,
+    paid: Option<String>,
+    simulation: Option<String>,
 }
 
-fn view_from(row: &SqliteRow) -> Result<BundleView, LedgerError> {
-    let json =
-        |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-    Ok(BundleView {
-        id: row.try_get("id")?,
-        hash: row.try_get("hash")?,
-        searcher: row.try_get("searcher")?,
-        kind: row.try_get("kind")?,
-        uuid: row.try_get("uuid")?,
-        canonical_uuid: row.try_get("canonical_uuid")?,
-        sequence: row.try_get("sequence")?,
-        transactions: json(row.try_get("transactions")?),
-        first_block: row.try_get("first_block")?,
-        last_block: row.try_get("last_block")?,
-        received_at: row.try_get("received_at")?,
-        state: parsed(row, "state", BundleState::parse)?,
-        reason: row.try_get("reason")?,
-        block_number: row.try_get("block_number")?,
-        block_hash: row.try_get("block_hash")?,
-        block_builder: row.try_get("block_builder")?,
-        is_final: row.try_get("is_final")?,
-        simulation: json(row.try_get("simulation")?),
-        gas_cost_wei: row.try_get("gas_cost_wei")?,
-        paid_to_builder_wei: row.try_get("paid_to_builder_wei")?,
-        eth_wei: row.try_get("eth_wei")?,
-        weth_wei: row.try_get("weth_wei")?,
-        profit_wei: row.try_get("profit_wei")?,
-        sends: Vec::new(),
-    })
+from_row!(|row| BookedRow {
+    state,
+    profit: "profit_wei",
+    confidence: "profit_confidence",
+    paid: "paid_to_builder_wei",
+    simulation
+});
+
+from_row!(|row| SendView { builder, block, outcome, message: "detail", attempts, latency_us, sent_at });
+
+from_row!(|row| BundleView {
+    id, hash, searcher, kind, uuid, canonical_uuid, sequence, first_block, last_block, received_at, state, reason, block_number,
+    block_hash, block_builder, is_final, gas_cost_wei, paid_to_builder_wei, eth_wei, weth_wei, profit_wei;
+    transactions = json(row, "transactions")?,
+    simulation = json(row, "simulation")?,
+    sends = Vec::new(),
+});
+
+/// JSON; null where there is none, or none that can be read.
+fn json(row: &Row, column: &str) -> Result<Value, sqlx::Error> {
+    let text: Option<String> = get(row, column)?;
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }

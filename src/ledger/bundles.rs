@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
+use tracing::warn;
 
 use super::{
     Ledger, LedgerError,
-    bundle_state::{BundleState, Delivery, SendOutcome, parsed},
+    bundle_state::{BundleState, Delivery, SendOutcome},
+    query::WriteTransaction,
+    row::from_row,
 };
 use crate::events::Confidence;
 
@@ -188,20 +190,19 @@ impl Ledger {
     /// When the file cannot be written.
     pub async fn save_bundles(&self, writes: &[BundleWrite]) -> Result<(), LedgerError> {
         let mut write = self.write().await?;
-        let tx = &mut write.tx;
-        for write in writes {
-            match write {
-                BundleWrite::Received(row) => received(tx, row).await?,
-                BundleWrite::Sent(row) => sent(tx, row).await?,
+        for one in writes {
+            match one {
+                BundleWrite::Received(row) => received(&mut write, row).await?,
+                BundleWrite::Sent(row) => sent(&mut write, row).await?,
                 BundleWrite::Withdrawn { id, delivery, reason }
                 | BundleWrite::Reopened { id, delivery, reason } => {
-                    undecided(tx, *id, *delivery, reason).await?;
+                    undecided(&mut write, *id, *delivery, reason).await?;
                 }
-                BundleWrite::Decided(row) => decided(tx, row).await?,
-                BundleWrite::Booked(id, profit) => booked(tx, *id, profit.as_deref()).await?,
+                BundleWrite::Decided(row) => decided(&mut write, row).await?,
+                BundleWrite::Booked(id, profit) => booked(&mut write, *id, profit.as_deref()).await?,
                 BundleWrite::Simulated(id, text) => {
                     let update = sqlx::query("UPDATE bundles SET simulation = $2 WHERE id = $1");
-                    update.bind(id).bind(text).execute(&mut **tx).await?;
+                    update.bind(id).bind(text).execute(&mut *write.tx).await?;
                 }
             }
         }
@@ -214,9 +215,7 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn last_bundle(&self) -> Result<i64, LedgerError> {
-        let row =
-            sqlx::query("SELECT COALESCE(MAX(id), 0) AS id FROM bundles").fetch_one(self.pool()).await?;
-        Ok(row.try_get("id")?)
+        Ok(sqlx::query_scalar("SELECT COALESCE(MAX(id), 0) FROM bundles").fetch_one(self.pool()).await?)
     }
 
     /// Bundles that no block has decided, oldest first.
@@ -224,9 +223,10 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn open_bundles(&self, limit: u32) -> Result<Vec<StoredBundle>, LedgerError> {
-        let query = sqlx::query(stored!("WHERE NOT is_final AND block_number IS NULL ORDER BY id LIMIT $1"));
+        let query =
+            sqlx::query_as(stored!("WHERE NOT is_final AND block_number IS NULL ORDER BY id LIMIT $1"));
         let rows = query.bind(i64::from(limit)).fetch_all(self.pool()).await?;
-        self.stored(&rows).await
+        self.stored(rows).await
     }
 
     /// Bundles that a block above a height decided, oldest first.
@@ -238,9 +238,9 @@ impl Ledger {
         number: i64,
         limit: u32,
     ) -> Result<Vec<StoredBundle>, LedgerError> {
-        let query = sqlx::query(stored!("WHERE NOT is_final AND block_number > $1 ORDER BY id LIMIT $2"));
+        let query = sqlx::query_as(stored!("WHERE NOT is_final AND block_number > $1 ORDER BY id LIMIT $2"));
         let rows = query.bind(number).bind(i64::from(limit)).fetch_all(self.pool()).await?;
-        self.stored(&rows).await
+        self.stored(rows).await
     }
 
     /// Blocks that decided bundles and are not known as final yet, oldest first: height and hash.
@@ -248,12 +248,11 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn deciding_blocks(&self, limit: u32) -> Result<Vec<(i64, String)>, LedgerError> {
-        let query = sqlx::query(
+        let query = sqlx::query_as(
             "SELECT DISTINCT block_number, block_hash FROM bundles \
              WHERE NOT is_final AND block_number IS NOT NULL AND block_hash IS NOT NULL ORDER BY block_number LIMIT $1",
         );
-        let rows = query.bind(i64::from(limit)).fetch_all(self.pool()).await?;
-        rows.iter().map(|row| Ok((row.try_get("block_number")?, row.try_get("block_hash")?))).collect()
+        Ok(query.bind(i64::from(limit)).fetch_all(self.pool()).await?)
     }
 
     /// Bundles that a block has transactions of and that are not booked yet, oldest first.
@@ -261,20 +260,15 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn bundles_to_book(&self, block_hash: &str) -> Result<Vec<UnbookedBundle>, LedgerError> {
-        let query = sqlx::query(
+        let query = sqlx::query_as(
             "SELECT id, state, request, first_block FROM bundles WHERE NOT is_final AND block_hash = $1 \
              AND state IN ('included', 'partly_included', 'unbundled') ORDER BY id",
         );
-        let rows = query.bind(block_hash).fetch_all(self.pool()).await?;
-        let to_book = |row: &SqliteRow| {
-            Ok(UnbookedBundle {
-                id: row.try_get("id")?,
-                state: parsed(row, "state", BundleState::parse)?,
-                request: row.try_get("request")?,
-                first_block: row.try_get("first_block")?,
-            })
-        };
-        rows.iter().map(to_book).collect()
+        let rows: Vec<(i64, String, String, i64)> = query.bind(block_hash).fetch_all(self.pool()).await?;
+        let unbooked = rows.into_iter().filter_map(|(id, state, request, first_block)| {
+            Some(UnbookedBundle { id, state: BundleState::parse(&state)?, request, first_block })
+        });
+        Ok(unbooked.collect())
     }
 
     /// Closes what a block, that is final now, decided without having any of it.
@@ -292,59 +286,87 @@ impl Ledger {
         Ok(())
     }
 
-    async fn stored(&self, rows: &[SqliteRow]) -> Result<Vec<StoredBundle>, LedgerError> {
-        let mut stored = Vec::with_capacity(rows.len());
-        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(stored) };
-        let (first, last): (i64, i64) = (first.try_get("id")?, last.try_get("id")?);
-        let sends = sqlx::query(
-            "SELECT s.bundle_id AS id, s.builder AS builder, s.block AS block, s.outcome AS outcome FROM bundle_sends s \
+    async fn stored(&self, rows: Vec<StoredRow>) -> Result<Vec<StoredBundle>, LedgerError> {
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(Vec::new()) };
+        let sends = sqlx::query_as(
+            "SELECT s.bundle_id, s.builder, s.block, s.outcome FROM bundle_sends s \
              JOIN bundles b ON b.id = s.bundle_id WHERE s.bundle_id BETWEEN $1 AND $2 AND NOT b.is_final",
         );
-        let mut asked: BTreeMap<i64, Vec<(String, i64, SendOutcome)>> = BTreeMap::new();
-        for row in sends.bind(first).bind(last).fetch_all(self.pool()).await? {
-            let outcome = parsed(&row, "outcome", SendOutcome::parse)?;
+        let sends: Vec<(i64, String, i64, String)> =
+            sends.bind(first.id).bind(last.id).fetch_all(self.pool()).await?;
+        let mut asked: BTreeMap<i64, Vec<Asked>> = BTreeMap::new();
+        for (id, builder, block, outcome) in sends {
+            let outcome = SendOutcome::parse(&outcome);
             // What was taken back stands beside the sends, under the builder's name with a mark.
-            if matches!(outcome, SendOutcome::CancelAccepted | SendOutcome::CancelRefused) {
-                continue;
+            if !matches!(outcome, Some(SendOutcome::CancelAccepted | SendOutcome::CancelRefused)) {
+                let has_taken = outcome == Some(SendOutcome::Accepted);
+                asked.entry(id).or_default().push(Asked { builder, block, has_taken });
             }
-            let send = (row.try_get("builder")?, row.try_get("block")?, outcome);
-            asked.entry(row.try_get("id")?).or_default().push(send);
         }
-        for row in rows {
-            let id = row.try_get("id")?;
-            let sends = asked.remove(&id).unwrap_or_default();
-            let builders: Option<String> = row.try_get("builders")?;
-            let builders = match builders.and_then(|text| serde_json::from_str(&text).ok()) {
-                Some(chosen) => chosen,
-                None => {
-                    let mut known: Vec<String> =
-                        sends.iter().map(|(builder, _, _)| builder.clone()).collect();
-                    known.sort_unstable();
-                    known.dedup();
-                    known
-                }
-            };
-            let taken = sends.into_iter().filter(|(_, _, outcome)| *outcome == SendOutcome::Accepted);
-            let replaced_by = row.try_get("replaced_by")?;
-            stored.push(StoredBundle {
-                id,
-                searcher: row.try_get("searcher")?,
-                sequence: row.try_get("sequence")?,
-                request: row.try_get("request")?,
-                first_block: row.try_get("first_block")?,
-                delivery: parsed(row, "delivery", |label| Delivery::parse(label, replaced_by))?,
-                builders,
-                taken: taken.map(|(builder, block, _)| (builder, block)).collect(),
-            });
-        }
-        Ok(stored)
+        let rows = rows.into_iter().map(|row| (asked.remove(&row.id).unwrap_or_default(), row));
+        Ok(rows.filter_map(|(asked, row)| row.with(asked)).collect())
     }
 }
 
-async fn received(tx: &mut Transaction<'_, Sqlite>, row: &BundleReceived) -> Sql<()> {
+/// A builder that a bundle was sent to.
+struct Asked {
+    builder: String,
+    block: i64,
+    has_taken: bool,
+}
+
+/// The columns of a [`StoredBundle`].
+struct StoredRow {
+    id: i64,
+    searcher: String,
+    sequence: i64,
+    request: String,
+    first_block: i64,
+    delivery: String,
+    replaced_by: Option<i64>,
+    builders: Option<String>,
+}
+
+from_row!(|row| StoredRow { id, searcher, sequence, request, first_block, delivery, replaced_by, builders });
+
+impl StoredRow {
+    /// The bundle; none where a newer version says of its delivery what is not known here: it is left to that one.
+    fn with(self, asked: Vec<Asked>) -> Option<StoredBundle> {
+        let Some(delivery) = Delivery::parse(&self.delivery, self.replaced_by) else {
+            warn!(
+                bundle = self.id,
+                delivery = self.delivery,
+                "a bundle of a newer version is not gone on with"
+            );
+            return None;
+        };
+        let builders = match self.builders.and_then(|text| serde_json::from_str(&text).ok()) {
+            Some(chosen) => chosen,
+            None => {
+                let mut known: Vec<String> = asked.iter().map(|asked| asked.builder.clone()).collect();
+                known.sort_unstable();
+                known.dedup();
+                known
+            }
+        };
+        let taken = asked.into_iter().filter(|asked| asked.has_taken);
+        Some(StoredBundle {
+            id: self.id,
+            searcher: self.searcher,
+            sequence: self.sequence,
+            request: self.request,
+            first_block: self.first_block,
+            delivery,
+            builders,
+            taken: taken.map(|asked| (asked.builder, asked.block)).collect(),
+        })
+    }
+}
+
+async fn received(write: &mut WriteTransaction, row: &BundleReceived) -> Sql<()> {
     sqlx::query(
         "INSERT INTO bundles (id, hash, searcher, kind, uuid, canonical_uuid, sequence, transactions, request, builders, first_block, \
-         last_block, received_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
+         last_block, received_at, instance) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING",
     )
     .bind(row.id)
     .bind(&row.hash)
@@ -359,15 +381,16 @@ async fn received(tx: &mut Transaction<'_, Sqlite>, row: &BundleReceived) -> Sql
     .bind(row.first_block)
     .bind(row.last_block)
     .bind(row.received_at)
-    .execute(&mut **tx)
+    .bind(write.instance)
+    .execute(&mut *write.tx)
     .await?;
     Ok(())
 }
 
-async fn sent(tx: &mut Transaction<'_, Sqlite>, row: &BundleSend) -> Sql<()> {
+async fn sent(write: &mut WriteTransaction, row: &BundleSend) -> Sql<()> {
     sqlx::query(
-        "INSERT INTO bundle_sends (bundle_id, builder, block, outcome, detail, attempts, latency_us, sent_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (bundle_id, builder, block) DO UPDATE SET \
+        "INSERT INTO bundle_sends (bundle_id, builder, block, outcome, detail, attempts, latency_us, sent_at, instance) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (bundle_id, builder, block) DO UPDATE SET \
          outcome = excluded.outcome, detail = excluded.detail, attempts = excluded.attempts, \
          latency_us = excluded.latency_us, sent_at = excluded.sent_at",
     )
@@ -379,12 +402,13 @@ async fn sent(tx: &mut Transaction<'_, Sqlite>, row: &BundleSend) -> Sql<()> {
     .bind(row.attempts)
     .bind(row.latency_us)
     .bind(row.sent_at)
-    .execute(&mut **tx)
+    .bind(write.instance)
+    .execute(&mut *write.tx)
     .await?;
     Ok(())
 }
 
-async fn undecided(tx: &mut Transaction<'_, Sqlite>, id: i64, delivery: Delivery, reason: &str) -> Sql<()> {
+async fn undecided(write: &mut WriteTransaction, id: i64, delivery: Delivery, reason: &str) -> Sql<()> {
     sqlx::query(
         "UPDATE bundles SET state = $2, reason = $3, delivery = $4, replaced_by = $5, block_number = NULL, block_hash = NULL, \
          block_builder = NULL WHERE id = $1 AND NOT is_final",
@@ -394,12 +418,12 @@ async fn undecided(tx: &mut Transaction<'_, Sqlite>, id: i64, delivery: Delivery
     .bind(reason)
     .bind(delivery.label())
     .bind(delivery.replaced_by())
-    .execute(&mut **tx)
+    .execute(&mut *write.tx)
     .await?;
     Ok(())
 }
 
-async fn decided(tx: &mut Transaction<'_, Sqlite>, row: &BundleDecision) -> Sql<()> {
+async fn decided(write: &mut WriteTransaction, row: &BundleDecision) -> Sql<()> {
     sqlx::query(
         "UPDATE bundles SET state = $2, reason = $3, block_number = $4, block_hash = $5, block_builder = $6 \
          WHERE id = $1 AND NOT is_final",
@@ -410,12 +434,12 @@ async fn decided(tx: &mut Transaction<'_, Sqlite>, row: &BundleDecision) -> Sql<
     .bind(row.block_number)
     .bind(&row.block_hash)
     .bind(&row.block_builder)
-    .execute(&mut **tx)
+    .execute(&mut *write.tx)
     .await?;
     Ok(())
 }
 
-async fn booked(tx: &mut Transaction<'_, Sqlite>, id: i64, profit: Option<&BundleProfit>) -> Sql<()> {
+async fn booked(write: &mut WriteTransaction, id: i64, profit: Option<&BundleProfit>) -> Sql<()> {
     sqlx::query(
         // Its transactions are private, and needed no more.
         "UPDATE bundles SET is_final = TRUE, request = '', gas_cost_wei = $2, paid_to_builder_wei = $3, eth_wei = $4, weth_wei = $5, profit_wei = $6, \
@@ -429,7 +453,7 @@ async fn booked(tx: &mut Transaction<'_, Sqlite>, id: i64, profit: Option<&Bundl
     .bind(profit.map(|profit| &profit.weth))
     .bind(profit.map(|profit| &profit.profit))
     .bind(profit.map(|profit| if profit.is_traced { Confidence::High } else { Confidence::Medium }.label()))
-    .execute(&mut **tx)
+    .execute(&mut *write.tx)
     .await?;
     Ok(())
 }
@@ -477,7 +501,7 @@ mod tests {
     #[tokio::test]
     async fn a_bundle_is_open_then_decided_then_done() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path()).await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
         let replaced = BundleWrite::Withdrawn {
             id: 2,
             delivery: Delivery::Replaced { by: 3 },
@@ -529,11 +553,10 @@ mod tests {
         assert!(ledger.deciding_blocks(9).await.unwrap().is_empty());
         let views = ledger.bundles(None, 9).await.unwrap();
         assert_eq!(views.iter().map(|view| view.is_final).collect::<Vec<_>>(), [true, true, false]);
-        let requests = sqlx::query("SELECT id, request FROM bundles ORDER BY id")
+        let requests: Vec<String> = sqlx::query_scalar("SELECT request FROM bundles ORDER BY id")
             .fetch_all(ledger.pool())
             .await
             .unwrap();
-        let requests: Vec<String> = requests.iter().map(|row| row.try_get("request").unwrap()).collect();
         assert_eq!(requests, ["raw 1", "", ""], "private transactions are gone once they are final");
         let totals = ledger.bundle_totals(0, i64::MAX).await.unwrap();
         assert_eq!((totals.profit_wei.as_str(), totals.profit_confidence), ("-7", Some(Confidence::High)));
@@ -548,11 +571,32 @@ mod tests {
     #[tokio::test]
     async fn a_row_of_a_version_without_builders_goes_to_those_it_was_sent_to() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path()).await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
         let sends = [sent(1, "x", SendOutcome::Refused), sent(1, "y (cancel)", SendOutcome::CancelRefused)];
         ledger.save_bundles(&[came(1, "[]")]).await.unwrap();
         ledger.save_bundles(&sends).await.unwrap();
         sqlx::query("UPDATE bundles SET builders = NULL").execute(ledger.pool()).await.unwrap();
         assert_eq!(ledger.open_bundles(9).await.unwrap()[0].builders, ["x"]);
+    }
+
+    #[tokio::test]
+    async fn labels_of_a_newer_version_are_shown_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        ledger
+            .save_bundles(&[came(1, "[]"), came(2, "[]"), sent(1, "x", SendOutcome::Refused)])
+            .await
+            .unwrap();
+        for sql in [
+            "UPDATE bundles SET state = 'parked', delivery = 'parked' WHERE id = 1",
+            "UPDATE bundle_sends SET outcome = 'bounced'",
+        ] {
+            sqlx::query(sql).execute(ledger.pool()).await.unwrap();
+        }
+        let open = ledger.open_bundles(9).await.unwrap();
+        assert_eq!(open.iter().map(|row| row.id).collect::<Vec<_>>(), [2]);
+        let views = ledger.bundles(None, 9).await.unwrap();
+        assert_eq!((views[1].state.as_str(), views[1].sends[0].outcome.as_str()), ("parked", "bounced"));
+        assert_eq!(ledger.bundle_totals(0, i64::MAX).await.unwrap().by_state["parked"], 1);
     }
 }

@@ -16,6 +16,24 @@ use sqlx::{
 };
 use tracing::{info, warn};
 
+use crate::types::UnixMillis;
+
+/// The database's types, named here alone: the rest of the room would be the same over another one.
+pub(super) type Db = sqlx::Sqlite;
+/// One row of an answer.
+pub(super) type Row = sqlx::sqlite::SqliteRow;
+/// Connections that questions share.
+pub(super) type Pool = sqlx::Pool<Db>;
+/// One connection.
+pub(super) type DbConnection = SqliteConnection;
+/// All or nothing.
+pub(super) type Tx<'t> = sqlx::Transaction<'t, Db>;
+/// Whatever a question can be asked of.
+pub(super) trait Executor<'e>: sqlx::Executor<'e, Database = Db> {}
+impl<'e, E: sqlx::Executor<'e, Database = Db>> Executor<'e> for E {}
+/// A statement with its values.
+pub(super) type Query<'q> = sqlx::query::Query<'q, Db, sqlx::sqlite::SqliteArguments>;
+
 /// SQLite's default page.
 const PAGE_BYTES: u64 = 4096;
 /// Largest file that is looked through at every start: a fraction of a second.
@@ -103,6 +121,19 @@ impl LedgerError {
 const SQLITE_CORRUPT: i32 = 11;
 const SQLITE_NOTADB: i32 = 26;
 
+/// Whether a statement fails for what it says, and would on the best of disks. By SQLite's primary result codes
+/// (<https://www.sqlite.org/rescode.html>): ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE.
+pub(super) fn is_of_the_statement(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => {
+            let code = error.code().and_then(|code| code.parse::<i32>().ok());
+            code.is_some_and(|code| matches!(code & 0xff, 1 | 18 | 19 | 20 | 25))
+        }
+        sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::TypeNotFound { .. } => true,
+        _ => false,
+    }
+}
+
 /// How hard a commit is pressed onto the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Durability {
@@ -154,6 +185,21 @@ pub(super) async fn open(
     sqlx::query(write).execute(&mut first).await.map_err(open_error)?;
     first.close().await.map_err(open_error)?;
     pool(options, connections).await.map_err(open_error)
+}
+
+/// Begins a transaction that will write: a reader that turns writer later would be refused.
+pub(super) async fn begin_write(pool: &Pool) -> Result<Tx<'static>, sqlx::Error> {
+    pool.begin_with("BEGIN IMMEDIATE").await
+}
+
+/// When a database got its first schema, in Unix milliseconds.
+pub(super) async fn made_at(pool: &Pool) -> Result<Option<UnixMillis>, sqlx::Error> {
+    let first = sqlx::query_scalar("SELECT CAST(MIN(installed_on) AS TEXT) FROM _sqlx_migrations");
+    let text: Option<String> = first.fetch_one(pool).await?;
+    // SQLite's CURRENT_TIMESTAMP: `2026-11-24 20:17:01`, UTC.
+    let time = text.and_then(|text| text.parse::<jiff::civil::DateTime>().ok());
+    let time = time.and_then(|time| time.to_zoned(jiff::tz::TimeZone::UTC).ok());
+    Ok(time.map(|time| time.timestamp().as_millisecond()))
 }
 
 async fn pool(options: SqliteConnectOptions, connections: u32) -> Result<SqlitePool, sqlx::Error> {

@@ -3,12 +3,12 @@
 use std::{path::Path, sync::Arc};
 
 use alloy_primitives::B256;
-use sqlx::{Row, SqliteExecutor, SqlitePool, sqlite::SqliteRow};
 use tokio::sync::Mutex;
 
 use super::{
     LedgerError,
-    database::{Durability, Step, open, open_in_memory, open_to_read},
+    database::{Durability, Executor, Pool, Query, Row, Step, open, open_in_memory, open_to_read},
+    row::get,
     stores::KeepAlive,
 };
 use crate::{
@@ -24,15 +24,23 @@ const STEPS: [Step; 2] = [
 /// Most memory that a journal without a file takes: hundreds of blocks. Beyond it, blocks leave without being in it.
 const MAX_MEMORY_BYTES: u64 = 64 << 20;
 
-/// Inserts a relay's answer into a table, or overwrites what was no success.
+/// Inserts a relay's answer into a table, or overwrites what was no success. The ledger's table says whose it is, too.
 macro_rules! upsert_answer {
-    ($table:literal) => {
+    ("answers") => {
+        upsert_answer!("answers", "", "")
+    };
+    ("submission_answers") => {
+        upsert_answer!("submission_answers", ", instance", ", $10")
+    };
+    ($table:literal, $more_columns:literal, $more_values:literal) => {
         concat!(
             "INSERT INTO ",
             $table,
-            " (slot, block_hash, counterparty, outcome, detail, http_status, latency_us, attempts, answered_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
-             ON CONFLICT (slot, block_hash, counterparty) DO UPDATE SET outcome = excluded.outcome, \
+            " (slot, block_hash, counterparty, outcome, detail, http_status, latency_us, attempts, answered_at",
+            $more_columns,
+            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9",
+            $more_values,
+            ") ON CONFLICT (slot, block_hash, counterparty) DO UPDATE SET outcome = excluded.outcome, \
              detail = excluded.detail, http_status = excluded.http_status, latency_us = excluded.latency_us, \
              attempts = excluded.attempts, answered_at = excluded.answered_at WHERE ",
             $table,
@@ -45,7 +53,7 @@ pub(super) use upsert_answer;
 /// The journal file.
 #[derive(Clone, Debug)]
 pub struct Journal {
-    pool: SqlitePool,
+    pool: Pool,
     /// Only where the database is in memory.
     _keep_alive: Option<KeepAlive>,
 }
@@ -107,7 +115,7 @@ impl Journal {
     }
 
     /// The pool, for the ledger to read back from.
-    pub(super) fn pool(&self) -> &SqlitePool {
+    pub(super) fn pool(&self) -> &Pool {
         &self.pool
     }
 
@@ -132,7 +140,7 @@ impl Journal {
         .bind(block.block_hash.to_string())
         .bind(block.parent_hash.to_string())
         .bind(block.proposer_index.cast_signed())
-        .bind(block.fork)
+        .bind(block.fork.name())
         .bind(i64::from(block.version))
         .bind(block.at)
         .bind(block.ms_into_slot)
@@ -151,10 +159,10 @@ impl Journal {
     /// # Errors
     /// When the disk refuses.
     pub async fn signed_block(&self, slot: Slot, block_hash: &str) -> Result<Option<Vec<u8>>, LedgerError> {
-        let row =
-            sqlx::query("SELECT ssz FROM blocks WHERE slot = $1 AND block_hash = $2 AND undecoded IS NULL");
-        let row = row.bind(slot.as_u64().cast_signed()).bind(block_hash).fetch_optional(&self.pool).await?;
-        row.map(|row| Ok(row.try_get("ssz")?)).transpose()
+        let ssz = sqlx::query_scalar(
+            "SELECT ssz FROM blocks WHERE slot = $1 AND block_hash = $2 AND undecoded IS NULL",
+        );
+        Ok(ssz.bind(slot.as_u64().cast_signed()).bind(block_hash).fetch_optional(&self.pool).await?)
     }
 
     /// Adds a relay's answer. A success is never overwritten by a later failure (relays refuse a second call).
@@ -177,7 +185,7 @@ impl Journal {
         )
         .bind(closed.slot.as_u64().cast_signed())
         .bind(closed.block_hash.to_string())
-        .bind(closed.fate)
+        .bind(closed.fate.label())
         .bind(closed.by.as_ref().map(RelayId::as_str))
         .bind(closed.latency_us.cast_signed())
         .bind(closed.at)
@@ -220,39 +228,34 @@ impl Journal {
 }
 
 /// Blocks without a fate, from whatever has the table.
-pub(super) async fn read_unsettled(
-    database: impl SqliteExecutor<'_>,
-) -> Result<Vec<UnsettledBlock>, LedgerError> {
+pub(super) async fn read_unsettled(database: impl Executor<'_>) -> Result<Vec<UnsettledBlock>, LedgerError> {
     // All columns: an older file that cannot be brought up to date lacks some.
     let rows = sqlx::query("SELECT * FROM blocks WHERE fate = 'pending' ORDER BY slot");
     rows.fetch_all(database).await?.iter().map(unsettled_from).collect()
 }
 
-fn unsettled_from(row: &SqliteRow) -> Result<UnsettledBlock, LedgerError> {
-    let hash: String = row.try_get("block_hash")?;
-    let offered_by: String = row.try_get("offered_by")?;
+fn unsettled_from(row: &Row) -> Result<UnsettledBlock, LedgerError> {
+    let (hash, offered_by): (String, String) = (get(row, "block_hash")?, get(row, "offered_by")?);
     Ok(UnsettledBlock {
-        slot: Slot::new(row.try_get::<i64, _>("slot")?.cast_unsigned()),
+        slot: get(row, "slot")?,
         block_hash: parse_hash(&hash).map_err(|e| sqlx::Error::Decode(Box::new(e)))?,
-        proposer_index: row.try_get::<i64, _>("proposer_index")?.cast_unsigned(),
-        version: u8::try_from(row.try_get::<i64, _>("version")?).unwrap_or(2),
-        bytes: row.try_get("ssz")?,
+        proposer_index: get(row, "proposer_index")?,
+        version: u8::try_from(get::<i64>(row, "version")?).unwrap_or(2),
+        bytes: get(row, "ssz")?,
         labels: labels_from(row),
         offered_by: split_ids(&offered_by).iter().filter_map(|id| RelayId::parse(id).ok()).collect(),
     })
 }
 
 /// None where the block decodes, nor in a file that is older than the labels.
-fn labels_from(row: &SqliteRow) -> Option<JournaledLabels> {
-    let content_type: Option<String> = row.try_get("content_type").ok()?;
-    let consensus_version = row.try_get("consensus_version").ok()?;
+fn labels_from(row: &Row) -> Option<JournaledLabels> {
+    let content_type: Option<String> = get(row, "content_type").ok()?;
+    let consensus_version = get(row, "consensus_version").ok()?;
     content_type.map(|content_type| JournaledLabels { content_type, consensus_version })
 }
 
-type SqliteQuery<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
-
 /// Binds the nine values of [`upsert_answer`].
-pub(super) fn bind_answer<'q>(query: SqliteQuery<'q>, answer: &'q SubmissionAnswer) -> SqliteQuery<'q> {
+pub(super) fn bind_answer<'q>(query: Query<'q>, answer: &'q SubmissionAnswer) -> Query<'q> {
     query
         .bind(answer.slot.as_u64().cast_signed())
         .bind(answer.block_hash.to_string())

@@ -1,9 +1,8 @@
 //! Slots of ours in which no header was asked for, and when this service ran.
 
 use serde::Serialize;
-use sqlx::{Row, Sqlite, Transaction};
 
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, database::DbConnection, row::from_row};
 use crate::{
     events::MissedRequest,
     types::{BlsPublicKey, Slot},
@@ -39,12 +38,12 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn has_request(&self, slot: Slot, proposer: &BlsPublicKey) -> Result<bool, LedgerError> {
-        let row = sqlx::query(
+        let asked = sqlx::query_scalar(
             "SELECT EXISTS (SELECT 1 FROM auctions WHERE slot = $1 AND proposer = $2) \
-             OR EXISTS (SELECT 1 FROM submissions WHERE slot = $1) AS asked",
+             OR EXISTS (SELECT 1 FROM submissions WHERE slot = $1)",
         );
-        let row = row.bind(slot.as_u64().cast_signed()).bind(proposer.to_string());
-        Ok(row.fetch_one(self.pool()).await?.try_get("asked")?)
+        let asked = asked.bind(slot.as_u64().cast_signed()).bind(proposer.to_string());
+        Ok(asked.fetch_one(self.pool()).await?)
     }
 
     /// Writes down that no header was asked for, unless it was, or this is known already. Whether it is news. What the slot paid is then
@@ -55,8 +54,8 @@ impl Ledger {
     pub async fn save_missed_request(&self, missed: &MissedRequest) -> Result<bool, LedgerError> {
         let mut write = self.write().await?;
         let done = sqlx::query(
-            "INSERT INTO missed_requests (slot, proposer, reason, message, last_request_at, found_at) \
-             SELECT $1, $2, $3, $4, $5, $6 WHERE NOT EXISTS (SELECT 1 FROM auctions WHERE slot = $1 AND proposer = $2) \
+            "INSERT INTO missed_requests (slot, proposer, reason, message, last_request_at, found_at, instance) \
+             SELECT $1, $2, $3, $4, $5, $6, $7 WHERE NOT EXISTS (SELECT 1 FROM auctions WHERE slot = $1 AND proposer = $2) \
              AND NOT EXISTS (SELECT 1 FROM submissions WHERE slot = $1) ON CONFLICT DO NOTHING",
         )
         .bind(missed.slot.as_u64().cast_signed())
@@ -65,15 +64,22 @@ impl Ledger {
         .bind(&missed.message)
         .bind(missed.last_request_at)
         .bind(missed.at)
+        .bind(write.instance)
         .execute(&mut *write.tx)
         .await?;
         let is_news = done.rows_affected() > 0;
         if is_news {
-            sqlx::query("INSERT INTO settlements (slot, proposer) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-                .bind(missed.slot.as_u64().cast_signed())
-                .bind(missed.proposer.to_string())
-                .execute(&mut *write.tx)
-                .await?;
+            let revision = write.revision().await?;
+            sqlx::query(
+                "INSERT INTO settlements (slot, proposer, revision, instance) VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT (slot) DO UPDATE SET revision = excluded.revision",
+            )
+            .bind(missed.slot.as_u64().cast_signed())
+            .bind(missed.proposer.to_string())
+            .bind(revision)
+            .bind(write.instance)
+            .execute(&mut *write.tx)
+            .await?;
         }
         write.commit().await?;
         Ok(is_news)
@@ -84,22 +90,16 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read or written.
     pub async fn begin_run(&self, now: i64) -> Result<Option<LastRun>, LedgerError> {
-        let last = sqlx::query("SELECT seen_at, stopped_at FROM service_runs ORDER BY seen_at DESC LIMIT 1");
-        let last = last.fetch_optional(self.pool()).await?;
-        let last = last
-            .map(|row| {
-                let stopped: Option<i64> = row.try_get("stopped_at")?;
-                Ok::<_, sqlx::Error>(LastRun {
-                    seen_at: row.try_get("seen_at")?,
-                    was_stopped: stopped.is_some(),
-                })
-            })
-            .transpose()?;
+        let last =
+            sqlx::query_as("SELECT seen_at, stopped_at FROM service_runs ORDER BY seen_at DESC LIMIT 1");
+        let last: Option<(i64, Option<i64>)> = last.fetch_optional(self.pool()).await?;
+        let last = last.map(|(seen_at, stopped_at)| LastRun { seen_at, was_stopped: stopped_at.is_some() });
         // One row is enough: of older runs nobody asks.
         let mut write = self.write().await?;
         sqlx::query("DELETE FROM service_runs").execute(&mut *write.tx).await?;
-        sqlx::query("INSERT INTO service_runs (started_at, seen_at) VALUES ($1, $1)")
+        sqlx::query("INSERT INTO service_runs (started_at, seen_at, instance) VALUES ($1, $1, $2)")
             .bind(now)
+            .bind(write.instance)
             .execute(&mut *write.tx)
             .await?;
         write.commit().await?;
@@ -122,23 +122,15 @@ impl Ledger {
 
 /// The missed request of a slot. One whose request came after all is none: a late request leaves its auction.
 pub(super) async fn missed_request(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut DbConnection,
     slot: i64,
 ) -> Result<Option<MissedRequestView>, sqlx::Error> {
-    let row = sqlx::query(
+    let found = sqlx::query_as(
         "SELECT * FROM missed_requests m WHERE slot = $1 \
          AND NOT EXISTS (SELECT 1 FROM auctions a WHERE a.slot = m.slot AND a.proposer = m.proposer) \
          AND NOT EXISTS (SELECT 1 FROM submissions s WHERE s.slot = m.slot) LIMIT 1",
     );
-    let row = row.bind(slot).fetch_optional(&mut **tx).await?;
-    row.map(|row| {
-        Ok(MissedRequestView {
-            proposer: row.try_get("proposer")?,
-            reason: row.try_get("reason")?,
-            message: row.try_get("message")?,
-            last_request_at: row.try_get("last_request_at")?,
-            found_at: row.try_get("found_at")?,
-        })
-    })
-    .transpose()
+    found.bind(slot).fetch_optional(tx).await
 }
+
+from_row!(|row| MissedRequestView { proposer, reason, message, last_request_at, found_at });

@@ -4,20 +4,22 @@
 //! writer of the ledger takes in what was told, once, whoever wrote it before, and however late it hears of it.
 
 use serde::Serialize;
-use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
 
-use super::{Ledger, LedgerError};
-use crate::{events::Notice, types::BlsPublicKey};
+use super::{Ledger, LedgerError, query::WriteTransaction, row::from_row};
+use crate::{
+    events::{Notice, NoticeRule, Severity},
+    types::{BlsPublicKey, Label, UnixMillis},
+};
 
 /// Something the operator should look at.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NoticeRow {
     /// Which rule found it.
-    pub rule: String,
+    pub rule: Label<NoticeRule>,
     /// What it is about: a slot, a relay, a validator.
     pub subject: String,
-    /// `P1` to `P4`.
-    pub severity: String,
+    /// How grave it is.
+    pub severity: Label<Severity>,
     /// In words.
     #[serde(rename = "words")]
     pub message: String,
@@ -27,21 +29,24 @@ pub struct NoticeRow {
     pub resolved_at: Option<i64>,
 }
 
+from_row!(|row| NoticeRow { rule, subject, severity, message: "words", raised_at, resolved_at });
+
 impl Ledger {
     /// Raises a notice, unless it is open already. Whether it is news.
     ///
     /// # Errors
     /// When the file cannot be read or written.
-    pub async fn raise_notice(&self, notice: &NoticeRow) -> Result<bool, LedgerError> {
+    pub async fn raise_notice(&self, notice: &Notice) -> Result<bool, LedgerError> {
         let done = sqlx::query(
-            "INSERT INTO notices (rule, subject, severity, words, raised_at) SELECT $1, $2, $3, $4, $5 \
+            "INSERT INTO notices (rule, subject, severity, words, raised_at, instance) SELECT $1, $2, $3, $4, $5, $6 \
              WHERE NOT EXISTS (SELECT 1 FROM notices WHERE rule = $1 AND subject = $2 AND resolved_at IS NULL)",
         )
-        .bind(&notice.rule)
+        .bind(notice.rule.label())
         .bind(&notice.subject)
-        .bind(&notice.severity)
+        .bind(notice.severity.map_or("", Severity::label))
         .bind(&notice.message)
-        .bind(notice.raised_at)
+        .bind(notice.at)
+        .bind(self.instance())
         .execute(self.pool())
         .await?;
         Ok(done.rows_affected() > 0)
@@ -51,11 +56,16 @@ impl Ledger {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub async fn resolve_notice(&self, rule: &str, subject: &str, now: i64) -> Result<bool, LedgerError> {
+    pub async fn resolve_notice(
+        &self,
+        rule: NoticeRule,
+        subject: &str,
+        now: UnixMillis,
+    ) -> Result<bool, LedgerError> {
         let done = sqlx::query(
             "UPDATE notices SET resolved_at = $3 WHERE rule = $1 AND subject = $2 AND resolved_at IS NULL",
         )
-        .bind(rule)
+        .bind(rule.label())
         .bind(subject)
         .bind(now)
         .execute(self.pool())
@@ -67,9 +77,9 @@ impl Ledger {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub async fn resolve_all(&self, rule: &str, now: i64) -> Result<u64, LedgerError> {
+    pub async fn resolve_all(&self, rule: NoticeRule, now: UnixMillis) -> Result<u64, LedgerError> {
         let done = sqlx::query("UPDATE notices SET resolved_at = $2 WHERE rule = $1 AND resolved_at IS NULL");
-        let done = done.bind(rule).bind(now).execute(self.pool()).await?;
+        let done = done.bind(rule.label()).bind(now).execute(self.pool()).await?;
         Ok(done.rows_affected())
     }
 
@@ -78,21 +88,10 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn notices(&self, limit: u32) -> Result<Vec<NoticeRow>, LedgerError> {
-        let rows = sqlx::query(
+        let newest = sqlx::query_as(
             "SELECT * FROM notices ORDER BY resolved_at IS NOT NULL, raised_at DESC, id DESC LIMIT $1",
         );
-        let rows = rows.bind(i64::from(limit)).fetch_all(self.pool()).await?;
-        let notice = |row: &SqliteRow| {
-            Ok(NoticeRow {
-                rule: row.try_get("rule")?,
-                subject: row.try_get("subject")?,
-                severity: row.try_get("severity")?,
-                message: row.try_get("words")?,
-                raised_at: row.try_get("raised_at")?,
-                resolved_at: row.try_get("resolved_at")?,
-            })
-        };
-        rows.iter().map(notice).collect()
+        Ok(newest.bind(i64::from(limit)).fetch_all(self.pool()).await?)
     }
 
     /// Writes down what is wrong with a relay's registration of a validator; an empty text is nothing. Whether that is news.
@@ -106,18 +105,21 @@ impl Ledger {
         drift: &str,
         now: i64,
     ) -> Result<bool, LedgerError> {
-        let before =
-            sqlx::query("SELECT drift FROM registration_drifts WHERE counterparty = $1 AND pubkey = $2");
+        let before = sqlx::query_scalar(
+            "SELECT drift FROM registration_drifts WHERE counterparty = $1 AND pubkey = $2",
+        );
         let before = before.bind(relay).bind(pubkey.to_string()).fetch_optional(self.pool()).await?;
-        let before = before.map(|row| row.try_get::<String, _>("drift")).transpose()?.unwrap_or_default();
+        let before: String = before.unwrap_or_default();
         sqlx::query(
-            "INSERT INTO registration_drifts (counterparty, pubkey, looked_at, drift) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT (counterparty, pubkey) DO UPDATE SET looked_at = excluded.looked_at, drift = excluded.drift",
+            "INSERT INTO registration_drifts (counterparty, pubkey, looked_at, drift, instance) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (counterparty, pubkey) DO UPDATE SET looked_at = excluded.looked_at, drift = excluded.drift, \
+             instance = excluded.instance",
         )
         .bind(relay)
         .bind(pubkey.to_string())
         .bind(now)
         .bind(drift)
+        .bind(self.instance())
         .execute(self.pool())
         .await?;
         Ok(before != drift)
@@ -128,33 +130,36 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn drifts(&self) -> Result<Vec<(String, String, String)>, LedgerError> {
-        let rows = sqlx::query(
+        let drifts = sqlx::query_as(
             "SELECT counterparty, pubkey, drift FROM registration_drifts WHERE drift <> '' ORDER BY counterparty, pubkey",
         );
-        let rows = rows.fetch_all(self.pool()).await?;
-        rows.iter()
-            .map(|row| Ok((row.try_get("counterparty")?, row.try_get("pubkey")?, row.try_get("drift")?)))
-            .collect()
+        Ok(drifts.fetch_all(self.pool()).await?)
     }
 }
 
 /// Takes in a notice that was told: unless it is open, or one as young is there already, and was resolved in the meantime.
-pub(super) async fn notice_told(
-    tx: &mut Transaction<'_, Sqlite>,
-    notice: &Notice,
-) -> Result<(), sqlx::Error> {
-    let Notice { rule, subject, severity, message, resolved, at } = notice;
-    let statement = if *resolved {
-        "UPDATE notices SET resolved_at = $3 WHERE rule = $1 AND subject = $2 AND resolved_at IS NULL AND raised_at <= $3"
+pub(super) async fn notice_told(write: &mut WriteTransaction, notice: &Notice) -> Result<(), sqlx::Error> {
+    let query = if notice.resolved {
+        sqlx::query(
+            "UPDATE notices SET resolved_at = $3 WHERE rule = $1 AND subject = $2 AND resolved_at IS NULL AND raised_at <= $3",
+        )
+        .bind(notice.rule.label())
+        .bind(&notice.subject)
+        .bind(notice.at)
     } else {
-        "INSERT INTO notices (rule, subject, raised_at, severity, words) SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS \
-         (SELECT 1 FROM notices WHERE rule = $1 AND subject = $2 AND (resolved_at IS NULL OR raised_at >= $3))"
+        sqlx::query(
+            "INSERT INTO notices (rule, subject, raised_at, severity, words, instance) SELECT $1, $2, $3, $4, $5, $6 \
+             WHERE NOT EXISTS (SELECT 1 FROM notices WHERE rule = $1 AND subject = $2 \
+             AND (resolved_at IS NULL OR raised_at >= $3))",
+        )
+        .bind(notice.rule.label())
+        .bind(&notice.subject)
+        .bind(notice.at)
+        .bind(notice.severity.map_or("", Severity::label))
+        .bind(&notice.message)
+        .bind(write.instance)
     };
-    let mut query = sqlx::query(statement).bind(rule).bind(subject).bind(at);
-    if !resolved {
-        query = query.bind(severity).bind(message);
-    }
-    query.execute(&mut **tx).await?;
+    query.execute(&mut *write.tx).await?;
     Ok(())
 }
 
@@ -163,15 +168,15 @@ mod tests {
     use super::*;
 
     fn told(resolved: bool, at: i64) -> Notice {
-        let (rule, subject) = ("machine_pressure".to_owned(), "relays".to_owned());
-        Notice { rule, subject, severity: "P3".to_owned(), message: format!("at {at}"), resolved, at }
+        let (rule, subject) = (NoticeRule::MachinePressure, "relays".to_owned());
+        Notice { rule, subject, severity: Some(Severity::P3), message: format!("at {at}"), resolved, at }
     }
 
     /// When each notice was raised and resolved, oldest first, after the writer has heard of these.
     async fn after(ledger: &Ledger, told: &[Notice]) -> Vec<(i64, Option<i64>)> {
         let mut write = ledger.write().await.unwrap();
         for notice in told {
-            notice_told(&mut write.tx, notice).await.unwrap();
+            notice_told(&mut write, notice).await.unwrap();
         }
         write.commit().await.unwrap();
         let mut kept: Vec<_> =
@@ -183,12 +188,12 @@ mod tests {
     #[tokio::test]
     async fn what_is_told_is_kept_once() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path()).await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
         assert_eq!(after(&ledger, &[told(true, 5)]).await, []);
         assert_eq!(after(&ledger, &[told(false, 10), told(false, 11)]).await, [(10, None)]);
         assert_eq!(after(&ledger, &[told(true, 20)]).await, [(10, Some(20))]);
         assert_eq!(after(&ledger, &[told(false, 30)]).await, [(10, Some(20)), (30, None)]);
-        assert_eq!(ledger.resolve_all("machine_pressure", 40).await.unwrap(), 1);
+        assert_eq!(ledger.resolve_all(NoticeRule::MachinePressure, 40).await.unwrap(), 1);
         assert_eq!(after(&ledger, &[]).await, [(10, Some(20)), (30, Some(40))]);
     }
 
@@ -196,21 +201,17 @@ mod tests {
     #[tokio::test]
     async fn what_the_writer_hears_late_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path()).await.unwrap();
-        let Notice { rule, subject, severity, message, .. } = told(false, 10);
+        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
         for raised_at in [10, 30] {
-            let (rule, subject) = (rule.clone(), subject.clone());
-            let (severity, message) = (severity.clone(), message.clone());
-            let row = NoticeRow { rule, subject, severity, message, raised_at, resolved_at: None };
-            assert!(ledger.raise_notice(&row).await.unwrap());
+            assert!(ledger.raise_notice(&Notice { at: raised_at, ..told(false, 10) }).await.unwrap());
             if raised_at == 10 {
-                assert!(ledger.resolve_notice(&row.rule, &row.subject, 20).await.unwrap());
+                assert!(ledger.resolve_notice(NoticeRule::MachinePressure, "relays", 20).await.unwrap());
             }
         }
         let late = [told(false, 10), told(true, 20), told(false, 30)];
         assert_eq!(after(&ledger, &late[..1]).await, [(10, Some(20)), (30, None)]);
         assert_eq!(after(&ledger, &late[1..]).await, [(10, Some(20)), (30, None)]);
-        ledger.resolve_notice("machine_pressure", "relays", 40).await.unwrap();
+        ledger.resolve_notice(NoticeRule::MachinePressure, "relays", 40).await.unwrap();
         assert_eq!(after(&ledger, &late).await, [(10, Some(20)), (30, Some(40))]);
     }
 }

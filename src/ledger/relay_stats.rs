@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{Row, Sqlite, Transaction};
-
-use super::{Ledger, LedgerError, RelayStats, journal::split_ids};
+use super::{Ledger, LedgerError, RelayStats, journal::split_ids, query::WriteTransaction};
+use crate::events::{BidOutcome, RevealOutcome};
 
 const HOUR_MS: i64 = 3_600_000;
 /// Latencies looked at for a relay's quantiles: its newest this many offers.
 const QUANTILE_SAMPLE: i64 = 1000;
 
-const OUTCOMES: &str = "SELECT counterparty, outcome, SUM(calls) AS calls, SUM(bids) AS bids, SUM(wins) AS wins \
+const OUTCOMES: &str = "SELECT counterparty, outcome, CAST(SUM(calls) AS BIGINT) AS calls, \
+     CAST(SUM(bids) AS BIGINT) AS bids, CAST(SUM(wins) AS BIGINT) AS wins \
      FROM relay_hours WHERE hour >= $1 AND hour < $2 AND outcome <> 'not_asked' GROUP BY counterparty, outcome";
 
 const ANSWERS: &str = "SELECT a.counterparty AS counterparty, a.outcome AS outcome, s.offered_by AS offered_by \
@@ -39,30 +39,35 @@ impl Ledger {
     ) -> Result<BTreeMap<String, RelayStats>, LedgerError> {
         let mut stats: BTreeMap<String, RelayStats> = BTreeMap::new();
         let end = until.saturating_add(HOUR_MS - 1).div_euclid(HOUR_MS);
-        let outcomes =
-            sqlx::query(OUTCOMES).bind(since.div_euclid(HOUR_MS)).bind(end).fetch_all(self.pool()).await?;
-        for row in outcomes {
-            let entry = stats.entry(row.try_get("counterparty")?).or_default();
-            let (outcome, calls): (String, i64) = (row.try_get("outcome")?, row.try_get("calls")?);
+        let outcomes = sqlx::query_as(OUTCOMES).bind(since.div_euclid(HOUR_MS)).bind(end);
+        let outcomes: Vec<(String, String, i64, i64, i64)> = outcomes.fetch_all(self.pool()).await?;
+        for (relay, outcome, calls, bids, wins) in outcomes {
+            let entry = stats.entry(relay).or_default();
             entry.auctions += calls;
-            entry.bids += row.try_get::<i64, _>("bids")?;
-            entry.wins += row.try_get::<i64, _>("wins")?;
-            if !matches!(
-                outcome.as_str(),
-                "bid" | "no_bid" | "below_min_bid" | "excluded" | "below_local" | "late"
-            ) {
+            entry.bids += bids;
+            entry.wins += wins;
+            // One of another version counts as what it is not known to be.
+            if BidOutcome::parse(&outcome).is_none_or(is_fault) {
                 *entry.faults.entry(outcome).or_default() += calls;
             }
         }
-        let answers = sqlx::query(ANSWERS).bind(since).bind(until).fetch_all(self.pool()).await?;
-        for row in answers {
-            let (relay, outcome): (String, String) = (row.try_get("counterparty")?, row.try_get("outcome")?);
-            let offered_by = split_ids(&row.try_get::<String, _>("offered_by")?);
+        let answers: Vec<(String, String, String)> =
+            sqlx::query_as(ANSWERS).bind(since).bind(until).fetch_all(self.pool()).await?;
+        for (relay, outcome, offered_by) in answers {
+            let offered_by = split_ids(&offered_by);
             let had_offered = offered_by.contains(&relay);
             let entry = stats.entry(relay).or_default();
             // A payload is proof; "I took it" is worth something from a relay that can have the block.
-            let is_delivery = outcome == "payload_delivered"
-                || (outcome == "accepted" && (had_offered || offered_by.is_empty()));
+            let is_delivery = match RevealOutcome::parse(&outcome) {
+                Some(RevealOutcome::PayloadDelivered) => true,
+                Some(RevealOutcome::Accepted) => had_offered || offered_by.is_empty(),
+                Some(
+                    RevealOutcome::PayloadUnchecked
+                    | RevealOutcome::PayloadMismatched
+                    | RevealOutcome::Failed(_),
+                )
+                | None => false,
+            };
             if is_delivery {
                 entry.deliveries += 1;
             } else if had_offered {
@@ -71,26 +76,22 @@ impl Ledger {
             }
         }
         for (relay, entry) in &mut stats {
-            let row = sqlx::query(LATENCIES)
-                .bind(relay)
-                .bind(since)
-                .bind(until)
-                .bind(QUANTILE_SAMPLE)
-                .fetch_one(self.pool())
-                .await?;
-            entry.latency_p50_ms = ms(row.try_get("p50")?);
-            entry.latency_p95_ms = ms(row.try_get("p95")?);
-            entry.latency_p99_ms = ms(row.try_get("p99")?);
+            let quantiles =
+                sqlx::query_as(LATENCIES).bind(relay).bind(since).bind(until).bind(QUANTILE_SAMPLE);
+            let (p50, p95, p99) = quantiles.fetch_one(self.pool()).await?;
+            entry.latency_p50_ms = ms(p50);
+            entry.latency_p95_ms = ms(p95);
+            entry.latency_p99_ms = ms(p99);
         }
         Ok(stats)
     }
 }
 
 /// Adds an auction's offers to their hours, once they are all written.
-pub(super) async fn count_offers(tx: &mut Transaction<'_, Sqlite>, auction: i64) -> Result<(), sqlx::Error> {
+pub(super) async fn count_offers(write: &mut WriteTransaction, auction: i64) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT INTO relay_hours (hour, counterparty, outcome, calls, bids, wins) \
-         SELECT o.requested_at / 3600000, o.counterparty, o.outcome, 1, \
+        "INSERT INTO relay_hours (instance, hour, counterparty, outcome, calls, bids, wins) \
+         SELECT o.instance, o.requested_at / 3600000, o.counterparty, o.outcome, 1, \
          CASE WHEN o.value_wei IS NULL THEN 0 ELSE 1 END, \
          CASE WHEN o.outcome = 'bid' AND o.block_hash = a.winner_block_hash THEN 1 ELSE 0 END \
          FROM offers o JOIN auctions a ON a.id = o.auction_id WHERE o.auction_id = $1 \
@@ -98,9 +99,23 @@ pub(super) async fn count_offers(tx: &mut Transaction<'_, Sqlite>, auction: i64)
          bids = relay_hours.bids + excluded.bids, wins = relay_hours.wins + excluded.wins",
     )
     .bind(auction)
-    .execute(&mut **tx)
+    .execute(&mut *write.tx)
     .await?;
     Ok(())
+}
+
+/// Whether an outcome is neither a bid nor an honest "none".
+const fn is_fault(outcome: BidOutcome) -> bool {
+    match outcome {
+        BidOutcome::Bid
+        | BidOutcome::NoBid
+        | BidOutcome::BelowMinBid
+        | BidOutcome::Excluded
+        | BidOutcome::BelowLocal
+        | BidOutcome::NotAsked
+        | BidOutcome::Late => false,
+        BidOutcome::Failed(_) | BidOutcome::Flawed(_) => true,
+    }
 }
 
 fn ms(us: Option<i64>) -> Option<f64> {
@@ -110,13 +125,15 @@ fn ms(us: Option<i64>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::Row;
+
     use super::*;
-    use crate::ledger::query::NEWEST_SLOTS;
+    use crate::ledger::slots::NEWEST_SLOTS;
 
     /// A year's ledger is millions of rows: what people and their scripts ask for all day must not read them all.
     #[tokio::test]
     async fn statistics_and_lists_read_no_table_whole() {
-        let ledger = Ledger::open_in_memory().await.unwrap();
+        let ledger = Ledger::open_in_memory("mainnet").await.unwrap();
         for (sql, binds) in [(OUTCOMES, 2), (ANSWERS, 2), (LATENCIES, 4), (NEWEST_SLOTS, 1)] {
             let mut query = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
             for _ in 0..binds {
@@ -156,7 +173,7 @@ mod tests {
 
     #[tokio::test]
     async fn quantiles_are_the_nearest_ranks() {
-        let ledger = Ledger::open_in_memory().await.unwrap();
+        let ledger = Ledger::open_in_memory("mainnet").await.unwrap();
         for (n, latency) in [40, 10, 30, 20].into_iter().enumerate() {
             sqlx::query(
                 "INSERT INTO offers (auction_id, counterparty, outcome, detail, latency_us, verified, requested_at) \
@@ -168,17 +185,17 @@ mod tests {
             .await
             .unwrap();
         }
-        let mut tx = ledger.pool().begin().await.unwrap();
+        let mut write = ledger.write().await.unwrap();
         sqlx::query(
             "INSERT INTO auctions (id, slot, parent_hash, proposer, fork, requested_at, ms_into_slot, budget_ms, answered_in_us, \
              user_agent, why_no_bid) VALUES (0, 1, '', '', '', 5, 0, 0, 0, '', '')",
         )
-        .execute(&mut *tx)
+        .execute(&mut *write.tx)
         .await
         .unwrap();
-        count_offers(&mut tx, 0).await.unwrap();
-        count_offers(&mut tx, 0).await.unwrap();
-        tx.commit().await.unwrap();
+        count_offers(&mut write, 0).await.unwrap();
+        count_offers(&mut write, 0).await.unwrap();
+        write.commit().await.unwrap();
         let stats = ledger.relay_stats(0, 6).await.unwrap();
         let known = &stats["a"];
         assert_eq!(

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::Row;
-
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, row::from_row};
 
 /// One answer of a relay in a past race.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +31,7 @@ impl Ledger {
         since: i64,
         until: i64,
     ) -> Result<BTreeMap<String, Vec<PollFact>>, LedgerError> {
-        let rows = sqlx::query(
+        let rows = sqlx::query_as(
             "SELECT p.counterparty AS counterparty, p.auction_id AS auction, p.sent_ms_into_slot AS sent, \
              p.latency_us AS latency_us, CASE WHEN p.outcome = 'bid' THEN p.value_wei END AS value_wei \
              FROM polls p JOIN auctions a ON a.id = p.auction_id WHERE a.requested_at >= $1 AND a.requested_at < $2 \
@@ -51,14 +49,8 @@ impl Ledger {
         .fetch_all(self.pool())
         .await?;
         let mut polls: BTreeMap<String, Vec<PollFact>> = BTreeMap::new();
-        for row in rows {
-            let fact = PollFact {
-                auction: row.try_get("auction")?,
-                sent_ms: row.try_get("sent")?,
-                latency_us: row.try_get("latency_us")?,
-                value_wei: row.try_get("value_wei")?,
-            };
-            polls.entry(row.try_get("counterparty")?).or_default().push(fact);
+        for RelayPoll { relay, poll } in rows {
+            polls.entry(relay).or_default().push(poll);
         }
         Ok(polls)
     }
@@ -68,7 +60,7 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn race_times(&self, since: i64, until: i64) -> Result<Option<(i64, i64)>, LedgerError> {
-        let rows = sqlx::query(
+        let rows: Vec<(i64, i64)> = sqlx::query_as(
             "SELECT ms_into_slot, budget_ms FROM auctions WHERE requested_at >= $1 AND requested_at < $2 \
              AND budget_ms > 0 ORDER BY id DESC LIMIT $3",
         )
@@ -77,13 +69,19 @@ impl Ledger {
         .bind(MAX_POLLS)
         .fetch_all(self.pool())
         .await?;
-        let column = |name: &str| -> Result<Vec<i64>, sqlx::Error> {
-            let mut values: Vec<i64> = rows.iter().map(|row| row.try_get(name)).collect::<Result<_, _>>()?;
-            values.sort_unstable();
-            Ok(values)
-        };
-        let (asked, budgets) = (column("ms_into_slot")?, column("budget_ms")?);
+        let (mut asked, mut budgets): (Vec<i64>, Vec<i64>) = rows.into_iter().unzip();
+        asked.sort_unstable();
+        budgets.sort_unstable();
         let median = |values: &[i64]| values.get(values.len() / 2).copied();
         Ok(median(&asked).zip(median(&budgets)))
     }
 }
+
+/// A poll, and whose it was.
+struct RelayPoll {
+    relay: String,
+    poll: PollFact,
+}
+
+from_row!(|row| PollFact { auction, sent_ms: "sent", latency_us, value_wei });
+from_row!(|row| RelayPoll { relay: "counterparty"; poll = sqlx::FromRow::from_row(row)? });

@@ -1,25 +1,30 @@
 //! What each slot paid: rows of `settlements`, and what the settlement of a slot needs to know of it.
 
-use std::collections::BTreeSet;
-
 use alloy_primitives::{Address, B256};
 use serde::Serialize;
-use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
 
-use super::{Ledger, LedgerError, journal::split_ids};
-use crate::types::{Slot, Wei, parse_hash};
+use super::{
+    Ledger, LedgerError,
+    journal::split_ids,
+    query::WriteTransaction,
+    row::{from_row, get},
+};
+use crate::{
+    events::{Confidence, DataApiVerdict, Evidence, Method, PaymentVerdict, SlotOutcome, SlotStatus},
+    types::{Label, Slot, Wei, parse_hash},
+};
 
 /// What came of a slot: one row of the ledger, ready to be shown. Amounts in wei, decimal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Settled {
     /// Which slot.
     pub slot: u64,
-    /// `open`, `provisional`, `final` or `unknowable`.
-    pub status: String,
-    /// `ours`, `local`, `missed`, `not_delivered` or `orphaned`.
-    pub outcome: Option<String>,
-    /// `exact`, `over`, `under`, `unpaid`, `unknown`; none where no relay's promise was to be kept.
-    pub payment: Option<String>,
+    /// How far it is settled.
+    pub status: Label<SlotStatus>,
+    /// What came of it; none while it is not looked at.
+    pub outcome: Option<Label<SlotOutcome>>,
+    /// Whether the relay's promise was kept; none where there was none to keep.
+    pub payment: Option<Label<PaymentVerdict>>,
     /// Proposer's key.
     pub proposer: Option<String>,
     /// Proposer's index.
@@ -46,10 +51,10 @@ pub struct Settled {
     pub coinbase: Option<String>,
     /// What reached the recipient.
     pub received_wei: Option<String>,
-    /// `trace`, `transactions`, `balance` or `none`.
-    pub method: Option<String>,
-    /// `high`, `medium`, `low` or `none`.
-    pub confidence: Option<String>,
+    /// How that was found out.
+    pub method: Option<Label<Method>>,
+    /// How sure it is.
+    pub confidence: Option<Label<Confidence>>,
     /// Hashes of the transactions that paid, by commas.
     pub transactions: Option<String>,
     /// What else reached the recipient.
@@ -58,8 +63,8 @@ pub struct Settled {
     pub withdrawals_gwei: Option<i64>,
     /// What the consensus layer paid the proposer.
     pub consensus_reward_gwei: Option<i64>,
-    /// `agrees`, `differs`, `missing` or `unknown`: the relay's own public record.
-    pub data_api: Option<String>,
+    /// What the relay's own public record says.
+    pub data_api: Option<Label<DataApiVerdict>>,
     /// In words.
     #[serde(rename = "words")]
     pub message: String,
@@ -73,6 +78,55 @@ pub struct Settled {
     /// Not looked at before, Unix milliseconds.
     #[serde(skip)]
     pub look_after: i64,
+}
+
+from_row!(|row| Settled {
+    slot,
+    status,
+    outcome,
+    payment,
+    proposer,
+    proposer_index,
+    fee_recipient,
+    relay,
+    builder,
+    promised_block,
+    promised_wei,
+    missed_value_wei,
+    timing_wei,
+    block_hash,
+    block_number,
+    coinbase,
+    received_wei,
+    method,
+    confidence,
+    transactions,
+    other_inflows_wei,
+    withdrawals_gwei,
+    consensus_reward_gwei,
+    data_api,
+    message: "words",
+    told,
+    looked_at,
+    refusals,
+    look_after,
+});
+
+impl Settled {
+    /// What came of the slot, where that is known to this version.
+    pub fn known_outcome(&self) -> Option<SlotOutcome> {
+        self.outcome.as_ref().and_then(Label::known)
+    }
+
+    /// Whether the promise was kept, where that is known to this version.
+    pub fn known_payment(&self) -> Option<PaymentVerdict> {
+        self.payment.as_ref().and_then(Label::known)
+    }
+
+    /// How the payment was found out, and how sure that is.
+    pub fn evidence(&self) -> Evidence {
+        Evidence::of_record(self.method.as_ref(), self.confidence.as_ref())
+    }
 }
 
 /// What is known of a slot before the chain is asked.
@@ -104,9 +158,9 @@ pub struct ProposalPoint {
     /// Which slot.
     pub slot: u64,
     /// What came of it; none while it is not looked at.
-    pub outcome: Option<String>,
+    pub outcome: Option<Label<SlotOutcome>>,
     /// How the payment compares.
-    pub payment: Option<String>,
+    pub payment: Option<Label<PaymentVerdict>>,
     /// Whose header it was.
     pub relay: Option<String>,
     /// What was promised.
@@ -115,6 +169,38 @@ pub struct ProposalPoint {
     pub received_eth: Option<String>,
     /// When the header was asked for, in milliseconds into the slot.
     pub ms_into_slot: Option<i64>,
+}
+
+from_row!(|row| ProposalPoint {
+    slot, outcome, payment, ms_into_slot: "ms";
+    relay = get::<Option<String>>(row, "relays")?.and_then(|relays| split_ids(&relays).into_iter().next()),
+    claimed_eth = wei(get(row, "claimed")?).map(Wei::to_eth),
+    received_eth = wei(get(row, "received")?).map(Wei::to_eth),
+});
+
+/// The auction that a slot's promise is from.
+struct PromisingAuction {
+    id: i64,
+    parent_hash: Option<B256>,
+    proposer: String,
+    fee_recipient: Option<Address>,
+    block_hash: Option<B256>,
+    value: Option<Wei>,
+    relays: Vec<String>,
+    builder: Option<String>,
+}
+
+from_row!(|row| PromisingAuction {
+    id, proposer, builder: "winner_builder";
+    parent_hash = hash(get(row, "parent_hash")?),
+    fee_recipient = get::<Option<String>>(row, "fee_recipient")?.and_then(|text| text.parse().ok()),
+    block_hash = hash(get(row, "winner_block_hash")?),
+    value = wei(get(row, "winner_value_wei")?),
+    relays = split_ids(&get::<Option<String>>(row, "winner_counterparties")?.unwrap_or_default()),
+});
+
+fn slot_of(number: i64) -> Slot {
+    Slot::new(number.cast_unsigned())
 }
 
 fn wei(text: Option<String>) -> Option<Wei> {
@@ -138,7 +224,7 @@ impl Ledger {
         now: i64,
         limit: u32,
     ) -> Result<Vec<Slot>, LedgerError> {
-        let rows = sqlx::query(
+        let slots = sqlx::query_scalar(
             "SELECT slot FROM settlements WHERE status <> 'final' AND status <> 'unknowable' AND slot > $1 AND slot < $2 \
              AND look_after <= $3 ORDER BY slot LIMIT $4",
         )
@@ -148,8 +234,7 @@ impl Ledger {
         .bind(i64::from(limit))
         .fetch_all(self.pool())
         .await?;
-        let slots = rows.iter().map(|row| Ok(Slot::new(row.try_get::<i64, _>("slot")?.cast_unsigned())));
-        slots.collect()
+        Ok(slots.into_iter().map(slot_of).collect())
     }
 
     /// All that is known of a slot.
@@ -157,71 +242,10 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn slot_case(&self, slot: Slot) -> Result<SlotCase, LedgerError> {
-        let number = slot.as_u64().cast_signed();
-        let mut case =
-            SlotCase { row: self.settlement(slot).await?.unwrap_or_default(), ..SlotCase::default() };
-        case.row.slot = slot.as_u64();
-        let submission = sqlx::query(
-            "SELECT block_hash, parent_hash, proposer_index FROM submissions WHERE slot = $1 ORDER BY received_at DESC LIMIT 1",
-        )
-        .bind(number)
-        .fetch_optional(self.pool())
-        .await?;
-        let mut submitted = None;
-        if let Some(row) = &submission {
-            case.submitted = true;
-            // Zero where a block that does not decode did not even show them.
-            submitted = hash(row.try_get("block_hash")?).filter(|hash| !hash.is_zero());
-            case.parent_hash = hash(row.try_get("parent_hash")?).filter(|hash| !hash.is_zero());
-            case.row.proposer_index = Some(row.try_get("proposer_index")?);
-            let answers = sqlx::query(
-                "SELECT counterparty FROM submission_answers WHERE slot = $1 AND outcome IN ('accepted', 'payload_delivered')",
-            );
-            for row in answers.bind(number).fetch_all(self.pool()).await? {
-                case.took_it.push(row.try_get("counterparty")?);
-            }
-        }
-        // The auction whose block was signed; else the last that ended with a bid; else the last. Of several requests that shared
-        // one auction, the one that has its bids.
-        let auction = sqlx::query(
-            "SELECT id, parent_hash, proposer, fee_recipient, winner_block_hash, winner_value_wei, winner_counterparties, \
-             winner_builder FROM auctions WHERE slot = $1 \
-             ORDER BY COALESCE(winner_block_hash = $2, FALSE) DESC, winner_block_hash IS NOT NULL DESC, \
-             race = 'own' DESC, id DESC LIMIT 1",
-        )
-        .bind(number)
-        .bind(submitted.map(|hash| hash.to_string()))
-        .fetch_optional(self.pool())
-        .await?;
-        if let Some(row) = auction {
-            let id: i64 = row.try_get("id")?;
-            case.parent_hash = case.parent_hash.or(hash(row.try_get("parent_hash")?));
-            let proposer: String = row.try_get("proposer")?;
-            let recipient: Option<String> = row.try_get("fee_recipient")?;
-            case.fee_recipient = match recipient.and_then(|text| text.parse().ok()) {
-                Some(recipient) => Some(recipient),
-                None => self.fee_recipient_of(&proposer).await?,
-            };
-            case.row.proposer = Some(proposer);
-            case.promised =
-                hash(row.try_get("winner_block_hash")?).zip(wei(row.try_get("winner_value_wei")?));
-            let relays: Option<String> = row.try_get("winner_counterparties")?;
-            case.relays = split_ids(&relays.unwrap_or_default());
-            case.row.relay = case.relays.first().cloned();
-            case.row.builder = row.try_get("winner_builder")?;
-            let bids = sqlx::query("SELECT value_wei FROM offers WHERE auction_id = $1 AND outcome = 'bid'");
-            for row in bids.bind(id).fetch_all(self.pool()).await? {
-                case.best_bid = case.best_bid.max(wei(row.try_get("value_wei")?));
-            }
-            let first = sqlx::query(
-                "SELECT value_wei FROM polls WHERE auction_id = $1 AND counterparty = $2 AND value_wei IS NOT NULL \
-                 ORDER BY number LIMIT 1",
-            );
-            let first = first.bind(id).bind(case.row.relay.as_deref()).fetch_optional(self.pool()).await?;
-            if let Some(row) = first {
-                case.first_value = wei(row.try_get("value_wei")?);
-            }
-        }
+        let row = self.settlement(slot).await?.unwrap_or_default();
+        let mut case = SlotCase { row: Settled { slot: slot.as_u64(), ..row }, ..SlotCase::default() };
+        let submitted = self.submitted_block(slot, &mut case).await?;
+        self.promised_block(slot, submitted, &mut case).await?;
         // A block of an auction that this ledger never saw promises nothing that could be checked.
         if let Some(signed) = submitted
             && case.promised.is_none_or(|(promised, _)| promised != signed)
@@ -232,10 +256,71 @@ impl Ledger {
         Ok(case)
     }
 
+    /// Fills in what is known of the slot's signed block, and who took it. The block, where one was signed and shows its hash.
+    async fn submitted_block(&self, slot: Slot, case: &mut SlotCase) -> Result<Option<B256>, LedgerError> {
+        let number = slot.as_u64().cast_signed();
+        let newest = sqlx::query_as(
+            "SELECT block_hash, parent_hash, proposer_index FROM submissions WHERE slot = $1 ORDER BY received_at DESC LIMIT 1",
+        );
+        let newest: Option<(String, String, i64)> = newest.bind(number).fetch_optional(self.pool()).await?;
+        let Some((block_hash, parent_hash, proposer_index)) = newest else { return Ok(None) };
+        case.submitted = true;
+        // Zero where a block that does not decode did not even show them.
+        let shown = |text: String| hash(Some(text)).filter(|hash| !hash.is_zero());
+        case.parent_hash = shown(parent_hash);
+        case.row.proposer_index = Some(proposer_index);
+        let takers = sqlx::query_scalar(
+            "SELECT counterparty FROM submission_answers WHERE slot = $1 AND outcome IN ('accepted', 'payload_delivered')",
+        );
+        case.took_it = takers.bind(number).fetch_all(self.pool()).await?;
+        Ok(shown(block_hash))
+    }
+
+    /// Fills in what was promised: by the auction whose block was signed; else by the last that ended with a bid; else by the last. Of
+    /// several requests that shared one auction, by the one that has its bids.
+    async fn promised_block(
+        &self,
+        slot: Slot,
+        submitted: Option<B256>,
+        case: &mut SlotCase,
+    ) -> Result<(), LedgerError> {
+        let auction = sqlx::query_as(
+            "SELECT id, parent_hash, proposer, fee_recipient, winner_block_hash, winner_value_wei, winner_counterparties, \
+             winner_builder FROM auctions WHERE slot = $1 \
+             ORDER BY COALESCE(winner_block_hash = $2, FALSE) DESC, winner_block_hash IS NOT NULL DESC, \
+             race = 'own' DESC, id DESC LIMIT 1",
+        )
+        .bind(slot.as_u64().cast_signed())
+        .bind(submitted.map(|hash| hash.to_string()));
+        let Some(auction) = auction.fetch_optional(self.pool()).await? else { return Ok(()) };
+        let PromisingAuction { id, parent_hash, proposer, fee_recipient, block_hash, value, relays, builder } =
+            auction;
+        case.parent_hash = case.parent_hash.or(parent_hash);
+        case.fee_recipient = match fee_recipient {
+            Some(recipient) => Some(recipient),
+            None => self.fee_recipient_of(&proposer).await?,
+        };
+        case.row.proposer = Some(proposer);
+        case.promised = block_hash.zip(value);
+        case.row.relay = relays.first().cloned();
+        case.relays = relays;
+        case.row.builder = builder;
+        let bids =
+            sqlx::query_scalar("SELECT value_wei FROM offers WHERE auction_id = $1 AND outcome = 'bid'");
+        let bids: Vec<Option<String>> = bids.bind(id).fetch_all(self.pool()).await?;
+        case.best_bid = bids.into_iter().filter_map(wei).max();
+        let first = sqlx::query_scalar(
+            "SELECT value_wei FROM polls WHERE auction_id = $1 AND counterparty = $2 AND value_wei IS NOT NULL \
+             ORDER BY number LIMIT 1",
+        );
+        case.first_value =
+            wei(first.bind(id).bind(case.row.relay.as_deref()).fetch_optional(self.pool()).await?);
+        Ok(())
+    }
+
     async fn fee_recipient_of(&self, proposer: &str) -> Result<Option<Address>, LedgerError> {
-        let row = sqlx::query("SELECT fee_recipient FROM registrations WHERE pubkey = $1");
-        let row = row.bind(proposer).fetch_optional(self.pool()).await?;
-        let text = row.map(|row| row.try_get::<String, _>("fee_recipient")).transpose()?;
+        let row = sqlx::query_scalar("SELECT fee_recipient FROM registrations WHERE pubkey = $1");
+        let text: Option<String> = row.bind(proposer).fetch_optional(self.pool()).await?;
         Ok(text.and_then(|text| text.parse().ok()))
     }
 
@@ -244,9 +329,8 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn settlement(&self, slot: Slot) -> Result<Option<Settled>, LedgerError> {
-        let row = sqlx::query("SELECT * FROM settlements WHERE slot = $1");
-        let row = row.bind(slot.as_u64().cast_signed()).fetch_optional(self.pool()).await?;
-        row.as_ref().map(settled_from).transpose()
+        let row = sqlx::query_as("SELECT * FROM settlements WHERE slot = $1");
+        Ok(row.bind(slot.as_u64().cast_signed()).fetch_optional(self.pool()).await?)
     }
 
     /// What came of the slots from `from` on and before `until`, in their order; only those that were looked at.
@@ -254,12 +338,10 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn settlements(&self, from: Slot, until: Slot) -> Result<Vec<Settled>, LedgerError> {
-        let rows = sqlx::query("SELECT * FROM settlements WHERE slot >= $1 AND slot < $2 ORDER BY slot")
+        let rows = sqlx::query_as("SELECT * FROM settlements WHERE slot >= $1 AND slot < $2 ORDER BY slot")
             .bind(from.as_u64().cast_signed())
-            .bind(until.as_u64().cast_signed())
-            .fetch_all(self.pool())
-            .await?;
-        rows.iter().map(settled_from).collect()
+            .bind(until.as_u64().cast_signed());
+        Ok(rows.fetch_all(self.pool()).await?)
     }
 
     /// At most `limit` slots from `from` on and before `until`, in their order, and only those that something is known of.
@@ -273,31 +355,21 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<Settled>, LedgerError> {
         let rows =
-            sqlx::query("SELECT * FROM settlements WHERE slot >= $1 AND slot < $2 ORDER BY slot LIMIT $3")
+            sqlx::query_as("SELECT * FROM settlements WHERE slot >= $1 AND slot < $2 ORDER BY slot LIMIT $3")
                 .bind(from.as_u64().cast_signed())
                 .bind(until.as_u64().cast_signed())
-                .bind(i64::from(limit))
-                .fetch_all(self.pool())
-                .await?;
-        rows.iter().map(settled_from).collect()
+                .bind(i64::from(limit));
+        Ok(rows.fetch_all(self.pool()).await?)
     }
 
-    /// Writes what was found, all or nothing, and marks the days (since 1970-01-01) whose sums are no longer right.
+    /// Writes what was found, all or nothing. The sums of their days follow.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub async fn save_settlements(&self, rows: &[(Settled, i64)]) -> Result<(), LedgerError> {
+    pub async fn save_settlements(&self, rows: &[Settled]) -> Result<(), LedgerError> {
         let mut write = self.write().await?;
-        let tx = &mut write.tx;
-        for (row, _) in rows {
-            save_settlement(tx, row).await?;
-        }
-        let days: BTreeSet<i64> = rows.iter().map(|(_, day)| *day).collect();
-        for day in days {
-            sqlx::query("INSERT INTO profit_stale_days (day) VALUES ($1) ON CONFLICT DO NOTHING")
-                .bind(day)
-                .execute(&mut **tx)
-                .await?;
+        for row in rows {
+            save_settlement(&mut write, row).await?;
         }
         write.commit().await?;
         Ok(())
@@ -308,27 +380,14 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn proposal_points(&self, limit: u32) -> Result<Vec<ProposalPoint>, LedgerError> {
-        let rows = sqlx::query(
+        let points = sqlx::query_as(
             "SELECT s.slot AS slot, s.outcome AS outcome, s.payment AS payment, s.received_wei AS received, \
              a.winner_value_wei AS claimed, a.winner_counterparties AS relays, a.ms_into_slot AS ms \
              FROM (SELECT * FROM settlements ORDER BY slot DESC LIMIT $1) s \
              LEFT JOIN auctions a ON a.id = (SELECT id FROM auctions WHERE slot = s.slot \
              ORDER BY winner_block_hash IS NOT NULL DESC, race = 'own' DESC, id DESC LIMIT 1) ORDER BY s.slot",
         );
-        let rows = rows.bind(i64::from(limit)).fetch_all(self.pool()).await?;
-        let point = |row: &SqliteRow| {
-            let relays: Option<String> = row.try_get("relays")?;
-            Ok(ProposalPoint {
-                slot: row.try_get::<i64, _>("slot")?.cast_unsigned(),
-                outcome: row.try_get("outcome")?,
-                payment: row.try_get("payment")?,
-                relay: relays.and_then(|relays| split_ids(&relays).into_iter().next()),
-                claimed_eth: wei(row.try_get("claimed")?).map(Wei::to_eth),
-                received_eth: wei(row.try_get("received")?).map(Wei::to_eth),
-                ms_into_slot: row.try_get("ms")?,
-            })
-        };
-        rows.iter().map(point).collect()
+        Ok(points.bind(i64::from(limit)).fetch_all(self.pool()).await?)
     }
 
     /// How many slots before `before` were never looked at.
@@ -336,12 +395,11 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn unlooked(&self, before: Slot) -> Result<i64, LedgerError> {
-        let row = sqlx::query(
-            "SELECT COUNT(*) AS n FROM settlements WHERE status <> 'final' AND status <> 'unknowable' AND status = 'open' \
+        let count = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM settlements WHERE status <> 'final' AND status <> 'unknowable' AND status = 'open' \
              AND slot < $1",
         );
-        let row = row.bind(before.as_u64().cast_signed()).fetch_one(self.pool()).await?;
-        Ok(row.try_get("n")?)
+        Ok(count.bind(before.as_u64().cast_signed()).fetch_one(self.pool()).await?)
     }
 
     /// How many slots were given up.
@@ -349,8 +407,8 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn unknowable(&self) -> Result<i64, LedgerError> {
-        let row = sqlx::query("SELECT COUNT(*) AS n FROM settlements WHERE status = 'unknowable'");
-        Ok(row.fetch_one(self.pool()).await?.try_get("n")?)
+        let count = sqlx::query_scalar("SELECT COUNT(*) FROM settlements WHERE status = 'unknowable'");
+        Ok(count.fetch_one(self.pool()).await?)
     }
 
     /// Gives slots that were given up one more look; how many. With another node they may be knowable.
@@ -359,10 +417,12 @@ impl Ledger {
     /// When the file cannot be written.
     pub async fn reopen_unknowable(&self) -> Result<u64, LedgerError> {
         let mut write = self.write().await?;
+        let revision = write.revision().await?;
         let done = sqlx::query(
-            "UPDATE settlements SET look_after = 0, status = CASE WHEN outcome IS NULL THEN 'open' ELSE 'provisional' END \
-             WHERE status = 'unknowable'",
+            "UPDATE settlements SET look_after = 0, status = CASE WHEN outcome IS NULL THEN 'open' ELSE 'provisional' END, \
+             revision = $1 WHERE status = 'unknowable'",
         )
+        .bind(revision)
         .execute(&mut *write.tx)
         .await?;
         write.commit().await?;
@@ -374,8 +434,9 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn last_slot(&self) -> Result<Option<Slot>, LedgerError> {
-        let row = sqlx::query("SELECT MAX(slot) AS slot FROM settlements").fetch_one(self.pool()).await?;
-        Ok(row.try_get::<Option<i64>, _>("slot")?.map(|slot| Slot::new(slot.cast_unsigned())))
+        let slot: Option<i64> =
+            sqlx::query_scalar("SELECT MAX(slot) FROM settlements").fetch_one(self.pool()).await?;
+        Ok(slot.map(slot_of))
     }
 
     /// The first slot in the ledger.
@@ -383,8 +444,9 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn first_slot(&self) -> Result<Option<Slot>, LedgerError> {
-        let row = sqlx::query("SELECT MIN(slot) AS slot FROM settlements").fetch_one(self.pool()).await?;
-        Ok(row.try_get::<Option<i64>, _>("slot")?.map(|slot| Slot::new(slot.cast_unsigned())))
+        let slot: Option<i64> =
+            sqlx::query_scalar("SELECT MIN(slot) FROM settlements").fetch_one(self.pool()).await?;
+        Ok(slot.map(slot_of))
     }
 
     /// The signed bid that was returned for a block: its fork and its SSZ.
@@ -396,31 +458,31 @@ impl Ledger {
         slot: Slot,
         block: &str,
     ) -> Result<Option<(String, Vec<u8>)>, LedgerError> {
-        let row = sqlx::query(
+        let bid = sqlx::query_as(
             "SELECT winner_fork, winner_bid_ssz FROM auctions WHERE slot = $1 AND winner_block_hash = $2 \
              AND winner_bid_ssz IS NOT NULL ORDER BY id DESC LIMIT 1",
         );
-        let row = row.bind(slot.as_u64().cast_signed()).bind(block).fetch_optional(self.pool()).await?;
-        row.map(|row| Ok((row.try_get("winner_fork")?, row.try_get("winner_bid_ssz")?))).transpose()
+        Ok(bid.bind(slot.as_u64().cast_signed()).bind(block).fetch_optional(self.pool()).await?)
     }
 }
 
-async fn save_settlement(tx: &mut Transaction<'_, Sqlite>, row: &Settled) -> Result<(), sqlx::Error> {
+async fn save_settlement(write: &mut WriteTransaction, row: &Settled) -> Result<(), sqlx::Error> {
+    let revision = write.revision().await?;
     sqlx::query("DELETE FROM settlements WHERE slot = $1")
         .bind(row.slot.cast_signed())
-        .execute(&mut **tx)
+        .execute(&mut *write.tx)
         .await?;
     sqlx::query(
         "INSERT INTO settlements (slot, status, outcome, payment, proposer, proposer_index, fee_recipient, relay, \
          builder, promised_block, promised_wei, missed_value_wei, timing_wei, block_hash, block_number, coinbase, \
          received_wei, method, confidence, transactions, other_inflows_wei, withdrawals_gwei, consensus_reward_gwei, \
-         data_api, words, told, looked_at, refusals, look_after) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
-         $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)",
+         data_api, words, told, looked_at, refusals, look_after, revision, instance) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
+         $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31)",
     )
     .bind(row.slot.cast_signed())
-    .bind(&row.status)
-    .bind(&row.outcome)
-    .bind(&row.payment)
+    .bind(row.status.as_str())
+    .bind(row.outcome.as_ref().map(Label::as_str))
+    .bind(row.payment.as_ref().map(Label::as_str))
     .bind(&row.proposer)
     .bind(row.proposer_index)
     .bind(&row.fee_recipient)
@@ -434,53 +496,50 @@ async fn save_settlement(tx: &mut Transaction<'_, Sqlite>, row: &Settled) -> Res
     .bind(row.block_number)
     .bind(&row.coinbase)
     .bind(&row.received_wei)
-    .bind(&row.method)
-    .bind(&row.confidence)
+    .bind(row.method.as_ref().map(Label::as_str))
+    .bind(row.confidence.as_ref().map(Label::as_str))
     .bind(&row.transactions)
     .bind(&row.other_inflows_wei)
     .bind(row.withdrawals_gwei)
     .bind(row.consensus_reward_gwei)
-    .bind(&row.data_api)
+    .bind(row.data_api.as_ref().map(Label::as_str))
     .bind(&row.message)
     .bind(row.told)
     .bind(row.looked_at)
     .bind(row.refusals)
     .bind(row.look_after)
-    .execute(&mut **tx)
+    .bind(revision)
+    .bind(write.instance)
+    .execute(&mut *write.tx)
     .await?;
     Ok(())
 }
 
-pub(super) fn settled_from(row: &SqliteRow) -> Result<Settled, LedgerError> {
-    Ok(Settled {
-        slot: row.try_get::<i64, _>("slot")?.cast_unsigned(),
-        status: row.try_get("status")?,
-        outcome: row.try_get("outcome")?,
-        payment: row.try_get("payment")?,
-        proposer: row.try_get("proposer")?,
-        proposer_index: row.try_get("proposer_index")?,
-        fee_recipient: row.try_get("fee_recipient")?,
-        relay: row.try_get("relay")?,
-        builder: row.try_get("builder")?,
-        promised_block: row.try_get("promised_block")?,
-        promised_wei: row.try_get("promised_wei")?,
-        missed_value_wei: row.try_get("missed_value_wei")?,
-        timing_wei: row.try_get("timing_wei")?,
-        block_hash: row.try_get("block_hash")?,
-        block_number: row.try_get("block_number")?,
-        coinbase: row.try_get("coinbase")?,
-        received_wei: row.try_get("received_wei")?,
-        method: row.try_get("method")?,
-        confidence: row.try_get("confidence")?,
-        transactions: row.try_get("transactions")?,
-        other_inflows_wei: row.try_get("other_inflows_wei")?,
-        withdrawals_gwei: row.try_get("withdrawals_gwei")?,
-        consensus_reward_gwei: row.try_get("consensus_reward_gwei")?,
-        data_api: row.try_get("data_api")?,
-        message: row.try_get("words")?,
-        told: row.try_get("told")?,
-        looked_at: row.try_get("looked_at")?,
-        refusals: row.try_get("refusals")?,
-        look_after: row.try_get("look_after")?,
-    })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn labels_of_a_newer_version_are_shown_and_decide_nothing() {
+        let ledger = Ledger::open_in_memory("mainnet").await.unwrap();
+        let row = Settled { slot: 7, outcome: Some(SlotOutcome::Ours.into()), ..Settled::default() };
+        ledger.save_settlements(&[row]).await.unwrap();
+        sqlx::query("UPDATE settlements SET status = 'disputed', outcome = 'split', method = 'oracle'")
+            .execute(ledger.pool())
+            .await
+            .unwrap();
+        let row = ledger.settlement(Slot::new(7)).await.unwrap().unwrap();
+        assert_eq!(
+            (row.status.as_str(), row.known_outcome(), row.evidence()),
+            ("disputed", None, Evidence::NONE)
+        );
+        let json = serde_json::to_value(&row).unwrap();
+        assert_eq!(
+            (&json["status"], &json["outcome"], &json["method"]),
+            (&"disputed".into(), &"split".into(), &"oracle".into())
+        );
+        // What is written back is what was read.
+        ledger.save_settlements(std::slice::from_ref(&row)).await.unwrap();
+        assert_eq!(ledger.settlement(Slot::new(7)).await.unwrap().unwrap(), row);
+    }
 }

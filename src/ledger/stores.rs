@@ -10,20 +10,19 @@ use std::{
     sync::Arc,
 };
 
-use sqlx::SqliteConnection;
 use tokio::sync::Mutex;
 use tracing::{error, info};
 
 use super::{
     Journal, Ledger, LedgerError, UnsettledBlock,
-    database::{Unusable, open_as_it_is},
+    database::{DbConnection, Unusable, open_as_it_is},
     journal::read_unsettled,
     query::{read_registrations, read_reputations},
     remembered::RememberedValidator,
 };
 
 /// What keeps a database in memory: a connection that nobody uses.
-pub(super) type KeepAlive = Arc<Mutex<SqliteConnection>>;
+pub(super) type KeepAlive = Arc<Mutex<DbConnection>>;
 
 /// Both files, and what they remember.
 #[derive(Debug)]
@@ -61,10 +60,10 @@ impl Stores {
     ///
     /// # Errors
     /// When not even memory can be had.
-    pub async fn open(data_dir: &Path, now: i64, keep_since: i64) -> Result<Self, LedgerError> {
+    pub async fn open(data_dir: &Path, chain: &str, now: i64, keep_since: i64) -> Result<Self, LedgerError> {
         let mut troubles = Vec::new();
         let (journal, unsettled) = open_journal(data_dir, now, keep_since, &mut troubles).await?;
-        let (ledger, memories) = open_ledger(data_dir, now, &mut troubles).await?;
+        let (ledger, memories) = open_ledger(data_dir, chain, now, &mut troubles).await?;
         if let Err(failure) = ledger.read_back(&journal).await {
             error!(error = %failure, "the journal's blocks are not in the ledger");
         }
@@ -114,12 +113,13 @@ async fn open_journal(
 
 async fn open_ledger(
     data_dir: &Path,
+    chain: &str,
     now: i64,
     troubles: &mut Vec<StoreTrouble>,
 ) -> Result<(Ledger, LedgerMemories), LedgerError> {
     let file = data_dir.join("ledger.db");
     let attempt = async || {
-        let ledger = Ledger::open(data_dir).await?;
+        let ledger = Ledger::open(data_dir, chain).await?;
         let (registrations, reputations) = (ledger.registrations().await?, ledger.reputations().await?);
         let block_records = ledger.block_records().await?;
         Ok::<_, LedgerError>((ledger, LedgerMemories { registrations, reputations, block_records }))
@@ -140,7 +140,7 @@ async fn open_ledger(
         return Ok((ledger, memories));
     }
     troubles.push(in_memory("ledger", &failure));
-    Ok((Ledger::open_in_memory().await?, memories))
+    Ok((Ledger::open_in_memory(chain).await?, memories))
 }
 
 /// Moves a damaged file aside, with the files beside it that are part of it. Where to; nowhere when it is not damaged or cannot be moved.

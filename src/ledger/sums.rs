@@ -1,16 +1,16 @@
 //! Sums of days and months, so that a year's report reads hundreds of rows and not millions.
 //!
-//! A day is made anew from the slots in it, in one transaction: a slot that changes meanwhile waits for its end and marks the day as stale
-//! again, so that no change is lost. What a sum is, the profit room decides.
+//! The sums follow the slots by a position. Every change of a slot has a revision above all before it; days with slots above the position are
+//! made anew, then their months, then the position moves to the last change that was seen at the beginning. What changes meanwhile is above it
+//! and comes next; a process that dies in between does some of it again. Nobody who writes a slot has to think of sums. What a sum is, the
+//! profit room decides.
+
+use std::collections::BTreeSet;
 
 use serde::Serialize;
-use sqlx::{
-    Row, Sqlite, SqliteConnection,
-    sqlite::{SqliteArguments, SqliteRow},
-};
 
-use super::{Ledger, LedgerError, Settled, settlements::settled_from};
-use crate::types::Slot;
+use super::{Ledger, LedgerError, Settled, database::DbConnection, row::from_row};
+use crate::{consensus::SlotClock, types::Slot};
 
 /// A count of how a relay's answers ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct SumRow {
     pub tally: String,
 }
 
+from_row!(|row| OutcomeCount { relay, outcome, count: "n", without_bid });
+
 /// What a day's sums are made from.
 #[derive(Clone, Debug, Default)]
 pub struct DayFacts {
@@ -47,15 +49,55 @@ pub struct DayFacts {
     pub outcomes: Vec<OutcomeCount>,
 }
 
+/// What the sums have not taken in yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChangedDays {
+    /// Days (since 1970-01-01 UTC) with a slot that changed.
+    pub days: BTreeSet<i64>,
+    /// The last change among them.
+    position: i64,
+}
+
 impl Ledger {
-    /// Days whose sums are to be made anew.
+    /// Days with slots that changed since the sums were made. A slot is of the day it starts in.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub async fn stale_days(&self) -> Result<Vec<i64>, LedgerError> {
-        let rows =
-            sqlx::query("SELECT day FROM profit_stale_days ORDER BY day").fetch_all(self.pool()).await?;
-        rows.iter().map(|row| Ok(row.try_get("day")?)).collect()
+    pub async fn changed_days(&self, clock: SlotClock) -> Result<ChangedDays, LedgerError> {
+        // Days that an earlier version had marked.
+        let marked = sqlx::query_scalar("SELECT day FROM profit_stale_days").fetch_all(self.pool()).await?;
+        let done = sqlx::query_scalar("SELECT position FROM projections WHERE name = $1");
+        let done: i64 = done.bind(SUMS).fetch_optional(self.pool()).await?.unwrap_or(0);
+        let changed = sqlx::query_as(
+            "SELECT (slot * $1 + $2) / 86400000 AS day, MAX(revision) AS position FROM settlements WHERE revision > $3 \
+             AND revision > 0 GROUP BY 1",
+        )
+        .bind(clock.slot_ms().cast_signed())
+        .bind(clock.start_of(Slot::new(0)))
+        .bind(done);
+        let changed: Vec<(i64, i64)> = changed.fetch_all(self.pool()).await?;
+        let position = changed.iter().map(|(_, position)| *position).max().unwrap_or(done);
+        let days = changed.into_iter().map(|(day, _)| day).chain(marked).collect();
+        Ok(ChangedDays { days, position })
+    }
+
+    /// The sums have taken in what had changed: only what changed since is still to come.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn took_in(&self, changed: &ChangedDays) -> Result<(), LedgerError> {
+        let mut write = self.write().await?;
+        sqlx::query(
+            "INSERT INTO projections (name, position) VALUES ($1, $2) \
+             ON CONFLICT (name) DO UPDATE SET position = excluded.position",
+        )
+        .bind(SUMS)
+        .bind(changed.position)
+        .execute(&mut *write.tx)
+        .await?;
+        sqlx::query("DELETE FROM profit_stale_days").execute(&mut *write.tx).await?;
+        write.commit().await?;
+        Ok(())
     }
 
     /// What the sums of slots from `from` on and before `until` are made from.
@@ -69,41 +111,41 @@ impl Ledger {
     }
 
     /// Makes the sums of a day anew, whose slots are those from `from` on and before `until`: all in one transaction, with which no other
-    /// writer interferes. Its month's sums are wrong from then on, and gone.
+    /// writer interferes.
     ///
     /// # Errors
     /// When the file cannot be read or written.
-    pub async fn rebuild_day(
+    pub async fn sum_day(
         &self,
-        (day, month): (i64, i64),
+        day: i64,
         (from, until): (Slot, Slot),
         sum: impl Fn(&DayFacts) -> Vec<SumRow> + Send,
     ) -> Result<(), LedgerError> {
         let mut write = self.write().await?;
         let rows = sum(&facts_of(&mut write.tx, from, until).await?);
-        let tx = &mut write.tx;
-        sqlx::query("DELETE FROM profit_months WHERE month = $1").bind(month).execute(&mut **tx).await?;
-        sqlx::query("DELETE FROM profit_days WHERE day = $1").bind(day).execute(&mut **tx).await?;
+        sqlx::query("DELETE FROM profit_days WHERE day = $1").bind(day).execute(&mut *write.tx).await?;
         for row in &rows {
-            sqlx::query("INSERT INTO profit_days (day, dimension, name, tally) VALUES ($1, $2, $3, $4)")
-                .bind(day)
-                .bind(&row.dimension)
-                .bind(&row.name)
-                .bind(&row.tally)
-                .execute(&mut **tx)
-                .await?;
+            sqlx::query(
+                "INSERT INTO profit_days (day, dimension, name, tally, instance) VALUES ($1, $2, $3, $4, $5)",
+            )
+            .bind(day)
+            .bind(&row.dimension)
+            .bind(&row.name)
+            .bind(&row.tally)
+            .bind(write.instance)
+            .execute(&mut *write.tx)
+            .await?;
         }
-        sqlx::query("DELETE FROM profit_stale_days WHERE day = $1").bind(day).execute(&mut **tx).await?;
         write.commit().await?;
         Ok(())
     }
 
     /// Makes the sums of a month anew from those of its days (from `from` on and before `until`), dimension by dimension, in one
-    /// transaction. A month with a day that is stale has none.
+    /// transaction.
     ///
     /// # Errors
     /// When the file cannot be read or written.
-    pub async fn rebuild_month(
+    pub async fn sum_month(
         &self,
         month: i64,
         (from, until): (i64, i64),
@@ -111,25 +153,20 @@ impl Ledger {
         sum: impl Fn(&str, &[SumRow]) -> Vec<SumRow> + Send,
     ) -> Result<(), LedgerError> {
         let mut write = self.write().await?;
-        let tx = &mut write.tx;
-        let stale = sqlx::query("SELECT 1 FROM profit_stale_days WHERE day >= $1 AND day < $2 LIMIT 1");
-        if stale.bind(from).bind(until).fetch_optional(&mut **tx).await?.is_some() {
-            return Ok(());
-        }
-        sqlx::query("DELETE FROM profit_months WHERE month = $1").bind(month).execute(&mut **tx).await?;
+        sqlx::query("DELETE FROM profit_months WHERE month = $1").bind(month).execute(&mut *write.tx).await?;
         for dimension in dimensions {
-            let days = days_query().bind(*dimension).bind(from).bind(until).fetch_all(&mut **tx).await?;
-            let days: Vec<SumRow> =
-                days.iter().map(|row| sum_from(row, dimension)).collect::<Result<_, _>>()?;
+            let days = sqlx::query_as(DAYS).bind(*dimension).bind(from).bind(until);
+            let days: Vec<SumRow> = days.fetch_all(&mut *write.tx).await?;
             for row in sum(dimension, &days) {
                 sqlx::query(
-                    "INSERT INTO profit_months (month, dimension, name, tally) VALUES ($1, $2, $3, $4)",
+                    "INSERT INTO profit_months (month, dimension, name, tally, instance) VALUES ($1, $2, $3, $4, $5)",
                 )
                 .bind(month)
                 .bind(&row.dimension)
                 .bind(&row.name)
                 .bind(&row.tally)
-                .execute(&mut **tx)
+                .bind(write.instance)
+                .execute(&mut *write.tx)
                 .await?;
             }
         }
@@ -142,8 +179,8 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn days(&self, dimension: &str, from: i64, until: i64) -> Result<Vec<SumRow>, LedgerError> {
-        let rows = days_query().bind(dimension).bind(from).bind(until).fetch_all(self.pool()).await?;
-        rows.iter().map(|row| sum_from(row, dimension)).collect()
+        let days = sqlx::query_as(DAYS).bind(dimension).bind(from).bind(until);
+        Ok(days.fetch_all(self.pool()).await?)
     }
 
     /// The sums of months from `from` on and before `until` along one dimension, where they are made.
@@ -151,37 +188,29 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn months(&self, dimension: &str, from: i64, until: i64) -> Result<Vec<SumRow>, LedgerError> {
-        let rows = sqlx::query(
-            "SELECT month AS at, name, tally FROM profit_months WHERE dimension = $1 AND month >= $2 AND month < $3 \
+        let months = sqlx::query_as(
+            "SELECT month AS at, dimension, name, tally FROM profit_months WHERE dimension = $1 AND month >= $2 AND month < $3 \
              ORDER BY month",
         );
-        let rows = rows.bind(dimension).bind(from).bind(until).fetch_all(self.pool()).await?;
-        rows.iter().map(|row| sum_from(row, dimension)).collect()
+        Ok(months.bind(dimension).bind(from).bind(until).fetch_all(self.pool()).await?)
     }
 }
 
-fn days_query<'q>() -> sqlx::query::Query<'q, Sqlite, SqliteArguments> {
-    sqlx::query(
-        "SELECT day AS at, name, tally FROM profit_days WHERE dimension = $1 AND day >= $2 AND day < $3 ORDER BY day",
-    )
-}
+/// The name of the position up to which the sums have taken in what changed.
+const SUMS: &str = "profit_sums";
 
-fn sum_from(row: &SqliteRow, dimension: &str) -> Result<SumRow, LedgerError> {
-    Ok(SumRow {
-        at: row.try_get("at")?,
-        dimension: dimension.to_owned(),
-        name: row.try_get("name")?,
-        tally: row.try_get("tally")?,
-    })
-}
+const DAYS: &str = "SELECT day AS at, dimension, name, tally FROM profit_days \
+     WHERE dimension = $1 AND day >= $2 AND day < $3 ORDER BY day";
 
-async fn facts_of(tx: &mut SqliteConnection, from: Slot, until: Slot) -> Result<DayFacts, LedgerError> {
-    let rows = sqlx::query("SELECT * FROM settlements WHERE slot >= $1 AND slot < $2 ORDER BY slot")
+from_row!(|row| SumRow { at, dimension, name, tally });
+
+async fn facts_of(tx: &mut DbConnection, from: Slot, until: Slot) -> Result<DayFacts, LedgerError> {
+    let rows = sqlx::query_as("SELECT * FROM settlements WHERE slot >= $1 AND slot < $2 ORDER BY slot")
         .bind(from.as_u64().cast_signed())
         .bind(until.as_u64().cast_signed())
         .fetch_all(&mut *tx)
         .await?;
-    let outcomes = sqlx::query(
+    let outcomes = sqlx::query_as(
         "SELECT o.counterparty AS relay, o.outcome AS outcome, COUNT(*) AS n, \
          SUM(CASE WHEN a.winner_block_hash IS NULL THEN 1 ELSE 0 END) AS without_bid \
          FROM auctions a JOIN offers o ON o.auction_id = a.id WHERE a.slot >= $1 AND a.slot < $2 \
@@ -191,18 +220,7 @@ async fn facts_of(tx: &mut SqliteConnection, from: Slot, until: Slot) -> Result<
     .bind(until.as_u64().cast_signed())
     .fetch_all(&mut *tx)
     .await?;
-    let count = |row: &SqliteRow| {
-        Ok(OutcomeCount {
-            relay: row.try_get("relay")?,
-            outcome: row.try_get("outcome")?,
-            count: row.try_get::<i64, _>("n")?.cast_unsigned(),
-            without_bid: row.try_get::<i64, _>("without_bid")?.cast_unsigned(),
-        })
-    };
-    Ok(DayFacts {
-        rows: rows.iter().map(settled_from).collect::<Result<_, _>>()?,
-        outcomes: outcomes.iter().map(count).collect::<Result<_, LedgerError>>()?,
-    })
+    Ok(DayFacts { rows, outcomes })
 }
 
 #[cfg(test)]
@@ -210,44 +228,63 @@ mod tests {
     use std::{sync::mpsc, time::Duration};
 
     use super::*;
+    use crate::events::{SlotOutcome, SlotStatus};
 
-    /// A slot that changes while its day is summed is in the next sums: its mark is not wiped away with the old one.
+    /// A slot that changes while its day is summed is in the next sums: the position does not move past it.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_change_during_the_summing_is_not_lost() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path()).await.unwrap();
-        let row = Settled { slot: 5, status: "final".to_owned(), ..Settled::default() };
-        ledger.save_settlements(&[(row.clone(), 1)]).await.unwrap();
-        let (done, changed) = mpsc::channel();
+        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let clock = SlotClock::new(86_400, 12_000);
+        let row = Settled { slot: 5, status: SlotStatus::Final.into(), ..Settled::default() };
+        ledger.save_settlements(std::slice::from_ref(&row)).await.unwrap();
+        let changed = ledger.changed_days(clock).await.unwrap();
+        assert_eq!(changed.days, BTreeSet::from([1]));
+        let (done, was_changed) = mpsc::channel();
         let change = {
             let ledger = ledger.clone();
             move || {
                 let (ledger, done, row) = (ledger.clone(), done.clone(), row.clone());
                 tokio::spawn(async move {
-                    let row = Settled { outcome: Some("ours".to_owned()), ..row };
-                    ledger.save_settlements(&[(row, 1)]).await.unwrap();
+                    let row = Settled { outcome: Some(SlotOutcome::Ours.into()), ..row };
+                    ledger.save_settlements(&[row]).await.unwrap();
                     done.send(()).unwrap();
                 })
             }
         };
         let late = std::sync::Mutex::new(None);
-        let changed = std::sync::Mutex::new(changed);
+        let was_changed = std::sync::Mutex::new(was_changed);
         ledger
-            .rebuild_day((1, 0), (Slot::new(0), Slot::new(10)), |facts| {
+            .sum_day(1, (Slot::new(0), Slot::new(10)), |facts| {
                 assert_eq!(facts.rows[0].outcome, None);
                 *late.lock().unwrap() = Some(change());
-                // It cannot come in between; where it can, it is over before the marks are wiped.
-                let _ = changed.lock().unwrap().recv_timeout(Duration::from_millis(200));
+                // It cannot come in between; where it can, it is over before the sums are written.
+                let _ = was_changed.lock().unwrap().recv_timeout(Duration::from_millis(200));
                 Vec::new()
             })
             .await
             .unwrap();
         let late = late.lock().unwrap().take().unwrap();
         late.await.unwrap();
-        assert_eq!(ledger.stale_days().await.unwrap(), [1]);
+        ledger.took_in(&changed).await.unwrap();
+        let again = ledger.changed_days(clock).await.unwrap();
+        assert_eq!(again.days, BTreeSet::from([1]));
+        ledger.took_in(&again).await.unwrap();
+        assert!(ledger.changed_days(clock).await.unwrap().days.is_empty());
         assert_eq!(
-            ledger.day_facts(Slot::new(0), Slot::new(10)).await.unwrap().rows[0].outcome.as_deref(),
-            Some("ours")
+            ledger.day_facts(Slot::new(0), Slot::new(10)).await.unwrap().rows[0].known_outcome(),
+            Some(SlotOutcome::Ours)
         );
+    }
+
+    #[tokio::test]
+    async fn days_that_an_earlier_version_had_marked_are_made_once_more() {
+        let ledger = Ledger::open_in_memory("mainnet").await.unwrap();
+        sqlx::query("INSERT INTO profit_stale_days (day) VALUES (7)").execute(ledger.pool()).await.unwrap();
+        let clock = SlotClock::new(86_400, 12_000);
+        let changed = ledger.changed_days(clock).await.unwrap();
+        assert_eq!(changed.days, BTreeSet::from([7]));
+        ledger.took_in(&changed).await.unwrap();
+        assert!(ledger.changed_days(clock).await.unwrap().days.is_empty());
     }
 }

@@ -7,7 +7,6 @@
 use std::{sync::Arc, time::Duration};
 
 use metrics::{counter, gauge};
-use sqlx::{Sqlite, Transaction};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -16,8 +15,10 @@ use super::{
     Ledger,
     backlog::{AfterFailure, Backlog, Fault},
     block_records::block_record_saved,
+    database::is_of_the_statement,
     journal::{bind_answer, join_ids, upsert_answer},
     notices::notice_told,
+    query::WriteTransaction,
     relay_stats::count_offers,
 };
 use crate::{
@@ -31,10 +32,6 @@ use crate::{
 
 /// Tries after the process was told to stop. What is not written then is lost to the ledger; signed blocks are in the journal.
 const TRIES_AT_STOP: u32 = 4;
-
-const DAY_MS: i64 = 86_400_000;
-/// A slot starts at most this long before or after something happens in it.
-const MIDNIGHT_MS: i64 = 60_000;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -194,48 +191,35 @@ const fn kind(event: &Event) -> &'static str {
     }
 }
 
-/// Whether a statement fails for what it says, and would on the best of disks. By SQLite's primary result codes
-/// (<https://www.sqlite.org/rescode.html>): ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE.
-fn is_of_the_event(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Database(error) => {
-            let code = error.code().and_then(|code| code.parse::<i32>().ok());
-            code.is_some_and(|code| matches!(code & 0xff, 1 | 18 | 19 | 20 | 25))
-        }
-        sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::TypeNotFound { .. } => true,
-        _ => false,
-    }
-}
-
 async fn write_batch(ledger: &Ledger, batch: &[Arc<Event>]) -> std::result::Result<(), Refusal> {
     let of_the_disk = |error| Refusal { fault: Fault::Disk, error };
     let mut write = ledger.write().await.map_err(of_the_disk)?;
     for (place, event) in batch.iter().enumerate() {
-        if let Err(error) = write_event(&mut write.tx, event).await {
-            let fault = if is_of_the_event(&error) { Fault::Event(place) } else { Fault::Disk };
+        if let Err(error) = write_event(&mut write, event).await {
+            let fault = if is_of_the_statement(&error) { Fault::Event(place) } else { Fault::Disk };
             return Err(Refusal { fault, error });
         }
     }
     write.commit().await.map_err(of_the_disk)
 }
 
-async fn write_event(tx: &mut Transaction<'_, Sqlite>, event: &Event) -> Result<()> {
+async fn write_event(write: &mut WriteTransaction, event: &Event) -> Result<()> {
     match event {
-        Event::Auction(record) => auction(tx, record).await,
-        Event::BlockReceived(block) => block_received(tx, block).await,
-        Event::SubmissionAnswer(answer) => submission_answer(tx, answer).await,
-        Event::SubmissionClosed(closed) => submission_closed(tx, closed).await,
-        Event::Registrations(round) => registrations(tx, round).await,
-        Event::RegistrationAnswer(answer) => registration_answer(tx, answer).await,
-        Event::Relay(state) => relay_state(tx, state).await,
-        Event::RelayModeChanged(placed) => relay_placed(tx, placed).await,
-        Event::ReputationSaved(saved) => standing_saved(tx, saved).await,
-        Event::BlockRecordSaved(saved) => block_record_saved(tx, saved).await,
+        Event::Auction(record) => auction(write, record).await,
+        Event::BlockReceived(block) => block_received(write, block).await,
+        Event::SubmissionAnswer(answer) => submission_answer(write, answer).await,
+        Event::SubmissionClosed(closed) => submission_closed(write, closed).await,
+        Event::Registrations(round) => registrations(write, round).await,
+        Event::RegistrationAnswer(answer) => registration_answer(write, answer).await,
+        Event::Relay(state) => relay_state(write, state).await,
+        Event::RelayModeChanged(placed) => relay_placed(write, placed).await,
+        Event::ReputationSaved(saved) => standing_saved(write, saved).await,
+        Event::BlockRecordSaved(saved) => block_record_saved(write, saved).await,
         // What a relay is accused of is part of its reputation, what is known of a signature part of its block's record.
         Event::RelayJudged(_) | Event::BlockSignatureChecked(_) => Ok(()),
         // The room that watches payments writes them down itself.
         Event::Settlement(_) | Event::SlotSettled(_) => Ok(()),
-        Event::Notice(notice) => notice_told(tx, notice).await,
+        Event::Notice(notice) => notice_told(write, notice).await,
         // So does the room that watches duties.
         Event::MissedRequest(_) => Ok(()),
         // Both blocks have a row of their own.
@@ -243,18 +227,18 @@ async fn write_event(tx: &mut Transaction<'_, Sqlite>, event: &Event) -> Result<
     }
 }
 
-async fn auction(tx: &mut Transaction<'_, Sqlite>, record: &AuctionRecord) -> Result<()> {
+async fn auction(write: &mut WriteTransaction, record: &AuctionRecord) -> Result<()> {
     let winner = record.winner.as_ref();
-    let id = sqlx::query(
+    let id: i64 = sqlx::query_scalar(
         "INSERT INTO auctions (slot, parent_hash, proposer, fork, requested_at, ms_into_slot, budget_ms, \
          answered_in_us, user_agent, winner_block_hash, winner_value_wei, winner_counterparties, why_no_bid, \
-         policy, fee_recipient, winner_builder, winner_fork, winner_bid_ssz, race) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+         policy, fee_recipient, winner_builder, winner_fork, winner_bid_ssz, race, instance) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) RETURNING id",
     )
     .bind(record.slot.as_u64().cast_signed())
     .bind(record.parent_hash.to_string())
     .bind(record.proposer.to_string())
-    .bind(record.fork)
+    .bind(record.fork.name())
     .bind(record.requested_at)
     .bind(record.ms_into_slot)
     .bind(record.budget_ms.cast_signed())
@@ -267,17 +251,17 @@ async fn auction(tx: &mut Transaction<'_, Sqlite>, record: &AuctionRecord) -> Re
     .bind(record.policy.as_deref().unwrap_or_default())
     .bind(record.fee_recipient.map(|address| address.to_string()))
     .bind(winner.map(|w| w.builder.as_str()))
-    .bind(winner.map(|_| record.fork))
+    .bind(winner.map(|_| record.fork.name()))
     .bind(winner.map(|w| w.signed_bid.to_vec()))
     .bind(record.race.label())
-    .execute(&mut **tx)
-    .await?
-    .last_insert_rowid();
-    open_settlement(tx, record.slot, record.requested_at, winner.map(|winner| (record, &**winner))).await?;
+    .bind(write.instance)
+    .fetch_one(&mut *write.tx)
+    .await?;
+    open_settlement(write, record.slot, winner.map(|winner| (record, &**winner))).await?;
     for answer in &record.answers {
         sqlx::query(
             "INSERT INTO offers (auction_id, counterparty, outcome, detail, http_status, latency_us, value_wei, \
-             block_hash, verified, requested_at, score_wei) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+             block_hash, verified, requested_at, score_wei, instance) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
              ON CONFLICT DO NOTHING",
         )
         .bind(id)
@@ -291,12 +275,13 @@ async fn auction(tx: &mut Transaction<'_, Sqlite>, record: &AuctionRecord) -> Re
         .bind(answer.verified)
         .bind(record.requested_at)
         .bind(answer.score.map(|score| score.to_string()))
-        .execute(&mut **tx)
+        .bind(write.instance)
+        .execute(&mut *write.tx)
         .await?;
         for poll in &answer.polls {
             sqlx::query(
-                "INSERT INTO polls (auction_id, counterparty, number, sent_ms_into_slot, latency_us, outcome, value_wei) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+                "INSERT INTO polls (auction_id, counterparty, number, sent_ms_into_slot, latency_us, outcome, value_wei, instance) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
             )
             .bind(id)
             .bind(answer.relay.as_str())
@@ -305,25 +290,31 @@ async fn auction(tx: &mut Transaction<'_, Sqlite>, record: &AuctionRecord) -> Re
             .bind(poll.latency_us.cast_signed())
             .bind(poll.outcome.label())
             .bind(poll.value.map(|value| value.to_string()))
-            .execute(&mut **tx)
+            .bind(write.instance)
+            .execute(&mut *write.tx)
             .await?;
         }
     }
-    count_offers(tx, id).await?;
+    count_offers(write, id).await?;
     Ok(())
 }
 
 /// The slot is to be settled, once the chain has it; until then its row says what was promised.
 async fn open_settlement(
-    tx: &mut Transaction<'_, Sqlite>,
+    write: &mut WriteTransaction,
     slot: Slot,
-    at: i64,
     promise: Option<(&AuctionRecord, &Winner)>,
 ) -> Result<()> {
-    sqlx::query("INSERT INTO settlements (slot) VALUES ($1) ON CONFLICT DO NOTHING")
-        .bind(slot.as_u64().cast_signed())
-        .execute(&mut **tx)
-        .await?;
+    let revision = write.revision().await?;
+    sqlx::query(
+        "INSERT INTO settlements (slot, revision, instance) VALUES ($1, $2, $3) \
+         ON CONFLICT (slot) DO UPDATE SET revision = excluded.revision",
+    )
+    .bind(slot.as_u64().cast_signed())
+    .bind(revision)
+    .bind(write.instance)
+    .execute(&mut *write.tx)
+    .await?;
     if let Some((record, winner)) = promise {
         sqlx::query(
             "UPDATE settlements SET promised_block = $2, promised_wei = $3, relay = $4, builder = $5, proposer = $6 \
@@ -335,68 +326,63 @@ async fn open_settlement(
         .bind(winner.relays.first().map(RelayId::as_str))
         .bind(&winner.builder)
         .bind(record.proposer.to_string())
-        .execute(&mut **tx)
+        .execute(&mut *write.tx)
         .await?;
-    }
-    // The day the slot starts in is that of the moment, or its neighbour around midnight.
-    for day in [(at - MIDNIGHT_MS).div_euclid(DAY_MS), (at + MIDNIGHT_MS).div_euclid(DAY_MS)] {
-        sqlx::query("INSERT INTO profit_stale_days (day) VALUES ($1) ON CONFLICT DO NOTHING")
-            .bind(day)
-            .execute(&mut **tx)
-            .await?;
     }
     Ok(())
 }
 
-async fn block_received(tx: &mut Transaction<'_, Sqlite>, block: &BlockReceived) -> Result<()> {
+async fn block_received(write: &mut WriteTransaction, block: &BlockReceived) -> Result<()> {
     sqlx::query(
         "INSERT INTO submissions (slot, block_hash, parent_hash, proposer_index, fork, version, received_at, \
-         ms_into_slot, offered_by, undecoded) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         ms_into_slot, offered_by, undecoded, instance) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
          ON CONFLICT DO NOTHING",
     )
     .bind(block.slot.as_u64().cast_signed())
     .bind(block.block_hash.to_string())
     .bind(block.parent_hash.to_string())
     .bind(block.proposer_index.cast_signed())
-    .bind(block.fork)
+    .bind(block.fork.name())
     .bind(i64::from(block.version))
     .bind(block.at)
     .bind(block.ms_into_slot)
     .bind(join_ids(&block.offered_by))
     .bind(&block.undecoded)
-    .execute(&mut **tx)
+    .bind(write.instance)
+    .execute(&mut *write.tx)
     .await?;
-    open_settlement(tx, block.slot, block.at, None).await
+    open_settlement(write, block.slot, None).await
 }
 
-async fn submission_answer(tx: &mut Transaction<'_, Sqlite>, answer: &SubmissionAnswer) -> Result<()> {
-    bind_answer(sqlx::query(upsert_answer!("submission_answers")), answer).execute(&mut **tx).await?;
+async fn submission_answer(write: &mut WriteTransaction, answer: &SubmissionAnswer) -> Result<()> {
+    let upsert = bind_answer(sqlx::query(upsert_answer!("submission_answers")), answer);
+    upsert.bind(write.instance).execute(&mut *write.tx).await?;
     Ok(())
 }
 
-async fn submission_closed(tx: &mut Transaction<'_, Sqlite>, closed: &SubmissionClosed) -> Result<()> {
+async fn submission_closed(write: &mut WriteTransaction, closed: &SubmissionClosed) -> Result<()> {
     sqlx::query(
         "UPDATE submissions SET fate = $3, decided_by = $4, decided_in_us = $5, decided_at = $6 \
          WHERE slot = $1 AND block_hash = $2 AND fate NOT IN ('delivered', 'accepted')",
     )
     .bind(closed.slot.as_u64().cast_signed())
     .bind(closed.block_hash.to_string())
-    .bind(closed.fate)
+    .bind(closed.fate.label())
     .bind(closed.by.as_ref().map(RelayId::as_str))
     .bind(closed.latency_us.cast_signed())
     .bind(closed.at)
-    .execute(&mut **tx)
+    .execute(&mut *write.tx)
     .await?;
     Ok(())
 }
 
-async fn registrations(tx: &mut Transaction<'_, Sqlite>, round: &RegistrationRound) -> Result<()> {
+async fn registrations(write: &mut WriteTransaction, round: &RegistrationRound) -> Result<()> {
     for registration in &round.changed {
         sqlx::query(
-            "INSERT INTO registrations (pubkey, fee_recipient, gas_limit, signed_at, received_at, heard_at) \
-             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (pubkey) DO UPDATE SET fee_recipient = excluded.fee_recipient, \
+            "INSERT INTO registrations (pubkey, fee_recipient, gas_limit, signed_at, received_at, heard_at, instance) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (pubkey) DO UPDATE SET fee_recipient = excluded.fee_recipient, \
              gas_limit = excluded.gas_limit, signed_at = excluded.signed_at, received_at = excluded.received_at, \
-             heard_at = excluded.heard_at",
+             heard_at = excluded.heard_at, instance = excluded.instance",
         )
         .bind(registration.pubkey.to_string())
         .bind(registration.fee_recipient.to_string())
@@ -404,23 +390,24 @@ async fn registrations(tx: &mut Transaction<'_, Sqlite>, round: &RegistrationRou
         .bind(registration.timestamp.cast_signed())
         .bind(round.at)
         .bind(round.heard_at)
-        .execute(&mut **tx)
+        .bind(write.instance)
+        .execute(&mut *write.tx)
         .await?;
     }
     for pubkey in &round.repeated {
         sqlx::query("UPDATE registrations SET heard_at = $2 WHERE pubkey = $1")
             .bind(pubkey.to_string())
             .bind(round.heard_at)
-            .execute(&mut **tx)
+            .execute(&mut *write.tx)
             .await?;
     }
     Ok(())
 }
 
-async fn registration_answer(tx: &mut Transaction<'_, Sqlite>, answer: &RegistrationAnswer) -> Result<()> {
+async fn registration_answer(write: &mut WriteTransaction, answer: &RegistrationAnswer) -> Result<()> {
     sqlx::query(
         "INSERT INTO registration_answers (counterparty, answered_at, accepted, outcome, detail, http_status, \
-         latency_us) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+         latency_us, instance) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(answer.relay.as_str())
     .bind(answer.at)
@@ -429,26 +416,28 @@ async fn registration_answer(tx: &mut Transaction<'_, Sqlite>, answer: &Registra
     .bind(&answer.message)
     .bind(answer.http_status.map(i64::from))
     .bind(answer.latency_us.cast_signed())
-    .execute(&mut **tx)
+    .bind(write.instance)
+    .execute(&mut *write.tx)
     .await?;
     Ok(())
 }
 
-async fn relay_state(tx: &mut Transaction<'_, Sqlite>, state: &ProbeResult) -> Result<()> {
-    sqlx::query("INSERT INTO counterparty_states (counterparty, since, usable, why) VALUES ($1, $2, $3, $4)")
+async fn relay_state(write: &mut WriteTransaction, state: &ProbeResult) -> Result<()> {
+    sqlx::query("INSERT INTO counterparty_states (counterparty, since, usable, why, instance) VALUES ($1, $2, $3, $4, $5)")
         .bind(state.relay.as_str())
         .bind(state.at)
         .bind(state.usable)
         .bind(&state.message)
-        .execute(&mut **tx)
+        .bind(write.instance)
+        .execute(&mut *write.tx)
         .await?;
     Ok(())
 }
 
-async fn relay_placed(tx: &mut Transaction<'_, Sqlite>, placed: &RelayModeChanged) -> Result<()> {
+async fn relay_placed(write: &mut WriteTransaction, placed: &RelayModeChanged) -> Result<()> {
     sqlx::query(
-        "INSERT INTO counterparty_places (counterparty, since, place, before, reason, why, score) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO counterparty_places (counterparty, since, place, before, reason, why, score, instance) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(placed.relay.as_str())
     .bind(placed.at)
@@ -457,20 +446,23 @@ async fn relay_placed(tx: &mut Transaction<'_, Sqlite>, placed: &RelayModeChange
     .bind(placed.reason.label())
     .bind(&placed.message)
     .bind(placed.score)
-    .execute(&mut **tx)
+    .bind(write.instance)
+    .execute(&mut *write.tx)
     .await?;
     Ok(())
 }
 
-async fn standing_saved(tx: &mut Transaction<'_, Sqlite>, saved: &ReputationSaved) -> Result<()> {
+async fn standing_saved(write: &mut WriteTransaction, saved: &ReputationSaved) -> Result<()> {
     sqlx::query(
-        "INSERT INTO counterparty_standings (counterparty, standing, saved_at) VALUES ($1, $2, $3) \
-         ON CONFLICT (counterparty) DO UPDATE SET standing = excluded.standing, saved_at = excluded.saved_at",
+        "INSERT INTO counterparty_standings (counterparty, standing, saved_at, instance) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (counterparty) DO UPDATE SET standing = excluded.standing, saved_at = excluded.saved_at, \
+         instance = excluded.instance",
     )
     .bind(saved.relay.as_str())
     .bind(&saved.reputation)
     .bind(saved.at)
-    .execute(&mut **tx)
+    .bind(write.instance)
+    .execute(&mut *write.tx)
     .await?;
     Ok(())
 }
@@ -492,7 +484,7 @@ mod tests {
     #[tokio::test]
     async fn an_event_that_is_refused_for_what_it_is_costs_only_itself() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path()).await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
         let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON counterparty_states WHEN NEW.counterparty = 'poison' \
                       BEGIN SELECT RAISE(ABORT, 'no'); END";
         sqlx::query(refuse).execute(ledger.pool()).await.unwrap();

@@ -10,13 +10,13 @@ use tracing::warn;
 
 use super::{
     notify::{raise, resolve},
-    report::{ReportQuery, Reporter},
-    tally::rebuild_days,
+    report::{ReportQuery, Reporter, TargetVerdict},
+    tally::project_sums,
 };
 use crate::{
     consensus::WallClock,
     ethereum::{KnownRegistration, registration_of},
-    events::{RegistrationFacts, Spine},
+    events::{NoticeRule, RegistrationFacts, Severity, Spine},
     ledger::{LedgerError, still_ours},
     relay::{Relay, SharedRelays},
     types::DAY_MS,
@@ -57,34 +57,34 @@ async fn check(reporter: &Reporter, spine: &Spine) -> Result<(), LedgerError> {
         let message = format!(
             "{behind} slots are older than an hour and not looked at: does the execution node answer and follow the chain?"
         );
-        raise(ledger, spine, "settlement_behind", "profit", "P3", message).await?;
+        raise(ledger, spine, NoticeRule::SettlementBehind, "profit", Severity::P3, message).await?;
     } else {
-        resolve(ledger, spine, "settlement_behind", "profit").await?;
+        resolve(ledger, spine, NoticeRule::SettlementBehind, "profit").await?;
     }
     let given_up = ledger.unknowable().await?;
     if given_up > 0 {
         let message = format!(
             "{given_up} slots can never be proven with this execution node, which has pruned their blocks: give it one that has them and restart"
         );
-        raise(ledger, spine, "slots_unknowable", "profit", "P3", message).await?;
+        raise(ledger, spine, NoticeRule::SlotsUnknowable, "profit", Severity::P3, message).await?;
     } else {
-        resolve(ledger, spine, "slots_unknowable", "profit").await?;
+        resolve(ledger, spine, NoticeRule::SlotsUnknowable, "profit").await?;
     }
     // Reports add what changed since by themselves: this keeps that little.
-    rebuild_days(ledger, reporter.slots).await?;
+    project_sums(ledger, reporter.slots).await?;
     let days = (now - reporter.began(now).await?) / DAY_MS;
     if days >= JUDGED_AFTER_DAYS && reporter.has_execution && !reporter.settings.target_per_day.is_zero() {
         let report = reporter.report(ReportQuery::default(), now).await?;
         metrics::gauge!("relaymux_profit_eth_per_day")
             .set(report.eth_per_day.parse::<f64>().unwrap_or_default());
-        if report.target == "not_met" {
+        if report.target == TargetVerdict::NotMet {
             let message = format!(
                 "{} ETH a day over the last 30 days, the target is {}",
                 report.eth_per_day, report.target_eth_per_day
             );
-            raise(ledger, spine, "rate_under_target", "profit", "P4", message).await?;
+            raise(ledger, spine, NoticeRule::RateUnderTarget, "profit", Severity::P4, message).await?;
         } else {
-            resolve(ledger, spine, "rate_under_target", "profit").await?;
+            resolve(ledger, spine, NoticeRule::RateUnderTarget, "profit").await?;
         }
     }
     Ok(())
@@ -157,10 +157,10 @@ async fn look(
     if is_news {
         let subject = format!("{} at {}", ours.pubkey, relay.id());
         if drift.is_empty() {
-            resolve(ledger, spine, "registration_drift", &subject).await?;
+            resolve(ledger, spine, NoticeRule::RegistrationDrift, &subject).await?;
         } else {
             let message = format!("{}: {drift}", relay.id());
-            raise(ledger, spine, "registration_drift", &subject, "P3", message).await?;
+            raise(ledger, spine, NoticeRule::RegistrationDrift, &subject, Severity::P3, message).await?;
         }
     }
     Ok(true)
@@ -189,15 +189,16 @@ mod tests {
     use super::*;
     use crate::{
         consensus::SlotClock,
+        events::{PaymentVerdict, SlotOutcome, SlotStatus},
         ledger::{Ledger, Settled},
         profit::ProfitSettings,
-        types::{Slot, UtcDay},
+        types::Slot,
     };
 
     #[tokio::test]
     async fn the_operator_is_told_of_a_poor_rate_and_of_a_backlog_until_they_are_over() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path()).await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
         let slots = SlotClock::new(1_600_000_000, 12_000);
         let reporter = Reporter {
             ledger: ledger.clone(),
@@ -208,41 +209,40 @@ mod tests {
         };
         let (spine, now) = (Spine::new(), WallClock.now());
         // One block 20 days ago that paid, and one slot of yesterday that nobody looked at.
-        let save = async |days_ago: i64, wei: &str, status: &str| {
+        let save = async |days_ago: i64, wei: &str, status: SlotStatus| {
             let slot: Slot = slots.slot_at(now - days_ago * DAY_MS);
-            let is_looked_at = status != "open";
+            let is_looked_at = status != SlotStatus::Open;
             let row = Settled {
                 slot: slot.as_u64(),
-                status: status.to_owned(),
-                outcome: is_looked_at.then(|| "ours".to_owned()),
-                payment: is_looked_at.then(|| "exact".to_owned()),
+                status: status.into(),
+                outcome: is_looked_at.then(|| SlotOutcome::Ours.into()),
+                payment: is_looked_at.then(|| PaymentVerdict::Exact.into()),
                 promised_block: Some("0x1".to_owned()),
                 promised_wei: Some(wei.to_owned()),
                 received_wei: Some(wei.to_owned()),
                 ..Settled::default()
             };
-            let day = UtcDay::of(slots.start_of(slot)).number();
-            ledger.save_settlements(&[(row, day)]).await.unwrap();
+            ledger.save_settlements(&[row]).await.unwrap();
         };
         let open = async || -> Vec<String> {
             let notices = ledger.notices(10).await.unwrap();
             let open = notices.into_iter().filter(|notice| notice.resolved_at.is_none());
-            let mut rules: Vec<String> = open.map(|notice| notice.rule).collect();
+            let mut rules: Vec<String> = open.map(|notice| notice.rule.to_string()).collect();
             rules.sort();
             rules
         };
-        save(20, "50000000000000000", "final").await;
-        save(1, "50000000000000000", "open").await;
+        save(20, "50000000000000000", SlotStatus::Final).await;
+        save(1, "50000000000000000", SlotStatus::Open).await;
         check(&reporter, &spine).await.unwrap();
         check(&reporter, &spine).await.unwrap();
         assert_eq!(open().await, ["rate_under_target", "settlement_behind"]);
         assert_eq!(ledger.notices(10).await.unwrap().len(), 2, "each is told once");
         // It is looked at, and paid a third of an ETH: 0.35 in 21 days is above 0.01 a day.
-        save(1, "300000000000000000", "final").await;
+        save(1, "300000000000000000", SlotStatus::Final).await;
         check(&reporter, &spine).await.unwrap();
         assert_eq!(open().await, Vec::<String>::new());
         // A slot is given up: that is told until a node can prove it.
-        save(2, "0", "unknowable").await;
+        save(2, "0", SlotStatus::Unknowable).await;
         check(&reporter, &spine).await.unwrap();
         assert_eq!(open().await, ["slots_unknowable"]);
         assert_eq!(ledger.reopen_unknowable().await.unwrap(), 1);

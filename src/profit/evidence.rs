@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     consensus::{ChainSpec, Encoding, SignedBuilderBid, bls::ValidatedKey, signing_root},
+    events::{PaymentVerdict, SlotOutcome},
     ledger::{Journal, Ledger, LedgerError, Settled, SlotView},
     types::{Fork, Slot},
 };
@@ -87,22 +88,29 @@ fn claim(slot: Slot, row: &Settled) -> String {
     let relay = row.relay.as_deref().unwrap_or("an unknown relay");
     let promised = row.promised_wei.as_deref().unwrap_or("an unknown number of");
     let received = row.received_wei.as_deref().unwrap_or("an unknown number of");
-    match (row.outcome.as_deref(), row.payment.as_deref()) {
-        (Some("ours"), Some("under" | "unpaid")) => {
+    let Some(outcome) = &row.outcome else {
+        return format!("slot {slot}: not settled yet; {relay} had bid {promised} wei");
+    };
+    match (outcome.known(), &row.payment) {
+        (Some(SlotOutcome::Ours), Some(payment)) if payment.known().is_some_and(PaymentVerdict::is_short) => {
             format!(
                 "slot {slot}: {relay} signed a bid of {promised} wei, and {received} wei reached the fee recipient"
             )
         }
-        (Some("ours"), Some(payment)) => {
+        (Some(SlotOutcome::Ours), Some(payment)) => {
             format!("slot {slot}: {relay} signed a bid of {promised} wei, {received} wei arrived: {payment}")
         }
-        (Some("not_delivered"), _) => {
+        (Some(SlotOutcome::NotDelivered), _) => {
             format!(
                 "slot {slot}: {relay} signed a bid of {promised} wei, was handed the signed block, and it is not on chain"
             )
         }
-        (Some(outcome), _) => format!("slot {slot}: {outcome}; {relay} had bid {promised} wei"),
-        (None, _) => format!("slot {slot}: not settled yet; {relay} had bid {promised} wei"),
+        (
+            Some(SlotOutcome::Ours | SlotOutcome::Local | SlotOutcome::Missed | SlotOutcome::Orphaned) | None,
+            _,
+        ) => {
+            format!("slot {slot}: {outcome}; {relay} had bid {promised} wei")
+        }
     }
 }
 
@@ -125,8 +133,8 @@ fn steps(row: &Settled, has_bid: bool, has_block: bool) -> Vec<String> {
         );
     }
     let hash = row.block_hash.as_deref().unwrap_or("-");
-    match row.outcome.as_deref() {
-        Some("ours") => {
+    match &row.outcome {
+        Some(outcome) if *outcome == SlotOutcome::Ours => {
             steps.push(format!(
                 "The chain: eth_getBlockByHash {hash} with full transactions; the block is canonical if eth_getBlockByNumber of its \
                  number has the same hash."

@@ -5,13 +5,16 @@ use tracing::{info, warn};
 
 use super::{
     settle::{SlotOutcome, pays_another},
-    watcher::{Finding, Watcher, evidence_of},
+    watcher::{Finding, Watcher},
 };
 use crate::{
     consensus::WallClock,
-    events::{Event, Notice, SlotSettled, Spine, count_notice},
-    ledger::{Ledger, LedgerError, NoticeRow, Settled},
-    types::{Slot, Wei, parse_hash},
+    events::{
+        DataApiVerdict, Event, Notice, NoticeRule, PaymentVerdict, Severity, SlotSettled, SlotStatus, Spine,
+        count_notice,
+    },
+    ledger::{Ledger, LedgerError, Settled},
+    types::{Label, Slot, Wei, parse_hash},
 };
 
 impl Watcher {
@@ -23,35 +26,40 @@ impl Watcher {
         let (promised, received) = amounts(row);
         let subject = format!("slot {}", row.slot);
         let from = row.relay.as_deref().unwrap_or("an unknown relay");
-        match (outcome, row.payment.as_deref()) {
-            (SlotOutcome::Ours, Some("under" | "unpaid")) => {
-                let evidence = evidence_of(row);
+        let is_short = row.known_payment().is_some_and(PaymentVerdict::is_short);
+        match outcome {
+            SlotOutcome::Ours if is_short => {
+                let evidence = row.evidence();
                 let message = format!(
                     "{subject}: {from} promised {} ETH and {} ETH arrived, by {}",
                     promised.unwrap_or_default().to_eth(),
                     received.unwrap_or_default().to_eth(),
-                    row.method.as_deref().unwrap_or("no method"),
+                    row.method.as_ref().map_or("no method", Label::as_str),
                 );
                 // What convicts nobody is no reason to wake somebody up.
                 if evidence.confidence.convicts() {
-                    resolve(ledger, spine, "payment_unclear", &subject).await?;
-                    raise(ledger, spine, "payment_missing", &subject, "P2", message).await?;
+                    resolve(ledger, spine, NoticeRule::PaymentUnclear, &subject).await?;
+                    raise(ledger, spine, NoticeRule::PaymentMissing, &subject, Severity::P2, message).await?;
                 } else {
                     let message = format!(
                         "{message}, at confidence {}: nobody is blamed; a node that traces would tell",
                         evidence.confidence
                     );
-                    raise(ledger, spine, "payment_unclear", &subject, "P3", message).await?;
+                    raise(ledger, spine, NoticeRule::PaymentUnclear, &subject, Severity::P3, message).await?;
                 }
             }
-            (SlotOutcome::NotDelivered, _) if row.status == "final" => {
+            SlotOutcome::NotDelivered if row.status == SlotStatus::Final => {
                 let message = format!("{subject}: {}", row.message);
-                raise(ledger, spine, "not_delivered", &subject, "P2", message).await?;
+                raise(ledger, spine, NoticeRule::NotDelivered, &subject, Severity::P2, message).await?;
             }
             // What was raised before a reorganisation may be over.
-            _ => {
-                resolve(ledger, spine, "payment_missing", &subject).await?;
-                resolve(ledger, spine, "payment_unclear", &subject).await?;
+            SlotOutcome::Ours
+            | SlotOutcome::Local
+            | SlotOutcome::Missed
+            | SlotOutcome::NotDelivered
+            | SlotOutcome::Orphaned => {
+                resolve(ledger, spine, NoticeRule::PaymentMissing, &subject).await?;
+                resolve(ledger, spine, NoticeRule::PaymentUnclear, &subject).await?;
             }
         }
         if let Some((named, registered)) = pays_another(row) {
@@ -59,13 +67,13 @@ impl Watcher {
                 "{subject}: the block was built locally and names the fee recipient {named}, the validator's registration names {registered}, \
                  which got nothing: look at suggested-fee-recipient of the consensus client and validator client"
             );
-            raise(ledger, spine, "local_block_pays_another", &subject, "P2", message).await?;
+            raise(ledger, spine, NoticeRule::LocalBlockPaysAnother, &subject, Severity::P2, message).await?;
         } else {
-            resolve(ledger, spine, "local_block_pays_another", &subject).await?;
+            resolve(ledger, spine, NoticeRule::LocalBlockPaysAnother, &subject).await?;
         }
-        if row.data_api.as_deref() == Some("differs") {
+        if row.data_api.as_ref().is_some_and(|said| *said == DataApiVerdict::Differs) {
             let message = format!("{subject}: {from}'s public record of deliveries is not what happened");
-            raise(ledger, spine, "data_api_differs", &subject, "P3", message).await?;
+            raise(ledger, spine, NoticeRule::DataApiDiffers, &subject, Severity::P3, message).await?;
         }
         Ok(())
     }
@@ -74,22 +82,24 @@ impl Watcher {
     /// next one publishes it.
     pub(super) fn publish(&self, finding: &Finding) {
         let Finding { row, outcome } = finding;
-        counter!("relaymux_slots_settled_total", "outcome" => outcome.label(), "status" => row.status.clone()).increment(1);
+        counter!("relaymux_slots_settled_total", "outcome" => outcome.label(), "status" => row.status.to_string()).increment(1);
         gauge!("relaymux_last_settled_slot").set(f64::from(u32::try_from(row.slot).unwrap_or(u32::MAX)));
         self.publish_outcome(row, *outcome);
     }
 
     /// Publishes what came of a slot.
     pub(super) fn publish_outcome(&self, row: &Settled, outcome: SlotOutcome) {
+        // What a newer version makes of a slot may still change for this one.
+        let status = row.status.known().unwrap_or(SlotStatus::Provisional);
         let (promised, received) = amounts(row);
         self.parts.spine.publish(Event::SlotSettled(SlotSettled {
             slot: Slot::new(row.slot),
-            status: row.status.clone(),
-            outcome: outcome.label().to_owned(),
-            payment: row.payment.clone(),
+            status,
+            outcome,
+            payment: row.known_payment(),
             promised,
             received,
-            evidence: evidence_of(row),
+            evidence: row.evidence(),
             block_hash: row.promised_block.as_deref().and_then(|text| parse_hash(text).ok()),
             has_other_block: row.block_hash.is_some() && row.block_hash != row.promised_block,
             at: WallClock.now(),
@@ -107,19 +117,24 @@ fn amounts(row: &Settled) -> (Option<Wei>, Option<Wei>) {
 pub(super) async fn raise(
     ledger: &Ledger,
     spine: &Spine,
-    rule: &str,
+    rule: NoticeRule,
     subject: &str,
-    severity: &str,
+    severity: Severity,
     message: String,
 ) -> Result<(), LedgerError> {
     let at = WallClock.now();
-    let (rule, subject, severity) = (rule.to_owned(), subject.to_owned(), severity.to_owned());
-    let row = NoticeRow { rule, subject, severity, message, raised_at: at, resolved_at: None };
-    if ledger.raise_notice(&row).await? {
-        warn!(rule = row.rule, subject = row.subject, severity = row.severity, "{}", row.message);
-        count_notice(&row.rule);
-        let NoticeRow { rule, subject, severity, message, .. } = row;
-        spine.publish(Event::Notice(Notice { rule, subject, severity, message, resolved: false, at }));
+    let subject = subject.to_owned();
+    let notice = Notice { rule, subject, severity: Some(severity), message, resolved: false, at };
+    if ledger.raise_notice(&notice).await? {
+        warn!(
+            rule = rule.label(),
+            subject = notice.subject,
+            severity = severity.label(),
+            "{}",
+            notice.message
+        );
+        count_notice(rule);
+        spine.publish(Event::Notice(notice));
     }
     Ok(())
 }
@@ -128,15 +143,14 @@ pub(super) async fn raise(
 pub(super) async fn resolve(
     ledger: &Ledger,
     spine: &Spine,
-    rule: &str,
+    rule: NoticeRule,
     subject: &str,
 ) -> Result<(), LedgerError> {
     let at = WallClock.now();
     if ledger.resolve_notice(rule, subject, at).await? {
-        info!(rule, subject, "resolved");
-        let (rule, subject) = (rule.to_owned(), subject.to_owned());
-        let (severity, message) = (String::new(), String::new());
-        spine.publish(Event::Notice(Notice { rule, subject, severity, message, resolved: true, at }));
+        info!(rule = rule.label(), subject, "resolved");
+        let (subject, message) = (subject.to_owned(), String::new());
+        spine.publish(Event::Notice(Notice { rule, subject, severity: None, message, resolved: true, at }));
     }
     Ok(())
 }

@@ -1,30 +1,31 @@
 //! Profit reports: the days' sums put together for people, spreadsheets and scripts. They read the ledger and write nothing, and list what
 //! they cannot know.
 
+mod line;
+mod proposals;
+
 use std::collections::BTreeMap;
 
 use alloy_primitives::U256;
-use futures_util::{Stream, stream};
-use jiff::{Timestamp, civil::Date};
+use jiff::civil::Date;
 use serde::Serialize;
 
 use super::{
     ProfitSettings, csv,
-    settle::difference,
-    tally::{FreshSums, Tally, slots_of, sums},
+    tally::{FreshSums, Tally, sums},
 };
 use crate::{
     consensus::SlotClock,
-    ledger::{BundleTotals, Ledger, LedgerError, NoticeRow, Settled},
-    types::{DAY_MS, Slot, UtcDay, Wei},
+    ledger::{BundleTotals, Ledger, LedgerError, NoticeRow},
+    types::{DAY_MS, Slot, UtcDay, Wei, labelled},
 };
+pub use line::ReportLine;
+use line::{ESTIMATORS, Estimators};
 
 /// Days looked back when none is given.
 const DAYS: i64 = 30;
 /// Notices shown in a report.
 const NOTICES: u32 = 50;
-/// Rows of a CSV read at once.
-const CSV_PAGE: u32 = 1000;
 
 /// What the lines are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,159 +97,24 @@ pub struct ReportQuery {
     pub period: Option<By>,
 }
 
-/// One line: counts, and amounts in wei and ETH.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct ReportLine {
-    /// What it is about: the day, week (its Monday), month, relay, validator or builder; empty for the total.
-    pub name: String,
-    /// Its period, where a relay's, validator's or builder's lines are divided by time.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub period: String,
-    /// Slots with an auction or a submission.
-    pub slots: u64,
-    /// Slots whose header was delivered to the consensus client.
-    pub wins: u64,
-    /// Slots answered with no bid.
-    pub no_bid: u64,
-    /// Why: how relays' answers ended in those.
-    pub no_bid_reasons: BTreeMap<String, u64>,
-    /// Answers of relays that came too late to count.
-    pub late: u64,
-    /// Blocks on chain that were the promised one.
-    pub delivered: u64,
-    /// Built locally.
-    pub local: u64,
-    /// No block, and none was signed here.
-    pub missed: u64,
-    /// Signed and handed in, and never on chain.
-    pub not_delivered: u64,
-    /// Published, and the chain went on without it.
-    pub orphaned: u64,
-    /// Not looked at yet.
-    pub open: u64,
-    /// Given up: no node here has the blocks that would prove them.
-    pub unknowable: u64,
-    /// Own proposals with a known end: delivered, local, missed, not delivered, orphaned.
-    pub proposals: u64,
-    /// Of them, those whose block paid what a relay had promised, or more or less of it, and not nothing.
-    pub relay_paid: u64,
-    /// See `estimators`; none without a proposal.
-    pub mev_success_rate: Option<f64>,
-    /// Delivered ones by payment.
-    pub exact: u64,
-    /// More than promised.
-    pub over: u64,
-    /// Less than promised.
-    pub under: u64,
-    /// Nothing at all.
-    pub unpaid: u64,
-    /// Not to be known with this node.
-    pub unknown: u64,
-    /// Promised for delivered blocks.
-    pub claimed_wei: String,
-    /// The same in ETH, as an exact decimal.
-    pub claimed_eth: String,
-    /// What arrived for them.
-    pub received_wei: String,
-    /// The same in ETH, as an exact decimal.
-    pub received_eth: String,
-    /// Promised beyond what arrived.
-    pub short_eth: String,
-    /// Arrived beyond what was promised.
-    pub over_eth: String,
-    /// What locally built blocks paid.
-    pub local_value_eth: String,
-    /// See `estimators`.
-    pub missed_value_eth: String,
-    /// See `estimators`.
-    pub timing_value_eth: String,
-    /// See `estimators`.
-    pub cost_of_misses_eth: String,
-    /// By the consensus layer, where the beacon node told.
-    pub consensus_reward_eth: String,
-    /// Delivered of those wins that have an end; none without any.
-    pub success_rate: Option<f64>,
-}
-
-impl ReportLine {
-    fn new(name: String, period: String, tally: &Tally) -> Self {
-        let eth = |amount: U256| Wei::new(amount).to_eth();
-        let ended = tally.ours + tally.not_delivered + tally.orphaned;
-        let late = ["late", "timed_out"].iter().filter_map(|name| tally.outcomes.get(*name)).sum();
-        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-        let success_rate = (ended > 0).then(|| tally.ours as f64 / ended as f64);
-        let proposals = ended + tally.local + tally.missed;
-        let relay_paid = tally.exact + tally.over + tally.under;
-        let judged = proposals.saturating_sub(tally.unknown);
-        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-        let mev_success_rate = (judged > 0).then(|| relay_paid as f64 / judged as f64);
-        Self {
-            name,
-            period,
-            slots: tally.slots,
-            wins: tally.headers,
-            no_bid: tally.no_bid,
-            no_bid_reasons: tally.no_bid_reasons.clone(),
-            late,
-            delivered: tally.ours,
-            local: tally.local,
-            missed: tally.missed,
-            not_delivered: tally.not_delivered,
-            orphaned: tally.orphaned,
-            open: tally.open,
-            unknowable: tally.unknowable,
-            proposals,
-            relay_paid,
-            mev_success_rate,
-            exact: tally.exact,
-            over: tally.over,
-            under: tally.under,
-            unpaid: tally.unpaid,
-            unknown: tally.unknown,
-            claimed_wei: tally.claimed.to_string(),
-            claimed_eth: eth(tally.claimed),
-            received_wei: tally.received.to_string(),
-            received_eth: eth(tally.received),
-            short_eth: eth(tally.short),
-            over_eth: eth(tally.beyond),
-            local_value_eth: eth(tally.local_value),
-            missed_value_eth: eth(tally.missed_value),
-            timing_value_eth: eth(tally.timing_value),
-            cost_of_misses_eth: eth(tally.cost_of_misses),
-            consensus_reward_eth: eth(
-                U256::from(tally.consensus_gwei).saturating_mul(U256::from(1_000_000_000))
-            ),
-            success_rate,
-        }
-    }
-}
-
-/// How numbers that are judgements were come by.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Estimators {
-    missed_value: &'static str,
-    timing_value: &'static str,
-    cost_of_misses: &'static str,
-    success_rate: &'static str,
-    mev_success_rate: &'static str,
-    eth_per_day: &'static str,
-}
-
-const ESTIMATORS: Estimators = Estimators {
-    missed_value: "best usable bid that this sidecar had before it answered, less what arrived (bids that came later do not count)",
-    timing_value: "the returned bid, less the first bid of the same relay in the same race",
-    cost_of_misses: "the returned bid of slots that have no block in the end (missed, not delivered, orphaned)",
-    success_rate: "delivered / (delivered + not_delivered + orphaned): headers whose block was signed or seen; local blocks do not count",
-    mev_success_rate: "relay_paid / proposals: own slots whose block paid by a relay's bid, of all own slots that have an end (local, missed and lost ones too); payments that cannot be known are in neither",
-    eth_per_day: "received and built locally, over the time asked for, or since the ledger was made where that is shorter; days without a proposal count",
-};
-
 /// A registration that a relay has otherwise than we do.
 #[derive(Clone, Debug, Serialize)]
 pub struct Drift {
     relay: String,
     validator: String,
     drift: String,
+}
+
+labelled! {
+    /// Whether the operator's target is reached.
+    pub enum TargetVerdict {
+        /// It is.
+        Met = "met",
+        /// It is not.
+        NotMet = "not_met",
+        /// Nobody looked, or there was no time.
+        NoData = "no_data",
+    }
 }
 
 /// A profit report.
@@ -266,8 +132,8 @@ pub struct ProfitReport {
     pub eth_per_day: String,
     /// The operator's target.
     pub target_eth_per_day: String,
-    /// `met`, `not_met` or `no_data`.
-    pub target: &'static str,
+    /// Whether that reaches it.
+    pub target: TargetVerdict,
     /// What searchers' bundles of that time came to: beside what slots paid, and no part of it.
     pub bundles: BundleTotals,
     /// How judgements were come by.
@@ -309,17 +175,17 @@ fn per_day(earned: U256, window_ms: i64) -> U256 {
     earned.saturating_mul(day).checked_div(window).unwrap_or_default()
 }
 
-/// `met`, `not_met` or `no_data`. Nothing earned is nothing earned; there is no data only where nobody looked, or there was no time.
-fn target(total: &Tally, has_execution: bool, window_ms: i64, is_met: bool) -> &'static str {
+/// Nothing earned is nothing earned; there is no data only where nobody looked, or there was no time.
+fn target(total: &Tally, has_execution: bool, window_ms: i64, is_met: bool) -> TargetVerdict {
     let is_known = if total.slots == 0 {
         has_execution && window_ms >= DAY_MS
     } else {
         total.slots > total.open + total.unknowable
     };
     match (is_known, is_met) {
-        (false, _) => "no_data",
-        (true, true) => "met",
-        (true, false) => "not_met",
+        (false, _) => TargetVerdict::NoData,
+        (true, true) => TargetVerdict::Met,
+        (true, false) => TargetVerdict::NotMet,
     }
 }
 
@@ -432,127 +298,7 @@ impl Reporter {
         }
         gaps
     }
-
-    /// One row a proposal, as CSV for a spreadsheet or the tax office: page by page, so that a year of slots is never in memory at once.
-    ///
-    /// Each item may be an error, when the ledger does not answer; nothing comes after it.
-    pub fn proposals_csv(
-        &self,
-        query: ReportQuery,
-        now: i64,
-    ) -> impl Stream<Item = Result<String, LedgerError>> + Send + 'static {
-        let reporter = self.clone();
-        stream::try_unfold(None, move |at: Option<(Slot, Slot)>| {
-            let reporter = reporter.clone();
-            async move {
-                let Some((from, end)) = at else {
-                    let (first, until) = reporter.clamped(reporter.range(query, now)).await?;
-                    let start = slots_of(first, reporter.slots).0;
-                    let end = slots_of(until, reporter.slots).0;
-                    return Ok(Some((reporter.proposals_head(), Some((start, end)))));
-                };
-                let rows = reporter.ledger.settlements_page(from, end, CSV_PAGE).await?;
-                let Some(last) = rows.last() else { return Ok(None) };
-                let next = Slot::new(last.slot.saturating_add(1));
-                let text = rows.iter().map(|row| reporter.proposal_line(row)).collect::<String>();
-                Ok(Some((text, Some((next, end)))))
-            }
-        })
-    }
-
-    fn proposals_head(&self) -> String {
-        let currency = self.settings.prices.as_ref().map(|prices| prices.currency.to_lowercase());
-        let value_column = currency.as_ref().map(|currency| format!("received_{currency}"));
-        csv::line(COLUMNS.iter().copied().chain(value_column.as_deref()))
-    }
-
-    fn proposal_line(&self, row: &Settled) -> String {
-        let wei = |text: &Option<String>| text.as_deref().and_then(|text| Wei::parse_wei(text).ok());
-        let eth = |text: &Option<String>| wei(text).map_or_else(String::new, Wei::to_eth);
-        let gwei = |amount: Option<i64>| {
-            let wei =
-                |gwei: i64| U256::from(gwei.max(0).unsigned_abs()).saturating_mul(U256::from(1_000_000_000));
-            amount.map_or_else(String::new, |gwei| Wei::new(wei(gwei)).to_eth())
-        };
-        let start = self.slots.start_of(Slot::new(row.slot));
-        let time = Timestamp::from_millisecond(start).unwrap_or(Timestamp::UNIX_EPOCH);
-        let (promised, received) = (wei(&row.promised_wei), wei(&row.received_wei));
-        let paid_by_promise = promised.zip(received).filter(|_| row.outcome.as_deref() == Some("ours"));
-        let diff = paid_by_promise.map_or_else(String::new, |(promised, received)| {
-            let diff = difference(promised, received);
-            let sign = if diff.is_negative() { "-" } else { "" };
-            format!("{sign}{}", Wei::new(diff.unsigned_abs()).to_eth())
-        });
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let number = |number: Option<i64>| number.map_or_else(String::new, |number| number.to_string());
-        let mut cells = vec![
-            time.to_string(),
-            row.slot.to_string(),
-            number(row.block_number),
-            text(&row.block_hash),
-            text(&row.proposer),
-            number(row.proposer_index),
-            text(&row.fee_recipient),
-            text(&row.coinbase),
-            text(&row.relay),
-            text(&row.builder),
-            text(&row.outcome),
-            row.status.clone(),
-            text(&row.payment),
-            eth(&row.promised_wei),
-            eth(&row.received_wei),
-            diff,
-            text(&row.promised_wei),
-            text(&row.received_wei),
-            text(&row.method),
-            text(&row.confidence),
-            text(&row.transactions),
-            gwei(row.consensus_reward_gwei),
-            gwei(row.withdrawals_gwei),
-            eth(&row.other_inflows_wei),
-            eth(&row.missed_value_wei),
-            text(&row.data_api),
-            row.message.clone(),
-        ];
-        if let Some(prices) = &self.settings.prices {
-            cells.push(
-                received.and_then(|got| prices.value(UtcDay::of(start).date(), got)).unwrap_or_default(),
-            );
-        }
-        csv::line(cells.iter().map(String::as_str))
-    }
 }
-
-/// Columns of [`Reporter::proposals_csv`].
-const COLUMNS: [&str; 27] = [
-    "time_utc",
-    "slot",
-    "block",
-    "block_hash",
-    "validator",
-    "validator_index",
-    "fee_recipient",
-    "block_fee_recipient",
-    "relay",
-    "builder",
-    "outcome",
-    "status",
-    "payment",
-    "claimed_eth",
-    "received_eth",
-    "difference_eth",
-    "claimed_wei",
-    "received_wei",
-    "method",
-    "confidence",
-    "transactions",
-    "consensus_reward_eth",
-    "withdrawals_excluded_eth",
-    "other_inflows_excluded_eth",
-    "missed_value_eth",
-    "relay_data_api",
-    "words",
-];
 
 impl ProfitReport {
     /// The lines as CSV: one row a line, one column a field.
@@ -599,12 +345,12 @@ mod tests {
     fn nothing_earned_is_not_met_and_nothing_looked_at_is_no_data() {
         let tally = |slots, open| Tally { slots, open, ..Tally::default() };
         for (total, has_execution, days, is_met, expected) in [
-            (tally(0, 0), true, 30, false, "not_met"),
-            (tally(0, 0), false, 30, false, "no_data"),
-            (tally(0, 0), true, 0, false, "no_data"),
-            (tally(3, 3), true, 30, false, "no_data"),
-            (tally(3, 1), true, 30, false, "not_met"),
-            (tally(3, 0), true, 30, true, "met"),
+            (tally(0, 0), true, 30, false, TargetVerdict::NotMet),
+            (tally(0, 0), false, 30, false, TargetVerdict::NoData),
+            (tally(0, 0), true, 0, false, TargetVerdict::NoData),
+            (tally(3, 3), true, 30, false, TargetVerdict::NoData),
+            (tally(3, 1), true, 30, false, TargetVerdict::NotMet),
+            (tally(3, 0), true, 30, true, TargetVerdict::Met),
         ] {
             assert_eq!(target(&total, has_execution, days * DAY_MS, is_met), expected, "{total:?} {days}");
         }

@@ -3,36 +3,12 @@
 use alloy_primitives::{B256, I256, U256};
 
 use super::payment::Payment;
-pub use crate::events::SlotOutcome;
+pub use crate::events::{SlotOutcome, SlotStatus};
 use crate::{
+    events::PaymentVerdict,
     ledger::{Settled, SlotCase},
     types::Wei,
 };
-
-/// How far a slot is settled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SlotStatus {
-    /// Not looked at.
-    Open,
-    /// Seen at the head: may change.
-    Provisional,
-    /// Nothing changes any more.
-    Final,
-    /// Given up: no node here has the blocks that would prove it.
-    Unknowable,
-}
-
-impl SlotStatus {
-    /// Its name in records.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Provisional => "provisional",
-            Self::Final => "final",
-            Self::Unknowable => "unknowable",
-        }
-    }
-}
 
 /// Looks at a slot that the node cannot tell before it is given up: over some 21 hours, time to mend a node.
 const LOOKS: i64 = 12;
@@ -57,7 +33,7 @@ pub(super) fn put_off(row: &mut Settled, reason: &str, now: i64) -> bool {
         row.look_after = now.saturating_add(pause);
         return false;
     }
-    row.status = SlotStatus::Unknowable.label().to_owned();
+    row.status = SlotStatus::Unknowable.into();
     let seen = if row.outcome.is_some() { "seen at the head, never proven final" } else { "never seen" };
     row.message = format!("given up after {} looks, {seen}: {reason}", row.refusals);
     true
@@ -81,9 +57,11 @@ pub(super) fn decide(case: &SlotCase, sight: Sight) -> SlotOutcome {
         return SlotOutcome::Ours;
     }
     // Known to the node, or seen in the chain before: it was published. Nodes forget what is not canonical.
-    let before = case.row.outcome.as_deref();
-    let was_there = sight.knows_promised
-        || [SlotOutcome::Ours, SlotOutcome::Orphaned].iter().any(|outcome| before == Some(outcome.label()));
+    let was_seen = match case.row.known_outcome() {
+        Some(SlotOutcome::Ours | SlotOutcome::Orphaned) => true,
+        Some(SlotOutcome::Local | SlotOutcome::Missed | SlotOutcome::NotDelivered) | None => false,
+    };
+    let was_there = sight.knows_promised || was_seen;
     match (sight.canonical, case.submitted) {
         (_, true) if was_there => SlotOutcome::Orphaned,
         (_, true) => SlotOutcome::NotDelivered,
@@ -94,14 +72,14 @@ pub(super) fn decide(case: &SlotCase, sight: Sight) -> SlotOutcome {
 }
 
 /// How a payment compares with its promise.
-pub(super) fn compare(promised: Wei, payment: &Payment) -> &'static str {
+pub(super) fn compare(promised: Wei, payment: &Payment) -> PaymentVerdict {
     match payment.received {
-        None => "unknown",
-        Some(received) if received.is_zero() && !promised.is_zero() => "unpaid",
+        None => PaymentVerdict::Unknown,
+        Some(received) if received.is_zero() && !promised.is_zero() => PaymentVerdict::Unpaid,
         Some(received) => match received.cmp(&promised.as_u256()) {
-            std::cmp::Ordering::Less => "under",
-            std::cmp::Ordering::Equal => "exact",
-            std::cmp::Ordering::Greater => "over",
+            std::cmp::Ordering::Less => PaymentVerdict::Under,
+            std::cmp::Ordering::Equal => PaymentVerdict::Exact,
+            std::cmp::Ordering::Greater => PaymentVerdict::Over,
         },
     }
 }
@@ -137,7 +115,7 @@ pub(super) fn missed_value(case: &SlotCase, income: Income) -> Option<Wei> {
 /// registration, and nothing of it reached that one. A block of another sidecar's relay names its builder and pays: it is none of these.
 pub(super) fn pays_another(row: &Settled) -> Option<(&str, &str)> {
     let (registered, named) = (row.fee_recipient.as_deref()?, row.coinbase.as_deref()?);
-    let is_local = row.outcome.as_deref() == Some(SlotOutcome::Local.label());
+    let is_local = row.known_outcome() == Some(SlotOutcome::Local);
     let got_nothing = row.received_wei.as_deref() == Some("0");
     (is_local && got_nothing && !registered.eq_ignore_ascii_case(named)).then_some((named, registered))
 }
@@ -148,14 +126,15 @@ mod tests {
     use crate::{
         ledger::Settled,
         profit::payment::{Confidence, Method},
+        types::Label,
     };
 
     const PROMISED: B256 = B256::repeat_byte(1);
     const OTHER: B256 = B256::repeat_byte(2);
 
-    fn case(submitted: bool, before: Option<&str>) -> SlotCase {
+    fn case(submitted: bool, before: Option<SlotOutcome>) -> SlotCase {
         SlotCase {
-            row: Settled { outcome: before.map(str::to_owned), ..Settled::default() },
+            row: Settled { outcome: before.map(Into::into), ..Settled::default() },
             promised: Some((PROMISED, Wei::new(U256::from(5)))),
             relays: vec!["a".to_owned(), "b".to_owned()],
             took_it: vec!["a".to_owned()],
@@ -175,11 +154,11 @@ mod tests {
             (true, None, None, false, SlotOutcome::NotDelivered),
             (true, None, Some(OTHER), false, SlotOutcome::NotDelivered),
             (true, None, None, true, SlotOutcome::Orphaned),
-            (true, Some("ours"), None, false, SlotOutcome::Orphaned),
-            (true, Some("ours"), Some(OTHER), false, SlotOutcome::Orphaned),
-            (false, Some("ours"), None, false, SlotOutcome::Orphaned),
-            (true, Some("orphaned"), Some(PROMISED), true, SlotOutcome::Ours),
-            (true, Some("orphaned"), None, false, SlotOutcome::Orphaned),
+            (true, Some(SlotOutcome::Ours), None, false, SlotOutcome::Orphaned),
+            (true, Some(SlotOutcome::Ours), Some(OTHER), false, SlotOutcome::Orphaned),
+            (false, Some(SlotOutcome::Ours), None, false, SlotOutcome::Orphaned),
+            (true, Some(SlotOutcome::Orphaned), Some(PROMISED), true, SlotOutcome::Ours),
+            (true, Some(SlotOutcome::Orphaned), None, false, SlotOutcome::Orphaned),
         ] {
             let sight = Sight { canonical, knows_promised: knows };
             assert_eq!(
@@ -192,19 +171,22 @@ mod tests {
 
     #[test]
     fn a_local_block_that_pays_somebody_else_is_seen() {
-        let row = |outcome: &str, coinbase: &str, received: Option<&str>| Settled {
-            outcome: Some(outcome.to_owned()),
+        let row = |outcome: SlotOutcome, coinbase: &str, received: Option<&str>| Settled {
+            outcome: Some(outcome.into()),
             fee_recipient: Some("0xAa".to_owned()),
             coinbase: Some(coinbase.to_owned()),
             received_wei: received.map(str::to_owned),
             ..Settled::default()
         };
-        assert_eq!(pays_another(&row("local", "0xbb", Some("0"))), Some(("0xbb", "0xAa")));
+        assert_eq!(pays_another(&row(SlotOutcome::Local, "0xbb", Some("0"))), Some(("0xbb", "0xAa")));
         for (reason, row) in [
-            ("its own recipient, whatever the case of its letters", row("local", "0xaA", Some("0"))),
-            ("another sidecar's builder paid", row("local", "0xbb", Some("7"))),
-            ("it cannot be known", row("local", "0xbb", None)),
-            ("a relay's block, judged by its promise", row("ours", "0xbb", Some("0"))),
+            (
+                "its own recipient, whatever the case of its letters",
+                row(SlotOutcome::Local, "0xaA", Some("0")),
+            ),
+            ("another sidecar's builder paid", row(SlotOutcome::Local, "0xbb", Some("7"))),
+            ("it cannot be known", row(SlotOutcome::Local, "0xbb", None)),
+            ("a relay's block, judged by its promise", row(SlotOutcome::Ours, "0xbb", Some("0"))),
         ] {
             assert_eq!(pays_another(&row), None, "{reason}");
         }
@@ -236,10 +218,9 @@ mod tests {
 
     #[test]
     fn each_refusal_is_counted_and_the_last_gives_up() {
-        for outcome in [None, Some("ours".to_owned())] {
+        for outcome in [None, Some(Label::from(SlotOutcome::Ours))] {
             let status = if outcome.is_some() { SlotStatus::Provisional } else { SlotStatus::Open };
-            let mut row =
-                Settled { status: status.label().to_owned(), outcome: outcome.clone(), ..Settled::default() };
+            let mut row = Settled { status: status.into(), outcome: outcome.clone(), ..Settled::default() };
             let mut now = 1_000_000;
             for refusal in 1..LOOKS {
                 assert!(!put_off(&mut row, "pruned", now), "refusal {refusal}");
@@ -271,15 +252,15 @@ mod tests {
         };
         let promised = Wei::new(U256::from(5));
         for (got, expected) in [
-            (Some(5), "exact"),
-            (Some(4), "under"),
-            (Some(6), "over"),
-            (Some(0), "unpaid"),
-            (None, "unknown"),
+            (Some(5), PaymentVerdict::Exact),
+            (Some(4), PaymentVerdict::Under),
+            (Some(6), PaymentVerdict::Over),
+            (Some(0), PaymentVerdict::Unpaid),
+            (None, PaymentVerdict::Unknown),
         ] {
             assert_eq!(compare(promised, &paid(got)), expected);
         }
         assert_eq!(difference(promised, Wei::new(U256::from(4))).to_string(), "-1");
-        assert_eq!(compare(Wei::ZERO, &paid(Some(0))), "exact");
+        assert_eq!(compare(Wei::ZERO, &paid(Some(0))), PaymentVerdict::Exact);
     }
 }

@@ -1,4 +1,4 @@
-//! Sums: what a day's slots come to, for all and by relay, validator and builder. Pure, save for the rebuilding of stale days.
+//! Sums: what a day's slots come to, for all and by relay, validator and builder. Pure, save for the projector that keeps the ledger's sums up to date.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,9 +6,9 @@ use alloy_primitives::U256;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::settle::SlotStatus;
 use crate::{
     consensus::{SlotClock, WallClock},
+    events::{PaymentVerdict, SlotOutcome, SlotStatus},
     ledger::{DayFacts, Ledger, LedgerError, OutcomeCount, Settled, SumRow},
     types::{Slot, UtcDay},
 };
@@ -126,47 +126,37 @@ impl Tally {
         } else if row.outcome.is_some() {
             self.no_bid += 1;
         }
-        let without_block = match row.outcome.as_deref() {
-            Some("ours") => {
+        let without_block = match row.known_outcome() {
+            Some(SlotOutcome::Ours) => {
                 self.ours += 1;
                 self.claimed = self.claimed.saturating_add(promised);
                 self.received = self.received.saturating_add(received);
-                match row.payment.as_deref() {
-                    Some("exact") => self.exact += 1,
-                    Some("over") => {
-                        self.over += 1;
-                        self.beyond = self.beyond.saturating_add(received.saturating_sub(promised));
-                    }
-                    Some(short @ ("under" | "unpaid")) => {
-                        *(if short == "under" { &mut self.under } else { &mut self.unpaid }) += 1;
-                        self.short = self.short.saturating_add(promised.saturating_sub(received));
-                    }
-                    Some(_) | None => self.unknown += 1,
-                }
+                self.count_payment(row.known_payment(), promised, received);
                 false
             }
-            Some("local") => {
+            Some(SlotOutcome::Local) => {
                 self.local += 1;
                 self.local_value = self.local_value.saturating_add(received);
                 false
             }
-            Some("missed") => {
+            Some(SlotOutcome::Missed) => {
                 self.missed += 1;
                 true
             }
-            Some("not_delivered") => {
+            Some(SlotOutcome::NotDelivered) => {
                 self.not_delivered += 1;
                 true
             }
-            Some("orphaned") => {
+            Some(SlotOutcome::Orphaned) => {
                 self.orphaned += 1;
                 true
             }
-            Some(_) | None if row.status == SlotStatus::Unknowable.label() => {
+            // What a newer version found is not known here.
+            None if row.status == SlotStatus::Unknowable => {
                 self.unknowable += 1;
                 false
             }
-            Some(_) | None => {
+            None => {
                 self.open += 1;
                 false
             }
@@ -178,6 +168,26 @@ impl Tally {
         self.timing_value = self.timing_value.saturating_add(wei(row.timing_wei.as_ref()));
         let reward = row.consensus_reward_gwei.unwrap_or_default();
         self.consensus_gwei = self.consensus_gwei.saturating_add(reward.max(0).unsigned_abs());
+    }
+
+    /// Adds how a promise was kept.
+    fn count_payment(&mut self, verdict: Option<PaymentVerdict>, promised: U256, received: U256) {
+        match verdict {
+            Some(PaymentVerdict::Exact) => self.exact += 1,
+            Some(PaymentVerdict::Over) => {
+                self.over += 1;
+                self.beyond = self.beyond.saturating_add(received.saturating_sub(promised));
+            }
+            Some(PaymentVerdict::Under) => {
+                self.under += 1;
+                self.short = self.short.saturating_add(promised.saturating_sub(received));
+            }
+            Some(PaymentVerdict::Unpaid) => {
+                self.unpaid += 1;
+                self.short = self.short.saturating_add(promised.saturating_sub(received));
+            }
+            Some(PaymentVerdict::Unknown) | None => self.unknown += 1,
+        }
     }
 
     /// Adds another's sums.
@@ -280,29 +290,33 @@ pub(super) fn slots_of(day: i64, slots: SlotClock) -> (Slot, Slot) {
 /// Dimensions that are summed along.
 const DIMENSIONS: [&str; 4] = ["all", "relay", "validator", "builder"];
 
-/// Makes the sums of days anew in which a slot changed, and those of months that are over and have none; how many days.
+/// Takes into the sums what changed since: days with slots that changed, then their months, and months that are over and have no sums. How
+/// many days that were.
 ///
 /// # Errors
-/// When the ledger does not answer.
-pub async fn rebuild_days(ledger: &Ledger, slots: SlotClock) -> Result<usize, LedgerError> {
-    let days = ledger.stale_days().await?;
-    for day in &days {
+/// When the ledger does not answer. What was done is not lost; it is done again.
+pub async fn project_sums(ledger: &Ledger, slots: SlotClock) -> Result<usize, LedgerError> {
+    let changed = ledger.changed_days(slots).await?;
+    for day in &changed.days {
         let sum = |facts: &DayFacts| tally_day(*day, facts);
-        ledger.rebuild_day((*day, month_of(*day)), slots_of(*day, slots), sum).await?;
+        ledger.sum_day(*day, slots_of(*day, slots), sum).await?;
     }
-    let has_days: BTreeSet<i64> =
-        ledger.days("all", 0, i64::MAX).await?.iter().map(|row| month_of(row.at)).collect();
-    let has_sums: BTreeSet<i64> = ledger.months("all", 0, i64::MAX).await?.iter().map(|row| row.at).collect();
+    let of = |rows: Vec<SumRow>, month: fn(&SumRow) -> i64| rows.iter().map(month).collect::<BTreeSet<i64>>();
+    let has_days = of(ledger.days("all", 0, i64::MAX).await?, |row| month_of(row.at));
+    let has_sums = of(ledger.months("all", 0, i64::MAX).await?, |row| row.at);
+    let mut months: BTreeSet<i64> = changed.days.iter().map(|day| month_of(*day)).collect();
+    months.extend(has_days.difference(&has_sums));
     let today = UtcDay::of(WallClock.now()).number();
-    for month in has_days.difference(&has_sums) {
-        let range = days_of(*month);
+    for month in months {
+        let range = days_of(month);
         // A month that goes on is read by its days: every slot of today would make it anew.
         if range.1 <= today {
-            let sum = |dimension: &str, days: &[SumRow]| sum_of(*month, dimension, days);
-            ledger.rebuild_month(*month, range, &DIMENSIONS, sum).await?;
+            let sum = |dimension: &str, days: &[SumRow]| sum_of(month, dimension, days);
+            ledger.sum_month(month, range, &DIMENSIONS, sum).await?;
         }
     }
-    Ok(days.len())
+    ledger.took_in(&changed).await?;
+    Ok(changed.days.len())
 }
 
 /// Sums of days that changed since theirs were written down: made for one report, and written nowhere.
@@ -320,9 +334,8 @@ impl FreshSums {
         slots: SlotClock,
         (from, until): (i64, i64),
     ) -> Result<Self, LedgerError> {
-        let mut fresh = Self::default();
-        for day in ledger.stale_days().await? {
-            fresh.stale.insert(day);
+        let mut fresh = Self { stale: ledger.changed_days(slots).await?.days, rows: Vec::new() };
+        for day in fresh.stale.clone() {
             if (from..until).contains(&day) {
                 let (first, end) = slots_of(day, slots);
                 fresh.rows.extend(tally_day(day, &ledger.day_facts(first, end).await?));
@@ -421,10 +434,16 @@ mod tests {
 
     use super::*;
 
-    fn row(outcome: &str, payment: Option<&str>, promised: u64, received: u64, relay: &str) -> Settled {
+    fn row(
+        outcome: SlotOutcome,
+        payment: Option<PaymentVerdict>,
+        promised: u64,
+        received: u64,
+        relay: &str,
+    ) -> Settled {
         Settled {
-            outcome: Some(outcome.to_owned()),
-            payment: payment.map(str::to_owned),
+            outcome: Some(outcome.into()),
+            payment: payment.map(Into::into),
             promised_block: Some("0x1".to_owned()),
             promised_wei: Some(promised.to_string()),
             received_wei: Some(received.to_string()),
@@ -443,11 +462,11 @@ mod tests {
     #[test]
     fn a_days_money_adds_up() {
         let rows = [
-            row("ours", Some("exact"), 500, 500, "a"),
-            row("ours", Some("under"), 500, 499, "b"),
-            row("ours", Some("over"), 500, 510, "a"),
-            row("not_delivered", None, 700, 0, "b"),
-            Settled { promised_block: None, promised_wei: None, ..row("local", None, 0, 30, "a") },
+            row(SlotOutcome::Ours, Some(PaymentVerdict::Exact), 500, 500, "a"),
+            row(SlotOutcome::Ours, Some(PaymentVerdict::Under), 500, 499, "b"),
+            row(SlotOutcome::Ours, Some(PaymentVerdict::Over), 500, 510, "a"),
+            row(SlotOutcome::NotDelivered, None, 700, 0, "b"),
+            Settled { promised_block: None, promised_wei: None, ..row(SlotOutcome::Local, None, 0, 30, "a") },
         ];
         let outcome =
             OutcomeCount { relay: "a".to_owned(), outcome: "no_bid".to_owned(), count: 2, without_bid: 1 };
@@ -481,25 +500,18 @@ mod tests {
     #[tokio::test]
     async fn a_report_reads_whole_months_and_single_days_to_the_same_sum() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path()).await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
         let slots = SlotClock::new(1_600_000_000, 3_600_000);
         // A year of hours, each paying its number.
         let first = slots.slot_at(UtcDay::new(19_700).start_ms()).as_u64();
-        let rows: Vec<(Settled, i64)> = (first..first + 365 * 24)
-            .map(|slot| {
-                let day = UtcDay::of(slots.start_of(Slot::new(slot))).number();
-                (
-                    Settled {
-                        slot,
-                        status: "final".to_owned(),
-                        ..row("ours", Some("exact"), slot, slot, "a")
-                    },
-                    day,
-                )
-            })
-            .collect();
+        let settled = |slot| Settled {
+            slot,
+            status: SlotStatus::Final.into(),
+            ..row(SlotOutcome::Ours, Some(PaymentVerdict::Exact), slot, slot, "a")
+        };
+        let rows: Vec<Settled> = (first..first + 365 * 24).map(settled).collect();
         ledger.save_settlements(&rows).await.unwrap();
-        rebuild_days(&ledger, slots).await.unwrap();
+        project_sums(&ledger, slots).await.unwrap();
         assert!(ledger.months("relay", 0, i64::MAX).await.unwrap().len() >= 12);
         let total = async |range: (i64, i64), every_day: bool| {
             let mut sum = Tally::default();
@@ -516,12 +528,12 @@ mod tests {
         let before = total((0, 30_000), false).await;
         let changed = Settled {
             received_wei: Some("0".to_owned()),
-            payment: Some("unpaid".to_owned()),
-            ..rows[100].0.clone()
+            payment: Some(PaymentVerdict::Unpaid.into()),
+            ..rows[100].clone()
         };
-        ledger.save_settlements(&[(changed, rows[100].1)]).await.unwrap();
+        ledger.save_settlements(&[changed]).await.unwrap();
         let unwritten = total((0, 30_000), false).await;
-        rebuild_days(&ledger, slots).await.unwrap();
+        project_sums(&ledger, slots).await.unwrap();
         let after = total((0, 30_000), false).await;
         assert_eq!(unwritten, after, "a report is right before the sums are written");
         assert_eq!((after.unpaid, before.received - after.received), (1, U256::from(first + 100)));

@@ -20,15 +20,15 @@ use super::{
     ProfitSettings,
     payment::{Payment, PaymentFacts, TransactionFacts, judge},
     settle::{Income, Sight, SlotOutcome, SlotStatus, compare, decide, missed_value, put_off},
-    tally::rebuild_days,
+    tally::project_sums,
 };
 use crate::{
     consensus::{SlotClock, WallClock},
     ethereum::{BeaconNode, Block, BlockId, ChainNews, ExecutionNode, NodeError, Receipt, delivered_in},
-    events::{Confidence, Event, Evidence, Spine},
+    events::{Confidence, DataApiVerdict, Event, PaymentVerdict, Spine},
     ledger::{Ledger, LedgerError, Settled, SlotCase},
     relay::SharedRelays,
-    types::{DAY_MS, Slot, UtcDay, Wei, parse_hash},
+    types::{DAY_MS, Slot, Wei, parse_hash},
 };
 
 /// Blocks below the head that count as final where the node does not say what is: two epochs.
@@ -146,7 +146,7 @@ impl Watcher {
                 }
             }
             if Instant::now() >= sums_due {
-                if let Err(error) = rebuild_days(&self.parts.ledger, self.parts.slots).await {
+                if let Err(error) = project_sums(&self.parts.ledger, self.parts.slots).await {
                     warn!(%error, "the days' sums cannot be made");
                 }
                 sums_due = Instant::now() + self.parts.settings.check_every;
@@ -182,7 +182,7 @@ impl Watcher {
             return None;
         }
         let row = self.parts.ledger.settlement(slot).await.ok()?;
-        let is_seen = row.is_some_and(|row| row.status != "open");
+        let is_seen = row.is_some_and(|row| row.status != SlotStatus::Open);
         (!is_seen).then_some(slot)
     }
 
@@ -192,7 +192,7 @@ impl Watcher {
         let from = self.parts.slots.slot_at(now.saturating_sub(PUBLISHED_AGAIN_MS));
         let until = Slot::new(self.parts.slots.slot_at(now).as_u64().saturating_add(1));
         for row in self.parts.ledger.settlements(from, until).await? {
-            if let Some(outcome) = row.outcome.as_deref().and_then(SlotOutcome::parse) {
+            if let Some(outcome) = row.known_outcome() {
                 self.publish_outcome(&row, outcome);
             }
         }
@@ -239,9 +239,8 @@ impl Watcher {
             for finding in &findings {
                 self.notify(finding).await?;
             }
-            let day = |row: &Settled| UtcDay::of(self.parts.slots.start_of(Slot::new(row.slot))).number();
             let rows = findings.iter().map(|finding| finding.row.clone()).chain(refused);
-            let rows: Vec<(Settled, i64)> = rows.map(|row| (row.clone(), day(&row))).collect();
+            let rows: Vec<Settled> = rows.collect();
             self.parts.ledger.save_settlements(&rows).await?;
             findings.iter().for_each(|finding| self.publish(finding));
             changed += findings.len();
@@ -300,7 +299,7 @@ impl Watcher {
             is_same = now == Some(known);
             // The payment in a block is what it is; only whether the block counts may change. What was seen badly right after the block came
             // may be seen better a moment later.
-            let is_unclear = case.row.payment.is_some() && !evidence_of(&case.row).confidence.convicts();
+            let is_unclear = case.row.payment.is_some() && !case.row.evidence().confidence.convicts();
             let is_young = head.number.saturating_sub(number) < LOOKED_AT_AGAIN;
             if is_same && number > head.final_number && !(is_unclear && is_young) {
                 return Ok(None);
@@ -318,14 +317,14 @@ impl Watcher {
                 row.outcome.clone(),
                 row.block_hash.clone(),
                 row.received_wei.clone(),
-                evidence_of(row),
+                row.evidence(),
             )
         };
         let was = state(&case.row);
         let mut row = case.row.clone();
-        row.status = if is_final { SlotStatus::Final } else { SlotStatus::Provisional }.label().to_owned();
+        row.status = if is_final { SlotStatus::Final } else { SlotStatus::Provisional }.into();
         (row.refusals, row.look_after) = (0, 0);
-        row.outcome = Some(outcome.label().to_owned());
+        row.outcome = Some(outcome.into());
         row.looked_at = WallClock.now();
         row.block_hash = block.as_ref().map(|block| block.hash.to_string());
         row.fee_recipient = case.fee_recipient.map(|address| address.to_string());
@@ -336,7 +335,7 @@ impl Watcher {
                 .first_value
                 .map(|first| Wei::new(value.as_u256().saturating_sub(first.as_u256())).to_string());
         }
-        let confidence = |row: &Settled| evidence_of(row).confidence;
+        let confidence = |row: &Settled| row.evidence().confidence;
         if !(is_same && confidence(&row) == Confidence::High) {
             // The same block, not seen well the first time: a node may lack receipts or traces for a moment right after a block came, and
             // may have forgotten more by the end. The better sight of the two counts.
@@ -482,15 +481,16 @@ impl Watcher {
         };
         row.withdrawals_gwei = Some(withdrawals.cast_signed());
         row.received_wei = payment.received.map(|wei| wei.to_string());
-        row.method = Some(payment.method.label().to_owned());
-        row.confidence = Some(payment.confidence.label().to_owned());
+        row.method = Some(payment.method.into());
+        row.confidence = Some(payment.confidence.into());
         let hashes: Vec<String> = payment.transactions.iter().map(ToString::to_string).collect();
         row.transactions = Some(hashes.join(","));
         row.other_inflows_wei = Some(payment.other_inflows.to_string());
         let income = payment.received.map_or(Income::Unknown, Income::Paid);
         row.missed_value_wei = missed_value(case, income).map(|value| value.to_string());
         if outcome == SlotOutcome::Ours {
-            row.payment = Some(promised.map_or("unknown", |promised| compare(promised, &payment)).to_owned());
+            row.payment =
+                Some(promised.map_or(PaymentVerdict::Unknown, |promised| compare(promised, &payment)).into());
         }
         row.message = payment.message;
         Ok(())
@@ -553,12 +553,14 @@ impl Watcher {
             let list = delivered_in(&self.parts.http, &relay.settings().url, slot).await;
             row.data_api = Some(
                 match (list, outcome) {
-                    (Err(_), _) => "unknown",
+                    (Err(_), _) => DataApiVerdict::Unknown,
                     (Ok(list), SlotOutcome::Ours) => {
                         match list.iter().find(|trace| trace.block_hash.to_string() == *promised) {
-                            None => "missing",
-                            Some(trace) if Some(trace.value.to_string()) == row.promised_wei => "agrees",
-                            Some(_) => "differs",
+                            None => DataApiVerdict::Missing,
+                            Some(trace) if Some(trace.value.to_string()) == row.promised_wei => {
+                                DataApiVerdict::Agrees
+                            }
+                            Some(_) => DataApiVerdict::Differs,
                         }
                     }
                     (
@@ -570,13 +572,13 @@ impl Watcher {
                     ) => {
                         // It says that it delivered what is not there.
                         if list.iter().any(|trace| trace.block_hash.to_string() == *promised) {
-                            "differs"
+                            DataApiVerdict::Differs
                         } else {
-                            "agrees"
+                            DataApiVerdict::Agrees
                         }
                     }
                 }
-                .to_owned(),
+                .into(),
             );
         }
     }
@@ -597,11 +599,6 @@ pub async fn follow_chain(beacon: BeaconNode, news: mpsc::Sender<ChainNews>, sto
             () = stop.cancelled() => return,
         }
     }
-}
-
-/// How a row's payment was found, and how sure that is.
-pub(super) fn evidence_of(row: &Settled) -> Evidence {
-    Evidence::from_labels(row.method.as_deref(), row.confidence.as_deref())
 }
 
 fn listed(names: &[String]) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::{
-    events::{Conduct, ModeReason, Outcome, RelayMode, Ruling},
+    events::{Conduct, ModeReason, RelayMode, RevealOutcome, Ruling},
     types::RelayId,
 };
 
@@ -19,23 +19,6 @@ const OFFENCES: &str = "relaymux_relay_offences_total";
 /// The endpoint of [`CALLS`] for signed blocks.
 pub(super) const SUBMIT: &str = "submit_blinded_block";
 const UP: &str = "relaymux_relay_up";
-
-/// How handing a signed block to a relay can end.
-const SUBMIT_OUTCOMES: [Outcome; 13] = [
-    Outcome::Accepted,
-    Outcome::PayloadDelivered,
-    Outcome::PayloadUnchecked,
-    Outcome::PayloadMismatched,
-    Outcome::RateLimited,
-    Outcome::TimedOut,
-    Outcome::Connect,
-    Outcome::Transport,
-    Outcome::HttpStatus,
-    Outcome::Redirect,
-    Outcome::TooLarge,
-    Outcome::ContentType,
-    Outcome::Undecodable,
-];
 
 /// Describes this room's metrics to the recorder.
 pub fn describe_metrics() {
@@ -55,14 +38,14 @@ pub fn describe_metrics() {
 /// Begins what matters of a relay at 0: a counter that appears with its first theft has no increase. Does nothing to a relay that is counted.
 pub(super) fn begin_relay(relay: &RelayId) {
     let offences = Conduct::ALL.into_iter().filter(|conduct| conduct.is_offence());
-    for what in offences.map(|conduct| conduct.outcome().label()) {
+    for what in offences.map(|conduct| conduct.label()) {
         counter!(OFFENCES, "relay" => relay.to_string(), "offence" => what).increment(0);
         for ruling in Ruling::ALL {
             counter!(JUDGED, "relay" => relay.to_string(), "conduct" => what, "ruling" => ruling.label())
                 .increment(0);
         }
     }
-    for outcome in SUBMIT_OUTCOMES {
+    for outcome in RevealOutcome::all() {
         let labels = [
             ("relay", relay.to_string()),
             ("endpoint", SUBMIT.to_owned()),
@@ -106,7 +89,7 @@ pub(super) fn record_mode(relay: &RelayId, mode: RelayMode, reason: ModeReason, 
 }
 
 pub(super) fn record_verdict(relay: &RelayId, conduct: Conduct, ruling: Ruling) {
-    let what = conduct.outcome().label();
+    let what = conduct.label();
     counter!(JUDGED, "relay" => relay.to_string(), "conduct" => what, "ruling" => ruling.label())
         .increment(1);
     if ruling == Ruling::Guilty {

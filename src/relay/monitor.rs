@@ -31,9 +31,9 @@ use super::{
 use crate::{
     consensus::WallClock,
     events::{
-        AuctionRecord, BlockRecordSaved, Conduct, Event, Method, ModeReason, Notice, Outcome, RelayJudged,
-        RelayMode, RelayModeChanged, ReputationSaved, Ruling, Settlement, Spine, SubmissionAnswer,
-        Subscription, count_notice,
+        AuctionRecord, BidOutcome, BlockRecordSaved, CallFault, Conduct, Event, Method, ModeReason, Notice,
+        NoticeRule, PaymentOutcome, RelayJudged, RelayMode, RelayModeChanged, ReputationSaved, Ruling,
+        Settlement, Severity, Spine, SubmissionAnswer, Subscription, count_notice,
     },
     types::{RelayId, UnixMillis},
 };
@@ -42,7 +42,7 @@ use blocks::BlockRecords;
 /// How often time alone may change places (a quarantine ends, a breaker half-opens).
 const TICK: Duration = Duration::from_secs(1);
 /// The rule by which the operator is told of it.
-const PRESSURE: &str = "machine_pressure";
+const PRESSURE: NoticeRule = NoticeRule::MachinePressure;
 /// How often reputations that changed a little are saved.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// A relay that does not answer within less than this is not to blame: a request late in the slot leaves hardly any time. Arbitrary.
@@ -263,14 +263,18 @@ impl HealthMonitor {
 
     fn raced(&mut self, record: &AuctionRecord) {
         // Nobody could be reached: that is our line, or a budget too short to answer in, and no fault of theirs.
-        let unreached =
-            |outcome| matches!(outcome, Outcome::Connect | Outcome::Transport | Outcome::TimedOut);
+        let unreached = |outcome| {
+            matches!(
+                outcome,
+                BidOutcome::Failed(CallFault::Connect | CallFault::Transport | CallFault::TimedOut)
+            )
+        };
         let asked: Vec<_> =
-            record.answers.iter().filter(|answer| answer.outcome != Outcome::NotAsked).collect();
+            record.answers.iter().filter(|answer| answer.outcome != BidOutcome::NotAsked).collect();
         let is_our_line = asked.len() > 1 && asked.iter().all(|answer| unreached(answer.outcome));
         let is_short = record.budget_ms < MIN_BUDGET_MS;
         for answer in asked {
-            if is_our_line || (is_short && answer.outcome == Outcome::TimedOut) {
+            if is_our_line || (is_short && answer.outcome == BidOutcome::Failed(CallFault::TimedOut)) {
                 continue;
             }
             let observation = Observation {
@@ -279,14 +283,15 @@ impl HealthMonitor {
                 message: answer.message.clone(),
                 at: record.requested_at,
             };
-            let answered = matches!(answer.outcome, Outcome::Bid | Outcome::NoBid | Outcome::BelowMinBid);
+            let answered =
+                matches!(answer.outcome, BidOutcome::Bid | BidOutcome::NoBid | BidOutcome::BelowMinBid);
             let had_top_bid =
                 record.winner.as_ref().is_some_and(|winner| winner.relays.contains(&answer.relay));
             let reputation = self.reputations.entry(answer.relay.clone()).or_default();
             reputation.step(&observation, &self.settings.trust);
             // What we did not send, or did not wait for, says nothing of how it bids.
-            if !matches!(answer.outcome, Outcome::RateLimited | Outcome::Late) {
-                let has_bid = matches!(answer.outcome, Outcome::Bid | Outcome::BelowLocal);
+            if !matches!(answer.outcome, BidOutcome::Failed(CallFault::RateLimited) | BidOutcome::Late) {
+                let has_bid = matches!(answer.outcome, BidOutcome::Bid | BidOutcome::BelowLocal);
                 reputation.record.raced(has_bid, had_top_bid, answered.then_some(answer.latency_us));
             }
             self.unsaved.insert(answer.relay.clone());
@@ -350,7 +355,7 @@ impl HealthMonitor {
         let is_credited = reputation.trust != before;
         let offences = reputation.level(now, &self.settings.trust);
         if is_credited && verdicts.iter().any(|verdict| verdict.conduct == Conduct::PaidAsPromised) {
-            self.publish_settlement(relay, record, Conduct::PaidAsPromised, now);
+            self.publish_settlement(relay, record, PaymentOutcome::PaidAsPromised, now);
         }
         let Some(Change { accusation, ruling, is_new_ruling }) = change else { return };
         self.is_stale = true;
@@ -372,8 +377,8 @@ impl HealthMonitor {
         if is_new_ruling {
             record_verdict(relay, conduct, ruling);
         }
-        if ruling == Ruling::Guilty && matches!(conduct, Conduct::NotOnChain | Conduct::PaidLess) {
-            self.publish_settlement(relay, record, conduct, now);
+        if let (Ruling::Guilty, Some(outcome)) = (ruling, conduct.payment()) {
+            self.publish_settlement(relay, record, outcome, now);
         }
         self.spine.publish(Event::RelayJudged(RelayJudged {
             slot: accusation.slot,
@@ -392,12 +397,18 @@ impl HealthMonitor {
         self.save();
     }
 
-    fn publish_settlement(&self, relay: &RelayId, record: &BlockRecord, conduct: Conduct, at: UnixMillis) {
+    fn publish_settlement(
+        &self,
+        relay: &RelayId,
+        record: &BlockRecord,
+        outcome: PaymentOutcome,
+        at: UnixMillis,
+    ) {
         self.spine.publish(Event::Settlement(Settlement {
             slot: record.slot,
             block_hash: record.block_hash,
             relay: relay.clone(),
-            outcome: conduct.outcome(),
+            outcome,
             promised: record.value_of(relay),
             paid: record.payment.map(|payment| payment.received).unwrap_or_default(),
             at,
@@ -513,9 +524,9 @@ impl HealthMonitor {
             count_notice(PRESSURE);
         }
         self.spine.publish(Event::Notice(Notice {
-            rule: PRESSURE.to_owned(),
+            rule: PRESSURE,
             subject: "relays".to_owned(),
-            severity: "P3".to_owned(),
+            severity: Some(Severity::P3),
             message,
             resolved,
             at: self.clock.now(),

@@ -8,7 +8,7 @@ use reqwest::header::HeaderValue;
 use super::SubmitVersion;
 use crate::{
     consensus::{DecodeError, Encoding, PayloadError, RevealedPayload, SignedBuilderBid},
-    events::Outcome,
+    events::{BidOutcome, CallFault, RegistrationOutcome, RevealOutcome},
 };
 
 /// A call that gave nothing usable.
@@ -132,19 +132,19 @@ impl CallFailure {
         if error.is_connect() { Self::Connect(message) } else { Self::Transport(message) }
     }
 
-    /// Its name in metrics and records.
-    pub fn kind(&self) -> Outcome {
+    /// What it is in metrics and records.
+    pub const fn kind(&self) -> CallFault {
         match self {
-            Self::RateLimited => Outcome::RateLimited,
-            Self::TimedOut => Outcome::TimedOut,
-            Self::Connect(_) => Outcome::Connect,
-            Self::Transport(_) => Outcome::Transport,
-            Self::Status { .. } => Outcome::HttpStatus,
-            Self::Redirect { .. } => Outcome::Redirect,
-            Self::TooLarge { .. } => Outcome::TooLarge,
-            Self::ContentType(_) => Outcome::ContentType,
-            Self::WrongFork { .. } | Self::Decode(DecodeError::WrongFork { .. }) => Outcome::WrongFork,
-            Self::Decode(_) => Outcome::Undecodable,
+            Self::RateLimited => CallFault::RateLimited,
+            Self::TimedOut => CallFault::TimedOut,
+            Self::Connect(_) => CallFault::Connect,
+            Self::Transport(_) => CallFault::Transport,
+            Self::Status { .. } => CallFault::HttpStatus,
+            Self::Redirect { .. } => CallFault::Redirect,
+            Self::TooLarge { .. } => CallFault::TooLarge,
+            Self::ContentType(_) => CallFault::ContentType,
+            Self::WrongFork { .. } | Self::Decode(DecodeError::WrongFork { .. }) => CallFault::WrongFork,
+            Self::Decode(_) => CallFault::Undecodable,
         }
     }
 
@@ -201,22 +201,22 @@ fn root_message(error: &reqwest::Error) -> String {
 }
 
 impl HeaderOutcome {
-    /// Its name in metrics and records, before the auction judges a bid.
-    pub fn kind(&self) -> Outcome {
+    /// What it is in metrics and records, before the auction judges a bid.
+    pub const fn kind(&self) -> BidOutcome {
         match self {
-            Self::Bid(_) => Outcome::Bid,
-            Self::NoBid => Outcome::NoBid,
-            Self::Failed(failure) => failure.kind(),
+            Self::Bid(_) => BidOutcome::Bid,
+            Self::NoBid => BidOutcome::NoBid,
+            Self::Failed(failure) => BidOutcome::Failed(failure.kind()),
         }
     }
 }
 
 impl RegisterOutcome {
-    /// Its name in metrics and records.
-    pub fn kind(&self) -> Outcome {
+    /// What it is in metrics and records.
+    pub const fn kind(&self) -> RegistrationOutcome {
         match self {
-            Self::Accepted => Outcome::Accepted,
-            Self::Failed(failure) => failure.kind(),
+            Self::Accepted => RegistrationOutcome::Accepted,
+            Self::Failed(failure) => RegistrationOutcome::Failed(failure.kind()),
         }
     }
 }
@@ -243,14 +243,14 @@ impl SubmitOutcome {
         }
     }
 
-    /// Its name in metrics and records.
-    pub fn kind(&self) -> Outcome {
+    /// What it is in metrics and records.
+    pub const fn kind(&self) -> RevealOutcome {
         match self {
-            Self::Accepted { .. } => Outcome::Accepted,
-            Self::Delivered(_) => Outcome::PayloadDelivered,
-            Self::Unchecked(_) => Outcome::PayloadUnchecked,
-            Self::Mismatched(_) => Outcome::PayloadMismatched,
-            Self::Failed(failure) => failure.kind(),
+            Self::Accepted { .. } => RevealOutcome::Accepted,
+            Self::Delivered(_) => RevealOutcome::PayloadDelivered,
+            Self::Unchecked(_) => RevealOutcome::PayloadUnchecked,
+            Self::Mismatched(_) => RevealOutcome::PayloadMismatched,
+            Self::Failed(failure) => RevealOutcome::Failed(failure.kind()),
         }
     }
 

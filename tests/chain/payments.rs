@@ -7,8 +7,8 @@ use relaymux::{
     consensus::SlotClock,
     ethereum::ExecutionNode,
     events::{
-        AuctionRecord, BlockReceived, Conduct, Event, Outcome, RaceShare, Ruling, SlotOutcome, Spine,
-        SubmissionAnswer, Subscription, Winner,
+        AuctionRecord, BlockReceived, Conduct, Event, Method, PaymentOutcome, RaceShare, RevealOutcome,
+        Ruling, SlotStatus, Spine, SubmissionAnswer, Subscription, Winner,
     },
     ledger::{Ledger, Settled, run_writer},
     profit::{ProfitSettings, Watcher, WatcherParts},
@@ -16,7 +16,7 @@ use relaymux::{
         SharedRelays, TlsRoots, build_http_client,
         health::{AnswerKind, BlockRecord, ChainSight, PaymentSight, RevealAnswer, judge},
     },
-    types::{RelayId, Slot, Wei},
+    types::{Fork, Label, Labelled, RelayId, Slot, Wei},
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -37,7 +37,7 @@ pub(crate) struct Bench {
     events: Subscription,
     watcher: Watcher,
     clock: SlotClock,
-    told: BTreeSet<(u64, Outcome)>,
+    told: BTreeSet<(u64, PaymentOutcome)>,
     _folder: tempfile::TempDir,
 }
 
@@ -56,7 +56,7 @@ impl Bench {
 
     async fn of_chain(url: &str, clock: SlotClock, chain: Option<u64>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path()).await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
         let spine = Spine::new();
         let events = spine.subscribe();
         tokio::spawn(run_writer(ledger.clone(), spine.subscribe(), CancellationToken::new()));
@@ -81,7 +81,7 @@ impl Bench {
             slot,
             parent_hash: parent,
             proposer: Default::default(),
-            fork: "capella",
+            fork: Fork::Capella,
             requested_at: self.clock.start_of(slot),
             ms_into_slot: 0,
             budget_ms: 950,
@@ -97,8 +97,8 @@ impl Bench {
                 signed_bid: Default::default(),
             })),
             race: RaceShare::Own,
-            why_no_bid: String::new(),
-            offers: Vec::new(),
+            no_bid_reason: String::new(),
+            answers: Vec::new(),
         }));
         if submitted {
             self.spine.publish(Event::BlockReceived(BlockReceived {
@@ -106,7 +106,7 @@ impl Bench {
                 block_hash: block,
                 parent_hash: parent,
                 proposer_index: 1,
-                fork: "capella",
+                fork: Fork::Capella,
                 version: 1,
                 at: self.clock.start_of(slot),
                 ms_into_slot: 1,
@@ -117,8 +117,8 @@ impl Bench {
                 slot,
                 block_hash: block,
                 relay: relay(),
-                outcome: Outcome::Accepted,
-                detail: String::new(),
+                outcome: RevealOutcome::Accepted,
+                message: String::new(),
                 http_status: Some(202),
                 latency_us: 1,
                 attempts: 1,
@@ -144,7 +144,7 @@ impl Bench {
     }
 
     /// What follows for a relay that took the block, by the rule that relays are judged by, and did not follow before.
-    fn told(&mut self) -> Vec<(u64, Outcome)> {
+    fn told(&mut self) -> Vec<(u64, PaymentOutcome)> {
         let mut told = Vec::new();
         while let Some(event) = self.events.try_next() {
             let Event::SlotSettled(settled) = &*event else { continue };
@@ -160,27 +160,30 @@ impl Bench {
                 at: settled.at,
             };
             record.answered(&relay(), answer);
-            record.chain = SlotOutcome::parse(&settled.outcome).map(|outcome| ChainSight {
-                outcome,
+            record.chain = Some(ChainSight {
+                outcome: settled.outcome,
                 has_other_block: settled.has_other_block,
-                is_final: settled.status == "final",
+                is_final: settled.status == SlotStatus::Final,
             });
             record.payment =
                 settled.received.map(|received| PaymentSight { received, evidence: settled.evidence });
             for verdict in judge(&record, settled.at) {
-                let counts = match verdict.conduct {
-                    Conduct::Revealed => false,
-                    Conduct::PaidAsPromised => true,
-                    _ => verdict.ruling() == Some(Ruling::Guilty),
-                };
-                let found = (settled.slot.as_u64(), verdict.conduct.outcome());
-                if counts && self.told.insert(found) {
+                let is_proven =
+                    verdict.conduct == Conduct::PaidAsPromised || verdict.ruling() == Some(Ruling::Guilty);
+                let Some(outcome) = verdict.conduct.payment().filter(|_| is_proven) else { continue };
+                let found = (settled.slot.as_u64(), outcome);
+                if self.told.insert(found) {
                     told.push(found);
                 }
             }
         }
         told
     }
+}
+
+/// What a row says, as its table has it.
+fn said<T: Labelled>(label: &Option<Label<T>>) -> Option<&str> {
+    label.as_ref().map(Label::as_str)
 }
 
 fn clock() -> SlotClock {
@@ -248,14 +251,14 @@ async fn run_rows(hardfork: &str, refused: &[&'static str], expected_method: &[&
         bench.promise(slot, parent, hash_of(&block), CLAIM, true).await;
         let row = bench.settled(slot).await;
         let (method, got) = (row.method.clone().unwrap(), row.received_wei.clone());
-        assert_eq!(row.outcome.as_deref(), Some("ours"), "{name}: {row:?}");
+        assert_eq!(said(&row.outcome), Some("ours"), "{name}: {row:?}");
         let can_see = expected_method.contains(&method.as_str());
         assert!(can_see, "{name}: by {method}: {row:?}");
-        if method == "none" {
-            assert_eq!((row.payment.as_deref(), got), (Some("unknown"), None), "{name}");
+        if method == Method::None {
+            assert_eq!((said(&row.payment), got), (Some("unknown"), None), "{name}");
         } else {
             assert_eq!(got, Some(arrived.to_string()), "{name} (balance {gained}): {row:?}");
-            assert_eq!(row.payment.as_deref(), Some(payment), "{name}");
+            assert_eq!(said(&row.payment), Some(payment), "{name}");
         }
         parent = hash_of(&block);
         println!("{name:<28} {:<8} by {method:<13} {}", row.payment.unwrap(), row.confidence.unwrap());
@@ -288,13 +291,13 @@ async fn a_pruned_node_without_traces_says_what_it_cannot_know() {
     let hidden = node.mine(at(1), BUILDER).await;
     bench.promise(1, parent, hash_of(&hidden), CLAIM, true).await;
     let row = bench.settled(1).await;
-    assert_eq!((row.outcome.as_deref(), row.payment.as_deref()), (Some("ours"), Some("unknown")));
-    assert!(row.words.contains("neither traces nor"), "{}", row.words);
+    assert_eq!((said(&row.outcome), said(&row.payment)), (Some("ours"), Some("unknown")));
+    assert!(row.message.contains("neither traces nor"), "{}", row.message);
     node.pay(BUILDER, US, CLAIM).await;
     let plain = node.mine(at(2), BUILDER).await;
     bench.promise(2, hash_of(&hidden), hash_of(&plain), CLAIM, true).await;
     let row = bench.settled(2).await;
-    assert_eq!((row.payment.as_deref(), row.method.as_deref()), (Some("exact"), Some("transactions")));
+    assert_eq!((said(&row.payment), said(&row.method)), (Some("exact"), Some("transactions")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -314,7 +317,7 @@ async fn the_fees_are_the_payment_where_the_recipient_is_the_blocks() {
         // Two transfers of 21,000 gas with a tip of 1 gwei, and 1234 wei.
         assert_eq!(gained, 2 * 21_000 * 1_000_000_000 + 1234);
         assert_eq!(
-            (row.received_wei, row.payment.as_deref()),
+            (row.received_wei.clone(), said(&row.payment)),
             (Some(gained.to_string()), Some("exact")),
             "{refused:?}"
         );
@@ -350,8 +353,8 @@ async fn a_deposit_into_the_blocks_own_recipient_is_no_income() {
                 None => bench.promise(slot, parent, B256::repeat_byte(0x99), CLAIM, false).await,
             }
             let row = bench.settled(slot).await;
-            assert_eq!(row.outcome.as_deref(), Some(if promised.is_some() { "ours" } else { "local" }));
-            assert_eq!(row.payment.as_deref(), payment, "{name} {refused:?}: {row:?}");
+            assert_eq!(said(&row.outcome), Some(if promised.is_some() { "ours" } else { "local" }));
+            assert_eq!(said(&row.payment), payment, "{name} {refused:?}: {row:?}");
             assert_eq!(row.received_wei, Some(received.to_string()), "{name} {refused:?}: {row:?}");
             let others = 2 * TIP + DEPOSIT - received;
             assert_eq!(row.other_inflows_wei, Some(others.to_string()), "{name} {refused:?}: {row:?}");
@@ -361,7 +364,7 @@ async fn a_deposit_into_the_blocks_own_recipient_is_no_income() {
                 (false, Some("exact")) => "high",
                 (false, _) => "low",
             };
-            assert_eq!(row.confidence.as_deref(), Some(expected), "{name} {refused:?}: {row:?}");
+            assert_eq!(said(&row.confidence), Some(expected), "{name} {refused:?}: {row:?}");
             parent = hash_of(&block);
         }
     }
@@ -378,14 +381,14 @@ async fn a_reorganisation_makes_a_slot_anew_and_trust_hears_of_finality_once() {
     let first = node.mine(at(1), BUILDER).await;
     bench.promise(1, genesis, hash_of(&first), CLAIM, true).await;
     let row = bench.settled(1).await;
-    assert_eq!((row.status.as_str(), row.payment.as_deref()), ("provisional", Some("exact")));
+    assert_eq!((row.status.as_str(), said(&row.payment)), ("provisional", Some("exact")));
     assert_eq!(bench.told(), [], "nothing is told before it is final");
     // After one block: the slot has another block.
     node.rpc("evm_revert", json!([snapshot])).await;
     let other = node.mine(at(1), OTHER).await;
     assert_ne!(hash_of(&other), hash_of(&first));
     let row = bench.settled(1).await;
-    assert_eq!((row.outcome.as_deref(), row.payment), (Some("orphaned"), None), "{}", row.words);
+    assert_eq!((said(&row.outcome), said(&row.payment)), (Some("orphaned"), None), "{}", row.message);
     // After several: there are three blocks on it when the chain goes back behind it.
     let second = node.rpc("evm_snapshot", json!([])).await;
     node.pay(BUILDER, US, CLAIM).await;
@@ -407,9 +410,9 @@ async fn a_reorganisation_makes_a_slot_anew_and_trust_hears_of_finality_once() {
         node.mine(at(slot), OTHER).await;
     }
     let row = bench.settled(4).await;
-    assert_eq!((row.status.as_str(), row.payment.as_deref()), ("final", Some("exact")));
+    assert_eq!((row.status.as_str(), said(&row.payment)), ("final", Some("exact")));
     assert_eq!(bench.row(1).await.status, "final");
-    assert_eq!(bench.told(), [(4, Outcome::PaidAsPromised)]);
+    assert_eq!(bench.told(), [(4, PaymentOutcome::PaidAsPromised)]);
     assert_eq!(bench.settled(4).await, row);
     assert_eq!(bench.told(), []);
 }
@@ -430,11 +433,11 @@ async fn slots_without_the_promised_block_have_their_names() {
     let short = node.mine(at(4), BUILDER).await;
     bench.promise(4, hash_of(&local), hash_of(&short), CLAIM, true).await;
     let row = bench.settled(1).await;
-    assert_eq!((row.outcome.as_deref(), row.payment), (Some("local"), None));
+    assert_eq!((said(&row.outcome), said(&row.payment)), (Some("local"), None));
     assert_eq!(row.received_wei.unwrap(), (21_000_u64 * 1_000_000_000).to_string());
     assert_eq!(bench.row(2).await.outcome.as_deref(), Some("not_delivered"));
     assert_eq!(bench.row(3).await.outcome.as_deref(), Some("missed"));
-    assert_eq!(bench.told(), [(4, Outcome::PaidLess)]);
+    assert_eq!(bench.told(), [(4, PaymentOutcome::PaidLess)]);
     let notices = bench.ledger.notices(10).await.unwrap();
     assert_eq!(
         (notices.len(), notices[0].rule.as_str(), notices[0].subject.as_str()),
@@ -449,7 +452,7 @@ async fn slots_without_the_promised_block_have_their_names() {
         node.mine(at(slot), OTHER).await;
     }
     bench.settled(1).await;
-    assert_eq!(bench.told(), [(2, Outcome::NotOnChain)]);
+    assert_eq!(bench.told(), [(2, PaymentOutcome::NotOnChain)]);
     assert!(bench.ledger.notices(10).await.unwrap().iter().any(|notice| notice.rule == "not_delivered"));
 }
 
@@ -463,13 +466,13 @@ async fn what_the_node_did_not_have_at_the_head_is_asked_for_again_at_the_end() 
     bench.promise(1, genesis, hash_of(&block), CLAIM, true).await;
     door.refuse(&["eth_getBlockReceipts"]);
     let row = bench.settled(1).await;
-    assert_eq!((row.status.as_str(), row.payment.as_deref()), ("provisional", Some("unknown")), "{row:?}");
+    assert_eq!((row.status.as_str(), said(&row.payment)), ("provisional", Some("unknown")), "{row:?}");
     door.refuse(&[]);
     for slot in 2..=10 {
         node.mine(at(slot), OTHER).await;
     }
     let row = bench.settled(1).await;
-    assert_eq!((row.status.as_str(), row.payment.as_deref()), ("final", Some("exact")), "{row:?}");
+    assert_eq!((row.status.as_str(), said(&row.payment)), ("final", Some("exact")), "{row:?}");
     // And what was seen well at the head is not lost when the node has forgotten it by the end.
     node.pay(BUILDER, FORWARDER, CLAIM).await;
     let block = node.mine(at(11), BUILDER).await;
@@ -481,7 +484,7 @@ async fn what_the_node_did_not_have_at_the_head_is_asked_for_again_at_the_end() 
         node.mine(at(slot), OTHER).await;
     }
     let row = bench.settled(11).await;
-    assert_eq!((row.status.as_str(), row.payment.as_deref()), ("final", Some("exact")), "{row:?}");
+    assert_eq!((row.status.as_str(), said(&row.payment)), ("final", Some("exact")), "{row:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -528,7 +531,7 @@ async fn a_node_that_was_away_is_caught_up_with() {
     door.shut(false);
     bench.watcher.round().await.unwrap();
     let rows = bench.ledger.settlements(Slot::new(0), Slot::new(1000)).await.unwrap();
-    let exact = rows.iter().filter(|row| row.payment.as_deref() == Some("exact")).count();
+    let exact = rows.iter().filter(|row| said(&row.payment) == Some("exact")).count();
     assert_eq!(exact, 300);
     assert_eq!(bench.row(290).await.status, "final");
     assert_eq!(bench.row(300).await.status, "provisional");
@@ -580,9 +583,9 @@ async fn geth_says_the_same_with_a_withdrawal_in_the_same_block() {
         let bench = Bench::new(&door.url, clock).await;
         bench.promise(slot, parent, hash_of(&block), CLAIM, true).await;
         let row = bench.settled(slot).await;
-        assert_eq!((row.outcome.as_deref(), row.method.as_deref()), (Some("ours"), Some(method)), "{row:?}");
+        assert_eq!((said(&row.outcome), said(&row.method)), (Some("ours"), Some(method)), "{row:?}");
         assert_eq!(
-            (row.received_wei, row.payment.as_deref()),
+            (row.received_wei.clone(), said(&row.payment)),
             (Some((CLAIM - 1).to_string()), Some("under"))
         );
         assert_eq!(row.withdrawals_gwei, Some(2_000_000_000));

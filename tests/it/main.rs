@@ -29,6 +29,7 @@ mod metrics;
 mod missed_requests;
 mod networks;
 mod ops;
+mod portable_sql;
 mod profit;
 mod proposers;
 mod randao;

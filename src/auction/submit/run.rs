@@ -22,7 +22,10 @@ use crate::{
         metrics::{record_journal_failure, record_submission},
         race::micros,
     },
-    events::{BlockReceived, Event, Notice, SubmissionAnswer, SubmissionClosed, count_notice},
+    events::{
+        BlockReceived, Event, Fate, Notice, NoticeRule, Severity, SubmissionAnswer, SubmissionClosed,
+        count_notice,
+    },
     ledger::JournaledLabels,
     relay::{CallContext, EncodedBlock, RawLabels, Relay, SubmitOutcome, SubmitVersion},
     types::{RelayId, Slot},
@@ -44,7 +47,7 @@ pub(super) struct Submission {
 }
 
 impl Submission {
-    fn closed(&self, fate: &'static str, by: Option<RelayId>, at: i64) -> SubmissionClosed {
+    fn closed(&self, fate: Fate, by: Option<RelayId>, at: i64) -> SubmissionClosed {
         let (slot, block_hash) = (self.slot, self.block_hash);
         SubmissionClosed { slot, block_hash, fate, by, latency_us: micros(self.received.elapsed()), at }
     }
@@ -71,11 +74,11 @@ impl Auction {
         record_journal_failure();
         error!(slot = %event.slot, block_hash = %event.block_hash, error = %failure,
             "signed block leaves without being in the journal: check the disk of data_dir");
-        count_notice("journal_failed");
+        count_notice(NoticeRule::JournalFailed);
         self.spine.publish(Event::Notice(Notice {
-            rule: "journal_failed".to_owned(),
+            rule: NoticeRule::JournalFailed,
             subject: format!("slot {}", event.slot),
-            severity: "P1".to_owned(),
+            severity: Some(Severity::P1),
             message: format!("block {} left without being in the journal: {failure}", event.block_hash),
             resolved: false,
             at: self.clock.now(),
@@ -116,7 +119,7 @@ impl Auction {
                     settle.send_replace(true);
                     self.awaited.revealed(slot);
                     info!(%slot, %relay, %block_hash, elapsed_ms = submission.received.elapsed().as_millis(),
-                        fate, "block revealed");
+                        fate = fate.label(), "block revealed");
                     self.end_submission(
                         submission.closed(fate, Some(relay), self.clock.now()),
                         submission.is_recorded,
@@ -148,8 +151,11 @@ impl Auction {
             let reason = refusals.join("; ");
             error!(%slot, %block_hash, %reason, "no relay revealed the payload");
             client.answer(Err(reason.into()));
-            self.end_submission(submission.closed("failed", None, self.clock.now()), submission.is_recorded)
-                .await;
+            self.end_submission(
+                submission.closed(Fate::Failed, None, self.clock.now()),
+                submission.is_recorded,
+            )
+            .await;
         }
         for record in unwritten {
             self.note_answer(record).await;
@@ -198,7 +204,7 @@ impl Auction {
         &self,
         slot: Slot,
         block_hash: B256,
-        fate: &'static str,
+        fate: Fate,
         by: Option<RelayId>,
         latency: Duration,
     ) {
@@ -236,11 +242,11 @@ fn journaled(labels: &RawLabels) -> JournaledLabels {
 }
 
 /// The block's fate and the client's answer, if a relay's answer is a success.
-fn what_the_client_gets(outcome: SubmitOutcome) -> Option<(&'static str, Revealed)> {
+fn what_the_client_gets(outcome: SubmitOutcome) -> Option<(Fate, Revealed)> {
     match outcome {
-        SubmitOutcome::Delivered(payload) => Some(("delivered", Revealed::Payload(payload))),
-        SubmitOutcome::Unchecked(raw) => Some(("delivered", Revealed::Unchecked(raw.into()))),
-        SubmitOutcome::Accepted { .. } => Some(("accepted", Revealed::Accepted)),
+        SubmitOutcome::Delivered(payload) => Some((Fate::Delivered, Revealed::Payload(payload))),
+        SubmitOutcome::Unchecked(raw) => Some((Fate::Delivered, Revealed::Unchecked(raw.into()))),
+        SubmitOutcome::Accepted { .. } => Some((Fate::Accepted, Revealed::Accepted)),
         SubmitOutcome::Mismatched(_) | SubmitOutcome::Failed(_) => None,
     }
 }

@@ -13,7 +13,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 use super::tally::Tally;
 use crate::{
-    events::{AuctionRecord, Outcome},
+    events::{AuctionRecord, BidOutcome},
     types::Wei,
 };
 
@@ -110,10 +110,12 @@ pub(super) fn line(
 
 /// How many relays bid, and what the others did.
 fn notes(record: &AuctionRecord) -> String {
-    let bids = record.answers.iter().filter(|answer| answer.outcome == Outcome::Bid).count();
+    let bids = record.answers.iter().filter(|answer| answer.outcome == BidOutcome::Bid).count();
     let mut notes = vec![format!("{bids} {}", if bids == 1 { "bid" } else { "bids" })];
-    let others =
-        record.answers.iter().filter(|answer| !matches!(answer.outcome, Outcome::Bid | Outcome::NotAsked));
+    let others = record
+        .answers
+        .iter()
+        .filter(|answer| !matches!(answer.outcome, BidOutcome::Bid | BidOutcome::NotAsked));
     notes.extend(others.map(|answer| format!("{} {}", answer.relay, answer.outcome)));
     notes.join(", ")
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::U256;
 
 use crate::{
-    events::{AuctionRecord, Event, Outcome, RelayModeChanged, SlotSettled, Subscription},
+    events::{AuctionRecord, BidOutcome, CallFault, Event, RelayModeChanged, SlotSettled, Subscription},
     types::{RelayId, Slot, Wei},
 };
 
@@ -47,15 +47,15 @@ impl RelayTally {
 }
 
 /// Whether an answer came, whatever it was: what was not asked, or never came, took no time that could be averaged.
-fn is_answer(outcome: Outcome) -> bool {
+fn is_answer(outcome: BidOutcome) -> bool {
     !matches!(
         outcome,
-        Outcome::NotAsked
-            | Outcome::Late
-            | Outcome::TimedOut
-            | Outcome::RateLimited
-            | Outcome::Connect
-            | Outcome::Transport
+        BidOutcome::NotAsked
+            | BidOutcome::Late
+            | BidOutcome::Failed(CallFault::TimedOut)
+            | BidOutcome::Failed(CallFault::RateLimited)
+            | BidOutcome::Failed(CallFault::Connect)
+            | BidOutcome::Failed(CallFault::Transport)
     )
 }
 
@@ -93,7 +93,7 @@ impl Tally {
     }
 
     fn count_auction(&mut self, record: &AuctionRecord) {
-        for answer in record.answers.iter().filter(|answer| answer.outcome != Outcome::NotAsked) {
+        for answer in record.answers.iter().filter(|answer| answer.outcome != BidOutcome::NotAsked) {
             let relay = self.by_relay.entry(answer.relay.clone()).or_default();
             relay.asked += 1;
             if is_answer(answer.outcome) {
@@ -101,8 +101,8 @@ impl Tally {
                 relay.latency_us += answer.latency_us;
             }
             match answer.outcome {
-                Outcome::Bid => relay.bids += 1,
-                Outcome::NoBid => {}
+                BidOutcome::Bid => relay.bids += 1,
+                BidOutcome::NoBid => {}
                 fault => *relay.faults.entry(fault.to_string()).or_default() += 1,
             }
         }

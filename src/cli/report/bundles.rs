@@ -72,7 +72,7 @@ pub(super) fn shown(report: &BundleReport, format: ReportFormat) -> String {
                     bundle.kind.clone(),
                     bundle.first_block.to_string(),
                     bundle.last_block.to_string(),
-                    bundle.state.label().to_owned(),
+                    bundle.state.to_string(),
                     bundle.reason.clone(),
                     takers(bundle),
                     bundle.block_number.map_or_else(String::new, |number| number.to_string()),
@@ -94,7 +94,7 @@ pub(super) fn shown(report: &BundleReport, format: ReportFormat) -> String {
                 table.add_row([
                     bundle.hash.chars().take(14).collect::<String>(),
                     format!("{}-{}", bundle.first_block, bundle.last_block),
-                    format!("{}{}", bundle.state.label(), if bundle.is_final { "" } else { " (not final)" }),
+                    format!("{}{}", bundle.state, if bundle.is_final { "" } else { " (not final)" }),
                     takers(bundle),
                     bundle.profit_wei.clone().unwrap_or_default(),
                     bundle.reason.clone(),

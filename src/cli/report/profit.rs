@@ -51,7 +51,7 @@ pub(super) fn table(report: &ProfitReport) -> String {
         "{} ETH a day, target {}: {}\n",
         report.eth_per_day,
         report.target_eth_per_day,
-        report.target.replace('_', " ")
+        report.target.label().replace('_', " ")
     ));
     if report.total.success_rate.is_some() {
         let total = &report.total;

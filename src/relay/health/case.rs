@@ -8,7 +8,7 @@ use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    events::{BlockSignature, Evidence, Outcome, SlotOutcome},
+    events::{BlockSignature, CallFault, Evidence, RevealOutcome, SlotOutcome},
     types::{RelayId, Slot, UnixMillis, Wei},
 };
 
@@ -51,40 +51,22 @@ pub enum AnswerKind {
 
 impl AnswerKind {
     /// Sorts an answer by how the call ended.
-    pub fn of(outcome: Outcome, http_status: Option<u16>, message: &str) -> Self {
+    pub fn of(outcome: RevealOutcome, http_status: Option<u16>, message: &str) -> Self {
         match outcome {
-            Outcome::Accepted | Outcome::PayloadDelivered => Self::Revealed,
-            Outcome::PayloadMismatched => Self::Mismatched,
-            Outcome::NotAsked | Outcome::Late | Outcome::RateLimited => Self::NotSent,
-            Outcome::TimedOut | Outcome::Connect | Outcome::Transport => Self::Unreached,
-            Outcome::HttpStatus => Self::of_status(http_status, message),
-            // Answers of other calls cannot come here; whatever they were, they reveal nothing.
-            Outcome::Redirect
-            | Outcome::TooLarge
-            | Outcome::ContentType
-            | Outcome::Undecodable
-            | Outcome::WrongFork
-            | Outcome::WrongPubkey
-            | Outcome::WrongParent
-            | Outcome::WrongTimestamp
-            | Outcome::WrongGasLimit
-            | Outcome::TooManyBlobs
-            | Outcome::WrongPrevRandao
-            | Outcome::WrongSignature
-            | Outcome::ZeroValue
-            | Outcome::EmptyTransactions
-            | Outcome::ZeroBlockHash
-            | Outcome::Bid
-            | Outcome::NoBid
-            | Outcome::BelowMinBid
-            | Outcome::Excluded
-            | Outcome::BelowLocal
-            | Outcome::PayloadWithheld
+            RevealOutcome::Accepted | RevealOutcome::PayloadDelivered => Self::Revealed,
+            RevealOutcome::PayloadMismatched => Self::Mismatched,
             // Of a block that does not decode: nothing was compared.
-            | Outcome::PayloadUnchecked
-            | Outcome::NotOnChain
-            | Outcome::PaidLess
-            | Outcome::PaidAsPromised => Self::Unclear,
+            RevealOutcome::PayloadUnchecked => Self::Unclear,
+            RevealOutcome::Failed(fault) => match fault {
+                CallFault::RateLimited => Self::NotSent,
+                CallFault::TimedOut | CallFault::Connect | CallFault::Transport => Self::Unreached,
+                CallFault::HttpStatus => Self::of_status(http_status, message),
+                CallFault::Redirect
+                | CallFault::TooLarge
+                | CallFault::ContentType
+                | CallFault::Undecodable
+                | CallFault::WrongFork => Self::Unclear,
+            },
         }
     }
 
@@ -285,31 +267,46 @@ mod tests {
             Unreached,
         };
         for (outcome, status, message, kind) in [
-            (Outcome::Accepted, Some(202), "", Revealed),
-            (Outcome::PayloadDelivered, Some(200), "", Revealed),
-            (Outcome::PayloadMismatched, Some(200), "", Mismatched),
-            (Outcome::HttpStatus, Some(400), "HTTP 400: no execution payload for this request", Refused),
-            (Outcome::HttpStatus, Some(400), "payload for this slot was already delivered", AlreadyDelivered),
-            (Outcome::HttpStatus, Some(400), "duplicate block", AlreadyDelivered),
+            (RevealOutcome::Accepted, Some(202), "", Revealed),
+            (RevealOutcome::PayloadDelivered, Some(200), "", Revealed),
+            (RevealOutcome::PayloadMismatched, Some(200), "", Mismatched),
             (
-                Outcome::HttpStatus,
+                RevealOutcome::Failed(CallFault::HttpStatus),
+                Some(400),
+                "HTTP 400: no execution payload for this request",
+                Refused,
+            ),
+            (
+                RevealOutcome::Failed(CallFault::HttpStatus),
+                Some(400),
+                "payload for this slot was already delivered",
+                AlreadyDelivered,
+            ),
+            (RevealOutcome::Failed(CallFault::HttpStatus), Some(400), "duplicate block", AlreadyDelivered),
+            (
+                RevealOutcome::Failed(CallFault::HttpStatus),
                 Some(400),
                 "failed to publish block: block is already known",
                 AlreadyDelivered,
             ),
-            (Outcome::HttpStatus, Some(400), "failed to publish block", Unclear),
-            (Outcome::HttpStatus, Some(400), "could not verify payload signature", DoubtsSignature),
-            (Outcome::HttpStatus, Some(400), "sent too late into slot", CalledLate),
-            (Outcome::HttpStatus, Some(422), "no", Refused),
-            (Outcome::HttpStatus, Some(403), "blocked by the firewall", Unclear),
-            (Outcome::HttpStatus, Some(404), "no such route", Unclear),
-            (Outcome::HttpStatus, Some(429), "slow down", Unclear),
-            (Outcome::HttpStatus, Some(500), "already broken", Unclear),
-            (Outcome::Undecodable, None, "", Unclear),
-            (Outcome::TimedOut, None, "", Unreached),
-            (Outcome::Transport, None, "connection reset", Unreached),
-            (Outcome::Connect, None, "", Unreached),
-            (Outcome::RateLimited, None, "", NotSent),
+            (RevealOutcome::Failed(CallFault::HttpStatus), Some(400), "failed to publish block", Unclear),
+            (
+                RevealOutcome::Failed(CallFault::HttpStatus),
+                Some(400),
+                "could not verify payload signature",
+                DoubtsSignature,
+            ),
+            (RevealOutcome::Failed(CallFault::HttpStatus), Some(400), "sent too late into slot", CalledLate),
+            (RevealOutcome::Failed(CallFault::HttpStatus), Some(422), "no", Refused),
+            (RevealOutcome::Failed(CallFault::HttpStatus), Some(403), "blocked by the firewall", Unclear),
+            (RevealOutcome::Failed(CallFault::HttpStatus), Some(404), "no such route", Unclear),
+            (RevealOutcome::Failed(CallFault::HttpStatus), Some(429), "slow down", Unclear),
+            (RevealOutcome::Failed(CallFault::HttpStatus), Some(500), "already broken", Unclear),
+            (RevealOutcome::Failed(CallFault::Undecodable), None, "", Unclear),
+            (RevealOutcome::Failed(CallFault::TimedOut), None, "", Unreached),
+            (RevealOutcome::Failed(CallFault::Transport), None, "connection reset", Unreached),
+            (RevealOutcome::Failed(CallFault::Connect), None, "", Unreached),
+            (RevealOutcome::Failed(CallFault::RateLimited), None, "", NotSent),
         ] {
             assert_eq!(AnswerKind::of(outcome, status, message), kind, "{outcome} {status:?} {message}");
         }

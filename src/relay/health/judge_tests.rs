@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    events::Outcome,
+    events::{CallFault, RevealOutcome},
     relay::health::case::{PaymentSight, Received},
     types::Slot,
 };
@@ -21,7 +21,7 @@ fn eth(text: &str) -> Wei {
 }
 
 /// What `a` and `b` answered; both had offered the block, `c` had not.
-fn record(answers: &[(&str, Outcome, Option<u16>, &str)]) -> BlockRecord {
+fn record(answers: &[(&str, RevealOutcome, Option<u16>, &str)]) -> BlockRecord {
     let mut record = BlockRecord::new(Slot::new(7), B256::repeat_byte(1), 0);
     record.value = eth("0.09");
     record.received = Some(Received { at: 0, ms_into_slot: 500 });
@@ -35,7 +35,13 @@ fn record(answers: &[(&str, Outcome, Option<u16>, &str)]) -> BlockRecord {
     record
 }
 
-fn answer(record: &mut BlockRecord, name: &str, outcome: Outcome, http_status: Option<u16>, message: &str) {
+fn answer(
+    record: &mut BlockRecord,
+    name: &str,
+    outcome: RevealOutcome,
+    http_status: Option<u16>,
+    message: &str,
+) {
     let answer = RevealAnswer {
         kind: AnswerKind::of(outcome, http_status, message),
         http_status,
@@ -65,14 +71,22 @@ fn of_a(record: &BlockRecord) -> String {
     found.join(", ")
 }
 
-const REFUSES: (&str, Outcome, Option<u16>, &str) =
-    ("a", Outcome::HttpStatus, Some(400), "HTTP 400: no execution payload for this request");
-const HANGS: (&str, Outcome, Option<u16>, &str) = ("a", Outcome::TimedOut, None, "no answer in time");
-const RESETS: (&str, Outcome, Option<u16>, &str) = ("a", Outcome::Transport, None, "connection reset");
-const TAKES: (&str, Outcome, Option<u16>, &str) = ("a", Outcome::Accepted, Some(202), "took the block");
-const REVEALS: (&str, Outcome, Option<u16>, &str) = ("b", Outcome::Accepted, Some(202), "took the block");
-const KNOWS_NOTHING: (&str, Outcome, Option<u16>, &str) =
-    ("c", Outcome::HttpStatus, Some(400), "unknown block");
+const REFUSES: (&str, RevealOutcome, Option<u16>, &str) = (
+    "a",
+    RevealOutcome::Failed(CallFault::HttpStatus),
+    Some(400),
+    "HTTP 400: no execution payload for this request",
+);
+const HANGS: (&str, RevealOutcome, Option<u16>, &str) =
+    ("a", RevealOutcome::Failed(CallFault::TimedOut), None, "no answer in time");
+const RESETS: (&str, RevealOutcome, Option<u16>, &str) =
+    ("a", RevealOutcome::Failed(CallFault::Transport), None, "connection reset");
+const TAKES: (&str, RevealOutcome, Option<u16>, &str) =
+    ("a", RevealOutcome::Accepted, Some(202), "took the block");
+const REVEALS: (&str, RevealOutcome, Option<u16>, &str) =
+    ("b", RevealOutcome::Accepted, Some(202), "took the block");
+const KNOWS_NOTHING: (&str, RevealOutcome, Option<u16>, &str) =
+    ("c", RevealOutcome::Failed(CallFault::HttpStatus), Some(400), "unknown block");
 
 #[test]
 fn the_table_of_answers_and_chains() {
@@ -93,27 +107,45 @@ fn the_table_of_answers_and_chains() {
         ("a reset, and the block is there", vec![RESETS, KNOWS_NOTHING], chain(Ours, true), ""),
         (
             "our line is dead",
-            vec![HANGS, ("b", Outcome::Connect, None, ""), ("c", Outcome::TimedOut, None, "")],
+            vec![
+                HANGS,
+                ("b", RevealOutcome::Failed(CallFault::Connect), None, ""),
+                ("c", RevealOutcome::Failed(CallFault::TimedOut), None, ""),
+            ],
             None,
             "",
         ),
         (
             "our line is dead, final",
-            vec![HANGS, ("b", Outcome::Connect, None, ""), ("c", Outcome::TimedOut, None, "")],
+            vec![
+                HANGS,
+                ("b", RevealOutcome::Failed(CallFault::Connect), None, ""),
+                ("c", RevealOutcome::Failed(CallFault::TimedOut), None, ""),
+            ],
             chain(NotDelivered, true),
             "",
         ),
         (
             "a server error is its own line's proof",
-            vec![("a", Outcome::HttpStatus, Some(500), "")],
+            vec![("a", RevealOutcome::Failed(CallFault::HttpStatus), Some(500), "")],
             chain(NotDelivered, true),
             "Withheld final Guilty",
         ),
-        ("a server error alone", vec![("a", Outcome::HttpStatus, Some(500), "")], None, resting),
-        ("silence while another reveals", vec![HANGS, ("b", Outcome::Accepted, Some(202), "")], None, ""),
+        (
+            "a server error alone",
+            vec![("a", RevealOutcome::Failed(CallFault::HttpStatus), Some(500), "")],
+            None,
+            resting,
+        ),
+        (
+            "silence while another reveals",
+            vec![HANGS, ("b", RevealOutcome::Accepted, Some(202), "")],
+            None,
+            "",
+        ),
         (
             "a refusal while another reveals",
-            vec![REFUSES, ("b", Outcome::Accepted, Some(202), "")],
+            vec![REFUSES, ("b", RevealOutcome::Accepted, Some(202), "")],
             None,
             guilty,
         ),
@@ -137,13 +169,13 @@ fn the_table_of_answers_and_chains() {
         ),
         (
             "a refusal, and only one that never offered it says it revealed it",
-            vec![REFUSES, ("c", Outcome::Accepted, Some(202), "")],
+            vec![REFUSES, ("c", RevealOutcome::Accepted, Some(202), "")],
             chain(Ours, true),
             "",
         ),
         (
             "a refusal, and the other's answer was lost",
-            vec![REFUSES, ("b", Outcome::TimedOut, None, "")],
+            vec![REFUSES, ("b", RevealOutcome::Failed(CallFault::TimedOut), None, "")],
             chain(Ours, true),
             "",
         ),
@@ -161,37 +193,46 @@ fn the_table_of_answers_and_chains() {
         ),
         (
             "a server error while another reveals, and the block is there",
-            vec![("a", Outcome::HttpStatus, Some(500), ""), REVEALS],
+            vec![("a", RevealOutcome::Failed(CallFault::HttpStatus), Some(500), ""), REVEALS],
             chain(Ours, true),
             "",
         ),
         (
             "delivered already, and the block is there",
-            vec![("a", Outcome::HttpStatus, Some(400), "already delivered"), REVEALS],
+            vec![
+                ("a", RevealOutcome::Failed(CallFault::HttpStatus), Some(400), "already delivered"),
+                REVEALS,
+            ],
             chain(Ours, true),
             "",
         ),
         (
             "could not publish what another was faster with",
-            vec![("a", Outcome::HttpStatus, Some(400), "failed to publish block"), REVEALS],
+            vec![
+                ("a", RevealOutcome::Failed(CallFault::HttpStatus), Some(400), "failed to publish block"),
+                REVEALS,
+            ],
             chain(Ours, true),
             "",
         ),
         (
             "late by its clock while another reveals",
-            vec![("a", Outcome::HttpStatus, Some(400), "too late"), REVEALS],
+            vec![("a", RevealOutcome::Failed(CallFault::HttpStatus), Some(400), "too late"), REVEALS],
             None,
             "",
         ),
         (
             "late by its clock, and the block is there",
-            vec![("a", Outcome::HttpStatus, Some(400), "too late"), REVEALS],
+            vec![("a", RevealOutcome::Failed(CallFault::HttpStatus), Some(400), "too late"), REVEALS],
             chain(Ours, true),
             "",
         ),
         (
             "doubts a good signature while another reveals",
-            vec![("a", Outcome::HttpStatus, Some(400), "invalid signature"), REVEALS],
+            vec![
+                ("a", RevealOutcome::Failed(CallFault::HttpStatus), Some(400), "invalid signature"),
+                REVEALS,
+            ],
             chain(Ours, true),
             "Withheld final Guilty",
         ),
@@ -207,32 +248,37 @@ fn the_table_of_answers_and_chains() {
         ("it took it, reorganised away", vec![TAKES], chain(Orphaned, true), ""),
         (
             "another payload",
-            vec![("a", Outcome::PayloadMismatched, Some(200), "")],
+            vec![("a", RevealOutcome::PayloadMismatched, Some(200), "")],
             None,
             "Mismatched final Guilty",
         ),
         (
             "another payload, and the block is there",
-            vec![("a", Outcome::PayloadMismatched, Some(200), "")],
+            vec![("a", RevealOutcome::PayloadMismatched, Some(200), "")],
             chain(Ours, true),
             "Mismatched final Guilty",
         ),
         (
             "delivered already, by another",
             vec![
-                ("a", Outcome::HttpStatus, Some(400), "already delivered"),
-                ("b", Outcome::Accepted, Some(202), ""),
+                ("a", RevealOutcome::Failed(CallFault::HttpStatus), Some(400), "already delivered"),
+                ("b", RevealOutcome::Accepted, Some(202), ""),
             ],
             None,
             "",
         ),
         (
             "delivered already, by nobody",
-            vec![("a", Outcome::HttpStatus, Some(400), "already delivered")],
+            vec![("a", RevealOutcome::Failed(CallFault::HttpStatus), Some(400), "already delivered")],
             chain(NotDelivered, true),
             "Withheld final Guilty",
         ),
-        ("our own limit", vec![("a", Outcome::RateLimited, None, "")], chain(NotDelivered, true), ""),
+        (
+            "our own limit",
+            vec![("a", RevealOutcome::Failed(CallFault::RateLimited), None, "")],
+            chain(NotDelivered, true),
+            "",
+        ),
         ("no answer yet", vec![], None, ""),
     ] {
         let mut record = record(&answers);
@@ -246,7 +292,7 @@ fn what_is_our_fault_or_the_clients_is_nobody_elses() {
     let with = |change: fn(&mut BlockRecord)| {
         let mut record = record(&[]);
         change(&mut record);
-        answer(&mut record, "a", Outcome::HttpStatus, Some(400), "no");
+        answer(&mut record, "a", RevealOutcome::Failed(CallFault::HttpStatus), Some(400), "no");
         of_a(&record)
     };
     assert_eq!(with(|_| {}), "Withheld provisional Guilty");
@@ -262,7 +308,7 @@ fn what_is_our_fault_or_the_clients_is_nobody_elses() {
     for (sent, want) in [(1600, ""), (1400, "Withheld provisional Guilty")] {
         let mut record = record(&[]);
         record.received = Some(Received { at: 0, ms_into_slot: sent });
-        answer(&mut record, "a", Outcome::HttpStatus, Some(400), "called too late");
+        answer(&mut record, "a", RevealOutcome::Failed(CallFault::HttpStatus), Some(400), "called too late");
         assert_eq!(of_a(&record), want);
     }
     // Silence for less than a second.
@@ -286,7 +332,7 @@ fn a_refusal_of_what_landed_stands_only_where_nothing_else_was_wrong() {
     let with = |message: &str, change: fn(&mut BlockRecord)| {
         let mut record = record(&[REVEALS]);
         change(&mut record);
-        answer(&mut record, "a", Outcome::HttpStatus, Some(400), message);
+        answer(&mut record, "a", RevealOutcome::Failed(CallFault::HttpStatus), Some(400), message);
         record.chain = chain(SlotOutcome::Ours, true);
         of_a(&record)
     };
@@ -303,7 +349,7 @@ fn a_refusal_of_what_landed_stands_only_where_nothing_else_was_wrong() {
 /// Its signature cannot be checked: everybody refuses it, or the only one does.
 #[test]
 fn a_block_that_all_refuse_is_more_likely_wrong_than_all_of_them() {
-    let mut both = record(&[REFUSES, ("b", Outcome::HttpStatus, Some(400), "no")]);
+    let mut both = record(&[REFUSES, ("b", RevealOutcome::Failed(CallFault::HttpStatus), Some(400), "no")]);
     both.signature = BlockSignature::Unknown;
     assert_eq!(of_a(&both), "Withheld provisional Suspected");
     both.chain = chain(SlotOutcome::NotDelivered, true);
@@ -311,9 +357,9 @@ fn a_block_that_all_refuse_is_more_likely_wrong_than_all_of_them() {
     let mut alone = both;
     alone.promises.remove(&id("b"));
     assert_eq!(of_a(&alone), "Withheld final Guilty");
-    answer(&mut alone, "c", Outcome::HttpStatus, Some(400), "no");
+    answer(&mut alone, "c", RevealOutcome::Failed(CallFault::HttpStatus), Some(400), "no");
     alone.answers.remove(&id("a"));
-    answer(&mut alone, "a", Outcome::HttpStatus, Some(400), "invalid signature");
+    answer(&mut alone, "a", RevealOutcome::Failed(CallFault::HttpStatus), Some(400), "invalid signature");
     assert_eq!(of_a(&alone), "Withheld final Suspected");
     alone.signature = BlockSignature::Valid;
     assert_eq!(of_a(&alone), "Withheld final Guilty");
@@ -417,10 +463,10 @@ impl World {
         record
     }
 
-    fn answer_of(&self, player: &Player) -> (Outcome, Option<u16>, &'static str) {
-        let refusal = |message| (Outcome::HttpStatus, Some(400), message);
+    fn answer_of(&self, player: &Player) -> (RevealOutcome, Option<u16>, &'static str) {
+        let refusal = |message| (RevealOutcome::Failed(CallFault::HttpStatus), Some(400), message);
         if self.uplink_is_dead || player.loses_reply {
-            return (Outcome::TimedOut, None, "");
+            return (RevealOutcome::Failed(CallFault::TimedOut), None, "");
         }
         match player.way {
             _ if !player.offers => refusal("unknown block"),
@@ -429,12 +475,12 @@ impl World {
             Way::Honest if player.second_answer.is_some() => {
                 refusal(player.second_answer.unwrap_or_default())
             }
-            Way::Honest | Way::Swallows => (Outcome::Accepted, Some(202), ""),
+            Way::Honest | Way::Swallows => (RevealOutcome::Accepted, Some(202), ""),
             Way::Refuses => refusal("no execution payload"),
-            Way::Hangs => (Outcome::TimedOut, None, ""),
-            Way::Resets => (Outcome::Transport, None, ""),
-            Way::Fails => (Outcome::HttpStatus, Some(500), ""),
-            Way::Mismatches => (Outcome::PayloadMismatched, Some(200), ""),
+            Way::Hangs => (RevealOutcome::Failed(CallFault::TimedOut), None, ""),
+            Way::Resets => (RevealOutcome::Failed(CallFault::Transport), None, ""),
+            Way::Fails => (RevealOutcome::Failed(CallFault::HttpStatus), Some(500), ""),
+            Way::Mismatches => (RevealOutcome::PayloadMismatched, Some(200), ""),
         }
     }
 

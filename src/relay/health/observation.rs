@@ -1,13 +1,16 @@
 //! What the outcome of a header request says about the relay that caused it.
 
 use super::{FaultClass, Pulse};
-use crate::{events::Outcome, types::UnixMillis};
+use crate::{
+    events::{BidFlaw, BidOutcome, CallFault},
+    types::UnixMillis,
+};
 
 /// One thing a relay did in an auction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
     /// How the call ended.
-    pub outcome: Outcome,
+    pub outcome: BidOutcome,
     /// HTTP status, where there was one.
     pub http_status: Option<u16>,
     /// In words, for the reason of what follows from it.
@@ -17,87 +20,78 @@ pub struct Observation {
 }
 
 /// What a observation says about one class: which, and whether it is good.
-pub(super) fn class_of(outcome: Outcome) -> Option<(FaultClass, bool)> {
+pub(super) fn class_of(outcome: BidOutcome) -> Option<(FaultClass, bool)> {
     match outcome {
-        Outcome::Bid | Outcome::BelowMinBid | Outcome::Excluded | Outcome::BelowLocal => {
+        BidOutcome::Bid | BidOutcome::BelowMinBid | BidOutcome::Excluded | BidOutcome::BelowLocal => {
             Some((FaultClass::Bids, true))
         }
-        Outcome::NoBid => Some((FaultClass::Answers, true)),
-        Outcome::TimedOut
-        | Outcome::Connect
-        | Outcome::Transport
-        | Outcome::HttpStatus
-        | Outcome::Redirect
-        | Outcome::TooLarge
-        | Outcome::ContentType
-        | Outcome::Undecodable => Some((FaultClass::Answers, false)),
-        Outcome::WrongFork
-        | Outcome::WrongPubkey
-        | Outcome::WrongParent
-        | Outcome::WrongTimestamp
-        | Outcome::WrongGasLimit
-        | Outcome::WrongSignature
-        | Outcome::ZeroValue
-        | Outcome::EmptyTransactions
-        | Outcome::ZeroBlockHash => Some((FaultClass::Bids, false)),
-        // What became of a signed block is judged by its record, not by one answer.
-        Outcome::Accepted
-        | Outcome::PayloadDelivered
-        | Outcome::PayloadUnchecked
-        | Outcome::PayloadWithheld
-        | Outcome::PayloadMismatched
-        | Outcome::NotOnChain
-        | Outcome::PaidLess
-        | Outcome::PaidAsPromised => None,
+        BidOutcome::NoBid => Some((FaultClass::Answers, true)),
         // Our doing, not the relay's.
-        Outcome::NotAsked | Outcome::Late | Outcome::RateLimited => None,
-        // The blob schedule known here may be out of date, and two relays may be wrong together.
-        Outcome::TooManyBlobs | Outcome::WrongPrevRandao => None,
+        BidOutcome::NotAsked | BidOutcome::Late => None,
+        BidOutcome::Failed(fault) => match fault {
+            CallFault::TimedOut
+            | CallFault::Connect
+            | CallFault::Transport
+            | CallFault::HttpStatus
+            | CallFault::Redirect
+            | CallFault::TooLarge
+            | CallFault::ContentType
+            | CallFault::Undecodable => Some((FaultClass::Answers, false)),
+            CallFault::WrongFork => Some((FaultClass::Bids, false)),
+            // Our doing, too.
+            CallFault::RateLimited => None,
+        },
+        BidOutcome::Flawed(flaw) => match flaw {
+            BidFlaw::WrongPubkey
+            | BidFlaw::WrongParent
+            | BidFlaw::WrongTimestamp
+            | BidFlaw::WrongGasLimit
+            | BidFlaw::WrongSignature
+            | BidFlaw::ZeroValue
+            | BidFlaw::EmptyTransactions
+            | BidFlaw::ZeroBlockHash => Some((FaultClass::Bids, false)),
+            // The blob schedule known here may be out of date, and two relays may be wrong together.
+            BidFlaw::TooManyBlobs | BidFlaw::WrongPrevRandao => None,
+        },
     }
 }
 
 /// What an outcome says about a relay's being there. A relay whose every bid is wrong is as good as away; a 4xx other than 429 is an
 /// answer ("proposer not registered"), and a 404 or 400 to one proposer says nothing about the next.
-pub fn pulse_of(outcome: Outcome, http_status: Option<u16>) -> Pulse {
+pub fn pulse_of(outcome: BidOutcome, http_status: Option<u16>) -> Pulse {
     match outcome {
-        Outcome::Bid
-        | Outcome::NoBid
-        | Outcome::BelowMinBid
-        | Outcome::Excluded
-        | Outcome::BelowLocal
-        | Outcome::Accepted
-        | Outcome::PayloadDelivered
-        | Outcome::PayloadUnchecked => Pulse::Alive,
-        Outcome::HttpStatus => match http_status {
-            Some(429 | 500..) | None => Pulse::Failed,
-            Some(_) => Pulse::Unknown,
+        BidOutcome::Bid
+        | BidOutcome::NoBid
+        | BidOutcome::BelowMinBid
+        | BidOutcome::Excluded
+        | BidOutcome::BelowLocal => Pulse::Alive,
+        BidOutcome::NotAsked | BidOutcome::Late => Pulse::Unknown,
+        BidOutcome::Failed(fault) => match fault {
+            CallFault::HttpStatus => match http_status {
+                Some(429 | 500..) | None => Pulse::Failed,
+                Some(_) => Pulse::Unknown,
+            },
+            CallFault::TimedOut
+            | CallFault::Connect
+            | CallFault::Transport
+            | CallFault::Redirect
+            | CallFault::TooLarge
+            | CallFault::ContentType
+            | CallFault::Undecodable
+            | CallFault::WrongFork => Pulse::Failed,
+            CallFault::RateLimited => Pulse::Unknown,
         },
-        Outcome::TimedOut
-        | Outcome::Connect
-        | Outcome::Transport
-        | Outcome::Redirect
-        | Outcome::TooLarge
-        | Outcome::ContentType
-        | Outcome::Undecodable
-        | Outcome::WrongFork
-        | Outcome::WrongPubkey
-        | Outcome::WrongParent
-        | Outcome::WrongTimestamp
-        | Outcome::WrongGasLimit
-        | Outcome::WrongSignature
-        | Outcome::ZeroValue
-        | Outcome::EmptyTransactions
-        | Outcome::ZeroBlockHash => Pulse::Failed,
-        Outcome::NotAsked
-        | Outcome::Late
-        | Outcome::RateLimited
-        | Outcome::TooManyBlobs
-        | Outcome::WrongPrevRandao
-        | Outcome::PayloadWithheld
-        | Outcome::PayloadMismatched
-        | Outcome::NotOnChain
-        | Outcome::PaidLess
-        | Outcome::PaidAsPromised => Pulse::Unknown,
+        BidOutcome::Flawed(flaw) => match flaw {
+            BidFlaw::WrongPubkey
+            | BidFlaw::WrongParent
+            | BidFlaw::WrongTimestamp
+            | BidFlaw::WrongGasLimit
+            | BidFlaw::WrongSignature
+            | BidFlaw::ZeroValue
+            | BidFlaw::EmptyTransactions
+            | BidFlaw::ZeroBlockHash => Pulse::Failed,
+            BidFlaw::TooManyBlobs | BidFlaw::WrongPrevRandao => Pulse::Unknown,
+        },
     }
 }
 
@@ -108,13 +102,13 @@ mod tests {
     #[test]
     fn a_refusal_of_one_proposer_is_no_sign_of_death() {
         for (outcome, status, pulse) in [
-            (Outcome::HttpStatus, Some(400), Pulse::Unknown),
-            (Outcome::HttpStatus, Some(404), Pulse::Unknown),
-            (Outcome::HttpStatus, Some(429), Pulse::Failed),
-            (Outcome::HttpStatus, Some(503), Pulse::Failed),
-            (Outcome::NoBid, Some(204), Pulse::Alive),
-            (Outcome::WrongSignature, Some(200), Pulse::Failed),
-            (Outcome::Late, None, Pulse::Unknown),
+            (BidOutcome::Failed(CallFault::HttpStatus), Some(400), Pulse::Unknown),
+            (BidOutcome::Failed(CallFault::HttpStatus), Some(404), Pulse::Unknown),
+            (BidOutcome::Failed(CallFault::HttpStatus), Some(429), Pulse::Failed),
+            (BidOutcome::Failed(CallFault::HttpStatus), Some(503), Pulse::Failed),
+            (BidOutcome::NoBid, Some(204), Pulse::Alive),
+            (BidOutcome::Flawed(BidFlaw::WrongSignature), Some(200), Pulse::Failed),
+            (BidOutcome::Late, None, Pulse::Unknown),
         ] {
             assert_eq!(pulse_of(outcome, status), pulse, "{outcome} {status:?}");
         }

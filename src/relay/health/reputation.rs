@@ -12,7 +12,7 @@ use super::{
     stake,
 };
 use crate::{
-    events::{Conduct, Outcome, Ruling, Stage},
+    events::{BidOutcome, Conduct, Ruling, Stage},
     types::{Slot, UnixMillis},
 };
 
@@ -195,7 +195,7 @@ impl Reputation {
             self.trust.add(class, is_good, 1.0, observation.at, policy.half_life_ms);
         }
         // A bid, good or bad, is an answer.
-        if observation.outcome == Outcome::Bid {
+        if observation.outcome == BidOutcome::Bid {
             self.trust.add(FaultClass::Answers, true, 1.0, observation.at, policy.half_life_ms);
         }
         self.pulse(
@@ -531,7 +531,7 @@ mod tests {
     #[test]
     fn no_answer_in_an_auction_quarantines() {
         let policy = TrustPolicy::default();
-        for outcome in Outcome::ALL {
+        for outcome in BidOutcome::all() {
             let mut reputation = Reputation::default();
             let observation =
                 Observation { outcome, http_status: None, message: format!("did {outcome}"), at: 1 };

@@ -6,8 +6,8 @@ use alloy_primitives::B256;
 
 use crate::{
     events::{
-        AuctionRecord, BlockReceived, BlockSignature, BlockSignatureChecked, Outcome, SlotOutcome,
-        SlotSettled, SubmissionAnswer,
+        AuctionRecord, BidOutcome, BlockReceived, BlockSignature, BlockSignatureChecked, SlotOutcome,
+        SlotSettled, SlotStatus, SubmissionAnswer,
     },
     relay::health::{AnswerKind, BlockRecord, ChainSight, PaymentSight, Received, RevealAnswer},
     types::{Slot, UnixMillis},
@@ -64,7 +64,7 @@ impl BlockRecords {
             record.promised(relay, (index == 0).then_some(winner.value), index == 0);
         }
         let of_it = |answer: &&crate::events::RelayAnswer| {
-            answer.outcome == Outcome::Bid && answer.block_hash == Some(winner.block_hash)
+            answer.outcome == BidOutcome::Bid && answer.block_hash == Some(winner.block_hash)
         };
         for answer in auction.answers.iter().filter(of_it) {
             record.promised(&answer.relay, answer.value, answer.verified);
@@ -112,8 +112,7 @@ impl BlockRecords {
 
     /// The chain was looked at. Of blocks that this process never heard of nothing is remembered.
     pub(super) fn settled(&mut self, settled: &SlotSettled) {
-        let Some(outcome) = SlotOutcome::parse(&settled.outcome) else { return };
-        let is_final = settled.status == "final";
+        let (outcome, is_final) = (settled.outcome, settled.status == SlotStatus::Final);
         let of_slot: Vec<Key> =
             self.records.keys().filter(|(slot, _)| *slot == settled.slot).copied().collect();
         for key in of_slot {

@@ -7,10 +7,10 @@ use crate::{
     consensus::PresetName,
     events::{
         AuctionRecord, BlockReceived, BlockSignature, BlockSignatureChecked, Confidence, Evidence,
-        RelayAnswer, SlotSettled, Winner,
+        PaymentOutcome, RelayAnswer, RevealOutcome, SlotOutcome, SlotSettled, SlotStatus, Winner,
     },
     relay::{Relay, RelaySettings, TlsRoots, build_http_client, parse_relay_url},
-    types::{Slot, Wei},
+    types::{Fork, Slot, Wei},
 };
 
 type Kept = (Arc<SharedRelays>, Spine, HealthMonitorHandle, CancellationToken);
@@ -40,19 +40,19 @@ fn kept_with(saved: SavedHealth, watches_chain: bool) -> Kept {
 const HASH: B256 = B256::repeat_byte(1);
 
 /// What two relays did in an auction; `a` is `outcomes[0]`, and wins where it bid.
-fn auction(budget_ms: u64, outcomes: [Outcome; 2]) -> Event {
+fn auction(budget_ms: u64, outcomes: [BidOutcome; 2]) -> Event {
     let value = Wei::parse_eth("0.05").unwrap();
     let names = ["a", "b"].map(|name| RelayId::parse(name).unwrap());
-    let wins = outcomes[0] == Outcome::Bid;
-    let answer = |(relay, outcome): (&RelayId, Outcome)| RelayAnswer {
+    let wins = outcomes[0] == BidOutcome::Bid;
+    let answer = |(relay, outcome): (&RelayId, BidOutcome)| RelayAnswer {
         relay: relay.clone(),
         outcome,
         message: outcome.to_string(),
         http_status: None,
         latency_us: 1,
-        value: (outcome == Outcome::Bid).then_some(value),
-        block_hash: (outcome == Outcome::Bid && relay.as_str() == "a").then_some(HASH),
-        verified: outcome == Outcome::Bid,
+        value: (outcome == BidOutcome::Bid).then_some(value),
+        block_hash: (outcome == BidOutcome::Bid && relay.as_str() == "a").then_some(HASH),
+        verified: outcome == BidOutcome::Bid,
         score: None,
         polls: Vec::new(),
     };
@@ -60,7 +60,7 @@ fn auction(budget_ms: u64, outcomes: [Outcome; 2]) -> Event {
         slot: Slot::new(7),
         parent_hash: B256::ZERO,
         proposer: Default::default(),
-        fork: "fulu",
+        fork: Fork::Fulu,
         requested_at: WallClock.now(),
         ms_into_slot: 0,
         budget_ms,
@@ -84,15 +84,15 @@ fn auction(budget_ms: u64, outcomes: [Outcome; 2]) -> Event {
 }
 
 /// The block of `a` is signed, and this is what the two answer to it.
-fn handed_in(spine: &Spine, signature: BlockSignature, outcomes: [(Outcome, Option<u16>); 2]) {
+fn handed_in(spine: &Spine, signature: BlockSignature, outcomes: [(RevealOutcome, Option<u16>); 2]) {
     let (slot, at) = (Slot::new(7), WallClock.now());
-    spine.publish(auction(950, [Outcome::Bid, Outcome::Bid]));
+    spine.publish(auction(950, [BidOutcome::Bid, BidOutcome::Bid]));
     spine.publish(Event::BlockReceived(BlockReceived {
         slot,
         block_hash: HASH,
         parent_hash: B256::ZERO,
         proposer_index: 0,
-        fork: "fulu",
+        fork: Fork::Fulu,
         version: 2,
         at,
         ms_into_slot: 400,
@@ -120,11 +120,16 @@ fn handed_in(spine: &Spine, signature: BlockSignature, outcomes: [(Outcome, Opti
     }));
 }
 
-fn settled(outcome: &str, status: &str, received: Option<&str>, confidence: Confidence) -> Event {
+fn settled(
+    outcome: SlotOutcome,
+    status: SlotStatus,
+    received: Option<&str>,
+    confidence: Confidence,
+) -> Event {
     Event::SlotSettled(SlotSettled {
         slot: Slot::new(7),
-        status: status.to_owned(),
-        outcome: outcome.to_owned(),
+        status,
+        outcome,
         payment: None,
         promised: None,
         received: received.map(|eth| Wei::parse_eth(eth).unwrap()),
@@ -151,21 +156,21 @@ async fn until(
     panic!("{relay} never was {what}: {:?}", relays.status(&relay));
 }
 
-const TOOK_IT: (Outcome, Option<u16>) = (Outcome::Accepted, Some(202));
-const REFUSED: (Outcome, Option<u16>) = (Outcome::HttpStatus, Some(400));
-const SILENT: (Outcome, Option<u16>) = (Outcome::TimedOut, None);
+const TOOK_IT: (RevealOutcome, Option<u16>) = (RevealOutcome::Accepted, Some(202));
+const REFUSED: (RevealOutcome, Option<u16>) = (RevealOutcome::Failed(CallFault::HttpStatus), Some(400));
+const SILENT: (RevealOutcome, Option<u16>) = (RevealOutcome::Failed(CallFault::TimedOut), None);
 
 /// What the watchers of the chain find out later counts as what a relay answers.
 #[tokio::test]
 async fn what_the_chain_says_later_counts() {
     for (outcome, received, said) in [
-        ("ours", Some("0.01"), "promised 0.05 ETH, paid 0.01 ETH"),
-        ("not_delivered", None, "it is not on chain"),
+        (SlotOutcome::Ours, Some("0.01"), "promised 0.05 ETH, paid 0.01 ETH"),
+        (SlotOutcome::NotDelivered, None, "it is not on chain"),
     ] {
         let (relays, spine, _monitor, stop) = kept();
         let mut events = spine.subscribe();
         handed_in(&spine, BlockSignature::Valid, [TOOK_IT, REFUSED]);
-        spine.publish(settled(outcome, "final", received, Confidence::High));
+        spine.publish(settled(outcome, SlotStatus::Final, received, Confidence::High));
         let status = until(&relays, "a", "guilty", |status| status.offences == 1).await;
         assert_eq!((status.mode, status.reason), (RelayMode::Quarantined, ModeReason::Dishonest));
         assert!(status.message.contains(said), "{}", status.message);
@@ -181,7 +186,7 @@ async fn what_the_chain_says_later_counts() {
                 _ => {}
             }
         }
-        assert_eq!(judged.map(|judged| judged.conduct.outcome()), told);
+        assert_eq!(judged.map(|judged| judged.conduct.label()), told.map(PaymentOutcome::label));
         stop.cancel();
     }
 }
@@ -192,10 +197,10 @@ async fn an_honest_payment_is_to_its_relays_credit_once() {
     let before = until(&relays, "a", "known", |_| true).await.score;
     handed_in(&spine, BlockSignature::Valid, [TOOK_IT, REFUSED]);
     for _ in 0..3 {
-        spine.publish(settled("ours", "final", Some("0.05"), Confidence::High));
+        spine.publish(settled(SlotOutcome::Ours, SlotStatus::Final, Some("0.05"), Confidence::High));
     }
     let status = until(&relays, "a", "trusted more", |status| status.score > before).await;
-    spine.publish(settled("ours", "final", Some("0.05"), Confidence::High));
+    spine.publish(settled(SlotOutcome::Ours, SlotStatus::Final, Some("0.05"), Confidence::High));
     monitor.operator_command(RelayId::parse("a").unwrap(), OperatorCommand::Release).await.unwrap();
     let again = relays.status(&RelayId::parse("a").unwrap()).unwrap();
     assert!((again.score - status.score).abs() < 1e-6, "{} {}", again.score, status.score);
@@ -254,7 +259,12 @@ async fn what_the_chain_refutes_is_taken_back() {
                 (relays, spine, _, stop) = kept_with(saved, true);
                 until(&relays, "a", "still out", |status| status.reason == reason).await;
             }
-            spine.publish(settled("ours", "provisional", Some("0.05"), Confidence::High));
+            spine.publish(settled(
+                SlotOutcome::Ours,
+                SlotStatus::Provisional,
+                Some("0.05"),
+                Confidence::High,
+            ));
             let status = until(&relays, "a", "back", |status| status.reason == ModeReason::Fit).await;
             assert_eq!((status.offences, status.accusations.len()), (0, 0));
             // Who lost its answer alone has revealed the block; who refused has not, and is as it was.
@@ -270,14 +280,14 @@ async fn what_the_chain_refutes_is_taken_back() {
 async fn what_proves_nothing_convicts_nobody() {
     let (relays, spine, _monitor, stop) = kept();
     handed_in(&spine, BlockSignature::Invalid, [REFUSED, REFUSED]);
-    spine.publish(settled("not_delivered", "final", None, Confidence::None));
-    spine.publish(settled("ours", "final", Some("0.01"), Confidence::Low));
+    spine.publish(settled(SlotOutcome::NotDelivered, SlotStatus::Final, None, Confidence::None));
+    spine.publish(settled(SlotOutcome::Ours, SlotStatus::Final, Some("0.01"), Confidence::Low));
     // And a better sight corrects.
     let status = until(&relays, "a", "judged", |status| status.record.bids_lately()).await;
     assert_eq!((status.offences, status.reason), (0, ModeReason::Fit));
-    spine.publish(settled("ours", "final", Some("0.01"), Confidence::High));
+    spine.publish(settled(SlotOutcome::Ours, SlotStatus::Final, Some("0.01"), Confidence::High));
     until(&relays, "a", "guilty", |status| status.offences == 1).await;
-    spine.publish(settled("ours", "final", Some("0.05"), Confidence::High));
+    spine.publish(settled(SlotOutcome::Ours, SlotStatus::Final, Some("0.05"), Confidence::High));
     until(&relays, "a", "cleared", |status| status.offences == 0).await;
     stop.cancel();
 }
@@ -289,12 +299,15 @@ async fn our_own_line_is_held_against_nobody() {
     let ids = [RelayId::parse("a").unwrap(), RelayId::parse("b").unwrap()];
     let race = auction;
     for _ in 0..5 {
-        spine.publish(race(950, [Outcome::Connect, Outcome::TimedOut]));
-        spine.publish(race(40, [Outcome::TimedOut, Outcome::NoBid]));
+        spine.publish(race(
+            950,
+            [BidOutcome::Failed(CallFault::Connect), BidOutcome::Failed(CallFault::TimedOut)],
+        ));
+        spine.publish(race(40, [BidOutcome::Failed(CallFault::TimedOut), BidOutcome::NoBid]));
     }
     // A fault that is one: three in a row of the second relay's alone.
     for _ in 0..3 {
-        spine.publish(race(950, [Outcome::NoBid, Outcome::TimedOut]));
+        spine.publish(race(950, [BidOutcome::NoBid, BidOutcome::Failed(CallFault::TimedOut)]));
     }
     for _ in 0..2000 {
         if !relays.status(&ids[1]).unwrap().breaker.is_closed() {
