@@ -33,10 +33,6 @@ use axum::{Json, Router, routing::post};
 use relaymux::{
     bundles::{BundleKey, Dialect, Signed},
     consensus::{ChainSpec, Encoding, SlotClock, WallClock, parse_spec_file},
-    ethereum::ExecutionNode,
-    events::{AuctionRecord, Event, Outcome, RelayAnswer, Spine, Winner},
-    ledger::{Ledger, Settled, run_writer},
-    profit::{By, ProfitSettings, ReportQuery, Reporter, Watcher, WatcherParts, rebuild_days},
     relay::{SharedRelays, TlsRoots, build_http_client},
     serve::Listener,
     sim::{Behaviour, SimBuilder, SimProposer, SimRelay, SimRelayParts},

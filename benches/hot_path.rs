@@ -19,7 +19,7 @@ use relaymux::{
         bls::{SigningKey, ValidatedKey},
         signing_root,
     },
-    events::Outcome,
+    events::{BidOutcome, CallFault},
     relay::health::{
         Contender, Eligibility, Observation, Ranking, Reputation, TrustPolicy, chosen, place_all,
     },
@@ -87,7 +87,7 @@ fn scoring(c: &mut Criterion) {
     let policy = TrustPolicy::default();
     let mut reputations = vec![Reputation::default(); 8];
     let observation = |n: usize| Observation {
-        outcome: if n == 7 { Outcome::TimedOut } else { Outcome::Bid },
+        outcome: if n == 7 { BidOutcome::Failed(CallFault::TimedOut) } else { BidOutcome::Bid },
         http_status: None,
         message: "offered a usable bid".to_owned(),
         at: 1,

@@ -1,6 +1,7 @@
 //! What settlement and reports cost. `scripts/bench settle ledger` starts it.
 //!
-//! `settle`: anvil's blocks, where it is installed (`scripts/devnet/run` does that). `ledger`: a year of every slot. Bounded in count.
+//! `settle`: anvil's blocks, where it is installed (`scripts/devnet/run` does that). `ledger`: a year of every slot, and what is read of it.
+//! `year FOLDER` keeps such a ledger in a folder, to start the service on. Bounded in count.
 
 #![allow(
     clippy::cast_precision_loss,
@@ -26,11 +27,14 @@ use alloy_primitives::{Address, B256, U256};
 use relaymux::{
     consensus::{SlotClock, WallClock},
     ethereum::ExecutionNode,
-    events::{AuctionRecord, Event, Outcome, RelayAnswer, Spine, Winner},
+    events::{
+        AuctionRecord, BidOutcome, Confidence, DataApiVerdict, Event, Method, PaymentVerdict, RaceShare,
+        RelayAnswer, SlotOutcome, SlotStatus, Spine, Winner,
+    },
     ledger::{Ledger, Settled, run_writer},
-    profit::{By, ProfitSettings, ReportQuery, Reporter, Watcher, WatcherParts, rebuild_days},
+    profit::{By, ProfitSettings, ReportQuery, Reporter, Watcher, WatcherParts, project_sums},
     relay::{SharedRelays, TlsRoots, build_http_client},
-    types::{RelayId, Slot, Wei},
+    types::{Fork, RelayId, Slot, Wei},
 };
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -40,6 +44,8 @@ use tokio_util::sync::CancellationToken;
 const YEAR: i64 = 365 * 7200;
 /// Slots of a day.
 const DAY: i64 = 7200;
+/// The chain of these ledgers.
+const CHAIN: &str = "mainnet";
 
 #[tokio::main]
 async fn main() {
@@ -50,6 +56,11 @@ async fn main() {
     }
     if wants("ledger") {
         ledger().await;
+    }
+    // Only by name: a ledger to try the service on.
+    if let Some(folder) = parts.iter().skip_while(|part| *part != "year").nth(1) {
+        std::fs::create_dir_all(folder).unwrap();
+        year(Path::new(folder)).await;
     }
 }
 
@@ -103,7 +114,7 @@ async fn settle() {
     let builder = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266";
     rpc(&http, &url, "anvil_setCoinbase", json!([builder])).await;
     let folder = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(folder.path()).await.unwrap();
+    let ledger = Ledger::open(folder.path(), CHAIN).await.unwrap();
     let spine = Spine::new();
     let stop = CancellationToken::new();
     let writer = tokio::spawn(run_writer(ledger.clone(), spine.subscribe(), stop.clone()));
@@ -139,7 +150,7 @@ async fn settle() {
     let settled = watcher.round().await.unwrap();
     let took = started.elapsed();
     let rows = ledger.settlements(Slot::new(0), Slot::new(SLOTS + 1)).await.unwrap();
-    let exact = rows.iter().filter(|row| row.payment.as_deref() == Some("exact")).count();
+    let exact = rows.iter().filter(|row| row.known_payment() == Some(PaymentVerdict::Exact)).count();
     let per_second = settled as f64 / took.as_secs_f64();
     println!(
         "settlement: {settled} slots of 8 transactions by call traces in {:.1} s: {per_second:.0} slots/s, a day of 7,200 in {:.0} s ({exact} exact)",
@@ -154,7 +165,7 @@ fn auction(slot: u64, parent: B256, hash: B256, value: u64, clock: &SlotClock) -
     let relay = |n: usize| RelayId::parse(&format!("relay-{n}")).unwrap();
     let answer = |n: usize| RelayAnswer {
         relay: relay(n),
-        outcome: if n < 6 { Outcome::Bid } else { Outcome::NoBid },
+        outcome: if n < 6 { BidOutcome::Bid } else { BidOutcome::NoBid },
         message: if n < 6 { String::new() } else { "no bid (204)".to_owned() },
         http_status: Some(200),
         latency_us: 41_234,
@@ -169,13 +180,14 @@ fn auction(slot: u64, parent: B256, hash: B256, value: u64, clock: &SlotClock) -
         slot: Slot::new(slot),
         parent_hash: parent,
         proposer: Default::default(),
-        fork: "fulu",
+        fork: Fork::Fulu,
         requested_at: at,
         ms_into_slot: 100,
         budget_ms: 950,
         answered_in_us: 300_000,
         user_agent: "Lighthouse/v8.0.0".to_owned(),
         policy: None,
+        race: RaceShare::Own,
         fee_recipient: Some(Address::repeat_byte(0xee)),
         winner: Some(Box::new(Winner {
             block_hash: hash,
@@ -201,52 +213,103 @@ fn size(folder: &Path) -> u64 {
 async fn ledger() {
     growth().await;
     let folder = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(folder.path()).await.unwrap();
-    // A year that ends now.
+    let clock = year(folder.path()).await;
+    let ledger = Ledger::open(folder.path(), CHAIN).await.unwrap();
+    reports(&ledger, clock).await;
+    pages(&ledger).await;
+}
+
+/// A year of every slot that ends now, in a folder: settled slots of 1,000 validators, 8 relays and 30 builders, with the auction of every
+/// tenth. Its chain's time.
+async fn year(folder: &Path) -> SlotClock {
+    let ledger = Ledger::open(folder, CHAIN).await.unwrap();
     let end = WallClock.now() / 1000;
-    let genesis = u64::try_from(end - YEAR * 12).unwrap();
-    let clock = SlotClock::new(genesis, 12_000);
+    let clock = SlotClock::new(u64::try_from(end - YEAR * 12).unwrap(), 12_000);
+    let started = Instant::now();
+    let asked = auctions(&ledger, clock).await;
+    let asked_in = started.elapsed();
     let started = Instant::now();
     for day in 0..=365_i64 {
-        let rows: Vec<(Settled, i64)> = (day * DAY..((day + 1) * DAY).min(YEAR))
-            .map(|slot| {
-                let slot = u64::try_from(slot).unwrap().max(1);
-                (row(slot), clock.start_of(Slot::new(slot)).div_euclid(86_400_000))
-            })
-            .collect();
+        let slots = (day * DAY).max(1)..((day + 1) * DAY).min(YEAR);
+        let rows: Vec<Settled> = slots.map(|slot| row(u64::try_from(slot).unwrap())).collect();
         ledger.save_settlements(&rows).await.unwrap();
     }
     let written = started.elapsed();
     let started = Instant::now();
-    let days = rebuild_days(&ledger, clock).await.unwrap();
+    let days = project_sums(&ledger, clock).await.unwrap();
+    let summed = started.elapsed();
+    ledger.shut().await;
     println!(
-        "a year's ledger: {YEAR} settled slots of 1,000 validators, 8 relays, 30 builders: written in {:.0} s, {days} days summed in {:.0} s, {} MiB",
+        "a year's ledger: {YEAR} settled slots of 1,000 validators, 8 relays, 30 builders: written in {:.0} s, {days} days summed in {:.0} s; \
+         {asked} auctions of 8 relays in {:.0} s; {} MiB",
         written.as_secs_f64(),
-        started.elapsed().as_secs_f64(),
-        size(folder.path()) >> 20
+        summed.as_secs_f64(),
+        asked_in.as_secs_f64(),
+        size(folder) >> 20
     );
+    clock
+}
+
+/// Writes the auction of every tenth slot, as the service does; how many.
+async fn auctions(ledger: &Ledger, clock: SlotClock) -> u64 {
+    let (spine, stop) = (Spine::new(), CancellationToken::new());
+    let writer = tokio::spawn(run_writer(ledger.clone(), spine.subscribe(), stop.clone()));
+    let mut count = 0;
+    for slot in (1..u64::try_from(YEAR).unwrap()).step_by(10) {
+        let hash = B256::from(U256::from(slot));
+        spine.publish(Event::Auction(auction(slot, hash, hash, 50_000_000_000_000_000 + slot, &clock)));
+        count += 1;
+        // The writer is to keep up: a watcher that falls behind loses events.
+        while count % 1024 == 0
+            && ledger.slots(1).await.unwrap().first().is_none_or(|newest| newest.view.slot < slot)
+        {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+    stop.cancel();
+    writer.await.unwrap();
+    assert_eq!(spine.lost(), 0, "the writer fell behind");
+    count
+}
+
+async fn reports(ledger: &Ledger, clock: SlotClock) {
     let reporter = Reporter {
-        ledger,
+        ledger: ledger.clone(),
         slots: clock,
         settings: ProfitSettings::default(),
         has_execution: true,
         has_beacon: true,
     };
+    let first = clock.start_of(Slot::new(0)) - 86_400_000;
+    let from = jiff::Timestamp::from_millisecond(first).unwrap().to_zoned(jiff::tz::TimeZone::UTC).date();
     for by in [By::Day, By::Month, By::Relay, By::Builder, By::Validator] {
-        let from = jiff::Timestamp::from_second(end - YEAR * 12 - 86_400)
-            .unwrap()
-            .to_zoned(jiff::tz::TimeZone::UTC)
-            .date();
         let query = ReportQuery { from: Some(from), by: Some(by), ..ReportQuery::default() };
-        let mut best = Duration::MAX;
-        let mut lines = 0;
-        for _ in 0..3 {
-            let started = Instant::now();
-            lines = reporter.report(query, WallClock.now()).await.unwrap().groups.len();
-            best = best.min(started.elapsed());
-        }
+        let lines = reporter.report(query, WallClock.now()).await.unwrap().groups.len();
+        let best = best_of(async || drop(reporter.report(query, WallClock.now()).await.unwrap())).await;
         println!("  report by {by:?}: {lines} lines, {}", ms(best));
     }
+}
+
+/// What people and their scripts ask for all day.
+async fn pages(ledger: &Ledger) {
+    let now = WallClock.now();
+    let week = best_of(async || drop(ledger.relay_stats(now - 7 * 86_400_000, now).await.unwrap())).await;
+    println!("  statistics of a week, as in /api/v1/relays: {}", ms(week));
+    for limit in [50, 500] {
+        let best = best_of(async || drop(ledger.slots(limit).await.unwrap())).await;
+        println!("  the newest {limit} slots, as in /api/v1/slots: {}", ms(best));
+    }
+}
+
+/// The shortest of seven.
+async fn best_of(mut what: impl AsyncFnMut()) -> Duration {
+    let mut best = Duration::MAX;
+    for _ in 0..7 {
+        let started = Instant::now();
+        what().await;
+        best = best.min(started.elapsed());
+    }
+    best
 }
 
 fn row(slot: u64) -> Settled {
@@ -254,9 +317,9 @@ fn row(slot: u64) -> Settled {
     let wei = (50_000_000_000_000_000 + slot * 7).to_string();
     Settled {
         slot,
-        status: "final".to_owned(),
-        outcome: Some("ours".to_owned()),
-        payment: Some("exact".to_owned()),
+        status: SlotStatus::Final.into(),
+        outcome: Some(SlotOutcome::Ours.into()),
+        payment: Some(PaymentVerdict::Exact.into()),
         proposer: Some(format!("0x{:096x}", slot % 1000)),
         proposer_index: Some(i64::try_from(slot % 1000).unwrap()),
         fee_recipient: Some(Address::repeat_byte(0xee).to_string()),
@@ -270,16 +333,17 @@ fn row(slot: u64) -> Settled {
         block_number: Some(i64::try_from(slot).unwrap()),
         coinbase: Some(Address::repeat_byte(0xbb).to_string()),
         received_wei: Some(wei),
-        method: Some("trace".to_owned()),
-        confidence: Some("high".to_owned()),
+        method: Some(Method::Trace.into()),
+        confidence: Some(Confidence::High.into()),
         transactions: Some(hash(2)),
         other_inflows_wei: Some("0".to_owned()),
         withdrawals_gwei: Some(0),
         consensus_reward_gwei: Some(40_000_000),
-        data_api: Some("agrees".to_owned()),
+        data_api: Some(DataApiVerdict::Agrees.into()),
         message: "paid by the block's fee recipient".to_owned(),
         told: true,
         looked_at: 1,
+        ..Settled::default()
     }
 }
 
@@ -288,7 +352,7 @@ async fn growth() {
     let clock = SlotClock::new(1_700_000_000, 12_000);
     for (name, slots) in [("7,200 slots observed", 7200_u64), ("one proposal", 1)] {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path()).await.unwrap();
+        let ledger = Ledger::open(folder.path(), CHAIN).await.unwrap();
         let empty = size(folder.path());
         let spine = Spine::new();
         let stop = CancellationToken::new();
@@ -302,7 +366,7 @@ async fn growth() {
         }
         stop.cancel();
         writer.await.unwrap();
-        let rows: Vec<(Settled, i64)> = (1..=slots).map(|slot| (row(slot), 1)).collect();
+        let rows: Vec<Settled> = (1..=slots).map(row).collect();
         ledger.save_settlements(&rows).await.unwrap();
         ledger.shut().await;
         let grown = size(folder.path()).saturating_sub(empty);
