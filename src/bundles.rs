@@ -6,14 +6,15 @@
 //! searcher's bundles to another.
 //!
 //! Pure: `bundle` (reading and checks), `wire` (what is asked for), `hash`, `identity`, `dialect` (a table of builders' ways), `pool` (open
-//! bundles and what a block decides), `reason`, `inclusion`, `profit`. Around them: `server` and `intake` (searchers), `fanout` (queues to
-//! builders), `tracker` (the chain), `booking` (final blocks), `recorder` (the way to the ledger). What is held at once is bounded by
-//! `budget`; what a block decided is in the ledger and nowhere else.
+//! bundles and what a block decides), `reason`, `inclusion`, `profit`. Around them: `server`, `intake` and `validate` (searchers),
+//! `pool::task` (owns the open bundles), `dispatch` and `fanout` (queues to builders), `tracker` (the chain), `booking` (final blocks),
+//! `recorder` (the way to the ledger). What is held at once is bounded by `budget`; what a block decided is in the ledger and nowhere else.
 
 mod booking;
 mod budget;
 mod bundle;
 mod dialect;
+mod dispatch;
 mod fanout;
 mod hash;
 mod identity;
@@ -30,6 +31,7 @@ mod settings;
 mod simulate;
 mod stored;
 mod tracker;
+mod validate;
 mod wire;
 
 use std::{sync::Arc, time::Duration};
@@ -83,7 +85,14 @@ pub async fn run_bundles(parts: BundleParts) -> Result<(), LedgerError> {
     let (recorder, records) = recorder::recorder();
     let mut writer: JoinHandle<()> = tokio::spawn(recorder::write_records(ledger.clone(), records));
     let (publish, head) = watch::channel(intake::HeadView::default());
-    let last_id = ledger.last_bundle().await?;
+    let budget = budget::ByteBudget::new(settings.max_open_bytes);
+    let open = pool::BundlePool::new(
+        Arc::clone(&budget),
+        settings.max_open_per_searcher,
+        ledger.last_bundle().await?,
+    );
+    let (pool, pool_task) = pool::pool_task(open, recorder.clone());
+    let mut owner = tokio::spawn(pool_task.run());
     let intake = Arc::new(intake::BundleIntake::new(intake::IntakeParts {
         settings,
         node,
@@ -91,7 +100,8 @@ pub async fn run_bundles(parts: BundleParts) -> Result<(), LedgerError> {
         slot_secs,
         head,
         recorder,
-        last_id,
+        pool,
+        budget,
         stop: stop.clone(),
     }));
     let mut tracker = tracker::Tracker::new(Arc::clone(&intake), ledger, publish);
@@ -102,6 +112,7 @@ pub async fn run_bundles(parts: BundleParts) -> Result<(), LedgerError> {
         tokio::select! {
             _ = &mut follower => {}
             _ = &mut writer => {}
+            _ = &mut owner => {}
         }
         // They end at a stop, too, which is none.
         if stop.is_cancelled() {
@@ -111,14 +122,14 @@ pub async fn run_bundles(parts: BundleParts) -> Result<(), LedgerError> {
     tokio::select! {
         () = listener.serve(server::router(Arc::clone(&intake)), stop.clone(), Duration::from_secs(2)) => {}
         () = failed => {
-            error!("bundles: the task that follows the chain or the one that writes has failed");
+            error!("bundles: the task that follows the chain, the one that owns the open bundles or the one that writes has failed");
             return Ok(());
         }
     }
     if !follower.is_finished() {
         let _ = follower.await;
     }
-    // The last sender of records goes with the intake; the writer then ends.
+    // The pool's task ends with the last handle of it, and the writer with the last recorder: both go with the intake.
     drop(intake);
     if !writer.is_finished() {
         let _ = tokio::time::timeout(Duration::from_secs(5), writer).await;

@@ -1,8 +1,10 @@
 //! Bundles that no block has decided: in memory, found by number, by transaction and by the searcher's own name. No network, no clock.
 //!
-//! It owns all that searchers' requests and the chain's blocks change together: numbers, quotas, what builders answered, what is sent no
-//! more. A bundle that a block decides leaves it at once; from there on it is in the ledger alone. One that was taken back, replaced or
-//! refused stays until its last block, because builders may land it all the same.
+//! It holds all that searchers' requests and the chain's blocks change together: numbers, quotas, what builders answered, what is sent no
+//! more; one task owns it (`task`). A bundle that a block decides leaves it at once; from there on it is in the ledger alone. One that was
+//! taken back, replaced or refused stays until its last block, because builders may land it all the same.
+
+mod task;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -19,6 +21,8 @@ use super::{
     reason::Reason,
 };
 use crate::ledger::{BundleState, Delivery, SendOutcome};
+
+pub(super) use task::{PoolEnded, PoolHandle, pool_task};
 
 /// Most open bundles of all searchers, whatever they weigh.
 pub(super) const MAX_POOLED: usize = 30_000;
@@ -68,6 +72,8 @@ pub(super) struct NewBundle {
     pub(super) searcher: Address,
     pub(super) hash: B256,
     pub(super) builders: Vec<String>,
+    /// What its searcher asked, for the ledger.
+    pub(super) request: String,
     /// What it weighs, with its request.
     pub(super) bytes: usize,
 }
@@ -145,8 +151,6 @@ pub(super) struct BundlePool {
     budget: Arc<ByteBudget>,
     max_per_searcher: usize,
     last_id: i64,
-    /// Counters of accounts at a head, as far as the node was asked.
-    nonces: (u64, HashMap<Address, u64>),
 }
 
 impl BundlePool {
@@ -160,7 +164,6 @@ impl BundlePool {
             budget,
             max_per_searcher,
             last_id,
-            nonces: (0, HashMap::new()),
         }
     }
 
@@ -174,7 +177,7 @@ impl BundlePool {
 
     /// Takes a bundle in. One of the same searcher's name that was open is sent no more.
     pub(super) fn admit(&mut self, new: NewBundle) -> Result<Admitted, NotAdmitted> {
-        let NewBundle { bundle, searcher, hash, builders, bytes } = new;
+        let NewBundle { bundle, searcher, hash, builders, bytes, request: _ } = new;
         if self.has_same(searcher, &bundle) {
             return Err(NotAdmitted::SameAgain);
         }
@@ -328,21 +331,6 @@ impl BundlePool {
     pub(super) fn note_trial(&mut self, id: i64, failure: Option<String>) {
         if let Some(pooled) = self.by_id.get_mut(&id) {
             pooled.failed_trial = failure;
-        }
-    }
-
-    /// The counter of an account after a head's block, where it is known.
-    pub(super) fn nonce(&mut self, head: u64, account: Address) -> Option<u64> {
-        if self.nonces.0 != head {
-            self.nonces = (head, HashMap::new());
-        }
-        self.nonces.1.get(&account).copied()
-    }
-
-    /// Remembers the counter of an account after a head's block.
-    pub(super) fn note_nonce(&mut self, head: u64, account: Address, counter: u64) {
-        if self.nonces.0 == head {
-            self.nonces.1.insert(account, counter);
         }
     }
 

@@ -10,34 +10,34 @@ use super::{
     pool::PooledBundle,
     simulate::{SimulationRequest, simulate},
 };
-use crate::{jsonrpc::RpcError, ledger::BundleWrite};
+use crate::jsonrpc::RpcError;
 
 impl BundleIntake {
     /// Refuses what a sender's counter has passed, where that is known; finds out for the next time where it is not.
-    pub(super) fn check_nonces(self: &Arc<Self>, bundle: &Bundle, head: HeadView) -> Result<(), RpcError> {
+    pub(super) async fn check_nonces(&self, bundle: &Bundle, head: HeadView) -> Result<(), RpcError> {
+        let senders = bundle.transactions.iter().map(|tx| tx.sender).collect();
+        // Without a pool nothing is known, and nothing is taken in.
+        let known = self.pool.nonces(head.number, senders).await.unwrap_or_default();
         let mut unknown = Vec::new();
-        {
-            let mut pool = self.pool.lock();
-            for tx in &bundle.transactions {
-                match pool.nonce(head.number, tx.sender) {
-                    Some(counter) if tx.nonce < counter && !bundle.dropping.contains(&tx.hash) => {
-                        let message = format!(
-                            "{}: nonce {} of {} is used, the next is {counter}",
-                            tx.hash, tx.nonce, tx.sender
-                        );
-                        return Err(RpcError::params(message));
-                    }
-                    Some(_) => {}
-                    None => unknown.push(tx.sender),
+        for (tx, counter) in bundle.transactions.iter().zip(known) {
+            match counter {
+                Some(counter) if tx.nonce < counter && !bundle.dropping.contains(&tx.hash) => {
+                    let message = format!(
+                        "{}: nonce {} of {} is used, the next is {counter}",
+                        tx.hash, tx.nonce, tx.sender
+                    );
+                    return Err(RpcError::params(message));
                 }
+                Some(_) => {}
+                None => unknown.push(tx.sender),
             }
         }
         for sender in unknown {
             let Ok(permit) = Arc::clone(&self.asking).try_acquire_owned() else { break };
-            let intake = Arc::clone(self);
+            let (node, pool) = (self.node.clone(), self.pool.clone());
             tokio::spawn(async move {
-                if let Ok(counter) = intake.node.nonce(sender, head.number).await {
-                    intake.pool.lock().note_nonce(head.number, sender, counter);
+                if let Ok(next) = node.nonce(sender, head.number).await {
+                    pool.nonce(head.number, sender, next).await;
                 }
                 drop(permit);
             });
@@ -46,9 +46,9 @@ impl BundleIntake {
     }
 
     /// Tries a bundle on our own node, for the reason if it is missed. Never waited for.
-    pub(super) fn try_out(self: &Arc<Self>, pooled: &PooledBundle) {
+    pub(super) fn try_out(&self, pooled: &PooledBundle) {
         let Ok(permit) = Arc::clone(&self.asking).try_acquire_owned() else { return };
-        let (intake, pooled) = (Arc::clone(self), pooled.clone());
+        let (node, pool, pooled) = (self.node.clone(), self.pool.clone(), pooled.clone());
         tokio::spawn(async move {
             let request = SimulationRequest {
                 bundle: (*pooled.bundle).clone(),
@@ -59,7 +59,7 @@ impl BundleIntake {
                 gas_limit: None,
                 is_mev: true,
             };
-            let (trial, failure) = match simulate(&intake.node, &request).await {
+            let (trial, failure) = match simulate(&node, &request).await {
                 Ok(trial) => {
                     let failure = trial.get("error").and_then(Value::as_str).map(str::to_owned);
                     (trial, failure)
@@ -69,8 +69,7 @@ impl BundleIntake {
                 }
                 Err(_) => return,
             };
-            intake.pool.lock().note_trial(pooled.id, failure);
-            intake.recorder.write(BundleWrite::Simulated(pooled.id, trial.to_string()));
+            pool.tried(pooled.id, failure, trial.to_string()).await;
             drop(permit);
         });
     }

@@ -71,7 +71,7 @@ impl Tracker {
             match taken_up(row, &self.intake) {
                 Some(pooled) => {
                     earliest = earliest.min(pooled.blocks().0);
-                    self.intake.pool.lock().take_up(pooled);
+                    self.intake.pool.take_up(pooled).await;
                     count += 1;
                 }
                 None => warn!(id = row.id, "an open bundle of an earlier process cannot be read"),
@@ -140,7 +140,7 @@ impl Tracker {
         let from = self.seen.last_key_value().map_or(number, |(at, _)| at + 1);
         for at in from..=number {
             // After a long absence: of the old blocks only those that an open bundle may be in.
-            if at + CATCH_UP < number && !self.intake.pool.lock().waits_for(at) {
+            if at + CATCH_UP < number && !self.intake.pool.waits_for(at).await.unwrap_or(true) {
                 continue;
             }
             let Some(block) = node.block(BlockId::Number(at), true).await? else { break };
@@ -150,12 +150,10 @@ impl Tracker {
         while self.seen.len() > usize::try_from(CATCH_UP).unwrap_or(usize::MAX) {
             self.seen.pop_first();
         }
-        let open = self.intake.pool.lock().len();
-        gauge!("relaymux_bundles_open").set(f64::from(u32::try_from(open).unwrap_or(u32::MAX)));
         let held = u32::try_from(self.intake.budget.used() >> 10).unwrap_or(u32::MAX);
         gauge!("relaymux_bundles_open_bytes").set(f64::from(held) * 1024.0);
         // Now that those which the head has are known: they are not sent again.
-        self.send_due(number, head.timestamp.to());
+        self.send_due(number, head.timestamp.to()).await;
         self.bookkeeper.settle(number).await
     }
 
@@ -168,7 +166,7 @@ impl Tracker {
                 return Ok(());
             }
             self.unchecked.pop();
-            self.forget_above(number.saturating_sub(1));
+            self.forget_above(number.saturating_sub(1)).await;
         }
         Ok(())
     }
@@ -186,18 +184,18 @@ impl Tracker {
             if canonical == Some(hash) || (hash.is_zero() && at <= number) {
                 break;
             }
-            self.forget_above(at.saturating_sub(1));
+            self.forget_above(at.saturating_sub(1)).await;
         }
         Ok(())
     }
 
-    fn forget_above(&mut self, to: u64) {
+    async fn forget_above(&mut self, to: u64) {
         self.seen.retain(|at, _| *at <= to);
         if self.seen.is_empty() {
             // Where to begin again; what that block is, is not known.
             self.seen.insert(to, B256::ZERO);
         }
-        self.intake.pool.lock().go_back(to);
+        self.intake.pool.go_back(to).await;
         self.reopen_above = Some(self.reopen_above.map_or(to, |above| above.min(to)));
     }
 
@@ -226,7 +224,7 @@ impl Tracker {
                 format!("the block above height {above} that decided it was reorganised out of the chain");
             let write = BundleWrite::Reopened { id: row.id, delivery: row.delivery, reason };
             self.intake.recorder.write_surely(write).await;
-            self.intake.pool.lock().take_up(pooled);
+            self.intake.pool.take_up(pooled).await;
         }
         // Blocks that came since the first try were looked at without them.
         self.seen.retain(|at, _| *at <= above);
@@ -234,17 +232,18 @@ impl Tracker {
     }
 
     /// Sends what is due for the next block.
-    fn send_due(&self, number: u64, timestamp: u64) {
+    async fn send_due(&self, number: u64, timestamp: u64) {
         let (next, time) = (number + 1, timestamp + self.intake.slot_secs);
-        let due: Vec<PooledBundle> = self.intake.pool.lock().due(next, time);
-        for pooled in due {
+        // Without a pool there is nothing to send: the process ends.
+        for pooled in self.intake.pool.due(next, time).await.unwrap_or_default() {
             self.intake.dispatch_alone(&pooled, next);
         }
     }
 
     /// Looks for open bundles in a block.
     async fn look(&mut self, block: &Block) -> Result<(), NodeError> {
-        let touched = self.intake.pool.lock().touches(block.transactions.iter().map(|tx| tx.hash));
+        let hashes = block.transactions.iter().map(|tx| tx.hash).collect();
+        let touched = self.intake.pool.touches(hashes).await.unwrap_or(false);
         let statuses: Vec<bool> = if touched {
             self.intake.node.receipts(block).await?.iter().map(|receipt| !receipt.status.is_zero()).collect()
         } else {
@@ -263,13 +262,13 @@ impl Tracker {
                 .map(|tx| ((tx.from, tx.nonce.to()), tx.hash))
                 .collect::<HashMap<_, _>>(),
         };
-        let decided = self.intake.pool.lock().see(&seen);
-        for (pooled, decision) in decided {
+        let (number, builder) = (seen.number, seen.builder.clone());
+        for (pooled, decision) in self.intake.pool.see(seen).await.unwrap_or_default() {
             let reason = match &decision.reason {
-                Reason::Outbid { .. } => self.used_nonce(&pooled, seen.number).await,
+                Reason::Outbid { .. } => self.used_nonce(&pooled, number).await,
                 _ => None,
             };
-            self.decided(&pooled, decision, reason, &seen.builder).await;
+            self.decided(&pooled, decision, reason, &builder).await;
         }
         Ok(())
     }

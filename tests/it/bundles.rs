@@ -1,9 +1,11 @@
 //! Searchers' bundles on a chain that the test writes by hand: who gets them, what they may cost, what becomes of them. On real chains:
 //! `tests/chain`.
 
+use std::time::Duration;
+
 use alloy_primitives::{Address, B256, hex};
 use relaymux::{
-    bundles::Dialect,
+    bundles::{Dialect, bundle_hash},
     consensus::WallClock,
     sim::{BuilderHabit, SimBuilder, SimExecution},
 };
@@ -288,6 +290,25 @@ async fn what_is_taken_back_while_it_waits_is_not_sent() {
         }
     }
     assert!(withdrawn > 0, "none of the bundles waited: this run shows nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_searcher_that_hangs_up_leaves_nothing_half_done() {
+    let node = chain().await;
+    let (titan, lines) = builder("titan", "").await;
+    let stage = started(&node, "answer_within_ms = 10000\nsimulate = false", &[&lines]).await;
+    titan.habit(BuilderHabit::Slow(Duration::from_secs(2)));
+    let (raw, hash) = account(0).pay(OTHER, 5, GWEI);
+    let params = json!([{"txs": [raw], "blockNumber": "0x2"}]);
+    tokio::select! {
+        answer = send(&stage, "eth_sendBundle", params) => panic!("answered before the builder: {answer}"),
+        () = eventually("the builder to be asked", async || {
+            let metrics = stage.http.get(format!("{}/metrics", stage.ops)).send().await.ok()?.text().await.ok()?;
+            metrics.contains("relaymux_bundle_to_socket_seconds_count 1").then_some(())
+        }) => {}
+    }
+    let hash = bundle_hash(&[hash.parse().unwrap()]).to_string();
+    fate(&stage, &hash, "taken", |bundle| bundle["sends"][0]["outcome"] == "accepted").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -38,7 +38,14 @@ fn admit_of(
     bytes: usize,
 ) -> Result<Admitted, NotAdmitted> {
     let (hash, bundle) = (bundle.hash(), Arc::new(bundle));
-    let admitted = pool.admit(NewBundle { bundle, searcher, hash, builders: vec!["b".to_owned()], bytes })?;
+    let admitted = pool.admit(NewBundle {
+        bundle,
+        searcher,
+        hash,
+        builders: vec!["b".to_owned()],
+        request: String::new(),
+        bytes,
+    })?;
     pool.begin_sending(admitted.pooled.id, 9);
     pool.note_answer(admitted.pooled.id, "b", SendOutcome::Accepted, "");
     Ok(admitted)

@@ -1,4 +1,4 @@
-use alloy_primitives::{Address, Bytes, hex};
+use alloy_primitives::{Address, B256, Bytes, hex};
 use secp256k1::{Message, SECP256K1, SecretKey};
 use serde_json::{Value, json};
 
