@@ -7,13 +7,15 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::ApiError;
 
 /// What bodies are charged in: a semaphore counts in 32 bits, and a body grows by more than bytes.
 const UNIT: usize = 16 << 10;
+/// How long the rest of a refused body is read and forgotten. Arbitrary: on its way from a client of ours it is there in a fraction of that.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// How many bytes of bodies may be held at once. Clones share one budget. What was read keeps its share until the last of it is dropped.
 #[derive(Clone, Debug)]
@@ -89,8 +91,28 @@ pub async fn read_body(
     collect(body, announced, limit, within, |_| Ok(())).await.map(BytesMut::freeze)
 }
 
+/// Collects a body; of one that is refused, the rest is taken off the line for a while. A connection that is closed with bytes unread is reset, and
+/// the reset may take our answer along before the peer has read it.
 async fn collect(
     mut body: Body,
+    announced: Option<u64>,
+    limit: usize,
+    within: Duration,
+    charge: impl FnMut(usize) -> Result<(), ApiError>,
+) -> Result<BytesMut, ApiError> {
+    let collected = collect_frames(&mut body, announced, limit, within, charge).await;
+    let is_refused = collected.as_ref().is_err_and(|error| {
+        matches!(error.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::SERVICE_UNAVAILABLE)
+    });
+    if is_refused {
+        let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+        let _ = timeout(LINGER.min(within), rest).await;
+    }
+    collected
+}
+
+async fn collect_frames(
+    body: &mut Body,
     announced: Option<u64>,
     limit: usize,
     within: Duration,
@@ -167,6 +189,27 @@ mod tests {
         assert_eq!(other().await.unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(reading.await.unwrap().unwrap_err().status(), StatusCode::REQUEST_TIMEOUT);
         assert!(other().await.is_ok());
+    }
+
+    /// Else the connection would be closed with bytes unread, and our answer lost with it.
+    #[tokio::test(start_paused = true)]
+    async fn of_a_body_that_is_refused_the_rest_is_read() {
+        let budget = ByteBudget::new(UNIT);
+        let left = Arc::new(std::sync::atomic::AtomicUsize::new(10));
+        let frames = stream::unfold(Arc::clone(&left), async |left| {
+            let more = left.load(std::sync::atomic::Ordering::Relaxed).checked_sub(1)?;
+            left.store(more, std::sync::atomic::Ordering::Relaxed);
+            Some((Ok::<_, std::io::Error>(Bytes::from(vec![7; UNIT])), left))
+        });
+        let refused = budget.read_body(Body::from_stream(frames), None, 20 * UNIT, SOON).await.unwrap_err();
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(left.load(std::sync::atomic::Ordering::Relaxed), 0);
+        // But not for ever.
+        let begun = Instant::now();
+        let part = stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![7; 2 * UNIT]))]);
+        let endless = Body::from_stream(part.chain(stream::pending()));
+        assert!(budget.read_body(endless, None, 20 * UNIT, SOON).await.is_err());
+        assert!((LINGER..LINGER + Duration::from_millis(10)).contains(&begun.elapsed()));
     }
 
     #[tokio::test]
