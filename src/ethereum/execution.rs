@@ -1,15 +1,20 @@
 //! The execution node: blocks, receipts, balances, and where the ether went inside a block. Sources: execution-apis `eth`, geth's `debug`
 //! namespace (`callTracer`), OpenEthereum's `trace` namespace.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use alloy_primitives::{Address, B256, Bytes, U64, U256};
+use parking_lot::Mutex;
 use reqwest::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use url::Url;
 
 use super::{NodeError, http::rpc};
@@ -142,9 +147,26 @@ pub struct ExecutionNode {
     chain: Option<u64>,
     /// The other chain that it is of, as found last; 0 for none.
     other_chain: Arc<AtomicU64>,
-    /// Whether it refused the `debug` and the `trace` namespace: not asked again.
-    no_debug: Arc<AtomicBool>,
-    no_trace: Arc<AtomicBool>,
+    /// The `debug` and the `trace` namespace.
+    debug: Arc<Namespace>,
+    trace: Arc<Namespace>,
+}
+
+/// How long a namespace that was refused is not asked for. Arbitrary: one call a minute costs nobody anything.
+const ASKED_AGAIN: Duration = Duration::from_secs(60);
+
+/// A namespace that a node may lack. The operator may switch it on under the same address, so it is asked for again now and then.
+#[derive(Debug, Default)]
+struct Namespace(Mutex<Option<Instant>>);
+
+impl Namespace {
+    fn refused(&self) {
+        *self.0.lock() = Some(Instant::now());
+    }
+
+    fn is_asked(&self) -> bool {
+        self.0.lock().is_none_or(|refused| refused.elapsed() >= ASKED_AGAIN)
+    }
 }
 
 impl ExecutionNode {
@@ -155,8 +177,8 @@ impl ExecutionNode {
             url,
             chain: None,
             other_chain: Arc::default(),
-            no_debug: Arc::default(),
-            no_trace: Arc::default(),
+            debug: Arc::default(),
+            trace: Arc::default(),
         }
     }
 
@@ -282,7 +304,7 @@ impl ExecutionNode {
         if block.transactions.is_empty() {
             return Ok(Some(Vec::new()));
         }
-        if !self.no_debug.load(Ordering::Relaxed) {
+        if self.debug.is_asked() {
             let params = json!([block.hash, { "tracer": "callTracer" }]);
             match self.typed::<Vec<CallTrace>>("debug_traceBlockByHash", params).await {
                 Ok(Some(traces)) if traces.len() == block.transactions.len() => {
@@ -291,15 +313,15 @@ impl ExecutionNode {
                 Ok(_) => {
                     return Err(NodeError::answer(&self.url, "traces of another number of transactions"));
                 }
-                Err(error) if error.is_unknown_method() => self.no_debug.store(true, Ordering::Relaxed),
+                Err(error) if error.is_unknown_method() => self.debug.refused(),
                 Err(error) => return Err(error),
             }
         }
-        if !self.no_trace.load(Ordering::Relaxed) {
+        if self.trace.is_asked() {
             match self.typed::<Vec<FlatTrace>>("trace_block", json!([block.number])).await {
                 Ok(Some(traces)) => return self.unfold(block, &traces).map(Some),
                 Ok(None) => return Err(NodeError::answer(&self.url, "no traces of that block")),
-                Err(error) if error.is_unknown_method() => self.no_trace.store(true, Ordering::Relaxed),
+                Err(error) if error.is_unknown_method() => self.trace.refused(),
                 Err(error) => return Err(error),
             }
         }
@@ -456,4 +478,20 @@ struct FlatAction {
 #[derive(Deserialize)]
 struct FlatResult {
     address: Option<Address>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_namespace_that_was_refused_is_asked_for_again() {
+        let namespace = Namespace::default();
+        assert!(namespace.is_asked());
+        namespace.refused();
+        tokio::time::advance(ASKED_AGAIN / 2).await;
+        assert!(!namespace.is_asked());
+        tokio::time::advance(ASKED_AGAIN / 2).await;
+        assert!(namespace.is_asked());
+    }
 }
