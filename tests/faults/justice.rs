@@ -7,6 +7,7 @@ use relaymux::{
     sim::{Behaviour, HeaderFault, PayloadFault, SimBeacon, SimExecution, SimRelay},
     types::{Slot, Wei},
 };
+use serde_json::Value;
 
 use crate::stage::{EVER, PARENT, Stage, eventually, honest, milli, stage};
 
@@ -158,8 +159,12 @@ async fn a_connection_refused_at_reveal() {
     for (name, relays, gone, chain, is_root_known, want) in [
         ("beside one that reveals", vec![offerer(), offerer()], 1, paid(), true, vec![0, 0]),
         ("the block is there", vec![offerer(), bystander()], 1, paid(), true, vec![0, 0]),
+        ("the block is missing", vec![offerer(), bystander()], 1, Chain::Lacks, true, vec![1, 0]),
+        ("missing, and perhaps not signed", vec![offerer(), bystander()], 1, Chain::Lacks, false, vec![0, 0]),
+        ("nobody is reached", vec![offerer(), offerer(), bystander()], 3, Chain::Lacks, true, vec![0, 0, 0]),
     ] {
-        let (mut stage, node) = watched(relays).await;
+        // Who waits for less than a second proves nothing.
+        let (mut stage, node) = watched_for(relays, 3000).await;
         if is_root_known {
             tell_root(&mut stage).await;
         }
@@ -173,6 +178,50 @@ async fn a_connection_refused_at_reveal() {
         assert_eq!(offences, want, "{name}\n{}", stage.log());
         println!("refused connection: {name:<36} {chain:?} {offences:?}");
     }
+}
+
+/// A node without traces and balances sees too little arrive, and a contract may have paid the rest: that convicts nobody, until the node tells
+/// more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_is_unclear_convicts_once_it_is_clear() {
+    for tells_more in [false, true] {
+        let (mut stage, node) = watched(vec![offers(PayloadFault::None), bystander()]).await;
+        node.refuse(&["debug_traceBlockByHash", "eth_getBalance"]);
+        let slot = stage.slot();
+        hand_in(&stage, slot, &node, Chain::Pays(milli(40))).await;
+        assert_eq!(payment_seen(&stage, slot, "low").await, "under");
+        assert!(is_open(&stage, "payment_unclear").await && !is_open(&stage, "payment_missing").await);
+        let relays = stage.ops_json("/api/v1/relays").await;
+        assert_eq!((&relays[0]["offences"], &relays[0]["state"]), (&0.into(), &"active".into()), "{relays}");
+        if tells_more {
+            // Another node under the same address: a new process does not wait before it asks for what the first one lacked.
+            node.refuse(&[]);
+            stage.start_again().await;
+            assert_eq!(payment_seen(&stage, slot, "high").await, "under");
+            eventually("the conviction", async || {
+                (stage.ops_json("/api/v1/relays").await[0]["offences"] == 1).then_some(())
+            })
+            .await;
+            assert!(is_open(&stage, "payment_missing").await && !is_open(&stage, "payment_unclear").await);
+        }
+        let offences = in_the_end(&mut stage, &node, slot).await;
+        assert_eq!(offences, [u64::from(tells_more), 0], "tells more: {tells_more}\n{}", stage.log());
+    }
+}
+
+/// How a slot's payment compares, once it is seen with so much confidence.
+async fn payment_seen(stage: &Stage, slot: Slot, confidence: &str) -> Value {
+    eventually("the payment to be seen", async || {
+        let view = stage.ops_json(&format!("/api/v1/slots/{slot}")).await;
+        (view["payment"]["confidence"] == confidence).then(|| view["payment"]["payment"].clone())
+    })
+    .await
+}
+
+async fn is_open(stage: &Stage, rule: &str) -> bool {
+    let report = stage.ops_json("/api/v1/profit").await;
+    let mut notices = report["notices"].as_array().unwrap().iter();
+    notices.any(|notice| notice["rule"] == rule && notice["resolved_at"].is_null())
 }
 
 /// Names the network's root in its spec file.
@@ -194,11 +243,16 @@ fn recipient() -> Address {
 }
 
 async fn watched(relays: Vec<Behaviour>) -> (Stage, SimExecution) {
+    watched_for(relays, 1500).await
+}
+
+/// The same, with so many milliseconds for a reveal.
+async fn watched_for(relays: Vec<Behaviour>, reveal_ms: u64) -> (Stage, SimExecution) {
     let genesis = relaymux::consensus::WallClock.now() / 1000 - 3600;
     let node = SimExecution::start(1, PARENT, u64::try_from(genesis).unwrap(), 2).await.unwrap();
     let mut builder = stage()
         .slot_secs(2)
-        .auction("timeout_get_payload_ms = 1500")
+        .auction(&format!("timeout_get_payload_ms = {reveal_ms}"))
         .section(&format!("[execution]\nurl = \"{}\"", node.url()));
     for behaviour in relays {
         builder = builder.relay(behaviour);
