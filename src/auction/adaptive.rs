@@ -79,13 +79,13 @@ pub fn report_timing(polls: &[SeenPoll], races: Option<SeenRaces>) -> TimingRepo
         latencies.get((latencies.len() * percent / 100).min(latencies.len().saturating_sub(1)))
     };
     let (propose, reason) = match (slope, races, quantile(50), quantile(95)) {
-        (None, ..) => (None, "it was never asked twice in a race: play to learn".to_owned()),
+        (None, ..) => (None, "it was never asked twice for one header: play to learn".to_owned()),
         (Some(_), ..) if rises.len() < ENOUGH => {
             (None, format!("only {} rises seen, {ENOUGH} are wanted", rises.len()))
         }
         (Some(slope), ..) if slope <= 0 => (None, "its bids do not rise while the slot goes on".to_owned()),
         (Some(_), Some(races), Some(p50), Some(p95)) => propose_times(races, *p50, *p95),
-        (Some(_), ..) => (None, "there were no races".to_owned()),
+        (Some(_), ..) => (None, "there were no header requests".to_owned()),
     };
     TimingReport { played, earned, gwei_per_100_ms: slope, propose, reason }
 }

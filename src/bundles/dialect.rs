@@ -326,7 +326,7 @@ pub fn read_answer(status: u16, body: &[u8]) -> Result<(), String> {
             .get("message")
             .and_then(Value::as_str)
             .or(error.as_str())
-            .unwrap_or("an error without words");
+            .unwrap_or("an error without a message");
         return Err(shown(message));
     }
     if !(200..300).contains(&status) {

@@ -192,7 +192,7 @@ pub(super) async fn rpc(http: &Client, url: &Url, method: &str, params: Value) -
         .map_err(|error| NodeError::answer(url, format!("not JSON: {error}")))?;
     if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
         let code = error.get("code").and_then(Value::as_i64).unwrap_or_default();
-        let message = error.get("message").and_then(Value::as_str).unwrap_or("an error without words");
+        let message = error.get("message").and_then(Value::as_str).unwrap_or("an error without a message");
         let message = format!("{method}: {}", message.chars().take(200).collect::<String>());
         return Err(NodeError::Rpc { host: host(url), code, message });
     }

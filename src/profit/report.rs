@@ -285,7 +285,7 @@ impl Reporter {
             gaps.push("no [beacon] url: rewards of the consensus layer are not known".to_owned());
         }
         if total.unknown > 0 {
-            gaps.push(format!("{} payments: see the slots' words for why", total.unknown));
+            gaps.push(format!("{} payments: the slots say why", total.unknown));
         }
         if total.open > 0 && self.has_execution {
             gaps.push(format!("{} slots are not settled yet", total.open));

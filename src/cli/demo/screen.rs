@@ -177,7 +177,7 @@ pub(super) fn closing_table(tally: &Tally) -> Table {
         .load_style(presets::UTF8_HORIZONTAL_ONLY)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(u16::try_from(WIDTH).unwrap_or(u16::MAX))
-        .set_header(["relay", "asked", "bids", "wins", "reveals", "mean ms", "faults"]);
+        .set_header(["relay", "asked", "bids", "wins", "published", "mean ms", "faults"]);
     for (relay, seen) in &tally.by_relay {
         let faults: Vec<String> =
             seen.faults.iter().map(|(fault, count)| format!("{fault} × {count}")).collect();

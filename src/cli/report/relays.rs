@@ -110,10 +110,10 @@ pub(super) fn shown(lines: &[RelayLine], format: ReportFormat) -> String {
             let mut table = terminal::table([
                 "relay",
                 "state",
-                "races",
+                "asked",
                 "bids",
                 "wins",
-                "reveals",
+                "published",
                 "p50 ms",
                 "p95 ms",
                 "timing earned ETH",
@@ -132,7 +132,7 @@ pub(super) fn shown(lines: &[RelayLine], format: ReportFormat) -> String {
                     line.deliveries.to_string(),
                     number(line.latency_p50_ms),
                     number(line.latency_p95_ms),
-                    format!("{} in {} races", line.timing_earned_eth, line.timing_races),
+                    format!("{} in {} auctions", line.timing_earned_eth, line.timing_races),
                     propose.map_or_else(
                         || format!("once: {}", line.timing_reason),
                         |(first, every)| format!("{first} / {every}"),

@@ -152,7 +152,7 @@ pub struct Estimators {
 
 pub(super) const ESTIMATORS: Estimators = Estimators {
     missed_value: "best usable bid that this sidecar had before it answered, less what arrived (bids that came later do not count)",
-    timing_value: "the returned bid, less the first bid of the same relay in the same race",
+    timing_value: "the returned bid, less the first bid of the same relay in the same auction",
     cost_of_misses: "the returned bid of slots that have no block in the end (missed, not delivered, orphaned)",
     success_rate: "delivered / (delivered + not_delivered + orphaned): headers whose block was signed or seen; local blocks do not count",
     mev_success_rate: "relay_paid / proposals: own slots whose block paid by a relay's bid, of all own slots that have an end (local, missed and lost ones too); payments that cannot be known are in neither",
