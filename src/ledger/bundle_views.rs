@@ -18,11 +18,11 @@ use crate::{events::Confidence, types::Label};
 /// A bundle as it is shown.
 #[derive(Clone, Debug, Serialize)]
 pub struct BundleView {
-    /// Number in the ledger.
+    /// Its number in the ledger, which no other bundle has.
     pub id: i64,
     /// Its hash.
     pub hash: String,
-    /// Who signed it.
+    /// Address that signed the request: the searcher's identity.
     pub searcher: String,
     /// `bundle`, `mev_share` or `private`.
     pub kind: String,
@@ -36,13 +36,13 @@ pub struct BundleView {
     pub transactions: Value,
     /// First block it may be in.
     pub first_block: i64,
-    /// Last.
+    /// Last block that it may be in.
     pub last_block: i64,
-    /// Unix milliseconds.
+    /// When it came, in Unix milliseconds.
     pub received_at: i64,
     /// What became of it.
     pub state: Label<BundleState>,
-    /// In words.
+    /// Why it is in this state, as a sentence for people.
     pub reason: String,
     /// The block that decided it.
     pub block_number: Option<i64>,
@@ -50,7 +50,7 @@ pub struct BundleView {
     pub block_hash: Option<String>,
     /// Who built it.
     pub block_builder: Option<String>,
-    /// Whether that is final.
+    /// Whether the chain can no longer change it.
     pub is_final: bool,
     /// What trying it gave.
     pub simulation: Value,
@@ -71,7 +71,7 @@ pub struct BundleView {
 /// A builder's answer as it is shown.
 #[derive(Clone, Debug, Serialize)]
 pub struct SendView {
-    /// Who.
+    /// Id of the builder that the request went to.
     pub builder: String,
     /// For which block.
     pub block: i64,
@@ -80,11 +80,11 @@ pub struct SendView {
     /// A sentence for people.
     #[serde(rename = "detail")]
     pub message: String,
-    /// Calls made.
+    /// How often it was called, the first call included.
     pub attempts: i64,
     /// Until the answer, in microseconds.
     pub latency_us: i64,
-    /// Unix milliseconds.
+    /// When the first call left, in Unix milliseconds.
     pub sent_at: i64,
 }
 
@@ -105,7 +105,7 @@ pub struct BundleTotals {
     pub success_rate: f64,
     /// Of all that are booked: included ones, and what those cost of which a block had only a part.
     pub profit_wei: String,
-    /// The same in ETH.
+    /// The same in ETH, as an exact decimal.
     pub profit_eth: String,
     /// How sure the profit is: that of the least sure of them; none without any. Without call traces only plain transfers are seen.
     pub profit_confidence: Option<Confidence>,

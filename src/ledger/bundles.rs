@@ -19,11 +19,11 @@ use crate::events::Confidence;
 /// A bundle that came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BundleReceived {
-    /// Number in the ledger.
+    /// Its number in the ledger, which no other bundle has.
     pub id: i64,
     /// Its hash.
     pub hash: String,
-    /// Who signed it.
+    /// Address that signed the request: the searcher's identity.
     pub searcher: String,
     /// `bundle`, `mev_share` or `private`.
     pub kind: &'static str,
@@ -41,39 +41,39 @@ pub struct BundleReceived {
     pub builders: String,
     /// First block it may be in.
     pub first_block: i64,
-    /// Last.
+    /// Last block that it may be in.
     pub last_block: i64,
-    /// Unix milliseconds.
+    /// When it came, in Unix milliseconds.
     pub received_at: i64,
 }
 
 /// A builder's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BundleSend {
-    /// Which bundle.
+    /// The bundle's number in the ledger.
     #[serde(skip)]
     pub id: i64,
-    /// Who.
+    /// Id of the builder that the request went to.
     pub builder: String,
     /// For which block.
     pub block: i64,
     /// What came of it.
     pub outcome: SendOutcome,
-    /// In words.
+    /// What happened, as a sentence for people. Nothing is decided by it.
     #[serde(rename = "detail")]
     pub message: String,
-    /// Calls made.
+    /// How often it was called, the first call included.
     pub attempts: i64,
     /// Until the answer, in microseconds.
     pub latency_us: i64,
-    /// Unix milliseconds.
+    /// When the first call left, in Unix milliseconds.
     pub sent_at: i64,
 }
 
 /// What a block decided about a bundle; counts for good once that block is final.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BundleDecision {
-    /// Which bundle.
+    /// The bundle's number in the ledger.
     pub id: i64,
     /// Its state.
     pub state: BundleState,
@@ -113,7 +113,7 @@ pub enum BundleWrite {
     Sent(BundleSend),
     /// A bundle is sent no more; it is still watched.
     Withdrawn {
-        /// Which bundle.
+        /// The bundle's number in the ledger.
         id: i64,
         /// Why it is not.
         delivery: Delivery,
@@ -124,7 +124,7 @@ pub enum BundleWrite {
     Decided(Box<BundleDecision>),
     /// That block is not in the chain any more.
     Reopened {
-        /// Which bundle.
+        /// The bundle's number in the ledger.
         id: i64,
         /// Whether it is sent again.
         delivery: Delivery,
@@ -140,9 +140,9 @@ pub enum BundleWrite {
 /// A bundle as it was left, to go on with.
 #[derive(Clone, Debug)]
 pub struct StoredBundle {
-    /// Number in the ledger.
+    /// Its number in the ledger, which no other bundle has.
     pub id: i64,
-    /// Who signed it.
+    /// Address that signed the request: the searcher's identity.
     pub searcher: String,
     /// Which one of its name.
     pub sequence: i64,
@@ -161,7 +161,7 @@ pub struct StoredBundle {
 /// A bundle that a final block has transactions of.
 #[derive(Clone, Debug)]
 pub struct UnbookedBundle {
-    /// Number in the ledger.
+    /// Its number in the ledger, which no other bundle has.
     pub id: i64,
     /// What the block decided.
     pub state: BundleState,

@@ -49,7 +49,7 @@ pub enum LedgerError {
     /// The file cannot be opened or made.
     #[error("cannot open {path}: {error}")]
     Open {
-        /// Which file.
+        /// The file that this is about.
         path: String,
         /// The database's words.
         error: sqlx::Error,
@@ -57,7 +57,7 @@ pub enum LedgerError {
     /// The file is of another version than this program's.
     #[error("cannot bring {path} up to date: {error}")]
     Migrate {
-        /// Which file.
+        /// The file that this is about.
         path: String,
         /// The database's words.
         error: sqlx::migrate::MigrateError,
@@ -68,7 +68,7 @@ pub enum LedgerError {
          then ask again"
     )]
     Older {
-        /// Which file.
+        /// The file that this is about.
         path: String,
     },
     /// A newer version's file, opened to be read only.
@@ -76,7 +76,7 @@ pub enum LedgerError {
         "{path} was written by a newer version of relaymux: ask with that version, this one does not know its tables"
     )]
     Newer {
-        /// Which file.
+        /// The file that this is about.
         path: String,
     },
     /// A statement failed.
@@ -224,7 +224,7 @@ pub(super) async fn open_in_memory(
     migrate(&mut keep_alive, steps)
         .await
         .map_err(|error| LedgerError::Migrate { path: "memory".to_owned(), error })?;
-    // One connection beside the keeper: more would lock each other out of tables.
+    // One connection beside the one that keeps it alive: more would lock each other out of tables.
     Ok((pool(options, 1).await?, keep_alive))
 }
 

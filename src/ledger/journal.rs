@@ -70,11 +70,11 @@ pub struct JournaledLabels {
 /// A block whose fate nobody knows: the process ended between journal and answer.
 #[derive(Clone, Debug)]
 pub struct UnsettledBlock {
-    /// Its slot.
+    /// The slot that the block is for.
     pub slot: Slot,
     /// Its execution block hash.
     pub block_hash: B256,
-    /// Index of the proposer.
+    /// The proposer's validator index.
     pub proposer_index: u64,
     /// `blinded_blocks` version the client called.
     pub version: u8,

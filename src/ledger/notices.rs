@@ -14,16 +14,16 @@ use crate::{
 /// Something the operator should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NoticeRow {
-    /// Which rule found it.
+    /// Name of the rule that found it. Stable: alerts and filters go by it.
     pub rule: Label<NoticeRule>,
     /// What it is about: a slot, a relay, a validator.
     pub subject: String,
     /// How grave it is.
     pub severity: Label<Severity>,
-    /// In words.
+    /// What happened, as a sentence for people. Nothing is decided by it.
     #[serde(rename = "words")]
     pub message: String,
-    /// Unix milliseconds.
+    /// When it was raised, in Unix milliseconds.
     pub raised_at: i64,
     /// When it was over.
     pub resolved_at: Option<i64>,

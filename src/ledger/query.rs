@@ -199,7 +199,7 @@ impl Ledger {
         read_registrations(&self.pool).await
     }
 
-    /// Every relay's standing as it was saved last: name and JSON.
+    /// Every relay's reputation as it was saved last: name and JSON.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -207,7 +207,7 @@ impl Ledger {
         read_reputations(&self.pool).await
     }
 
-    /// A relay's last changes of place, newest first.
+    /// A relay's last changes of mode, newest first.
     ///
     /// # Errors
     /// When the file cannot be read.

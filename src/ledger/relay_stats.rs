@@ -27,7 +27,7 @@ const LATENCIES: &str = "SELECT MAX(CASE WHEN position = (n * 50 + 99) / 100 THE
      AND outcome NOT IN ('rate_limited', 'not_asked') ORDER BY requested_at DESC LIMIT $4) AS newest) AS ranked";
 
 impl Ledger {
-    /// What is known of each relay between two times (Unix milliseconds), by relay. Races are counted by whole hours: the first and the last
+    /// What is known of each relay between two times (Unix milliseconds), by relay. Auctions are counted by whole hours: the first and the last
     /// hour count as a whole when the span begins or ends within them.
     ///
     /// # Errors

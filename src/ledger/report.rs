@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Ledger, LedgerError, row::from_row};
 
-/// One answer of a relay in a past race.
+/// One answer of a relay in a past auction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PollFact {
     /// Number of the auction in the ledger.
@@ -21,7 +21,7 @@ pub struct PollFact {
 const MAX_POLLS: i64 = 20_000;
 
 impl Ledger {
-    /// Every answer of each relay in races between two times (Unix milliseconds), newest first and not more than it takes to judge:
+    /// Every answer of each relay in auctions between two times (Unix milliseconds), newest first and not more than it takes to judge:
     /// polls where there were several, the one answer else.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ impl Ledger {
         Ok(polls)
     }
 
-    /// When races between two times began in their slots and how long they had: medians, in milliseconds; `None` without any.
+    /// When auctions between two times began in their slots and how long they had: medians, in milliseconds; `None` without any.
     ///
     /// # Errors
     /// When the file cannot be read.

@@ -17,7 +17,7 @@ use crate::{
 /// What came of a slot: one row of the ledger, ready to be shown. Amounts in wei, decimal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Settled {
-    /// Which slot.
+    /// The slot that this is about.
     pub slot: u64,
     /// How far it is settled.
     pub status: Label<SlotStatus>,
@@ -25,7 +25,7 @@ pub struct Settled {
     pub outcome: Option<Label<SlotOutcome>>,
     /// Whether the relay's promise was kept; none where there was none to keep.
     pub payment: Option<Label<PaymentVerdict>>,
-    /// Proposer's key.
+    /// The proposer's BLS public key.
     pub proposer: Option<String>,
     /// Proposer's index.
     pub proposer_index: Option<i64>,
@@ -53,7 +53,7 @@ pub struct Settled {
     pub received_wei: Option<String>,
     /// How that was found out.
     pub method: Option<Label<Method>>,
-    /// How sure it is.
+    /// How sure that is. Nobody is blamed on `low` or `none`.
     pub confidence: Option<Label<Confidence>>,
     /// Hashes of the transactions that paid, by commas.
     pub transactions: Option<String>,
@@ -65,7 +65,7 @@ pub struct Settled {
     pub consensus_reward_gwei: Option<i64>,
     /// What the relay's own public record says.
     pub data_api: Option<Label<DataApiVerdict>>,
-    /// In words.
+    /// What happened, as a sentence for people. Nothing is decided by it.
     #[serde(rename = "words")]
     pub message: String,
     /// Whether the relays' trust has been told.
@@ -155,7 +155,7 @@ pub struct SlotCase {
 /// A slot in a chart. Amounts in ETH, decimal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProposalPoint {
-    /// Which slot.
+    /// The slot that this is about.
     pub slot: u64,
     /// What came of it; none while it is not looked at.
     pub outcome: Option<Label<SlotOutcome>>,
@@ -163,9 +163,9 @@ pub struct ProposalPoint {
     pub payment: Option<Label<PaymentVerdict>>,
     /// Whose header it was.
     pub relay: Option<String>,
-    /// What was promised.
+    /// Value of the returned bid in ETH; none where no bid was returned.
     pub claimed_eth: Option<String>,
-    /// What arrived.
+    /// What the fee recipient got for it, in ETH; none where that is not known.
     pub received_eth: Option<String>,
     /// When the header was asked for, in milliseconds into the slot.
     pub ms_into_slot: Option<i64>,

@@ -15,9 +15,9 @@ use crate::{consensus::SlotClock, types::Slot};
 /// A count of how a relay's answers ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutcomeCount {
-    /// Which relay.
+    /// The relay that this is about.
     pub relay: String,
-    /// The outcome's name.
+    /// How it ended: the label of an outcome, such as `bid` or `timed_out`.
     pub outcome: String,
     /// How often.
     pub count: u64,

@@ -7,24 +7,24 @@ use serde::Serialize;
 use super::{MissedRequestView, Settled};
 use crate::events::{ModeReason, RelayMode};
 
-/// One race as stored.
+/// One header request as stored.
 #[derive(Clone, Debug, Serialize)]
 pub struct AuctionView {
     /// Number of the auction in the ledger.
     pub id: i64,
     /// Slot to be proposed.
     pub slot: u64,
-    /// Execution parent.
+    /// Hash of the execution block that this one is built on.
     pub parent_hash: String,
-    /// Proposer's key.
+    /// The proposer's BLS public key.
     pub proposer: String,
-    /// Fork by slot.
+    /// Name of the fork that the slot has by the chain's schedule, in lower case.
     pub fork: String,
-    /// Unix milliseconds.
+    /// When the request came, in Unix milliseconds.
     pub requested_at: i64,
     /// Negative before the slot.
     pub ms_into_slot: i64,
-    /// Time the race had.
+    /// Time the auction had.
     pub budget_ms: i64,
     /// Time from request to answer.
     pub answered_in_us: i64,
@@ -45,27 +45,27 @@ pub struct AuctionView {
     /// Why there was none; empty when there was one.
     #[serde(rename = "why_no_bid")]
     pub no_bid_reason: String,
-    /// What each relay did.
+    /// What each relay did, in the order of their names.
     pub bids: Vec<BidView>,
 }
 
-/// What one relay did in a race.
+/// What one relay did when it was asked for a bid.
 #[derive(Clone, Debug, Serialize)]
 pub struct BidView {
-    /// Who.
+    /// Id of the relay that was asked for a bid.
     pub relay: String,
-    /// The outcome's name.
+    /// How it ended: the label of an outcome, such as `bid` or `timed_out`.
     pub outcome: String,
-    /// In words.
+    /// What happened, as a sentence for people. Nothing is decided by it.
     #[serde(rename = "detail")]
     pub message: String,
-    /// Where there was one.
+    /// HTTP status of the answer; none where no answer came.
     pub http_status: Option<i64>,
     /// From request to whole answer.
     pub latency_us: i64,
     /// Offered value in wei.
     pub value_wei: Option<String>,
-    /// Offered value in ETH.
+    /// Value of the bid in ETH; none where no bid was decoded.
     pub value_eth: Option<String>,
     /// Offered block.
     pub block_hash: Option<String>,
@@ -87,28 +87,28 @@ pub struct PollView {
     pub sent_ms_into_slot: i64,
     /// From request to whole answer.
     pub latency_us: i64,
-    /// The outcome's name.
+    /// How it ended: the label of an outcome, such as `bid` or `timed_out`.
     pub outcome: String,
-    /// Offered value in ETH.
+    /// Value of the bid in ETH; none where no bid was decoded.
     pub value_eth: Option<String>,
 }
 
 /// A submission as stored.
 #[derive(Clone, Debug, Serialize)]
 pub struct SubmissionView {
-    /// Its slot.
+    /// The slot that the block is for.
     pub slot: u64,
-    /// The block.
+    /// Hash of its execution block.
     pub block_hash: String,
-    /// Execution parent.
+    /// Hash of the execution block that this one is built on.
     pub parent_hash: String,
-    /// Index of the proposer.
+    /// The proposer's validator index.
     pub proposer_index: u64,
-    /// Fork by slot.
+    /// Name of the fork that the slot has by the chain's schedule, in lower case.
     pub fork: String,
     /// `blinded_blocks` version.
     pub version: i64,
-    /// Unix milliseconds.
+    /// When it came, in Unix milliseconds.
     pub received_at: i64,
     /// How far into the slot.
     pub ms_into_slot: i64,
@@ -129,25 +129,25 @@ pub struct SubmissionView {
 /// One relay's answer to a submission.
 #[derive(Clone, Debug, Serialize)]
 pub struct AnswerView {
-    /// Who.
+    /// Id of the relay that the block went to.
     pub relay: String,
-    /// The outcome's name.
+    /// How it ended: the label of an outcome, such as `bid` or `timed_out`.
     pub outcome: String,
-    /// In words.
+    /// What happened, as a sentence for people. Nothing is decided by it.
     #[serde(rename = "detail")]
     pub message: String,
-    /// Where there was one.
+    /// HTTP status of the answer; none where no answer came.
     pub http_status: Option<i64>,
     /// Retries included.
     pub latency_us: i64,
-    /// Calls made.
+    /// How often it was called, the first call included.
     pub attempts: i64,
 }
 
-/// One change of a relay's place.
+/// One change of a relay's mode.
 #[derive(Clone, Debug, Serialize)]
 pub struct ModeView {
-    /// Unix milliseconds.
+    /// From when on, in Unix milliseconds.
     pub since: i64,
     /// Its mode from then on: `active`, `standby`, `quarantined` or `disabled`.
     pub state: String,
@@ -174,7 +174,7 @@ impl ModeView {
 /// Everything about one slot.
 #[derive(Clone, Debug, Serialize)]
 pub struct SlotView {
-    /// Which slot.
+    /// The slot that this is about.
     pub slot: u64,
     /// Its auctions, oldest first.
     pub auctions: Vec<AuctionView>,
@@ -197,17 +197,17 @@ pub struct SlotSummary {
 /// What the ledger knows of one relay.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct RelayStats {
-    /// Races it was asked in.
+    /// Header requests for which it was asked.
     pub auctions: i64,
     /// Bids that decoded, usable or not.
     pub bids: i64,
-    /// Races whose returned bid it had offered.
+    /// Returned bids that it had offered.
     pub wins: i64,
     /// Blocks it took or delivered.
     pub deliveries: i64,
     /// Outcomes that are neither a bid nor an honest "none", by name.
     pub faults: BTreeMap<String, i64>,
-    /// Median latency of its newest offers, in milliseconds.
+    /// Median latency of its newest answers, in milliseconds.
     pub latency_p50_ms: Option<f64>,
     /// 95th percentile.
     pub latency_p95_ms: Option<f64>,

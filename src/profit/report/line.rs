@@ -61,11 +61,11 @@ pub struct ReportLine {
     pub unknown: u64,
     /// Promised for delivered blocks.
     pub claimed_wei: String,
-    /// The same in ETH.
+    /// The same in ETH, as an exact decimal.
     pub claimed_eth: String,
     /// What arrived for them.
     pub received_wei: String,
-    /// The same in ETH.
+    /// The same in ETH, as an exact decimal.
     pub received_eth: String,
     /// Promised beyond what arrived.
     pub short_eth: String,
