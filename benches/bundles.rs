@@ -46,6 +46,8 @@ use tokio_util::sync::CancellationToken;
 const KEY: &str = "2222222222222222222222222222222222222222222222222222222222222222";
 /// Bundles per latency measurement.
 const BUNDLES: usize = 400;
+/// Headers a second beside them.
+const HEADER_RATE: u64 = 200;
 /// Length of a load.
 const LOAD: Duration = Duration::from_secs(10);
 
@@ -291,7 +293,7 @@ async fn bundles() {
         }
         let service = service(&relays, &builders, &node).await;
         wait_for_head(&http, &service.bundles).await;
-        let (headers, taken, mut took) = load(&spec, &http, &service, rate).await;
+        let (headers, taken, mut took) = load(&spec, &http, (&service, &relays), rate).await;
         let sends: u64 = builders.iter().map(SimBuilder::count).sum();
         took.sort_unstable();
         let (p50, p99) = (percentile(&headers, 50), percentile(&headers, 99));
@@ -308,33 +310,61 @@ async fn bundles() {
     }
 }
 
-/// Headers at 200 a second, and bundles at a rate, both open-loop; sorted header times, bundles taken, their times.
+/// The URLs of headers that nobody asked for before: two requests for one block share an auction. The relays have signed their bids for
+/// them already, so that this costs no time in the load.
+fn header_urls(spec: &ChainSpec, relays: &[SimRelay], service: &Service, count: u64) -> Vec<String> {
+    let http = build_http_client(&TlsRoots::Bundled, None).unwrap();
+    let proposer = SimProposer::new(spec.clone(), service.builder.clone(), http, 4, Encoding::Ssz);
+    let next = spec.clock().slot_at(WallClock.now()).as_u64() + 2;
+    let asks: Vec<(Slot, B256)> =
+        (0..count).map(|n| (Slot::new(next + n), B256::from(U256::from(n + 1) << 8))).collect();
+    std::thread::scope(|scope| {
+        for part in asks.chunks(asks.len().div_ceil(2)) {
+            let proposer = &proposer;
+            scope.spawn(move || {
+                for ((slot, parent), relay) in
+                    part.iter().flat_map(|ask| relays.iter().map(move |relay| (ask, relay)))
+                {
+                    relay.prepare(*slot, *parent, proposer.proposer(*slot));
+                }
+            });
+        }
+    });
+    let url = |(slot, parent): (Slot, B256)| {
+        format!("{}/eth/v1/builder/header/{slot}/{parent}/{}", service.builder, proposer.proposer(slot))
+    };
+    asks.into_iter().map(url).collect()
+}
+
+/// Headers at 200 a second, each another one, and bundles at a rate, both open-loop; sorted header times, bundles taken, their times.
 async fn load(
     spec: &ChainSpec,
     http: &reqwest::Client,
-    service: &Service,
+    (service, relays): (&Service, &[SimRelay]),
     rate: usize,
 ) -> (Vec<Duration>, u64, Vec<Duration>) {
+    let mut urls = header_urls(spec, relays, service, HEADER_RATE * LOAD.as_secs() + 1).into_iter();
     let bundles = Arc::new(ready(rate * usize::try_from(LOAD.as_secs()).unwrap(), 0));
-    let proposer =
-        Arc::new(SimProposer::new(spec.clone(), service.builder.clone(), http.clone(), 4, Encoding::Ssz));
-    let slot = Slot::new(spec.clock().slot_at(WallClock.now()).as_u64() + 1);
-    let _ = proposer.get_header(slot, B256::repeat_byte(0x11), Duration::from_secs(2)).await;
+    let header = |http: reqwest::Client, url: String| async move {
+        let request =
+            http.get(url).header("accept", "application/octet-stream").timeout(Duration::from_secs(2));
+        let Ok(answer) = request.send().await else { return false };
+        answer.status().as_u16() == 200 && answer.bytes().await.is_ok()
+    };
+    header(http.clone(), urls.next().unwrap()).await;
     let taken = Arc::new(AtomicU64::new(0));
     let (headers_done, mut headers) = tokio::sync::mpsc::unbounded_channel();
     let (bundles_done, mut took) = tokio::sync::mpsc::unbounded_channel();
     let until = Instant::now() + LOAD;
     let header_load = tokio::spawn({
-        let proposer = Arc::clone(&proposer);
+        let http = http.clone();
         async move {
-            let mut tick = interval(Duration::from_millis(5));
-            while Instant::now() < until {
+            let mut tick = interval(Duration::from_millis(1000 / HEADER_RATE));
+            for url in urls {
                 let due = tick.tick().await;
-                let (proposer, done) = (Arc::clone(&proposer), headers_done.clone());
+                let (http, done) = (http.clone(), headers_done.clone());
                 tokio::spawn(async move {
-                    let bid =
-                        proposer.get_header(slot, B256::repeat_byte(0x11), Duration::from_secs(2)).await;
-                    if matches!(bid, Ok(Some(_))) {
+                    if header(http, url).await {
                         let _ = done.send(due.elapsed());
                     }
                 });

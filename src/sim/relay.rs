@@ -23,13 +23,13 @@ use super::{
     AnyPayload, Behaviour, data_api,
     header::{get_header, get_header_honestly},
     reveal::{submit_v1, submit_v2},
-    shared::{MAX_BODY, ReceivedRequest, Shared, SimRelayParts, content_is_ssz, error},
+    shared::{MAX_BODY, ReceivedRequest, Shared, SimRelayParts, Wanted, content_is_ssz, error},
     stream::header_stream,
 };
 use crate::{
     consensus::{Minimal, WallClock, containers::SignedValidatorRegistration, visit_json, visit_ssz},
     serve::{ListenError, Listener},
-    types::BlsPublicKey,
+    types::{BlsPublicKey, Slot},
 };
 
 /// A running relay. Stops when dropped.
@@ -101,6 +101,15 @@ impl SimRelay {
     /// Changes how it behaves from now on.
     pub fn behave(&self, change: impl FnOnce(Behaviour) -> Behaviour) {
         self.shared.behave(change);
+    }
+
+    /// Builds and signs its bid for a request ahead of it: what a bench times is then nobody's signing.
+    pub fn prepare(&self, slot: Slot, parent: B256, proposer: BlsPublicKey) {
+        let behaviour = self.shared.now_behaving();
+        let (value, variant) = behaviour.value_at(slot.as_u64(), 0, 0);
+        let fault = behaviour.header_in(slot.as_u64());
+        self.shared
+            .bid_for(&behaviour, &Wanted { key: (slot.as_u64(), parent, proposer), fault, value, variant });
     }
 
     /// Everything it received at an endpoint.
