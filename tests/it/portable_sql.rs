@@ -13,7 +13,7 @@ const FOREIGN: [&str; 17] = [
     "without rowid",
     "last_insert_rowid",
     " rowid",
-    "strftime",
+    "strftime('",
     "julianday",
     "datetime(",
     "unixepoch",
