@@ -38,6 +38,7 @@ fn bid() -> (SignedBuilderBid, ValidatedKey) {
         block_number: 1,
         gas_limit: 60_000_000,
         transactions: vec![vec![2; 200]],
+        withdrawals: Vec::new(),
     };
     let payload = AnyPayload::<Mainnet>::build(Fork::Fulu, &params);
     let domain = Network::Mainnet.spec().builder_domain();
@@ -90,6 +91,7 @@ fn scoring(c: &mut Criterion) {
         outcome: if n == 7 { BidOutcome::Failed(CallFault::TimedOut) } else { BidOutcome::Bid },
         http_status: None,
         message: "offered a usable bid".to_owned(),
+        is_corroborated: false,
         at: 1,
     };
     for reputation in &mut reputations {

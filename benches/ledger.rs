@@ -172,6 +172,7 @@ fn auction(slot: u64, parent: B256, hash: B256, value: u64, clock: &SlotClock) -
         value: (n < 6).then(|| Wei::new(U256::from(value))),
         block_hash: (n < 6).then_some(hash),
         verified: n == 0,
+        is_corroborated: false,
         score: None,
         polls: Vec::new(),
     };

@@ -22,9 +22,11 @@
 //! round, one of length 1 for wishes to reload, one of wishes to the monitor, a watch of expected proposals.
 
 mod admin_token;
+mod attributes_watch;
 mod bundles;
 mod chain_watch;
 mod clock_watch;
+mod conflict_watch;
 mod data_dir;
 mod duties;
 mod files;

@@ -5,6 +5,7 @@
 //! clock. Containers keep the specifications' names (consensus-specs, builder-specs) and are generic over the [`Preset`],
 //! because the minimal preset of development networks changes list limits, and with them SSZ layouts and roots.
 
+mod attributes;
 mod bid;
 mod blobs;
 mod block;
@@ -28,8 +29,9 @@ mod spec;
 mod spec_file;
 mod wire;
 
+pub use attributes::{AttributesError, PayloadAttributes};
 pub use bid::{BidFacts, BidMessage, SignedBuilderBid};
-pub use blobs::BlobSchedule;
+pub use blobs::{BlobLimits, BlobSchedule};
 pub use block::{BlindedBody, BlockFacts, SignedBlindedBlock};
 pub use block_hash::{BlockHashInputs, ToExecutionHeader, recompute_block_hash};
 pub use clock::{SlotClock, WallClock};

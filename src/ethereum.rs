@@ -9,7 +9,7 @@ mod execution;
 mod http;
 mod keys;
 
-pub use beacon::{BeaconBlock, BeaconNode, ChainNews, SyncStatus};
+pub use beacon::{BeaconBlock, BeaconNode, ChainNews, EventTooLong, SseDecoder, SyncStatus};
 pub use data_api::{BidTrace, Delivered, KnownRegistration, delivered, delivered_in, registration_of};
 pub use execution::{Block, BlockId, ChainWithdrawal, ExecutionNode, Log, Receipt, Transaction, Transfer};
 pub use http::NodeError;

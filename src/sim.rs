@@ -21,13 +21,13 @@ mod reveal;
 mod shared;
 mod stream;
 
-pub use beacon::{BeaconBehaviour, SimBeacon};
+pub use beacon::{BeaconBehaviour, EventHabit, SimAttributes, SimBeacon};
 pub use behaviour::{Behaviour, DataApiFault, Frame, HeaderFault, PayloadFault, StreamHabit};
 pub use builder::{BuilderHabit, ReceivedBundle, SimBuilder};
 pub use chain::PrunedAnswer;
 pub use engine::{EngineBuilder, PayloadSink};
 pub use execution::SimExecution;
-pub use payload::{AnyPayload, PayloadParams, Tamper, sim_parent_root};
+pub use payload::{AnyPayload, PayloadParams, Tamper, sim_parent_root, sim_withdrawals};
 pub use proposer::{Proposal, ProposerError, SimProposer, sign_block};
 pub use raw::{RawFault, RawRelay};
 pub use relay::SimRelay;

@@ -8,10 +8,13 @@ use metrics::{Unit, counter, describe_counter, describe_gauge};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{clock_watch::ClockWatch, fork_watch::ForkWatch, node_watch::NodeWatch, notices::Notices};
+use super::{
+    clock_watch::ClockWatch, conflict_watch::ConflictWatch, fork_watch::ForkWatch, node_watch::NodeWatch,
+    notices::Notices,
+};
 use crate::{
     auction::Auction,
-    consensus::WallClock,
+    consensus::{BlobSchedule, WallClock},
     ethereum::{BeaconNode, ExecutionNode},
     events::{Conditions, NoRequestReason, Spine},
     ledger::Ledger,
@@ -50,6 +53,7 @@ pub(super) fn describe_metrics() {
         "Slots of ours in which no header was asked for, by reason"
     );
     counter!("relaymux_clock_wrong_total").increment(0);
+    super::attributes_watch::describe_metrics();
     for reason in NoRequestReason::ALL {
         counter!("relaymux_missed_requests_total", "reason" => reason.label()).increment(0);
     }
@@ -65,6 +69,13 @@ pub(super) async fn run_chain_watch(parts: ChainWatchParts, stop: CancellationTo
     let slots = spec.clock();
     let mut forks = ForkWatch { spec, conditions: conditions.clone(), said: None };
     let mut nodes = NodeWatch { beacon: beacon.clone(), execution, conditions: conditions.clone() };
+    let mut conflicts = beacon.as_ref().map(|_| ConflictWatch {
+        slots,
+        auction: Arc::clone(&auction),
+        conditions: conditions.clone(),
+        said: None,
+    });
+    let told = Arc::clone(&auction);
     let mut clock = ClockWatch { slots, relays, beacon, auction, conditions, was_wrong: false };
     // Before any node is asked: the configuration alone may say it, and a node may be slow.
     forks.look(None, wall.now(), &mut notices).await;
@@ -72,6 +83,18 @@ pub(super) async fn run_chain_watch(parts: ChainWatchParts, stop: CancellationTo
     loop {
         let round = async {
             let seen = nodes.look(&mut notices).await;
+            match &seen.spec {
+                // Only what is surely of this chain may raise its limits.
+                Some(spec) if seen.is_ours => told.note_blob_schedule(spec.blobs.clone()),
+                Some(_) | None => {}
+            }
+            if seen.is_other {
+                told.note_blob_schedule(BlobSchedule::default());
+                told.forget_attributes();
+            }
+            if let Some(conflicts) = &mut conflicts {
+                conflicts.look(wall.now(), &mut notices).await;
+            }
             // A node that is away for a moment takes nothing back.
             schedule = seen.spec.map(|spec| spec.forks).or(schedule.take());
             forks.look(schedule.as_deref(), wall.now(), &mut notices).await;

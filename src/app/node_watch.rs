@@ -19,6 +19,10 @@ pub(super) struct NodesSeen {
     pub(super) spec: Option<ReportedSpec>,
     /// How far the beacon node is.
     pub(super) sync: Option<SyncStatus>,
+    /// Whether the beacon node shows that it is of the configured network.
+    pub(super) is_ours: bool,
+    /// Whether it is of another.
+    pub(super) is_other: bool,
 }
 
 /// The nodes.
@@ -42,8 +46,10 @@ impl NodeWatch {
                     // It does not serve this; that proves nothing.
                     Err(_) => {}
                 }
+                seen.is_ours = identity.is_ok() && beacon.is_shown_to_be_ours();
                 seen.sync = beacon.sync_status().await.ok();
             }
+            seen.is_other = matches!(identity, Err(NodeError::OtherNetwork { .. }));
             let what = Kind { name: "beacon", condition: "beacon_node" };
             self.notify(what, identity, notices).await;
         }

@@ -167,6 +167,7 @@ impl Reloader {
             tls_roots: self.running.tls_roots.clone(),
             proxy: self.running.proxy.clone(),
             beacon: self.running.beacon.clone(),
+            follows_attributes: self.running.follows_attributes,
             execution: self.running.execution.clone(),
             ..new
         };

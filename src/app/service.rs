@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
+    attributes_watch::run_attributes_watch,
     bundles::{BUNDLES_DRAIN, start_bundles},
     chain_watch::{ChainWatchParts, run_chain_watch},
     data_dir::DataDirLock,
@@ -130,6 +131,7 @@ impl Service {
         let drain = config.auction.timeout_get_payload + DRAIN_SLACK;
         let slots = config.spec.clock();
         let network = config.spec.name.clone();
+        let follows_attributes = config.follows_attributes;
         let auction = Auction::new(AuctionParts {
             spec: config.spec,
             policies,
@@ -244,6 +246,12 @@ impl Service {
         }));
         let (expect, expected) = watch::channel(None);
         if let Some(beacon) = beacon {
+            if follows_attributes {
+                let (beacon, auction) = (beacon.clone(), Arc::clone(&auction));
+                let stop = stop_watchers.clone();
+                let follow = move || run_attributes_watch(beacon.clone(), Arc::clone(&auction), stop.clone());
+                watchers.push(supervisor.restarting("payload_attributes", &stop_watchers, follow));
+            }
             let (auction, ledger, spine) = (Arc::clone(&auction), ledger.clone(), spine.clone());
             let started_at = WallClock.now();
             let duties = DutyParts { beacon, auction, ledger, spine, expected: expect, started_at };

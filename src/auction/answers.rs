@@ -107,11 +107,12 @@ impl RelayRun {
     }
 
     /// A usable bid is not to be returned after all.
-    pub(super) fn leave_out(&mut self, bid: usize, fault: &BidFault) {
+    pub(super) fn leave_out(&mut self, bid: usize, fault: &BidFault, is_corroborated: bool) {
         let usable =
             |answer: &&mut Answered| answer.bid == Some(bid) && answer.record.outcome == BidOutcome::Bid;
         for answer in self.answers.iter_mut().filter(usable) {
             refuse(&mut answer.record, fault);
+            answer.record.is_corroborated = is_corroborated;
         }
     }
 
@@ -183,6 +184,7 @@ pub(super) fn blank(relay: &Relay, latency: Duration) -> RelayAnswer {
         value: None,
         block_hash: None,
         verified: false,
+        is_corroborated: false,
         score: None,
         polls: Vec::new(),
     }

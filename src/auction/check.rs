@@ -47,6 +47,15 @@ pub struct GasLimitTarget {
     pub parent: Option<u64>,
 }
 
+/// Who else says what the node says.
+fn others_agree(count: usize) -> String {
+    match count {
+        0 => "no other relay's proven bid agrees with the node, so nobody is blamed".to_owned(),
+        1 => "another relay's bid agrees with the node".to_owned(),
+        more => format!("{more} other relays' bids agree with the node"),
+    }
+}
+
 /// What is wrong with a bid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BidFault {
@@ -79,13 +88,39 @@ pub enum BidFault {
         /// How many others.
         relays: usize,
     },
+    /// Other randomness than the beacon node's.
+    #[error(
+        "prev_randao {got}, the beacon node says {node_says}: the consensus client would refuse the block; {}",
+        others_agree(*agreeing)
+    )]
+    PrevRandaoNotTheNodes {
+        /// In the bid.
+        got: B256,
+        /// By the node.
+        node_says: B256,
+        /// Other relays with bids as the node has it.
+        agreeing: usize,
+    },
+    /// Other withdrawals than the beacon node's.
+    #[error(
+        "withdrawals root {got}, that of the beacon node's withdrawals is {node_says}: the consensus client would refuse the block; {}",
+        others_agree(*agreeing)
+    )]
+    WrongWithdrawals {
+        /// In the bid.
+        got: B256,
+        /// By the node.
+        node_says: B256,
+        /// Other relays with bids as the node has it.
+        agreeing: usize,
+    },
     /// Is its own parent. Seen on a development network in August 2026.
     #[error("wrong parent hash: the bid's block and its parent have the same hash {0}")]
     OwnParent(B256),
     /// More blobs than the chain allows: other nodes would refuse the block.
     #[error(
-        "too many blobs: {got}, and the blob schedule known here allows {max} in this slot. Should the network allow more by now, \
-         this version does not know it"
+        "too many blobs: {got}, and the blob schedule known here (this version's, and the beacon node's where it raises it) allows {max} in \
+         this slot"
     )]
     TooManyBlobs {
         /// By the chain spec.
@@ -158,7 +193,10 @@ impl BidFault {
             Self::WrongPubkey { .. } => BidOutcome::Flawed(BidFlaw::WrongPubkey),
             Self::WrongParent { .. } | Self::OwnParent(_) => BidOutcome::Flawed(BidFlaw::WrongParent),
             Self::TooManyBlobs { .. } => BidOutcome::Flawed(BidFlaw::TooManyBlobs),
-            Self::WrongPrevRandao { .. } => BidOutcome::Flawed(BidFlaw::WrongPrevRandao),
+            Self::WrongPrevRandao { .. } | Self::PrevRandaoNotTheNodes { .. } => {
+                BidOutcome::Flawed(BidFlaw::WrongPrevRandao)
+            }
+            Self::WrongWithdrawals { .. } => BidOutcome::Flawed(BidFlaw::WrongWithdrawals),
             Self::WrongTimestamp { .. } => BidOutcome::Flawed(BidFlaw::WrongTimestamp),
             Self::ZeroValue => BidOutcome::Flawed(BidFlaw::ZeroValue),
             Self::BelowMinBid { .. } => BidOutcome::BelowMinBid,

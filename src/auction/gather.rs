@@ -1,6 +1,6 @@
 //! The inside of a race: answers come in, are judged, the leader's signature is checked, until all is said or time is up.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::B256;
 use futures_util::{StreamExt, future::pending, stream::FuturesUnordered};
@@ -17,8 +17,8 @@ use super::{
     answers::{RaceEnd, RelayRun, blank, micros},
     check_bid, checks_at_once, may_answer_early,
     metrics::record_verification,
+    payload_comparison::{PayloadComparison, PayloadMismatch},
     polls::{ARRIVALS, Arrival, Ask},
-    randao::{Contradiction, RandaoViews},
 };
 use crate::{
     ethereum::NodeError,
@@ -68,9 +68,7 @@ pub(super) struct Race<'a> {
     runs: Vec<RelayRun>,
     pub(super) candidates: Candidates<Arc<CheckedBid>>,
     verified: Vec<(usize, VerifiedBid)>,
-    /// Relay and randomness of each bid that came, by its number, save those that were not signed by it.
-    said: BTreeMap<usize, (usize, B256)>,
-    views: RandaoViews,
+    pub(super) payloads: PayloadComparison,
     schedule: CheckSchedule,
     floor: Option<ProfitFloor>,
     started: Instant,
@@ -83,6 +81,7 @@ impl<'a> Race<'a> {
         relays: &'a [Arc<Relay>],
         policy: &'a Policy,
         expected: Expectations,
+        payloads: PayloadComparison,
         started: Instant,
         ms_into_slot: i64,
     ) -> Self {
@@ -94,8 +93,7 @@ impl<'a> Race<'a> {
             runs: relays.iter().map(|_| RelayRun::default()).collect(),
             candidates: Candidates::default(),
             verified: Vec::new(),
-            said: BTreeMap::new(),
-            views: RandaoViews::default(),
+            payloads,
             schedule: CheckSchedule::default(),
             floor: None,
             started,
@@ -106,24 +104,33 @@ impl<'a> Race<'a> {
 
     /// The winner: its relay's index and itself.
     pub(super) fn take_winner(&mut self) -> Option<(usize, VerifiedBid)> {
+        self.refresh_attributes();
         let (number, relay, _) = self.candidates.winner()?;
         let place = self.verified.iter().position(|(of, _)| *of == number)?;
         Some((relay, self.verified.swap_remove(place).1))
     }
 
-    /// Leaves out the bids whose randomness the other relays contradict, as far as bids have come and hold.
-    fn compare_randao(&mut self) {
-        let views = &self.views;
-        self.candidates.leave_out(|bid| views.against(randao_of(bid)).is_some());
+    /// Takes in what the beacon node says by now.
+    fn refresh_attributes(&mut self) {
+        if self.payloads.refresh() {
+            self.compare();
+            if self.candidates.has_unknown_leader() {
+                self.schedule.new_leader(Instant::now());
+            }
+        }
+    }
+
+    /// Leaves out the bids that the beacon node or the other relays contradict, as far as bids have come and hold.
+    fn compare(&mut self) {
+        let payloads = &self.payloads;
+        self.candidates.leave_out(|bid| payloads.contradicts(bid.bid().facts()));
     }
 
     /// What each relay did, in one record each.
     pub(super) fn records(mut self, winner: Option<B256>, waited: Duration) -> Vec<RelayAnswer> {
-        for (number, (relay, got)) in &self.said {
-            if let (Some(run), Some(Contradiction { others_say, relays })) =
-                (self.runs.get_mut(*relay), self.views.against(*got))
-            {
-                run.leave_out(*number, &BidFault::WrongPrevRandao { got: *got, others_say, relays });
+        for PayloadMismatch { relay, number, fault, is_corroborated } in self.payloads.mismatches() {
+            if let Some(run) = self.runs.get_mut(relay) {
+                run.leave_out(number, &fault, is_corroborated);
             }
         }
         let Self { relays, runs, decided_early, .. } = self;
@@ -184,14 +191,13 @@ impl<'a> Race<'a> {
         match result {
             Ok(bid) => {
                 self.candidates.holds(number);
+                self.payloads.holds(number);
                 self.verified.push((number, bid));
             }
             Err(_) => {
                 self.candidates.fails(number);
-                if let Some((relay, randao)) = self.said.remove(&number) {
-                    self.views.remove(relay, randao);
-                    self.compare_randao();
-                }
+                self.payloads.remove(number);
+                self.compare();
                 if let Some(relay) = of {
                     self.candidates.rank_last(relay);
                     if self.runs.get(relay).is_some_and(RelayRun::is_hopeless) {
@@ -245,6 +251,7 @@ impl Auction {
             while let Ok(arrival) = arrivals.try_recv() {
                 self.on_arrival(race, &call, arrival);
             }
+            race.refresh_attributes();
             let hurried = *hurry.borrow();
             if let (true, Some(soft), Some(at)) = (collecting, soft, soft_at)
                 && Instant::now() >= at
@@ -319,6 +326,7 @@ impl Auction {
                 () = sleep_until(check_at.unwrap_or(answer_by)), if check_at.is_some() => {}
                 () = sleep_until(soft_at.unwrap_or(answer_by)), if collecting && soft_at.is_some() => {}
                 () = sleep_until(hurry_at.unwrap_or(answer_by)), if hurry_at.is_some() => {}
+                () = race.payloads.changed() => {}
                 changed = hurry.changed(), if collecting && can_hurry => can_hurry = changed.is_ok(),
                 () = sleep_until(context.deadline), if collecting || local.is_some() => {
                     collecting = false;
@@ -406,12 +414,10 @@ impl Auction {
                 }
                 let claim = Claim { score, value: facts.value, block_hash: facts.block_hash, relay: index };
                 let added = race.candidates.add(claim, Arc::new(bid));
-                if let Ok(number) = added {
-                    race.said.insert(number, (index, facts.prev_randao));
-                    let is_new = race.views.add(index, facts.prev_randao);
-                    if is_new || race.views.against(facts.prev_randao).is_some() {
-                        race.compare_randao();
-                    }
+                if let Ok(number) = added
+                    && race.payloads.add(number, index, &facts)
+                {
+                    race.compare();
                 }
                 let (Ok(number) | Err(number)) = added;
                 Some(number)
@@ -436,10 +442,6 @@ impl Auction {
         // A check that panicked proves nothing: the bid does not hold.
         Some(async move { (number, check.await.unwrap_or(Err(BidFault::WrongSignature))) })
     }
-}
-
-fn randao_of(bid: &CheckedBid) -> B256 {
-    bid.bid().facts().prev_randao
 }
 
 /// The local block's value, `None` where the node does not say it; pends for ever when it is not asked for. Cancel-safe.

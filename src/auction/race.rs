@@ -18,6 +18,7 @@ use super::{
     clock_note::clock_note,
     gather::{Hurry, Race},
     metrics::record_auction,
+    payload_comparison::PayloadComparison,
     shared::{Ended, Lead, Place, RaceKey, Running, Won},
     state::user_agent,
 };
@@ -131,6 +132,13 @@ impl Auction {
             let running = match self.races.enter(key) {
                 Place::Won(won) => {
                     record.race = RaceShare::Repeated;
+                    if self.contradicts_node(&key, &won) {
+                        record.no_bid_reason = "the bid of the auction for the same block is not as the beacon node has said since: \
+                                             the consensus client would refuse the block"
+                            .to_owned();
+                        self.close(request.received, record, None, false);
+                        return None;
+                    }
                     return Some(self.share(request.received, record, &won));
                 }
                 Place::First(lead) => break lead,
@@ -178,6 +186,12 @@ impl Auction {
         ended
     }
 
+    /// Whether the beacon node speaks against a bid that was won before it spoke.
+    fn contradicts_node(&self, key: &RaceKey, won: &Won) -> bool {
+        let mut payloads = PayloadComparison::new(self.node_attributes.subscribe(key.slot, key.parent_hash));
+        payloads.refresh() && payloads.contradicts(won.bid.bid().facts())
+    }
+
     /// Gives a bid that was won for another request.
     fn share(&self, received: Instant, mut record: AuctionRecord, won: &Won) -> VerifiedBid {
         self.awaited.returned(record.slot, &self.slots, self.clock.now());
@@ -202,9 +216,11 @@ impl Auction {
                 parent: self.gas_limits.of(request.parent_hash),
             }),
             gas_limit_check: settings.gas_limit_check,
-            max_blobs: self.spec.blobs.max_at(request.slot.epoch(self.spec.slots_per_epoch)),
+            max_blobs: self.max_blobs_in(request.slot),
         };
-        let mut race = Race::new(&relays, policy, expected, request.received, record.ms_into_slot);
+        let payloads =
+            PayloadComparison::new(self.node_attributes.subscribe(request.slot, request.parent_hash));
+        let mut race = Race::new(&relays, policy, expected, payloads, request.received, record.ms_into_slot);
         let call = HeaderCall {
             slot: request.slot,
             parent_hash: request.parent_hash,
@@ -247,6 +263,7 @@ impl Auction {
             self.awaited.returned(record.slot, &self.slots, self.clock.now());
         }
         lead.conclude(Ended { won: won.clone(), was_cut });
+        self.node_attributes.record(race.payloads.comparison(request.slot));
         let winner = won.as_ref().map(|won| won.winner.block_hash);
         record.answers = race.records(winner, request.received.elapsed());
         record.answers.extend(self.not_asked(policy, &relays));

@@ -14,18 +14,19 @@ use super::{
     block_signature::GenesisRoot,
     gas_limits::GasLimits,
     metrics::begin_relays,
+    node_attributes::{NodeAttributes, NodeConflict},
     register::MAX_DEFERRED,
     shared::SharedRaces,
     submit::{RecordQuota, SubmissionMemory},
     verified_cache::VerifiedCache,
 };
 use crate::{
-    consensus::{ChainSpec, ClockVerdict, Domain, SlotClock, WallClock},
+    consensus::{BlobSchedule, ChainSpec, ClockVerdict, Domain, PayloadAttributes, SlotClock, WallClock},
     ethereum::BeaconNode,
     events::Spine,
     ledger::Journal,
     relay::SharedRelays,
-    types::{BlsPublicKey, UnixMillis},
+    types::{BlsPublicKey, Slot, UnixMillis},
 };
 
 /// What the auction is made of.
@@ -74,6 +75,10 @@ pub struct Auction {
     pub(super) deferred: Arc<Semaphore>,
     /// What was last found of this machine's clock: only for words.
     pub(super) clock_verdict: ArcSwap<ClockVerdict>,
+    /// What the beacon node says of coming payloads.
+    pub(super) node_attributes: NodeAttributes,
+    /// The beacon node's blob schedule, where it is known to be of this network.
+    node_blobs: ArcSwap<BlobSchedule>,
     activity: ClientActivity,
 }
 
@@ -99,6 +104,8 @@ impl Auction {
             tasks: TaskTracker::new(),
             deferred: Arc::new(Semaphore::new(MAX_DEFERRED)),
             clock_verdict: ArcSwap::from_pointee(ClockVerdict::NotKnown),
+            node_attributes: NodeAttributes::default(),
+            node_blobs: ArcSwap::default(),
             activity: ClientActivity::default(),
             spec,
             relays,
@@ -123,6 +130,32 @@ impl Auction {
     /// Takes in what was found of this machine's clock: a request at the wrong time is explained with it.
     pub fn note_clock(&self, verdict: ClockVerdict) {
         self.clock_verdict.store(Arc::new(verdict));
+    }
+
+    /// Takes in what the beacon node says of a slot's payload: bids that differ are not returned.
+    pub fn note_attributes(&self, attributes: PayloadAttributes) {
+        self.node_attributes.publish(attributes);
+    }
+
+    /// Believes nothing any more of what the beacon node said of payloads.
+    pub fn forget_attributes(&self) {
+        self.node_attributes.clear();
+    }
+
+    /// The last auction whose bids could be compared with the beacon node's attributes, if none agreed with it.
+    pub fn node_conflict(&self) -> Option<NodeConflict> {
+        self.node_attributes.conflict()
+    }
+
+    /// Takes in the blob schedule of a beacon node that is of this network. It raises limits and lowers none.
+    pub fn note_blob_schedule(&self, schedule: BlobSchedule) {
+        self.node_blobs.store(Arc::new(schedule));
+    }
+
+    /// Most blobs of a block in a slot, where that is known.
+    pub(super) fn max_blobs_in(&self, slot: Slot) -> Option<u64> {
+        let epoch = slot.epoch(self.spec.slots_per_epoch);
+        self.spec.blobs.max_raised_by(&self.node_blobs.load(), epoch)
     }
 
     /// The policies of the moment.

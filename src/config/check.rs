@@ -82,6 +82,7 @@ pub(super) fn check(raw: RawConfig, around: &Surroundings<'_>) -> (Config, Vec<M
         },
         tls_roots: tls_roots(raw.tls.roots_file.as_deref(), folder, &mut checker),
         proxy: raw.tls.proxy.filter(|text| url(text, "tls.proxy", &mut checker).is_some()),
+        follows_attributes: raw.beacon.payload_attributes.unwrap_or(true),
         beacon,
         bundles,
         execution,

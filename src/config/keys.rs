@@ -35,7 +35,7 @@ const KEYS: [(&str, &str); 19] = [
     ("ops", "listen max_requests_per_second allowed_hosts read_token_file metrics_without_token"),
     ("auction", AUCTION_KEYS),
     ("tls", "roots_file proxy"),
-    ("beacon", "url"),
+    ("beacon", "url payload_attributes"),
     ("execution", "url"),
     ("profit", "target_eth_per_day check_every_secs registrations_every_secs data_api prices_file currency"),
     (

@@ -24,7 +24,7 @@ pub(super) struct RawConfig {
     pub(super) proposer_labels_file: Option<String>,
     pub(super) trust: RawTrust,
     pub(super) rotation: RawRotation,
-    pub(super) beacon: RawNode,
+    pub(super) beacon: RawBeacon,
     pub(super) execution: RawNode,
     pub(super) profit: RawProfit,
     pub(super) bundles: Option<RawBundles>,
@@ -268,6 +268,13 @@ pub(super) struct RawProfit {
 #[serde(default)]
 pub(super) struct RawNode {
     pub(super) url: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawBeacon {
+    pub(super) url: Option<String>,
+    pub(super) payload_attributes: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -45,6 +45,8 @@ pub struct Config {
     pub proxy: Option<String>,
     /// `[beacon] url`
     pub beacon: Option<Url>,
+    /// `[beacon] payload_attributes`: whether bids are compared with what the node says of a payload.
+    pub follows_attributes: bool,
     /// `[execution] url`
     pub execution: Option<Url>,
     /// `[bundles]`; none: off.
@@ -78,6 +80,7 @@ impl Config {
             tls_roots,
             proxy,
             beacon,
+            follows_attributes,
             execution,
             profit,
             bundles,
@@ -100,7 +103,7 @@ impl Config {
         if *tls_roots != other.tls_roots || *proxy != other.proxy {
             sections.push("[tls]");
         }
-        if *beacon != other.beacon {
+        if *beacon != other.beacon || *follows_attributes != other.follows_attributes {
             sections.push("[beacon]");
         }
         if *execution != other.execution {

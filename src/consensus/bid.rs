@@ -29,6 +29,8 @@ pub struct BidFacts {
     pub block_number: u64,
     /// The beacon chain's randomness that the payload was built with.
     pub prev_randao: B256,
+    /// Root of the withdrawals; none before Capella.
+    pub withdrawals_root: Option<B256>,
     /// Blobs that the block commits to; 0 before Deneb.
     pub blobs: usize,
     /// Gas limit of the payload.
@@ -83,7 +85,7 @@ impl<M: BidMessage> BidObject for Signed<M> {
 }
 
 macro_rules! bid_message {
-    ($bid:ty, |$m:ident| $blobs:expr) => {
+    ($bid:ty, |$m:ident| $blobs:expr, $withdrawals_root:expr) => {
         impl BidMessage for $bid {
             fn facts(&self) -> BidFacts {
                 let $m = self;
@@ -93,6 +95,7 @@ macro_rules! bid_message {
                     extra_data: self.header.extra_data.to_vec(),
                     block_number: self.header.block_number,
                     prev_randao: self.header.prev_randao,
+                    withdrawals_root: $withdrawals_root,
                     blobs: $blobs,
                     gas_limit: self.header.gas_limit,
                     timestamp: self.header.timestamp,
@@ -105,10 +108,10 @@ macro_rules! bid_message {
         }
     };
 }
-bid_message!(BuilderBidBellatrix, |_bid| 0);
-bid_message!(BuilderBidCapella, |_bid| 0);
-bid_message!(BuilderBidDeneb, |bid| bid.blob_kzg_commitments.len());
-bid_message!(BuilderBidElectra, |bid| bid.blob_kzg_commitments.len());
+bid_message!(BuilderBidBellatrix, |_bid| 0, None);
+bid_message!(BuilderBidCapella, |bid| 0, Some(bid.header.withdrawals_root));
+bid_message!(BuilderBidDeneb, |bid| bid.blob_kzg_commitments.len(), Some(bid.header.withdrawals_root));
+bid_message!(BuilderBidElectra, |bid| bid.blob_kzg_commitments.len(), Some(bid.header.withdrawals_root));
 
 impl SignedBuilderBid {
     /// Decodes a bid of a fork: bare in SSZ, in its `{"version","data"}` envelope in JSON.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use alloy_primitives::{B256, hex};
 
-use super::{ChainSpec, NamedFork, Network};
+use super::{BlobSchedule, ChainSpec, NamedFork, Network};
 
 /// A node's `/eth/v1/beacon/genesis`, as far as it says it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct ReportedSpec {
     pub chain_id: Option<u64>,
     /// Every fork it has an epoch for.
     pub forks: Vec<NamedFork>,
+    /// How many blobs a block may have.
+    pub blobs: BlobSchedule,
 }
 
 /// In what a node's chain is another than the configured one.
@@ -47,6 +49,14 @@ impl fmt::Display for NetworkMismatch {
 }
 
 impl ChainSpec {
+    /// Whether a node's genesis shows that it is of this chain: it says the time and the fork version, and nothing that it says differs.
+    pub fn is_shown_by(&self, reported: &ReportedGenesis) -> bool {
+        let ReportedGenesis { time, fork_version, .. } = *reported;
+        time == Some(self.genesis_time)
+            && fork_version == Some(self.genesis_fork_version)
+            && self.genesis_mismatch(reported).is_none()
+    }
+
     /// In what a node's genesis differs from this chain's; `None` where nothing that both know differs.
     pub fn genesis_mismatch(&self, reported: &ReportedGenesis) -> Option<NetworkMismatch> {
         let ReportedGenesis { time, fork_version, validators_root } = *reported;
@@ -73,7 +83,7 @@ impl ChainSpec {
 
     /// In what a node's specification differs from this chain's; `None` where nothing that both know differs.
     pub fn spec_mismatch(&self, reported: &ReportedSpec) -> Option<NetworkMismatch> {
-        let ReportedSpec { slot_ms, chain_id, forks: _ } = reported;
+        let ReportedSpec { slot_ms, chain_id, .. } = reported;
         let difference = match (slot_ms, chain_id, self.chain_id) {
             (Some(theirs), _, _) if *theirs != self.slot_ms => {
                 format!("its slots last {theirs} ms, expected {}", self.slot_ms)
@@ -106,6 +116,7 @@ mod tests {
             for theirs in Network::ALL {
                 let found = ours.spec().genesis_mismatch(&genesis_of(theirs));
                 assert_eq!(found.is_none(), ours == theirs, "{ours:?} {theirs:?}");
+                assert_eq!(ours.spec().is_shown_by(&genesis_of(theirs)), ours == theirs);
                 if let Some(found) = found {
                     assert_eq!(found.got, Some(theirs.name()));
                 }
@@ -117,6 +128,8 @@ mod tests {
     fn what_is_not_said_differs_from_nothing() {
         let spec = Network::Mainnet.spec();
         assert_eq!(spec.genesis_mismatch(&ReportedGenesis::default()), None);
+        let silent = ReportedGenesis { time: None, ..genesis_of(Network::Mainnet) };
+        assert!(!spec.is_shown_by(&ReportedGenesis::default()) && !spec.is_shown_by(&silent));
         assert_eq!(spec.spec_mismatch(&ReportedSpec::default()), None);
         let mut custom = spec;
         custom.genesis_validators_root = None;
@@ -138,7 +151,7 @@ mod tests {
             let said = spec.spec_mismatch(&reported).unwrap().to_string();
             assert!(said.contains(message), "{said}");
         }
-        let same = ReportedSpec { slot_ms: Some(12_000), chain_id: Some(560_048), forks: Vec::new() };
+        let same = ReportedSpec { slot_ms: Some(12_000), chain_id: Some(560_048), ..ReportedSpec::default() };
         assert_eq!(spec.spec_mismatch(&same), None);
     }
 }

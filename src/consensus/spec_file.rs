@@ -5,7 +5,7 @@
 use alloy_primitives::{B256, hex};
 use serde::Deserialize;
 
-use super::{BlobSchedule, ChainSpec, ForkActivation, NamedFork, PresetName};
+use super::{BlobLimits, BlobSchedule, ChainSpec, ForkActivation, NamedFork, PresetName};
 use crate::types::{Epoch, Fork};
 
 /// End of the keys that say when a fork starts.
@@ -184,28 +184,19 @@ fn other_forks(text: &str) -> Vec<NamedFork> {
     text.lines().filter_map(fork).collect()
 }
 
-/// The limits of Deneb and Electra from their forks on; the entries of `BLOB_SCHEDULE` from their epochs on, but not before Fulu.
 fn blob_schedule(raw: &RawSpec, forks: &[ForkActivation]) -> Result<BlobSchedule, SpecFileError> {
-    let start = |fork| forks.iter().find(|f| f.fork == fork).map_or(Epoch::NEVER, |f| f.epoch);
-    let mut steps = Vec::new();
-    for (fork, key, limit) in [
-        (Fork::Deneb, "MAX_BLOBS_PER_BLOCK", &raw.max_blobs_per_block),
-        (Fork::Electra, "MAX_BLOBS_PER_BLOCK_ELECTRA", &raw.max_blobs_per_block_electra),
-    ] {
-        if let Some(limit) = limit {
-            steps.push((start(fork), number(key, limit)?));
-        }
-    }
-    let mut entries = Vec::new();
+    let limit = |key, text: &Option<String>| text.as_deref().map(|text| number(key, text)).transpose();
+    let mut limits = BlobLimits {
+        deneb: limit("MAX_BLOBS_PER_BLOCK", &raw.max_blobs_per_block)?,
+        electra: limit("MAX_BLOBS_PER_BLOCK_ELECTRA", &raw.max_blobs_per_block_electra)?,
+        entries: Vec::new(),
+    };
     for entry in raw.blob_schedule.iter().flatten() {
         let epoch = number("EPOCH of BLOB_SCHEDULE", &entry.epoch)?;
-        entries.push((
-            Epoch::new(epoch).max(start(Fork::Fulu)),
-            number("MAX_BLOBS_PER_BLOCK of BLOB_SCHEDULE", &entry.max_blobs_per_block)?,
-        ));
+        let max = number("MAX_BLOBS_PER_BLOCK of BLOB_SCHEDULE", &entry.max_blobs_per_block)?;
+        limits.entries.push((Epoch::new(epoch), max));
     }
-    entries.sort_by_key(|(epoch, _)| *epoch);
-    Ok(BlobSchedule::new(steps.into_iter().chain(entries)))
+    Ok(limits.schedule(|fork| forks.iter().find(|f| f.fork == fork).map_or(Epoch::NEVER, |f| f.epoch)))
 }
 
 fn bad(key: &'static str, value: &str, expected: &'static str) -> SpecFileError {

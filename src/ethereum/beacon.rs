@@ -1,16 +1,19 @@
 //! The beacon node: who proposes when, what a local block would pay, what came of a slot. Source: beacon-APIs.
 
+mod events;
 mod identity;
+mod sse;
 
 use std::sync::Arc;
 
 use alloy_primitives::B256;
 use reqwest::Client;
 use serde_json::Value;
-use tokio::sync::mpsc;
 use url::Url;
 
+pub use events::ChainNews;
 pub use identity::SyncStatus;
+pub use sse::{EventTooLong, SseDecoder};
 
 use super::{NodeError, http::send};
 use crate::{
@@ -24,9 +27,6 @@ const PAYLOAD_VALUE: &str = "eth-execution-payload-value";
 const NO_RANDAO: &str = "0xc00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000\
      000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000";
 
-/// Most bytes of one line of the event stream. A head event has some 400.
-const MAX_EVENT_LINE: usize = 64 << 10;
-
 /// The canonical beacon block of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BeaconBlock {
@@ -34,17 +34,6 @@ pub struct BeaconBlock {
     pub root: B256,
     /// Index of its proposer.
     pub proposer_index: u64,
-}
-
-/// What the event stream says is new.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChainNews {
-    /// A new head.
-    Head,
-    /// The head moved to another branch.
-    Reorg,
-    /// A checkpoint is final.
-    Finalized,
 }
 
 /// A beacon node's API. Clones share what was found out about it.
@@ -163,45 +152,5 @@ impl BeaconNode {
         // A text by the specification, a number from some clients.
         let total = total.and_then(|total| total.as_u64().or_else(|| total.as_str()?.parse().ok()));
         total.ok_or_else(|| NodeError::answer(&url, "rewards without a total"))
-    }
-
-    /// Follows the event stream and says what is new, until the stream ends. A receiver that is full misses news, not their end.
-    ///
-    /// # Errors
-    /// When the node does not answer, or breaks the stream off.
-    pub async fn follow(&self, news: &mpsc::Sender<ChainNews>) -> Result<(), NodeError> {
-        self.believe().await?;
-        let mut url = self.url("/eth/v1/events");
-        url.query_pairs_mut().append_pair("topics", "head,chain_reorg,finalized_checkpoint");
-        let transport = |error: reqwest::Error| NodeError::answer(&url, error.without_url().to_string());
-        let request = self.http.get(url.clone()).header("accept", "text/event-stream");
-        let mut response = request.send().await.map_err(transport)?;
-        if response.status().as_u16() != 200 {
-            return Err(NodeError::answer(&url, format!("HTTP {}", response.status().as_u16())));
-        }
-        let mut line = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(transport)? {
-            for byte in chunk {
-                if byte != b'\n' {
-                    line.push(byte);
-                    if line.len() > MAX_EVENT_LINE {
-                        return Err(NodeError::answer(&url, "an event without end"));
-                    }
-                    continue;
-                }
-                let topic = std::str::from_utf8(&line).unwrap_or_default().trim_end().strip_prefix("event:");
-                let event = match topic.map(str::trim) {
-                    Some("head") => Some(ChainNews::Head),
-                    Some("chain_reorg") => Some(ChainNews::Reorg),
-                    Some("finalized_checkpoint") => Some(ChainNews::Finalized),
-                    Some(_) | None => None,
-                };
-                if let Some(event) = event {
-                    let _ = news.try_send(event);
-                }
-                line.clear();
-            }
-        }
-        Ok(())
     }
 }

@@ -139,7 +139,7 @@ fn named(chain: u64) -> String {
 }
 
 /// Host and port: the rest of an address may hold a key.
-fn host(url: &Url) -> String {
+pub(super) fn host(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}{port}", url.host_str().unwrap_or_default())
 }

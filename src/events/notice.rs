@@ -22,6 +22,8 @@ labelled! {
         LocalBlockPaysAnother = "local_block_pays_another",
         /// This machine is too slow for what runs on it.
         MachinePressure = "machine_pressure",
+        /// No bid was as the beacon node says that the payload must be.
+        NodeContradictsRelays = "node_contradicts_relays",
         /// A node is of another network than the configuration.
         NodeOfOtherNetwork = "node_of_other_network",
         /// A signed block was handed in and never came on chain.

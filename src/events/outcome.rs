@@ -45,8 +45,10 @@ labelled! {
         WrongGasLimit = "wrong_gas_limit",
         /// A bid with more blobs than the blob schedule allows, as far as it is known here.
         TooManyBlobs = "too_many_blobs",
-        /// A bid with other randomness than the other relays agree on.
+        /// A bid with other randomness than the beacon node says, or than the other relays agree on.
         WrongPrevRandao = "wrong_prev_randao",
+        /// A bid with other withdrawals than the beacon node says.
+        WrongWithdrawals = "wrong_withdrawals",
         /// A bid that its relay did not sign.
         WrongSignature = "wrong_signature",
         /// A bid of nothing.

@@ -228,6 +228,8 @@ pub struct RelayAnswer {
     pub block_hash: Option<B256>,
     /// Whether the bid's signature was checked and good. Only candidates for the win are checked.
     pub verified: bool,
+    /// Whether the beacon node and another relay's bid both speak against this one. Some faults are held against a relay only then.
+    pub is_corroborated: bool,
     /// What the bid counted, where the operator weighs it.
     pub score: Option<Wei>,
     /// Every answer, where timing games or a stream gave more than one.

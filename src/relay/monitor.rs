@@ -281,6 +281,7 @@ impl HealthMonitor {
                 outcome: answer.outcome,
                 http_status: answer.http_status,
                 message: answer.message.clone(),
+                is_corroborated: answer.is_corroborated,
                 at: record.requested_at,
             };
             let answered =

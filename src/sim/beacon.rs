@@ -1,4 +1,6 @@
-//! A beacon node on a real socket: genesis, specification, duties, head and sync status, as beacon-APIs has them.
+//! A beacon node on a real socket: genesis, specification, duties, head, sync status and events, as beacon-APIs has them.
+
+mod events;
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +12,7 @@ use std::{
 use alloy_primitives::{B256, hex};
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::{Path, Query, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::get,
@@ -18,6 +20,9 @@ use axum::{
 use parking_lot::RwLock;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+
+use self::events::EventFeed;
+pub use self::events::{EventHabit, SimAttributes};
 
 use crate::{
     consensus::{ChainSpec, WallClock},
@@ -40,6 +45,12 @@ pub struct BeaconBehaviour {
     pub is_down: bool,
     /// Forks beside those of the chain, by name and epoch, for `config/spec`.
     pub other_forks: Vec<(String, u64)>,
+    /// `BLOB_SCHEDULE` of its `config/spec`: epochs and limits.
+    pub blob_schedule: Vec<(u64, u64)>,
+    /// Whether its genesis says only its time, as a proxy's that leaves things out.
+    pub hides_genesis: bool,
+    /// What becomes of a request for its events.
+    pub events: EventHabit,
 }
 
 /// A running beacon node. Stops when dropped.
@@ -48,6 +59,7 @@ pub struct SimBeacon {
     address: SocketAddr,
     behaviour: Arc<RwLock<BeaconBehaviour>>,
     asked: Arc<RwLock<BTreeMap<String, usize>>>,
+    events: EventFeed,
     stop: CancellationToken,
 }
 
@@ -55,6 +67,7 @@ pub struct SimBeacon {
 struct Shared {
     behaviour: Arc<RwLock<BeaconBehaviour>>,
     asked: Arc<RwLock<BTreeMap<String, usize>>>,
+    events: EventFeed,
 }
 
 impl Drop for SimBeacon {
@@ -76,12 +89,18 @@ impl SimBeacon {
             is_syncing: false,
             is_down: false,
             other_forks: Vec::new(),
+            blob_schedule: Vec::new(),
+            hides_genesis: false,
+            events: EventHabit::Served,
         }));
+        let events = EventFeed::default();
         let asked: Arc<RwLock<BTreeMap<String, usize>>> = Arc::default();
-        let shared = Shared { behaviour: Arc::clone(&behaviour), asked: Arc::clone(&asked) };
+        let shared =
+            Shared { behaviour: Arc::clone(&behaviour), asked: Arc::clone(&asked), events: events.clone() };
         let router = Router::new()
             .route("/eth/v1/beacon/genesis", get(genesis))
             .route("/eth/v1/config/spec", get(config_spec))
+            .route("/eth/v1/events", get(event_stream))
             .route("/eth/v1/node/syncing", get(syncing))
             .route("/eth/v1/beacon/headers/head", get(head))
             .route("/eth/v1/validator/duties/proposer/{epoch}", get(duties))
@@ -90,7 +109,7 @@ impl SimBeacon {
         let listener = Listener::bind("beacon node", SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         let (address, stop) = (listener.address(), CancellationToken::new());
         tokio::spawn(listener.serve(router, stop.clone(), Duration::ZERO));
-        Ok(Self { address, behaviour, asked, stop })
+        Ok(Self { address, behaviour, asked, events, stop })
     }
 
     /// Its address, as `[beacon] url` has it.
@@ -101,6 +120,22 @@ impl SimBeacon {
     /// Changes how it behaves from now on.
     pub fn behave(&self, change: impl FnOnce(&mut BeaconBehaviour)) {
         change(&mut self.behaviour.write());
+    }
+
+    /// Tells the followers of `payload_attributes` what a payload must have. Whoever is not there hears nothing of it.
+    pub fn tell_attributes(&self, attributes: &SimAttributes) {
+        let data = attributes.data(&self.behaviour.read().spec);
+        self.tell("payload_attributes", &data);
+    }
+
+    /// Tells the followers of a topic any data.
+    pub fn tell(&self, topic: &'static str, data: &str) {
+        self.events.tell(topic, data);
+    }
+
+    /// Ends all event streams.
+    pub fn break_streams(&self) {
+        self.events.end();
     }
 
     /// How often a path was asked for that begins so.
@@ -122,7 +157,11 @@ async fn count(
 }
 
 async fn genesis(State(node): State<Shared>) -> Json<Value> {
-    let spec = &node.behaviour.read().spec;
+    let behaviour = node.behaviour.read();
+    let spec = &behaviour.spec;
+    if behaviour.hides_genesis {
+        return Json(json!({ "data": { "genesis_time": spec.genesis_time.to_string() } }));
+    }
     Json(json!({ "data": {
         "genesis_time": spec.genesis_time.to_string(),
         "genesis_validators_root": spec.genesis_validators_root.unwrap_or(B256::ZERO),
@@ -136,7 +175,9 @@ async fn config_spec(State(node): State<Shared>) -> Json<Value> {
     let mut data = serde_json::Map::new();
     data.insert("CONFIG_NAME".to_owned(), spec.name.clone().into());
     data.insert("SECONDS_PER_SLOT".to_owned(), (spec.slot_ms / 1000).to_string().into());
-    data.insert("BLOB_SCHEDULE".to_owned(), json!([]));
+    let entry = |(epoch, max): &(u64, u64)| json!({ "EPOCH": epoch.to_string(), "MAX_BLOBS_PER_BLOCK": max.to_string() });
+    let schedule: Vec<Value> = behaviour.blob_schedule.iter().map(entry).collect();
+    data.insert("BLOB_SCHEDULE".to_owned(), schedule.into());
     let forks = spec.forks.iter().map(|f| (f.fork.name().to_owned(), f.epoch.as_u64()));
     for (name, epoch) in forks.chain(behaviour.other_forks.iter().cloned()) {
         data.insert(format!("{}_FORK_EPOCH", name.to_uppercase()), epoch.to_string().into());
@@ -158,6 +199,11 @@ impl BeaconBehaviour {
             activation.epoch = crate::types::Epoch::new(epoch);
         }
     }
+}
+
+async fn event_stream(State(node): State<Shared>, Query(query): Query<BTreeMap<String, String>>) -> Response {
+    let habit = node.behaviour.read().events;
+    node.events.serve(habit, query.get("topics").map_or("", String::as_str))
 }
 
 async fn syncing(State(node): State<Shared>) -> Json<Value> {

@@ -46,6 +46,8 @@ pub enum HeaderFault {
     OwnParent,
     /// Built with other randomness than everybody else's.
     WrongPrevRandao,
+    /// Built with a withdrawal where there is none.
+    WrongWithdrawals,
     /// Commits to more blobs than any fork's schedule allows.
     TooManyBlobs,
     /// For another time.

@@ -1,7 +1,7 @@
 //! Payloads with true block hashes, the bids for them and their reveals.
 
 use alloy_primitives::{Address, B256, Bytes, FixedBytes, U256};
-use ssz_types::VariableList;
+use ssz_types::{VariableList, typenum::Unsigned};
 
 use crate::{
     consensus::{
@@ -11,6 +11,7 @@ use crate::{
             Blob, BlobsBundle, BlobsBundleFulu, BuilderBidBellatrix, BuilderBidCapella, BuilderBidDeneb,
             BuilderBidElectra, Commitments, ExecutionPayloadBellatrix, ExecutionPayloadCapella,
             ExecutionPayloadDeneb, ExecutionRequests, KzgBytes, PayloadAndBlobs, PayloadAndBlobsFulu, Signed,
+            Withdrawal,
         },
         recompute_block_hash, signing_root,
     },
@@ -19,6 +20,17 @@ use crate::{
 
 /// Cell proofs per blob in Fulu.
 const CELL_PROOFS: usize = 128;
+
+/// The randomness of every slot in the simulation, and what a faulty relay takes for it.
+pub(super) const SIM_RANDAO: B256 = B256::repeat_byte(0x53);
+pub(super) const OTHER_RANDAO: B256 = B256::repeat_byte(0x54);
+
+/// So many withdrawals. An honest relay's payloads have none, one with wrong withdrawals has one.
+pub fn sim_withdrawals(count: u64) -> Vec<Withdrawal> {
+    let address = Address::repeat_byte(0xaa);
+    let withdrawal = |n| Withdrawal { index: n, validator_index: 100 + n, address, amount: 16_000_000 + n };
+    (0..count).map(withdrawal).collect()
+}
 
 /// The parent beacon block's root in the simulation: a function of the execution parent, so that relay and proposer agree.
 pub fn sim_parent_root(parent_hash: B256) -> B256 {
@@ -44,6 +56,8 @@ pub struct PayloadParams {
     pub gas_limit: u64,
     /// Opaque transactions.
     pub transactions: Vec<Vec<u8>>,
+    /// Withdrawals; left out where the preset has no room for so many.
+    pub withdrawals: Vec<Withdrawal>,
 }
 
 /// A payload of some fork.
@@ -103,6 +117,10 @@ pub(super) fn transactions(list: &[Vec<u8>]) -> crate::consensus::containers::Tr
     VariableList::new(items).unwrap_or_default()
 }
 
+fn withdrawals<N: Unsigned + Clone>(params: &PayloadParams) -> VariableList<Withdrawal, N> {
+    VariableList::new(params.withdrawals.clone()).unwrap_or_default()
+}
+
 /// No deposits, withdrawals or consolidations.
 fn no_requests() -> ExecutionRequests {
     ExecutionRequests {
@@ -130,11 +148,11 @@ impl<P: Preset> AnyPayload<P> {
         let mut payload = match fork {
             Fork::Bellatrix => Self::Bellatrix(common_fields!(ExecutionPayloadBellatrix, params, {})),
             Fork::Capella => Self::Capella(
-                common_fields!(ExecutionPayloadCapella, params, {withdrawals: VariableList::default()}),
+                common_fields!(ExecutionPayloadCapella, params, {withdrawals: withdrawals(params)}),
             ),
             Fork::Deneb | Fork::Electra | Fork::Fulu | Fork::Gloas => {
                 Self::Deneb(common_fields!(ExecutionPayloadDeneb, params, {
-                    withdrawals: VariableList::default(), blob_gas_used: 0, excess_blob_gas: 0
+                    withdrawals: withdrawals(params), blob_gas_used: 0, excess_blob_gas: 0
                 }))
             }
         };

@@ -11,7 +11,10 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
-use super::{AnyPayload, Behaviour, HeaderFault, PayloadParams, Tamper, payload::sim_parent_root};
+use super::{
+    AnyPayload, Behaviour, HeaderFault, PayloadParams, Tamper,
+    payload::{OTHER_RANDAO, SIM_RANDAO, sim_parent_root, sim_withdrawals},
+};
 use crate::{
     consensus::{
         ChainSpec, Encoding, Mainnet, Minimal, Preset, PresetName, RevealedPayload, WallClock,
@@ -261,7 +264,7 @@ impl Shared {
                 registered.get(&pubkey).map_or(Address::repeat_byte(0xfe), |message| message.fee_recipient)
             },
             timestamp: if fault == HeaderFault::WrongTimestamp { timestamp + 12 } else { timestamp },
-            prev_randao: B256::repeat_byte(if fault == HeaderFault::WrongPrevRandao { 0x54 } else { 0x53 }),
+            prev_randao: if fault == HeaderFault::WrongPrevRandao { OTHER_RANDAO } else { SIM_RANDAO },
             block_number: behaviour.block_number,
             gas_limit: behaviour.gas_limit,
             transactions: if fault == HeaderFault::EmptyTransactions {
@@ -269,6 +272,7 @@ impl Shared {
             } else {
                 vec![vec![2, behaviour.builder, 3, 4, variant], vec![0xf8; 120]]
             },
+            withdrawals: sim_withdrawals(u64::from(fault == HeaderFault::WrongWithdrawals)),
         };
         let mut payload = AnyPayload::<P>::build(fork, &params);
         match fault {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use relaymux::sim::{Behaviour, HeaderFault, RawFault, RawRelay};
+use relaymux::sim::{Behaviour, HeaderFault, RawFault, RawRelay, SimAttributes};
 
 use crate::{
     budget, judge,
-    stage::{honest, milli, stage},
+    stage::{PARENT, eventually, honest, milli, stage},
 };
 
 /// A relay that bids 0.09 ETH with a fault, beside an honest one that bids 0.05: what is recorded, and whether the fault's bid wins.
@@ -74,6 +74,40 @@ async fn answers() {
         let slot = stage.slot();
         let bid = stage.header_at(slot).await.unwrap_or_else(|| panic!("{name}: no bid\n{}", stage.log()));
         assert_eq!(stage.relay_of(&bid), usize::from(!wins), "{name}");
+        let auction = stage.auction(slot).await;
+        assert_eq!(judge(name, &stage, &auction, "r0"), recorded, "{name}\n{auction}");
+    }
+}
+
+/// Beside a beacon node that says what the slot's payload must have.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_against_the_beacon_node() {
+    let with = |fault| honest().value(milli(90)).builder(1).header(fault);
+    for (name, behaviour, recorded) in [
+        ("other randomness than the beacon node's", with(HeaderFault::WrongPrevRandao), "wrong_prev_randao"),
+        (
+            "other withdrawals than the beacon node's",
+            with(HeaderFault::WrongWithdrawals),
+            "wrong_withdrawals",
+        ),
+    ] {
+        let stage = stage()
+            .auction(&budget())
+            .with_beacon(|_| {})
+            .relay(behaviour)
+            .relay(honest().value(milli(50)))
+            .start()
+            .await;
+        let slot = stage.slot();
+        // Told anew until somebody is there to hear it.
+        eventually("the node's word", async || {
+            stage.beacon().tell_attributes(&SimAttributes::of(slot, PARENT));
+            let taken = stage.metric("relaymux_payload_attributes_total{use=\"taken\"}").await?;
+            (taken > 0.0).then_some(())
+        })
+        .await;
+        let bid = stage.header_at(slot).await.unwrap_or_else(|| panic!("{name}: no bid\n{}", stage.log()));
+        assert_eq!(stage.relay_of(&bid), 1, "{name}");
         let auction = stage.auction(slot).await;
         assert_eq!(judge(name, &stage, &auction, "r0"), recorded, "{name}\n{auction}");
     }

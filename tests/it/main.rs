@@ -29,6 +29,7 @@ mod metrics;
 mod missed_requests;
 mod networks;
 mod ops;
+mod payload_attributes;
 mod portable_sql;
 mod profit;
 mod proposers;

@@ -10,7 +10,7 @@ use alloy_primitives::B256;
 use relaymux::{
     consensus::{ChainSpec, Encoding, SignedBuilderBid, WallClock, parse_spec_file},
     relay::{TlsRoots, build_http_client},
-    sim::{Behaviour, SimProposer, SimRelay, SimRelayParts, sign_block},
+    sim::{BeaconBehaviour, Behaviour, SimBeacon, SimProposer, SimRelay, SimRelayParts, sign_block},
     types::{Fork, Slot},
 };
 use serde_json::Value;
@@ -33,10 +33,14 @@ pub(crate) struct Stage {
     /// Where bundles are taken; empty where they are not.
     pub(crate) bundles: String,
     pub(crate) folder: tempfile::TempDir,
+    /// The beacon node of [`StageBuilder::with_beacon`].
+    beacon: Option<SimBeacon>,
     /// The newest slot that [`Stage::fresh_slot`] gave out.
     asked: std::sync::atomic::AtomicU64,
     child: Child,
 }
+
+type BeaconHabit = Box<dyn FnOnce(&mut BeaconBehaviour)>;
 
 pub(crate) struct StageBuilder {
     fork: Fork,
@@ -51,6 +55,7 @@ pub(crate) struct StageBuilder {
     other_relays: Vec<String>,
     slot_secs: u64,
     preset: &'static str,
+    beacon: Option<BeaconHabit>,
 }
 
 pub(crate) fn stage() -> StageBuilder {
@@ -67,6 +72,7 @@ pub(crate) fn stage() -> StageBuilder {
         other_relays: Vec::new(),
         slot_secs: 12,
         preset: "mainnet",
+        beacon: None,
     }
 }
 
@@ -126,6 +132,12 @@ impl StageBuilder {
         self
     }
 
+    /// Puts a beacon node of the stage's chain beside it, which behaves so from the start.
+    pub(crate) fn with_beacon(mut self, behave: impl FnOnce(&mut BeaconBehaviour) + 'static) -> Self {
+        self.beacon = Some(Box::new(behave));
+        self
+    }
+
     /// Sets the lines of `[trust]`.
     pub(crate) fn trust(self, lines: &str) -> Self {
         self.section(&format!("[trust]\n{lines}"))
@@ -166,6 +178,14 @@ impl StageBuilder {
             relays
                 .push(SimRelay::start(SimRelayParts { spec: spec.clone(), seed, behaviour }).await.unwrap());
         }
+        let mut sections = self.sections;
+        let mut beacon = None;
+        if let Some(behave) = self.beacon {
+            let node = SimBeacon::start(spec.clone()).await.unwrap();
+            node.behave(behave);
+            sections.push_str(&format!("[beacon]\nurl = \"{}\"\n", node.url()));
+            beacon = Some(node);
+        }
         // Nothing here is about speed: the machine may be slow, unless a test is about the budget itself.
         let budget = if self.auction.contains("timeout_get_header_ms") {
             ""
@@ -179,7 +199,7 @@ impl StageBuilder {
             folder.path().join("data").display(),
             self.builder_api,
             format_args!("{budget}{}", self.auction),
-            self.sections,
+            sections,
         );
         for (index, url) in self.other_relays.iter().enumerate() {
             config.push_str(&format!("[[relays]]\nid = \"x{index}\"\nurl = \"{url}\"\n"));
@@ -208,6 +228,7 @@ impl StageBuilder {
             ops: String::new(),
             bundles: String::new(),
             folder,
+            beacon,
             asked: std::sync::atomic::AtomicU64::new(0),
             child,
         };
@@ -278,6 +299,10 @@ impl Stage {
         self.ops = format!("http://{}", ports["ops"].as_str().unwrap());
         self.bundles =
             ports["bundles"].as_str().map_or_else(String::new, |address| format!("http://{address}"));
+    }
+
+    pub(crate) fn beacon(&self) -> &SimBeacon {
+        self.beacon.as_ref().unwrap()
     }
 
     pub(crate) fn config(&self) -> String {
@@ -362,6 +387,13 @@ impl Stage {
         let body = self.signed_block(slot, &bid, encoding);
         let response = self.submit_request(version, encoding, body).send().await.unwrap();
         (response.status().as_u16(), response.bytes().await.unwrap().to_vec())
+    }
+
+    /// The value of a metric's series, labels included; `None` while there is none.
+    pub(crate) async fn metric(&self, series: &str) -> Option<f64> {
+        let text = self.http.get(format!("{}/metrics", self.ops)).send().await.unwrap().text().await.unwrap();
+        let value = |line: &str| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok();
+        text.lines().find_map(value)
     }
 
     pub(crate) async fn ops_json(&self, path: &str) -> Value {

@@ -138,6 +138,7 @@ pub(super) fn demo_config(
         tls_roots: TlsRoots::Bundled,
         proxy: None,
         beacon: None,
+        follows_attributes: false,
         execution: Some(chain.url().parse()?),
         bundles: None,
         profit: ProfitSettings {

@@ -12,10 +12,10 @@ use serde_json::Value;
 use super::{BeaconNode, NodeError, send};
 use crate::{
     consensus::{
-        ChainSpec, ClockSample, NamedFork, NetworkMismatch, OffsetRange, ReportedGenesis, ReportedSpec,
-        SourceClock, WallClock,
+        BlobLimits, ChainSpec, ClockSample, NamedFork, NetworkMismatch, OffsetRange, ReportedGenesis,
+        ReportedSpec, SourceClock, WallClock,
     },
-    types::{Epoch, Slot, UnixMillis, parse_hash},
+    types::{Epoch, Fork, Slot, UnixMillis, parse_hash},
 };
 
 /// End of the keys of a specification that say when a fork starts.
@@ -23,6 +23,8 @@ const FORK_EPOCH: &str = "_FORK_EPOCH";
 /// Most forks of a specification, and most letters of a name. Arbitrary: there have been some ten in ten years.
 const MAX_FORKS: usize = 64;
 const MAX_NAME: usize = 32;
+/// Most entries of a blob schedule that are read. Arbitrary: there have been three in a year.
+const MAX_BLOB_ENTRIES: usize = 256;
 
 /// Whether the node is of the configured network.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +32,9 @@ enum Identity {
     /// Not asked yet.
     #[default]
     Unknown,
-    /// It is, or it does not say.
+    /// It does not say, or not enough: it is believed, for what does no harm.
+    Unsaid,
+    /// It is.
     Same,
     /// It is not.
     Other(NetworkMismatch),
@@ -76,7 +80,25 @@ impl BeaconNode {
             // Away: what was known of it holds, and other questions fail by themselves.
             Err(error) => return Err(error),
         };
-        self.judge(&url, spec.genesis_mismatch(&reported))
+        let verdict = match spec.genesis_mismatch(&reported) {
+            Some(mismatch) => Identity::Other(mismatch),
+            None if spec.is_shown_by(&reported) => Identity::Same,
+            None => Identity::Unsaid,
+        };
+        self.judge(&url, verdict)
+    }
+
+    /// Whether the node showed that it is of the configured network when it was last asked. Not saying so is not enough.
+    pub fn is_shown_to_be_ours(&self) -> bool {
+        matches!(*self.known.identity.lock(), Identity::Same)
+    }
+
+    /// Fails if the node was found to be of another network. Asks nobody.
+    pub(super) fn refuse_if_other(&self) -> Result<(), NodeError> {
+        match &*self.known.identity.lock() {
+            Identity::Other(mismatch) => Err(NodeError::other_network(&self.base, mismatch)),
+            Identity::Unknown | Identity::Unsaid | Identity::Same => Ok(()),
+        }
     }
 
     /// The node's specification: which forks it knows and when they start.
@@ -87,7 +109,7 @@ impl BeaconNode {
         let url = self.url("/eth/v1/config/spec");
         let reported = spec_from(&self.ask(&url).await?);
         if let Some(mismatch) = self.spec.as_ref().and_then(|spec| spec.spec_mismatch(&reported)) {
-            self.judge(&url, Some(mismatch))?;
+            self.judge(&url, Identity::Other(mismatch))?;
         }
         Ok(reported)
     }
@@ -129,7 +151,7 @@ impl BeaconNode {
     pub(super) async fn believe(&self) -> Result<(), NodeError> {
         let identity = self.known.identity.lock().clone();
         match identity {
-            Identity::Same => Ok(()),
+            Identity::Same | Identity::Unsaid => Ok(()),
             Identity::Other(mismatch) => Err(NodeError::other_network(&self.base, &mismatch)),
             Identity::Unknown => match self.verify_network().await {
                 Err(error @ NodeError::OtherNetwork { .. }) => Err(error),
@@ -159,19 +181,13 @@ impl BeaconNode {
         }
     }
 
-    fn judge(&self, url: &url::Url, mismatch: Option<NetworkMismatch>) -> Result<(), NodeError> {
-        let mut identity = self.known.identity.lock();
-        match mismatch {
-            None => {
-                *identity = Identity::Same;
-                Ok(())
-            }
-            Some(mismatch) => {
-                let error = NodeError::other_network(url, &mismatch);
-                *identity = Identity::Other(mismatch);
-                Err(error)
-            }
-        }
+    fn judge(&self, url: &url::Url, verdict: Identity) -> Result<(), NodeError> {
+        let result = match &verdict {
+            Identity::Other(mismatch) => Err(NodeError::other_network(url, mismatch)),
+            Identity::Unknown | Identity::Unsaid | Identity::Same => Ok(()),
+        };
+        *self.known.identity.lock() = verdict;
+        result
     }
 }
 
@@ -198,10 +214,22 @@ fn spec_from(answer: &Value) -> ReportedSpec {
         let name = key.strip_suffix(FORK_EPOCH).filter(|name| name.len() <= MAX_NAME)?;
         Some(NamedFork { name: name.to_ascii_lowercase(), epoch: Epoch::new(number(epoch)?) })
     };
+    let forks: Vec<NamedFork> = data.iter().filter_map(fork).take(MAX_FORKS).collect();
+    let entry = |entry: &Value| {
+        Some((Epoch::new(number(entry.get("EPOCH")?)?), number(entry.get("MAX_BLOBS_PER_BLOCK")?)?))
+    };
+    let entries = data.get("BLOB_SCHEDULE").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let limits = BlobLimits {
+        deneb: value("MAX_BLOBS_PER_BLOCK"),
+        electra: value("MAX_BLOBS_PER_BLOCK_ELECTRA"),
+        entries: entries.iter().take(MAX_BLOB_ENTRIES).filter_map(entry).collect(),
+    };
+    let start = |fork: Fork| forks.iter().find(|f| f.name == fork.name()).map_or(Epoch::NEVER, |f| f.epoch);
     ReportedSpec {
         slot_ms: value("SLOT_DURATION_MS").or(seconds),
         chain_id: value("DEPOSIT_CHAIN_ID"),
-        forks: data.iter().filter_map(fork).take(MAX_FORKS).collect(),
+        blobs: limits.schedule(start),
+        forks,
     }
 }
 
@@ -210,6 +238,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::consensus::BlobSchedule;
 
     #[test]
     fn genesis_and_specification_are_read_in_every_clients_way() {
@@ -227,5 +256,21 @@ mod tests {
         let forks: Vec<_> = spec.forks.iter().map(|fork| (fork.name.as_str(), fork.epoch.as_u64())).collect();
         assert_eq!(forks, [("gloas", 77), ("heze", u64::MAX)]);
         assert_eq!(spec_from(&json!([])), ReportedSpec::default());
+    }
+
+    #[test]
+    fn the_nodes_blob_schedule_is_read() {
+        let answer = json!({ "data": { "DENEB_FORK_EPOCH": "10", "ELECTRA_FORK_EPOCH": "20", "FULU_FORK_EPOCH": "30",
+            "MAX_BLOBS_PER_BLOCK": "6", "MAX_BLOBS_PER_BLOCK_ELECTRA": 9, "BLOB_SCHEDULE": [
+                { "EPOCH": "40", "MAX_BLOBS_PER_BLOCK": "21" }, { "EPOCH": 25, "MAX_BLOBS_PER_BLOCK": 15 },
+                { "EPOCH": "x" }, 7,
+            ] } });
+        let blobs = spec_from(&answer).blobs;
+        for (epoch, max) in [(9, None), (10, Some(6)), (29, Some(9)), (30, Some(15)), (40, Some(21))] {
+            assert_eq!(blobs.max_at(Epoch::new(epoch)), max, "{epoch}");
+        }
+        // A limit of a fork that the node does not know of says nothing.
+        let partial = json!({ "data": { "MAX_BLOBS_PER_BLOCK": "6", "BLOB_SCHEDULE": "none" } });
+        assert_eq!(spec_from(&partial).blobs, BlobSchedule::default());
     }
 }

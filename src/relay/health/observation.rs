@@ -15,12 +15,31 @@ pub struct Observation {
     pub http_status: Option<u16>,
     /// In words, for the reason of what follows from it.
     pub message: String,
+    /// Whether a wrong bid is shown to be wrong by the beacon node and another relay, where its outcome alone proves nothing.
+    pub is_corroborated: bool,
     /// When.
     pub at: UnixMillis,
 }
 
-/// What a observation says about one class: which, and whether it is good.
-pub(super) fn class_of(outcome: BidOutcome) -> Option<(FaultClass, bool)> {
+impl Observation {
+    /// What it says about one class: which, and whether it is good.
+    pub(super) fn class(&self) -> Option<(FaultClass, bool)> {
+        if self.is_wrong_by_two() { Some((FaultClass::Bids, false)) } else { class_of(self.outcome) }
+    }
+
+    /// What it says about the relay's being there.
+    pub(super) fn pulse(&self) -> Pulse {
+        if self.is_wrong_by_two() { Pulse::Failed } else { pulse_of(self.outcome, self.http_status) }
+    }
+
+    /// Whether it is a wrong bid by the beacon node and by another relay.
+    fn is_wrong_by_two(&self) -> bool {
+        let depends = [BidFlaw::WrongPrevRandao, BidFlaw::WrongWithdrawals].map(BidOutcome::Flawed);
+        self.is_corroborated && depends.contains(&self.outcome)
+    }
+}
+
+fn class_of(outcome: BidOutcome) -> Option<(FaultClass, bool)> {
     match outcome {
         BidOutcome::Bid | BidOutcome::BelowMinBid | BidOutcome::Excluded | BidOutcome::BelowLocal => {
             Some((FaultClass::Bids, true))
@@ -50,8 +69,8 @@ pub(super) fn class_of(outcome: BidOutcome) -> Option<(FaultClass, bool)> {
             | BidFlaw::ZeroValue
             | BidFlaw::EmptyTransactions
             | BidFlaw::ZeroBlockHash => Some((FaultClass::Bids, false)),
-            // The blob schedule known here may be out of date, and two relays may be wrong together.
-            BidFlaw::TooManyBlobs | BidFlaw::WrongPrevRandao => None,
+            // The blob schedule known here may be out of date, and two relays may be wrong together, or the beacon node.
+            BidFlaw::TooManyBlobs | BidFlaw::WrongPrevRandao | BidFlaw::WrongWithdrawals => None,
         },
     }
 }
@@ -90,7 +109,7 @@ pub fn pulse_of(outcome: BidOutcome, http_status: Option<u16>) -> Pulse {
             | BidFlaw::ZeroValue
             | BidFlaw::EmptyTransactions
             | BidFlaw::ZeroBlockHash => Pulse::Failed,
-            BidFlaw::TooManyBlobs | BidFlaw::WrongPrevRandao => Pulse::Unknown,
+            BidFlaw::TooManyBlobs | BidFlaw::WrongPrevRandao | BidFlaw::WrongWithdrawals => Pulse::Unknown,
         },
     }
 }
@@ -98,6 +117,24 @@ pub fn pulse_of(outcome: BidOutcome, http_status: Option<u16>) -> Pulse {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wrong_payload_is_held_against_a_relay_by_two_witnesses_only() {
+        for outcome in BidOutcome::all() {
+            let observation = |is_corroborated| {
+                let message = String::new();
+                Observation { outcome, http_status: None, message, is_corroborated, at: 0 }
+            };
+            let [alone, by_two] = [observation(false), observation(true)];
+            if ["wrong_prev_randao", "wrong_withdrawals"].contains(&outcome.label()) {
+                assert_eq!((alone.class(), alone.pulse()), (None, Pulse::Unknown), "{outcome}");
+                let found = (by_two.class(), by_two.pulse());
+                assert_eq!(found, (Some((FaultClass::Bids, false)), Pulse::Failed), "{outcome}");
+            } else {
+                assert_eq!((alone.class(), alone.pulse()), (by_two.class(), by_two.pulse()), "{outcome}");
+            }
+        }
+    }
 
     #[test]
     fn a_refusal_of_one_proposer_is_no_sign_of_death() {

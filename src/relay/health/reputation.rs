@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use super::{
     Accusation, BlockRecord, Breaker, BreakerPolicy, FaultClass, Observation, Pulse, Trust, Verdict,
     accusation::{MAX_ACCUSATIONS, class_of_conduct},
-    observation::{class_of, pulse_of},
     stake,
 };
 use crate::{
@@ -191,19 +190,14 @@ impl Reputation {
         if observation.at < self.pardoned_at {
             return;
         }
-        if let Some((class, is_good)) = class_of(observation.outcome) {
+        if let Some((class, is_good)) = observation.class() {
             self.trust.add(class, is_good, 1.0, observation.at, policy.half_life_ms);
         }
         // A bid, good or bad, is an answer.
         if observation.outcome == BidOutcome::Bid {
             self.trust.add(FaultClass::Answers, true, 1.0, observation.at, policy.half_life_ms);
         }
-        self.pulse(
-            pulse_of(observation.outcome, observation.http_status),
-            &observation.message,
-            observation.at,
-            policy,
-        );
+        self.pulse(observation.pulse(), &observation.message, observation.at, policy);
     }
 
     /// Takes in a sign of life, or of none.
@@ -533,8 +527,13 @@ mod tests {
         let policy = TrustPolicy::default();
         for outcome in BidOutcome::all() {
             let mut reputation = Reputation::default();
-            let observation =
-                Observation { outcome, http_status: None, message: format!("did {outcome}"), at: 1 };
+            let observation = Observation {
+                outcome,
+                http_status: None,
+                message: format!("did {outcome}"),
+                is_corroborated: false,
+                at: 1,
+            };
             reputation.step(&observation, &policy);
             assert_eq!((reputation.quarantine, reputation.accusations.len()), (None, 0), "{outcome}");
         }

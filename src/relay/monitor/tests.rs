@@ -53,6 +53,7 @@ fn auction(budget_ms: u64, outcomes: [BidOutcome; 2]) -> Event {
         value: (outcome == BidOutcome::Bid).then_some(value),
         block_hash: (outcome == BidOutcome::Bid && relay.as_str() == "a").then_some(HASH),
         verified: outcome == BidOutcome::Bid,
+        is_corroborated: false,
         score: None,
         polls: Vec::new(),
     };
