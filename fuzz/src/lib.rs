@@ -7,8 +7,9 @@ use std::sync::OnceLock;
 
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use relaymux::{
-    consensus::{Encoding, Fork, PresetName},
+    consensus::{Encoding, PresetName},
     jsonrpc::FramingLimits,
+    types::Fork,
 };
 
 use corpus::Seed;
