@@ -78,6 +78,26 @@ fn every_link_leads_somewhere() {
     assert!(checked > 50, "only {checked} links are seen");
 }
 
+/// Files and folders of this repository that a page names are there.
+#[test]
+fn every_path_is_there() {
+    let mut checked = 0;
+    for (page, text) in pages() {
+        let prose = prose(&text).join("\n");
+        for name in prose.split('`').skip(1).step_by(2) {
+            let name = name.split_whitespace().next().unwrap_or_default();
+            let is_path = ["src/", "tests/", "scripts/", "docs/", "fixtures/", "migrations/"]
+                .iter()
+                .any(|folder| name.starts_with(folder));
+            if is_path && !name.contains(['*', '<', '{', '…']) && !name.contains("NNNN") {
+                checked += 1;
+                assert!(root().join(name).exists(), "{}: {name} is not there", page.display());
+            }
+        }
+    }
+    assert!(checked > 30, "only {checked} paths are seen");
+}
+
 /// A table is its header, a line of dashes and rows, without a gap, each with as many cells.
 #[test]
 fn tables_hold_together() {
