@@ -1,6 +1,6 @@
 //! Wiring: the only place that knows every room. Starts them in order, connects them, and stops them in the reverse order.
 //!
-//! | task | ends | when it fails ([`supervisor`]) |
+//! | task | ends | when it fails ([`crate::tasks`]) |
 //! |---|---|---|
 //! | `builder_api`: listener; its connections are tasks of their own | on stop, requests in flight finish first | the process ends, to be started again |
 //! | submissions and registrations in flight (the auction's) | each at its own deadline; a stop waits for them | its client is told; nobody else notices |
@@ -23,26 +23,26 @@
 
 mod admin_token;
 mod attributes_watch;
-mod bundles;
 mod chain_watch;
 mod clock_watch;
 mod conflict_watch;
+mod connect;
 mod data_dir;
 mod duties;
 mod files;
 mod fork_watch;
 mod node_watch;
 mod notices;
+mod open;
 mod own_duties;
 mod policies;
 mod reload;
 mod seed;
 mod service;
-mod settlements;
 mod shutdown;
 mod start_error;
 mod storage;
-mod supervisor;
+mod task_news;
 mod telemetry;
 
 pub(crate) use clock_watch::clock_message;

@@ -9,7 +9,17 @@ mod metrics;
 mod negotiate;
 mod settings;
 
-pub use handlers::router;
+pub use handlers::BuilderApiParts;
 pub use metrics::describe_metrics;
 pub use negotiate::{NotAcceptable, negotiate};
 pub use settings::BuilderApiSettings;
+
+use std::time::Duration;
+
+use crate::{serve::Listener, tasks::TaskGroup};
+
+/// Serves until the group stops; requests in flight may then finish for at most `drain`.
+pub fn start(parts: BuilderApiParts, listener: Listener, drain: Duration, group: &TaskGroup) {
+    let router = handlers::router(parts);
+    group.vital("builder_api", |stop| listener.serve(router, stop, drain));
+}

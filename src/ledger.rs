@@ -56,4 +56,4 @@ pub use views::{
     AnswerView, AuctionView, BidView, ModeView, PollView, RelayStats, SlotSummary, SlotView, SubmissionView,
 };
 pub use write_state::WriteState;
-pub use writer::run_writer;
+pub use writer::{run_writer, start_writer};

@@ -18,6 +18,18 @@ mod state;
 mod views;
 
 pub use degraded::Degraded;
-pub use handlers::router;
 pub use settings::{OpsSettings, Secret};
 pub use state::OpsParts;
+
+use std::time::Duration;
+
+use crate::{serve::Listener, tasks::TaskGroup};
+
+/// Longest wait at a stop for requests in flight.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Serves until the group stops.
+pub fn start(parts: OpsParts, listener: Listener, group: &TaskGroup) {
+    let router = handlers::router(parts, group.stop_token());
+    group.optional("ops_api", |stop| listener.serve(router, stop, DRAIN));
+}

@@ -19,6 +19,7 @@ mod prices;
 mod report;
 mod settings;
 mod settle;
+mod start;
 mod tally;
 mod watcher;
 
@@ -30,5 +31,6 @@ pub use prices::Prices;
 pub use report::{By, ProfitReport, ReportLine, ReportQuery, Reporter, TargetVerdict};
 pub use settings::ProfitSettings;
 pub use settle::{SlotOutcome, SlotStatus};
+pub use start::{ProfitParts, start};
 pub use tally::project_sums;
 pub use watcher::{WatchError, Watcher, WatcherParts, follow_chain};

@@ -37,7 +37,7 @@ pub use metrics::describe_metrics;
 pub use monitor::{HealthMonitor, HealthMonitorHandle, HealthMonitorSettings, OperatorCommand, SavedHealth};
 pub use outcome::{BidAnswer, CallFailure, HeaderOutcome, RawPayload, RegisterOutcome, SubmitOutcome};
 pub use pressure::PressureSampler;
-pub use probes::{ExpectedProposals, ProbeParts, run_probes};
+pub use probes::{ExpectedProposals, ProbeParts, start_probes};
 pub use registrations::{Batch, RegistrationBody};
 pub use set::{RelayStatus, SharedRelays};
 pub use settings::{HeaderMode, RelaySettings, RelayUrlError, parse_relay_url};

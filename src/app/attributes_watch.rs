@@ -14,6 +14,7 @@ use crate::{
     auction::Auction,
     consensus::{AttributesError, PayloadAttributes},
     ethereum::{BeaconNode, NodeError},
+    tasks::TaskGroup,
 };
 
 const EVENTS: &str = "relaymux_payload_attributes_total";
@@ -53,8 +54,16 @@ pub(super) fn describe_metrics() {
     }
 }
 
+/// Follows for as long as the group runs, where that is asked for.
+pub(super) fn start_attributes_watch(parts: Option<(BeaconNode, Arc<Auction>)>, group: &TaskGroup) {
+    let Some((beacon, auction)) = parts else { return };
+    group.restarting("payload_attributes", move |stop| {
+        run_attributes_watch(beacon.clone(), Arc::clone(&auction), stop)
+    });
+}
+
 /// Follows until told to stop.
-pub(super) async fn run_attributes_watch(beacon: BeaconNode, auction: Arc<Auction>, stop: CancellationToken) {
+async fn run_attributes_watch(beacon: BeaconNode, auction: Arc<Auction>, stop: CancellationToken) {
     let mut said = None;
     loop {
         let mut is_first_bad = true;

@@ -19,6 +19,7 @@ use crate::{
     events::{Conditions, NoRequestReason, Spine},
     ledger::Ledger,
     relay::SharedRelays,
+    tasks::TaskGroup,
 };
 
 /// Shortest and longest time between two looks, whatever the slot's length.
@@ -59,8 +60,13 @@ pub(super) fn describe_metrics() {
     }
 }
 
+/// Watches for as long as the group runs.
+pub(super) fn start_chain_watch(parts: ChainWatchParts, group: &TaskGroup) {
+    group.restarting("chain_watch", move |stop| run_chain_watch(parts.clone(), stop));
+}
+
 /// Watches until told to stop.
-pub(super) async fn run_chain_watch(parts: ChainWatchParts, stop: CancellationToken) {
+async fn run_chain_watch(parts: ChainWatchParts, stop: CancellationToken) {
     let ChainWatchParts { auction, relays, beacon, execution, conditions, ledger, spine } = parts;
     let wall = WallClock;
     let spec = auction.spec().clone();

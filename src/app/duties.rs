@@ -16,6 +16,7 @@ use crate::{
     events::{Event, MissedRequest, Spine},
     ledger::{LastRun, Ledger, LedgerError},
     relay::ExpectedProposals,
+    tasks::TaskGroup,
     types::{BlsPublicKey, Epoch, Slot, UnixMillis},
 };
 
@@ -39,9 +40,15 @@ pub(super) struct DutyParts {
     pub(super) started_at: UnixMillis,
 }
 
+/// Watches for as long as the group runs, where there is a beacon node to ask.
+pub(super) fn start_duties(parts: Option<DutyParts>, group: &TaskGroup) {
+    let Some(parts) = parts else { return };
+    group.restarting("duties", move |stop| run_duties(parts.clone(), stop));
+}
+
 /// Keeps the expected proposals up to date until told to stop: this epoch and the next. While nobody has registered, every slot may be
 /// ours. Records each slot of ours without a request.
-pub(super) async fn run_duties(parts: DutyParts, stop: CancellationToken) {
+async fn run_duties(parts: DutyParts, stop: CancellationToken) {
     let wall = WallClock;
     let spec = parts.auction.spec().clone();
     let own = OwnDuties::new(spec.clock(), spec.slots_per_epoch, parts.started_at);

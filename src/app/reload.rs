@@ -27,6 +27,7 @@ use crate::{
     config::{Config, ConfigError},
     ethereum::{LoaderKind, NodeError, load_keys},
     relay::{HealthMonitorHandle, Relay, SharedRelays},
+    tasks::TaskGroup,
     types::BlsPublicKey,
 };
 
@@ -74,6 +75,8 @@ type Loaded = (String, LoaderKind, Result<Vec<BlsPublicKey>, NodeError>);
 #[derive(Debug)]
 pub(super) struct Reloader {
     pub(super) source: ConfigSource,
+    /// A message is a wish to read the file now.
+    pub(super) asked: mpsc::Receiver<()>,
     pub(super) running: Config,
     pub(super) auction: Arc<Auction>,
     pub(super) relays: Arc<SharedRelays>,
@@ -84,8 +87,13 @@ pub(super) struct Reloader {
 }
 
 impl Reloader {
-    /// Watches until told to stop; a message on `asked` is a wish to read the file now.
-    pub(super) async fn run(mut self, mut asked: mpsc::Receiver<()>, stop: CancellationToken) {
+    /// Follows the files for as long as the group runs.
+    pub(super) fn start(self, group: &TaskGroup) {
+        group.optional("reload", |stop| self.run(stop));
+    }
+
+    /// Watches until told to stop.
+    async fn run(mut self, stop: CancellationToken) {
         let mut poll = interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut loading: JoinSet<Loaded> = JoinSet::new();
@@ -93,7 +101,7 @@ impl Reloader {
         loop {
             let by_signal = tokio::select! {
                 _ = poll.tick() => false,
-                request = asked.recv() => match request {
+                request = self.asked.recv() => match request {
                     Some(()) => true,
                     None => return,
                 },

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use reqwest::Client;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use url::Url;
 
 use crate::{
     ethereum::{BlockId, ExecutionNode, NodeError, delivered},
     relay::{HealthMonitorHandle, Relay, SharedRelays},
+    tasks::TaskGroup,
 };
 
 /// Deliveries looked at per relay.
@@ -18,16 +18,23 @@ const LOOKED_AT: u32 = 100;
 /// Blocks of the head that may still be reorganised: two epochs.
 const UNSETTLED: u64 = 64;
 
+/// What the look at the public record works with.
+pub(super) struct SeedParts {
+    pub(super) http: Client,
+    pub(super) node: ExecutionNode,
+    pub(super) relays: Arc<SharedRelays>,
+    pub(super) monitor: HealthMonitorHandle,
+}
+
+/// Looks once, where the operator turned that on.
+pub(super) fn start_seed(parts: Option<SeedParts>, group: &TaskGroup) {
+    let Some(parts) = parts else { return };
+    group.finite("public_record", |stop| run_seed(parts, stop));
+}
+
 /// Looks at every relay's record once.
-pub(super) async fn run_seed(
-    http: Client,
-    rpc: Url,
-    chain: Option<u64>,
-    relays: Arc<SharedRelays>,
-    monitor: HealthMonitorHandle,
-    stop: CancellationToken,
-) {
-    let node = ExecutionNode::new(http.clone(), rpc).of_chain(chain);
+async fn run_seed(parts: SeedParts, stop: CancellationToken) {
+    let SeedParts { http, node, relays, monitor } = parts;
     if let Err(error) = node.chain_id().await {
         warn!(%error, "public record not known, trust begins without it");
         return;

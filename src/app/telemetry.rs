@@ -1,9 +1,12 @@
 //! Logs and metrics of the whole process.
 
-use std::io::IsTerminal;
+use std::{io::IsTerminal, time::Duration};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+
+use crate::tasks::TaskGroup;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -17,6 +20,21 @@ pub enum LogFormat {
 /// Seconds; from a tenth of a millisecond to the longest deadline.
 const BUCKETS: [f64; 16] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.0, 4.0];
+
+/// How often histograms are folded.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// The tasks that begin anew when they fail.
+const RESTARTING: [&str; 8] = [
+    "metrics",
+    "chain_watch",
+    "duties",
+    "probes",
+    "ledger_writer",
+    "profit_checks",
+    "registration_checks",
+    "settlements",
+];
 
 /// A log filter as people write it: a level, mev-boost's spelling included, or tracing's language (`relaymux=debug`).
 ///
@@ -65,7 +83,7 @@ const INTO_SLOT_BUCKETS: [f64; 16] =
     [-12.0, -4.0, -1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 8.0, 12.0];
 
 /// All of the process's own numbers, such as its memory, under this prefix.
-pub(super) fn process_metrics() -> metrics_process::Collector {
+fn process_metrics() -> metrics_process::Collector {
     metrics_process::Collector::new("relaymux_")
 }
 
@@ -95,6 +113,25 @@ fn build_recorder() -> PrometheusRecorder {
         .build_recorder()
 }
 
+/// Folds histograms now and then, as they grow until someone scrapes, and reads what the process uses.
+pub(super) fn start_upkeep(metrics: PrometheusHandle, group: &TaskGroup) {
+    group.restarting("metrics", move |stop| keep_metrics(metrics.clone(), stop));
+}
+
+async fn keep_metrics(metrics: PrometheusHandle, stop: CancellationToken) {
+    let process = process_metrics();
+    let mut tick = tokio::time::interval(UPKEEP);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {
+                metrics.run_upkeep();
+                process.collect();
+            }
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
 fn describe_all() {
     crate::events::describe_metrics();
     crate::relay::describe_metrics();
@@ -103,8 +140,8 @@ fn describe_all() {
     crate::profit::describe_metrics();
     crate::bundles::describe_metrics();
     crate::builder_api::describe_metrics();
+    crate::tasks::describe_metrics(&RESTARTING);
     super::chain_watch::describe_metrics();
-    super::supervisor::describe_metrics();
     metrics::describe_gauge!("relaymux_build_info", "1, labelled with the version");
     process_metrics().describe();
 }

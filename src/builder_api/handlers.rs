@@ -51,13 +51,22 @@ struct Shared {
 
 type Api = State<Arc<Shared>>;
 
+/// What this API answers from.
+#[derive(Debug)]
+pub struct BuilderApiParts {
+    /// `[builder_api]`
+    pub settings: BuilderApiSettings,
+    /// Decides.
+    pub auction: Arc<Auction>,
+    /// Who may be usable.
+    pub relays: Arc<SharedRelays>,
+    /// What happened.
+    pub ledger: Ledger,
+}
+
 /// The routes.
-pub fn router(
-    auction: Arc<Auction>,
-    relays: Arc<SharedRelays>,
-    ledger: Ledger,
-    settings: BuilderApiSettings,
-) -> Router {
+pub(super) fn router(parts: BuilderApiParts) -> Router {
+    let BuilderApiParts { settings, auction, relays, ledger } = parts;
     let activity = Arc::clone(&auction);
     let shared = Shared {
         registrations: ByteBudget::new(settings.max_registrations_bytes.saturating_mul(REGISTRATION_BODIES)),

@@ -9,9 +9,9 @@ use alloy_primitives::{Address, B256, Signature, U256, eip191_hash_message, hex,
 use secp256k1::{Message, SECP256K1, SecretKey};
 
 /// The header's name.
-pub(super) const HEADER: &str = "x-flashbots-signature";
+pub const HEADER: &str = "x-flashbots-signature";
 /// BuilderNet's own name for it, preferred where both are there.
-pub(super) const BUILDERNET_HEADER: &str = "x-buildernet-signature";
+pub const BUILDERNET_HEADER: &str = "x-buildernet-signature";
 /// Bytes of a signature: r, s, v.
 const SIGNATURE_BYTES: usize = 65;
 

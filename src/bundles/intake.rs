@@ -79,7 +79,7 @@ impl ValidBundle {
 type ByIdentity = RateLimiter<Address, HashMapStateStore<Address>, DefaultClock>;
 
 /// What the intake and the tracker share.
-pub(super) struct BundleIntake {
+pub struct BundleIntake {
     pub(super) settings: BundleSettings,
     pub(super) node: ExecutionNode,
     /// The chain's number; 0 until the node has told.
@@ -142,7 +142,10 @@ impl BundleIntake {
     }
 
     /// Whether somebody may send at all.
-    pub(super) fn admit(&self, searcher: Address) -> Result<(), RpcError> {
+    ///
+    /// # Errors
+    /// When the operator named searchers, and this is none of them.
+    pub fn admit(&self, searcher: Address) -> Result<(), RpcError> {
         if self.settings.searchers.is_empty() || self.settings.searchers.contains(&searcher) {
             Ok(())
         } else {
@@ -168,8 +171,21 @@ impl BundleIntake {
         Err(RpcError::new(ErrorCode::LimitExceeded, message))
     }
 
+    /// The number of the chain's head; 0 until the node has told.
+    pub fn head_number(&self) -> u64 {
+        self.head.borrow().number
+    }
+
+    /// The names of the builders that bundles go to.
+    pub fn builders(&self) -> Vec<&str> {
+        self.settings.builders.iter().map(|endpoint| endpoint.id.as_str()).collect()
+    }
+
     /// Answers one call of a searcher.
-    pub(super) async fn serve(
+    ///
+    /// # Errors
+    /// What the searcher is told instead of a result.
+    pub async fn serve(
         self: &Arc<Self>,
         searcher: Address,
         request: &Request<'_>,

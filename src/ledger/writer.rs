@@ -25,8 +25,9 @@ use crate::{
     consensus::WallClock,
     events::{
         AuctionRecord, BlockReceived, Event, ProbeResult, RegistrationAnswer, RegistrationRound,
-        RelayModeChanged, ReputationSaved, SubmissionAnswer, SubmissionClosed, Subscription, Winner,
+        RelayModeChanged, ReputationSaved, Spine, SubmissionAnswer, SubmissionClosed, Subscription, Winner,
     },
+    tasks::TaskGroup,
     types::{RelayId, Slot},
 };
 
@@ -40,6 +41,16 @@ type Result<T> = std::result::Result<T, sqlx::Error>;
 struct Refusal {
     fault: Fault,
     error: sqlx::Error,
+}
+
+/// Writes for as long as the group runs, and what is on the spine from this moment on, whenever the task first runs.
+pub fn start_writer(ledger: &Ledger, spine: &Spine, group: &TaskGroup) {
+    let (ledger, spine) = (ledger.clone(), spine.clone());
+    let mut first = Some(spine.subscribe());
+    group.restarting("ledger_writer", move |stop| {
+        let events = first.take().unwrap_or_else(|| spine.subscribe());
+        run_writer(ledger.clone(), events, stop)
+    });
 }
 
 /// Writes events until told to stop, then writes what is waiting and ends.

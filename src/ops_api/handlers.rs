@@ -14,6 +14,7 @@ use axum::{
     routing::{get, post},
 };
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     access::PROBES,
@@ -41,8 +42,8 @@ const PLACES_SHOWN: u32 = 100;
 const MAX_SLOTS: u32 = 500;
 
 /// The routes.
-pub fn router(parts: OpsParts) -> Router {
-    let shared = Arc::new(Shared::new(parts));
+pub(super) fn router(parts: OpsParts, stop: CancellationToken) -> Router {
+    let shared = Arc::new(Shared::new(parts, stop));
     Router::new()
         .route("/", get(dashboard))
         .route("/healthz", get(healthz))

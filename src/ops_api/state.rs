@@ -43,8 +43,6 @@ pub struct OpsParts {
     pub degraded: Degraded,
     /// The service is stopping: it is not ready any more.
     pub stopping: CancellationToken,
-    /// Ends event streams.
-    pub stop: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -60,6 +58,7 @@ pub(super) struct Shared {
     pub(super) degraded: Degraded,
     pub(super) reporter: Reporter,
     pub(super) stopping: CancellationToken,
+    /// Ends event streams.
     pub(super) stop: CancellationToken,
     pub(super) limiter: Option<DefaultDirectRateLimiter>,
 }
@@ -67,7 +66,7 @@ pub(super) struct Shared {
 pub(super) type Api = State<Arc<Shared>>;
 
 impl Shared {
-    pub(super) fn new(parts: OpsParts) -> Self {
+    pub(super) fn new(parts: OpsParts, stop: CancellationToken) -> Self {
         let OpsParts {
             settings,
             network,
@@ -81,7 +80,6 @@ impl Shared {
             reporter,
             degraded,
             stopping,
-            stop,
         } = parts;
         let access = Access::new(&settings, admin_token);
         let limit = NonZeroU32::new(settings.max_requests_per_second);

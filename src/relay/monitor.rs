@@ -35,6 +35,7 @@ use crate::{
         NoticeRule, PaymentOutcome, RelayJudged, RelayMode, RelayModeChanged, ReputationSaved, Ruling,
         Settlement, Severity, Spine, SubmissionAnswer, Subscription, count_notice,
     },
+    tasks::TaskGroup,
     types::{RelayId, UnixMillis},
 };
 use blocks::BlockRecords;
@@ -187,6 +188,11 @@ impl HealthMonitor {
         };
         monitor.configured();
         (monitor, HealthMonitorHandle(sender))
+    }
+
+    /// Keeps reputations for as long as the group runs. The process ends without it: nobody would rest who should.
+    pub fn start(self, group: &TaskGroup) {
+        group.vital("monitor", |stop| self.run(stop));
     }
 
     /// Keeps until told to stop.

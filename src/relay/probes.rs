@@ -14,6 +14,7 @@ use super::{CallContext, HealthMonitorHandle, Relay, SharedRelays};
 use crate::{
     consensus::{SlotClock, WallClock},
     events::{Event, ProbeResult, Spine},
+    tasks::TaskGroup,
     types::Slot,
 };
 
@@ -47,8 +48,13 @@ pub struct ProbeParts {
     pub spine: Spine,
 }
 
+/// Probes for as long as the group runs.
+pub fn start_probes(parts: ProbeParts, group: &TaskGroup) {
+    group.restarting("probes", move |stop| run_probes(parts.clone(), stop));
+}
+
 /// Probes once now and once before each slot, until told to stop.
-pub async fn run_probes(parts: ProbeParts, stop: CancellationToken) {
+async fn run_probes(parts: ProbeParts, stop: CancellationToken) {
     let wall = WallClock;
     let user_agent = HeaderValue::from_static(concat!("relaymux/", env!("CARGO_PKG_VERSION")));
     let mut is_first = true;

@@ -10,12 +10,13 @@ use std::{
 use imports::{Module, Tests, Tree};
 
 /// Each room's floor. A room may import rooms of lower floors; `sim` stands beside the house and may use any but `app` and `cli`.
-const FLOORS: [(&str, u8); 18] = [
+const FLOORS: [(&str, u8); 20] = [
     ("types", 0),
     ("consensus", 1),
     ("events", 1),
     ("jsonrpc", 1),
     ("serve", 1),
+    ("tasks", 1),
     ("relay", 2),
     ("ethereum", 2),
     ("ledger", 2),
@@ -23,6 +24,7 @@ const FLOORS: [(&str, u8); 18] = [
     ("profit", 3),
     ("bundles", 3),
     ("builder_api", 4),
+    ("bundles_api", 4),
     ("ops_api", 4),
     ("config", 5),
     ("sim", 5),

@@ -1,5 +1,8 @@
-//! The searchers' listener: JSON-RPC over HTTP, every request signed. Bodies are bounded one by one and all together; what is asked for is
-//! decided by the intake.
+//! The HTTP server for searchers: JSON-RPC over HTTP, every request signed.
+//!
+//! In: whatever a searcher sends. Out: JSON-RPC answers by the common habits of block builders' endpoints. It bounds bodies in bytes and time,
+//! checks the signature, takes batches apart and puts their answers together; what becomes of a bundle, `bundles` decides. It runs
+//! where that room runs, on a thread that the path to the consensus client never waits for.
 
 use std::sync::Arc;
 
@@ -18,11 +21,8 @@ use tokio::{
     time::{Duration, Instant, timeout},
 };
 
-use super::{
-    identity::{BUILDERNET_HEADER, HEADER, verify},
-    intake::BundleIntake,
-};
 use crate::{
+    bundles::{BUILDERNET_HEADER, BundleIntake, HEADER, verify},
     jsonrpc::{self, Call, ErrorCode, FramingLimits, Incoming, Response as Answer, RpcError},
     serve::{ApiError, read_body, unknown_route, wrong_method},
 };
@@ -47,7 +47,7 @@ struct Searchers {
 }
 
 /// The routes.
-pub(super) fn router(intake: Arc<BundleIntake>) -> Router {
+pub fn router(intake: Arc<BundleIntake>) -> Router {
     Router::new()
         .route("/", post(rpc).get(hello))
         .route("/healthz", get(hello))
@@ -57,9 +57,8 @@ pub(super) fn router(intake: Arc<BundleIntake>) -> Router {
 }
 
 async fn hello(State(Searchers { intake, .. }): Shared) -> Response {
-    let head = *intake.head.borrow();
-    let builders: Vec<&str> = intake.settings.builders.iter().map(|endpoint| endpoint.id.as_str()).collect();
-    Json(json!({ "ok": head.number > 0, "head": head.number, "builders": builders })).into_response()
+    let (head, builders) = (intake.head_number(), intake.builders());
+    Json(json!({ "ok": head > 0, "head": head, "builders": builders })).into_response()
 }
 
 async fn rpc(State(Searchers { intake, bodies }): Shared, request: HttpRequest<Body>) -> Response {

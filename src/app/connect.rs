@@ -1,0 +1,246 @@
+//! Second part of a start: what rooms share, made of the configuration and of what was opened, and each room's own parts, made of that.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    chain_watch::ChainWatchParts,
+    duties::DutyParts,
+    policies::{Clients, LoadedKeys, build_policies, cached_keys},
+    reload::{ConfigSource, Reloader},
+    seed::SeedParts,
+};
+use crate::{
+    auction::{Auction, AuctionParts, Validators},
+    builder_api::BuilderApiParts,
+    bundles::BundleParts,
+    bundles_api,
+    config::Config,
+    consensus::WallClock,
+    ethereum::{BeaconNode, ExecutionNode},
+    events::{Conditions, Spine},
+    ledger::Stores,
+    ops_api::{Degraded, OpsParts},
+    profit::{ProfitParts, Reporter},
+    relay::{
+        ExpectedProposals, HealthMonitor, HealthMonitorHandle, ProbeParts, Relay, SavedHealth, SharedRelays,
+    },
+    serve::Listener,
+};
+
+/// What rooms share.
+#[derive(Debug)]
+pub(super) struct Connected {
+    pub(super) config: Config,
+    pub(super) clients: Clients,
+    /// Keys that loaders brought, as an earlier process left them.
+    pub(super) loaded: LoadedKeys,
+    pub(super) stores: Stores,
+    pub(super) spine: Spine,
+    pub(super) degraded: Degraded,
+    pub(super) conditions: Conditions,
+    pub(super) relays: Arc<SharedRelays>,
+    pub(super) auction: Arc<Auction>,
+    pub(super) monitor: HealthMonitorHandle,
+    pub(super) beacon: Option<BeaconNode>,
+    pub(super) execution: Option<ExecutionNode>,
+    /// Cancelled once the service is stopping: it is not ready any more.
+    pub(super) stopping: CancellationToken,
+}
+
+/// Makes what rooms share. What earlier processes left in `stores` for relays' reputations and the auction goes there.
+pub(super) fn connect(
+    config: Config,
+    clients: Clients,
+    mut stores: Stores,
+    spine: Spine,
+    degraded: Degraded,
+) -> (Connected, HealthMonitor) {
+    let all: Vec<Arc<Relay>> =
+        config.relays.iter().map(|settings| clients.relay(settings, &config)).collect();
+    let loaded = cached_keys(&config);
+    let policies = build_policies(&config, &all, &loaded);
+    let relays = Arc::new(SharedRelays::new(all));
+    let http = &clients.http;
+    let beacon = config.beacon.clone();
+    let beacon = beacon.map(|url| BeaconNode::new(http.clone(), url).of_network(&config.spec));
+    let execution = config.execution.clone();
+    let execution = execution.map(|url| ExecutionNode::new(http.clone(), url).of_chain(config.spec.chain_id));
+    let saved = SavedHealth {
+        reputations: std::mem::take(&mut stores.reputations),
+        blocks: std::mem::take(&mut stores.block_records),
+    };
+    let (monitor, handle) =
+        HealthMonitor::new(Arc::clone(&relays), config.monitor.clone(), spine.clone(), saved);
+    let auction = Auction::new(AuctionParts {
+        spec: config.spec.clone(),
+        policies,
+        beacon: beacon.clone(),
+        relays: Arc::clone(&relays),
+        spine: spine.clone(),
+        journal: stores.journal.clone(),
+        validators: Arc::new(Validators::new(config.spec.slot_ms)),
+    });
+    let (conditions, stopping) = (Conditions::default(), CancellationToken::new());
+    let connected = Connected {
+        config,
+        clients,
+        loaded,
+        stores,
+        spine,
+        degraded,
+        conditions,
+        relays,
+        auction,
+        monitor: handle,
+        beacon,
+        execution,
+        stopping,
+    };
+    (connected, monitor)
+}
+
+impl Connected {
+    /// Takes up what an earlier process left: registrations, and signed blocks without a fate.
+    pub(super) fn resume_auction(&mut self) {
+        self.auction.restore_registrations(&std::mem::take(&mut self.stores.registrations));
+        for block in std::mem::take(&mut self.stores.unsettled) {
+            self.auction.resume(block);
+        }
+    }
+
+    pub(super) fn builder_api(&self) -> BuilderApiParts {
+        BuilderApiParts {
+            settings: self.config.builder_api.clone(),
+            auction: Arc::clone(&self.auction),
+            relays: Arc::clone(&self.relays),
+            ledger: self.stores.ledger.clone(),
+        }
+    }
+
+    pub(super) fn ops_api(&self, metrics: PrometheusHandle, admin_token: String) -> OpsParts {
+        OpsParts {
+            settings: self.config.ops.clone(),
+            network: self.config.spec.name.clone(),
+            relays: Arc::clone(&self.relays),
+            ledger: self.stores.ledger.clone(),
+            spine: self.spine.clone(),
+            metrics,
+            conditions: self.conditions.clone(),
+            monitor: self.monitor.clone(),
+            admin_token,
+            reporter: self.reporter(),
+            degraded: self.degraded.clone(),
+            stopping: self.stopping.clone(),
+        }
+    }
+
+    /// None where bundles are not taken.
+    pub(super) fn bundles(&self, listeners: Option<(Listener, reqwest::Client)>) -> Option<BundleParts> {
+        let (listener, http) = listeners?;
+        Some(BundleParts {
+            settings: self.config.bundles.clone()?,
+            listener,
+            router: bundles_api::router,
+            node: self.execution.as_ref()?.through(http.clone()),
+            http,
+            slot_secs: (self.config.spec.slot_ms / 1000).max(1),
+            ledger: self.stores.ledger.clone(),
+        })
+    }
+
+    fn reporter(&self) -> Reporter {
+        Reporter {
+            ledger: self.stores.ledger.clone(),
+            slots: self.config.spec.clock(),
+            settings: self.config.profit.clone(),
+            has_execution: self.config.execution.is_some(),
+            has_beacon: self.config.beacon.is_some(),
+        }
+    }
+
+    pub(super) fn profit(&self) -> ProfitParts {
+        ProfitParts {
+            reporter: self.reporter(),
+            spine: self.spine.clone(),
+            relays: Arc::clone(&self.relays),
+            http: self.clients.http.clone(),
+            beacon: self.beacon.clone(),
+            execution: self.execution.clone(),
+        }
+    }
+
+    /// None where trust begins without the relays' public record.
+    pub(super) fn seed(&self) -> Option<SeedParts> {
+        let rpc = self.config.execution.clone().filter(|_| self.config.seed_from_public_record)?;
+        Some(SeedParts {
+            http: self.clients.http.clone(),
+            node: ExecutionNode::new(self.clients.http.clone(), rpc).of_chain(self.config.spec.chain_id),
+            relays: Arc::clone(&self.relays),
+            monitor: self.monitor.clone(),
+        })
+    }
+
+    pub(super) fn chain_watch(&self) -> ChainWatchParts {
+        ChainWatchParts {
+            auction: Arc::clone(&self.auction),
+            relays: Arc::clone(&self.relays),
+            beacon: self.beacon.clone(),
+            execution: self.execution.clone(),
+            conditions: self.conditions.clone(),
+            ledger: self.stores.ledger.clone(),
+            spine: self.spine.clone(),
+        }
+    }
+
+    /// None where bids are not compared with what the beacon node says of payloads.
+    pub(super) fn attributes_watch(&self) -> Option<(BeaconNode, Arc<Auction>)> {
+        let beacon = self.beacon.clone().filter(|_| self.config.follows_attributes)?;
+        Some((beacon, Arc::clone(&self.auction)))
+    }
+
+    /// None without a beacon node, which knows who proposes when.
+    pub(super) fn duties(&self, expected: watch::Sender<ExpectedProposals>) -> Option<DutyParts> {
+        Some(DutyParts {
+            beacon: self.beacon.clone()?,
+            auction: Arc::clone(&self.auction),
+            ledger: self.stores.ledger.clone(),
+            spine: self.spine.clone(),
+            expected,
+            started_at: WallClock.now(),
+        })
+    }
+
+    pub(super) fn probes(&self, expected: watch::Receiver<ExpectedProposals>) -> ProbeParts {
+        ProbeParts {
+            relays: Arc::clone(&self.relays),
+            slots: self.config.spec.clock(),
+            everybody: self.config.builder_api.relay_check,
+            expected,
+            monitor: self.monitor.clone(),
+            spine: self.spine.clone(),
+        }
+    }
+
+    /// None where there is no file to follow.
+    pub(super) fn reloader(
+        &self,
+        source: Option<ConfigSource>,
+        asked: mpsc::Receiver<()>,
+    ) -> Option<Reloader> {
+        Some(Reloader {
+            source: source?,
+            asked,
+            running: self.config.clone(),
+            auction: Arc::clone(&self.auction),
+            relays: Arc::clone(&self.relays),
+            monitor: self.monitor.clone(),
+            clients: self.clients.clone(),
+            loaded: self.loaded.clone(),
+            due: BTreeMap::new(),
+        })
+    }
+}

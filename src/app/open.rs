@@ -1,0 +1,66 @@
+//! First part of a start: everything outside this process that it needs, and that may not be had.
+
+use reqwest::Client;
+
+use super::{
+    policies::Clients,
+    start_error::StartError,
+    storage::{Storage, open_storage, take_data_dir},
+};
+use crate::{
+    app::data_dir::DataDirLock,
+    config::Config,
+    ops_api::Degraded,
+    relay::build_http_client,
+    serve::{HostGate, Listener},
+};
+
+/// What was opened. Nothing runs on it yet.
+pub(super) struct Opened {
+    /// Held until the files are shut.
+    pub(super) lock: Option<DataDirLock>,
+    pub(super) storage: Storage,
+    /// What could not be had, and the service goes on without.
+    pub(super) degraded: Degraded,
+    pub(super) clients: Clients,
+    pub(super) listeners: Listeners,
+}
+
+/// Where the service listens.
+pub(super) struct Listeners {
+    pub(super) builder: Listener,
+    pub(super) ops: Listener,
+    /// Where bundles are taken, if they are: the listener, and a client for builders. Connections of its own, so that no builder ever
+    /// waits in a relay's pool, nor a relay in a builder's.
+    pub(super) bundles: Option<(Listener, Client)>,
+}
+
+/// Opens everything. The folder comes first: two services of one folder must not even bind ports.
+///
+/// # Errors
+/// When a folder, file or port cannot be had.
+pub(super) async fn open(config: &Config) -> Result<Opened, StartError> {
+    let lock = take_data_dir(config)?;
+    let clients = Clients::for_config(config)?;
+    let listeners = listen(config).await?;
+    let degraded = Degraded::default();
+    let storage = open_storage(config, &degraded).await?;
+    Ok(Opened { lock, storage, degraded, clients, listeners })
+}
+
+async fn listen(config: &Config) -> Result<Listeners, StartError> {
+    let api = &config.builder_api;
+    let gate = HostGate::for_programs("builder_api", api.listen, &api.allowed_hosts);
+    let builder = Listener::bind("builder", api.listen).await?.behind(gate);
+    let gate = HostGate::for_people("ops", &config.ops.allowed_hosts);
+    let ops = Listener::bind("ops", config.ops.listen).await?.behind(gate);
+    let bundles = match &config.bundles {
+        Some(bundles) => {
+            let gate = HostGate::for_programs("bundles", bundles.listen, &bundles.allowed_hosts);
+            let listener = Listener::bind("bundles", bundles.listen).await?.behind(gate);
+            Some((listener, build_http_client(&config.tls_roots, config.proxy.as_deref())?))
+        }
+        None => None,
+    };
+    Ok(Listeners { builder, ops, bundles })
+}

@@ -1,0 +1,74 @@
+//! What the failure of a task means to people: a line in the log, a notice, and a part of the service that is degraded.
+
+use tracing::{error, warn};
+
+use crate::{
+    consensus::WallClock,
+    events::{Event, Notice, NoticeRule, Severity, Spine, count_notice},
+    ops_api::Degraded,
+    tasks::{Consequence, TaskFailure, TaskNews},
+};
+
+/// Tells of tasks from now on.
+pub(super) fn tell_of_tasks(spine: Spine, degraded: Degraded) -> impl Fn(TaskNews) + Send + Sync + 'static {
+    move |news| match news {
+        TaskNews::Failed(failure) => failed(&spine, &degraded, failure),
+        TaskNews::BeganAnew { task } => degraded.clear(task),
+    }
+}
+
+fn failed(spine: &Spine, degraded: &Degraded, failure: TaskFailure) {
+    let TaskFailure { task, consequence, message } = failure;
+    let severity = match consequence {
+        Consequence::EndsProcess => Severity::P1,
+        Consequence::StaysAway => Severity::P2,
+        Consequence::BeginsAnew | Consequence::LeftUndone => Severity::P3,
+    };
+    if severity == Severity::P3 {
+        warn!(task, "{message}")
+    } else {
+        error!(task, "{message}")
+    }
+    count_notice(NoticeRule::TaskFailed);
+    spine.publish(Event::Notice(Notice {
+        rule: NoticeRule::TaskFailed,
+        subject: task.to_owned(),
+        severity: Some(severity),
+        message: message.clone(),
+        resolved: false,
+        at: WallClock.now(),
+    }));
+    // What was to be done once is missed by nobody who asks for readiness.
+    if consequence != Consequence::LeftUndone {
+        degraded.set(task, message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_told_by_what_follows_from_it() {
+        let (spine, degraded) = (Spine::new(), Degraded::default());
+        let mut events = spine.subscribe();
+        let tell = tell_of_tasks(spine, degraded.clone());
+        for (consequence, severity, is_degraded) in [
+            (Consequence::EndsProcess, Severity::P1, true),
+            (Consequence::StaysAway, Severity::P2, true),
+            (Consequence::BeginsAnew, Severity::P3, true),
+            (Consequence::LeftUndone, Severity::P3, false),
+        ] {
+            let message = "the task writer panicked: so it did".to_owned();
+            tell(TaskNews::Failed(TaskFailure { task: "writer", consequence, message: message.clone() }));
+            let event = events.try_next().unwrap();
+            let Event::Notice(notice) = &*event else { panic!("{event:?}") };
+            let told = (notice.rule, notice.subject.as_str(), notice.severity);
+            assert_eq!(told, (NoticeRule::TaskFailed, "writer", Some(severity)));
+            assert_eq!(notice.message, message);
+            assert_eq!(degraded.list().get("writer"), is_degraded.then_some(&message));
+            tell(TaskNews::BeganAnew { task: "writer" });
+            assert!(degraded.list().is_empty());
+        }
+    }
+}
