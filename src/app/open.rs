@@ -3,12 +3,12 @@
 use reqwest::Client;
 
 use super::{
+    data_dir::DataDirLock,
     policies::Clients,
     start_error::StartError,
     storage::{Storage, open_storage, take_data_dir},
 };
 use crate::{
-    app::data_dir::DataDirLock,
     config::Config,
     ops_api::Degraded,
     relay::build_http_client,

@@ -151,15 +151,33 @@ impl Reloader {
                 "these sections are read at start only: restart to apply their change"
             );
         }
+        let relays = self.relays_of(&new);
+        self.adopt(new);
+        self.auction.set_policies(build_policies(&self.running, &relays, &self.loaded));
+        self.relays.replace(relays);
+        self.monitor.configure(self.running.monitor.clone()).await;
+        info!(
+            relays = self.relays.all().len(),
+            asked = self.relays.active().len(),
+            proposer_sets = self.running.proposers.len(),
+            "configuration reloaded"
+        );
+    }
+
+    /// The relays of a new configuration: those whose settings stay the same are the same.
+    fn relays_of(&self, new: &Config) -> Vec<Arc<Relay>> {
         let known = self.relays.all();
-        let relays: Vec<Arc<Relay>> = new
-            .relays
+        new.relays
             .iter()
             .map(|settings| {
                 let same = known.iter().find(|relay| relay.settings() == settings);
                 same.cloned().unwrap_or_else(|| self.clients.relay(settings, &self.running))
             })
-            .collect();
+            .collect()
+    }
+
+    /// Runs by a new configuration from now on, save for what is read at start only.
+    fn adopt(&mut self, new: Config) {
         // A set that has another loader now does not keep the old one's keys.
         let loader_of = |config: &Config, id: &str| {
             config.proposers.iter().find(|set| set.id == id).and_then(|set| set.loader.clone())
@@ -179,15 +197,6 @@ impl Reloader {
             execution: self.running.execution.clone(),
             ..new
         };
-        self.auction.set_policies(build_policies(&self.running, &relays, &self.loaded));
-        self.relays.replace(relays);
-        self.monitor.configure(self.running.monitor.clone()).await;
-        info!(
-            relays = self.relays.all().len(),
-            asked = self.relays.active().len(),
-            proposer_sets = self.running.proposers.len(),
-            "configuration reloaded"
-        );
     }
 
     /// Loads the keys of every set that is due.

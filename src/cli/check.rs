@@ -6,6 +6,7 @@ mod nodes;
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
+use comfy_table::Table;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use reqwest::header::HeaderValue;
 use tokio::time::Instant;
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::{
     auction::{AuctionSettings, Keep, RelayTerms},
-    config::Config,
+    config::{Config, ProposerSet},
     ethereum::load_keys,
     relay::{CallContext, Relay, build_http_client},
     types::BlsPublicKey,
@@ -108,38 +109,13 @@ async fn check_relays(relays: &[Arc<Relay>], findings: &mut Findings) {
 
 /// `--proposer`: the set a key is in, why, and everything that applies.
 async fn explain(config: &Config, proposer: &BlsPublicKey, offline: bool) -> ExitCode {
-    let mut unknown = Vec::new();
-    let mut loaded = None;
-    for set in &config.proposers {
-        let Some(loader) = &set.loader else { continue };
-        if offline {
-            unknown.push(set.id.clone());
-            continue;
-        }
-        let http = match build_http_client(&config.tls_roots, config.proxy.as_deref()) {
-            Ok(http) => http,
-            Err(error) => {
-                complain(error);
-                return ExitCode::from(MISUSED);
-            }
-        };
-        let progress = Progress::of(None, format!("loading the keys of set {}", set.id));
-        let loaded_keys =
-            load_keys(&http, &loader.kind, &mut |keys| progress.at(keys.loaded, keys.total)).await;
-        drop(progress);
-        match loaded_keys {
-            Ok(keys) if keys.contains(proposer) => loaded = loaded.or(Some(&set.id)),
-            Ok(_) => {}
-            Err(error) => {
-                complain(format_args!("set {}: {error}", set.id));
-                unknown.push(set.id.clone());
-            }
-        }
-    }
+    let (loaded, unknown) = match sets_by_loader(config, proposer, offline).await {
+        Ok(found) => found,
+        Err(failed) => return failed,
+    };
     let named = config.proposers.iter().find(|set| set.keys.contains(proposer));
-    let by_loader = config.proposers.iter().find(|set| Some(&set.id) == loaded);
     let by_label = config.proposers.iter().find(|set| set.labelled.contains(proposer));
-    let (set, reason) = match (named, by_loader, by_label) {
+    let (set, reason) = match (named, loaded, by_label) {
         (Some(set), _, _) => (Some(set), "named in pubkeys or pubkeys_file"),
         (None, Some(set), _) => (Some(set), "its loader or pubkeys_url has it"),
         (None, None, Some(set)) => (Some(set), "its label fits, and no set names it"),
@@ -155,8 +131,48 @@ async fn explain(config: &Config, proposer: &BlsPublicKey, offline: bool) -> Exi
             unknown.join(", ")
         ));
     }
+    say(settings_table(config, set));
+    say(relays_table(config, set));
+    ExitCode::SUCCESS
+}
+
+/// The first set whose loader has a key, and the sets of which that cannot be known.
+async fn sets_by_loader<'a>(
+    config: &'a Config,
+    proposer: &BlsPublicKey,
+    offline: bool,
+) -> Result<(Option<&'a ProposerSet>, Vec<&'a str>), ExitCode> {
+    let mut unknown = Vec::new();
+    let mut loaded = None;
+    for set in &config.proposers {
+        let Some(loader) = &set.loader else { continue };
+        if offline {
+            unknown.push(set.id.as_str());
+            continue;
+        }
+        let http = build_http_client(&config.tls_roots, config.proxy.as_deref()).map_err(|error| {
+            complain(error);
+            ExitCode::from(MISUSED)
+        })?;
+        let progress = Progress::of(None, format!("loading the keys of set {}", set.id));
+        let loaded_keys =
+            load_keys(&http, &loader.kind, &mut |keys| progress.at(keys.loaded, keys.total)).await;
+        drop(progress);
+        match loaded_keys {
+            Ok(keys) if keys.contains(proposer) => loaded = loaded.or(Some(set)),
+            Ok(_) => {}
+            Err(error) => {
+                complain(format_args!("set {}: {error}", set.id));
+                unknown.push(set.id.as_str());
+            }
+        }
+    }
+    Ok((loaded, unknown))
+}
+
+/// What applies in auctions of a set's proposers, or of everybody else's, and where it comes from.
+fn settings_table(config: &Config, set: Option<&ProposerSet>) -> Table {
     let settings = set.map_or(&config.auction, |set| &set.settings);
-    let terms = set.map_or(&config.terms, |set| &set.terms);
     let default = AuctionSettings::default();
     let mut table = terminal::table(["key", "value", "from"]);
     let rows = values(settings).into_iter().zip(values(&config.auction)).zip(values(&default));
@@ -168,7 +184,12 @@ async fn explain(config: &Config, proposer: &BlsPublicKey, offline: bool) -> Exi
         };
         table.add_row([key.to_owned(), value, from]);
     }
-    say(&table);
+    table
+}
+
+/// Which relays are asked for a set's proposers, or for everybody else, and on which terms.
+fn relays_table(config: &Config, set: Option<&ProposerSet>) -> Table {
+    let terms = set.map_or(&config.terms, |set| &set.terms);
     let mut table = terminal::table(["relay", "asked", "terms"]);
     for relay in &config.relays {
         let is_own = match set.and_then(|set| set.relays.as_ref()) {
@@ -183,8 +204,7 @@ async fn explain(config: &Config, proposer: &BlsPublicKey, offline: bool) -> Exi
         let terms = terms.get(&relay.id).copied().unwrap_or_default();
         table.add_row([relay.id.to_string(), asked.to_owned(), describe_terms(&terms)]);
     }
-    say(&table);
-    ExitCode::SUCCESS
+    table
 }
 
 /// Settings as their keys have them.

@@ -106,25 +106,42 @@ async fn serve(
         service.stop(CancellationToken::new()).await;
         return ExitCode::from(FAILED);
     }
-    let failure = loop {
+    let failure = until_stop(&mut service, &mut signals).await;
+    info!("stopping");
+    stop(service, &mut signals).await;
+    match failure {
+        None => ExitCode::SUCCESS,
+        Some(message) => {
+            complain(format_args!("relaymux has ended: {message}"));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Serves until a signal says stop, or a task has failed that cannot be done without: then why.
+async fn until_stop(service: &mut Service, signals: &mut Signals) -> Option<String> {
+    loop {
         let signal = tokio::select! {
             signal = signals.next() => signal,
-            message = service.failed() => break Some(message),
+            message = service.failed() => return Some(message),
         };
         match signal {
-            Signal::Stop => break None,
+            Signal::Stop => return None,
             Signal::Reload => service.reload(),
             Signal::Rotate => service.rotate("SIGUSR1").await,
         }
-    };
-    info!("stopping");
-    // A second signal is somebody who does not want to wait for a block that may never come. What is in flight still ends well.
+    }
+}
+
+/// Stops in good order. A second signal is somebody who does not want to wait for a block that may never come; what is in flight still ends
+/// well.
+async fn stop(service: Service, signals: &mut Signals) {
     let impatience = CancellationToken::new();
     let stop = service.stop(impatience.clone());
     tokio::pin!(stop);
     loop {
         tokio::select! {
-            () = &mut stop => break,
+            () = &mut stop => return,
             signal = signals.next() => match signal {
                 Signal::Stop => {
                     warn!("told to stop again: not waiting for blocks that have not come");
@@ -132,13 +149,6 @@ async fn serve(
                 }
                 Signal::Reload | Signal::Rotate => {}
             },
-        }
-    }
-    match failure {
-        None => ExitCode::SUCCESS,
-        Some(message) => {
-            complain(format_args!("relaymux has ended: {message}"));
-            ExitCode::from(FAILED)
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    net::SocketAddr,
     path::Path,
     time::Duration,
 };
@@ -10,7 +11,7 @@ use alloy_primitives::{Address, address};
 
 use super::{
     checker::{Checker, hosts, url},
-    raw::{RawBundleBuilder, RawBundles},
+    raw::{RawBundleBuilder, RawBundles, RawSearcher},
 };
 use crate::bundles::{
     Auth, Bearer, BuilderEndpoint, BundleKey, BundleSettings, DIALECTS, Dialect, FanOut, Signed,
@@ -40,19 +41,7 @@ pub(super) fn bundles(
             "give [execution] url",
         );
     }
-    let listen = match &raw.listen {
-        Some(_) => {
-            Some(checker.address("bundles.listen", raw.listen.as_ref(), ([127, 0, 0, 1], 18552).into()))
-        }
-        None => {
-            checker.wrong(
-                "bundles.listen",
-                "is missing, and there is no gateway yet to take bundles on",
-                "write listen = \"127.0.0.1:18552\"",
-            );
-            None
-        }
-    };
+    let listen = listen(raw.listen.as_ref(), checker);
     let key = match &raw.signing_key_file {
         Some(file) => read_key(file, folder, "bundles.signing_key_file", checker),
         None => {
@@ -60,33 +49,9 @@ pub(super) fn bundles(
             None
         }
     };
-    let mut searcher_keys = BTreeMap::new();
-    let mut searchers = Vec::new();
-    for (index, searcher) in raw.searchers.iter().enumerate() {
-        let at = |key: &str| format!("bundles.searchers[{index}].{key}");
-        let address = searcher.address.as_deref().unwrap_or_default();
-        let Some(address) = parse_address(address, &at("address"), checker) else { continue };
-        searchers.push(address);
-        if let Some(file) = &searcher.signing_key_file
-            && let Some(key) = read_key(file, folder, &at("signing_key_file"), checker)
-        {
-            searcher_keys.insert(address, key);
-        }
-    }
+    let (searchers, searcher_keys) = searchers(&raw.searchers, folder, checker);
     let builders = builders(raw.builders, folder, checker);
-    let fan_out = match raw.refunds_to {
-        None => FanOut::All,
-        Some(id) => {
-            if !builders.iter().any(|builder| builder.id == id) {
-                checker.wrong(
-                    "bundles.refunds_to",
-                    format!("`{id}` is not one of [[bundles.builders]]"),
-                    "name one of their ids",
-                );
-            }
-            FanOut::RefundsTo(id)
-        }
-    };
+    let fan_out = fan_out(raw.refunds_to, &builders, checker);
     let watch: Vec<Address> = raw
         .watch
         .iter()
@@ -121,6 +86,44 @@ pub(super) fn bundles(
     })
 }
 
+fn listen(text: Option<&String>, checker: &mut Checker) -> Option<SocketAddr> {
+    if text.is_none() {
+        let message = "is missing, and there is no gateway yet to take bundles on";
+        checker.wrong("bundles.listen", message, "write listen = \"127.0.0.1:18552\"");
+    }
+    text.map(|_| checker.address("bundles.listen", text, ([127, 0, 0, 1], 18552).into()))
+}
+
+/// Who may send, and the keys that builders know some of them by.
+fn searchers(
+    raw: &[RawSearcher],
+    folder: &Path,
+    checker: &mut Checker,
+) -> (Vec<Address>, BTreeMap<Address, BundleKey>) {
+    let (mut searchers, mut keys) = (Vec::new(), BTreeMap::new());
+    for (index, searcher) in raw.iter().enumerate() {
+        let at = |key: &str| format!("bundles.searchers[{index}].{key}");
+        let address = searcher.address.as_deref().unwrap_or_default();
+        let Some(address) = parse_address(address, &at("address"), checker) else { continue };
+        searchers.push(address);
+        if let Some(file) = &searcher.signing_key_file
+            && let Some(key) = read_key(file, folder, &at("signing_key_file"), checker)
+        {
+            keys.insert(address, key);
+        }
+    }
+    (searchers, keys)
+}
+
+fn fan_out(refunds_to: Option<String>, builders: &[BuilderEndpoint], checker: &mut Checker) -> FanOut {
+    let Some(id) = refunds_to else { return FanOut::All };
+    if !builders.iter().any(|builder| builder.id == id) {
+        let message = format!("`{id}` is not one of [[bundles.builders]]");
+        checker.wrong("bundles.refunds_to", message, "name one of their ids");
+    }
+    FanOut::RefundsTo(id)
+}
+
 const KEY_HINT: &str = "make one with: openssl rand -hex 32 > searcher.key; chmod 600 searcher.key";
 
 fn read_key(file: &str, folder: &Path, key: &str, checker: &mut Checker) -> Option<BundleKey> {
@@ -153,74 +156,72 @@ fn parse_address(text: &str, key: &str, checker: &mut Checker) -> Option<Address
 }
 
 fn builders(raw: Vec<RawBundleBuilder>, folder: &Path, checker: &mut Checker) -> Vec<BuilderEndpoint> {
-    let known: Vec<&str> = DIALECTS.iter().map(|dialect| dialect.name).collect();
     if raw.is_empty() {
         checker.wrong("bundles", "there are no builders", "write [[bundles.builders]] with id and url");
     }
     let mut ids = HashSet::new();
-    let mut builders = Vec::with_capacity(raw.len());
-    for (index, raw) in raw.into_iter().enumerate() {
-        let at = |key: &str| format!("bundles.builders[{index}].{key}");
-        let id = raw.id.unwrap_or_default().to_lowercase();
-        let is_name = !id.is_empty()
-            && id.len() <= 64
-            && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-        if !is_name {
-            checker.wrong(&at("id"), "expected a short name of letters, digits, - _ .", "such as \"titan\"");
-        } else if !ids.insert(id.clone()) {
-            checker.wrong(&at("id"), format!("`{id}` is there twice"), "give each builder a name of its own");
-        }
-        let url = match &raw.url {
-            Some(text) => url(text, &at("url"), checker),
-            None => {
-                checker.wrong(&at("url"), "is missing", "such as https://rpc.titanbuilder.xyz");
-                None
-            }
-        };
-        // A builder that the table knows by name needs no dialect.
-        let name =
-            raw.dialect.as_deref().unwrap_or(if known.contains(&id.as_str()) { &id } else { "common" });
-        let Some(dialect) = Dialect::named(name) else {
-            checker.wrong(
-                &at("dialect"),
-                format!("`{name}` is not known"),
-                format!("one of {}", known.join(", ")),
-            );
-            continue;
-        };
-        let bearer = raw.authorization_file.as_ref().and_then(|file| {
-            let text = checker.include(&at("authorization_file"), folder.join(file))?;
-            Some(Bearer(text.trim().to_owned()))
-        });
-        let auth = match raw.signature.as_deref() {
-            None => dialect.auth,
-            Some("hash") => Auth::Signature(Signed::HashText),
-            Some("body") => Auth::Signature(Signed::Body),
-            Some("none") => Auth::None,
-            Some(other) => {
-                let hint = "hash: of the body's hash, as nearly all want it; body: of the body itself; none";
-                checker.wrong(&at("signature"), format!("`{other}` is not one of hash, body, none"), hint);
-                dialect.auth
-            }
-        };
-        if auth == Auth::Bearer && bearer.is_none() {
-            checker.wrong(
-                &at("authorization_file"),
-                format!("is missing: {name} wants an Authorization header"),
-                "a file with its value",
-            );
-        }
-        let Some(url) = url else { continue };
-        let rate = raw.max_requests_per_second.unwrap_or(dialect.rate);
-        builders.push(BuilderEndpoint {
-            id,
-            url,
-            dialect,
-            auth,
-            bearer,
-            rate,
-            on_request: raw.on_request.unwrap_or(false),
-        });
+    let raw = raw.into_iter().enumerate();
+    raw.filter_map(|(index, raw)| builder(raw, index, &mut ids, folder, checker)).collect()
+}
+
+/// One builder, whose id is to be none of `ids`.
+fn builder(
+    raw: RawBundleBuilder,
+    index: usize,
+    ids: &mut HashSet<String>,
+    folder: &Path,
+    checker: &mut Checker,
+) -> Option<BuilderEndpoint> {
+    let at = |key: &str| format!("bundles.builders[{index}].{key}");
+    let id = raw.id.unwrap_or_default().to_lowercase();
+    let is_name = !id.is_empty()
+        && id.len() <= 64
+        && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if !is_name {
+        checker.wrong(&at("id"), "expected a short name of letters, digits, - _ .", "such as \"titan\"");
+    } else if !ids.insert(id.clone()) {
+        checker.wrong(&at("id"), format!("`{id}` is there twice"), "give each builder a name of its own");
     }
-    builders
+    let url = match &raw.url {
+        Some(text) => url(text, &at("url"), checker),
+        None => {
+            checker.wrong(&at("url"), "is missing", "such as https://rpc.titanbuilder.xyz");
+            None
+        }
+    };
+    let known: Vec<&str> = DIALECTS.iter().map(|dialect| dialect.name).collect();
+    // A builder that the table knows by name needs no dialect.
+    let name = raw.dialect.as_deref().unwrap_or(if known.contains(&id.as_str()) { &id } else { "common" });
+    let Some(dialect) = Dialect::named(name) else {
+        let hint = format!("one of {}", known.join(", "));
+        checker.wrong(&at("dialect"), format!("`{name}` is not known"), hint);
+        return None;
+    };
+    let bearer = raw.authorization_file.as_ref().and_then(|file| {
+        let text = checker.include(&at("authorization_file"), folder.join(file))?;
+        Some(Bearer(text.trim().to_owned()))
+    });
+    let auth = auth(raw.signature.as_deref(), dialect.auth, &at("signature"), checker);
+    if auth == Auth::Bearer && bearer.is_none() {
+        let message = format!("is missing: {name} wants an Authorization header");
+        checker.wrong(&at("authorization_file"), message, "a file with its value");
+    }
+    let rate = raw.max_requests_per_second.unwrap_or(dialect.rate);
+    let on_request = raw.on_request.unwrap_or(false);
+    Some(BuilderEndpoint { id, url: url?, dialect, auth, bearer, rate, on_request })
+}
+
+/// How requests to a builder are signed: as the dialect has it, where the section does not say.
+fn auth(signature: Option<&str>, default: Auth, key: &str, checker: &mut Checker) -> Auth {
+    match signature {
+        None => default,
+        Some("hash") => Auth::Signature(Signed::HashText),
+        Some("body") => Auth::Signature(Signed::Body),
+        Some("none") => Auth::None,
+        Some(other) => {
+            let hint = "hash: of the body's hash, as nearly all want it; body: of the body itself; none";
+            checker.wrong(key, format!("`{other}` is not one of hash, body, none"), hint);
+            default
+        }
+    }
 }

@@ -66,12 +66,10 @@ fn rotation_policy(raw: &RawRotation, default: RotationPolicy, checker: &mut Che
         }
         value => value.unwrap_or(default),
     };
-    let (lag_high_ms, lag_low_ms) =
-        (raw.lag_high_ms.unwrap_or(default.lag_high_ms), raw.lag_low_ms.unwrap_or(default.lag_low_ms));
     let policy = RotationPolicy {
         enabled: raw.enabled.unwrap_or(default.enabled),
-        lag_high_ms,
-        lag_low_ms,
+        lag_high_ms: raw.lag_high_ms.unwrap_or(default.lag_high_ms),
+        lag_low_ms: raw.lag_low_ms.unwrap_or(default.lag_low_ms),
         cpu_high_percent: percent("cpu_high_percent", raw.cpu_high_percent, default.cpu_high_percent),
         cpu_low_percent: percent("cpu_low_percent", raw.cpu_low_percent, default.cpu_low_percent),
         psi_high_percent: percent("psi_high_percent", raw.psi_high_percent, default.psi_high_percent),
@@ -81,7 +79,13 @@ fn rotation_policy(raw: &RawRotation, default: RotationPolicy, checker: &mut Che
         min_active: raw.min_active.unwrap_or(default.min_active),
         max_shed_secs: raw.max_shed_secs.unwrap_or(default.max_shed_secs),
     };
-    for (key, value) in [("lag_high_ms", lag_high_ms), ("lag_low_ms", lag_low_ms)] {
+    check_rotation(&policy, checker);
+    policy
+}
+
+/// What must hold of the values together.
+fn check_rotation(policy: &RotationPolicy, checker: &mut Checker) {
+    for (key, value) in [("lag_high_ms", policy.lag_high_ms), ("lag_low_ms", policy.lag_low_ms)] {
         if !value.is_finite() || value < 0.0 {
             let message = format!("{value} is no time in milliseconds");
             checker.wrong(&format!("rotation.{key}"), message, "give 0 or more");
@@ -117,5 +121,4 @@ fn rotation_policy(raw: &RawRotation, default: RotationPolicy, checker: &mut Che
             );
         }
     }
-    policy
 }

@@ -83,71 +83,10 @@ pub fn parse_spec_file(text: &str) -> Result<ChainSpec, SpecFileError> {
         Some("minimal") => PresetName::Minimal,
         Some(other) => return Err(bad("PRESET_BASE", other, "mainnet or minimal")),
     };
-    let genesis_time = match &raw.genesis_time {
-        Some(time) => number("GENESIS_TIME", time)?,
-        None => {
-            let min = raw
-                .min_genesis_time
-                .as_ref()
-                .ok_or(SpecFileError::Missing("GENESIS_TIME or MIN_GENESIS_TIME"))?;
-            let delay = raw.genesis_delay.as_ref().ok_or(SpecFileError::Missing("GENESIS_DELAY"))?;
-            number("MIN_GENESIS_TIME", min)?.saturating_add(number("GENESIS_DELAY", delay)?)
-        }
-    };
-    let slot_ms = match (&raw.slot_duration_ms, &raw.seconds_per_slot) {
-        (Some(ms), _) => number("SLOT_DURATION_MS", ms)?,
-        (None, Some(secs)) => number("SECONDS_PER_SLOT", secs)?.saturating_mul(1000),
-        (None, None) => return Err(SpecFileError::Missing("SECONDS_PER_SLOT or SLOT_DURATION_MS")),
-    };
-    if slot_ms == 0 {
-        return Err(bad("SECONDS_PER_SLOT", "0", "a slot longer than nothing"));
-    }
+    let (genesis_time, slot_ms) = (genesis_time(&raw)?, slot_ms(&raw)?);
     let genesis = raw.genesis_fork_version.as_ref().ok_or(SpecFileError::Missing("GENESIS_FORK_VERSION"))?;
     let genesis_fork_version = version("GENESIS_FORK_VERSION", genesis)?;
-    let activation =
-        |fork, epoch: &Option<String>, at: &Option<String>, keys: (&'static str, &'static str)| {
-            let epoch = epoch.as_ref().map_or(Ok(u64::MAX), |text| number(keys.0, text))?;
-            let version = at.as_ref().map_or(Ok(genesis_fork_version), |text| version(keys.1, text))?;
-            Ok(ForkActivation { fork, epoch: Epoch::new(epoch), version })
-        };
-    let forks = [
-        activation(
-            Fork::Bellatrix,
-            &raw.bellatrix_fork_epoch,
-            &raw.bellatrix_fork_version,
-            ("BELLATRIX_FORK_EPOCH", "BELLATRIX_FORK_VERSION"),
-        )?,
-        activation(
-            Fork::Capella,
-            &raw.capella_fork_epoch,
-            &raw.capella_fork_version,
-            ("CAPELLA_FORK_EPOCH", "CAPELLA_FORK_VERSION"),
-        )?,
-        activation(
-            Fork::Deneb,
-            &raw.deneb_fork_epoch,
-            &raw.deneb_fork_version,
-            ("DENEB_FORK_EPOCH", "DENEB_FORK_VERSION"),
-        )?,
-        activation(
-            Fork::Electra,
-            &raw.electra_fork_epoch,
-            &raw.electra_fork_version,
-            ("ELECTRA_FORK_EPOCH", "ELECTRA_FORK_VERSION"),
-        )?,
-        activation(
-            Fork::Fulu,
-            &raw.fulu_fork_epoch,
-            &raw.fulu_fork_version,
-            ("FULU_FORK_EPOCH", "FULU_FORK_VERSION"),
-        )?,
-        activation(
-            Fork::Gloas,
-            &raw.gloas_fork_epoch,
-            &raw.gloas_fork_version,
-            ("GLOAS_FORK_EPOCH", "GLOAS_FORK_VERSION"),
-        )?,
-    ];
+    let forks = activations(&raw, genesis_fork_version)?;
     let root =
         raw.genesis_validators_root.as_ref().map(|text| root("GENESIS_VALIDATORS_ROOT", text)).transpose()?;
     let chain_id = raw.deposit_chain_id.as_ref().map(|text| number("DEPOSIT_CHAIN_ID", text)).transpose()?;
@@ -168,6 +107,71 @@ pub fn parse_spec_file(text: &str) -> Result<ChainSpec, SpecFileError> {
         forks,
         other_forks: other_forks(text),
     })
+}
+
+fn genesis_time(raw: &RawSpec) -> Result<u64, SpecFileError> {
+    if let Some(time) = &raw.genesis_time {
+        return number("GENESIS_TIME", time);
+    }
+    let min =
+        raw.min_genesis_time.as_ref().ok_or(SpecFileError::Missing("GENESIS_TIME or MIN_GENESIS_TIME"))?;
+    let delay = raw.genesis_delay.as_ref().ok_or(SpecFileError::Missing("GENESIS_DELAY"))?;
+    Ok(number("MIN_GENESIS_TIME", min)?.saturating_add(number("GENESIS_DELAY", delay)?))
+}
+
+fn slot_ms(raw: &RawSpec) -> Result<u64, SpecFileError> {
+    let slot_ms = match (&raw.slot_duration_ms, &raw.seconds_per_slot) {
+        (Some(ms), _) => number("SLOT_DURATION_MS", ms)?,
+        (None, Some(secs)) => number("SECONDS_PER_SLOT", secs)?.saturating_mul(1000),
+        (None, None) => return Err(SpecFileError::Missing("SECONDS_PER_SLOT or SLOT_DURATION_MS")),
+    };
+    if slot_ms == 0 {
+        return Err(bad("SECONDS_PER_SLOT", "0", "a slot longer than nothing"));
+    }
+    Ok(slot_ms)
+}
+
+/// When each fork begins and what it signs under. One without an epoch never begins; one without a version has genesis's.
+fn activations(raw: &RawSpec, genesis_version: [u8; 4]) -> Result<[ForkActivation; 6], SpecFileError> {
+    let activation = |fork,
+                      (epoch_key, epoch): (&'static str, &Option<String>),
+                      (version_key, at): (&'static str, &Option<String>)| {
+        let epoch = epoch.as_ref().map_or(Ok(u64::MAX), |text| number(epoch_key, text))?;
+        let version = at.as_ref().map_or(Ok(genesis_version), |text| version(version_key, text))?;
+        Ok(ForkActivation { fork, epoch: Epoch::new(epoch), version })
+    };
+    Ok([
+        activation(
+            Fork::Bellatrix,
+            ("BELLATRIX_FORK_EPOCH", &raw.bellatrix_fork_epoch),
+            ("BELLATRIX_FORK_VERSION", &raw.bellatrix_fork_version),
+        )?,
+        activation(
+            Fork::Capella,
+            ("CAPELLA_FORK_EPOCH", &raw.capella_fork_epoch),
+            ("CAPELLA_FORK_VERSION", &raw.capella_fork_version),
+        )?,
+        activation(
+            Fork::Deneb,
+            ("DENEB_FORK_EPOCH", &raw.deneb_fork_epoch),
+            ("DENEB_FORK_VERSION", &raw.deneb_fork_version),
+        )?,
+        activation(
+            Fork::Electra,
+            ("ELECTRA_FORK_EPOCH", &raw.electra_fork_epoch),
+            ("ELECTRA_FORK_VERSION", &raw.electra_fork_version),
+        )?,
+        activation(
+            Fork::Fulu,
+            ("FULU_FORK_EPOCH", &raw.fulu_fork_epoch),
+            ("FULU_FORK_VERSION", &raw.fulu_fork_version),
+        )?,
+        activation(
+            Fork::Gloas,
+            ("GLOAS_FORK_EPOCH", &raw.gloas_fork_epoch),
+            ("GLOAS_FORK_VERSION", &raw.gloas_fork_version),
+        )?,
+    ])
 }
 
 /// Forks of the file that are not in [`Fork::ALL`] and have an epoch. Read by line: the file is a list of keys, its other values are of

@@ -24,7 +24,7 @@ use tokio::{
 use tracing::info;
 
 use super::{
-    CallContext, CallFailure, EncodedBlock, RawPayload, Relay, SubmitOutcome, SubmitVersion,
+    CallContext, CallFailure, EncodedBlock, RawPayload, Relay, RelayMemory, SubmitOutcome, SubmitVersion,
     client::{
         ACCEPT_BOTH, CONSENSUS_VERSION, DATE_MILLISECONDS, FIRST_PAUSE, LONGEST_PAUSE, MAX_PAYLOAD_BYTES,
     },
@@ -56,6 +56,56 @@ struct Submission<'a> {
     /// Since when the first connection has owed an answer; `None` between calls.
     waits_since: watch::Sender<Option<Instant>>,
     has_second: AtomicBool,
+}
+
+/// How a block goes to a relay, and which other ways are left: each other one is tried once.
+struct Way {
+    version: SubmitVersion,
+    encoding: Encoding,
+    may_change_version: bool,
+    may_change_encoding: bool,
+}
+
+impl Way {
+    /// The first, by what the relay is remembered to lack.
+    fn first(block: &EncodedBlock, version: SubmitVersion, memory: &RelayMemory) -> Self {
+        let is_decoded = block.decoded().is_some();
+        Self {
+            version: if memory.lacks_v2() { SubmitVersion::V1 } else { version },
+            encoding: if is_decoded { memory.block_encoding(block.came_as()) } else { block.came_as() },
+            // Under v2, each version may once be taken for missing and give way to the other.
+            may_change_version: version == SubmitVersion::V2,
+            may_change_encoding: is_decoded,
+        }
+    }
+
+    /// Whether a failure is answered by another way at once; what the relay lacks is remembered.
+    fn gives_way(&mut self, failure: &CallFailure, memory: &RelayMemory) -> bool {
+        if failure.refuses_encoding() && self.may_change_encoding {
+            self.may_change_encoding = false;
+            if self.encoding == Encoding::Ssz {
+                memory.blocks_need_json();
+            }
+            self.encoding = match self.encoding {
+                Encoding::Ssz => Encoding::Json,
+                Encoding::Json => Encoding::Ssz,
+            };
+            return true;
+        }
+        if failure.http_status() == Some(404) && self.may_change_version {
+            self.may_change_version = false;
+            self.version = match self.version {
+                SubmitVersion::V2 => SubmitVersion::V1,
+                SubmitVersion::V1 => {
+                    // It was upgraded, and dropped v1 with it.
+                    memory.may_have_v2();
+                    SubmitVersion::V2
+                }
+            };
+            return true;
+        }
+        false
+    }
 }
 
 impl Relay {
@@ -132,54 +182,27 @@ impl Submission<'_> {
 
     async fn until_answered(&self, http: &Client, is_first: bool) -> SubmitOutcome {
         let memory = &self.relay.memory;
-        let mut encoding = match self.block.decoded() {
-            Some(_) => memory.block_encoding(self.block.came_as()),
-            None => self.block.came_as(),
-        };
-        let mut may_change_encoding = self.block.decoded().is_some();
-        // Under v2, each version may once be taken for missing and give way to the other.
-        let mut by = if memory.lacks_v2() { SubmitVersion::V1 } else { self.version };
-        let mut may_change_version = self.version == SubmitVersion::V2;
+        let mut way = Way::first(self.block, self.version, memory);
         let mut pause = FIRST_PAUSE;
         loop {
             self.calls.fetch_add(1, Ordering::Relaxed);
             if is_first {
                 self.waits_since.send_replace(Some(Instant::now()));
             }
-            let result = self.call(http, by, encoding).await;
+            let result = self.call(http, way.version, way.encoding).await;
             if is_first {
                 self.waits_since.send_replace(None);
             }
             // Only what this submission saw: a block that goes by v1 for what was remembered must not renew the memory.
-            let gave_way = self.version == SubmitVersion::V2 && !may_change_version;
-            if gave_way && by == SubmitVersion::V1 && has_endpoint(&result) {
+            let gave_way = self.version == SubmitVersion::V2 && !way.may_change_version;
+            if gave_way && way.version == SubmitVersion::V1 && has_endpoint(&result) {
                 memory.has_no_v2();
             }
             let failure = match result {
                 Ok(outcome) => return outcome.towards(self.version),
                 Err(failure) => failure,
             };
-            if failure.refuses_encoding() && may_change_encoding {
-                may_change_encoding = false;
-                if encoding == Encoding::Ssz {
-                    memory.blocks_need_json();
-                }
-                encoding = match encoding {
-                    Encoding::Ssz => Encoding::Json,
-                    Encoding::Json => Encoding::Ssz,
-                };
-                continue;
-            }
-            if failure.http_status() == Some(404) && may_change_version {
-                may_change_version = false;
-                by = match by {
-                    SubmitVersion::V2 => SubmitVersion::V1,
-                    SubmitVersion::V1 => {
-                        // It was upgraded, and dropped v1 with it.
-                        memory.may_have_v2();
-                        SubmitVersion::V2
-                    }
-                };
+            if way.gives_way(&failure, memory) {
                 continue;
             }
             if !failure.should_retry()

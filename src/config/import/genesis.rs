@@ -18,43 +18,22 @@ pub(super) struct GenesisFlags {
     pub(super) slot_secs: Option<String>,
 }
 
+type Refused<T> = Result<T, ImportError>;
+
+fn refuse<T>(what: &str, reason: String) -> Refused<T> {
+    Err(ImportError::Value { what: what.to_owned(), reason })
+}
+
 /// The value of `network`, and what is to be said about it.
-pub(super) fn network(flags: &GenesisFlags) -> Result<(Value, Option<String>), ImportError> {
-    let refuse = |what: &str, reason: String| Err(ImportError::Value { what: what.to_owned(), reason });
+pub(super) fn network(flags: &GenesisFlags) -> Refused<(Value, Option<String>)> {
     let named = match flags.named.as_slice() {
         [] => None,
         [name] => Network::ALL.into_iter().find(|network| network.name() == *name),
         [..] => return refuse(&flags.named.join(", "), "more than one network is named".to_owned()),
     };
-    let timestamp = match flags.timestamp.as_deref().filter(|text| *text != "-1") {
-        None => None,
-        Some(text) => match text.parse::<u64>() {
-            Ok(seconds) => Some(seconds),
-            Err(_) => return refuse("-genesis-timestamp", format!("`{text}` is no time in Unix seconds")),
-        },
-    };
-    let slot_secs = match flags.slot_secs.as_deref() {
-        None => None,
-        Some(text) => match text.parse::<u64>() {
-            Ok(seconds @ 1..=3600) => Some(seconds),
-            Ok(_) | Err(_) => {
-                return refuse("SLOT_SEC", format!("`{text}` is no length of a slot in seconds"));
-            }
-        },
-    };
-    let has_usual_slots = slot_secs.is_none_or(|seconds| seconds == 12);
+    let (timestamp, slot_secs) = (flags.timestamp()?, flags.slot_secs()?);
     let Some(text) = &flags.fork_version else {
-        let network = named.unwrap_or(Network::Mainnet);
-        if timestamp.is_some_and(|seconds| seconds != network.spec().genesis_time) {
-            let reason = format!(
-                "is not {}'s: a chain of its own needs -genesis-fork-version, too. {SPEC_HINT}",
-                network.name()
-            );
-            return refuse("-genesis-timestamp", reason);
-        }
-        if !has_usual_slots {
-            return refuse("SLOT_SEC", format!("{} has slots of 12 seconds. {SPEC_HINT}", network.name()));
-        }
+        let network = public_network(named.unwrap_or(Network::Mainnet), timestamp, slot_secs)?;
         return Ok((Value::from(network.name()), None));
     };
     let Some(version) = parse_fork_version(text) else {
@@ -70,7 +49,7 @@ pub(super) fn network(flags: &GenesisFlags) -> Result<(Value, Option<String>), I
         let spec = network.spec();
         spec.genesis_fork_version == version
             && timestamp.is_none_or(|seconds| seconds == spec.genesis_time)
-            && has_usual_slots
+            && has_usual_slots(slot_secs)
     });
     if let Some(network) = known {
         return Ok((Value::from(network.name()), None));
@@ -81,6 +60,47 @@ pub(super) fn network(flags: &GenesisFlags) -> Result<(Value, Option<String>), I
         );
         return refuse("-genesis-fork-version", reason);
     };
+    Ok((Value::Table(own_chain(version, timestamp, slot_secs)), Some(OWN_CHAIN_NOTE.to_owned())))
+}
+
+impl GenesisFlags {
+    fn timestamp(&self) -> Refused<Option<u64>> {
+        let Some(text) = self.timestamp.as_deref().filter(|text| *text != "-1") else { return Ok(None) };
+        match text.parse() {
+            Ok(seconds) => Ok(Some(seconds)),
+            Err(_) => refuse("-genesis-timestamp", format!("`{text}` is no time in Unix seconds")),
+        }
+    }
+
+    fn slot_secs(&self) -> Refused<Option<u64>> {
+        let Some(text) = self.slot_secs.as_deref() else { return Ok(None) };
+        match text.parse() {
+            Ok(seconds @ 1..=3600) => Ok(Some(seconds)),
+            Ok(_) | Err(_) => refuse("SLOT_SEC", format!("`{text}` is no length of a slot in seconds")),
+        }
+    }
+}
+
+fn has_usual_slots(slot_secs: Option<u64>) -> bool {
+    slot_secs.is_none_or(|seconds| seconds == 12)
+}
+
+/// A public network, unless a flag says what is not so of it.
+fn public_network(network: Network, timestamp: Option<u64>, slot_secs: Option<u64>) -> Refused<Network> {
+    if timestamp.is_some_and(|seconds| seconds != network.spec().genesis_time) {
+        let reason = format!(
+            "is not {}'s: a chain of its own needs -genesis-fork-version, too. {SPEC_HINT}",
+            network.name()
+        );
+        return refuse("-genesis-timestamp", reason);
+    }
+    if !has_usual_slots(slot_secs) {
+        return refuse("SLOT_SEC", format!("{} has slots of 12 seconds. {SPEC_HINT}", network.name()));
+    }
+    Ok(network)
+}
+
+fn own_chain(version: [u8; 4], timestamp: i64, slot_secs: Option<u64>) -> Table {
     let mut chain = Table::new();
     chain.insert("genesis_time".to_owned(), Value::from(timestamp));
     chain.insert(
@@ -89,10 +109,11 @@ pub(super) fn network(flags: &GenesisFlags) -> Result<(Value, Option<String>), I
     );
     let slot_secs = i64::try_from(slot_secs.unwrap_or(12)).unwrap_or(12);
     chain.insert("seconds_per_slot".to_owned(), Value::from(slot_secs));
-    let note = "a chain of its own by its genesis: it is taken to be at Fulu since its start. Where it is not, name its config.yaml in \
-                `network` (or RELAYMUX_NETWORK)";
-    Ok((Value::Table(chain), Some(note.to_owned())))
+    chain
 }
+
+const OWN_CHAIN_NOTE: &str = "a chain of its own by its genesis: it is taken to be at Fulu since its start. Where it is not, name its config.yaml in \
+     `network` (or RELAYMUX_NETWORK)";
 
 const SPEC_HINT: &str =
     "Name the chain's config.yaml: RELAYMUX_NETWORK=/path/config.yaml, or `network` in a relays.toml";

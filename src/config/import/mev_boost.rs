@@ -167,57 +167,92 @@ pub fn import_mev_boost(
     understand(&given, file, is_chain_named)
 }
 
+/// The flags as given, by name; of several the last counts.
+#[derive(Clone, Copy)]
+struct Flags<'a>(&'a [(&'static str, String)]);
+
+impl<'a> Flags<'a> {
+    fn last(self, flag: &str) -> Option<&'a str> {
+        let found = self.0.iter().rev().find(|(name, _)| *name == flag);
+        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    fn is_on(self, flag: &str) -> Result<bool, ImportError> {
+        self.last(flag).map_or(Ok(false), |text| parse_bool(flag, text))
+    }
+}
+
 fn understand(
     given: &[(&'static str, String)],
     file: MevBoostFile,
     is_chain_named: bool,
 ) -> Result<MevBoost, ImportError> {
     let mut out = MevBoost::default();
-    let last = |flag: &str| {
-        let found = given.iter().rev().find(|(name, _)| *name == flag);
-        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
-    };
-    let is_on = |flag: &str| match last(flag) {
-        None => Ok(false),
-        Some(text) => parse_bool(flag, text),
-    };
+    let flags = Flags(given);
     if !is_chain_named {
-        let mut flags = GenesisFlags {
-            fork_version: last("genesis-fork-version").map(str::to_owned),
-            timestamp: last("genesis-timestamp").map(str::to_owned),
-            slot_secs: last("slot-sec").map(str::to_owned),
-            ..GenesisFlags::default()
-        };
-        for name in ["sepolia", "holesky", "hoodi"] {
-            if is_on(name)? {
-                flags.named.push(name);
-            }
-        }
-        let (value, note) = network(&flags)?;
+        let (value, note) = network(&genesis_flags(flags)?)?;
         out.imported.set("", "network", value);
         out.imported.notes.extend(note);
     }
-    if let Some(addr) = last("addr") {
-        out.imported.set("builder_api", "listen", listen_address(addr));
-    }
-    if let Some(addr) = last("metrics-addr") {
-        let addr = listen_address(addr);
-        // Prometheus reads them without a token there.
-        let is_loopback = addr.parse::<std::net::SocketAddr>().is_ok_and(|addr| addr.ip().is_loopback());
-        if !is_loopback {
-            out.imported.set("ops", "metrics_without_token", true);
-        }
-        out.imported.set("ops", "listen", addr);
-    }
-    let checks = is_on("relay-check")?;
+    listeners(&mut out.imported, flags);
+    let checks = flags.is_on("relay-check")?;
     out.imported.set("builder_api", "relay_check", true);
     if checks {
         // mev-boost's status is 503 when every relay is down only if told to check them.
         out.imported.set("builder_api", "status_without_relays", "unavailable");
     }
-    if let Some(eth) = last("min-bid") {
+    if let Some(eth) = flags.last("min-bid") {
         out.imported.set("auction", "min_bid_eth", eth_text("-min-bid", eth)?);
     }
+    times(&mut out.imported, flags, &file)?;
+    relays(&mut out.imported, given, &file)?;
+    settle_all_times(&mut out.imported);
+    for (flag, note) in NOTES {
+        if flags.last(flag).is_some_and(|value| value != "false") {
+            out.imported.note(note);
+        }
+    }
+    for key in &file.unknown {
+        out.imported.note(format!("{key}, in the YAML file, has no equivalent"));
+    }
+    out.json_logs = flags.is_on("json")?;
+    out.log_level = flags.last("loglevel").map(log_level).transpose()?;
+    if flags.is_on("debug")? {
+        out.log_level = Some("debug".to_owned());
+    }
+    Ok(out)
+}
+
+fn genesis_flags(flags: Flags<'_>) -> Result<GenesisFlags, ImportError> {
+    let mut genesis = GenesisFlags {
+        fork_version: flags.last("genesis-fork-version").map(str::to_owned),
+        timestamp: flags.last("genesis-timestamp").map(str::to_owned),
+        slot_secs: flags.last("slot-sec").map(str::to_owned),
+        ..GenesisFlags::default()
+    };
+    for name in ["sepolia", "holesky", "hoodi"] {
+        if flags.is_on(name)? {
+            genesis.named.push(name);
+        }
+    }
+    Ok(genesis)
+}
+
+fn listeners(out: &mut Imported, flags: Flags<'_>) {
+    if let Some(addr) = flags.last("addr") {
+        out.set("builder_api", "listen", listen_address(addr));
+    }
+    let Some(addr) = flags.last("metrics-addr").map(listen_address) else { return };
+    // Prometheus reads them without a token there.
+    let is_loopback = addr.parse::<std::net::SocketAddr>().is_ok_and(|addr| addr.ip().is_loopback());
+    if !is_loopback {
+        out.set("ops", "metrics_without_token", true);
+    }
+    out.set("ops", "listen", addr);
+}
+
+/// Deadlines, by flags; what the YAML file says beats them.
+fn times(out: &mut Imported, flags: Flags<'_>, file: &MevBoostFile) -> Result<(), ImportError> {
     let times = [
         ("request-timeout-getheader", "timeout_get_header_ms"),
         ("request-timeout-getpayload", "timeout_get_payload_ms"),
@@ -226,8 +261,8 @@ fn understand(
         ("late-in-slot-time", "late_in_slot_time_ms"),
     ];
     for (flag, key) in times {
-        if let Some(text) = last(flag) {
-            out.imported.set("auction", key, parse_number(flag, text)?);
+        if let Some(text) = flags.last(flag) {
+            out.set("auction", key, parse_number(flag, text)?);
         }
     }
     for (key, value) in [
@@ -235,25 +270,10 @@ fn understand(
         ("late_in_slot_time_ms", file.late_in_slot_time_ms),
     ] {
         if let Some(value) = value {
-            out.imported.set("auction", key, value);
+            out.set("auction", key, value);
         }
     }
-    relays(&mut out.imported, given, &file)?;
-    settle_all_times(&mut out.imported);
-    for (flag, note) in NOTES {
-        if last(flag).is_some_and(|value| value != "false") {
-            out.imported.note(note);
-        }
-    }
-    for key in &file.unknown {
-        out.imported.note(format!("{key}, in the YAML file, has no equivalent"));
-    }
-    out.json_logs = is_on("json")?;
-    out.log_level = last("loglevel").map(log_level).transpose()?;
-    if is_on("debug")? {
-        out.log_level = Some("debug".to_owned());
-    }
-    Ok(out)
+    Ok(())
 }
 
 /// logrus's levels as ours.

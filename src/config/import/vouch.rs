@@ -103,6 +103,43 @@ fn proposer(
     let is_key = who.len() == 98 && who.starts_with("0x");
     let list = Value::Array(vec![Value::from(who)]);
     set.insert(if is_key { "pubkeys" } else { "labels" }.to_owned(), list);
+    let (relays, terms) = proposer_relays(out, theirs, known, taken)?;
+    if relays.is_empty() {
+        let reason = "all its relays are disabled: a set without relays has no equivalent here".to_owned();
+        return Err(ImportError::Value { what: format!("proposer {who}"), reason });
+    }
+    set.insert("relays".to_owned(), Value::Array(relays.into_iter().map(Value::from).collect()));
+    if let Some(min) = theirs.get("min_value") {
+        set.insert("min_bid_eth".to_owned(), Value::from(eth(min)?));
+    }
+    if theirs.get("grace").is_some() {
+        out.note(grace_note(who));
+    }
+    for key in ["fee_recipient", "gas_limit"] {
+        if theirs.get(key).is_some() {
+            out.note(format!(
+                "{key} of {who}: registrations are signed by the validator client, which says it there"
+            ));
+        }
+    }
+    if !terms.is_empty() {
+        set.insert("terms".to_owned(), Value::Table(terms));
+    }
+    if is_key {
+        out.push("proposers", set);
+    } else {
+        out.note(pattern_note(who, &set));
+    }
+    Ok(())
+}
+
+/// The relays of a proposer, and its own terms of them. Relays that only proposers name are added to the configuration.
+fn proposer_relays(
+    out: &mut Imported,
+    theirs: &Json,
+    known: &mut Vec<(String, String)>,
+    taken: &mut Vec<String>,
+) -> Result<(Vec<String>, Table), ImportError> {
     let reset = theirs.get("reset_relays").and_then(Json::as_bool) == Some(true);
     let mut relays: Vec<String> =
         if reset { Vec::new() } else { known.iter().map(|(_, id)| id.clone()).collect() };
@@ -130,39 +167,17 @@ fn proposer(
             terms.insert(id, Value::Table(own));
         }
     }
-    if relays.is_empty() {
-        let reason = "all its relays are disabled: a set without relays has no equivalent here".to_owned();
-        return Err(ImportError::Value { what: format!("proposer {who}"), reason });
-    }
-    set.insert("relays".to_owned(), Value::Array(relays.into_iter().map(Value::from).collect()));
-    if let Some(min) = theirs.get("min_value") {
-        set.insert("min_bid_eth".to_owned(), Value::from(eth(min)?));
-    }
-    if theirs.get("grace").is_some() {
-        out.note(grace_note(who));
-    }
-    for key in ["fee_recipient", "gas_limit"] {
-        if theirs.get(key).is_some() {
-            out.note(format!(
-                "{key} of {who}: registrations are signed by the validator client, which says it there"
-            ));
-        }
-    }
-    if !terms.is_empty() {
-        set.insert("terms".to_owned(), Value::Table(terms));
-    }
-    if is_key {
-        out.push("proposers", set);
-    } else {
-        // The names of accounts are not in Vouch's file: what they apply to has to be written down first.
-        let text = toml::to_string(&set).unwrap_or_default();
-        let text = text.replace("[terms", "[proposers.terms");
-        out.note(format!(
-            "proposer `{who}` is a pattern of account names, which are not in this file: write labels.json, \
-             {{\"0x<public key>\": \"Wallet/Account\"}}, and add\nproposer_labels_file = \"labels.json\" # above the first section\n[[proposers]]\n{text}"
-        ));
-    }
-    Ok(())
+    Ok((relays, terms))
+}
+
+/// The names of accounts are not in Vouch's file: what they apply to has to be written down first.
+fn pattern_note(who: &str, set: &Table) -> String {
+    let text = toml::to_string(set).unwrap_or_default();
+    let text = text.replace("[terms", "[proposers.terms");
+    format!(
+        "proposer `{who}` is a pattern of account names, which are not in this file: write labels.json, \
+         {{\"0x<public key>\": \"Wallet/Account\"}}, and add\nproposer_labels_file = \"labels.json\" # above the first section\n[[proposers]]\n{text}"
+    )
 }
 
 #[cfg(test)]
