@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod auction;
+pub mod breaker;
 pub mod builder_api;
 pub mod bundles;
 pub mod bundles_api;
@@ -10,6 +11,7 @@ pub mod config;
 pub mod consensus;
 pub mod ethereum;
 pub mod events;
+pub mod host;
 pub mod jsonrpc;
 pub mod ledger;
 pub mod ops_api;

@@ -25,10 +25,11 @@ const BUCKETS: [f64; 16] =
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The tasks that begin anew when they fail.
-const RESTARTING: [&str; 8] = [
+const RESTARTING: [&str; 9] = [
     "metrics",
     "chain_watch",
     "duties",
+    "payload_attributes",
     "probes",
     "ledger_writer",
     "profit_checks",

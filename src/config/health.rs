@@ -4,10 +4,9 @@ use super::{
     checker::Checker,
     raw::{RawRotation, RawTrust},
 };
-use crate::relay::{
-    HealthMonitorSettings,
-    health::{BreakerPolicy, TrustPolicy},
-    rotation::RotationPolicy,
+use crate::{
+    breaker::BreakerPolicy,
+    relay::{HealthMonitorSettings, health::TrustPolicy, rotation::RotationPolicy},
 };
 
 pub(super) fn monitor(

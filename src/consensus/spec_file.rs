@@ -135,7 +135,8 @@ fn slot_ms(raw: &RawSpec) -> Result<u64, SpecFileError> {
 fn activations(raw: &RawSpec, genesis_version: [u8; 4]) -> Result<[ForkActivation; 6], SpecFileError> {
     let activation = |fork,
                       (epoch_key, epoch): (&'static str, &Option<String>),
-                      (version_key, at): (&'static str, &Option<String>)| {
+                      (version_key, at): (&'static str, &Option<String>)|
+     -> Result<ForkActivation, SpecFileError> {
         let epoch = epoch.as_ref().map_or(Ok(u64::MAX), |text| number(epoch_key, text))?;
         let version = at.as_ref().map_or(Ok(genesis_version), |text| version(version_key, text))?;
         Ok(ForkActivation { fork, epoch: Epoch::new(epoch), version })

@@ -3,12 +3,13 @@
 use serde::Serialize;
 
 use crate::{
+    breaker::Breaker,
     consensus::WallClock,
     events::RelayMode,
     ledger::{ModeView, RelayStats},
     relay::{
         Relay, SharedRelays,
-        health::{Accusation, Breaker, FaultClass, OperatorSetting},
+        health::{Accusation, FaultClass, OperatorSetting},
     },
     types::UnixMillis,
 };

@@ -4,6 +4,15 @@
 //! pure cores, and puts a new board of statuses where the hot path reads it. The hot path never waits for it: between an offence and
 //! the next board lie microseconds of this task, and a race that begins meanwhile goes by the old board.
 
+mod blocks;
+mod commands;
+mod handle;
+mod places;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod verdicts;
+
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
@@ -11,112 +20,40 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::mpsc,
     time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use tracing::{info, warn};
 
 use super::{
     SharedRelays,
-    health::{
-        BlockRecord, Change, Contender, Eligibility, Observation, OperatorSetting, Placement, Pulse,
-        Reputation, SUSPICION_MS, TrustPolicy, Verdict, judge, place_all,
-    },
-    metrics::{record_mode, record_verdict},
-    pressure::{LagMeter, PressureSampler},
-    rotation::{FitRelay, Move, Rotation, RotationPolicy, Sample},
-    set::{RelayStatus, StatusBoard},
+    health::{Observation, Reputation},
+    rotation::Rotation,
 };
 use crate::{
+    breaker::Pulse,
     consensus::WallClock,
     events::{
-        AuctionRecord, BidOutcome, BlockRecordSaved, CallFault, Conduct, Event, Method, ModeReason, Notice,
-        NoticeRule, PaymentOutcome, RelayJudged, RelayMode, RelayModeChanged, ReputationSaved, Ruling,
-        Settlement, Severity, Spine, SubmissionAnswer, Subscription, count_notice,
+        AuctionRecord, BidOutcome, CallFault, Event, ModeReason, RelayMode, ReputationSaved, Spine,
+        SubmissionAnswer, Subscription,
     },
+    host::{HostSampler, LagMeter},
     tasks::TaskGroup,
     types::{RelayId, UnixMillis},
 };
+
+pub use handle::{HealthMonitorHandle, OperatorCommand};
+pub use settings::HealthMonitorSettings;
+
 use blocks::BlockRecords;
+use handle::{Command, command_channel};
 
 /// How often time alone may change places (a quarantine ends, a breaker half-opens).
 const TICK: Duration = Duration::from_secs(1);
-/// The rule by which the operator is told of it.
-const PRESSURE: NoticeRule = NoticeRule::MachinePressure;
 /// How often reputations that changed a little are saved.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// A relay that does not answer within less than this is not to blame: a request late in the slot leaves hardly any time. Arbitrary.
 const MIN_BUDGET_MS: u64 = 200;
-/// Wishes that wait. Arbitrary: people and probes send a handful.
-const COMMANDS: usize = 256;
-
-/// How relays are kept.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct HealthMonitorSettings {
-    /// How observations are judged.
-    pub trust: TrustPolicy,
-    /// When relays rest.
-    pub rotation: RotationPolicy,
-    /// Whether somebody watches the chain. Then a relay's word that it revealed a block is to its credit only once the block is there.
-    pub watches_chain: bool,
-}
-
-/// What the operator can do to one relay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OperatorCommand {
-    /// Always ask it.
-    Pin,
-    /// Never ask it.
-    Disable,
-    /// Neither pinned nor disabled by hand any more.
-    Release,
-    /// Forgive all it did.
-    Pardon,
-}
-
-enum Command {
-    Rotate { reason: String, reply: oneshot::Sender<Vec<RelayId>> },
-    Hand { relay: RelayId, command: OperatorCommand, reply: oneshot::Sender<bool> },
-    Probed { relay: RelayId, failure: Option<String> },
-    Seed { relay: RelayId, good: u32, bad: u32 },
-    Configured(HealthMonitorSettings),
-}
-
-/// Speaks to the monitor; clones speak to the same.
-#[derive(Clone, Debug)]
-pub struct HealthMonitorHandle(mpsc::Sender<Command>);
-
-impl HealthMonitorHandle {
-    /// Rotates now; answers who is asked from now on. `None` once the monitor has ended.
-    pub async fn rotate(&self, reason: &str) -> Option<Vec<RelayId>> {
-        let (reply, answer) = oneshot::channel();
-        self.0.send(Command::Rotate { reason: reason.to_owned(), reply }).await.ok()?;
-        answer.await.ok()
-    }
-
-    /// Does the operator's will; false when there is no such relay, `None` once the monitor has ended.
-    pub async fn operator_command(&self, relay: RelayId, command: OperatorCommand) -> Option<bool> {
-        let (reply, answer) = oneshot::channel();
-        self.0.send(Command::Hand { relay, command, reply }).await.ok()?;
-        answer.await.ok()
-    }
-
-    /// A probe ended, well or with these words.
-    pub(super) async fn probed(&self, relay: RelayId, failure: Option<String>) {
-        let _ = self.0.send(Command::Probed { relay, failure }).await;
-    }
-
-    /// So many of a relay's public deliveries are on chain, and so many are not.
-    pub async fn seed(&self, relay: RelayId, good: u32, bad: u32) {
-        let _ = self.0.send(Command::Seed { relay, good, bad }).await;
-    }
-
-    /// Goes by other settings, and looks at the configured relays again.
-    pub async fn configure(&self, settings: HealthMonitorSettings) {
-        let _ = self.0.send(Command::Configured(settings)).await;
-    }
-}
 
 /// What an earlier process knew.
 #[derive(Clone, Debug, Default)]
@@ -143,7 +80,7 @@ pub struct HealthMonitor {
     rotation: Rotation,
     resting: BTreeSet<RelayId>,
     resting_reason: String,
-    sampler: PressureSampler,
+    sampler: HostSampler,
     lag: LagMeter,
     /// What rotation's times are measured from.
     started: Instant,
@@ -158,7 +95,7 @@ impl HealthMonitor {
         spine: Spine,
         saved: SavedHealth,
     ) -> (Self, HealthMonitorHandle) {
-        let (sender, commands) = mpsc::channel(COMMANDS);
+        let (handle, commands) = command_channel();
         let reputations = saved
             .reputations
             .into_iter()
@@ -181,13 +118,13 @@ impl HealthMonitor {
             rotation: Rotation::default(),
             resting: BTreeSet::new(),
             resting_reason: String::new(),
-            sampler: PressureSampler::new(),
+            sampler: HostSampler::new(),
             lag: LagMeter::default(),
             started: Instant::now(),
             clock: WallClock,
         };
         monitor.configured();
-        (monitor, HealthMonitorHandle(sender))
+        (monitor, handle)
     }
 
     /// Keeps reputations for as long as the group runs. The process ends without it: nobody would rest who should.
@@ -319,342 +256,6 @@ impl HealthMonitor {
         }
     }
 
-    /// Judges every block of which something new is known, and keeps its record.
-    fn judge_changed(&mut self) {
-        let changed = self.blocks.take_changed();
-        for record in &changed {
-            let Ok(json) = serde_json::to_string(record) else { continue };
-            let (slot, block_hash) = (record.slot, record.block_hash);
-            let at = self.clock.now();
-            let saved = BlockRecordSaved { slot, block_hash, record: json, at };
-            self.spine.publish(Event::BlockRecordSaved(saved));
-        }
-        self.judge_all(changed);
-    }
-
-    fn judge_all(&mut self, records: Vec<BlockRecord>) {
-        let now = self.clock.now();
-        for record in records {
-            let mut verdicts = judge(&record, now);
-            if self.settings.watches_chain {
-                verdicts.retain(|verdict| {
-                    verdict.conduct != Conduct::Revealed || verdict.evidence.method == Method::Chain
-                });
-            }
-            let relays: Vec<RelayId> = record.promises.keys().cloned().collect();
-            for relay in relays {
-                let own: Vec<Verdict> =
-                    verdicts.iter().filter(|verdict| verdict.relay == relay).cloned().collect();
-                self.apply(&relay, &record, &own, now);
-            }
-        }
-    }
-
-    /// Enters into a relay's reputation what is found of it and a block, and tells of what changed.
-    fn apply(&mut self, relay: &RelayId, record: &BlockRecord, verdicts: &[Verdict], now: UnixMillis) {
-        let reputation = self.reputations.entry(relay.clone()).or_default();
-        let before = reputation.trust;
-        let change = reputation.apply(record, verdicts, now, &self.settings.trust);
-        if reputation.trust != before {
-            self.unsaved.insert(relay.clone());
-            self.is_stale = true;
-        }
-        let is_credited = reputation.trust != before;
-        let offences = reputation.level(now, &self.settings.trust);
-        if is_credited && verdicts.iter().any(|verdict| verdict.conduct == Conduct::PaidAsPromised) {
-            self.publish_settlement(relay, record, PaymentOutcome::PaidAsPromised, now);
-        }
-        let Some(Change { accusation, ruling, is_new_ruling }) = change else { return };
-        self.is_stale = true;
-        let conduct = accusation.conduct;
-        match ruling {
-            Ruling::Guilty => {
-                warn!(%relay, ?conduct, offences,
-                    stage = ?accusation.stage, confidence = %accusation.evidence.confidence,
-                    reason = %accusation.reason, "relay offended");
-            }
-            Ruling::Suspected => {
-                warn!(%relay, ?conduct, reason = %accusation.reason,
-                    "relay rests, suspected of an offence: the chain will say");
-            }
-            Ruling::TakenBack => {
-                info!(%relay, ?conduct, reason = %accusation.reason, "accusation taken back, it did not hold");
-            }
-        }
-        if is_new_ruling {
-            record_verdict(relay, conduct, ruling);
-        }
-        if let (Ruling::Guilty, Some(outcome)) = (ruling, conduct.payment()) {
-            self.publish_settlement(relay, record, outcome, now);
-        }
-        self.spine.publish(Event::RelayJudged(RelayJudged {
-            slot: accusation.slot,
-            block_hash: accusation.block_hash,
-            relay: relay.clone(),
-            conduct,
-            ruling,
-            stage: accusation.stage,
-            evidence: accusation.evidence,
-            value: accusation.value,
-            reason: accusation.reason,
-            at: now,
-        }));
-        // Rare, and who is asked instead depends on what is known of the others.
-        self.unsaved.insert(relay.clone());
-        self.save();
-    }
-
-    fn publish_settlement(
-        &self,
-        relay: &RelayId,
-        record: &BlockRecord,
-        outcome: PaymentOutcome,
-        at: UnixMillis,
-    ) {
-        self.spine.publish(Event::Settlement(Settlement {
-            slot: record.slot,
-            block_hash: record.block_hash,
-            relay: relay.clone(),
-            outcome,
-            promised: record.value_of(relay),
-            paid: record.payment.map(|payment| payment.received).unwrap_or_default(),
-            at,
-        }));
-    }
-
-    fn on_command(&mut self, command: Command) {
-        let now = self.clock.now();
-        match command {
-            Command::Rotate { reason, reply } => {
-                self.rotation = self.rotation.rotate_now(self.started.elapsed());
-                self.rotated(&reason);
-                let active = self.relays.active();
-                // The asker may have gone.
-                let _ = reply.send(active.iter().map(|relay| relay.id().clone()).collect());
-            }
-            Command::Hand { relay, command, reply } => {
-                let is_known = self.relays.all().iter().any(|known| *known.id() == relay);
-                if is_known {
-                    let reputation = self.reputations.entry(relay.clone()).or_default();
-                    match command {
-                        OperatorCommand::Pin => reputation.operator_setting = Some(OperatorSetting::Pinned),
-                        OperatorCommand::Disable => {
-                            reputation.operator_setting = Some(OperatorSetting::Disabled)
-                        }
-                        OperatorCommand::Release => reputation.operator_setting = None,
-                        OperatorCommand::Pardon => reputation.pardon(now),
-                    }
-                    info!(%relay, ?command, "relay set by hand");
-                    self.save_one(&relay, now);
-                    self.place();
-                }
-                let _ = reply.send(is_known);
-            }
-            Command::Probed { relay, failure } => {
-                let pulse = if failure.is_some() { Pulse::Failed } else { Pulse::Alive };
-                let reputation = self.reputations.entry(relay).or_default();
-                let was_closed = reputation.breaker.is_closed();
-                // A good status call does not make up for bad answers in races; a bad one counts like them.
-                if pulse == Pulse::Failed || !was_closed {
-                    reputation.pulse(pulse, &failure.unwrap_or_default(), now, &self.settings.trust);
-                    self.place();
-                }
-            }
-            Command::Seed { relay, good, bad } => {
-                let reputation = self.reputations.entry(relay.clone()).or_default();
-                if reputation.seed(good, bad, now, &self.settings.trust) {
-                    self.save_one(&relay, now);
-                    self.place();
-                }
-            }
-            Command::Configured(settings) => {
-                self.settings = settings;
-                self.configured();
-            }
-        }
-    }
-
-    /// The configuration is new: forgives what it says is forgiven, and places everybody.
-    fn configured(&mut self) {
-        let all = self.relays.all();
-        for relay in all.iter() {
-            let Some(before) = relay.settings().pardon_before else { continue };
-            let reputation = self.reputations.entry(relay.id().clone()).or_default();
-            if reputation.pardoned_at < before {
-                reputation.pardon(before);
-                self.unsaved.insert(relay.id().clone());
-            }
-        }
-        self.told_modes.retain(|id, _| all.iter().any(|relay| relay.id() == id));
-        self.rest();
-        self.place();
-    }
-
-    fn sample_pressure(&mut self) {
-        let policy = self.settings.rotation;
-        let lag_ms = self.lag.take();
-        let sample = if policy.enabled {
-            Sample { lag_ms, ..self.sampler.sample(Instant::now()) }
-        } else {
-            Sample::default()
-        };
-        let (rotation, done) = self.rotation.step(&sample, &policy, self.started.elapsed());
-        self.rotation = rotation;
-        match done {
-            None => {}
-            Some(Move::Shed(reason)) => {
-                self.relays.set_shedding(true);
-                self.rotated(&reason);
-                self.publish_pressure_notice(&reason, false);
-            }
-            Some(Move::Restore(reason)) => {
-                let was_shedding = self.relays.is_shedding();
-                self.relays.set_shedding(false);
-                self.rotated(&reason);
-                if was_shedding {
-                    self.publish_pressure_notice(&reason, true);
-                }
-            }
-        }
-    }
-
-    /// Tells the operator that this machine is too slow for what runs on it, or no longer.
-    fn publish_pressure_notice(&self, reason: &str, resolved: bool) {
-        let resting: Vec<&str> = self.resting.iter().map(RelayId::as_str).collect();
-        let resting = if resting.is_empty() {
-            "no relay can be spared, optional work rests".to_owned()
-        } else {
-            format!("these relays rest, whose bids are hardly ever the best: {}", resting.join(", "))
-        };
-        let message = if resolved { reason.to_owned() } else { format!("{reason}; {resting}") };
-        if !resolved {
-            count_notice(PRESSURE);
-        }
-        self.spine.publish(Event::Notice(Notice {
-            rule: PRESSURE,
-            subject: "relays".to_owned(),
-            severity: Some(Severity::P3),
-            message,
-            resolved,
-            at: self.clock.now(),
-        }));
-    }
-
-    fn rotated(&mut self, reason: &str) {
-        reason.clone_into(&mut self.resting_reason);
-        self.rest();
-        self.place();
-        let active: Vec<String> = self.relays.active().iter().map(|relay| relay.id().to_string()).collect();
-        info!(reason, active = active.join(","), "relays rotated");
-    }
-
-    /// Decides who rests. Only here, so that a drifting rank does not swap relays between races.
-    fn rest(&mut self) {
-        self.resting.clear();
-        let (ids, placements) = self.placements();
-        let mut fit: Vec<(FitRelay, f64)> = ids
-            .into_iter()
-            .zip(&placements)
-            .filter(|(_, placement)| placement.eligibility == Eligibility::Fit)
-            .map(|(id, placement)| {
-                let win_rate = self.reputations.get(&id).map_or(1.0, |known| known.record.win_rate());
-                (FitRelay { id, win_rate }, placement.rank)
-            })
-            .collect();
-        fit.sort_by(|(a, rank_a), (b, rank_b)| rank_b.total_cmp(rank_a).then(a.id.cmp(&b.id)));
-        let best_first: Vec<FitRelay> = fit.into_iter().map(|(relay, _)| relay).collect();
-        let pinned =
-            placements.iter().filter(|placement| placement.eligibility == Eligibility::Pinned).count();
-        let places = self.settings.rotation.min_active.saturating_sub(pinned);
-        self.resting = self.rotation.resting(&best_first, places);
-    }
-
-    fn placements(&self) -> (Vec<RelayId>, Vec<Placement>) {
-        let all = self.relays.all();
-        let unknown = Reputation::default();
-        let contenders: Vec<Contender<'_>> = all
-            .iter()
-            .map(|relay| Contender {
-                enabled: relay.settings().enabled,
-                pinned: relay.settings().pinned,
-                reputation: self.reputations.get(relay.id()).unwrap_or(&unknown),
-                shed: self.resting.contains(relay.id()).then_some(self.resting_reason.as_str()),
-            })
-            .collect();
-        let min_active = self.settings.rotation.min_active;
-        let placements = place_all(&contenders, min_active, self.clock.now(), &self.settings.trust);
-        (all.iter().map(|relay| relay.id().clone()).collect(), placements)
-    }
-
-    fn place_if_stale(&mut self) {
-        if std::mem::take(&mut self.is_stale) {
-            self.place();
-        }
-    }
-
-    /// Places everybody anew and tells of every change.
-    fn place(&mut self) {
-        let now = self.clock.now();
-        let (ids, placements) = self.placements();
-        let mut statuses = HashMap::with_capacity(ids.len());
-        let mut moved = Vec::new();
-        for (id, placement) in ids.into_iter().zip(placements) {
-            let reputation = self.reputations.entry(id.clone()).or_default();
-            let said = (placement.mode, placement.reason, placement.score);
-            let told = self.told_modes.insert(id.clone(), said);
-            if told != Some(said) {
-                record_mode(&id, placement.mode, placement.reason, placement.score);
-            }
-            let before = told.map(|(mode, _, _)| mode);
-            let is_new_mode =
-                before != Some(placement.mode) && (before.is_some() || placement.mode != RelayMode::Active);
-            // One that was away and is found dishonest keeps its mode, and is another thing.
-            let is_new_reason = placement.mode == RelayMode::Quarantined
-                && told.is_some_and(|(_, reason, _)| reason != placement.reason);
-            if is_new_mode || is_new_reason {
-                moved.push(RelayModeChanged {
-                    relay: id.clone(),
-                    state: placement.mode,
-                    before,
-                    reason: placement.reason,
-                    message: placement.message.clone(),
-                    score: placement.score,
-                    at: now,
-                });
-            }
-            let Placement { mode, eligibility, score, rank, reason, message } = placement;
-            let status = RelayStatus {
-                mode,
-                eligibility,
-                score,
-                rank,
-                reason,
-                message,
-                trust: reputation.trust,
-                record: reputation.record.clone(),
-                breaker: reputation.breaker,
-                offences: reputation.level(now, &self.settings.trust),
-                quarantined_until: reputation
-                    .quarantined(now)
-                    .map(|quarantine| quarantine.until)
-                    .or(reputation.suspicion(now).map(|suspicion| suspicion.at.saturating_add(SUSPICION_MS))),
-                accusations: reputation.accusations.clone(),
-                operator_setting: reputation.operator_setting,
-            };
-            statuses.insert(id, status);
-        }
-        let Self { settings, .. } = self;
-        let (min_active, half_life_ms) = (settings.rotation.min_active, settings.trust.half_life_ms);
-        self.relays.set_board(StatusBoard { statuses, min_active, half_life_ms });
-        for placed in moved {
-            if placed.before.is_some() {
-                info!(relay = %placed.relay, state = placed.state.label(), reason = %placed.message, "relay placed");
-            }
-            self.save_one(&placed.relay.clone(), now);
-            self.spine.publish(Event::RelayModeChanged(placed));
-        }
-    }
-
     fn save(&mut self) {
         let now = self.clock.now();
         for relay in std::mem::take(&mut self.unsaved) {
@@ -681,7 +282,3 @@ impl std::fmt::Debug for HealthMonitor {
         write!(f, "HealthMonitor({} reputations)", self.reputations.len())
     }
 }
-
-mod blocks;
-#[cfg(test)]
-mod tests;

@@ -13,10 +13,11 @@ use parking_lot::RwLock;
 
 use super::{
     Relay,
-    health::{Accusation, Breaker, Eligibility, OperatorSetting, RaceStats, Ranking, Trust, chosen},
+    health::{Accusation, Eligibility, OperatorSetting, RaceStats, Ranking, Trust, chosen},
     metrics::{begin_relay, end_relay, record_up},
 };
 use crate::{
+    breaker::Breaker,
     events::{ModeReason, ProbeResult, RelayMode},
     types::{RelayId, UnixMillis},
 };

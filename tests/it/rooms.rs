@@ -10,10 +10,12 @@ use std::{
 use imports::{Module, Tests, Tree};
 
 /// Each room's floor. A room may import rooms of lower floors; `sim` stands beside the house and may use any but `app` and `cli`.
-const FLOORS: [(&str, u8); 20] = [
+const FLOORS: [(&str, u8); 22] = [
     ("types", 0),
     ("consensus", 1),
+    ("breaker", 1),
     ("events", 1),
+    ("host", 1),
     ("jsonrpc", 1),
     ("serve", 1),
     ("tasks", 1),

@@ -1,7 +1,8 @@
 //! What the outcome of a header request says about the relay that caused it.
 
-use super::{FaultClass, Pulse};
+use super::FaultClass;
 use crate::{
+    breaker::Pulse,
     events::{BidFlaw, BidOutcome, CallFault},
     types::UnixMillis,
 };

@@ -1,7 +1,8 @@
 //! From all reputations together to who is asked, and why.
 
-use super::{Breaker, OperatorSetting, Reputation, TrustPolicy};
+use super::{OperatorSetting, Reputation, TrustPolicy};
 use crate::{
+    breaker::Breaker,
     events::{ModeReason, RelayMode},
     types::UnixMillis,
 };

@@ -6,10 +6,10 @@ use super::*;
 use crate::{
     consensus::PresetName,
     events::{
-        AuctionRecord, BlockReceived, BlockSignature, BlockSignatureChecked, Confidence, Evidence,
-        PaymentOutcome, RelayAnswer, RevealOutcome, SlotOutcome, SlotSettled, SlotStatus, Winner,
+        AuctionRecord, BlockReceived, BlockSignature, BlockSignatureChecked, Confidence, Evidence, Method,
+        PaymentOutcome, RelayAnswer, RevealOutcome, Ruling, SlotOutcome, SlotSettled, SlotStatus, Winner,
     },
-    relay::{Relay, RelaySettings, TlsRoots, build_http_client, parse_relay_url},
+    relay::{Relay, RelaySettings, RelayStatus, TlsRoots, build_http_client, parse_relay_url},
     types::{Fork, Slot, Wei},
 };
 

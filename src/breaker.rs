@@ -1,10 +1,13 @@
-//! The circuit breaker: whether a relay is there at all.
+//! The circuit breaker: whether somebody whom we call is there at all. Relays have one, and so has whoever else is called again and again.
+//!
+//! Pure: the end of each call goes in with its time, in Unix milliseconds because a breaker outlives the process. A few failures in a row open it;
+//! after a pause it is probed, and good probes close it again. It never calls anybody, and says nothing of anybody's honesty.
 
 use serde::{Deserialize, Serialize};
 
 use crate::types::UnixMillis;
 
-/// What a call said about a relay's being there.
+/// What a call said about somebody's being there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pulse {
     /// It answered as an API does.
@@ -38,7 +41,7 @@ impl Default for BreakerPolicy {
 /// Good answers in a row after which earlier trouble is forgotten. Arbitrary; with it a relay that flaps stays out longer each time.
 const PROVED: u32 = 10;
 
-/// The breaker of one relay.
+/// The breaker of one callee: a relay, a node, an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Breaker {
@@ -101,7 +104,7 @@ impl Breaker {
         }
     }
 
-    /// Whether the relay may be asked.
+    /// Whether it may be asked.
     pub fn is_closed(self) -> bool {
         matches!(self, Self::Closed { .. })
     }

@@ -1,0 +1,12 @@
+//! Pressure stall information.
+
+use std::{fs, path::Path};
+
+use procfs_core::parse_pressure_record;
+
+/// `avg10` of the line `some`: the share of the last ten seconds in which some task waited, in percent.
+pub(super) fn some_avg10(path: &Path) -> Option<f64> {
+    let text = fs::read_to_string(path).ok()?;
+    let some = text.lines().find(|line| line.starts_with("some "))?;
+    Some(f64::from(parse_pressure_record(some).ok()?.avg10))
+}
