@@ -8,6 +8,9 @@ pub const DAY_MS: i64 = 86_400_000;
 /// The first of the days that are numbered.
 const EPOCH: Date = Date::constant(1970, 1, 1);
 
+/// More days than there are to either end of the calendar, which has the years -9999 to 9999.
+const BEYOND_DATES: i64 = 5_000_000;
+
 /// A day in UTC, counted from 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UtcDay(i64);
@@ -41,7 +44,9 @@ impl UtcDay {
 
     /// Its date; a day beyond the calendar is the calendar's last.
     pub fn date(self) -> Date {
-        EPOCH.saturating_add(SignedDuration::from_hours(self.0.saturating_mul(24)))
+        // Farther than any date, and near enough for a duration.
+        let number = self.0.clamp(-BEYOND_DATES, BEYOND_DATES);
+        EPOCH.saturating_add(SignedDuration::from_hours(number.saturating_mul(24)))
     }
 }
 
@@ -69,7 +74,7 @@ mod tests {
             assert_eq!(UtcDay::from(date).number(), number, "{date}");
             assert_eq!(UtcDay::new(number).date(), date);
         }
-        assert_eq!(UtcDay::new(i64::MAX).date(), Date::MAX);
+        assert_eq!((UtcDay::new(i64::MIN).date(), UtcDay::new(i64::MAX).date()), (Date::MIN, Date::MAX));
     }
 
     #[test]
