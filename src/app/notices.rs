@@ -6,8 +6,8 @@ use tracing::{info, warn};
 
 use crate::{
     consensus::WallClock,
-    events::{Event, Notice, NoticeRule, Severity, Spine, count_notice},
-    ledger::Ledger,
+    events::{NoticeRule, Severity, Spine},
+    ledger::{Ledger, NoticeBook},
 };
 
 /// Rules about a process: what one was told of is over with it.
@@ -25,11 +25,10 @@ pub(super) async fn resolve_of_earlier_processes(ledger: &Ledger) {
     }
 }
 
-/// What the operator was told, by rule and subject.
+/// What the operator was told by this process, by rule and subject.
 #[derive(Debug)]
 pub(super) struct Notices {
-    ledger: Ledger,
-    spine: Spine,
+    book: NoticeBook,
     /// Whether it was open when this process last said something of it. Nothing where it has said nothing yet: then an earlier process may
     /// have left it open.
     said: BTreeMap<(NoticeRule, &'static str), bool>,
@@ -37,7 +36,7 @@ pub(super) struct Notices {
 
 impl Notices {
     pub(super) fn new(ledger: Ledger, spine: Spine) -> Self {
-        Self { ledger, spine, said: BTreeMap::new() }
+        Self { book: NoticeBook::new(ledger, spine), said: BTreeMap::new() }
     }
 
     /// Something is amiss. Logged once in each process, told as an event once until it is over.
@@ -52,24 +51,9 @@ impl Notices {
             return;
         }
         warn!(rule = rule.label(), subject, severity = severity.label(), "{message}");
-        let notice = Notice {
-            rule,
-            subject: subject.to_owned(),
-            severity: Some(severity),
-            message: message.to_owned(),
-            resolved: false,
-            at: WallClock.now(),
-        };
-        let is_news = match self.ledger.raise_notice(&notice).await {
-            Ok(is_news) => is_news,
-            Err(error) => {
-                warn!(%error, %rule, "the notice is not in the ledger");
-                true
-            }
-        };
-        if is_news {
-            count_notice(rule);
-            self.spine.publish(Event::Notice(notice));
+        if let Err(error) = self.book.raise(rule, subject, severity, message).await {
+            warn!(%error, %rule, "the notice is not in the ledger");
+            self.book.publish(rule, subject, severity, message);
         }
     }
 
@@ -78,15 +62,9 @@ impl Notices {
         if self.said.insert((rule, subject), false) == Some(false) {
             return;
         }
-        let at = WallClock.now();
-        match self.ledger.resolve_notice(rule, subject, at).await {
+        match self.book.resolve(rule, subject, message).await {
             Ok(false) => {}
-            Ok(true) => {
-                info!(rule = rule.label(), subject, "over: {message}");
-                let (subject, message) = (subject.to_owned(), message.to_owned());
-                let notice = Notice { rule, subject, severity: None, message, resolved: true, at };
-                self.spine.publish(Event::Notice(notice));
-            }
+            Ok(true) => info!(rule = rule.label(), subject, "over: {message}"),
             Err(error) => warn!(%error, %rule, "the end of the notice is not in the ledger"),
         }
     }

@@ -13,8 +13,8 @@ use super::{
 use crate::{
     config::Config,
     consensus::WallClock,
-    events::{Event, Notice, NoticeRule, Severity, Spine, count_notice},
-    ledger::{Ledger, StoreTrouble, Stores},
+    events::{NoticeRule, Severity, Spine},
+    ledger::{Ledger, NoticeBook, StoreTrouble, Stores},
     ops_api::Degraded,
 };
 
@@ -92,33 +92,22 @@ fn hold_data_dir(config: &Config) -> Result<Option<DataDirLock>, StartError> {
 
 /// Raises a notice for what is wrong, and resolves those of earlier starts for what is well again.
 pub(super) async fn publish_storage_troubles(ledger: &Ledger, spine: &Spine, troubles: &[StoreTrouble]) {
-    let at = WallClock.now();
+    let book = NoticeBook::new(ledger.clone(), spine.clone());
     for part in PARTS {
         let trouble = troubles.iter().find(|trouble| trouble.part == part);
         for rule in [IN_MEMORY, REPLACED] {
-            let trouble = trouble.filter(|trouble| trouble.in_memory == (rule == IN_MEMORY));
-            let notice = Notice {
-                rule,
-                subject: part.to_owned(),
-                severity: trouble.map(|_| Severity::P2),
-                message: trouble.map(|trouble| trouble.message.clone()).unwrap_or_default(),
-                resolved: trouble.is_none(),
-                at,
-            };
-            let news = match trouble {
-                Some(_) => ledger.raise_notice(&notice).await,
-                None => ledger.resolve_notice(rule, part, at).await,
-            };
-            match (news, trouble) {
-                (Ok(false), None) => continue,
-                (Ok(true), None) => info!(%rule, part, "resolved"),
-                (_, Some(_)) => count_notice(rule),
-                (Err(failure), None) => {
-                    warn!(%rule, part, error = %failure, "notice not resolved");
-                    continue;
-                }
+            match trouble.filter(|trouble| trouble.in_memory == (rule == IN_MEMORY)) {
+                // Each start says it anew, whatever the ledger has of it.
+                Some(trouble) => match book.raise(rule, part, Severity::P2, &trouble.message).await {
+                    Ok(true) => {}
+                    Ok(false) | Err(_) => book.publish(rule, part, Severity::P2, &trouble.message),
+                },
+                None => match book.resolve(rule, part, "").await {
+                    Ok(false) => {}
+                    Ok(true) => info!(%rule, part, "resolved"),
+                    Err(error) => warn!(%rule, part, %error, "notice not resolved"),
+                },
             }
-            spine.publish(Event::Notice(notice));
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     consensus::WallClock,
     ethereum::{KnownRegistration, registration_of},
     events::{NoticeRule, RegistrationFacts, Severity, Spine},
-    ledger::{LedgerError, still_ours},
+    ledger::{LedgerError, NoticeBook, still_ours},
     relay::{Relay, SharedRelays},
     types::DAY_MS,
 };
@@ -51,24 +51,25 @@ pub async fn run_checks(reporter: Reporter, spine: Spine, stop: CancellationToke
 /// One check. Payments that are missing raise their notices when they are found.
 async fn check(reporter: &Reporter, spine: &Spine) -> Result<(), LedgerError> {
     let (ledger, now) = (&reporter.ledger, WallClock.now());
+    let notices = &NoticeBook::new(ledger.clone(), spine.clone());
     let late = reporter.slots.slot_at(now - BEHIND_MS);
     let behind = ledger.unlooked(late).await?;
     if behind > 0 && reporter.has_execution {
         let message = format!(
             "{behind} slots are older than an hour and not looked at: does the execution node answer and follow the chain?"
         );
-        raise(ledger, spine, NoticeRule::SettlementBehind, "profit", Severity::P3, message).await?;
+        raise(notices, NoticeRule::SettlementBehind, "profit", Severity::P3, message).await?;
     } else {
-        resolve(ledger, spine, NoticeRule::SettlementBehind, "profit").await?;
+        resolve(notices, NoticeRule::SettlementBehind, "profit").await?;
     }
     let given_up = ledger.unknowable().await?;
     if given_up > 0 {
         let message = format!(
             "{given_up} slots can never be proven with this execution node, which has pruned their blocks: give it one that has them and restart"
         );
-        raise(ledger, spine, NoticeRule::SlotsUnknowable, "profit", Severity::P3, message).await?;
+        raise(notices, NoticeRule::SlotsUnknowable, "profit", Severity::P3, message).await?;
     } else {
-        resolve(ledger, spine, NoticeRule::SlotsUnknowable, "profit").await?;
+        resolve(notices, NoticeRule::SlotsUnknowable, "profit").await?;
     }
     // Reports add what changed since by themselves: this keeps that little.
     project_sums(ledger, reporter.slots).await?;
@@ -82,9 +83,9 @@ async fn check(reporter: &Reporter, spine: &Spine) -> Result<(), LedgerError> {
                 "{} ETH a day over the last 30 days, the target is {}",
                 report.eth_per_day, report.target_eth_per_day
             );
-            raise(ledger, spine, NoticeRule::RateUnderTarget, "profit", Severity::P4, message).await?;
+            raise(notices, NoticeRule::RateUnderTarget, "profit", Severity::P4, message).await?;
         } else {
-            resolve(ledger, spine, NoticeRule::RateUnderTarget, "profit").await?;
+            resolve(notices, NoticeRule::RateUnderTarget, "profit").await?;
         }
     }
     Ok(())
@@ -155,12 +156,13 @@ async fn look(
     let (ledger, now) = (&reporter.ledger, WallClock.now());
     let is_news = ledger.save_drift(relay.id().as_str(), &ours.pubkey, &drift, now).await?;
     if is_news {
+        let notices = &NoticeBook::new(ledger.clone(), spine.clone());
         let subject = format!("{} at {}", ours.pubkey, relay.id());
         if drift.is_empty() {
-            resolve(ledger, spine, NoticeRule::RegistrationDrift, &subject).await?;
+            resolve(notices, NoticeRule::RegistrationDrift, &subject).await?;
         } else {
             let message = format!("{}: {drift}", relay.id());
-            raise(ledger, spine, NoticeRule::RegistrationDrift, &subject, Severity::P3, message).await?;
+            raise(notices, NoticeRule::RegistrationDrift, &subject, Severity::P3, message).await?;
         }
     }
     Ok(true)

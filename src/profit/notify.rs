@@ -9,11 +9,8 @@ use super::{
 };
 use crate::{
     consensus::WallClock,
-    events::{
-        DataApiVerdict, Event, Notice, NoticeRule, PaymentVerdict, Severity, SlotSettled, SlotStatus, Spine,
-        count_notice,
-    },
-    ledger::{Ledger, LedgerError, Settled},
+    events::{DataApiVerdict, Event, NoticeRule, PaymentVerdict, Severity, SlotSettled, SlotStatus},
+    ledger::{LedgerError, NoticeBook, Settled},
     types::{Label, Slot, Wei, parse_hash},
 };
 
@@ -21,7 +18,7 @@ impl Watcher {
     /// Raises and resolves the notices of what was found. Before it is written down, as a notice is raised once however often it is found:
     /// a stop or crash in between costs none.
     pub(super) async fn notify(&self, finding: &Finding) -> Result<(), LedgerError> {
-        let (ledger, spine) = (&self.parts.ledger, &self.parts.spine);
+        let notices = &NoticeBook::new(self.parts.ledger.clone(), self.parts.spine.clone());
         let Finding { row, outcome, .. } = finding;
         let (promised, received) = amounts(row);
         let subject = format!("slot {}", row.slot);
@@ -38,19 +35,19 @@ impl Watcher {
                 );
                 // What convicts nobody is no reason to wake somebody up.
                 if evidence.confidence.convicts() {
-                    resolve(ledger, spine, NoticeRule::PaymentUnclear, &subject).await?;
-                    raise(ledger, spine, NoticeRule::PaymentMissing, &subject, Severity::P2, message).await?;
+                    resolve(notices, NoticeRule::PaymentUnclear, &subject).await?;
+                    raise(notices, NoticeRule::PaymentMissing, &subject, Severity::P2, message).await?;
                 } else {
                     let message = format!(
                         "{message}, at confidence {}: nobody is blamed; a node that traces would tell",
                         evidence.confidence
                     );
-                    raise(ledger, spine, NoticeRule::PaymentUnclear, &subject, Severity::P3, message).await?;
+                    raise(notices, NoticeRule::PaymentUnclear, &subject, Severity::P3, message).await?;
                 }
             }
             SlotOutcome::NotDelivered if row.status == SlotStatus::Final => {
                 let message = format!("{subject}: {}", row.message);
-                raise(ledger, spine, NoticeRule::NotDelivered, &subject, Severity::P2, message).await?;
+                raise(notices, NoticeRule::NotDelivered, &subject, Severity::P2, message).await?;
             }
             // What was raised before a reorganisation may be over.
             SlotOutcome::Ours
@@ -58,8 +55,8 @@ impl Watcher {
             | SlotOutcome::Missed
             | SlotOutcome::NotDelivered
             | SlotOutcome::Orphaned => {
-                resolve(ledger, spine, NoticeRule::PaymentMissing, &subject).await?;
-                resolve(ledger, spine, NoticeRule::PaymentUnclear, &subject).await?;
+                resolve(notices, NoticeRule::PaymentMissing, &subject).await?;
+                resolve(notices, NoticeRule::PaymentUnclear, &subject).await?;
             }
         }
         if let Some((named, registered)) = pays_another(row) {
@@ -67,13 +64,13 @@ impl Watcher {
                 "{subject}: the block was built locally and names the fee recipient {named}, the validator's registration names {registered}, \
                  which got nothing: look at suggested-fee-recipient of the consensus client and validator client"
             );
-            raise(ledger, spine, NoticeRule::LocalBlockPaysAnother, &subject, Severity::P2, message).await?;
+            raise(notices, NoticeRule::LocalBlockPaysAnother, &subject, Severity::P2, message).await?;
         } else {
-            resolve(ledger, spine, NoticeRule::LocalBlockPaysAnother, &subject).await?;
+            resolve(notices, NoticeRule::LocalBlockPaysAnother, &subject).await?;
         }
         if row.data_api.as_ref().is_some_and(|said| *said == DataApiVerdict::Differs) {
             let message = format!("{subject}: {from}'s public record of deliveries is not what happened");
-            raise(ledger, spine, NoticeRule::DataApiDiffers, &subject, Severity::P3, message).await?;
+            raise(notices, NoticeRule::DataApiDiffers, &subject, Severity::P3, message).await?;
         }
         Ok(())
     }
@@ -115,42 +112,26 @@ fn amounts(row: &Settled) -> (Option<Wei>, Option<Wei>) {
 
 /// Tells the operator of something, once.
 pub(super) async fn raise(
-    ledger: &Ledger,
-    spine: &Spine,
+    notices: &NoticeBook,
     rule: NoticeRule,
     subject: &str,
     severity: Severity,
     message: String,
 ) -> Result<(), LedgerError> {
-    let at = WallClock.now();
-    let subject = subject.to_owned();
-    let notice = Notice { rule, subject, severity: Some(severity), message, resolved: false, at };
-    if ledger.raise_notice(&notice).await? {
-        warn!(
-            rule = rule.label(),
-            subject = notice.subject,
-            severity = severity.label(),
-            "{}",
-            notice.message
-        );
-        count_notice(rule);
-        spine.publish(Event::Notice(notice));
+    if notices.raise(rule, subject, severity, &message).await? {
+        warn!(rule = rule.label(), subject, severity = severity.label(), "{message}");
     }
     Ok(())
 }
 
 /// Tells the operator that something is over.
 pub(super) async fn resolve(
-    ledger: &Ledger,
-    spine: &Spine,
+    notices: &NoticeBook,
     rule: NoticeRule,
     subject: &str,
 ) -> Result<(), LedgerError> {
-    let at = WallClock.now();
-    if ledger.resolve_notice(rule, subject, at).await? {
+    if notices.resolve(rule, subject, "").await? {
         info!(rule = rule.label(), subject, "resolved");
-        let (subject, message) = (subject.to_owned(), String::new());
-        spine.publish(Event::Notice(Notice { rule, subject, severity: None, message, resolved: true, at }));
     }
     Ok(())
 }
