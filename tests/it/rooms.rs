@@ -133,7 +133,7 @@ const MADE_UP: [(&str, &str, &[&str]); 12] = [
     ),
     (
         "attic",
-        "mod box_; mod light; pub use box_::Lid; pub use light::Beam; pub struct Trunk(Lid);",
+        "mod box_; mod light; pub use box_::Lid; pub use light::{light, Beam}; pub struct Trunk(Lid);",
         &["attic::box_"],
     ),
     (
@@ -149,7 +149,7 @@ const MADE_UP: [(&str, &str, &[&str]); 12] = [
     ("yard", "mod gate; fn enter() { gate::open(); std::mem::drop(1) }", &["yard::gate"]),
     (
         "yard::gate",
-        "use std::fmt; use crate::{Trunk, hall::{Door as Way, Key}}; pub fn open() {}",
+        "use std::fmt; use crate::{Trunk, hall::{Door as Way, Key}}; pub fn open() {} pub(in crate::yard) fn shut() {}",
         &["attic", "hall::door"],
     ),
     ("well", "use well_crate::yard; struct Rope { depth: crate::hall::Tread }", &["hall::stairs"]),

@@ -224,6 +224,14 @@ impl<'a> Reader<'a> {
                     self.at += 3;
                 }
             }
+            // A declaration names a file of its own, and says nothing of what is used in it.
+            Token::Word(word) if word == "mod" && self.is(self.at + 2, ';') => self.at += 2,
+            // `pub(in crate::a)` opens something, and uses nothing.
+            Token::Word(word) if word == "in" && self.at > 1 && self.word(self.at - 2) == Some("pub") => {
+                while self.at < self.tokens.len() && !self.is(self.at, ')') {
+                    self.at += 1;
+                }
+            }
             Token::Word(_) => self.path(),
             Token::Sign('{') => {
                 self.depth += 1;
