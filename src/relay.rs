@@ -12,6 +12,7 @@ mod client;
 mod clock_offsets;
 pub mod health;
 mod http_client;
+mod large_bids;
 mod memory;
 mod metrics;
 mod monitor;

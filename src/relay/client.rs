@@ -2,19 +2,20 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use alloy_primitives::{B256, hex};
+use alloy_primitives::B256;
 use bytes::Bytes;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use reqwest::{
     Client, RequestBuilder, Response,
-    header::{ACCEPT, CONTENT_TYPE, HeaderValue, USER_AGENT},
+    header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT},
 };
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
     BidAnswer, CallFailure, HeaderMode, HeaderOutcome, RegisterOutcome, RelayMemory, RelaySettings,
     body::{read_capped, read_error_text},
-    metrics::record_call,
+    large_bids::decode_large,
+    metrics::CallMeter,
     outcome::Answer,
     registrations::RegistrationBody,
     relay_clock::RelayClock,
@@ -27,9 +28,9 @@ use crate::{
 /// Exactly this text: Helix compares strings and answers JSON to any other.
 pub(super) const ACCEPT_BOTH: HeaderValue =
     HeaderValue::from_static("application/octet-stream;q=1.0,application/json;q=0.9");
-pub(super) const CONSENSUS_VERSION: &str = "eth-consensus-version";
-pub(super) const DATE_MILLISECONDS: &str = "date-milliseconds";
-pub(super) const TIMEOUT_MS: &str = "x-timeout-ms";
+pub(super) const CONSENSUS_VERSION: HeaderName = HeaderName::from_static("eth-consensus-version");
+pub(super) const DATE_MILLISECONDS: HeaderName = HeaderName::from_static("date-milliseconds");
+pub(super) const TIMEOUT_MS: HeaderName = HeaderName::from_static("x-timeout-ms");
 
 /// Most bytes of a bid: an electra bid with full lists is 1.7 MB of SSZ, 3.6 MB of JSON.
 pub(super) const MAX_BID_BYTES: usize = 5 << 20;
@@ -83,6 +84,7 @@ pub struct Relay {
     /// Of its own, so that no batch of registrations ever costs a header.
     registration_limiter: Option<DefaultDirectRateLimiter>,
     pub(super) memory: RelayMemory,
+    pub(super) meter: CallMeter,
     clock: WallClock,
     /// What its answers say of the time.
     its_clock: RelayClock,
@@ -103,6 +105,7 @@ impl Relay {
             limiter,
             registration_limiter,
             memory: RelayMemory::default(),
+            meter: CallMeter::default(),
             clock: WallClock,
             its_clock: RelayClock::default(),
         }
@@ -166,7 +169,7 @@ impl Relay {
                 status => Err(CallFailure::Status { status, message: "expected 200".to_owned() }),
             });
         let label = result.as_ref().map_or_else(|failure| failure.kind().label(), |()| "ok");
-        record_call(self.id(), "status", label, started.elapsed());
+        self.meter.record(self.id(), "status", label, started.elapsed());
         result
     }
 
@@ -197,7 +200,7 @@ impl Relay {
             sleep_until((Instant::now() + HEADER_RETRY_PAUSE).min(context.deadline)).await;
             outcome = self.get_header_once(call, context).await;
         }
-        record_call(self.id(), "get_header", outcome.kind().label(), started.elapsed());
+        self.meter.record(self.id(), "get_header", outcome.kind().label(), started.elapsed());
         outcome
     }
 
@@ -205,7 +208,7 @@ impl Relay {
     pub async fn poll_header(&self, call: &HeaderCall, context: &CallContext) -> HeaderOutcome {
         let started = Instant::now();
         let outcome = self.get_header_once(call, context).await;
-        record_call(self.id(), "poll_header", outcome.kind().label(), started.elapsed());
+        self.meter.record(self.id(), "poll_header", outcome.kind().label(), started.elapsed());
         outcome
     }
 
@@ -224,7 +227,7 @@ impl Relay {
             return HeaderOutcome::Failed(CallFailure::RateLimited);
         }
         let HeaderCall { slot, parent_hash, proposer, fork } = call;
-        let path = format!("/eth/v1/builder/header/{slot}/{}/{proposer}", hex::encode_prefixed(parent_hash));
+        let path = format!("/eth/v1/builder/header/{slot}/{parent_hash:#x}/{proposer}");
         let left = context.deadline.saturating_duration_since(Instant::now()).as_millis();
         let request = self
             .http
@@ -252,7 +255,7 @@ impl Relay {
             Ok(()) => RegisterOutcome::Accepted,
             Err(failure) => RegisterOutcome::Failed(failure),
         };
-        record_call(self.id(), "register_validators", outcome.kind().label(), started.elapsed());
+        self.meter.record(self.id(), "register_validators", outcome.kind().label(), started.elapsed());
         outcome
     }
 
@@ -361,7 +364,7 @@ impl Relay {
     }
 }
 
-/// Decodes a bid: here if it is as small as bids are, else on a blocking thread, so that a relay which sends megabytes holds up
+/// Decodes a bid: here if it is as small as bids are, else on a thread for such bids, so that a relay which sends megabytes holds up
 /// nobody else's answer. Its blobs may have to be checked in a second or two: where no
 /// registration came before, the first bid with blobs has KZG made ready.
 pub(super) async fn decode_bid(fork: Fork, answer: &Answer) -> Result<SignedBuilderBid, DecodeError> {
@@ -377,24 +380,27 @@ async fn decode_bid_of(fork: Fork, answer: &Answer) -> Result<SignedBuilderBid, 
     if answer.body.len() <= INLINE_BID_BYTES {
         return SignedBuilderBid::decode(fork, encoding, &answer.body);
     }
-    let body = answer.body.clone();
-    let decoded = tokio::task::spawn_blocking(move || SignedBuilderBid::decode(fork, encoding, &body)).await;
-    decoded.unwrap_or_else(|e| Err(DecodeError::Ended { fork, reason: e.to_string() }))
+    decode_large(fork, encoding, answer.body.clone()).await
 }
 
 /// Reads how an answer is encoded, and refuses one that is labelled with another fork. A missing label is taken on trust: the
 /// object is decoded as the slot's fork either way, and a signature over it is checked.
 fn check_version(response: &Response, fork: Fork) -> Result<Encoding, CallFailure> {
-    let header =
-        |name: &str| response.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
-    if let Some(label) = header(CONSENSUS_VERSION)
-        && label.parse::<Fork>().ok() != Some(fork)
-    {
-        let got = label.chars().take(32).collect();
-        return Err(CallFailure::WrongFork { expected: fork.name(), got });
+    let shown = |value: &HeaderValue, most: usize| -> String {
+        String::from_utf8_lossy(value.as_bytes()).chars().take(most).collect()
+    };
+    if let Some(label) = response.headers().get(CONSENSUS_VERSION) {
+        let labelled = label.to_str().ok().and_then(|label| label.parse::<Fork>().ok());
+        if labelled != Some(fork) {
+            return Err(CallFailure::WrongFork { expected: fork.name(), got: shown(label, 32) });
+        }
     }
-    let mime = header(CONTENT_TYPE.as_str()).unwrap_or_default();
-    Encoding::from_mime(&mime).ok_or_else(|| CallFailure::ContentType(mime.chars().take(64).collect()))
+    let mime = response.headers().get(CONTENT_TYPE);
+    let encoding = match mime {
+        Some(mime) => mime.to_str().ok().and_then(Encoding::from_mime),
+        None => Encoding::from_mime(""),
+    };
+    encoding.ok_or_else(|| CallFailure::ContentType(mime.map_or_else(String::new, |mime| shown(mime, 64))))
 }
 
 impl From<DecodeError> for CallFailure {

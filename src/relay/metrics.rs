@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+use parking_lot::RwLock;
 
 use crate::{
     events::{Conduct, ModeReason, RelayMode, RevealOutcome, Ruling},
@@ -70,10 +73,43 @@ pub(super) fn record_up(relay: &RelayId, is_up: bool) {
     gauge!(UP, "relay" => relay.to_string()).set(f64::from(u8::from(is_up)));
 }
 
-pub(super) fn record_call(relay: &RelayId, endpoint: &'static str, outcome: &'static str, took: Duration) {
-    let relay = relay.to_string();
-    counter!(CALLS, "relay" => relay.clone(), "endpoint" => endpoint, "outcome" => outcome).increment(1);
-    histogram!(DURATION, "relay" => relay, "endpoint" => endpoint).record(took.as_secs_f64());
+/// Counts the calls to one relay. What is counted is looked up in the registry once, not with every call.
+#[derive(Debug, Default)]
+pub(super) struct CallMeter {
+    calls: RwLock<Vec<(&'static str, &'static str, Counter)>>,
+    durations: RwLock<Vec<(&'static str, Histogram)>>,
+}
+
+impl CallMeter {
+    /// A call of an endpoint ended, in whatever way.
+    pub(super) fn record(
+        &self,
+        relay: &RelayId,
+        endpoint: &'static str,
+        outcome: &'static str,
+        took: Duration,
+    ) {
+        let is_it = |(of, with, _): &&(&str, &str, Counter)| *of == endpoint && *with == outcome;
+        let known = self.calls.read().iter().find(is_it).map(|(_, _, calls)| calls.increment(1));
+        if known.is_none() {
+            let labels = [
+                ("relay", relay.to_string()),
+                ("endpoint", endpoint.to_owned()),
+                ("outcome", outcome.to_owned()),
+            ];
+            let calls = counter!(CALLS, &labels);
+            calls.increment(1);
+            self.calls.write().push((endpoint, outcome, calls));
+        }
+        let took = took.as_secs_f64();
+        let is_it = |(of, _): &&(&str, Histogram)| *of == endpoint;
+        let known = self.durations.read().iter().find(is_it).map(|(_, duration)| duration.record(took));
+        if known.is_none() {
+            let duration = histogram!(DURATION, "relay" => relay.to_string(), "endpoint" => endpoint);
+            duration.record(took);
+            self.durations.write().push((endpoint, duration));
+        }
+    }
 }
 
 pub(super) fn record_mode(relay: &RelayId, mode: RelayMode, reason: ModeReason, score: f64) {

@@ -34,7 +34,6 @@ use tracing::debug;
 use super::{
     BidAnswer, CallContext, CallFailure, HeaderCall, HeaderOutcome, Relay,
     client::{DATE_MILLISECONDS, MAX_BID_BYTES, TIMEOUT_MS, decode_bid},
-    metrics::record_call,
     outcome::Answer,
 };
 use crate::{consensus::Encoding, types::Fork};
@@ -77,7 +76,7 @@ impl Relay {
             Heard::Broken(0) => self.not_served("transport", "the connection broke before any bid", started),
             Heard::Broken(count) | Heard::Ended(count) => {
                 let label = if count > 0 { "bid" } else { "no_bid" };
-                record_call(self.id(), "header_stream", label, started.elapsed());
+                self.meter.record(self.id(), "header_stream", label, started.elapsed());
                 StreamEnd::Served
             }
         }
@@ -85,7 +84,7 @@ impl Relay {
 
     fn not_served(&self, label: &'static str, reason: &str, started: Instant) -> StreamEnd {
         debug!(relay = %self.id(), reason, "no header stream, asking by HTTP");
-        record_call(self.id(), "header_stream", label, started.elapsed());
+        self.meter.record(self.id(), "header_stream", label, started.elapsed());
         StreamEnd::NotServed
     }
 

@@ -28,7 +28,7 @@ use super::{
     client::{
         ACCEPT_BOTH, CONSENSUS_VERSION, DATE_MILLISECONDS, FIRST_PAUSE, LONGEST_PAUSE, MAX_PAYLOAD_BYTES,
     },
-    metrics::{SUBMIT, record_call},
+    metrics::SUBMIT,
     outcome::Answer,
 };
 use crate::{
@@ -130,7 +130,7 @@ impl Relay {
             has_second: AtomicBool::new(false),
         };
         let outcome = submission.on_two_connections().await;
-        record_call(self.id(), SUBMIT, outcome.kind().label(), started.elapsed());
+        self.meter.record(self.id(), SUBMIT, outcome.kind().label(), started.elapsed());
         (outcome, submission.calls.into_inner())
     }
 }
