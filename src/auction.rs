@@ -9,6 +9,7 @@
 //! This room never prefers a doubtful bid to none, and never waits for a disk, save for the journal before a signed block leaves.
 
 mod adaptive;
+mod admission;
 mod answers;
 mod awaited;
 mod bid_memory;
@@ -18,10 +19,15 @@ mod check;
 mod check_schedule;
 mod client_activity;
 mod clock_note;
+mod closing;
 mod deadline;
 mod early;
 mod gas_limits;
 mod gather;
+mod genesis_root;
+mod get_header;
+mod hang_up;
+mod load;
 mod metrics;
 mod node_attributes;
 mod payload_comparison;
@@ -34,24 +40,26 @@ mod registration_check;
 mod settings;
 mod shared;
 mod state;
+mod stopping;
 mod submit;
 mod timing;
 mod validators;
 mod verified_cache;
+mod verify;
 
 pub use adaptive::{SeenPoll, SeenRaces, TimingReport, report_timing};
 pub use candidates::{Candidates, Claim, Verdict};
 pub use check::{
     BidFault, CheckedBid, Expectations, GasLimitTarget, VerifiedBid, check_bid, gas_limit_is_reachable,
 };
-pub use check_schedule::{CheckSchedule, checks_at_once};
+pub use check_schedule::{Chance, CheckSchedule, Outlook, Proof, checks_at_once, leader_stays_after};
 pub use client_activity::ClientActivity;
-pub use deadline::{Budget, BudgetInputs, budget};
+pub use deadline::{Budget, BudgetInputs, Reserve, budget};
 pub use early::{Missing, SoftDeadline, may_answer_early};
+pub use get_header::HeaderRequest;
 pub use metrics::describe_metrics;
 pub use node_attributes::NodeConflict;
 pub use policy::{BuilderRule, Policy, PolicyTable, RelayTerms, Weight};
-pub use race::HeaderRequest;
 pub use register::{RegisterError, RegisterRequest};
 pub use settings::{AuctionSettings, GasLimitCheck};
 pub use state::{Auction, AuctionParts};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use alloy_primitives::B256;
 
-use super::BidFault;
+use super::check::BidFault;
 use crate::{
     events::{BidFlaw, BidOutcome, CallFault, PollRecord, RelayAnswer},
     relay::Relay,

@@ -8,11 +8,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::timeout};
-use tracing::info;
 
-use super::Auction;
 use crate::{
-    consensus::SlotClock,
+    consensus::{SlotClock, WallClock},
     types::{Slot, UnixMillis},
 };
 
@@ -97,28 +95,23 @@ impl AwaitedBlocks {
     }
 }
 
-impl Auction {
-    /// From now on gives no header but for slots of which one was given.
-    pub fn begin_stop(&self) {
-        let mut state = self.awaited.state.lock();
+impl AwaitedBlocks {
+    /// From now on no race begins but for slots whose block is awaited: which are they?
+    pub(super) fn begin_stop(&self, now: UnixMillis) -> Vec<Slot> {
+        let mut state = self.state.lock();
         state.is_stopping = true;
-        let now = self.clock.now();
         state.slots.retain(|_, until| *until > now);
-        let slots: Vec<u64> = state.slots.keys().map(|slot| slot.as_u64()).collect();
-        drop(state);
-        if !slots.is_empty() {
-            info!(?slots, "stopping: waiting for the blocks of headers that were returned");
-        }
+        state.slots.keys().copied().collect()
     }
 
     /// Waits until the block of every returned header is revealed, or is too late.
-    pub async fn until_revealed(&self) {
+    pub(super) async fn until_revealed(&self, clock: &WallClock) {
         loop {
-            let changed = self.awaited.changed.notified();
+            let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let now = self.clock.now();
-            let Some(until) = self.awaited.state.lock().wait_until(now) else { return };
+            let now = clock.now();
+            let Some(until) = self.state.lock().wait_until(now) else { return };
             let left = Duration::from_millis(u64::try_from(until.saturating_sub(now)).unwrap_or(0));
             let _ = timeout(left, changed).await;
         }

@@ -4,47 +4,18 @@
 use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::B256;
-use tokio::{sync::OnceCell, task::spawn_blocking, time::sleep};
-use tracing::{error, warn};
+use tokio::{task::spawn_blocking, time::sleep};
+use tracing::error;
 
-use super::Auction;
+use super::state::Auction;
 use crate::{
-    consensus::{ChainSpec, SignedBlindedBlock, bls::ValidatedKey, proposer_domain, signing_root},
-    ethereum::BeaconNode,
+    consensus::{SignedBlindedBlock, bls::ValidatedKey, proposer_domain, signing_root},
     events::{BlockSignature, BlockSignatureChecked, Event},
     types::{BlsPublicKey, Slot},
 };
 
 /// How long the check lets the block go first. Arbitrary: by then every relay's request is written.
 const AFTER_THE_BLOCK: Duration = Duration::from_millis(100);
-/// Longest wait for the beacon node's genesis: verdicts wait for this check.
-const GENESIS_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// The chain's `genesis_validators_root`: a fact of the named networks and of some spec files, else the beacon node's to tell.
-#[derive(Debug, Default)]
-pub(super) struct GenesisRoot(OnceCell<B256>);
-
-impl GenesisRoot {
-    async fn get(&self, spec: &ChainSpec, beacon: Option<&BeaconNode>) -> Option<B256> {
-        if let Some(root) = spec.genesis_validators_root {
-            return Some(root);
-        }
-        let beacon = beacon?;
-        let ask = self.0.get_or_try_init(|| beacon.genesis_validators_root());
-        match tokio::time::timeout(GENESIS_TIMEOUT, ask).await {
-            Ok(Ok(root)) => Some(*root),
-            Ok(Err(failure)) => {
-                warn!(error = %failure, "the beacon node does not tell its genesis: signed blocks are not checked");
-                None
-            }
-            Err(_) => {
-                warn!("the beacon node does not tell its genesis in time: signed blocks are not checked");
-                None
-            }
-        }
-    }
-}
-
 impl Auction {
     /// Looks at a block's signature in a while, and publishes what it finds; of a block that does not decode, that nothing can be found.
     pub(super) fn check_signature_later(

@@ -128,6 +128,11 @@ impl<T> Candidates<T> {
         self.standing().next().is_some_and(|(_, entry)| entry.verdict == Verdict::Unknown)
     }
 
+    /// Whether the leader's signature held: nothing in hand can win any more but it.
+    pub fn is_leader_proven(&self) -> bool {
+        self.standing().next().is_some_and(|(_, entry)| entry.verdict == Verdict::Good)
+    }
+
     /// Whether there is no bid that could win.
     pub fn is_empty(&self) -> bool {
         self.standing().next().is_none()
@@ -135,10 +140,19 @@ impl<T> Candidates<T> {
 
     /// A bid holds.
     pub fn holds(&mut self, number: usize) {
+        self.judge(number, Verdict::Good);
+    }
+
+    /// A bid was to be checked and was not: nothing is known of it, as before.
+    pub fn not_checked(&mut self, number: usize) {
+        self.judge(number, Verdict::Unknown);
+    }
+
+    fn judge(&mut self, number: usize, verdict: Verdict) {
         let withdrawn = self.withdrawn.iter_mut().map(|(_, rank, entry)| (&*rank, entry));
         for ((_, _, _, _, _, of), entry) in self.bids.iter_mut().chain(withdrawn) {
             if *of == number {
-                entry.verdict = Verdict::Good;
+                entry.verdict = verdict;
             }
         }
     }
@@ -284,6 +298,23 @@ mod tests {
         candidates.fails(second);
         assert!(candidates.next_to_verify().is_none());
         assert_eq!(candidates.winner().map(|(number, _, ())| number), Some(first));
+    }
+
+    #[test]
+    fn what_was_not_checked_is_checked_again() {
+        let mut candidates = Candidates::default();
+        let bid = candidates.add(claim(1, 0, 0), ()).unwrap();
+        assert!(candidates.has_unknown_leader());
+        for _ in 0..2 {
+            assert_eq!(candidates.next_to_verify().map(|(number, _, ())| number), Some(bid));
+            assert!(!candidates.has_unknown_leader() && !candidates.is_leader_proven());
+            candidates.not_checked(bid);
+            assert!(candidates.has_unknown_leader() && candidates.winner().is_none());
+        }
+        candidates.holds(bid);
+        assert!(candidates.is_leader_proven());
+        candidates.add(claim(2, 0, 1), ()).unwrap();
+        assert!(!candidates.is_leader_proven() && candidates.winner().is_some());
     }
 
     #[test]

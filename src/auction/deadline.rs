@@ -3,6 +3,53 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+/// When a race ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RaceTimes {
+    /// Relays are waited for until then.
+    pub(super) collect_by: Instant,
+    /// The best bid in hand is taken then, whatever is still under way.
+    pub(super) decide_by: Instant,
+    /// The answer is to be out by then.
+    pub(super) answer_by: Instant,
+}
+
+/// How long before a race's end it is looked at once more how much must be kept of its time, and how often from then on: what was measured
+/// when it began may be long past. Arbitrary: most races are over by then.
+const LAST_LOOKS: Duration = Duration::from_millis(100);
+const LOOK_STEP: Duration = Duration::from_millis(25);
+
+impl RaceTimes {
+    /// When to look at the reserve again, if not now or before.
+    pub(super) fn next_look(&self, now: Instant) -> Instant {
+        let first = self.collect_by.checked_sub(LAST_LOOKS).unwrap_or(now);
+        if now < first { first } else { now + LOOK_STEP }
+    }
+
+    /// The times when so much is needed now: never later than they were.
+    #[must_use]
+    pub(super) fn with_reserve(self, needed: Reserve) -> Self {
+        let Self { collect_by, decide_by, answer_by } = self;
+        let before = |time: Duration| answer_by.checked_sub(time).unwrap_or(collect_by);
+        Self {
+            collect_by: collect_by.min(before(needed.verify + needed.send)),
+            decide_by: decide_by.min(before(needed.send)),
+            answer_by,
+        }
+    }
+}
+
+/// What is kept of a budget for what comes after the relays' answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reserve {
+    /// For checking signatures.
+    pub verify: Duration,
+    /// For the answer to be woken for, encoded and written.
+    pub send: Duration,
+}
+
 /// What the budget depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct BudgetInputs {
@@ -16,8 +63,10 @@ pub struct BudgetInputs {
     pub ms_into_slot: i64,
     /// No answer later than this into the slot.
     pub late_in_slot_ms: u64,
-    /// Kept for verifying and encoding.
+    /// Kept for verifying and encoding, by the configuration.
     pub reserve: Duration,
+    /// Needed for it at the moment, as measured: counts where it is more.
+    pub needed: Reserve,
 }
 
 /// How long a race may last.
@@ -29,7 +78,9 @@ pub enum Budget {
     Race {
         /// Relays are waited for this long.
         collect: Duration,
-        /// The answer leaves within this.
+        /// The best bid in hand is taken then.
+        decide: Duration,
+        /// The answer is out within this.
         answer: Duration,
     },
 }
@@ -46,9 +97,11 @@ pub fn budget(inputs: &BudgetInputs) -> Budget {
     let transit = Duration::from_millis(transit.unsigned_abs());
     let by_client = inputs.client_timeout.map_or(Duration::MAX, |limit| limit.saturating_sub(transit));
     let answer = inputs.timeout.min(by_client).min(Duration::from_millis(until_late));
-    // A tiny budget is shared: three quarters to collect.
-    let reserve = inputs.reserve.min(answer / 4);
-    Budget::Race { collect: answer.saturating_sub(reserve), answer }
+    // A tiny budget is shared: three quarters to collect; half of it, where the machine is so busy that this much is needed.
+    let Reserve { verify, send } = inputs.needed;
+    let reserve = inputs.reserve.min(answer / 4).max((verify + send).min(answer / 2));
+    let decide = answer.saturating_sub(send.min(reserve / 2));
+    Budget::Race { collect: answer.saturating_sub(reserve), decide, answer }
 }
 
 #[cfg(test)]
@@ -69,12 +122,14 @@ mod tests {
             ms_into_slot,
             late_in_slot_ms: 2000,
             reserve: ms(10),
+            needed: Reserve { verify: ms(2), send: ms(3) },
         })
     }
 
     #[test]
     fn the_smallest_of_three_limits_holds() {
-        let race = |answer| Budget::Race { collect: ms(answer - 10), answer: ms(answer) };
+        let race =
+            |answer| Budget::Race { collect: ms(answer - 10), decide: ms(answer - 3), answer: ms(answer) };
         for (case, ms_into_slot, client, sent_ago, want) in [
             ("on time", 0, None, 0, race(950)),
             ("before the slot", -40, None, 0, race(950)),
@@ -90,21 +145,74 @@ mod tests {
         ] {
             assert_eq!(at(ms_into_slot, client, sent_ago), want, "{case}");
         }
-        assert_eq!(at(0, Some(4), 0), Budget::Race { collect: ms(3), answer: ms(4) });
+        let tiny = Budget::Race { collect: ms(2), decide: ms(3), answer: ms(4) };
+        assert_eq!(at(0, Some(4), 0), tiny);
+    }
+
+    #[test]
+    fn a_race_ends_earlier_when_more_is_needed_at_its_end_and_never_later() {
+        let now = Instant::now();
+        let at = |time: u64| now + ms(time);
+        let times = RaceTimes { collect_by: at(940), decide_by: at(947), answer_by: at(950) };
+        for (name, verify, send, collect, decide) in [
+            ("as before", 2, 3, 940, 947),
+            ("less than before", 0, 0, 940, 947),
+            ("more", 22, 23, 905, 927),
+            ("more than there is left", 500, 400, 50, 550),
+        ] {
+            let got = times.with_reserve(Reserve { verify: ms(verify), send: ms(send) });
+            assert_eq!(got, RaceTimes { collect_by: at(collect), decide_by: at(decide), ..times }, "{name}");
+        }
+        assert_eq!(times.next_look(now), at(840));
+        assert_eq!(times.next_look(at(840)), at(865));
+        assert_eq!(times.next_look(at(930)), at(955));
+    }
+
+    #[test]
+    fn a_busy_machine_keeps_more_for_the_answer() {
+        for (name, timeout, reserve, needed, want) in [
+            ("idle", 950, 10, (2, 3), (940, 947)),
+            ("nothing configured", 950, 0, (2, 3), (945, 947)),
+            ("slow to wake", 950, 10, (42, 43), (865, 907)),
+            ("more configured than needed", 950, 100, (42, 43), (850, 907)),
+            ("more needed than half of the time", 100, 10, (200, 300), (50, 75)),
+        ] {
+            let (verify, send) = needed;
+            let got = budget(&BudgetInputs {
+                timeout: ms(timeout),
+                client_timeout: None,
+                sent_ms_ago: 0,
+                ms_into_slot: 0,
+                late_in_slot_ms: 2000,
+                reserve: ms(reserve),
+                needed: Reserve { verify: ms(verify), send: ms(send) },
+            });
+            let (collect, decide) = want;
+            let want = Budget::Race { collect: ms(collect), decide: ms(decide), answer: ms(timeout) };
+            // Half of an odd reserve is no whole millisecond.
+            let whole = |budget| match budget {
+                Budget::Race { collect, decide, answer } => {
+                    [collect, decide, answer].map(|time| time.as_millis())
+                }
+                Budget::TooLate => panic!("{name}"),
+            };
+            assert_eq!(whole(got), whole(want), "{name}");
+        }
     }
 
     proptest! {
         #[test]
         fn the_budget_never_exceeds_any_limit(
             timeout in 1u64..10_000, client in proptest::option::of(0u64..u64::MAX / 2), sent in any::<i64>(),
-            into in any::<i64>(), late in 0u64..20_000, reserve in 0u64..1000,
+            into in any::<i64>(), late in 0u64..20_000, reserve in 0u64..1000, verify in 0u64..1000, send in 0u64..1000,
         ) {
             let inputs = BudgetInputs {
                 timeout: ms(timeout), client_timeout: client.map(ms), sent_ms_ago: sent, ms_into_slot: into,
-                late_in_slot_ms: late, reserve: ms(reserve),
+                late_in_slot_ms: late, reserve: ms(reserve), needed: Reserve { verify: ms(verify), send: ms(send) },
             };
-            if let Budget::Race { collect, answer } = budget(&inputs) {
-                prop_assert!(collect <= answer && answer <= ms(timeout));
+            if let Budget::Race { collect, decide, answer } = budget(&inputs) {
+                prop_assert!(collect <= decide && decide <= answer && answer <= ms(timeout));
+                prop_assert!(collect + ms(1) >= answer / 2);
                 prop_assert!(client.is_none_or(|client| answer <= ms(client)));
                 prop_assert!(i128::try_from(answer.as_millis()).unwrap() <= i128::from(late) - i128::from(into));
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use super::submit::Unrecorded;
+use super::{admission::Refusal, submit::quota::Unrecorded};
 use crate::{
     events::{AuctionRecord, BidOutcome, Fate, RaceShare, SubmissionClosed},
     types::RelayId,
@@ -25,6 +25,10 @@ const CONFLICTING_BLOCKS: &str = "relaymux_conflicting_blocks_total";
 const UNRECORDED_BLOCKS: &str = "relaymux_unrecorded_blocks_total";
 const UNDECODED_BLOCKS: &str = "relaymux_undecoded_blocks_total";
 const VERIFICATIONS: &str = "relaymux_signature_checks_total";
+const REFUSED: &str = "relaymux_refused_header_requests_total";
+const LATE: &str = "relaymux_late_headers_total";
+const LAG: &str = "relaymux_runtime_lag_seconds";
+const RACE_LIMIT: &str = "relaymux_header_auctions_limit";
 
 /// Describes this room's metrics to the recorder, and begins their counters at 0.
 pub fn describe_metrics() {
@@ -42,6 +46,21 @@ pub fn describe_metrics() {
         Unit::Seconds,
         "When header requests come, relative to the slot's start"
     );
+    describe_capacity();
+    describe_submissions();
+    describe_counter!(VERIFICATIONS, "Bid signatures checked, by result");
+    for outcome in ["bid", "no_bid", "too_late"] {
+        counter!(AUCTIONS, "outcome" => outcome).increment(0);
+    }
+    for share in [RaceShare::Joined, RaceShare::Repeated] {
+        counter!(SHARED, "how" => share.label()).increment(0);
+    }
+    for result in ["good", "bad"] {
+        counter!(VERIFICATIONS, "result" => result).increment(0);
+    }
+}
+
+fn describe_submissions() {
     describe_counter!(SUBMISSIONS, "Signed blocks by fate: delivered, accepted, failed, unknown");
     describe_histogram!(SUBMISSION_DURATION, Unit::Seconds, "Time from signed block to answer");
     describe_counter!(
@@ -67,19 +86,28 @@ pub fn describe_metrics() {
     for reason in [Unrecorded::OtherTime, Unrecorded::TooMany] {
         counter!(UNRECORDED_BLOCKS, "reason" => reason.label()).absolute(0);
     }
-    describe_counter!(VERIFICATIONS, "Bid signatures checked, by result");
-    for outcome in ["bid", "no_bid", "too_late"] {
-        counter!(AUCTIONS, "outcome" => outcome).increment(0);
-    }
-    for share in [RaceShare::Joined, RaceShare::Repeated] {
-        counter!(SHARED, "how" => share.label()).increment(0);
-    }
     for fate in Fate::ALL {
         counter!(SUBMISSIONS, "fate" => fate.label()).increment(0);
     }
-    for result in ["good", "bad"] {
-        counter!(VERIFICATIONS, "result" => result).increment(0);
+}
+
+fn describe_capacity() {
+    describe_counter!(
+        REFUSED,
+        "Header requests answered at once without a bid, as they could not be served in time: too_many, checks_wait, no_time, \
+         block_first"
+    );
+    for refusal in Refusal::ALL {
+        counter!(REFUSED, "reason" => refusal.label()).increment(0);
     }
+    describe_counter!(LATE, "Headers answered later than their budget: none should be");
+    counter!(LATE).increment(0);
+    describe_gauge!(LAG, Unit::Seconds, "How late this process was last woken while a header was raced for");
+    gauge!(LAG).set(0.0);
+    describe_gauge!(
+        RACE_LIMIT,
+        "Header auctions that are held at once at most, as this machine was found to bear"
+    );
 }
 
 /// Begins what is counted of relays at 0: the first wrong answer is an increase. Does nothing to a relay that is counted.
@@ -102,10 +130,7 @@ pub(super) fn record_auction(record: &AuctionRecord, too_late: bool) {
     match record.race {
         RaceShare::Own => counter!(AUCTIONS, "outcome" => outcome).increment(1),
         // One auction, whoever asks for it: its wins and bids were counted then.
-        RaceShare::Joined | RaceShare::Repeated => {
-            counter!(SHARED, "how" => record.race.label()).increment(1);
-            return;
-        }
+        RaceShare::Joined | RaceShare::Repeated => return record_shared(record.race),
     }
     histogram!(AUCTION_DURATION).record(Duration::from_micros(record.answered_in_us).as_secs_f64());
     let seconds = f64::from(i32::try_from(record.ms_into_slot).unwrap_or(i32::MAX)) / 1000.0;
@@ -121,6 +146,11 @@ pub(super) fn record_auction(record: &AuctionRecord, too_late: bool) {
         // A gauge for a chart, not an account: the ledger has the exact amount.
         gauge!(WINNER_VALUE).set(winner.value.to_eth().parse::<f64>().unwrap_or_default());
     }
+}
+
+/// A request got the answer of another one's race.
+pub(super) fn record_shared(share: RaceShare) {
+    counter!(SHARED, "how" => share.label()).increment(1);
 }
 
 pub(super) fn record_unrecorded_block(reason: Unrecorded) {
@@ -150,4 +180,20 @@ pub(super) fn record_undecoded_block() {
 
 pub(super) fn record_verification(good: bool) {
     counter!(VERIFICATIONS, "result" => if good { "good" } else { "bad" }).increment(1);
+}
+
+/// A header is not raced for.
+pub(super) fn record_refusal(refusal: Refusal) {
+    counter!(REFUSED, "reason" => refusal.label()).increment(1);
+}
+
+/// An answer took longer than it had.
+pub(super) fn record_late_answer() {
+    counter!(LATE).increment(1);
+}
+
+/// How late the runtime was just now, and how many races are held at once at most.
+pub(super) fn record_capacity(lag: Duration, limit: usize) {
+    gauge!(LAG).set(lag.as_secs_f64());
+    gauge!(RACE_LIMIT).set(f64::from(u32::try_from(limit).unwrap_or(u32::MAX)));
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy_primitives::B256;
 
 use super::{
-    BidFault,
+    check::BidFault,
     node_attributes::{AttributesReceiver, Comparison, NodeConflict},
     randao::{Contradiction, RandaoViews},
 };

@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use alloy_primitives::{Address, U256};
 
-use super::{AuctionSettings, Timing};
+use super::{settings::AuctionSettings, timing::Timing};
 use crate::{
     consensus::BidFacts,
     relay::Relay,

@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use super::Timing;
+use super::timing::Timing;
 use crate::relay::{CallContext, HeaderCall, HeaderMode, HeaderOutcome, Relay, StreamEnd};
 
 /// Answers that wait to be judged. They are judged in the task that asks, so hardly any ever wait.

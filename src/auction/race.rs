@@ -1,435 +1,420 @@
-//! One header race: all relays at once, the leader verified while the others are awaited, an answer within the budget.
+//! One race for a header as it stands: what each relay answered, which bids are in hand, which of them are proven.
+//!
+//! Answers and the results of checks come in one after the other; what follows from each is worked out here, without waiting for
+//! anything. Who is asked, what is waited for and when a signature is checked is `gather`'s.
 
 use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::{B256, Bytes};
-use tokio::{
-    sync::watch,
-    task::JoinHandle,
-    time::{Instant, timeout_at},
-};
-use tracing::{debug, info, warn};
+use tokio::time::Instant;
+use tracing::{debug, error, warn};
 
-pub(super) use super::answers::micros;
 use super::{
-    Auction, Budget, BudgetInputs, Expectations, GasLimitTarget, Policy, PolicyTable, VerifiedBid,
-    answers::blank,
-    budget,
-    clock_note::clock_note,
-    gather::{Hurry, Race},
-    metrics::record_auction,
-    payload_comparison::PayloadComparison,
-    shared::{Ended, Lead, Place, RaceKey, Running, Won},
-    state::user_agent,
+    answers::{RaceEnd, RelayRun, blank, micros},
+    bid_memory::BidMemory,
+    candidates::{Candidates, Claim},
+    check::{BidFault, CheckedBid, Expectations, VerifiedBid, check_bid},
+    check_schedule::{Chance, CheckSchedule, Outlook, Proof, leader_stays_after},
+    early::Missing,
+    metrics::record_verification,
+    payload_comparison::{PayloadComparison, PayloadMismatch},
+    policy::{Policy, RelayTerms},
+    polls::Arrival,
+    shared::Won,
+    timing::Keep,
+    verify::NotChecked,
 };
 use crate::{
-    consensus::Encoding,
-    ethereum::{BeaconNode, NodeError},
-    events::{AuctionRecord, BidOutcome, Event, RaceShare, RelayAnswer, Spine, Winner},
-    relay::{CallContext, HeaderCall, Relay},
-    types::{BlsPublicKey, Fork, RelayId, Slot, UnixMillis, Wei},
+    events::{BidFlaw, BidOutcome, RelayAnswer, Winner},
+    relay::{BidAnswer, HeaderCall, HeaderMode, HeaderOutcome, Relay, SharedRelays},
+    types::{RelayId, Wei},
 };
 
-/// Time that must be left to hold another race when the one that was joined had too little. Arbitrary: a relay's usual latency.
-const MIN_LEFT: Duration = Duration::from_millis(100);
+/// How long a bid waits whose check was refused, before it is tried again. Arbitrary: some checks' time.
+const RETRY: Duration = Duration::from_millis(3);
 
-/// A request for a header.
-#[derive(Clone, Debug)]
-pub struct HeaderRequest {
-    /// Slot to be proposed.
-    pub slot: Slot,
-    /// Execution parent.
-    pub parent_hash: B256,
-    /// Proposer's key.
-    pub proposer: BlsPublicKey,
-    /// `X-Timeout-Ms`, where usable.
-    pub client_timeout: Option<Duration>,
-    /// `Date-Milliseconds`, where usable.
-    pub sent_at: Option<UnixMillis>,
-    /// The client's `User-Agent`.
-    pub user_agent: String,
-    /// When the request was read.
-    pub received: Instant,
+/// What a bid must pay at least, by the beacon node's own block.
+#[derive(Clone, Copy, Debug)]
+struct ProfitFloor {
+    local: Wei,
+    min_profit: Wei,
 }
 
-/// A race that is to be held.
-struct HeldRace {
-    request: HeaderRequest,
-    policies: Arc<PolicyTable>,
-    record: AuctionRecord,
-    /// When relays are no longer waited for, and when the answer leaves.
-    times: Hurry,
-    lead: Lead,
+impl ProfitFloor {
+    fn least(&self) -> Wei {
+        self.local.saturating_add(self.min_profit)
+    }
+
+    fn fault_of(&self, value: Wei) -> Option<BidFault> {
+        let Self { local, min_profit } = *self;
+        (value < self.least()).then_some(BidFault::BelowLocal { local, min_profit, got: value })
+    }
 }
 
-impl Auction {
-    /// Returns the best bid that holds, or none: of a race of its own, or of the one that is held or was won for the same block.
-    /// Everything that happened is published as one event.
-    pub async fn get_header(self: &Arc<Self>, request: HeaderRequest) -> Option<VerifiedBid> {
-        let requested_at = self.clock.now();
-        let ms_into_slot = self.slots.ms_into(request.slot, requested_at);
-        // One snapshot for the whole race: no reload mixes two configurations in it.
-        let policies = self.policies.load_full();
-        let policy = policies.policy_of(&request.proposer);
-        let settings = &policy.settings;
-        let fork = self.spec.fork_at(request.slot);
-        let budget = budget(&BudgetInputs {
-            timeout: settings.timeout_get_header,
-            client_timeout: request.client_timeout,
-            sent_ms_ago: request.sent_at.map_or(0, |sent| requested_at.saturating_sub(sent)),
+/// What came of a check.
+pub(super) type CheckResult = Result<Result<VerifiedBid, BidFault>, NotChecked>;
+
+pub(super) struct Race<'a> {
+    pub(super) relays: &'a [Arc<Relay>],
+    pub(super) policy: &'a Policy,
+    pub(super) terms: Vec<RelayTerms>,
+    pub(super) candidates: Candidates<Arc<CheckedBid>>,
+    pub(super) payloads: PayloadComparison,
+    pub(super) schedule: CheckSchedule,
+    pub(super) started: Instant,
+    pub(super) ms_into_slot: i64,
+    /// When a check is tried again that was refused.
+    pub(super) retry_at: Option<Instant>,
+    pub(super) decided_early: bool,
+    expected: Expectations,
+    runs: Vec<RelayRun>,
+    verified: Vec<(usize, VerifiedBid)>,
+    floor: Option<ProfitFloor>,
+    /// What each relay is expected to do; read when the first bid is in hand.
+    chances: Vec<Chance>,
+    /// After how long the leader is likely to stay; `None` when that has to be worked out anew.
+    stays_after: Option<Duration>,
+    /// Why the last check that was refused was.
+    not_checked: Option<NotChecked>,
+}
+
+impl<'a> Race<'a> {
+    pub(super) fn new(
+        relays: &'a [Arc<Relay>],
+        policy: &'a Policy,
+        expected: Expectations,
+        payloads: PayloadComparison,
+        started: Instant,
+        ms_into_slot: i64,
+    ) -> Self {
+        Self {
+            relays,
+            policy,
+            terms: relays.iter().map(|relay| policy.terms_of(relay.id())).collect(),
+            candidates: Candidates::default(),
+            payloads,
+            schedule: CheckSchedule::default(),
+            started,
             ms_into_slot,
-            late_in_slot_ms: settings.late_in_slot_ms,
-            reserve: settings.reserve,
-        });
-        let mut record = AuctionRecord {
-            slot: request.slot,
-            parent_hash: request.parent_hash,
-            proposer: request.proposer,
-            fork,
-            requested_at,
-            ms_into_slot,
-            budget_ms: 0,
-            answered_in_us: 0,
-            user_agent: request.user_agent.clone(),
-            policy: policy.id.clone(),
-            fee_recipient: self
-                .validators
-                .get(&request.proposer)
-                .map(|registration| registration.fee_recipient),
-            race: RaceShare::Own,
-            winner: None,
-            no_bid_reason: String::new(),
-            answers: Vec::new(),
-        };
-        let Some(_race) = self.awaited.open_race(request.slot) else {
-            record.no_bid_reason = "relaymux is stopping".to_owned();
-            self.close(request.received, record, None, false);
-            return None;
-        };
-        let (collect, answer) = match budget {
-            Budget::Race { .. } if fork >= Fork::Gloas => {
-                record.no_bid_reason = format!("{fork} has no builder bids of relays");
-                self.close(request.received, record, None, false);
-                return None;
-            }
-            Budget::TooLate => {
-                record.no_bid_reason = format!(
-                    "asked {ms_into_slot} ms into the slot, and late_in_slot_time_ms is {}: a header this late may not be \
-                     revealed in time",
-                    settings.late_in_slot_ms
-                );
-                self.close(request.received, record, None, true);
-                return None;
-            }
-            Budget::Race { collect, answer } => (collect, answer),
-        };
-        record.budget_ms = u64::try_from(answer.as_millis()).unwrap_or(u64::MAX);
-        let times = Hurry { collect_by: request.received + collect, answer_by: request.received + answer };
-        let HeaderRequest { slot, parent_hash, proposer, .. } = request;
-        let key = RaceKey { slot, parent_hash, proposer };
-        let mut may_try_again = true;
-        let lead = loop {
-            let running = match self.races.enter(key) {
-                Place::Won(won) => {
-                    record.race = RaceShare::Repeated;
-                    if self.contradicts_node(&key, &won) {
-                        record.no_bid_reason = "the bid of the auction for the same block is not as the beacon node has said since: \
-                                             the consensus client would refuse the block"
-                            .to_owned();
-                        self.close(request.received, record, None, false);
-                        return None;
-                    }
-                    return Some(self.share(request.received, record, &won));
-                }
-                Place::First(lead) => break lead,
-                Place::Running(running) => running,
-            };
-            let joined = AuctionRecord { race: RaceShare::Joined, ..record.clone() };
-            let ended = self.join(&running, &request, &joined, times).await;
-            if let Some(Ended { won: Some(won), .. }) = &ended {
-                return Some(self.share(request.received, joined, won));
-            }
-            // It had less time than this client has: once more, in what is left.
-            let was_cut = ended.as_ref().is_some_and(|ended| ended.was_cut);
-            if !(was_cut && may_try_again && Instant::now() + MIN_LEFT < times.collect_by) {
-                let no_bid_reason = no_bid_of_shared(ended.is_some()).to_owned();
-                self.close(request.received, AuctionRecord { no_bid_reason, ..joined }, None, false);
-                return None;
-            }
-            may_try_again = false;
-        };
-        let running = Arc::clone(&lead.running);
-        let end = running.wait();
-        let hang_up = HangUp::of_first(running, slot, request.received);
-        let auction = Arc::clone(self);
-        let held = HeldRace { request, policies, record, times, lead };
-        // A task of its own: others may be waiting for it when this client hangs up.
-        self.tasks.spawn(async move { auction.hold(held).await });
-        let ended = told(end).await;
-        hang_up.disarm();
-        ended.and_then(|ended| ended.won).map(|won| won.bid.clone())
-    }
-
-    /// Waits for a race under way, until it ends or this request's time is up.
-    async fn join(
-        &self,
-        running: &Arc<Running>,
-        request: &HeaderRequest,
-        record: &AuctionRecord,
-        times: Hurry,
-    ) -> Option<Ended> {
-        let end = running.wait();
-        running.hurry(times);
-        let hang_up = HangUp::of_other(&self.spine, record.clone(), request.received);
-        let ended = timeout_at(times.answer_by, told(end)).await.ok().flatten();
-        hang_up.disarm();
-        ended
-    }
-
-    /// Whether the beacon node speaks against a bid that was won before it spoke.
-    fn contradicts_node(&self, key: &RaceKey, won: &Won) -> bool {
-        let mut payloads = PayloadComparison::new(self.node_attributes.subscribe(key.slot, key.parent_hash));
-        payloads.refresh() && payloads.contradicts(won.bid.bid().facts())
-    }
-
-    /// Gives a bid that was won for another request.
-    fn share(&self, received: Instant, mut record: AuctionRecord, won: &Won) -> VerifiedBid {
-        self.awaited.returned(record.slot, &self.slots, self.clock.now());
-        record.winner = Some(Box::new(won.winner.clone()));
-        self.close(received, record, Some(won.bid.clone()), false);
-        won.bid.clone()
-    }
-
-    /// Holds a race to its end.
-    async fn hold(&self, held: HeldRace) {
-        let HeldRace { request, policies, mut record, times, lead } = held;
-        let policy = policies.policy_of(&request.proposer);
-        let settings = &policy.settings;
-        let relays = self.relays.asked_of(&policy.relays);
-        let registration = self.validators.get(&request.proposer);
-        let expected = Expectations {
-            parent_hash: request.parent_hash,
-            timestamp: self.slots.payload_timestamp(request.slot),
-            min_bid: settings.min_bid,
-            gas_limit: registration.map(|registration| GasLimitTarget {
-                registered: registration.gas_limit,
-                parent: self.gas_limits.of(request.parent_hash),
-            }),
-            gas_limit_check: settings.gas_limit_check,
-            max_blobs: self.max_blobs_in(request.slot),
-        };
-        let payloads =
-            PayloadComparison::new(self.node_attributes.subscribe(request.slot, request.parent_hash));
-        let mut race = Race::new(&relays, policy, expected, payloads, request.received, record.ms_into_slot);
-        let call = HeaderCall {
-            slot: request.slot,
-            parent_hash: request.parent_hash,
-            proposer: request.proposer,
-            fork: self.spec.fork_at(request.slot),
-        };
-        let context = CallContext { user_agent: user_agent(&request.user_agent), deadline: times.collect_by };
-        // Asked at once: by the time that bids come it is known what they must exceed.
-        let local = match (&self.beacon, settings.min_profit) {
-            (Some(beacon), Some(min_profit)) => {
-                Some((self.ask_local(beacon.clone(), request.slot), min_profit))
-            }
-            (None, _) | (_, None) => None,
-        };
-        self.gather(&mut race, call, &context, times.answer_by, local, &lead.running.wishes()).await;
-        let won = race.take_winner().map(|(index, bid)| {
-            let facts = bid.bid().facts();
-            let also = race.candidates.relays_of(facts.block_hash).filter(|other| *other != index);
-            let by = std::iter::once(index).chain(also).filter_map(|i| relays.get(i));
-            let mut relays_of_it: Vec<RelayId> = Vec::new();
-            for relay in by {
-                if !relays_of_it.contains(relay.id()) {
-                    relays_of_it.push(relay.id().clone());
-                }
-            }
-            let winner = Winner {
-                block_hash: facts.block_hash,
-                value: facts.value,
-                relays: relays_of_it,
-                builder: policy.builder_name(facts),
-                signed_bid: Bytes::new(),
-            };
-            Arc::new(Won { bid, winner })
-        });
-        // The clients first: what is written down comes when their answer is under way.
-        let was_awaited = lead.running.is_awaited();
-        let hung_up_after = lead.running.hung_up_after.get().copied();
-        let was_cut = race.is_incomplete();
-        if won.is_some() && was_awaited {
-            self.awaited.returned(record.slot, &self.slots, self.clock.now());
+            retry_at: None,
+            decided_early: false,
+            expected,
+            runs: relays.iter().map(|_| RelayRun::default()).collect(),
+            verified: Vec::new(),
+            floor: None,
+            chances: Vec::new(),
+            stays_after: None,
+            not_checked: None,
         }
-        lead.conclude(Ended { won: won.clone(), was_cut });
-        self.node_attributes.record(race.payloads.comparison(request.slot));
-        let winner = won.as_ref().map(|won| won.winner.block_hash);
-        record.answers = race.records(winner, request.received.elapsed());
-        record.answers.extend(self.not_asked(policy, &relays));
-        let mut bid = None;
-        match (won, was_awaited) {
-            (Some(won), true) => {
-                record.winner = Some(Box::new(won.winner.clone()));
-                bid = Some(won.bid.clone());
+    }
+
+    /// The number of the best proven bid.
+    pub(super) fn best(&self) -> Option<usize> {
+        self.candidates.winner().map(|(number, _, _)| number)
+    }
+
+    /// The best proven bid, as a client is given it.
+    pub(super) fn won(&self) -> Option<Won> {
+        let (number, index, _) = self.candidates.winner()?;
+        let (_, bid) = self.verified.iter().find(|(of, _)| *of == number)?;
+        let facts = bid.bid().facts();
+        let also = self.candidates.relays_of(facts.block_hash).filter(|other| *other != index);
+        let mut relays: Vec<RelayId> = Vec::new();
+        for relay in std::iter::once(index).chain(also).filter_map(|i| self.relays.get(i)) {
+            if !relays.contains(relay.id()) {
+                relays.push(relay.id().clone());
             }
-            (_, false) => {
-                let waited = hung_up_after.unwrap_or_else(|| request.received.elapsed()).as_millis();
-                record.no_bid_reason = format!("the client hung up after {waited} ms, before the answer");
-            }
-            (None, true) => record.no_bid_reason = no_bid_reason(&record.answers),
         }
-        self.close(request.received, record, bid, false);
+        let winner = Winner {
+            block_hash: facts.block_hash,
+            value: facts.value,
+            relays,
+            builder: self.policy.builder_name(facts),
+            signed_bid: Bytes::new(),
+        };
+        Some(Won::new(bid.clone(), winner))
     }
 
-    /// A record of each relay of the policy that was not asked, with the reason.
-    fn not_asked(&self, policy: &Policy, asked: &[Arc<Relay>]) -> Vec<RelayAnswer> {
-        let is_left_out = |relay: &&Arc<Relay>| {
-            relay.settings().enabled && !asked.iter().any(|asked| asked.id() == relay.id())
-        };
-        let record = |relay: &Arc<Relay>| {
-            let status = self.relays.status(relay.id());
-            let reason = status.map_or_else(String::new, |status| {
-                format!(", {}: {}", status.mode.shown(status.reason), status.message)
-            });
-            let message = format!("not asked{reason}");
-            RelayAnswer { outcome: BidOutcome::NotAsked, message, ..blank(relay, Duration::ZERO) }
-        };
-        policy.relays.iter().filter(is_left_out).map(record).collect()
+    /// Why the best bid in hand is not proven, if that is for want of a check.
+    pub(super) fn not_checked(&self) -> Option<NotChecked> {
+        self.not_checked.filter(|_| !self.candidates.is_leader_proven() && !self.candidates.is_empty())
     }
 
-    /// Asks the beacon node what a block of its own would pay. Costs it a block that is thrown away.
-    fn ask_local(&self, beacon: BeaconNode, slot: Slot) -> JoinHandle<Result<Wei, NodeError>> {
-        tokio::spawn(async move {
-            let value = beacon.local_block_value(slot).await;
-            match &value {
-                Ok(value) => debug!(%slot, value_eth = %value.to_eth(), "local block's value"),
-                Err(error) => {
-                    warn!(%slot, %error, "local block's value is not known, min_profit_eth does not count")
-                }
+    /// Takes in what the beacon node says by now.
+    pub(super) fn refresh_attributes(&mut self) {
+        if self.payloads.refresh() {
+            self.compare();
+            if self.candidates.has_unknown_leader() {
+                self.schedule.new_leader(Instant::now());
             }
-            value
+        }
+    }
+
+    /// Leaves out the bids that the beacon node or the other relays contradict, as far as bids have come and hold.
+    fn compare(&mut self) {
+        let payloads = &self.payloads;
+        self.candidates.leave_out(|bid| payloads.contradicts(bid.bid().facts()));
+    }
+
+    /// What each relay did, in one record each.
+    pub(super) fn records(mut self, winner: Option<B256>, waited: Duration) -> Vec<RelayAnswer> {
+        for PayloadMismatch { relay, number, fault, is_corroborated } in self.payloads.mismatches() {
+            if let Some(run) = self.runs.get_mut(relay) {
+                run.leave_out(number, &fault, is_corroborated);
+            }
+        }
+        let Self { relays, runs, decided_early, .. } = self;
+        let end = RaceEnd { winner, decided_early, waited };
+        runs.into_iter().zip(relays).map(|(run, relay)| run.into_record(relay, &end)).collect()
+    }
+
+    /// The local block's value is known: only bids that exceed it by enough count from now on.
+    pub(super) fn set_floor(&mut self, local: Wei, min_profit: Wei) {
+        let floor = ProfitFloor { local, min_profit };
+        self.candidates.drop_below(floor.least());
+        self.runs.iter_mut().for_each(|run| run.reconsider(|value| floor.fault_of(value)));
+        self.floor = Some(floor);
+    }
+
+    /// Whether a relay bids more than once, by its terms.
+    fn plays(&self, index: usize) -> bool {
+        let is_played = self.terms.get(index).is_some_and(|terms| terms.timing.is_played());
+        let streams =
+            self.relays.get(index).is_some_and(|relay| relay.settings().get_header == HeaderMode::Stream);
+        is_played || streams
+    }
+
+    /// Whether a relay is under way whose game the operator wants played to its end: it streams or is asked again and again, and
+    /// either has shown that it is there, or its first request is not due yet.
+    pub(super) fn has_game_under_way(&self, budget: Duration) -> bool {
+        let waited = self.started.elapsed();
+        self.runs.iter().zip(&self.terms).enumerate().any(|(index, (run, terms))| {
+            let first = terms.timing.first_delay(self.ms_into_slot, budget);
+            self.plays(index) && !run.is_done && (run.has_answered() || waited < first)
         })
     }
 
-    /// Says so where a request without bid came at a time that a wrong clock explains.
-    fn explain_by_clock(&self, record: &mut AuctionRecord) {
-        let late = self.policies.load().policy_of(&record.proposer).settings.late_in_slot_ms;
-        let note = clock_note(record.ms_into_slot, late, **self.clock_verdict.load());
-        if let (None, Some(note)) = (&record.winner, note) {
-            warn!(slot = %record.slot, ms_into_slot = record.ms_into_slot, "{note}");
-            record.no_bid_reason = format!("{}; {note}", record.no_bid_reason);
-        }
+    /// The relays that have not answered, by their record.
+    pub(super) fn missing(&self, shared: &SharedRelays, budget: Duration) -> Vec<Missing> {
+        let waited = micros(self.started.elapsed());
+        let with = |relay: &Arc<Relay>| {
+            shared.by_record(relay.id(), |record| Missing {
+                win_rate: record.win_rate(),
+                within_now: record.share_within(waited),
+                within_all: record.share_within(micros(budget)),
+            })
+        };
+        let waiting =
+            self.runs.iter().zip(self.relays).filter(|(run, _)| !run.is_done && !run.has_answered());
+        waiting.map(|(_, relay)| with(relay)).collect()
     }
 
-    /// Publishes the record, once the answer is under way.
-    fn close(&self, received: Instant, mut record: AuctionRecord, bid: Option<VerifiedBid>, too_late: bool) {
-        record.answered_in_us = micros(received.elapsed());
-        self.explain_by_clock(&mut record);
-        // The client first: metrics, log and event come when its answer is under way.
-        let spine = self.spine.clone();
-        tokio::spawn(async move {
-            if let (Some(winner), Some(signed)) = (&mut record.winner, bid) {
-                winner.signed_bid = signed.bid().encode(Encoding::Ssz).into();
-            }
-            record_auction(&record, too_late);
-            log_auction(&record);
-            spine.publish(Event::Auction(record));
+    /// How long the leader is likely to lead.
+    pub(super) fn outlook(&mut self, shared: &SharedRelays, budget: Duration) -> Outlook {
+        if self.chances.is_empty() {
+            let chance_of = |relay: &Arc<Relay>| shared.by_record(relay.id(), Chance::of);
+            self.chances = self.relays.iter().map(chance_of).collect();
+        }
+        let stays_after = self.stays_after.unwrap_or_else(|| {
+            let may_bid = self.runs.iter().zip(&self.chances).enumerate();
+            leader_stays_after(may_bid.filter(|(_, (run, _))| !run.is_done).filter_map(
+                |(index, (run, chance))| match (run.has_answered(), self.plays(index)) {
+                    (false, false) => Some(*chance),
+                    // When it bids next, nobody knows.
+                    (_, true) => Some(Chance { usually_within: None, ..*chance }),
+                    (true, false) => None,
+                },
+            ))
         });
-    }
-}
-
-/// The race's end, or nothing when it will never be told.
-async fn told(mut end: watch::Receiver<Option<Ended>>) -> Option<Ended> {
-    end.wait_for(Option::is_some).await.ok()?.clone()
-}
-
-/// Why a client that joined a race has no bid.
-const fn no_bid_of_shared(has_ended: bool) -> &'static str {
-    if has_ended {
-        "the auction under way for the same block ended without a bid"
-    } else {
-        "the auction under way for the same block had no bid when this client's time was up"
-    }
-}
-
-/// Notes that a client did not wait for its answer: the server drops the request when the client closes its connection, and the
-/// operator should see that it gave up and when. The race goes on, as others may wait for it.
-struct HangUp<'a> {
-    running: Option<Arc<Running>>,
-    own_record: Option<(&'a Spine, AuctionRecord)>,
-    slot: Slot,
-    received: Instant,
-    is_armed: bool,
-}
-
-impl<'a> HangUp<'a> {
-    /// Of the client that began the race: noted in the race's own record.
-    fn of_first(running: Arc<Running>, slot: Slot, received: Instant) -> Self {
-        Self { running: Some(running), own_record: None, slot, received, is_armed: true }
+        self.stays_after = Some(stays_after);
+        Outlook { started: self.started, stays_after, budget }
     }
 
-    /// Of one that joined it: a record of its own.
-    fn of_other(spine: &'a Spine, record: AuctionRecord, received: Instant) -> Self {
-        let slot = record.slot;
-        Self { running: None, own_record: Some((spine, record)), slot, received, is_armed: true }
+    /// Nothing more comes of a relay.
+    pub(super) fn is_done(&mut self, index: usize) {
+        self.stays_after = None;
+        if let Some(run) = self.runs.get_mut(index) {
+            run.is_done = true;
+        }
     }
 
-    fn disarm(mut self) {
-        self.is_armed = false;
+    /// Whether it ended before everybody had said all.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.runs.iter().any(|run| !run.is_done)
     }
-}
 
-impl Drop for HangUp<'_> {
-    fn drop(&mut self) {
-        if !self.is_armed {
+    /// What the checks have come to.
+    pub(super) fn proof(&self) -> Proof {
+        if self.best().is_some() {
+            Proof::InHand
+        } else if self.runs.iter().any(RelayRun::has_forged) {
+            Proof::OnlyForgeries
+        } else {
+            Proof::None
+        }
+    }
+
+    /// A bid's signature was checked, or was not.
+    pub(super) fn checked(&mut self, number: usize, result: CheckResult) {
+        match result {
+            Ok(Ok(bid)) => {
+                record_verification(true);
+                self.proven(number, bid);
+            }
+            Ok(Err(fault)) => {
+                record_verification(false);
+                self.refuted(number, &fault);
+            }
+            Err(reason @ NotChecked::Broken) => {
+                // It proves nothing: the bid is not returned, and its relay is not blamed.
+                error!(relay = self.relay_name(number), error = %reason, "bid left out");
+                self.not_checked = Some(reason);
+                self.candidates.fails(number);
+            }
+            Err(reason @ (NotChecked::QueueFull | NotChecked::NoTime)) => {
+                debug!(relay = self.relay_name(number), error = %reason, "bid not checked");
+                self.not_checked = Some(reason);
+                self.candidates.not_checked(number);
+                self.retry_at = Some(Instant::now() + RETRY);
+            }
+        }
+    }
+
+    /// A bid is its relay's.
+    pub(super) fn proven(&mut self, number: usize, bid: VerifiedBid) {
+        self.runs.iter_mut().any(|run| run.checked(number, None));
+        self.candidates.holds(number);
+        self.payloads.holds(number);
+        self.verified.push((number, bid));
+    }
+
+    /// A bid is not its relay's.
+    fn refuted(&mut self, number: usize, fault: &BidFault) {
+        let of = self.runs.iter_mut().position(|run| run.checked(number, Some(fault)));
+        self.candidates.fails(number);
+        self.payloads.remove(number);
+        self.compare();
+        if let Some(relay) = of {
+            self.candidates.rank_last(relay);
+            if self.runs.get(relay).is_some_and(RelayRun::is_hopeless) {
+                self.candidates.drop_unproven(relay);
+            }
+        }
+        // Whoever leads now has waited long enough.
+        self.schedule.restart();
+    }
+
+    fn relay_name(&self, number: usize) -> &str {
+        let relay = self.runs.iter().position(|run| run.times_bid(number) > 0);
+        let relay = relay.and_then(|relay| self.relays.get(relay));
+        relay.map_or("", |relay| relay.id().as_str())
+    }
+
+    /// Judges a relay's answer.
+    pub(super) fn on_arrival(&mut self, call: &HeaderCall, arrival: Arrival, memory: &BidMemory) {
+        let Arrival { index, number, sent_ms_into_slot, outcome, latency } = arrival;
+        let (Some(relay), Some(terms)) = (self.relays.get(index), self.terms.get(index).copied()) else {
             return;
+        };
+        let mut record = RelayAnswer { outcome: outcome.kind(), ..blank(relay, latency) };
+        let mut bid = None;
+        match outcome {
+            HeaderOutcome::NoBid => {
+                record.message = "has no bid".to_owned();
+                record.http_status = Some(204);
+            }
+            HeaderOutcome::Failed(failure) => {
+                record.message = failure.to_string();
+                record.http_status = failure.http_status();
+            }
+            HeaderOutcome::Bid(answer) => {
+                bid = self.on_bid(call, index, &terms, *answer, &mut record, memory);
+            }
         }
-        let waited = self.received.elapsed();
-        warn!(slot = %self.slot, elapsed_ms = waited.as_millis(), "client hung up before its header came");
-        if let Some(running) = &self.running {
-            let _ = running.hung_up_after.set(waited);
+        debug!(slot = %call.slot, relay = %relay.id(), outcome = %record.outcome, elapsed_ms = record.latency_us / 1000,
+            error = %record.message, "relay answered");
+        self.stays_after = None;
+        let Some(run) = self.runs.get_mut(index) else { return };
+        run.add(number, sent_ms_into_slot, record, bid);
+        let Some(bid) = bid else { return };
+        if terms.timing.keep == Keep::Latest {
+            if run.is_latest(number) {
+                self.candidates.withdraw_others(index, bid);
+            } else if run.times_bid(bid) == 1 {
+                self.candidates.fails(bid);
+            }
         }
-        if let Some((spine, mut record)) = self.own_record.take() {
-            record.answered_in_us = micros(waited);
-            record.no_bid_reason =
-                format!("the client hung up after {} ms, before the answer", waited.as_millis());
-            record_auction(&record, false);
-            spine.publish(Event::Auction(record));
+        if self.candidates.has_unknown_leader() {
+            self.schedule.new_leader(Instant::now());
         }
     }
-}
 
-fn log_auction(record: &AuctionRecord) {
-    let elapsed_ms = record.answered_in_us / 1000;
-    match &record.winner {
-        Some(winner) => info!(
-            slot = %record.slot,
-            relay = %winner.relays.first().map_or("", |id| id.as_str()),
-            value_eth = %winner.value.to_eth(),
-            block_hash = %winner.block_hash,
-            ms_into_slot = record.ms_into_slot,
-            elapsed_ms,
-            "bid selected"
-        ),
-        None => info!(
-            slot = %record.slot,
-            ms_into_slot = record.ms_into_slot,
-            elapsed_ms,
-            reason = %record.no_bid_reason,
-            "no bid"
-        ),
+    /// Judges a bid; its number if it is usable.
+    fn on_bid(
+        &mut self,
+        call: &HeaderCall,
+        index: usize,
+        terms: &RelayTerms,
+        answer: BidAnswer,
+        record: &mut RelayAnswer,
+        memory: &BidMemory,
+    ) -> Option<usize> {
+        let relay = self.relays.get(index)?;
+        let facts = answer.bid.facts();
+        let (value, block_hash) = (facts.value, facts.block_hash);
+        record.http_status = Some(200);
+        record.value = Some(value);
+        record.block_hash = Some(block_hash);
+        if self.runs.get(index).is_some_and(RelayRun::has_forged) {
+            record.outcome = BidOutcome::Flawed(BidFlaw::WrongSignature);
+            "not looked at: an earlier bid of this relay in this auction was not signed by it"
+                .clone_into(&mut record.message);
+            return None;
+        }
+        let score = self.policy.score(&terms.weight, facts);
+        let bid = match self.usable(answer, relay, terms, score) {
+            Ok(bid) => bid,
+            Err(fault) => {
+                record.outcome = fault.kind();
+                record.message = fault.to_string();
+                return None;
+            }
+        };
+        let bid = Arc::new(bid);
+        let facts = bid.bid().facts();
+        memory.remember(call.slot, facts, relay, call.proposer);
+        record.message = "offered a usable bid".to_owned();
+        record.score = (score != value).then_some(score);
+        if let Some(warning) = bid.gas_limit_warning() {
+            record.message = format!("offered a usable bid; warning: {warning}");
+            warn!(slot = %call.slot, relay = %relay.id(), error = %warning, "bid ignores the registered gas limit");
+        }
+        let claim = Claim { score, value, block_hash, relay: index };
+        let added = self.candidates.add(claim, Arc::clone(&bid));
+        if let Ok(number) = added
+            && self.payloads.add(number, index, facts)
+        {
+            self.compare();
+        }
+        let (Ok(number) | Err(number)) = added;
+        Some(number)
     }
-}
 
-/// A reason per relay, in one line.
-fn no_bid_reason(answers: &[RelayAnswer]) -> String {
-    if answers.is_empty() {
-        return "no relay is active".to_owned();
+    /// A bid that says what it should, and counts something.
+    fn usable(
+        &self,
+        answer: BidAnswer,
+        relay: &Relay,
+        terms: &RelayTerms,
+        score: Wei,
+    ) -> Result<CheckedBid, BidFault> {
+        let expected =
+            Expectations { min_bid: terms.min_bid.unwrap_or(self.expected.min_bid), ..self.expected };
+        let bid = check_bid(answer.bid, relay.settings().pubkey.bytes(), &expected)?;
+        if score.is_zero() {
+            return Err(BidFault::Excluded);
+        }
+        let below = self.floor.and_then(|floor| floor.fault_of(bid.bid().facts().value));
+        below.map_or(Ok(bid), Err)
     }
-    answers
-        .iter()
-        .map(|answer| format!("{}: {}", answer.relay, answer.message))
-        .collect::<Vec<_>>()
-        .join("; ")
 }

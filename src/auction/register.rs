@@ -11,7 +11,10 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    Auction, PolicyTable, race::micros, registration_check::signed_by_their_validators, state::user_agent,
+    answers::micros,
+    policy::PolicyTable,
+    registration_check::signed_by_their_validators,
+    state::{Auction, user_agent},
     validators::Sifted,
 };
 use crate::{
@@ -29,12 +32,12 @@ use crate::{
 const CHUNK: usize = 1024;
 /// How long the client's answer waits for signatures to be checked, beyond the relays' answers.
 const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
+/// Longest wait for the turn of a batch. Arbitrary: more than any number of them takes, so that none is given up.
+const LONGEST_CHECK: Duration = Duration::from_secs(3600);
 /// Longest time that registrations wait for pressure to end: relays want them once an epoch.
 const LONGEST_DEFERRAL: Duration = Duration::from_secs(120);
 /// How often they look.
 const DEFERRAL_STEP: Duration = Duration::from_millis(250);
-/// Rounds that wait at once. Each holds its body; what comes beyond is sent as in calm.
-pub(super) const MAX_DEFERRED: usize = 16;
 
 /// A call of `validators`.
 #[derive(Clone, Debug)]
@@ -79,6 +82,7 @@ impl Auction {
     ) -> Result<(), RegisterError> {
         let policies = self.policies.load_full();
         let deadline = Instant::now() + policies.default.settings.timeout_register_validator;
+        self.load.stand_back().await;
         let read = self.read_registrations(&request).await?;
         let count = read.count;
         // While the relays are asked: a few signatures cost less than a relay's answer, and many do not hold the client up.
@@ -196,10 +200,10 @@ impl Auction {
         self.tasks.spawn(async move {
             let mut changed = Vec::new();
             if !unknown.is_empty() {
-                // One batch at a time, on one thread: a hundred thousand first registrations take a core for a minute, and no more than one.
-                let _turn = auction.registration_checks.lock().await;
                 let (validators, domain) = (Arc::clone(&auction.validators), auction.domain);
-                let check = spawn_blocking(move || {
+                // One batch at a time, whenever its turn comes: a client that registers 100,000 validators waits for none of it.
+                let by = Instant::now() + LONGEST_CHECK;
+                let check = auction.registration_checks.check(by, move || {
                     let (good, unsigned) = signed_by_their_validators(&unknown, domain);
                     (validators.update(&good), unsigned)
                 });

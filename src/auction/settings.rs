@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::SoftDeadline;
+use super::early::SoftDeadline;
 use crate::types::Wei;
 
 /// How the auction is held.

@@ -8,17 +8,20 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    ClientActivity, PolicyTable, Validators,
     awaited::AwaitedBlocks,
     bid_memory::BidMemory,
-    block_signature::GenesisRoot,
+    client_activity::ClientActivity,
     gas_limits::GasLimits,
+    genesis_root::GenesisRoot,
+    load::LoadMeter,
     metrics::begin_relays,
     node_attributes::{NodeAttributes, NodeConflict},
-    register::MAX_DEFERRED,
+    policy::PolicyTable,
     shared::SharedRaces,
-    submit::{RecordQuota, SubmissionMemory},
+    submit::{copies::SubmissionMemory, quota::RecordQuota},
+    validators::Validators,
     verified_cache::VerifiedCache,
+    verify::VerifyPool,
 };
 use crate::{
     consensus::{BlobSchedule, ChainSpec, ClockVerdict, Domain, PayloadAttributes, SlotClock, WallClock},
@@ -28,6 +31,9 @@ use crate::{
     relay::SharedRelays,
     types::{BlsPublicKey, Slot, UnixMillis},
 };
+
+/// Rounds of registrations that wait at once. Each holds its body; what comes beyond is sent as in calm.
+const MAX_DEFERRED: usize = 16;
 
 /// What the auction is made of.
 #[derive(Debug)]
@@ -61,8 +67,8 @@ pub struct Auction {
     pub(super) journal: Journal,
     pub(super) beacon: Option<BeaconNode>,
     pub(super) genesis_root: GenesisRoot,
-    /// Held while a batch of registrations is checked.
-    pub(super) registration_checks: tokio::sync::Mutex<()>,
+    /// Checks the signatures of registrations.
+    pub(super) registration_checks: VerifyPool,
     pub(super) validators: Arc<Validators>,
     pub(super) bid_memory: BidMemory,
     pub(super) submissions: SubmissionMemory,
@@ -71,6 +77,9 @@ pub struct Auction {
     pub(super) gas_limits: GasLimits,
     pub(super) races: Arc<SharedRaces>,
     pub(super) verified: Arc<VerifiedCache>,
+    /// Checks the signatures of bids.
+    pub(super) verify: VerifyPool,
+    pub(super) load: Arc<LoadMeter>,
     pub(super) tasks: TaskTracker,
     pub(super) deferred: Arc<Semaphore>,
     /// What was last found of this machine's clock: only for words.
@@ -99,8 +108,10 @@ impl Auction {
             gas_limits: GasLimits::default(),
             races: Arc::default(),
             verified: Arc::default(),
+            verify: VerifyPool::for_bids(),
+            load: Arc::default(),
             genesis_root: GenesisRoot::default(),
-            registration_checks: tokio::sync::Mutex::default(),
+            registration_checks: VerifyPool::for_registrations(),
             tasks: TaskTracker::new(),
             deferred: Arc::new(Semaphore::new(MAX_DEFERRED)),
             clock_verdict: ArcSwap::from_pointee(ClockVerdict::NotKnown),
@@ -183,12 +194,6 @@ impl Auction {
     /// Whether any validator has registered with us.
     pub fn has_validators(&self) -> bool {
         !self.validators.is_empty()
-    }
-
-    /// Waits until every submission and registration in flight has ended. Each has its own deadline.
-    pub async fn drain(&self) {
-        self.tasks.close();
-        self.tasks.wait().await;
     }
 }
 

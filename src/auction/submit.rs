@@ -3,9 +3,10 @@
 //! A submission is a task of its own: the client hanging up does not end it, and a graceful stop waits for it. Its parts: what came in
 //! (`incoming`), whether it came before (`copies`), whether it is written down (`quota`), whose answer counts (`settle`), and the task (`run`).
 
-mod copies;
+pub(super) mod copies;
 mod incoming;
-mod quota;
+pub(super) mod quota;
+mod request;
 mod run;
 mod settle;
 
@@ -17,77 +18,25 @@ use reqwest::header::HeaderValue;
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
-pub(super) use self::{
-    copies::SubmissionMemory,
-    quota::{RecordQuota, Unrecorded},
-};
+pub use self::request::{Revealed, SubmitError, SubmitRequest};
 use self::{
     copies::{Answer, AnswerReceiver, AnswerSender, BlockIdentity, Entry},
     incoming::{Incoming, read_block},
     run::Submission,
 };
 use super::{
-    Auction,
     metrics::{
         record_conflicting_block, record_repeated_block, record_undecoded_block, record_unrecorded_block,
     },
-    state::user_agent,
+    state::{Auction, user_agent},
 };
 use crate::{
-    consensus::{DecodeError, Encoding, RevealedPayload, SignedBlindedBlock},
+    consensus::{Encoding, SignedBlindedBlock},
     events::{BlockReceived, ConflictingBlock, Event, Fate},
     ledger::{JournaledLabels, UnsettledBlock},
-    relay::{CallContext, EncodedBlock, RawLabels, RawPayload, SubmitVersion},
-    types::{Fork, Slot},
+    relay::{CallContext, EncodedBlock, RawLabels, SubmitVersion},
+    types::{Fork, Slot, UnixMillis},
 };
-
-/// Longest wait for the journal. A disk that takes longer is reported, and the block leaves without it: a lost slot is certain
-/// if it does not, and only its trace after a crash is lost if it does.
-const JOURNAL_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// A call of `blinded_blocks`.
-#[derive(Clone, Debug)]
-pub struct SubmitRequest {
-    /// The body, as it came.
-    pub body: Bytes,
-    /// How it is encoded.
-    pub encoding: Encoding,
-    /// The client's `Eth-Consensus-Version`, where it sent one.
-    pub fork: Option<Fork>,
-    /// The client's labels as they came, for a block that does not decode.
-    pub labels: RawLabels,
-    /// v1 or v2.
-    pub version: SubmitVersion,
-    /// The client's `User-Agent`.
-    pub user_agent: String,
-    /// When the request was read.
-    pub received: Instant,
-}
-
-/// Why a block was not revealed.
-#[derive(Debug, thiserror::Error)]
-pub enum SubmitError {
-    /// The body is not a signed blinded block; no relay was called.
-    #[error("{0}")]
-    Malformed(#[from] DecodeError),
-    /// The slot cannot be read out of the body; no relay was called.
-    #[error("the body is not a signed blinded beacon block: its slot cannot be read")]
-    NoSlot,
-    /// No relay took it.
-    #[error("no relay revealed the payload: {0}")]
-    NoRelay(Arc<str>),
-}
-
-/// What the client gets.
-#[derive(Clone, Debug)]
-pub enum Revealed {
-    /// v2: a relay publishes the block.
-    Accepted,
-    /// v1: the payload, which is the one signed for.
-    Payload(Arc<RevealedPayload>),
-    /// v1, for a block that our decoder refuses: what a relay answered, unread.
-    Unchecked(Arc<RawPayload>),
-}
 
 impl Auction {
     /// Journals a signed block, sends it to every relay that is not disabled and to those that offered it, and returns the first
@@ -99,6 +48,8 @@ impl Auction {
         self: &Arc<Self>,
         request: SubmitRequest,
     ) -> Result<Revealed, SubmitError> {
+        // While it is under way and the machine is busy, no header is begun: it goes first.
+        let _under_way = self.load.begin_block();
         let incoming = read_block(&self.spec, &request)?;
         let Incoming { slot, proposer_index, block_hash, .. } = incoming;
         let identity = BlockIdentity::of(slot, proposer_index, block_hash, &incoming.block);
@@ -229,15 +180,7 @@ impl Auction {
             warn!(%slot, %block_hash, error = %reason,
                 "signed block cannot be decoded and is passed on as it came: check `network`, or whether this version is too old");
         }
-        let bytes = request.body.len();
-        let present = self.slots.slot_at(at);
-        let quota = self.record_quota.admit(slot, !offered_by.is_empty(), bytes, present, at);
-        if let Err(reason) = quota {
-            record_unrecorded_block(reason);
-            warn!(%slot, %block_hash, bytes, reason = reason.label(),
-                "signed block that was not offered here goes to the relays and is not written down");
-        }
-        let is_recorded = quota.is_ok();
+        let is_recorded = self.may_record(slot, block_hash, !offered_by.is_empty(), request.body.len(), at);
         let event = BlockReceived {
             slot,
             block_hash,
@@ -276,6 +219,25 @@ impl Auction {
             }
             auction.run_submission(submission, client).await;
         });
+    }
+
+    /// Whether the journal and the ledger hear of a block: not of any number that nobody offered.
+    fn may_record(
+        &self,
+        slot: Slot,
+        block_hash: B256,
+        is_offered: bool,
+        bytes: usize,
+        at: UnixMillis,
+    ) -> bool {
+        let present = self.slots.slot_at(at);
+        let quota = self.record_quota.admit(slot, is_offered, bytes, present, at);
+        if let Err(reason) = quota {
+            record_unrecorded_block(reason);
+            warn!(%slot, %block_hash, bytes, reason = reason.label(),
+                "signed block that was not offered here goes to the relays and is not written down");
+        }
+        quota.is_ok()
     }
 }
 

@@ -17,7 +17,10 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tracing::error;
 
-use crate::consensus::{DecodeError, Encoding, Fork, SignedBuilderBid};
+use crate::{
+    consensus::{DecodeError, Encoding, SignedBuilderBid},
+    types::Fork,
+};
 
 /// Large bids that may wait. Arbitrary: one of each relay that anybody configures, 80 MiB at most.
 const MAX_WAITING: usize = 16;

@@ -116,6 +116,14 @@ impl SharedRelays {
         self.board.load().statuses.get(relay).cloned()
     }
 
+    /// Reads a relay's record in races, a blank one before its monitor has seen it.
+    pub fn by_record<T>(&self, relay: &RelayId, read: impl FnOnce(&RaceStats) -> T) -> T {
+        match self.board.load().statuses.get(relay) {
+            Some(status) => read(&status.record),
+            None => read(&RaceStats::default()),
+        }
+    }
+
     /// In what time trust fades by half, in milliseconds.
     pub fn half_life_ms(&self) -> i64 {
         self.board.load().half_life_ms

@@ -11,6 +11,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod bundles;
+mod checks;
 mod clock;
 mod commands;
 mod conformance;
@@ -29,6 +30,7 @@ mod metrics;
 mod missed_requests;
 mod networks;
 mod ops;
+mod overload;
 mod payload_attributes;
 mod portable_sql;
 mod profit;

@@ -36,7 +36,7 @@ const FLOORS: [(&str, u8); 22] = [
 ];
 
 /// Circles that are still there, by the module that all their files are in. Nothing is to be added.
-const KNOWN_CIRCLES: [&str; 3] = ["auction", "ethereum::beacon", "ledger"];
+const KNOWN_CIRCLES: [&str; 2] = ["ethereum::beacon", "ledger"];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {

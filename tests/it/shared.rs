@@ -77,6 +77,25 @@ async fn a_repeated_request_gets_the_same_bid() {
     assert_eq!(stage.relays[0].received("header").len(), 3);
 }
 
+/// However often one block is asked for, everybody gets it, and the ledger is not filled with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_flood_for_one_block_the_first_are_written_down() {
+    let stage = stage().relay(rising()).start().await;
+    let slot = stage.slot();
+    let first = stage.ask(slot, 1900).await.unwrap();
+    for _ in 0..40 {
+        assert_eq!(stage.ask(slot, 1900).await.unwrap().facts(), first.facts());
+    }
+    eventually("all of them to be counted", async || {
+        let metrics =
+            stage.http.get(format!("{}/metrics", stage.ops)).send().await.unwrap().text().await.unwrap();
+        metrics.contains("relaymux_shared_header_requests_total{how=\"repeated\"} 40").then_some(())
+    })
+    .await;
+    let how_many = stage.auctions(slot, 17).await.len();
+    assert_eq!((how_many, stage.relays[0].received("header").len()), (17, 1));
+}
+
 /// After a 204 the relays are asked again: they may have a bid now.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_after_no_bid_is_a_new_chance() {

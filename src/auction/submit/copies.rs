@@ -12,7 +12,7 @@ use alloy_primitives::{B256, keccak256};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::Revealed;
+use super::request::Revealed;
 use crate::{
     relay::{EncodedBlock, SubmitVersion},
     types::Slot,

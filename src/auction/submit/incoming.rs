@@ -7,7 +7,7 @@
 use alloy_primitives::B256;
 use tracing::warn;
 
-use super::{SubmitError, SubmitRequest};
+use super::request::{SubmitError, SubmitRequest};
 use crate::{
     consensus::{ChainSpec, DecodeError, PeekedBlock, SignedBlindedBlock},
     relay::EncodedBlock,

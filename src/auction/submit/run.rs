@@ -12,15 +12,15 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
-    JOURNAL_TIMEOUT, Revealed,
     copies::AnswerSender,
+    request::Revealed,
     settle::{Worth, note_bystander, settles},
 };
 use crate::{
     auction::{
-        Auction,
+        answers::micros,
         metrics::{record_journal_failure, record_submission},
-        race::micros,
+        state::Auction,
     },
     events::{
         BlockReceived, Event, Fate, Notice, NoticeRule, Severity, SubmissionAnswer, SubmissionClosed,
@@ -30,6 +30,10 @@ use crate::{
     relay::{CallContext, EncodedBlock, RawLabels, Relay, SubmitOutcome, SubmitVersion},
     types::{RelayId, Slot},
 };
+
+/// Longest wait for the journal. A disk that takes longer is reported, and the block leaves without it: a lost slot is certain
+/// if it does not, and only its trace after a crash is lost if it does.
+const JOURNAL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A block on its way.
 pub(super) struct Submission {
@@ -61,6 +65,17 @@ struct RevealAnswer {
     latency: Duration,
 }
 
+/// How far a submission has come.
+struct Course {
+    /// Who waits for the answer, until it is given.
+    client: Option<AnswerSender>,
+    settle: watch::Sender<bool>,
+    /// Why nobody has revealed it so far.
+    refusals: Vec<String>,
+    /// Written down only when the client has its answer: no disk stands between a relay's payload and the client.
+    unwritten: Vec<SubmissionAnswer>,
+}
+
 impl Auction {
     /// Makes the block durable.
     pub(super) async fn journal_block(&self, event: &BlockReceived, block: &EncodedBlock) {
@@ -87,78 +102,73 @@ impl Auction {
 
     /// Sends the block to everybody, answers the client at the first success that counts, and stays until all have answered.
     pub(super) async fn run_submission(&self, submission: Submission, client: AnswerSender) {
-        let (slot, block_hash) = (submission.slot, submission.block_hash);
-        let is_offerer_known = !submission.offered_by.is_empty();
         let (settle, settled) = watch::channel(false);
         let mut answers = self.send_to_everybody(&submission, &settled);
-
-        let mut client = Some(client);
-        let mut refusals = Vec::new();
-        // Written down only when the client has its answer: no disk stands between a relay's payload and the client.
-        let mut unwritten = Vec::new();
-        while let Some(RevealAnswer { relay, has_offered, outcome, attempts, latency }) = answers.recv().await
-        {
-            let mut record = SubmissionAnswer {
-                slot,
-                block_hash,
-                relay: relay.clone(),
-                outcome: outcome.kind(),
-                message: outcome.message(),
-                http_status: outcome.http_status(),
-                latency_us: micros(latency),
-                attempts,
-                at: self.clock.now(),
-            };
-            let worth = Worth::of(&outcome);
-            if settles(worth, has_offered, is_offerer_known) {
-                if let Some(client) = client.take()
-                    && let Some((fate, revealed)) = what_the_client_gets(outcome)
-                {
-                    // The client first: whatever the disk does comes after.
-                    client.answer(Ok(revealed));
-                    settle.send_replace(true);
-                    self.awaited.revealed(slot);
-                    info!(%slot, %relay, %block_hash, elapsed_ms = submission.received.elapsed().as_millis(),
-                        fate = fate.label(), "block revealed");
-                    self.end_submission(
-                        submission.closed(fate, Some(relay), self.clock.now()),
-                        submission.is_recorded,
-                    )
-                    .await;
-                }
-            } else {
-                if let SubmitOutcome::Mismatched(fault) = &outcome {
-                    error!(%slot, %relay, %block_hash, error = %fault, "relay delivered another payload");
-                }
-                if worth == Worth::Word {
-                    note_bystander(&mut record);
-                }
-                refusals.push(format!("{relay}: {}", record.message));
-            }
-            if submission.is_recorded {
-                unwritten.push(record);
-            }
-            if client.is_none() {
-                for record in unwritten.drain(..) {
+        let mut course = Course { client: Some(client), settle, refusals: Vec::new(), unwritten: Vec::new() };
+        while let Some(answer) = answers.recv().await {
+            self.on_reveal_answer(&submission, &mut course, answer).await;
+            if course.client.is_none() {
+                for record in course.unwritten.drain(..) {
                     self.note_answer(record).await;
                 }
             }
         }
-        if let Some(client) = client.take() {
+        let Course { client, mut refusals, unwritten, .. } = course;
+        if let Some(client) = client {
             if refusals.is_empty() {
                 refusals.push("no relay is enabled".to_owned());
             }
             let reason = refusals.join("; ");
+            let Submission { slot, block_hash, is_recorded, .. } = submission;
             error!(%slot, %block_hash, %reason, "no relay revealed the payload");
             client.answer(Err(reason.into()));
-            self.end_submission(
-                submission.closed(Fate::Failed, None, self.clock.now()),
-                submission.is_recorded,
-            )
-            .await;
+            self.end_submission(submission.closed(Fate::Failed, None, self.clock.now()), is_recorded).await;
         }
         for record in unwritten {
             self.note_answer(record).await;
+        }
+    }
+
+    /// Judges one relay's answer; the client gets the first that counts.
+    async fn on_reveal_answer(&self, submission: &Submission, course: &mut Course, answer: RevealAnswer) {
+        let RevealAnswer { relay, has_offered, outcome, attempts, latency } = answer;
+        let Submission { slot, block_hash, is_recorded, .. } = *submission;
+        let mut record = SubmissionAnswer {
+            slot,
+            block_hash,
+            relay: relay.clone(),
+            outcome: outcome.kind(),
+            message: outcome.message(),
+            http_status: outcome.http_status(),
+            latency_us: micros(latency),
+            attempts,
+            at: self.clock.now(),
+        };
+        let worth = Worth::of(&outcome);
+        if settles(worth, has_offered, !submission.offered_by.is_empty()) {
+            if let Some(client) = course.client.take()
+                && let Some((fate, revealed)) = what_the_client_gets(outcome)
+            {
+                // The client first: whatever the disk does comes after.
+                client.answer(Ok(revealed));
+                course.settle.send_replace(true);
+                self.awaited.revealed(slot);
+                info!(%slot, %relay, %block_hash, elapsed_ms = submission.received.elapsed().as_millis(),
+                    fate = fate.label(), "block revealed");
+                self.end_submission(submission.closed(fate, Some(relay), self.clock.now()), is_recorded)
+                    .await;
+            }
+        } else {
+            if let SubmitOutcome::Mismatched(fault) = &outcome {
+                error!(%slot, %relay, %block_hash, error = %fault, "relay delivered another payload");
+            }
+            if worth == Worth::Word {
+                note_bystander(&mut record);
+            }
+            course.refusals.push(format!("{relay}: {}", record.message));
+        }
+        if is_recorded {
+            course.unwritten.push(record);
         }
     }
 

@@ -1,0 +1,284 @@
+//! Whether one more race can be held, and how much of each budget is kept back. Pure: what is measured are arguments.
+//!
+//! A race that is begun and cannot be ended in time costs its own slot and, by the work it takes, other races' slots. So where more
+//! races are asked for than the machine can hold, the newest is told at once that there is no bid, and its client builds a block of its
+//! own. How many can be held is not assumed but found out: the limit grows while the runtime does what it should when it
+//! should, and shrinks when it is late. A few races are always held, however busy the machine is: a proposer is not turned away
+//! for what something else does on the machine.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::deadline::Reserve;
+
+/// Races that are held whatever was measured, for each core and at most: one proposer has one race, unless there are several parents.
+const ALWAYS_PER_CORE: usize = 4;
+const ALWAYS: usize = 16;
+/// Races that are held at once at first, for each core and at most. A race of 8 relays takes some milliseconds of a core.
+const FIRST_PER_CORE: usize = 24;
+const FIRST: usize = 64;
+/// And at most. Arbitrary: each holds connections and memory.
+const MOST_PER_CORE: usize = 512;
+/// A runtime that is late by less than this has room for more races.
+const CALM: Duration = Duration::from_millis(10);
+/// One that is late by more has too many.
+pub(super) const LATE: Duration = Duration::from_millis(40);
+/// After the limit was cut, what was admitted before needs time to end: no further cut within it.
+const BETWEEN_CUTS: Duration = Duration::from_millis(200);
+
+/// Time to encode an answer and to write it, on an idle machine. Arbitrary: ten times what is measured.
+const SEND: Duration = Duration::from_millis(3);
+/// Turns at the runtime between a moment that is waited for and the answer on its way.
+const HOPS: u32 = 2;
+
+/// Why a header is not raced for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    /// As many races as the machine can hold.
+    #[error("too busy: as many auctions are under way as can be answered in time")]
+    TooMany,
+    /// The signatures that wait take longer than there is time.
+    #[error("too busy: so many signatures wait to be checked that no bid could be proven in time")]
+    ChecksWait,
+    /// The runtime is later than the budget allows for.
+    #[error("too busy: this process is woken so late that an answer would not be in time")]
+    NoTime,
+    /// A signed block is on its way.
+    #[error("too busy: a signed block is on its way, and goes first")]
+    BlockFirst,
+}
+
+impl Refusal {
+    /// Every one.
+    pub(super) const ALL: [Self; 4] = [Self::TooMany, Self::ChecksWait, Self::NoTime, Self::BlockFirst];
+
+    /// Its name in metrics.
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::TooMany => "too_many",
+            Self::ChecksWait => "checks_wait",
+            Self::NoTime => "no_time",
+            Self::BlockFirst => "block_first",
+        }
+    }
+}
+
+/// What is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Load {
+    /// Races, without this one.
+    pub(super) races: usize,
+    /// Signed blocks whose fate is not decided.
+    pub(super) blocks: usize,
+    /// How late the runtime lately was.
+    pub(super) lag: Duration,
+    /// How long a check takes.
+    pub(super) check: Duration,
+    /// How long a check waits for its turn.
+    pub(super) check_wait: Duration,
+}
+
+impl Load {
+    /// What must be kept of a budget: two checks in turn, as the best bid may not hold, and the way out.
+    pub(super) fn reserve(&self) -> Reserve {
+        let hops = self.lag.saturating_mul(HOPS);
+        Reserve {
+            verify: self.check_wait.saturating_add(self.check.saturating_mul(2)).saturating_add(hops),
+            send: SEND.saturating_add(hops),
+        }
+    }
+}
+
+/// How many races are held at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RaceLimit {
+    cores: usize,
+    limit: usize,
+    cut_at: Option<Instant>,
+}
+
+impl RaceLimit {
+    /// Before anything was measured.
+    pub(super) fn new(cores: usize) -> Self {
+        let cores = cores.max(1);
+        Self { cores, limit: (FIRST_PER_CORE * cores).min(FIRST), cut_at: None }
+    }
+
+    /// So many are held whatever was measured.
+    fn always(&self) -> usize {
+        (ALWAYS_PER_CORE * self.cores).min(ALWAYS)
+    }
+
+    /// The limit of the moment.
+    pub(super) const fn get(&self) -> usize {
+        self.limit
+    }
+
+    /// Takes in how late the runtime was just now, and how many races were under way.
+    pub(super) fn measured(&mut self, lag: Duration, races: usize, now: Instant) {
+        let least = self.always();
+        if lag > LATE {
+            let may_cut = self.cut_at.is_none_or(|at| now.saturating_duration_since(at) >= BETWEEN_CUTS);
+            // What is not used is no cause: where few races are under way, the machine is busy with something else.
+            if may_cut && races > least {
+                self.limit = (self.limit.min(races) * 3 / 4).max(least);
+                self.cut_at = Some(now);
+            }
+        } else if lag < CALM && races * 2 >= self.limit {
+            self.limit = (self.limit + (self.limit / 16).max(1)).min(MOST_PER_CORE * self.cores);
+        }
+    }
+
+    /// Whether one more race is held, which has `budget` in all.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub(super) fn admit(&self, load: &Load, budget: Duration) -> Result<(), Refusal> {
+        let Load { races, blocks, lag, check, check_wait } = *load;
+        if races < self.always() {
+            return Ok(());
+        }
+        if races >= self.limit {
+            return Err(Refusal::TooMany);
+        }
+        if blocks > 0 && lag > CALM {
+            return Err(Refusal::BlockFirst);
+        }
+        if check_wait.saturating_add(check) > budget / 2 {
+            return Err(Refusal::ChecksWait);
+        }
+        if lag.saturating_mul(2 * HOPS) > budget {
+            return Err(Refusal::NoTime);
+        }
+        Ok(())
+    }
+}
+
+/// How late the runtime lately was: the worst that was measured, which counts half as much with every half-life that passes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct PeakLag {
+    peak: Duration,
+    at: Option<Instant>,
+}
+
+/// Time in which a measured lag counts for half.
+const HALF_LIFE: Duration = Duration::from_millis(500);
+
+impl PeakLag {
+    /// What counts now.
+    pub(super) fn at(&self, now: Instant) -> Duration {
+        let Some(at) = self.at else { return Duration::ZERO };
+        let halves = now.saturating_duration_since(at).as_secs_f64() / HALF_LIFE.as_secs_f64();
+        self.peak.mul_f64(0.5_f64.powf(halves.min(64.0)))
+    }
+
+    /// Takes in a measurement.
+    pub(super) fn measured(&mut self, lag: Duration, now: Instant) {
+        if lag >= self.at(now) {
+            *self = Self { peak: lag, at: Some(now) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    const CALM_LOAD: Load =
+        Load { races: 0, blocks: 0, lag: Duration::ZERO, check: ms(1), check_wait: ms(0) };
+
+    #[test]
+    fn who_cannot_be_served_in_time_is_told_so_and_a_few_are_always_served() {
+        let limit = RaceLimit::new(2);
+        let load = |races| Load { races, ..CALM_LOAD };
+        for (name, load, budget, want) in [
+            ("nothing under way", load(0), 950, Ok(())),
+            ("below the limit", load(47), 950, Ok(())),
+            ("at the limit", load(48), 950, Err(Refusal::TooMany)),
+            ("a block on its way, runtime in time", Load { blocks: 1, ..load(20) }, 950, Ok(())),
+            (
+                "a block on its way, runtime late",
+                Load { blocks: 1, lag: ms(11), ..load(20) },
+                950,
+                Err(Refusal::BlockFirst),
+            ),
+            (
+                "signatures wait for half of the time",
+                Load { check_wait: ms(480), ..load(20) },
+                950,
+                Err(Refusal::ChecksWait),
+            ),
+            ("the runtime is late", Load { lag: ms(300), ..load(20) }, 950, Err(Refusal::NoTime)),
+            ("the same, with more time", Load { lag: ms(300), ..load(20) }, 1900, Ok(())),
+            (
+                "everything is late, and few races are under way",
+                Load { blocks: 3, lag: ms(900), check_wait: ms(900), ..load(7) },
+                950,
+                Ok(()),
+            ),
+        ] {
+            assert_eq!(limit.admit(&load, ms(budget)), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_limit_grows_while_it_is_used_and_nothing_is_late_and_shrinks_when_something_is() {
+        let now = Instant::now();
+        let mut limit = RaceLimit::new(2);
+        let first = limit.get();
+        limit.measured(ms(0), 3, now);
+        assert_eq!(limit.get(), first, "not used: nothing is known of more");
+        limit.measured(ms(0), first, now);
+        assert_eq!(limit.get(), first + first / 16);
+        limit.measured(ms(20), first, now);
+        assert_eq!(limit.get(), first + first / 16, "neither calm nor late");
+        limit.measured(ms(100), 40, now);
+        assert_eq!(limit.get(), 30);
+        limit.measured(ms(100), 40, now + ms(50));
+        assert_eq!(limit.get(), 30, "what was admitted before is still ending");
+        limit.measured(ms(100), 30, now + ms(250));
+        assert_eq!(limit.get(), 22);
+        limit.measured(ms(100), 8, now + ms(900));
+        assert_eq!(limit.get(), 22, "eight races are not what makes this machine late");
+    }
+
+    #[test]
+    fn the_reserve_is_what_the_load_needs() {
+        assert_eq!(CALM_LOAD.reserve(), Reserve { verify: ms(2), send: ms(3) });
+        let busy = Load { lag: ms(20), check: ms(2), check_wait: ms(5), ..CALM_LOAD };
+        assert_eq!(busy.reserve(), Reserve { verify: ms(49), send: ms(43) });
+    }
+
+    #[test]
+    fn a_peak_is_remembered_and_fades() {
+        let now = Instant::now();
+        let mut lag = PeakLag::default();
+        assert_eq!(lag.at(now), Duration::ZERO);
+        lag.measured(ms(80), now);
+        lag.measured(ms(10), now + ms(1));
+        assert_eq!(lag.at(now + HALF_LIFE), ms(40));
+        lag.measured(ms(50), now + HALF_LIFE);
+        assert_eq!(lag.at(now + HALF_LIFE * 2), ms(25));
+        assert!(lag.at(now + ms(60_000)) < ms(1));
+    }
+
+    proptest! {
+        /// Whatever is measured, the limit stays within its bounds.
+        #[test]
+        fn the_limit_has_bounds(steps in proptest::collection::vec((0u64..200, 0usize..3000, 0u64..500), 0..200)) {
+            let (mut now, mut limit) = (Instant::now(), RaceLimit::new(4));
+            for (lag, races, passes) in steps {
+                now += ms(passes);
+                limit.measured(ms(lag), races, now);
+                prop_assert!((limit.always()..=4 * MOST_PER_CORE).contains(&limit.get()));
+            }
+        }
+    }
+}
