@@ -17,7 +17,6 @@
 )]
 
 use std::{
-    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         Arc,
@@ -32,11 +31,11 @@ use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex};
 use axum::{Json, Router, routing::post};
 use relaymux::{
     bundles::{BundleKey, Dialect, Signed},
-    consensus::{ChainSpec, Encoding, SlotClock, WallClock, parse_spec_file},
-    relay::{SharedRelays, TlsRoots, build_http_client},
+    consensus::{ChainSpec, Encoding, WallClock, parse_spec_file},
+    relay::{TlsRoots, build_http_client},
     serve::Listener,
     sim::{Behaviour, SimBuilder, SimProposer, SimRelay, SimRelayParts},
-    types::{RelayId, Slot, Wei},
+    types::Slot,
 };
 use secp256k1::{Message, SECP256K1, SecretKey};
 use serde_json::{Value, json};
