@@ -25,13 +25,13 @@ use alloy_primitives::{Address, B256, FixedBytes, U256};
 use relaymux::{
     auction::{Candidates, Claim},
     consensus::{
-        Encoding, Fork, Mainnet, Network, Registration, SignedBuilderBid,
+        Encoding, Mainnet, Network, Registration, SignedBuilderBid,
         bls::{SigningKey, ValidatedKey},
         containers::{SignedValidatorRegistration, ValidatorRegistration},
         json_from_ssz, signing_root, visit_json, visit_ssz,
     },
     sim::{AnyPayload, PayloadParams},
-    types::Wei,
+    types::{Fork, Wei},
 };
 use ssz::Encode;
 
@@ -142,6 +142,7 @@ fn bid() -> (SignedBuilderBid, ValidatedKey) {
         block_number: 1,
         gas_limit: 60_000_000,
         transactions: vec![vec![2; 200]],
+        withdrawals: Vec::new(),
     };
     let payload = AnyPayload::<Mainnet>::build(Fork::Fulu, &params);
     let domain = Network::Mainnet.spec().builder_domain();
