@@ -352,8 +352,9 @@ async fn load(
     };
     header(http.clone(), urls.next().unwrap()).await;
     let taken = Arc::new(AtomicU64::new(0));
-    let (headers_done, mut headers) = tokio::sync::mpsc::unbounded_channel();
-    let (bundles_done, mut took) = tokio::sync::mpsc::unbounded_channel();
+    // Room for all of them: the load never waits for its own measurement.
+    let (headers_done, mut headers) = tokio::sync::mpsc::channel(urls.len());
+    let (bundles_done, mut took) = tokio::sync::mpsc::channel(bundles.len().max(1));
     let until = Instant::now() + LOAD;
     let header_load = tokio::spawn({
         let http = http.clone();
@@ -364,7 +365,7 @@ async fn load(
                 let (http, done) = (http.clone(), headers_done.clone());
                 tokio::spawn(async move {
                     if header(http, url).await {
-                        let _ = done.send(due.elapsed());
+                        let _ = done.try_send(due.elapsed());
                     }
                 });
             }
@@ -392,7 +393,7 @@ async fn load(
                 tokio::spawn(async move {
                     if send(&http, &url, &bundles[n]).await {
                         taken.fetch_add(1, Ordering::Relaxed);
-                        let _ = done.send(due.elapsed());
+                        let _ = done.try_send(due.elapsed());
                     }
                 });
             }

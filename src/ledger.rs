@@ -45,7 +45,7 @@ pub use bundles::{
 pub use database::LedgerError;
 pub use journal::{Journal, JournaledLabels, UnsettledBlock};
 pub use metrics::describe_metrics;
-pub use missed_requests::{LastRun, MissedRequestView};
+pub use missed_requests::LastRun;
 pub use notice_book::NoticeBook;
 pub use notices::NoticeRow;
 pub use query::Ledger;
@@ -55,7 +55,8 @@ pub use settlements::{ProposalPoint, Settled, SlotCase};
 pub use stores::{StoreTrouble, Stores};
 pub use sums::{ChangedDays, DayFacts, OutcomeCount, SumRow};
 pub use views::{
-    AnswerView, AuctionView, BidView, ModeView, PollView, RelayStats, SlotSummary, SlotView, SubmissionView,
+    AnswerView, AuctionView, BidView, MissedRequestView, ModeView, PollView, RelayStats, SlotSummary,
+    SlotView, SubmissionView,
 };
 pub use write_state::WriteState;
 pub use writer::{run_writer, start_writer};

@@ -1,13 +1,10 @@
 //! What the machine can do and how much of it was ours: without both no figure means anything.
 
-use std::{
-    fs,
-    hint::black_box,
-    time::{Duration, Instant},
-};
+use std::{fs, hint::black_box, time::Duration};
 
 use alloy_primitives::B256;
 use relaymux::consensus::bls::{SigningKey, ValidatedKey};
+use tokio::time::Instant;
 
 /// How long the probe spins: long enough to be interrupted by a timer tick or two, short enough to come after every row.
 const PROBE: Duration = Duration::from_millis(200);

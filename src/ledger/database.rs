@@ -6,6 +6,7 @@ use std::{
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,6 +15,7 @@ use sqlx::{
     migrate::{MigrateError, Migration, MigrationType, Migrator},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
 };
+use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 use crate::types::UnixMillis;
@@ -26,6 +28,8 @@ pub(super) type Row = sqlx::sqlite::SqliteRow;
 pub(super) type Pool = sqlx::Pool<Db>;
 /// One connection.
 pub(super) type DbConnection = SqliteConnection;
+/// What keeps a database in memory: a connection that nobody uses.
+pub(super) type KeepAlive = Arc<Mutex<DbConnection>>;
 /// All or nothing.
 pub(super) type Tx<'t> = sqlx::Transaction<'t, Db>;
 /// Whatever a question can be asked of.

@@ -7,9 +7,8 @@ use tokio::sync::Mutex;
 
 use super::{
     LedgerError,
-    database::{Durability, Executor, Pool, Query, Row, Step, open, open_in_memory, open_to_read},
+    database::{Durability, Executor, KeepAlive, Pool, Query, Row, Step, open, open_in_memory, open_to_read},
     row::get,
-    stores::KeepAlive,
 };
 use crate::{
     events::{BlockReceived, SubmissionAnswer, SubmissionClosed},

@@ -1,27 +1,10 @@
 //! Slots of ours in which no header was asked for, and when this service ran.
 
-use serde::Serialize;
-
-use super::{Ledger, LedgerError, database::DbConnection, row::from_row};
+use super::{Ledger, LedgerError, MissedRequestView, database::DbConnection, row::from_row};
 use crate::{
     events::MissedRequest,
     types::{BlsPublicKey, Slot},
 };
-
-/// A slot of ours without request, as stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct MissedRequestView {
-    /// Whose slot it was.
-    pub proposer: String,
-    /// `not_running`, `beacon_node_away`, `beacon_node_syncing`, `client_silent` or `client_did_not_ask`.
-    pub reason: String,
-    /// The same for people.
-    pub message: String,
-    /// When the client last asked for anything, Unix milliseconds.
-    pub last_request_at: Option<i64>,
-    /// When it was found, Unix milliseconds.
-    pub found_at: i64,
-}
 
 /// The run of this service before the present one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

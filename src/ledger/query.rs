@@ -5,20 +5,17 @@ use std::{path::Path, sync::Arc};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
-    LedgerError, ModeView,
+    LedgerError,
     database::{
-        Durability, Executor, Pool, Step, Tx, begin_write, made_at, open, open_in_memory, open_to_read,
+        Durability, Executor, KeepAlive, Pool, Step, Tx, begin_write, made_at, open, open_in_memory,
+        open_to_read,
     },
     instance::instance_of,
     remembered::RememberedValidator,
-    row::{from_row, get},
-    stores::KeepAlive,
+    row::get,
     write_state::{WriteLog, WriteState},
 };
-use crate::{
-    events::{ModeReason, RegistrationFacts},
-    types::UnixMillis,
-};
+use crate::{events::RegistrationFacts, types::UnixMillis};
 
 const STEPS: &[Step] = &[
     Step { version: 1, name: "slots", sql: include_str!("../../migrations/ledger/0001_slots.sql") },
@@ -207,18 +204,6 @@ impl Ledger {
         read_reputations(&self.pool).await
     }
 
-    /// A relay's last changes of mode, newest first.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub async fn mode_history(&self, relay: &str, limit: u32) -> Result<Vec<ModeView>, LedgerError> {
-        let newest = sqlx::query_as(
-            "SELECT since, place, before, reason, why, score FROM counterparty_places WHERE counterparty = $1 \
-             ORDER BY since DESC LIMIT $2",
-        );
-        Ok(newest.bind(relay).bind(i64::from(limit)).fetch_all(&self.pool).await?)
-    }
-
     /// Whether the file answers.
     pub async fn is_well(&self) -> bool {
         sqlx::query("SELECT 1").execute(&self.pool).await.is_ok()
@@ -253,11 +238,6 @@ pub(super) async fn read_reputations(
     let rows = sqlx::query_as("SELECT counterparty, standing FROM counterparty_standings");
     Ok(rows.fetch_all(database).await?)
 }
-
-from_row!(|row| ModeView {
-    since, state: "place", before, message: "why", score;
-    reason = ModeReason::parse(&get::<String>(row, "reason")?),
-});
 
 #[cfg(test)]
 mod tests {

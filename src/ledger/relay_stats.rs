@@ -1,10 +1,15 @@
-//! What each relay did in a span of time. Counts come from hourly sums that are written with each auction, so that a week's answer does not
+//! What each relay did in a span of time, and how its mode changed. Counts come from hourly sums that are written with each auction, so that a week's answer does not
 //! grow with the ledger; latencies come from the newest answers.
 
 use std::collections::BTreeMap;
 
-use super::{Ledger, LedgerError, RelayStats, journal::split_ids, query::WriteTransaction};
-use crate::events::{BidOutcome, RevealOutcome};
+use super::{
+    Ledger, LedgerError, ModeView, RelayStats,
+    journal::split_ids,
+    query::WriteTransaction,
+    row::{from_row, get},
+};
+use crate::events::{BidOutcome, ModeReason, RevealOutcome};
 
 const HOUR_MS: i64 = 3_600_000;
 /// Latencies looked at for a relay's quantiles: its newest this many offers.
@@ -27,6 +32,18 @@ const LATENCIES: &str = "SELECT MAX(CASE WHEN position = (n * 50 + 99) / 100 THE
      AND outcome NOT IN ('rate_limited', 'not_asked') ORDER BY requested_at DESC LIMIT $4) AS newest) AS ranked";
 
 impl Ledger {
+    /// A relay's last changes of mode, newest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn mode_history(&self, relay: &str, limit: u32) -> Result<Vec<ModeView>, LedgerError> {
+        let newest = sqlx::query_as(
+            "SELECT since, place, before, reason, why, score FROM counterparty_places WHERE counterparty = $1 \
+             ORDER BY since DESC LIMIT $2",
+        );
+        Ok(newest.bind(relay).bind(i64::from(limit)).fetch_all(self.pool()).await?)
+    }
+
     /// What is known of each relay between two times (Unix milliseconds), by relay. Auctions are counted by whole hours: the first and the last
     /// hour count as a whole when the span begins or ends within them.
     ///
@@ -122,6 +139,11 @@ fn ms(us: Option<i64>) -> Option<f64> {
     // Latencies, not money: a float is what people plot.
     us.map(|us| f64::from(u32::try_from(us).unwrap_or(u32::MAX)) / 1000.0)
 }
+
+from_row!(|row| ModeView {
+    since, state: "place", before, message: "why", score;
+    reason = ModeReason::parse(&get::<String>(row, "reason")?),
+});
 
 #[cfg(test)]
 mod tests {

@@ -5,24 +5,17 @@
 //! alone, as is one that cannot be written, and memory takes its place until the next start. What such a file still tells is read all the same:
 //! blocks without a fate, whom the validators want to be paid, and what relays did.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
-use tokio::sync::Mutex;
 use tracing::{error, info};
 
 use super::{
     Journal, Ledger, LedgerError, UnsettledBlock,
-    database::{DbConnection, Unusable, open_as_it_is},
+    database::{Unusable, open_as_it_is},
     journal::read_unsettled,
     query::{read_registrations, read_reputations},
     remembered::RememberedValidator,
 };
-
-/// What keeps a database in memory: a connection that nobody uses.
-pub(super) type KeepAlive = Arc<Mutex<DbConnection>>;
 
 /// Both files, and what they remember.
 #[derive(Debug)]

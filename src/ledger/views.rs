@@ -4,8 +4,23 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{MissedRequestView, Settled};
+use super::Settled;
 use crate::events::{ModeReason, RelayMode};
+
+/// A slot of ours without request, as stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MissedRequestView {
+    /// Whose slot it was.
+    pub proposer: String,
+    /// `not_running`, `beacon_node_away`, `beacon_node_syncing`, `client_silent` or `client_did_not_ask`.
+    pub reason: String,
+    /// The same for people.
+    pub message: String,
+    /// When the client last asked for anything, Unix milliseconds.
+    pub last_request_at: Option<i64>,
+    /// When it was found, Unix milliseconds.
+    pub found_at: i64,
+}
 
 /// One header request as stored.
 #[derive(Clone, Debug, Serialize)]

@@ -7,8 +7,8 @@ use relaymux::{
     consensus::SlotClock,
     ethereum::ExecutionNode,
     events::{
-        AuctionRecord, BlockReceived, Conduct, Event, Method, PaymentOutcome, RaceShare, RevealOutcome,
-        Ruling, SlotStatus, Spine, SubmissionAnswer, Subscription, Winner,
+        AuctionRecord, BlockReceived, Conduct, Event, Method, NoticeRule, PaymentOutcome, RaceShare,
+        RevealOutcome, Ruling, SlotStatus, Spine, SubmissionAnswer, Subscription, Winner,
     },
     ledger::{Ledger, Settled, run_writer},
     profit::{ProfitSettings, Watcher, WatcherParts},
@@ -397,10 +397,10 @@ async fn a_reorganisation_makes_a_slot_anew_and_trust_hears_of_finality_once() {
     for slot in 3..=5 {
         node.mine(at(slot), OTHER).await;
     }
-    assert_eq!(bench.settled(2).await.payment.as_deref(), Some("exact"));
+    assert_eq!(said(&bench.settled(2).await.payment), Some("exact"));
     node.rpc("evm_revert", json!([second])).await;
     let empty = node.mine(at(3), OTHER).await;
-    assert_eq!(bench.settled(2).await.outcome.as_deref(), Some("orphaned"));
+    assert_eq!(said(&bench.settled(2).await.outcome), Some("orphaned"));
     assert_eq!(bench.told(), [], "an orphaned block is nobody's fault");
     // What stays becomes final, is told once, and never changes.
     node.pay(BUILDER, US, CLAIM).await;
@@ -411,7 +411,7 @@ async fn a_reorganisation_makes_a_slot_anew_and_trust_hears_of_finality_once() {
     }
     let row = bench.settled(4).await;
     assert_eq!((row.status.as_str(), said(&row.payment)), ("final", Some("exact")));
-    assert_eq!(bench.row(1).await.status, "final");
+    assert_eq!(bench.row(1).await.status.as_str(), "final");
     assert_eq!(bench.told(), [(4, PaymentOutcome::PaidAsPromised)]);
     assert_eq!(bench.settled(4).await, row);
     assert_eq!(bench.told(), []);
@@ -435,8 +435,8 @@ async fn slots_without_the_promised_block_have_their_names() {
     let row = bench.settled(1).await;
     assert_eq!((said(&row.outcome), said(&row.payment)), (Some("local"), None));
     assert_eq!(row.received_wei.unwrap(), (21_000_u64 * 1_000_000_000).to_string());
-    assert_eq!(bench.row(2).await.outcome.as_deref(), Some("not_delivered"));
-    assert_eq!(bench.row(3).await.outcome.as_deref(), Some("missed"));
+    assert_eq!(said(&bench.row(2).await.outcome), Some("not_delivered"));
+    assert_eq!(said(&bench.row(3).await.outcome), Some("missed"));
     assert_eq!(bench.told(), [(4, PaymentOutcome::PaidLess)]);
     let notices = bench.ledger.notices(10).await.unwrap();
     assert_eq!(
@@ -453,7 +453,9 @@ async fn slots_without_the_promised_block_have_their_names() {
     }
     bench.settled(1).await;
     assert_eq!(bench.told(), [(2, PaymentOutcome::NotOnChain)]);
-    assert!(bench.ledger.notices(10).await.unwrap().iter().any(|notice| notice.rule == "not_delivered"));
+    assert!(
+        bench.ledger.notices(10).await.unwrap().iter().any(|notice| notice.rule == NoticeRule::NotDelivered)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -478,7 +480,7 @@ async fn what_the_node_did_not_have_at_the_head_is_asked_for_again_at_the_end() 
     let block = node.mine(at(11), BUILDER).await;
     let parent = block["parentHash"].as_str().unwrap().parse().unwrap();
     bench.promise(11, parent, hash_of(&block), CLAIM, true).await;
-    assert_eq!(bench.settled(11).await.payment.as_deref(), Some("exact"));
+    assert_eq!(said(&bench.settled(11).await.payment), Some("exact"));
     door.refuse(&["eth_getBlockReceipts", "debug_traceBlockByHash", "trace_block", "eth_getBalance"]);
     for slot in 12..=20 {
         node.mine(at(slot), OTHER).await;
@@ -527,14 +529,14 @@ async fn a_node_that_was_away_is_caught_up_with() {
         parent = hash_of(&block);
     }
     assert!(bench.watcher.round().await.is_err());
-    assert_eq!(bench.row(150).await.status, "open");
+    assert_eq!(bench.row(150).await.status.as_str(), "open");
     door.shut(false);
     bench.watcher.round().await.unwrap();
     let rows = bench.ledger.settlements(Slot::new(0), Slot::new(1000)).await.unwrap();
     let exact = rows.iter().filter(|row| said(&row.payment) == Some("exact")).count();
     assert_eq!(exact, 300);
-    assert_eq!(bench.row(290).await.status, "final");
-    assert_eq!(bench.row(300).await.status, "provisional");
+    assert_eq!(bench.row(290).await.status.as_str(), "final");
+    assert_eq!(bench.row(300).await.status.as_str(), "provisional");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,7 +33,12 @@ const TRANSACTIONS: usize = 90;
 const SLOT_SECS: u64 = 2;
 
 pub(crate) fn folder() -> PathBuf {
-    std::env::var_os("RELAYMUX_DEVNET").map(PathBuf::from).expect("RELAYMUX_DEVNET: run scripts/devnet")
+    match std::env::var_os("RELAYMUX_DEVNET") {
+        Some(folder) => PathBuf::from(folder),
+        None => {
+            panic!("RELAYMUX_DEVNET names the folder of the clients: run scripts/devnet/run, which sets it")
+        }
+    }
 }
 
 /// A child that does not outlive the test.

@@ -10,8 +10,8 @@ use reqwest::Response;
 use tokio::{sync::mpsc, time::timeout};
 use url::Url;
 
-use super::{BeaconNode, NodeError, SseDecoder};
-use crate::ethereum::http::host;
+use super::{node::BeaconNode, sse::SseDecoder};
+use crate::ethereum::{NodeError, http::host};
 
 /// Longest silence of a stream with heads in it. A slot is 12 s; a connection that died without a word must not be waited for.
 const MAX_SILENCE: Duration = Duration::from_secs(300);
