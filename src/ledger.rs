@@ -11,6 +11,7 @@
 //! kept as it is. Every table that several sidecars may share says which instance wrote a row (`instance`). Sums of days and months follow
 //! the slots by a position (`sums`).
 
+mod auctions;
 mod backlog;
 mod block_records;
 mod bundle_state;
@@ -25,6 +26,7 @@ mod notice_book;
 mod notices;
 mod query;
 mod read_back;
+mod registrations;
 mod relay_stats;
 mod remembered;
 mod report;

@@ -19,5 +19,5 @@ pub use key::{BlsPublicKey, BlsSignature, HexError, parse_hash};
 pub(crate) use label::labelled;
 pub use label::{Label, Labelled};
 pub use slot::{Epoch, Slot};
-pub use time::UnixMillis;
+pub use time::{UnixMillis, micros};
 pub use utc_day::{DAY_MS, UtcDay};

@@ -8,7 +8,7 @@ use super::check::BidFault;
 use crate::{
     events::{BidFlaw, BidOutcome, CallFault, PollRecord, RelayAnswer},
     relay::Relay,
-    types::Wei,
+    types::{Wei, micros},
 };
 
 /// Bad signatures after which nothing more of a relay is looked at in this auction. Arbitrary: what it had sent before its first is
@@ -197,9 +197,4 @@ fn unanswered(relay: &Relay, end: &RaceEnd) -> RelayAnswer {
         (BidOutcome::Failed(CallFault::TimedOut), "no answer in time")
     };
     RelayAnswer { outcome, message: message.to_owned(), ..blank(relay, end.waited) }
-}
-
-/// A duration in whole microseconds.
-pub(super) fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::{
     admission::Refusal,
-    answers::{blank, micros},
+    answers::blank,
     check::VerifiedBid,
     clock_note::clock_note,
     metrics::{record_auction, record_refusal},
@@ -19,6 +19,7 @@ use crate::{
     consensus::Encoding,
     events::{AuctionRecord, BidOutcome, Event, RelayAnswer},
     relay::Relay,
+    types::micros,
 };
 
 impl Auction {

@@ -16,7 +16,6 @@ use tracing::{debug, warn};
 
 use super::{
     admission::Load,
-    answers::micros,
     awaited::OpenRace,
     check::{Expectations, GasLimitTarget, VerifiedBid},
     closing::no_bid_reason,
@@ -35,7 +34,7 @@ use crate::{
     ethereum::{BeaconNode, NodeError},
     events::{AuctionRecord, RaceShare},
     relay::{CallContext, HeaderCall},
-    types::{BlsPublicKey, Fork, Slot, UnixMillis, Wei},
+    types::{BlsPublicKey, Fork, Slot, UnixMillis, Wei, micros},
 };
 
 /// Time that must be left to hold another race when the one that was joined had too little. Arbitrary: a relay's usual latency.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{answers::micros, metrics::record_auction, shared::Running};
+use super::{metrics::record_auction, shared::Running};
 use crate::{
     events::{AuctionRecord, Event, Spine},
-    types::Slot,
+    types::{Slot, micros},
 };
 
 /// Armed while a client waits.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::{
-    answers::{RaceEnd, RelayRun, blank, micros},
+    answers::{RaceEnd, RelayRun, blank},
     bid_memory::BidMemory,
     candidates::{Candidates, Claim},
     check::{BidFault, CheckedBid, Expectations, VerifiedBid, check_bid},
@@ -27,7 +27,7 @@ use super::{
 use crate::{
     events::{BidFlaw, BidOutcome, RelayAnswer, Winner},
     relay::{BidAnswer, HeaderCall, HeaderMode, HeaderOutcome, Relay, SharedRelays},
-    types::{RelayId, Wei},
+    types::{RelayId, Wei, micros},
 };
 
 /// How long a bid waits whose check was refused, before it is tried again. Arbitrary: some checks' time.

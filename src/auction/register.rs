@@ -11,7 +11,6 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    answers::micros,
     policy::PolicyTable,
     registration_check::signed_by_their_validators,
     state::{Auction, user_agent},
@@ -25,7 +24,7 @@ use crate::{
     events::{Event, RegistrationAnswer, RegistrationRound},
     ledger::RememberedValidator,
     relay::{CallContext, RegisterOutcome, RegistrationBody, Relay},
-    types::{Fork, RelayId},
+    types::{Fork, RelayId, micros},
 };
 
 /// Registrations read before the memory of validators is locked once. Arbitrary: bounds both the lock and the buffer.

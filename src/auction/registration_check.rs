@@ -8,7 +8,10 @@ use tree_hash::TreeHash;
 
 use crate::{
     consensus::{
-        Domain, Registration, bls::ValidatedKey, containers::SignedValidatorRegistration, signing_root,
+        Domain, Registration,
+        bls::{ClaimedSignature, which_are_signed},
+        containers::SignedValidatorRegistration,
+        signing_root,
     },
     types::BlsPublicKey,
 };
@@ -22,17 +25,25 @@ pub(super) fn is_timely(timestamp: u64, now_ms: i64) -> bool {
     timestamp <= now.saturating_add(MAX_AHEAD.as_secs())
 }
 
-/// Those that their validators signed, and how many others there were. About a millisecond of CPU each: for a blocking thread.
+/// Signatures checked together. Arbitrary: what they share, one last step, is a hundredth of the whole by then.
+const TOGETHER: usize = 64;
+
+/// Those that their validators signed, and how many others there were. About half a millisecond of CPU each: for a blocking thread.
 pub(super) fn signed_by_their_validators(
     registrations: &[SignedValidatorRegistration],
     domain: Domain,
 ) -> (Vec<Registration>, usize) {
-    let is_signed = |signed: &&SignedValidatorRegistration| {
-        let root = signing_root(signed.message.tree_hash_root(), domain);
-        ValidatedKey::new(BlsPublicKey(signed.message.pubkey))
-            .is_ok_and(|key| key.has_signed(root, &signed.signature))
+    let claim = |signed: &SignedValidatorRegistration| ClaimedSignature {
+        key: BlsPublicKey(signed.message.pubkey),
+        root: signing_root(signed.message.tree_hash_root(), domain),
+        signature: signed.signature,
     };
-    let good: Vec<Registration> = registrations.iter().filter(is_signed).map(Registration::from).collect();
+    let mut good = Vec::with_capacity(registrations.len());
+    for together in registrations.chunks(TOGETHER) {
+        let claims: Vec<ClaimedSignature> = together.iter().map(claim).collect();
+        let signed = together.iter().zip(which_are_signed(&claims)).filter(|(_, is_signed)| *is_signed);
+        good.extend(signed.map(|(signed, _)| Registration::from(signed)));
+    }
     let others = registrations.len() - good.len();
     (good, others)
 }

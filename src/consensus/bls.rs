@@ -3,9 +3,11 @@
 //! Verification runs on the calling thread, about a millisecond of CPU: callers on the runtime hand it to a blocking thread. A
 //! public key that is verified against often is decompressed and checked once ([`ValidatedKey`]).
 
+use std::num::NonZeroU64;
+
 use alloy_primitives::B256;
 use blst::{
-    BLST_ERROR,
+    BLST_ERROR, blst_scalar,
     min_pk::{PublicKey, SecretKey, Signature},
 };
 
@@ -13,6 +15,9 @@ use crate::types::{BlsPublicKey, BlsSignature};
 
 /// Source: consensus-specs `BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_`.
 const DST: &[u8] = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_";
+
+/// Bits of the random numbers by which signatures are told apart when they are checked together: one in 2^64 wrong ones passes.
+const FACTOR_BITS: usize = 64;
 
 /// A public key known to be a point of the right subgroup, and not infinity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +30,17 @@ pub struct ValidatedKey {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid BLS public key: it is not a point of the curve's subgroup, or is infinity")]
 pub struct InvalidKey;
+
+/// A signature that somebody claims to have made.
+#[derive(Clone, Debug)]
+pub struct ClaimedSignature {
+    /// Whose it is said to be.
+    pub key: BlsPublicKey,
+    /// What it is said to be over.
+    pub root: B256,
+    /// The signature.
+    pub signature: BlsSignature,
+}
 
 /// A secret key: of the simulation, and of those who sign requests.
 #[derive(Clone)]
@@ -50,6 +66,68 @@ impl ValidatedKey {
         let Ok(signature) = Signature::from_bytes(signature.as_slice()) else { return false };
         signature.verify(true, root.as_slice(), DST, &[], &self.point, false) == BLST_ERROR::BLST_SUCCESS
     }
+}
+
+/// Which of many signatures are good, in their order. Good ones are checked together, each multiplied by a random number, so that wrong ones
+/// cannot make up for each other: half the work of checking each alone. Where one is wrong, halves are checked, until it is found.
+///
+/// Source: "Fast verification of multiple BLS signatures" (Buterin, 2019), which consensus clients follow for attestations.
+pub fn which_are_signed(claims: &[ClaimedSignature]) -> Vec<bool> {
+    let points = |claim: &ClaimedSignature| {
+        let key = PublicKey::from_bytes(claim.key.0.as_slice()).ok()?;
+        Some((key, Signature::from_bytes(claim.signature.as_slice()).ok()?))
+    };
+    let readable: Vec<(usize, PublicKey, Signature, B256)> = claims
+        .iter()
+        .enumerate()
+        .filter_map(|(place, claim)| {
+            points(claim).map(|(key, signature)| (place, key, signature, claim.root))
+        })
+        .collect();
+    let mut good = vec![false; claims.len()];
+    let mut parts = vec![readable.as_slice()];
+    while let Some(part) = parts.pop() {
+        if part.is_empty() {
+        } else if all_are_signed(part) {
+            for place in part.iter().map(|(place, ..)| *place) {
+                if let Some(good) = good.get_mut(place) {
+                    *good = true;
+                }
+            }
+        } else if part.len() > 1 {
+            let (first, second) = part.split_at(part.len() / 2);
+            parts.extend([first, second]);
+        }
+    }
+    good
+}
+
+fn all_are_signed(part: &[(usize, PublicKey, Signature, B256)]) -> bool {
+    let roots: Vec<&[u8]> = part.iter().map(|(_, _, _, root)| root.as_slice()).collect();
+    let keys: Vec<&PublicKey> = part.iter().map(|(_, key, _, _)| key).collect();
+    let signatures: Vec<&Signature> = part.iter().map(|(_, _, signature, _)| signature).collect();
+    let factors: Vec<blst_scalar> = part.iter().map(|_| random_factor()).collect();
+    let result = Signature::verify_multiple_aggregate_signatures(
+        &roots,
+        DST,
+        &keys,
+        true,
+        &signatures,
+        true,
+        &factors,
+        FACTOR_BITS,
+    );
+    result == BLST_ERROR::BLST_SUCCESS
+}
+
+/// A random number that is not 0.
+fn random_factor() -> blst_scalar {
+    let mut factor = blst_scalar::default();
+    let random = rand::random::<NonZeroU64>().get().to_le_bytes();
+    for (to, from) in factor.b.iter_mut().zip(random) {
+        *to = from;
+    }
+    factor
 }
 
 impl SigningKey {
@@ -92,6 +170,36 @@ mod tests {
         assert!(!valid(&other).has_signed(root, &signature));
         assert!(!valid(&key).has_signed(B256::ZERO, &signature));
         assert!(!valid(&key).has_signed(root, &FixedBytes::ZERO));
+    }
+
+    #[test]
+    fn of_many_signatures_just_the_wrong_ones_are_found() {
+        let claim = |n: u8| {
+            let key = SigningKey::from_seed(&[n; 32]).unwrap();
+            let root = B256::repeat_byte(n);
+            ClaimedSignature { key: key.public_key(), root, signature: key.sign(root) }
+        };
+        let mut claims: Vec<_> = (1..=13).map(claim).collect();
+        assert_eq!(which_are_signed(&claims), [true; 13]);
+        assert_eq!(which_are_signed(&[]), [false; 0]);
+        // Exchanged: as a sum they are what they were.
+        let first = claims[0].signature;
+        claims[0].signature = claims[1].signature;
+        claims[1].signature = first;
+        claims[5].root = B256::ZERO;
+        claims[7].signature = FixedBytes::ZERO;
+        claims[9].key = BlsPublicKey([0xff; 48].into());
+        claims[12].key = claims[11].key;
+        let wrong = [0, 1, 5, 7, 9, 12];
+        let expected: Vec<bool> = (0..13).map(|place| !wrong.contains(&place)).collect();
+        assert_eq!(which_are_signed(&claims), expected);
+        let alone: Vec<bool> = claims
+            .iter()
+            .map(|claim| {
+                ValidatedKey::new(claim.key).is_ok_and(|key| key.has_signed(claim.root, &claim.signature))
+            })
+            .collect();
+        assert_eq!(alone, expected, "as one by one");
     }
 
     #[test]

@@ -13,22 +13,23 @@ use tracing::{error, info, warn};
 
 use super::{
     Ledger,
+    auctions::{auction_ended, open_settlement},
     backlog::{AfterFailure, Backlog, Fault},
     block_records::block_record_saved,
     database::is_of_the_statement,
     journal::{bind_answer, join_ids, upsert_answer},
     notices::notice_told,
     query::WriteTransaction,
-    relay_stats::count_offers,
+    registrations::{registration_answer, validators_heard},
 };
 use crate::{
     consensus::WallClock,
     events::{
-        AuctionRecord, BlockReceived, Event, ProbeResult, RegistrationAnswer, RegistrationRound,
-        RelayModeChanged, ReputationSaved, Spine, SubmissionAnswer, SubmissionClosed, Subscription, Winner,
+        BlockReceived, Event, ProbeResult, RelayModeChanged, ReputationSaved, Spine, SubmissionAnswer,
+        SubmissionClosed, Subscription,
     },
     tasks::TaskGroup,
-    types::{RelayId, Slot},
+    types::RelayId,
 };
 
 /// Tries after the process was told to stop. What is not written then is lost to the ledger; signed blocks are in the journal.
@@ -216,11 +217,11 @@ async fn write_batch(ledger: &Ledger, batch: &[Arc<Event>]) -> std::result::Resu
 
 async fn write_event(write: &mut WriteTransaction, event: &Event) -> Result<()> {
     match event {
-        Event::Auction(record) => auction(write, record).await,
+        Event::Auction(record) => auction_ended(write, record).await,
         Event::BlockReceived(block) => block_received(write, block).await,
         Event::SubmissionAnswer(answer) => submission_answer(write, answer).await,
         Event::SubmissionClosed(closed) => submission_closed(write, closed).await,
-        Event::Registrations(round) => registrations(write, round).await,
+        Event::Registrations(round) => validators_heard(write, round).await,
         Event::RegistrationAnswer(answer) => registration_answer(write, answer).await,
         Event::Relay(state) => relay_state(write, state).await,
         Event::RelayModeChanged(placed) => relay_placed(write, placed).await,
@@ -236,111 +237,6 @@ async fn write_event(write: &mut WriteTransaction, event: &Event) -> Result<()> 
         // Both blocks have a row of their own.
         Event::ConflictingBlock(_) => Ok(()),
     }
-}
-
-async fn auction(write: &mut WriteTransaction, record: &AuctionRecord) -> Result<()> {
-    let winner = record.winner.as_ref();
-    let id: i64 = sqlx::query_scalar(
-        "INSERT INTO auctions (slot, parent_hash, proposer, fork, requested_at, ms_into_slot, budget_ms, \
-         answered_in_us, user_agent, winner_block_hash, winner_value_wei, winner_counterparties, why_no_bid, \
-         policy, fee_recipient, winner_builder, winner_fork, winner_bid_ssz, race, instance) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) RETURNING id",
-    )
-    .bind(record.slot.as_u64().cast_signed())
-    .bind(record.parent_hash.to_string())
-    .bind(record.proposer.to_string())
-    .bind(record.fork.name())
-    .bind(record.requested_at)
-    .bind(record.ms_into_slot)
-    .bind(record.budget_ms.cast_signed())
-    .bind(record.answered_in_us.cast_signed())
-    .bind(&record.user_agent)
-    .bind(winner.map(|w| w.block_hash.to_string()))
-    .bind(winner.map(|w| w.value.to_string()))
-    .bind(winner.map(|w| join_ids(&w.relays)))
-    .bind(&record.no_bid_reason)
-    .bind(record.policy.as_deref().unwrap_or_default())
-    .bind(record.fee_recipient.map(|address| address.to_string()))
-    .bind(winner.map(|w| w.builder.as_str()))
-    .bind(winner.map(|_| record.fork.name()))
-    .bind(winner.map(|w| w.signed_bid.to_vec()))
-    .bind(record.race.label())
-    .bind(write.instance)
-    .fetch_one(&mut *write.tx)
-    .await?;
-    open_settlement(write, record.slot, winner.map(|winner| (record, &**winner))).await?;
-    for answer in &record.answers {
-        sqlx::query(
-            "INSERT INTO offers (auction_id, counterparty, outcome, detail, http_status, latency_us, value_wei, \
-             block_hash, verified, requested_at, score_wei, instance) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(id)
-        .bind(answer.relay.as_str())
-        .bind(answer.outcome.label())
-        .bind(&answer.message)
-        .bind(answer.http_status.map(i64::from))
-        .bind(answer.latency_us.cast_signed())
-        .bind(answer.value.map(|value| value.to_string()))
-        .bind(answer.block_hash.map(|hash| hash.to_string()))
-        .bind(answer.verified)
-        .bind(record.requested_at)
-        .bind(answer.score.map(|score| score.to_string()))
-        .bind(write.instance)
-        .execute(&mut *write.tx)
-        .await?;
-        for poll in &answer.polls {
-            sqlx::query(
-                "INSERT INTO polls (auction_id, counterparty, number, sent_ms_into_slot, latency_us, outcome, value_wei, instance) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
-            )
-            .bind(id)
-            .bind(answer.relay.as_str())
-            .bind(i64::from(poll.number))
-            .bind(poll.sent_ms_into_slot)
-            .bind(poll.latency_us.cast_signed())
-            .bind(poll.outcome.label())
-            .bind(poll.value.map(|value| value.to_string()))
-            .bind(write.instance)
-            .execute(&mut *write.tx)
-            .await?;
-        }
-    }
-    count_offers(write, id).await?;
-    Ok(())
-}
-
-/// The slot is to be settled, once the chain has it; until then its row says what was promised.
-async fn open_settlement(
-    write: &mut WriteTransaction,
-    slot: Slot,
-    promise: Option<(&AuctionRecord, &Winner)>,
-) -> Result<()> {
-    let revision = write.revision().await?;
-    sqlx::query(
-        "INSERT INTO settlements (slot, revision, instance) VALUES ($1, $2, $3) \
-         ON CONFLICT (slot) DO UPDATE SET revision = excluded.revision",
-    )
-    .bind(slot.as_u64().cast_signed())
-    .bind(revision)
-    .bind(write.instance)
-    .execute(&mut *write.tx)
-    .await?;
-    if let Some((record, winner)) = promise {
-        sqlx::query(
-            "UPDATE settlements SET promised_block = $2, promised_wei = $3, relay = $4, builder = $5, proposer = $6 \
-             WHERE slot = $1 AND status = 'open'",
-        )
-        .bind(slot.as_u64().cast_signed())
-        .bind(winner.block_hash.to_string())
-        .bind(winner.value.to_string())
-        .bind(winner.relays.first().map(RelayId::as_str))
-        .bind(&winner.builder)
-        .bind(record.proposer.to_string())
-        .execute(&mut *write.tx)
-        .await?;
-    }
-    Ok(())
 }
 
 async fn block_received(write: &mut WriteTransaction, block: &BlockReceived) -> Result<()> {
@@ -382,52 +278,6 @@ async fn submission_closed(write: &mut WriteTransaction, closed: &SubmissionClos
     .bind(closed.by.as_ref().map(RelayId::as_str))
     .bind(closed.latency_us.cast_signed())
     .bind(closed.at)
-    .execute(&mut *write.tx)
-    .await?;
-    Ok(())
-}
-
-async fn registrations(write: &mut WriteTransaction, round: &RegistrationRound) -> Result<()> {
-    for registration in &round.changed {
-        sqlx::query(
-            "INSERT INTO registrations (pubkey, fee_recipient, gas_limit, signed_at, received_at, heard_at, instance) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (pubkey) DO UPDATE SET fee_recipient = excluded.fee_recipient, \
-             gas_limit = excluded.gas_limit, signed_at = excluded.signed_at, received_at = excluded.received_at, \
-             heard_at = excluded.heard_at, instance = excluded.instance",
-        )
-        .bind(registration.pubkey.to_string())
-        .bind(registration.fee_recipient.to_string())
-        .bind(registration.gas_limit.cast_signed())
-        .bind(registration.timestamp.cast_signed())
-        .bind(round.at)
-        .bind(round.heard_at)
-        .bind(write.instance)
-        .execute(&mut *write.tx)
-        .await?;
-    }
-    for pubkey in &round.repeated {
-        sqlx::query("UPDATE registrations SET heard_at = $2 WHERE pubkey = $1")
-            .bind(pubkey.to_string())
-            .bind(round.heard_at)
-            .execute(&mut *write.tx)
-            .await?;
-    }
-    Ok(())
-}
-
-async fn registration_answer(write: &mut WriteTransaction, answer: &RegistrationAnswer) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO registration_answers (counterparty, answered_at, accepted, outcome, detail, http_status, \
-         latency_us, instance) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-    )
-    .bind(answer.relay.as_str())
-    .bind(answer.at)
-    .bind(answer.accepted)
-    .bind(answer.outcome.label())
-    .bind(&answer.message)
-    .bind(answer.http_status.map(i64::from))
-    .bind(answer.latency_us.cast_signed())
-    .bind(write.instance)
     .execute(&mut *write.tx)
     .await?;
     Ok(())

@@ -18,7 +18,6 @@ use super::{
 };
 use crate::{
     auction::{
-        answers::micros,
         metrics::{record_journal_failure, record_submission},
         state::Auction,
     },
@@ -28,7 +27,7 @@ use crate::{
     },
     ledger::JournaledLabels,
     relay::{CallContext, EncodedBlock, RawLabels, Relay, SubmitOutcome, SubmitVersion},
-    types::{RelayId, Slot},
+    types::{RelayId, Slot, micros},
 };
 
 /// Longest wait for the journal. A disk that takes longer is reported, and the block leaves without it: a lost slot is certain
