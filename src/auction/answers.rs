@@ -92,6 +92,11 @@ impl RelayRun {
         self.answers.iter().filter(|answer| answer.bid == Some(bid)).count()
     }
 
+    /// The block of a bid, if the bid is of this relay.
+    pub(super) fn block_of(&self, bid: usize) -> Option<B256> {
+        self.answers.iter().find(|answer| answer.bid == Some(bid))?.record.block_hash
+    }
+
     /// A bid's signature was checked; says whether the bid is of this relay.
     pub(super) fn checked(&mut self, bid: usize, fault: Option<&BidFault>) -> bool {
         let mut is_own = false;

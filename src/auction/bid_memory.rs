@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use crate::{
     consensus::BidFacts,
     relay::Relay,
-    types::{BlsPublicKey, Slot},
+    types::{BlsPublicKey, RelayId, Slot},
 };
 
 /// Slots remembered. A block is submitted in the slot it was offered for; the rest is for late retries.
@@ -55,6 +55,13 @@ impl BidMemory {
         }
     }
 
+    /// What a relay was said to have offered was not signed by it.
+    pub(super) fn forget(&self, slot: Slot, block_hash: B256, relay: &RelayId) {
+        if let Some(entry) = self.slots.lock().get_mut(&slot).and_then(|blocks| blocks.get_mut(&block_hash)) {
+            entry.relays.retain(|known| known.id() != relay);
+        }
+    }
+
     /// Who offered any block of a slot.
     pub(super) fn relays_in(&self, slot: Slot) -> Vec<Arc<Relay>> {
         let slots = self.slots.lock();
@@ -90,7 +97,6 @@ mod tests {
     use crate::{
         consensus::PresetName,
         relay::{RelaySettings, TlsRoots, build_http_client, parse_relay_url},
-        types::RelayId,
     };
 
     fn relay(name: &str) -> Arc<Relay> {
@@ -116,6 +122,14 @@ mod tests {
         relays.sort_by_key(|relay| relay.id().to_string());
         assert_eq!(names(&relays), ["a", "b"]);
         assert!(memory.relays_in(Slot::new(2)).is_empty());
+        memory.forget(Slot::new(1), B256::repeat_byte(2), a.id());
+        memory.forget(Slot::new(9), B256::repeat_byte(2), a.id());
+        assert_eq!(names(&memory.relays(Slot::new(1), B256::repeat_byte(2))), ["b"]);
+        assert_eq!(
+            names(&memory.relays(Slot::new(1), B256::repeat_byte(1))),
+            ["a"],
+            "its other block is its own"
+        );
     }
 
     #[test]

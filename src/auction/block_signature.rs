@@ -31,7 +31,8 @@ impl Auction {
             let root = auction.genesis_root.get(&auction.spec, auction.beacon.as_ref()).await;
             let signature = match (block, proposer, root) {
                 (Some(block), Some(proposer), Some(root)) => {
-                    let version = auction.spec.fork_version(block.fork());
+                    // By the slot, as relays do: what the client calls it decides nothing.
+                    let version = auction.spec.fork_version(auction.spec.fork_at(slot));
                     let domain = proposer_domain(version, root);
                     let check = spawn_blocking(move || {
                         let root = signing_root(block.block_root(), domain);

@@ -210,9 +210,16 @@ impl<T> Candidates<T> {
         }
     }
 
-    /// The best bid that holds: its number, its relay and itself.
+    /// The best bid that holds: its number, its relay and itself. One that was withdrawn for a later bid of its relay wins only where nothing
+    /// else holds: that later bid may never be proven.
     pub fn winner(&self) -> Option<(usize, usize, &T)> {
-        let good = self.standing().find(|(_, entry)| entry.verdict == Verdict::Good);
+        let is_good = |entry: &Entry<T>| entry.verdict == Verdict::Good && !entry.is_left_out;
+        let withdrawn = self.withdrawn.iter().map(|(_, rank, entry)| (rank, entry));
+        let good = self
+            .bids
+            .iter()
+            .find(|(_, entry)| is_good(entry))
+            .or_else(|| withdrawn.filter(|(_, entry)| is_good(entry)).min_by_key(|(rank, _)| **rank));
         good.map(|((_, _, _, _, relay, number), entry)| (*number, *relay, &entry.bid))
     }
 
@@ -283,6 +290,25 @@ mod tests {
     fn equal_values_go_to_the_lowest_block_hash() {
         assert_eq!(run(&[bid(5, 9, 0, true), bid(5, 2, 1, true), bid(5, 4, 2, true)]).0, Some(1));
         assert_eq!(run(&[bid(5, 2, 1, true), bid(5, 2, 0, true)]).0, Some(0));
+    }
+
+    #[test]
+    fn a_proven_bid_stays_in_hand_until_the_one_that_replaces_it_is_proven() {
+        let mut candidates = Candidates::default();
+        let first = candidates.add(claim(5, 1, 0), ()).unwrap();
+        candidates.next_to_verify();
+        candidates.holds(first);
+        let later = candidates.add(claim(3, 2, 0), ()).unwrap();
+        candidates.withdraw_others(0, later);
+        let winner = |candidates: &Candidates<()>| candidates.winner().map(|(number, _, ())| number);
+        assert_eq!(winner(&candidates), Some(first), "better than nothing");
+        let other = candidates.add(claim(1, 3, 1), ()).unwrap();
+        candidates.holds(other);
+        assert_eq!(winner(&candidates), Some(other), "and no better than what another relay still offers");
+        candidates.holds(later);
+        assert_eq!(winner(&candidates), Some(later));
+        candidates.fails(later);
+        assert_eq!(winner(&candidates), Some(first));
     }
 
     #[test]

@@ -136,10 +136,10 @@ pub enum BidFault {
         /// In the bid.
         got: u64,
     },
-    /// BidMemory nothing.
+    /// It pays nothing.
     #[error("zero value")]
     ZeroValue,
-    /// BidMemory less than the operator wants.
+    /// It pays less than the operator wants.
     #[error("below the minimum bid of {min} ETH: {got} ETH", min = min.to_eth(), got = got.to_eth())]
     BelowMinBid {
         /// Configured.

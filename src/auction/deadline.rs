@@ -21,6 +21,9 @@ pub(super) struct RaceTimes {
 const LAST_LOOKS: Duration = Duration::from_millis(100);
 const LOOK_STEP: Duration = Duration::from_millis(25);
 
+/// Relays' time that is a part of this less is still all their time. Arbitrary: a tenth.
+const SLIGHTLY_LESS: u32 = 10;
+
 impl RaceTimes {
     /// When to look at the reserve again, if not now or before.
     pub(super) fn next_look(&self, now: Instant) -> Instant {
@@ -28,16 +31,22 @@ impl RaceTimes {
         if now < first { first } else { now + LOOK_STEP }
     }
 
-    /// The times when so much is needed now: never later than they were.
+    /// The times when so much is needed now: never later than they were. What is in hand by now is still given the time of a check.
     #[must_use]
-    pub(super) fn with_reserve(self, needed: Reserve) -> Self {
+    pub(super) fn with_reserve(self, needed: Reserve, now: Instant) -> Self {
         let Self { collect_by, decide_by, answer_by } = self;
-        let before = |time: Duration| answer_by.checked_sub(time).unwrap_or(collect_by);
-        Self {
-            collect_by: collect_by.min(before(needed.verify + needed.send)),
-            decide_by: decide_by.min(before(needed.send)),
-            answer_by,
-        }
+        let before = |time: Duration| answer_by.checked_sub(time).unwrap_or(now);
+        let collect_by = collect_by.min(before(needed.verify + needed.send));
+        let checked_by = collect_by.max(now) + needed.verify;
+        Self { collect_by, decide_by: decide_by.min(before(needed.send).max(checked_by)), answer_by }
+    }
+
+    /// Until when relays have time, less some, where no more than what is configured is kept of it: whoever is cut off before was not given
+    /// the time to answer.
+    pub(super) fn full_collect_by(&self, started: Instant, reserve: Duration) -> Instant {
+        let budget = self.answer_by.saturating_duration_since(started);
+        let collect = budget.saturating_sub(reserve.min(budget / 4));
+        started + collect.saturating_sub(collect / SLIGHTLY_LESS)
     }
 }
 
@@ -158,11 +167,15 @@ mod tests {
             ("as before", 2, 3, 940, 947),
             ("less than before", 0, 0, 940, 947),
             ("more", 22, 23, 905, 927),
-            ("more than there is left", 500, 400, 50, 550),
+            ("more than there is left", 500, 400, 50, 600),
+            ("more than there ever was", 500, 1000, 0, 600),
         ] {
-            let got = times.with_reserve(Reserve { verify: ms(verify), send: ms(send) });
-            assert_eq!(got, RaceTimes { collect_by: at(collect), decide_by: at(decide), ..times }, "{name}");
+            let got = times.with_reserve(Reserve { verify: ms(verify), send: ms(send) }, at(100));
+            let got_collect = got.collect_by.max(now);
+            assert_eq!((got_collect, got.decide_by), (at(collect), at(decide)), "{name}");
+            assert_eq!(got.answer_by, times.answer_by);
         }
+        assert_eq!(times.full_collect_by(now, ms(10)), at(846));
         assert_eq!(times.next_look(now), at(840));
         assert_eq!(times.next_look(at(840)), at(865));
         assert_eq!(times.next_look(at(930)), at(955));

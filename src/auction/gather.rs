@@ -77,7 +77,11 @@ struct Waiting {
     reserve_at: Instant,
     /// Time that relays have from the beginning.
     budget: Duration,
+    /// Until when relays have time on a machine that keeps up.
+    full_collect_by: Instant,
     is_collecting: bool,
+    /// Whether somebody's time is up who could have a bid if one were proven.
+    is_urgent: bool,
     local: Option<LocalValue>,
     soft: Option<SoftDeadline>,
     soft_at: Option<Instant>,
@@ -90,7 +94,9 @@ impl Waiting {
             times,
             reserve_at: times.next_look(Instant::now()),
             budget: times.collect_by.saturating_duration_since(race.started),
+            full_collect_by: times.full_collect_by(race.started, race.policy.settings.reserve),
             is_collecting: true,
+            is_urgent: false,
             local,
             soft,
             soft_at: soft.map(|soft| race.started + soft.after),
@@ -98,12 +104,14 @@ impl Waiting {
     }
 
     /// Whether the time is over, as things are now; relays' time may be over before.
-    fn is_over(&mut self, now: Instant, needed: impl FnOnce() -> Reserve) -> bool {
+    fn is_over(&mut self, race: &mut Race<'_>, now: Instant, needed: impl FnOnce() -> Reserve) -> bool {
         if self.is_collecting && now >= self.reserve_at {
-            self.times = self.times.with_reserve(needed());
+            self.times = self.times.with_reserve(needed(), now);
             self.reserve_at = self.times.next_look(now);
         }
         if now >= self.times.collect_by {
+            // Relays that were cut off because this machine is slow have not been late.
+            race.decided_early |= self.is_collecting && self.times.collect_by < self.full_collect_by;
             self.is_collecting = false;
             self.local = None;
         }
@@ -128,10 +136,15 @@ impl Waiting {
         self.soft_at = Some(now + SOFT_STEP);
     }
 
-    /// Ends the collecting for somebody who has less time. Without a bid nobody is helped by an early end.
+    /// Ends the collecting for somebody who has less time, once a bid is proven: without one nobody is helped by an early end, and a forger
+    /// must not end everybody's auction with a bid that is not its own. Until then the leader is checked without delay.
     fn hurry(&mut self, race: &mut Race<'_>, hurried: Option<RaceTimes>, now: Instant) {
         let Some(hurried) = hurried.filter(|_| self.is_collecting) else { return };
-        if (hurried.collect_by..hurried.decide_by).contains(&now) && !race.candidates.is_empty() {
+        if !(hurried.collect_by..hurried.decide_by).contains(&now) {
+            self.is_urgent = false;
+        } else if race.best().is_none() {
+            self.is_urgent = true;
+        } else {
             race.decided_early = true;
             self.is_collecting = false;
             self.times.decide_by = self.times.decide_by.min(hurried.decide_by);
@@ -145,7 +158,8 @@ impl Waiting {
         let hurry_at = hurried.map(|hurried| hurried.collect_by).filter(|at| is_collecting && *at > now);
         let soft_at = self.soft_at.filter(|_| is_collecting);
         let collect_by = (is_collecting || self.local.is_some()).then_some(self.times.collect_by);
-        [check_at, hurry_at, soft_at, collect_by]
+        let reserve_at = is_collecting.then_some(self.reserve_at);
+        [check_at, hurry_at, soft_at, collect_by, reserve_at]
             .into_iter()
             .flatten()
             .fold(self.times.decide_by, Instant::min)
@@ -178,7 +192,7 @@ impl Auction {
             show_best(race, running, &mut shown);
             let now = Instant::now();
             let hurried = *wishes.borrow_and_update();
-            let is_over = waiting.is_over(now, || self.load.load(&self.verify).reserve());
+            let is_over = waiting.is_over(race, now, || self.load.load(&self.verify).reserve());
             if running.is_settled() {
                 // Whoever was still awaited is not to blame for it.
                 race.decided_early |= waiting.is_collecting;
@@ -226,7 +240,9 @@ impl Auction {
                 if let Ok(Ok(bid)) = &result {
                     self.gas_limits.learn(bid.bid().facts());
                 }
-                race.checked(number, result);
+                if let Some((relay, block_hash)) = race.checked(number, result) {
+                    self.bid_memory.forget(call.slot, block_hash, relay.id());
+                }
             }
             Step::Local(value, min_profit) => {
                 waiting.local = None;
@@ -267,7 +283,7 @@ impl Auction {
             if checks.len() >= width {
                 return None;
             }
-            if !has_all_said {
+            if !has_all_said && !waiting.is_urgent {
                 let outlook = race.outlook(&self.relays, waiting.budget);
                 if let Some(due) = race.schedule.due(proof, &outlook).filter(|due| *due > now) {
                     return Some(due);

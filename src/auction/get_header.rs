@@ -323,7 +323,7 @@ impl Auction {
             if Instant::now() >= times.decide_by {
                 return None;
             }
-            times = times.with_reserve(self.load.load(&self.verify).reserve());
+            times = times.with_reserve(self.load.load(&self.verify).reserve(), Instant::now());
         }
     }
 

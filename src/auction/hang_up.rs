@@ -6,7 +6,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{metrics::record_auction, shared::Running};
+use super::{
+    metrics::{record_auction, record_hang_up},
+    shared::Running,
+};
 use crate::{
     events::{AuctionRecord, Event, Spine},
     types::{Slot, micros},
@@ -45,6 +48,7 @@ impl Drop for HangUp<'_> {
             return;
         }
         let waited = self.received.elapsed();
+        record_hang_up();
         warn!(slot = %self.slot, elapsed_ms = waited.as_millis(), "client hung up before its header came");
         if let Some(running) = &self.running {
             let _ = running.hung_up_after.set(waited);

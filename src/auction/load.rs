@@ -108,12 +108,14 @@ impl LoadMeter {
         *count <= TOLD_PER_SECOND
     }
 
-    /// Waits while the runtime is late, for a while: what can wait stands back behind headers and blocks.
+    /// Waits while the runtime is late or a signed block is on its way, for a while: what can wait stands back behind headers and blocks.
     pub(super) async fn stand_back(&self) {
         let until = Instant::now() + LONGEST_WAIT;
         loop {
             let now = Instant::now();
-            if now >= until || self.measured.lock().lag.at(now) <= LATE {
+            let is_free =
+                self.blocks.load(Ordering::Relaxed) == 0 && self.measured.lock().lag.at(now) <= LATE;
+            if now >= until || is_free {
                 return;
             }
             sleep(STEP).await;
@@ -172,13 +174,21 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_can_wait_waits_while_the_runtime_is_late_and_not_for_ever() {
-        let meter = LoadMeter::default();
+        let meter = Arc::new(LoadMeter::default());
         let waited = async || {
             let before = Instant::now();
             meter.stand_back().await;
             before.elapsed()
         };
         assert_eq!(waited().await, Duration::ZERO);
+        let block = meter.begin_block();
+        let (stands_back, ended) = (meter.stand_back(), tokio::time::sleep(STEP * 2));
+        let before = Instant::now();
+        tokio::join!(stands_back, async {
+            ended.await;
+            drop(block);
+        });
+        assert!((STEP * 2..LONGEST_WAIT).contains(&before.elapsed()), "a signed block goes first");
         meter.measured.lock().lag.measured(LATE * 2, Instant::now());
         let some = waited().await;
         assert!((Duration::from_millis(400)..LONGEST_WAIT).contains(&some), "{some:?}");

@@ -26,6 +26,8 @@ const UNRECORDED_BLOCKS: &str = "relaymux_unrecorded_blocks_total";
 const UNDECODED_BLOCKS: &str = "relaymux_undecoded_blocks_total";
 const VERIFICATIONS: &str = "relaymux_signature_checks_total";
 const REFUSED: &str = "relaymux_refused_header_requests_total";
+const HANG_UPS: &str = "relaymux_header_hang_ups_total";
+const UNCHECKED_REGISTRATIONS: &str = "relaymux_unchecked_registrations_total";
 const LATE: &str = "relaymux_late_headers_total";
 const LAG: &str = "relaymux_runtime_lag_seconds";
 const RACE_LIMIT: &str = "relaymux_header_auctions_limit";
@@ -102,7 +104,14 @@ fn describe_capacity() {
     }
     describe_counter!(LATE, "Headers answered later than their budget: none should be");
     counter!(LATE).increment(0);
-    describe_gauge!(LAG, Unit::Seconds, "How late this process was last woken while a header was raced for");
+    describe_counter!(HANG_UPS, "Header requests whose client hung up before the answer");
+    counter!(HANG_UPS).increment(0);
+    describe_counter!(
+        UNCHECKED_REGISTRATIONS,
+        "Registrations that say something new and were passed on to relays, but not taken in, as too many waited to be checked"
+    );
+    counter!(UNCHECKED_REGISTRATIONS).increment(0);
+    describe_gauge!(LAG, Unit::Seconds, "How late this process was last woken during a header auction");
     gauge!(LAG).set(0.0);
     describe_gauge!(
         RACE_LIMIT,
@@ -190,6 +199,16 @@ pub(super) fn record_refusal(refusal: Refusal) {
 /// An answer took longer than it had.
 pub(super) fn record_late_answer() {
     counter!(LATE).increment(1);
+}
+
+/// A client did not wait for its header.
+pub(super) fn record_hang_up() {
+    counter!(HANG_UPS).increment(1);
+}
+
+/// Registrations that say something new are not looked at.
+pub(super) fn record_unchecked_registrations(count: usize) {
+    counter!(UNCHECKED_REGISTRATIONS).increment(u64::try_from(count).unwrap_or(u64::MAX));
 }
 
 /// How late the runtime was just now, and how many races are held at once at most.

@@ -1,6 +1,6 @@
 //! What applies to whom: settings, relays and weights by proposer. Pure.
 //!
-//! An [`PolicyTable`] is one configuration's word on everything: a request takes one snapshot of it and goes by that to its end, so
+//! A [`PolicyTable`] is one configuration's word on everything: a request takes one snapshot of it and goes by that to its end, so
 //! a reload never mixes two configurations in one race. A proposer's key is looked up in one map; a key is in one set at most.
 
 use std::{collections::HashMap, sync::Arc};

@@ -97,7 +97,10 @@ impl Ask<'_> {
             number += 1;
         }
         let was_asked = !may_ask;
+        // It ended, politely or not, while there was time, and had no bid: HTTP is asked, unless it was.
+        let was_cut_short = number == 0 && Instant::now() < self.context.deadline;
         match ended {
+            Some(StreamEnd::Served) if was_cut_short && !was_asked => StreamEnd::NotServed,
             // It broke, and HTTP has answered already.
             Some(StreamEnd::NotServed) if was_asked => StreamEnd::Served,
             Some(StreamEnd::NotServed) => StreamEnd::NotServed,

@@ -254,8 +254,8 @@ impl<'a> Race<'a> {
         }
     }
 
-    /// A bid's signature was checked, or was not.
-    pub(super) fn checked(&mut self, number: usize, result: CheckResult) {
+    /// A bid's signature was checked, or was not. Returns the relay and the block of a bid that is not its relay's.
+    pub(super) fn checked(&mut self, number: usize, result: CheckResult) -> Option<(&'a Arc<Relay>, B256)> {
         match result {
             Ok(Ok(bid)) => {
                 record_verification(true);
@@ -263,7 +263,7 @@ impl<'a> Race<'a> {
             }
             Ok(Err(fault)) => {
                 record_verification(false);
-                self.refuted(number, &fault);
+                return self.refuted(number, &fault);
             }
             Err(reason @ NotChecked::Broken) => {
                 // It proves nothing: the bid is not returned, and its relay is not blamed.
@@ -278,6 +278,7 @@ impl<'a> Race<'a> {
                 self.retry_at = Some(Instant::now() + RETRY);
             }
         }
+        None
     }
 
     /// A bid is its relay's.
@@ -289,7 +290,8 @@ impl<'a> Race<'a> {
     }
 
     /// A bid is not its relay's.
-    fn refuted(&mut self, number: usize, fault: &BidFault) {
+    fn refuted(&mut self, number: usize, fault: &BidFault) -> Option<(&'a Arc<Relay>, B256)> {
+        let block_hash = self.runs.iter().find_map(|run| run.block_of(number));
         let of = self.runs.iter_mut().position(|run| run.checked(number, Some(fault)));
         self.candidates.fails(number);
         self.payloads.remove(number);
@@ -302,6 +304,9 @@ impl<'a> Race<'a> {
         }
         // Whoever leads now has waited long enough.
         self.schedule.restart();
+        let (relay, block_hash) = (of?, block_hash?);
+        let has_another = self.candidates.relays_of(block_hash).any(|other| other == relay);
+        self.relays.get(relay).filter(|_| !has_another).map(|relay| (relay, block_hash))
     }
 
     fn relay_name(&self, number: usize) -> &str {

@@ -11,6 +11,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
+    metrics::record_unchecked_registrations,
     policy::PolicyTable,
     registration_check::signed_by_their_validators,
     state::{Auction, user_agent},
@@ -195,9 +196,24 @@ impl Auction {
     /// Checks the signatures of registrations that say something new, takes in those that hold, and tells of the round.
     fn check_registrations(self: &Arc<Self>, read: ReadRound) -> JoinHandle<()> {
         let auction = Arc::clone(self);
-        let ReadRound { count, heard_at, sifted: Sifted { unknown, repeated } } = read;
-        self.tasks.spawn(async move {
+        let ReadRound { count, heard_at, sifted: Sifted { mut unknown, repeated } } = read;
+        // Nobody's slot depends on it: a stop does not wait for it.
+        tokio::spawn(async move {
             let mut changed = Vec::new();
+            let room = unknown.len().min(auction.unchecked.available_permits());
+            let places = u32::try_from(room)
+                .ok()
+                .and_then(|room| Arc::clone(&auction.unchecked).try_acquire_many_owned(room).ok());
+            let taken = if places.is_some() { room } else { 0 };
+            if taken < unknown.len() {
+                let left_out = unknown.len() - taken;
+                record_unchecked_registrations(left_out);
+                warn!(
+                    left_out,
+                    "registrations passed on to relays, and not taken in here: too many wait for their check"
+                );
+            }
+            unknown.truncate(taken);
             if !unknown.is_empty() {
                 let (validators, domain) = (Arc::clone(&auction.validators), auction.domain);
                 // One batch at a time, whenever its turn comes: a client that registers 100,000 validators waits for none of it.
@@ -206,16 +222,23 @@ impl Auction {
                     let (good, unsigned) = signed_by_their_validators(&unknown, domain);
                     (validators.update(&good), unsigned)
                 });
-                if let Ok((news, unsigned)) = check.await {
-                    changed = news;
-                    if unsigned > 0 {
-                        warn!(
-                            unsigned,
-                            "registrations that their validators did not sign: passed on to relays, and not believed here"
-                        );
+                match check.await {
+                    Ok((news, unsigned)) => {
+                        changed = news;
+                        if unsigned > 0 {
+                            warn!(
+                                unsigned,
+                                "registrations that their validators did not sign: passed on to relays, and not believed here"
+                            );
+                        }
+                    }
+                    Err(reason) => {
+                        record_unchecked_registrations(taken);
+                        warn!(left_out = taken, error = %reason, "registrations passed on to relays, and not taken in here");
                     }
                 }
             }
+            drop(places);
             let at = auction.clock.now();
             let round = RegistrationRound { count, at, changed, heard_at, repeated };
             auction.spine.publish(Event::Registrations(round));
@@ -227,6 +250,8 @@ impl Auction {
         let (validators, body, encoding) =
             (Arc::clone(&self.validators), request.body.clone(), request.encoding);
         let now = self.clock.now();
+        // It never closes; without a place it would be read all the same.
+        let _place = self.registration_reads.acquire().await.ok();
         let read = spawn_blocking(move || {
             let heard_at = validators.hear(now);
             let mut sifted = Sifted::default();

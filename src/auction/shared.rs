@@ -129,6 +129,12 @@ impl Running {
         self.in_hand.lock().is_settled
     }
 
+    /// Whether it ended without a bid for all who wait.
+    fn is_given_up(&self) -> bool {
+        let in_hand = self.in_hand.lock();
+        in_hand.is_settled && self.end.borrow().as_ref().is_some_and(|ended| ended.won.is_none())
+    }
+
     /// Shows the best proven bid in hand, or that there is none any more.
     pub(super) fn show(&self, best: Option<Arc<Won>>) {
         self.in_hand.lock().best = best;
@@ -217,10 +223,13 @@ impl SharedRaces {
     pub(super) fn enter(self: &Arc<Self>, key: RaceKey) -> Place {
         let mut races = self.races.lock();
         match races.iter().rev().find(|(of, _)| *of == key) {
+            // One that was given up and has not ended yet has nothing for anybody.
+            Some((_, State::Running(running))) if running.is_given_up() => {}
             Some((_, State::Running(running))) => return Place::Running(Arc::clone(running)),
             Some((_, State::Won(won))) => return Place::Won(Arc::clone(won)),
             None => {}
         }
+        races.retain(|(of, _)| *of != key);
         let running = Arc::new(Running::new());
         // One that is pushed out while it runs is not found again, and ends as ever for those who wait for it.
         if races.len() >= KEPT {
@@ -371,8 +380,12 @@ mod tests {
         let running = Arc::clone(&lead.running);
         assert!(running.give_up().won.is_none());
         assert!(running.is_settled() && running.is_awaited());
+        // Whoever comes before its end is told begins another one, which is not forgotten with it.
+        let next = first(races.enter(key(1)));
         let ended = lead.conclude(Ended { won: Some(won(9)), was_cut: false });
         assert!(ended.won.is_none() && ended.was_cut, "a bid that came too late was given to nobody");
+        assert!(matches!(races.enter(key(1)), Place::Running(of) if Arc::ptr_eq(&of, &next.running)));
+        drop(next);
         drop(first(races.enter(key(1))));
     }
 

@@ -32,6 +32,11 @@ use crate::{
     types::{BlsPublicKey, Slot, UnixMillis},
 };
 
+/// Registrations that wait for their check at most: two bodies of the largest operators, some 40 MB. What is beyond it is not taken in, and
+/// comes again with the client's next round.
+const MAX_UNCHECKED: usize = 200_000;
+/// Bodies read at once, each on a blocking thread.
+const MAX_READ_AT_ONCE: usize = 2;
 /// Rounds of registrations that wait at once. Each holds its body; what comes beyond is sent as in calm.
 const MAX_DEFERRED: usize = 16;
 
@@ -69,6 +74,10 @@ pub struct Auction {
     pub(super) genesis_root: GenesisRoot,
     /// Checks the signatures of registrations.
     pub(super) registration_checks: VerifyPool,
+    /// Places of registrations that wait for it.
+    pub(super) unchecked: Arc<Semaphore>,
+    /// Turns of bodies of registrations to be read.
+    pub(super) registration_reads: Semaphore,
     pub(super) validators: Arc<Validators>,
     pub(super) bid_memory: BidMemory,
     pub(super) submissions: SubmissionMemory,
@@ -92,7 +101,7 @@ pub struct Auction {
 }
 
 impl Auction {
-    /// Opens the house.
+    /// An auction of these parts, which holds nothing yet.
     pub fn new(parts: AuctionParts) -> Arc<Self> {
         let AuctionParts { spec, policies, relays, spine, journal, beacon, validators } = parts;
         begin_relays(policies.relays.iter().map(|relay| relay.id()));
@@ -112,6 +121,8 @@ impl Auction {
             load: Arc::default(),
             genesis_root: GenesisRoot::default(),
             registration_checks: VerifyPool::for_registrations(),
+            unchecked: Arc::new(Semaphore::new(MAX_UNCHECKED)),
+            registration_reads: Semaphore::new(MAX_READ_AT_ONCE),
             tasks: TaskTracker::new(),
             deferred: Arc::new(Semaphore::new(MAX_DEFERRED)),
             clock_verdict: ArcSwap::from_pointee(ClockVerdict::NotKnown),
@@ -132,7 +143,7 @@ impl Auction {
         &self.spec
     }
 
-    /// Holds auctions by another policies from now on. One under way ends by the one it began with.
+    /// Holds auctions by other policies from now on. One under way ends by the one it began with.
     pub fn set_policies(&self, policies: PolicyTable) {
         begin_relays(policies.relays.iter().map(|relay| relay.id()));
         self.policies.store(Arc::new(policies));

@@ -11,7 +11,7 @@ labelled! {
     pub enum CallFault {
         /// No whole answer within the time there was.
         TimedOut = "timed_out",
-        /// Our own limit of calls; nothing was sent.
+        /// Our own limit: of calls, then nothing was sent, or of large bids that wait to be decoded.
         RateLimited = "rate_limited",
         /// No connection: refused, no route, no name, TLS failure.
         Connect = "connect",

@@ -191,6 +191,7 @@ impl Relay {
 
     /// Asks for a header. A broken connection or 5xx is repeated once, if there is time.
     pub async fn get_header(&self, call: &HeaderCall, context: &CallContext) -> HeaderOutcome {
+        let call_meter = self.meter.begin(self.id(), "get_header", context.deadline);
         let started = Instant::now();
         let mut outcome = self.get_header_once(call, context).await;
         if let HeaderOutcome::Failed(failure) = &outcome
@@ -200,15 +201,15 @@ impl Relay {
             sleep_until((Instant::now() + HEADER_RETRY_PAUSE).min(context.deadline)).await;
             outcome = self.get_header_once(call, context).await;
         }
-        self.meter.record(self.id(), "get_header", outcome.kind().label(), started.elapsed());
+        call_meter.end(outcome.kind().label());
         outcome
     }
 
     /// Asks for a header again, in a timing game: once, as the next request is a repetition anyway.
     pub async fn poll_header(&self, call: &HeaderCall, context: &CallContext) -> HeaderOutcome {
-        let started = Instant::now();
+        let call_meter = self.meter.begin(self.id(), "poll_header", context.deadline);
         let outcome = self.get_header_once(call, context).await;
-        self.meter.record(self.id(), "poll_header", outcome.kind().label(), started.elapsed());
+        call_meter.end(outcome.kind().label());
         outcome
     }
 
@@ -243,7 +244,7 @@ impl Relay {
                     self.memory.spoke(answer.encoding);
                     HeaderOutcome::Bid(Box::new(BidAnswer { bid, encoding: answer.encoding }))
                 }
-                Err(error) => HeaderOutcome::Failed(CallFailure::Decode(error)),
+                Err(failure) => HeaderOutcome::Failed(failure),
             },
         }
     }
@@ -367,7 +368,7 @@ impl Relay {
 /// Decodes a bid: here if it is as small as bids are, else on a thread for such bids, so that a relay which sends megabytes holds up
 /// nobody else's answer. Its blobs may have to be checked in a second or two: where no
 /// registration came before, the first bid with blobs has KZG made ready.
-pub(super) async fn decode_bid(fork: Fork, answer: &Answer) -> Result<SignedBuilderBid, DecodeError> {
+pub(super) async fn decode_bid(fork: Fork, answer: &Answer) -> Result<SignedBuilderBid, CallFailure> {
     let bid = decode_bid_of(fork, answer).await?;
     if bid.facts().blobs > 0 {
         prepare_kzg();
@@ -375,10 +376,10 @@ pub(super) async fn decode_bid(fork: Fork, answer: &Answer) -> Result<SignedBuil
     Ok(bid)
 }
 
-async fn decode_bid_of(fork: Fork, answer: &Answer) -> Result<SignedBuilderBid, DecodeError> {
+async fn decode_bid_of(fork: Fork, answer: &Answer) -> Result<SignedBuilderBid, CallFailure> {
     let encoding = answer.encoding;
     if answer.body.len() <= INLINE_BID_BYTES {
-        return SignedBuilderBid::decode(fork, encoding, &answer.body);
+        return SignedBuilderBid::decode(fork, encoding, &answer.body).map_err(CallFailure::Decode);
     }
     decode_large(fork, encoding, answer.body.clone()).await
 }

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tracing::error;
 
+use super::CallFailure;
 use crate::{
     consensus::{DecodeError, Encoding, SignedBuilderBid},
     types::Fork,
@@ -35,20 +36,20 @@ struct Large {
 /// Decodes a bid on the thread for large ones.
 ///
 /// # Errors
-/// When the bytes are no bid of this fork, or too many large ones wait.
+/// When the bytes are no bid of this fork, which is their relay's fault, or too many large ones wait, which is not.
 pub(super) async fn decode_large(
     fork: Fork,
     encoding: Encoding,
     body: Bytes,
-) -> Result<SignedBuilderBid, DecodeError> {
+) -> Result<SignedBuilderBid, CallFailure> {
     static QUEUE: OnceLock<SyncSender<Large>> = OnceLock::new();
-    let ended = |reason: &str| DecodeError::Ended { fork, reason: reason.to_owned() };
     let queue = QUEUE.get_or_init(start);
     let (decoded, answer) = oneshot::channel();
     if queue.try_send(Large { fork, encoding, body, decoded }).is_err() {
-        return Err(ended("too many bids of unusual size at once"));
+        return Err(CallFailure::NotDecoded("too many bids of unusual size at once"));
     }
-    answer.await.unwrap_or_else(|_| Err(ended("the decoder failed")))
+    let ended = |_| Err(DecodeError::Ended { fork, reason: "the decoder failed".to_owned() });
+    answer.await.unwrap_or_else(ended).map_err(CallFailure::Decode)
 }
 
 fn start() -> SyncSender<Large> {
@@ -86,7 +87,7 @@ mod tests {
         for _ in 0..3 {
             let garbage = Bytes::from(vec![7; 100_000]);
             let refused = decode_large(Fork::Fulu, Encoding::Ssz, garbage).await;
-            assert!(refused.is_err());
+            assert!(matches!(refused, Err(CallFailure::Decode(_))));
         }
     }
 }

@@ -6,6 +6,7 @@ use metrics::{
     Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 use parking_lot::RwLock;
+use tokio::time::Instant;
 
 use crate::{
     events::{Conduct, ModeReason, RelayMode, RevealOutcome, Ruling},
@@ -80,7 +81,48 @@ pub(super) struct CallMeter {
     durations: RwLock<Vec<(&'static str, Histogram)>>,
 }
 
+/// A call under way. One that is given up is counted as `timed_out` where its time is up, and as `not_waited_for` where its auction was decided
+/// without it.
+pub(super) struct CallUnderWay<'a> {
+    meter: &'a CallMeter,
+    relay: &'a RelayId,
+    endpoint: &'static str,
+    started: Instant,
+    deadline: Instant,
+    is_over: bool,
+}
+
+impl CallUnderWay<'_> {
+    /// It ended, in whatever way.
+    pub(super) fn end(mut self, outcome: &'static str) {
+        self.is_over = true;
+        self.meter.record(self.relay, self.endpoint, outcome, self.started.elapsed());
+    }
+}
+
+impl Drop for CallUnderWay<'_> {
+    fn drop(&mut self) {
+        if self.is_over {
+        } else if Instant::now() >= self.deadline {
+            self.meter.record(self.relay, self.endpoint, "timed_out", self.started.elapsed());
+        } else {
+            self.meter.count(self.relay, self.endpoint, "not_waited_for");
+        }
+    }
+}
+
 impl CallMeter {
+    /// A call of an endpoint begins.
+    pub(super) fn begin<'a>(
+        &'a self,
+        relay: &'a RelayId,
+        endpoint: &'static str,
+        deadline: Instant,
+    ) -> CallUnderWay<'a> {
+        let started = Instant::now();
+        CallUnderWay { meter: self, relay, endpoint, started, deadline, is_over: false }
+    }
+
     /// A call of an endpoint ended, in whatever way.
     pub(super) fn record(
         &self,
@@ -89,6 +131,18 @@ impl CallMeter {
         outcome: &'static str,
         took: Duration,
     ) {
+        self.count(relay, endpoint, outcome);
+        let took = took.as_secs_f64();
+        let is_it = |(of, _): &&(&str, Histogram)| *of == endpoint;
+        let known = self.durations.read().iter().find(is_it).map(|(_, duration)| duration.record(took));
+        if known.is_none() {
+            let duration = histogram!(DURATION, "relay" => relay.to_string(), "endpoint" => endpoint);
+            duration.record(took);
+            self.durations.write().push((endpoint, duration));
+        }
+    }
+
+    fn count(&self, relay: &RelayId, endpoint: &'static str, outcome: &'static str) {
         let is_it = |(of, with, _): &&(&str, &str, Counter)| *of == endpoint && *with == outcome;
         let known = self.calls.read().iter().find(is_it).map(|(_, _, calls)| calls.increment(1));
         if known.is_none() {
@@ -100,14 +154,6 @@ impl CallMeter {
             let calls = counter!(CALLS, &labels);
             calls.increment(1);
             self.calls.write().push((endpoint, outcome, calls));
-        }
-        let took = took.as_secs_f64();
-        let is_it = |(of, _): &&(&str, Histogram)| *of == endpoint;
-        let known = self.durations.read().iter().find(is_it).map(|(_, duration)| duration.record(took));
-        if known.is_none() {
-            let duration = histogram!(DURATION, "relay" => relay.to_string(), "endpoint" => endpoint);
-            duration.record(took);
-            self.durations.write().push((endpoint, duration));
         }
     }
 }

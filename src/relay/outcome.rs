@@ -60,6 +60,9 @@ pub enum CallFailure {
     /// The body does not decode.
     #[error("{0}")]
     Decode(DecodeError),
+    /// It came, and we had no turn to decode it: nobody's fault but ours.
+    #[error("not decoded: {0}")]
+    NotDecoded(&'static str),
 }
 
 /// A decoded bid, its encoding and its answer's status.
@@ -135,7 +138,7 @@ impl CallFailure {
     /// What it is in metrics and records.
     pub const fn kind(&self) -> CallFault {
         match self {
-            Self::RateLimited => CallFault::RateLimited,
+            Self::RateLimited | Self::NotDecoded(_) => CallFault::RateLimited,
             Self::TimedOut => CallFault::TimedOut,
             Self::Connect(_) => CallFault::Connect,
             Self::Transport(_) => CallFault::Transport,
@@ -159,7 +162,8 @@ impl CallFailure {
             | Self::TooLarge { .. }
             | Self::ContentType(_)
             | Self::WrongFork { .. }
-            | Self::Decode(_) => None,
+            | Self::Decode(_)
+            | Self::NotDecoded(_) => None,
         }
     }
 
@@ -175,7 +179,8 @@ impl CallFailure {
             | Self::TooLarge { .. }
             | Self::ContentType(_)
             | Self::WrongFork { .. }
-            | Self::Decode(_) => false,
+            | Self::Decode(_)
+            | Self::NotDecoded(_) => false,
         }
     }
 

@@ -172,7 +172,7 @@ async fn read_frame(fork: Fork, frame: &Bytes) -> Option<HeaderOutcome> {
     let answer = Answer { status: 200, encoding: Encoding::Ssz, body };
     Some(match decode_bid(fork, &answer).await {
         Ok(bid) => HeaderOutcome::Bid(Box::new(BidAnswer { bid, encoding: Encoding::Ssz })),
-        Err(error) => HeaderOutcome::Failed(CallFailure::Decode(error)),
+        Err(failure) => HeaderOutcome::Failed(failure),
     })
 }
 

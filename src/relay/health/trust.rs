@@ -43,12 +43,12 @@ pub struct Trust {
 const PRIOR_WEIGHT: f64 = 10.0;
 /// The prior's mean: a relay nobody knows is given one doubt in fifty.
 const PRIOR_MEAN: f64 = 0.98;
-/// The value, in gwei, at which a observation weighs 1: 0.05 ETH, about what a usual block pays.
+/// The value, in gwei, at which an observation weighs 1: 0.05 ETH, about what a usual block pays.
 const ORDINARY_STAKE_GWEI: f64 = 50_000_000.0;
-/// Limits of a observation's weight: a worthless block still is a block, and no single block decides a relay's fate for ever.
+/// Limits of an observation's weight: a worthless block still is a block, and no single block decides a relay's fate for ever.
 const STAKE_LIMITS: (f64, f64) = (0.2, 20.0);
 
-/// A observation's weight by what was at stake: 1 at 0.05 ETH, in proportion, between 0.2 and 20.
+/// An observation's weight by what was at stake: 1 at 0.05 ETH, in proportion, between 0.2 and 20.
 #[expect(clippy::cast_precision_loss, reason = "a weight, not money")]
 pub fn stake(value: Wei) -> f64 {
     let gwei = value.whole_gwei() as f64;
@@ -62,7 +62,7 @@ impl Evidence {
 }
 
 impl Trust {
-    /// Adds a observation of weight `weight`.
+    /// Adds an observation of weight `weight`.
     pub fn add(&mut self, class: FaultClass, is_good: bool, weight: f64, now: UnixMillis, half_life_ms: i64) {
         *self = self.faded(now, half_life_ms);
         let evidence = match class {

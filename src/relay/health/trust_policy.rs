@@ -5,7 +5,7 @@ use crate::breaker::BreakerPolicy;
 /// How observations are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrustPolicy {
-    /// In what time a observation loses half its weight, in milliseconds. Default 14 days.
+    /// In what time an observation loses half its weight, in milliseconds. Default 14 days.
     pub half_life_ms: i64,
     /// How long a first offence quarantines, in milliseconds; doubles with each further. Default 6 hours.
     pub quarantine_ms: i64,

@@ -93,7 +93,8 @@ impl BlockRecords {
         let waited_ms = i64::try_from(answer.latency_us / 1000).unwrap_or(i64::MAX);
         // The client's lateness, and what passed from then until the block left for this relay.
         let sent_at = answer.at.saturating_sub(waited_ms);
-        let sent_ms_into_slot = record.received.map_or(0, |received| {
+        // Where it is not known when the block came, it may have been too late: nobody is blamed for that.
+        let sent_ms_into_slot = record.received.map_or(i64::MAX, |received| {
             received.ms_into_slot.saturating_add(sent_at.saturating_sub(received.at).max(0))
         });
         let kind = AnswerKind::of(answer.outcome, answer.http_status, &answer.message);
