@@ -21,7 +21,11 @@ use axum::{
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
-use tokio::{net::TcpListener, sync::watch, time::timeout};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::watch,
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 use tracing::{debug, warn};
@@ -40,6 +44,9 @@ const MAX_HEAD_BUFFER: usize = 64 << 10;
 const LIMITS: Limits =
     Limits { head: Duration::from_secs(10), waiting: Duration::from_secs(120), connections: 4096 };
 
+/// Connections that wait to be accepted: what the standard library takes, too.
+const BACKLOG: u32 = 1024;
+
 /// Why a listener could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address} for the {api} API: {error}")]
@@ -54,6 +61,14 @@ impl ListenError {
     pub fn api(&self) -> &'static str {
         self.api
     }
+}
+
+/// An address that is ours, where nobody is served yet: whoever connects is refused at once, and need not wait for an answer in vain.
+#[derive(Debug)]
+pub struct ReservedPort {
+    api: &'static str,
+    socket: TcpSocket,
+    address: SocketAddr,
 }
 
 /// A bound listener.
@@ -117,16 +132,43 @@ fn shown_path(request: &Request) -> String {
     request.uri().path().chars().take(120).collect()
 }
 
-impl Listener {
-    /// Binds an address; port 0 takes a free one.
+impl ReservedPort {
+    /// Takes an address; port 0 takes a free one.
     ///
     /// # Errors
     /// When the address is taken or not ours.
-    pub async fn bind(api: &'static str, address: SocketAddr) -> Result<Self, ListenError> {
+    pub fn take(api: &'static str, address: SocketAddr) -> Result<Self, ListenError> {
         let fail = |error| ListenError { api, address, error };
-        let tcp = TcpListener::bind(address).await.map_err(fail)?;
-        let address = tcp.local_addr().map_err(fail)?;
-        Ok(Self { tcp, address, limits: LIMITS, gate: None })
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        };
+        let socket = socket.map_err(fail)?;
+        // As for any server: an address whose last connections still fade away is free.
+        socket.set_reuseaddr(true).map_err(fail)?;
+        socket.bind(address).map_err(fail)?;
+        let address = socket.local_addr().map_err(fail)?;
+        Ok(Self { api, socket, address })
+    }
+
+    /// Connections are taken from now on.
+    ///
+    /// # Errors
+    /// When somebody else listens there after all.
+    pub fn listen(self) -> Result<Listener, ListenError> {
+        let Self { api, socket, address } = self;
+        let tcp = socket.listen(BACKLOG).map_err(|error| ListenError { api, address, error })?;
+        Ok(Listener { tcp, address, limits: LIMITS, gate: None })
+    }
+}
+
+impl Listener {
+    /// Listens at an address; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// When the address is taken or not ours.
+    pub fn bind(api: &'static str, address: SocketAddr) -> Result<Self, ListenError> {
+        ReservedPort::take(api, address)?.listen()
     }
 
     /// Takes only what a gate lets in.

@@ -12,7 +12,7 @@ use crate::{
     config::Config,
     ops_api::Degraded,
     relay::build_http_client,
-    serve::{HostGate, Listener},
+    serve::{HostGate, Listener, ReservedPort},
 };
 
 /// What was opened. Nothing runs on it yet.
@@ -42,22 +42,40 @@ pub(super) struct Listeners {
 pub(super) async fn open(config: &Config) -> Result<Opened, StartError> {
     let lock = take_data_dir(config)?;
     let clients = Clients::for_config(config)?;
-    let listeners = listen(config).await?;
+    // Taken before anything is done to the files of a service that still runs at these ports; open once there is somebody to answer.
+    let ports = reserve(config)?;
     let degraded = Degraded::default();
     let storage = open_storage(config, &degraded).await?;
+    let listeners = listen(config, ports)?;
     Ok(Opened { lock, storage, degraded, clients, listeners })
 }
 
-async fn listen(config: &Config) -> Result<Listeners, StartError> {
+/// The ports that the configuration asks for.
+struct Ports {
+    builder: ReservedPort,
+    ops: ReservedPort,
+    bundles: Option<ReservedPort>,
+}
+
+fn reserve(config: &Config) -> Result<Ports, StartError> {
+    let bundles = config.bundles.as_ref().map(|bundles| ReservedPort::take("bundles", bundles.listen));
+    Ok(Ports {
+        builder: ReservedPort::take("builder", config.builder_api.listen)?,
+        ops: ReservedPort::take("ops", config.ops.listen)?,
+        bundles: bundles.transpose()?,
+    })
+}
+
+fn listen(config: &Config, ports: Ports) -> Result<Listeners, StartError> {
     let api = &config.builder_api;
     let gate = HostGate::for_programs("builder_api", api.listen, &api.allowed_hosts);
-    let builder = Listener::bind("builder", api.listen).await?.behind(gate);
+    let builder = ports.builder.listen()?.behind(gate);
     let gate = HostGate::for_people("ops", &config.ops.allowed_hosts);
-    let ops = Listener::bind("ops", config.ops.listen).await?.behind(gate);
-    let bundles = match &config.bundles {
-        Some(bundles) => {
+    let ops = ports.ops.listen()?.behind(gate);
+    let bundles = match config.bundles.as_ref().zip(ports.bundles) {
+        Some((bundles, port)) => {
             let gate = HostGate::for_programs("bundles", bundles.listen, &bundles.allowed_hosts);
-            let listener = Listener::bind("bundles", bundles.listen).await?.behind(gate);
+            let listener = port.listen()?.behind(gate);
             Some((listener, build_http_client(&config.tls_roots, config.proxy.as_deref())?))
         }
         None => None,

@@ -3,6 +3,9 @@
 //! Only another process that has the folder does: two of them would submit each other's blocks. Everything else is told in the log, by
 //! `/readyz`, in the dashboard, as an event and as a notice, and the service goes on without.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use super::{
@@ -20,6 +23,10 @@ use crate::{
 
 /// How long the journal keeps settled blocks: a month, in milliseconds. The ledger keeps their fates for ever.
 const JOURNAL_KEPT_MS: i64 = 30 * 24 * 3600 * 1000;
+
+/// How long the files may take to be opened, checked and brought up to date. Until then no header is served, and the consensus client builds
+/// its own blocks; a year's ledger takes some seconds (docs/upgrading.md). A disk that hangs must not take the builder API with it.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Notices of this room: memory in a file's place, and a new file in a damaged one's.
 const IN_MEMORY: NoticeRule = NoticeRule::StorageInMemory;
@@ -68,7 +75,16 @@ pub(super) async fn open_storage(config: &Config, degraded: &Degraded) -> Result
         }
     };
     let now = WallClock.now();
-    let stores = Stores::open(data_dir, &config.spec.name, now, now.saturating_sub(JOURNAL_KEPT_MS)).await?;
+    let chain = &config.spec.name;
+    let opening = Stores::open(data_dir, chain, now, now.saturating_sub(JOURNAL_KEPT_MS));
+    let stores = match timeout(OPEN_TIMEOUT, opening).await {
+        Ok(opened) => opened?,
+        Err(_) => {
+            let reason =
+                format!("{} could not be opened in {} s", data_dir.display(), OPEN_TIMEOUT.as_secs());
+            Stores::in_memory(chain, &reason).await?
+        }
+    };
     for trouble in &stores.troubles {
         error!(part = trouble.part, in_memory = trouble.in_memory, "{}", trouble.message);
         degraded.set(trouble.part, trouble.message.clone());

@@ -36,6 +36,38 @@ enum NotSigned {
     NoMemory,
 }
 
+/// Why a builder is not sent a bundle.
+enum NotQueued {
+    Unsupported(String),
+    NoMemory,
+    QueueFull,
+}
+
+impl NotQueued {
+    /// What is written down of it; what our own limits cost is counted.
+    fn into_send(self, id: i64, builder: &str, block: u64) -> BundleSend {
+        let dropped = |message: &str| {
+            counter!("relaymux_bundle_sends_dropped_total", "builder" => builder.to_owned()).increment(1);
+            (SendOutcome::QueueFull, message.to_owned())
+        };
+        let (outcome, message) = match self {
+            Self::Unsupported(lack) => (SendOutcome::Unsupported, lack),
+            Self::NoMemory => dropped("requests that wait hold bundles.max_open_mib"),
+            Self::QueueFull => dropped("its queue is full"),
+        };
+        BundleSend {
+            id,
+            builder: builder.to_owned(),
+            block: block.cast_signed(),
+            outcome,
+            message,
+            attempts: 0,
+            latency_us: 0,
+            sent_at: WallClock.now(),
+        }
+    }
+}
+
 impl BundleIntake {
     /// Sends a bundle for a block, for which it counts as sent already; what comes back are the answers, the channel ends with the last.
     pub(super) fn dispatch(
@@ -51,52 +83,32 @@ impl BundleIntake {
         let deadline = self.deadline(block);
         // Written and signed once a dialect, however many speak it.
         let mut requests: HashMap<(&str, Auth), Result<SignedBody, NotSigned>> = HashMap::new();
-        for endpoint in
-            self.settings.builders.iter().filter(|endpoint| pooled.builders.contains(&endpoint.id))
-        {
+        let chosen = |endpoint: &&BuilderEndpoint| pooled.builders.contains(&endpoint.id);
+        for endpoint in self.settings.builders.iter().filter(chosen) {
             let signed = requests
                 .entry((endpoint.dialect.name, endpoint.auth))
                 .or_insert_with(|| self.sign_request(pooled, endpoint, block, name.as_deref()));
-            let not_sent = |outcome: SendOutcome, message: String| BundleSend {
-                id: pooled.id,
-                builder: endpoint.id.clone(),
-                block: block.cast_signed(),
-                outcome,
-                message,
-                attempts: 0,
-                latency_us: 0,
-                sent_at: WallClock.now(),
-            };
-            let dropped = |message: &str| {
-                counter!("relaymux_bundle_sends_dropped_total", "builder" => endpoint.id.clone())
-                    .increment(1);
-                not_sent(SendOutcome::QueueFull, message.to_owned())
-            };
-            let SignedBody { body, signature, held } = match signed {
-                Ok(signed) => signed.clone(),
-                Err(NotSigned::Unsupported(lack)) => {
-                    let _ = reply.try_send(not_sent(SendOutcome::Unsupported, lack.to_string()));
-                    continue;
+            let queued = match signed {
+                Ok(SignedBody { body, signature, held }) => {
+                    let job = Job {
+                        id: pooled.id,
+                        block,
+                        body: body.clone(),
+                        held: held.clone(),
+                        signature: signature.clone(),
+                        deadline,
+                        purpose: Purpose::Bundle { withdrawn: pooled.withdrawn.clone() },
+                        name: name.clone(),
+                        received,
+                        reply: reply.clone(),
+                    };
+                    if self.push(&endpoint.id, job) { Ok(()) } else { Err(NotQueued::QueueFull) }
                 }
-                Err(NotSigned::NoMemory) => {
-                    let _ = reply.try_send(dropped("requests that wait hold bundles.max_open_mib"));
-                    continue;
-                }
+                Err(NotSigned::Unsupported(lack)) => Err(NotQueued::Unsupported(lack.to_string())),
+                Err(NotSigned::NoMemory) => Err(NotQueued::NoMemory),
             };
-            let job = Job {
-                id: pooled.id,
-                block,
-                body,
-                held,
-                signature,
-                deadline,
-                purpose: Purpose::Bundle { withdrawn: pooled.withdrawn.clone() },
-                name: name.clone(),
-                received,
-                reply: reply.clone(),
-            };
-            if !self.push(&endpoint.id, job) {
-                let _ = reply.try_send(dropped("its queue is full"));
+            if let Err(reason) = queued {
+                let _ = reply.try_send(reason.into_send(pooled.id, &endpoint.id, block));
             }
         }
         answers

@@ -2,6 +2,7 @@
 
 use std::{io, net::Ipv4Addr, path::Path, process::ExitCode};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -92,11 +93,20 @@ async fn serve(
             return ExitCode::from(FAILED);
         }
     };
-    let mut service = match start(config, source, ops_port).await {
-        Ok(service) => service,
-        Err(error) => {
+    raise_file_limit();
+    let started = tokio::select! {
+        started = start(config, source, ops_port) => Some(started),
+        () = told_to_stop(&mut signals) => None,
+    };
+    let mut service = match started {
+        Some(Ok(service)) => service,
+        Some(Err(error)) => {
             complain(format_args!("relaymux cannot start: {error}"));
             return ExitCode::from(FAILED);
+        }
+        None => {
+            info!("told to stop before the service had started");
+            return ExitCode::SUCCESS;
         }
     };
     if let Some(path) = ports_file
@@ -116,6 +126,19 @@ async fn serve(
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// As many open files as this process may have: connections are files, and the usual soft limit of 1024 is of a time of other programs.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        warn!(%error, limit = limit.current, "the limit of open files cannot be raised (LimitNOFILE= of systemd, ulimit -n)");
+    }
+}
+
+/// Waits for a signal that says stop. There is nothing yet that another one could ask for.
+async fn told_to_stop(signals: &mut Signals) {
+    while !matches!(signals.next().await, Signal::Stop) {}
 }
 
 /// Serves until a signal says stop, or a task has failed that cannot be done without: then why.

@@ -49,20 +49,13 @@ pub(super) fn check(raw: RawConfig, around: &Surroundings<'_>) -> (Config, Vec<M
     let beacon = raw.beacon.url.as_deref().and_then(|text| url(text, "beacon.url", &mut checker));
     let execution = raw.execution.url.as_deref().and_then(|text| url(text, "execution.url", &mut checker));
     let seed_from_public_record = raw.trust.seed_from_public_record.unwrap_or(false);
-    if seed_from_public_record && execution.is_none() {
-        checker.wrong(
-            "trust.seed_from_public_record",
-            "needs an execution node, to compare the record with the chain",
-            "give [execution] url",
-        );
-    }
-    if beacon.is_none() && raw.auction.min_profit_eth.is_some() {
-        checker.wrong(
-            "auction.min_profit_eth",
-            "needs a beacon node, to know what the local block pays",
-            "give [beacon] url",
-        );
-    }
+    nodes_that_are_needed(
+        (
+            seed_from_public_record && execution.is_none(),
+            raw.auction.min_profit_eth.is_some() && beacon.is_none(),
+        ),
+        &mut checker,
+    );
     let labels_file = raw.proposer_labels_file.as_deref();
     let context =
         ProposerContext { folder, auction: &auction, slot_ms: spec.slot_ms, relays: &relays, terms: &terms };
@@ -97,6 +90,24 @@ pub(super) fn check(raw: RawConfig, around: &Surroundings<'_>) -> (Config, Vec<M
     config.included = checker.included;
     config.warnings = checker.warnings;
     (config, checker.mistakes)
+}
+
+/// What needs an execution node, and what a beacon node, and has none.
+fn nodes_that_are_needed((execution, beacon): (bool, bool), checker: &mut Checker) {
+    if execution {
+        checker.wrong(
+            "trust.seed_from_public_record",
+            "needs an execution node, to compare the record with the chain",
+            "give [execution] url",
+        );
+    }
+    if beacon {
+        checker.wrong(
+            "auction.min_profit_eth",
+            "needs a beacon node, to know what the local block pays",
+            "give [beacon] url",
+        );
+    }
 }
 
 /// Where state lives. Relative to the file that names it; where no file does, systemd's folder for the service, if it gave one.

@@ -65,6 +65,27 @@ impl Stores {
     }
 }
 
+impl Stores {
+    /// Memory in the place of both files, as neither answers, and why.
+    ///
+    /// # Errors
+    /// When not even memory can be had.
+    pub async fn in_memory(chain: &str, reason: &str) -> Result<Self, LedgerError> {
+        let trouble =
+            |part| StoreTrouble { part, in_memory: true, message: kept_in_memory(part, reason, DISK) };
+        let LedgerMemories { registrations, reputations, block_records } = LedgerMemories::default();
+        Ok(Self {
+            ledger: Ledger::open_in_memory(chain).await?,
+            journal: Journal::open_in_memory().await?,
+            unsettled: Vec::new(),
+            registrations,
+            reputations,
+            block_records,
+            troubles: vec![trouble("journal"), trouble("ledger")],
+        })
+    }
+}
+
 #[derive(Debug, Default)]
 struct LedgerMemories {
     registrations: Vec<RememberedValidator>,
@@ -174,16 +195,19 @@ fn replaced(part: &'static str, failure: &LedgerError, aside: &Path) -> StoreTro
 }
 
 fn in_memory(part: &'static str, failure: &LedgerError) -> StoreTrouble {
-    let (lost, advice) = match (part, failure.unusable()) {
-        ("journal", Unusable::OtherVersion) => ("signed blocks", OTHER_VERSION),
-        ("journal", Unusable::Damaged | Unusable::Inaccessible) => ("signed blocks", DISK),
-        (_, Unusable::OtherVersion) => ("records", OTHER_VERSION),
-        (_, Unusable::Damaged | Unusable::Inaccessible) => ("records", DISK),
+    let advice = match failure.unusable() {
+        Unusable::OtherVersion => OTHER_VERSION,
+        Unusable::Damaged | Unusable::Inaccessible => DISK,
     };
-    let message = format!(
-        "{failure}. Proposers are served, but {lost} are kept in memory only and end with the process. {advice}"
-    );
+    let message = kept_in_memory(part, &failure.to_string(), advice);
     StoreTrouble { part, in_memory: true, message }
+}
+
+fn kept_in_memory(part: &str, reason: &str, advice: &str) -> String {
+    let lost = if part == "journal" { "signed blocks" } else { "records" };
+    format!(
+        "{reason}. Proposers are served, but {lost} are kept in memory only and end with the process. {advice}"
+    )
 }
 
 const OTHER_VERSION: &str = "The file was left as it is: run the version of relaymux that wrote it or a newer one, or give this one a data_dir of its own";

@@ -133,78 +133,123 @@ fn plain_transfers(block: &PaymentFacts) -> Vec<Transfer> {
 }
 
 fn by_transfers(block: &PaymentFacts, transfers: &[Transfer], method: Method) -> Payment {
-    // What the recipient sends itself is no inflow.
-    let inflows: Vec<&Transfer> = transfers
-        .iter()
-        .filter(|transfer| transfer.to == block.recipient && transfer.from != block.recipient)
-        .collect();
-    let sum = |chosen: &[&Transfer]| chosen.iter().fold(U256::ZERO, |sum, t| sum.saturating_add(t.value));
-    let hashes = |chosen: &[&Transfer]| {
-        let mut hashes: Vec<B256> = Vec::new();
-        for transfer in chosen {
-            if let Some(tx) = block.transactions.get(transfer.transaction)
-                && !hashes.contains(&tx.hash)
-            {
-                hashes.push(tx.hash);
+    let inflows = Inflows::of(block, transfers, method);
+    if block.coinbase == block.recipient {
+        return by_fees(block, &inflows.all, method);
+    }
+    inflows
+        .by_builder()
+        .or_else(|| inflows.by_exact_amount())
+        .or_else(|| inflows.by_the_end())
+        .unwrap_or_else(|| {
+            let message = if inflows.all.is_empty() {
+                "nothing in the block pays the recipient"
+            } else {
+                "no transfer in the block looks like the builder's payment"
+            };
+            inflows.found(&[], inflows.seen_all(), message)
+        })
+}
+
+/// What others send the recipient in a block, and which of it can be the payment.
+struct Inflows<'a> {
+    block: &'a PaymentFacts,
+    method: Method,
+    all: Vec<&'a Transfer>,
+    /// By transactions at the block's end that are not the block's fee recipient's.
+    tail: Vec<&'a Transfer>,
+}
+
+impl<'a> Inflows<'a> {
+    fn of(block: &'a PaymentFacts, transfers: &'a [Transfer], method: Method) -> Self {
+        // What the recipient sends itself is no inflow.
+        let is_inflow =
+            |transfer: &&Transfer| transfer.to == block.recipient && transfer.from != block.recipient;
+        let all: Vec<&Transfer> = transfers.iter().filter(is_inflow).collect();
+        let count = block.transactions.len();
+        let is_tail = |transfer: &&Transfer| {
+            transfer.transaction + TAIL >= count && sender(block, transfer) != Some(block.coinbase)
+        };
+        let tail = all.iter().copied().filter(is_tail).collect();
+        Self { block, method, all, tail }
+    }
+
+    /// How sure it is that nothing else was paid.
+    const fn seen_all(&self) -> Confidence {
+        match self.method {
+            Method::Trace => Confidence::High,
+            Method::Transactions | Method::Balance | Method::Answers | Method::Chain | Method::None => {
+                Confidence::Medium
             }
         }
-        hashes
-    };
-    let all = sum(&inflows);
-    let seen_all = if method == Method::Trace { Confidence::High } else { Confidence::Medium };
-    let found = |chosen: &[&Transfer], confidence: Confidence, message: String| Payment {
-        received: Some(sum(chosen)),
-        method,
-        confidence,
-        transactions: hashes(chosen),
-        other_inflows: all.saturating_sub(sum(chosen)),
-        message,
-    };
-    if block.coinbase == block.recipient {
-        return by_fees(block, &inflows, method);
     }
-    let sender = |transfer: &Transfer| block.transactions.get(transfer.transaction).map(|tx| tx.from);
-    let is_exact = |amount: U256| block.promised == Some(amount);
-    let count = block.transactions.len();
-    let builders: Vec<&Transfer> =
-        inflows.iter().copied().filter(|transfer| sender(transfer) == Some(block.coinbase)).collect();
-    let tail: Vec<&Transfer> = inflows
-        .iter()
-        .copied()
-        .filter(|transfer| transfer.transaction + TAIL >= count && sender(transfer) != Some(block.coinbase))
-        .collect();
-    let exact = inflows.iter().copied().find(|transfer| is_exact(transfer.value));
-    if !builders.is_empty() {
-        let paid = sum(&builders);
-        let is_short = block.promised.is_some_and(|promised| paid < promised);
-        let both: Vec<&Transfer> = builders.iter().chain(&tail).copied().collect();
+
+    fn is_promised(&self, amount: U256) -> bool {
+        self.block.promised == Some(amount)
+    }
+
+    fn found(&self, chosen: &[&Transfer], confidence: Confidence, message: &str) -> Payment {
+        let mut transactions: Vec<B256> = Vec::new();
+        for transfer in chosen {
+            if let Some(tx) = self.block.transactions.get(transfer.transaction)
+                && !transactions.contains(&tx.hash)
+            {
+                transactions.push(tx.hash);
+            }
+        }
+        Payment {
+            received: Some(sum(chosen)),
+            method: self.method,
+            confidence,
+            transactions,
+            other_inflows: sum(&self.all).saturating_sub(sum(chosen)),
+            message: message.to_owned(),
+        }
+    }
+
+    /// What the block's fee recipient pays.
+    fn by_builder(&self) -> Option<Payment> {
+        let is_its = |transfer: &&Transfer| sender(self.block, transfer) == Some(self.block.coinbase);
+        let its: Vec<&Transfer> = self.all.iter().copied().filter(is_its).collect();
+        if its.is_empty() {
+            return None;
+        }
+        let paid = sum(&its);
+        let is_short = self.block.promised.is_some_and(|promised| paid < promised);
+        let both: Vec<&Transfer> = its.iter().chain(&self.tail).copied().collect();
         // A distribution beside the builder's own payment (merged blocks): only where both together are what was promised, so that
         // nobody's deposit at the end of a block hides that the builder paid too little.
-        if is_short && !tail.is_empty() && is_exact(sum(&both)) {
+        if is_short && !self.tail.is_empty() && self.is_promised(sum(&both)) {
             let message =
                 "the builder's payment and one of another address at the block's end, together as promised";
-            return found(&both, Confidence::Medium, message.to_owned());
+            return Some(self.found(&both, Confidence::Medium, message));
         }
-        let message = "paid by the block's fee recipient".to_owned();
-        return found(&builders, if is_exact(paid) { Confidence::High } else { seen_all }, message);
+        let confidence = if self.is_promised(paid) { Confidence::High } else { self.seen_all() };
+        Some(self.found(&its, confidence, "paid by the block's fee recipient"))
     }
-    if let Some(exact) = exact {
-        let message =
-            "paid by another address than the block's fee recipient, just what was promised".to_owned();
-        return found(&[exact], Confidence::High, message);
+
+    /// A transfer of just the promised amount, wherever it stands.
+    fn by_exact_amount(&self) -> Option<Payment> {
+        let exact = self.all.iter().copied().find(|transfer| self.is_promised(transfer.value))?;
+        let message = "paid by another address than the block's fee recipient, just what was promised";
+        Some(self.found(&[exact], Confidence::High, message))
     }
-    // The last of the tail that pays: one transaction, whoever else is in the tail.
-    if let Some(last) = tail.iter().map(|transfer| transfer.transaction).max() {
-        let paying: Vec<&Transfer> = tail.iter().copied().filter(|t| t.transaction == last).collect();
-        let message = "paid by another address than the block's fee recipient, at the block's end".to_owned();
-        return found(&paying, Confidence::Medium, message);
+
+    /// The last of the tail that pays: one transaction, whoever else is in the tail.
+    fn by_the_end(&self) -> Option<Payment> {
+        let last = self.tail.iter().map(|transfer| transfer.transaction).max()?;
+        let paying: Vec<&Transfer> = self.tail.iter().copied().filter(|t| t.transaction == last).collect();
+        let message = "paid by another address than the block's fee recipient, at the block's end";
+        Some(self.found(&paying, Confidence::Medium, message))
     }
-    let message = if inflows.is_empty() {
-        "nothing in the block pays the recipient".to_owned()
-    } else {
-        "no transfer in the block looks like the builder's payment".to_owned()
-    };
-    found(&[], seen_all, message)
+}
+
+fn sender(block: &PaymentFacts, transfer: &Transfer) -> Option<Address> {
+    block.transactions.get(transfer.transaction).map(|tx| tx.from)
+}
+
+fn sum(transfers: &[&Transfer]) -> U256 {
+    transfers.iter().fold(U256::ZERO, |sum, transfer| sum.saturating_add(transfer.value))
 }
 
 /// Whether a transfer is the value of a transaction to the recipient: a deposit, if nothing says otherwise. What a contract pays is none.

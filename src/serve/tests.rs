@@ -18,7 +18,7 @@ struct Running {
 }
 
 async fn serve(limits: Limits) -> Running {
-    let mut listener = Listener::bind("test", ([127, 0, 0, 1], 0).into()).await.unwrap();
+    let mut listener = Listener::bind("test", ([127, 0, 0, 1], 0).into()).unwrap();
     listener.limits = limits;
     let address = listener.address();
     let stop = CancellationToken::new();

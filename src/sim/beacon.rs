@@ -106,7 +106,7 @@ impl SimBeacon {
             .route("/eth/v1/validator/duties/proposer/{epoch}", get(duties))
             .layer(axum::middleware::from_fn_with_state(shared.clone(), count))
             .with_state(shared);
-        let listener = Listener::bind("beacon node", SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+        let listener = Listener::bind("beacon node", SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let (address, stop) = (listener.address(), CancellationToken::new());
         tokio::spawn(listener.serve(router, stop.clone(), Duration::ZERO));
         Ok(Self { address, behaviour, asked, events, stop })

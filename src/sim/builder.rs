@@ -106,8 +106,7 @@ impl SimBuilder {
             keeps,
         });
         let router = Router::new().route("/", post(take)).with_state(Arc::clone(&shared));
-        let listener =
-            Listener::bind("simulated builder", SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+        let listener = Listener::bind("simulated builder", SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let (address, stop) = (listener.address(), CancellationToken::new());
         tokio::spawn(listener.serve(router, stop.clone(), Duration::ZERO));
         Ok(Self { address, shared, stop })

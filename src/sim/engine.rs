@@ -83,7 +83,7 @@ impl EngineBuilder {
     ) -> Result<Self, ListenError> {
         let shared = Arc::new(Shared { upstream, http, fee_recipient, sink, problems: Mutex::default() });
         let router = Router::new().fallback(pass_on).with_state(Arc::clone(&shared));
-        let listener = Listener::bind("engine proxy", SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+        let listener = Listener::bind("engine proxy", SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let (address, stop) = (listener.address(), CancellationToken::new());
         tokio::spawn(listener.serve(router, stop.clone(), Duration::ZERO));
         Ok(Self { address, shared, stop })

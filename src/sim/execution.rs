@@ -48,7 +48,7 @@ impl SimExecution {
         let chain = Arc::new(Mutex::new(Chain::new(id, genesis, timestamp, slot_secs)));
         let router = Router::new().route("/", post(serve)).with_state(Arc::clone(&chain));
         let listener =
-            Listener::bind("simulated execution node", SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+            Listener::bind("simulated execution node", SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let (address, stop) = (listener.address(), CancellationToken::new());
         tokio::spawn(listener.serve(router, stop.clone(), Duration::ZERO));
         Ok(Self { address, chain, stop })

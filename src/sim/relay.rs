@@ -82,7 +82,7 @@ impl SimRelay {
             .route("/relay/v1/data/validator_registration", get(data_api::registration))
             .layer(axum::middleware::map_response_with_state(Arc::clone(&shared), date))
             .with_state(Arc::clone(&shared));
-        let listener = Listener::bind("simulated relay", SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+        let listener = Listener::bind("simulated relay", SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let (address, stop) = (listener.address(), CancellationToken::new());
         tokio::spawn(listener.serve(router, stop.clone(), Duration::ZERO));
         Ok(Self { address, shared, stop })
