@@ -83,8 +83,8 @@ impl LoadMeter {
     /// The reason why not.
     pub(super) fn begin_race(self: &Arc<Self>, load: &Load, budget: Duration) -> Result<UnderWay, Refusal> {
         self.measured.lock().limit.admit(load, budget)?;
-        self.races.fetch_add(1, Ordering::Relaxed);
-        if !self.is_measuring.swap(true, Ordering::AcqRel) {
+        self.races.fetch_add(1, Ordering::SeqCst);
+        if !self.is_measuring.swap(true, Ordering::SeqCst) {
             let meter = Arc::clone(self);
             tokio::spawn(async move { meter.measure().await });
         }
@@ -124,6 +124,8 @@ impl LoadMeter {
 
     /// Measures how late this task is woken, until no race is under way.
     async fn measure(self: Arc<Self>) {
+        // Whatever ends it, the next race has it begin anew.
+        let _guard = Measuring(&self.is_measuring);
         loop {
             let due = Instant::now() + STEP;
             sleep_until(due).await;
@@ -137,12 +139,23 @@ impl LoadMeter {
             drop(measured);
             record_capacity(lag, limit);
             if races == 0 {
-                self.is_measuring.store(false, Ordering::Release);
+                self.is_measuring.store(false, Ordering::SeqCst);
                 // One that began in this very moment has seen that somebody measures.
-                if self.races.load(Ordering::Acquire) == 0 || self.is_measuring.swap(true, Ordering::AcqRel) {
+                if self.races.load(Ordering::SeqCst) == 0 || self.is_measuring.swap(true, Ordering::SeqCst) {
                     return;
                 }
             }
+        }
+    }
+}
+
+/// Somebody measures. Only a panic is told by its end: otherwise who measures next is worked out before.
+struct Measuring<'a>(&'a AtomicBool);
+
+impl Drop for Measuring<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(false, Ordering::SeqCst);
         }
     }
 }

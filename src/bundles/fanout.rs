@@ -3,9 +3,10 @@
 //! A bundle may be taken back while its request waits: each attempt looks before it leaves. Requests of one name (a bundle, its
 //! replacement, its cancellation) leave in their order, so that a builder does not see the old one last.
 
-use std::{collections::HashMap, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{collections::HashMap, num::NonZeroU32, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use metrics::{counter, histogram};
 use reqwest::Client;
@@ -14,6 +15,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 
 use super::{
     BuilderEndpoint,
@@ -112,8 +114,14 @@ impl BuilderQueue {
     /// Starts the sender for a builder; it ends with `stop`.
     pub(super) fn start(endpoint: BuilderEndpoint, http: Client, stop: CancellationToken) -> Self {
         begin_builder(&endpoint.id);
-        let (queue, jobs) = mpsc::channel(QUEUE);
-        tokio::spawn(send_all(endpoint, http, jobs, stop));
+        let (queue, mut jobs) = mpsc::channel(QUEUE);
+        tokio::spawn(async move {
+            // Whatever one request does to the sender, the next one is sent.
+            while AssertUnwindSafe(send_all(&endpoint, &http, &mut jobs, &stop)).catch_unwind().await.is_err()
+            {
+                error!(builder = %endpoint.id, "sending bundles panicked, and begins anew: a defect of relaymux, please report it");
+            }
+        });
         Self { queue }
     }
 
@@ -124,15 +132,15 @@ impl BuilderQueue {
 }
 
 async fn send_all(
-    endpoint: BuilderEndpoint,
-    http: Client,
-    mut jobs: mpsc::Receiver<Job>,
-    stop: CancellationToken,
+    endpoint: &BuilderEndpoint,
+    http: &Client,
+    jobs: &mut mpsc::Receiver<Job>,
+    stop: &CancellationToken,
 ) {
     let room = Arc::new(Semaphore::new(IN_FLIGHT));
     let limiter =
         NonZeroU32::new(endpoint.rate).map(|rate| Arc::new(RateLimiter::direct(Quota::per_second(rate))));
-    let endpoint = Arc::new(endpoint);
+    let endpoint = Arc::new(endpoint.clone());
     // The end of the last request of each name.
     let mut last_of: HashMap<Arc<str>, oneshot::Receiver<()>> = HashMap::new();
     loop {
