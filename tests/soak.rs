@@ -211,6 +211,9 @@ async fn play(stage: &Stage, slot: Slot, plans: &[Plan], tally: &mut Tally) {
     }
 }
 
+/// A busy machine may time anybody out, and says so where it cut the time short itself.
+const CUT_OFF: [&str; 2] = ["timed_out", "late"];
+
 /// What is wrong with a race's record and its answer, if anything.
 fn judge(bids: &[Value], plans: &[Plan], answer: Option<relaymux::types::Wei>) -> Option<String> {
     let mut best = None;
@@ -223,15 +226,14 @@ fn judge(bids: &[Value], plans: &[Plan], answer: Option<relaymux::types::Wei>) -
         if plan.header == HeaderFault::None {
             if outcome == "bid" {
                 best = best.max(Some(milli(plan.value)));
-            } else if outcome != "timed_out" {
+            } else if !CUT_OFF.contains(&outcome) {
                 return Some(format!("r{index} is honest and recorded as {outcome}"));
             }
             continue;
         }
         let expected =
             HEADER_VICES.iter().find(|(fault, _)| *fault == plan.header).map_or(&[][..], |(_, words)| *words);
-        // A busy machine may time anybody out.
-        if !expected.contains(&outcome) && outcome != "timed_out" {
+        if !expected.contains(&outcome) && !CUT_OFF.contains(&outcome) {
             return Some(format!("r{index} is recorded as {outcome}, expected {expected:?}"));
         }
     }
