@@ -11,6 +11,7 @@ mod check;
 mod checker;
 mod combinations;
 mod env;
+mod excerpt;
 mod health;
 mod import;
 mod keys;
@@ -27,7 +28,7 @@ pub use import::{
     ImportError, Imported, MevBoost, import_commit_boost, import_mev_boost, import_vouch, is_mev_boost_flag,
     mev_boost_takes_value, sound_text,
 };
-pub use mistake::{ConfigError, Mark, Mistake};
+pub use mistake::{ConfigError, Excerpt, Mark, Mistake};
 pub use proposers::{ProposerSet, parse_key_list};
 pub use settings::Config;
 
@@ -56,20 +57,21 @@ impl Config {
     /// # Errors
     /// All mistakes at once.
     pub fn parse(text: &str, path: &Path, environment: &[(String, String)]) -> Result<Self, ConfigError> {
-        let wrong = |mistakes: Vec<Mistake>| ConfigError::Wrong {
+        let wrong = |mistakes: Vec<Mistake>, included| ConfigError::Wrong {
             path: path.to_owned(),
-            text: text.to_owned(),
             mistakes,
+            included,
         };
         let syntax = locate::syntax(text);
         let table: toml::Table = match toml::from_str(text) {
             Ok(table) if syntax.is_empty() => table,
             // What an unreadable text means is guesswork: only what cannot be read is said.
-            Ok(_) => return Err(wrong(syntax)),
+            Ok(_) => return Err(wrong(syntax, Vec::new())),
             Err(error) if syntax.is_empty() => {
-                return Err(wrong(vec![Mistake::at("", error.message(), "see https://toml.io")]));
+                let mistake = Mistake::at("", error.message(), "see https://toml.io");
+                return Err(wrong(vec![mistake], Vec::new()));
             }
-            Err(_) => return Err(wrong(syntax)),
+            Err(_) => return Err(wrong(syntax, Vec::new())),
         };
         let overlay = env::overlay(table, environment);
         let as_text = |key: &str| {
@@ -89,7 +91,7 @@ impl Config {
         );
         if !mistakes.is_empty() {
             env::blame(&mut mistakes, &overlay.origins);
-            return Err(wrong(locate::place(text, mistakes)));
+            return Err(wrong(locate::place(text, mistakes), config.included));
         }
         if !overlay.ignored.is_empty() {
             config.warnings.push(format!(

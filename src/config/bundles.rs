@@ -128,7 +128,7 @@ const KEY_HINT: &str = "make one with: openssl rand -hex 32 > searcher.key; chmo
 
 fn read_key(file: &str, folder: &Path, key: &str, checker: &mut Checker) -> Option<BundleKey> {
     let path = folder.join(file);
-    let text = match std::fs::read_to_string(&path) {
+    let text = match checker.read(path.clone()) {
         Ok(text) => text,
         Err(error) => {
             checker.wrong(key, format!("{}: {error}", path.display()), KEY_HINT);

@@ -28,7 +28,7 @@ fn named(name: &str, folder: &Path, checker: &mut Checker) -> ChainSpec {
         return network.spec();
     }
     let path = folder.join(name);
-    let read = std::fs::read_to_string(&path).map_err(|error| {
+    let read = checker.read(path.clone()).map_err(|error| {
         let names: Vec<_> = Network::ALL.into_iter().map(Network::name).collect();
         let message = format!("`{name}` is no known network, and {}: {error}", path.display());
         (message, format!("write one of {}, or the path of a config.yaml", names.join(", ")))

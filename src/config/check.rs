@@ -140,6 +140,7 @@ fn tls_roots(file: Option<&str>, folder: &Path, checker: &mut Checker) -> TlsRoo
     if let Err(error) = std::fs::File::open(&path) {
         let hint = "give a PEM file of certificate authorities, or leave it out: Mozilla's list is built in";
         checker.wrong("tls.roots_file", format!("{}: {error}", path.display()), hint);
+        checker.included.push(path.clone());
     }
     TlsRoots::File(path)
 }
@@ -155,6 +156,7 @@ fn warn_about_later_sections(raw: &RawConfig, checker: &mut Checker) {
         ("alerts", &raw.alerts),
         ("sla", &raw.sla),
         ("telemetry", &raw.telemetry),
+        ("ledger", &raw.ledger),
     ];
     for (name, _) in sections.iter().filter(|(_, value)| value.is_some()) {
         checker.warnings.push(format!("[{name}] has no effect in this version"));
@@ -167,13 +169,7 @@ fn profit(raw: &RawProfit, folder: &Path, checker: &mut Checker) -> ProfitSettin
     if check_every.is_zero() {
         checker.wrong("profit.check_every_secs", "0 would check without end", "give seconds, 1 or more");
     }
-    let prices = raw.prices_file.as_ref().and_then(|file| {
-        let text = checker.include("profit.prices_file", folder.join(file))?;
-        let prices = Prices::parse(raw.currency.as_deref().unwrap_or("fiat"), &text);
-        prices
-            .map_err(|error| checker.wrong("profit.prices_file", error, "one day a line: 2026-11-01,2345.67"))
-            .ok()
-    });
+    let prices = raw.prices_file.as_ref().and_then(|file| prices(folder.join(file), raw, checker));
     if raw.currency.is_some() && raw.prices_file.is_none() {
         checker.wrong("profit.currency", "there are no prices in it", "give profit.prices_file");
     }
@@ -189,6 +185,21 @@ fn profit(raw: &RawProfit, folder: &Path, checker: &mut Checker) -> ProfitSettin
         data_api: raw.data_api.unwrap_or(default.data_api),
         prices,
     }
+}
+
+/// The operator's prices. They are a column of a report: what is wrong with their file is said, and keeps nobody from being served.
+fn prices(path: PathBuf, raw: &RawProfit, checker: &mut Checker) -> Option<Prices> {
+    let shown = path.display().to_string();
+    let currency = raw.currency.as_deref().unwrap_or("fiat");
+    let read = checker.read(path).map_err(|error| error.to_string());
+    read.and_then(|text| Prices::parse(currency, &text))
+        .map_err(|error| {
+            checker.warn(format!(
+                "[profit] prices_file {shown}: {error}: reports have no column of prices until it is corrected and the service has been \
+                 started again; it has a day a line, such as 2026-11-01,2345.67"
+            ));
+        })
+        .ok()
 }
 
 fn builder_api(raw: &RawBuilderApi, checker: &mut Checker) -> BuilderApiSettings {

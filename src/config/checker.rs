@@ -71,15 +71,18 @@ impl Checker {
         })
     }
 
-    /// Reads a file that is part of the configuration.
+    /// Reads a file that is part of the configuration and has to be there.
     pub(super) fn include(&mut self, key: &str, path: PathBuf) -> Option<String> {
+        let shown = path.display().to_string();
+        let hint = "paths are relative to the configuration's folder";
+        self.read(path).map_err(|error| self.wrong(key, format!("{shown}: {error}"), hint)).ok()
+    }
+
+    /// Reads a file whose changes are to be noticed, whether or not it can be read now.
+    pub(super) fn read(&mut self, path: PathBuf) -> std::io::Result<String> {
         let text = std::fs::read_to_string(&path);
-        let text = text.map_err(|error| {
-            let hint = "paths are relative to the configuration's folder";
-            self.wrong(key, format!("{}: {error}", path.display()), hint);
-        });
         self.included.push(path);
-        text.ok()
+        text
     }
 
     /// Where to listen: IP and port, or `localhost` and port.

@@ -22,7 +22,7 @@ pub(super) struct Origin {
     pub(super) key: String,
     /// The variable's name.
     pub(super) variable: String,
-    /// The text that stands there.
+    /// The variable's value, as it was set.
     pub(super) text: String,
 }
 

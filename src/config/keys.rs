@@ -6,7 +6,7 @@ use super::Mistake;
 const LISTS: [&str; 5] = ["relays", "builders", "proposers", "bundles.builders", "bundles.searchers"];
 
 /// Sections whose keys are not ours to know: names of headers, sections of later versions.
-const FREE: [&str; 11] = [
+const FREE: [&str; 12] = [
     "headers",
     "get_params",
     "rpc",
@@ -18,14 +18,19 @@ const FREE: [&str; 11] = [
     "alerts",
     "sla",
     "telemetry",
+    "ledger",
 ];
+
+/// Keys whose values are credentials, or addresses that may hold some.
+const SECRET: [&str; 8] =
+    ["url", "headers", "get_params", "proxy", "pubkeys_url", "rpc_url", "node_url", "api_url"];
 
 /// Known keys by section, for the nearest one to an unknown.
 const KEYS: [(&str, &str); 19] = [
     (
         "",
         "network data_dir builder_api ops auction tls relays builders proposers proposer_labels_file trust rotation beacon \
-         execution profit bundles rpc nodes resources disk maintenance backup alerts sla telemetry",
+         execution profit bundles rpc nodes resources disk maintenance backup alerts sla telemetry ledger",
     ),
     ("network", "name genesis_time genesis_fork_version seconds_per_slot chain_id fulu_fork_epoch"),
     (
@@ -131,6 +136,25 @@ pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
         }
         (false, false) => None,
     }
+}
+
+/// Whether a key's value may be or hold a secret: its own, one within it, or that of a section whose keys are not ours to know.
+pub(super) fn may_hold_a_secret(key: &str) -> bool {
+    let is_secret = |name: &str| SECRET.contains(&name) || FREE.contains(&name);
+    key.split('.').map(|step| step.split('[').next().unwrap_or(step)).any(is_secret)
+        || known_keys(key).iter().any(|inner| is_secret(inner))
+}
+
+/// Whether the value of an unknown key may be a secret: unless the key that was meant is known, and holds none.
+pub(super) fn may_be_meant_for_a_secret(key: &str) -> bool {
+    let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+    // Nearer than a guess: what is only a little alike may be anything.
+    let near = nearest(name, &known_keys(section)).filter(|near| {
+        strsim::damerau_levenshtein(near, name) <= 2 || near.starts_with(name) || name.starts_with(*near)
+    });
+    near.is_none_or(|near| {
+        may_hold_a_secret(&if section.is_empty() { near.to_owned() } else { format!("{section}.{near}") })
+    })
 }
 
 /// An unknown key as a mistake, and the key that was meant, if one is near.

@@ -4,14 +4,14 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Mistake, mistake::Mark};
+use super::{Mark, Mistake, excerpt::excerpt_of};
 
 /// Gives mistakes their places and puts them in the file's order; those of the environment come last.
 pub(super) fn place(text: &str, mut mistakes: Vec<Mistake>) -> Vec<Mistake> {
     if let Ok(root) = DeTable::parse(text) {
         for mistake in mistakes.iter_mut().filter(|mistake| mistake.variable.is_none()) {
-            mistake.place =
-                span_of(root.get_ref(), &mistake.key, mistake.mark).map(|span| line_and_column(text, &span));
+            let span = span_of(root.get_ref(), &mistake.key, mistake.mark);
+            point(mistake, text, span);
         }
     }
     mistakes.sort_by_key(|mistake| {
@@ -21,6 +21,12 @@ pub(super) fn place(text: &str, mut mistakes: Vec<Mistake>) -> Vec<Mistake> {
     mistakes
 }
 
+/// Gives a mistake its place and what may be shown of it.
+fn point(mistake: &mut Mistake, text: &str, span: Option<Range<usize>>) {
+    mistake.place = span.map(|span| line_and_column(text, &span));
+    mistake.excerpt = mistake.place.and_then(|place| excerpt_of(text, mistake, place));
+}
+
 /// All mistakes of TOML itself: the parser goes on after each.
 pub(super) fn syntax(text: &str) -> Vec<Mistake> {
     let (_, errors) = DeTable::parse_recoverable(text);
@@ -28,7 +34,7 @@ pub(super) fn syntax(text: &str) -> Vec<Mistake> {
         .iter()
         .map(|error| {
             let mut mistake = Mistake::at("", error.message(), "this is not TOML: see https://toml.io");
-            mistake.place = error.span().map(|span| line_and_column(text, &span));
+            point(&mut mistake, text, error.span());
             mistake
         })
         .collect();

@@ -12,6 +12,17 @@ pub enum Mark {
     Key,
 }
 
+/// What is shown of a line with a mistake in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excerpt {
+    /// The line, or the part of it that fits a terminal and that everybody may read.
+    pub text: String,
+    /// Where the mark begins in it, in characters from 1.
+    pub column: usize,
+    /// How many characters are marked.
+    pub length: usize,
+}
+
 /// One mistake.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mistake {
@@ -19,12 +30,14 @@ pub struct Mistake {
     pub key: String,
     /// What is wrong, as a sentence for people.
     pub message: String,
-    /// What to do.
+    /// What to write instead, or where that is told.
     pub hint: String,
     /// What is marked in the file.
     pub mark: Mark,
     /// Line and column, from 1, and length in characters; `None` when it comes from the environment or a default.
     pub place: Option<(usize, usize, usize)>,
+    /// What is shown of that line; `None` where it may hold a secret.
+    pub excerpt: Option<Excerpt>,
     /// The environment variable that said it, where it was not the file.
     pub variable: Option<String>,
     /// Other keys that contradict this one: the one that the environment set is to blame.
@@ -45,10 +58,10 @@ pub enum ConfigError {
     Wrong {
         /// The file that this is about.
         path: PathBuf,
-        /// Its text, to show the lines.
-        text: String,
         /// All mistakes, in the file's order.
         mistakes: Vec<Mistake>,
+        /// Files that are part of it: a change of one may end the mistake.
+        included: Vec<PathBuf>,
     },
 }
 
@@ -90,12 +103,12 @@ impl fmt::Display for ConfigError {
                     "  hint: name the file with --config, or start from the relays.toml of the repository"
                 )
             }
-            Self::Wrong { path, text, mistakes } => {
+            Self::Wrong { path, mistakes, included: _ } => {
                 for (index, mistake) in mistakes.iter().enumerate() {
                     if index > 0 {
                         writeln!(f)?;
                     }
-                    show(f, &path.display().to_string(), text, mistake)?;
+                    show(f, &path.display().to_string(), mistake)?;
                 }
                 Ok(())
             }
@@ -103,70 +116,24 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// `file:line:column: message`, the line itself with the place marked, and the hint.
-fn show(f: &mut fmt::Formatter<'_>, path: &str, text: &str, mistake: &Mistake) -> fmt::Result {
+/// `file:line:column: message`, what may be shown of the line with the place marked, and the hint.
+fn show(f: &mut fmt::Formatter<'_>, path: &str, mistake: &Mistake) -> fmt::Result {
     let key = if mistake.key.is_empty() { String::new() } else { format!("{}: ", mistake.key) };
     if let Some(variable) = &mistake.variable {
         writeln!(f, "environment variable {variable}: {key}{}", mistake.message)?;
         return write!(f, "  hint: {}", mistake.hint);
     }
-    let Some((line, column, length)) = mistake.place else {
+    let Some((line, column, _)) = mistake.place else {
         writeln!(f, "{path}: {key}{}", mistake.message)?;
         return write!(f, "  hint: {}", mistake.hint);
     };
     writeln!(f, "{path}:{line}:{column}: {key}{}", mistake.message)?;
-    let source = text.lines().nth(line - 1).unwrap_or_default();
-    let (source, column, length) = excerpt(source, column, length);
-    let number = line.to_string();
-    let gutter = " ".repeat(number.len());
-    writeln!(f, " {gutter} |")?;
-    writeln!(f, " {number} | {source}")?;
-    writeln!(f, " {gutter} | {}{}", " ".repeat(column - 1), "^".repeat(length.max(1)))?;
+    if let Some(Excerpt { text, column, length }) = &mistake.excerpt {
+        let number = line.to_string();
+        let gutter = " ".repeat(number.len());
+        writeln!(f, " {gutter} |")?;
+        writeln!(f, " {number} | {text}")?;
+        writeln!(f, " {gutter} | {}{}", " ".repeat(column.saturating_sub(1)), "^".repeat((*length).max(1)))?;
+    }
     write!(f, "  hint: {}", mistake.hint)
-}
-
-/// Most characters of a line that are shown: with the gutter they fit a terminal of 80 columns.
-const EXCERPT: usize = 72;
-
-/// A line short enough to be shown with its mark beneath it. Relays' URLs are longer than a terminal is wide: the marked place is kept,
-/// what is cut is shown as `…`. A tab is shown as one blank, so that the mark stands below its place.
-fn excerpt(line: &str, column: usize, length: usize) -> (String, usize, usize) {
-    let line: Vec<char> = line.chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
-    let start = column.saturating_sub(1).min(line.len());
-    // A quarter of the room before the mark, for what it stands in.
-    let from = if line.len() <= EXCERPT { 0 } else { start.saturating_sub(EXCERPT / 4) };
-    let mut shown: Vec<char> = line.iter().skip(from).take(EXCERPT).copied().collect();
-    if from + shown.len() < line.len()
-        && let Some(last) = shown.last_mut()
-    {
-        *last = '…';
-    }
-    if from > 0
-        && let Some(first) = shown.first_mut()
-    {
-        *first = '…';
-    }
-    let column = start - from + 1;
-    let room = shown.len().saturating_sub(column - 1);
-    (shown.into_iter().collect(), column, length.min(room.max(1)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_line_is_cut_around_its_mark() {
-        assert_eq!(excerpt("network = \"x\"", 11, 3), ("network = \"x\"".to_owned(), 11, 3));
-        let line = format!("url = \"https://0x{}@relay.example.org\"", "ab".repeat(48));
-        let (shown, column, length) = excerpt(&line, 7, line.len() - 6);
-        assert_eq!((shown.chars().count(), column), (EXCERPT, 7));
-        assert!(shown.starts_with("url = \"https://0xab") && shown.ends_with('…'));
-        assert_eq!(column - 1 + length, EXCERPT);
-        let (shown, column, _) = excerpt(&line, 120, 3);
-        assert!(shown.starts_with('…') && shown.ends_with("example.org\""), "{shown}");
-        assert_eq!(shown.chars().nth(column - 1), line.chars().nth(119));
-        assert_eq!(excerpt("\tx", 2, 1), (" x".to_owned(), 2, 1));
-        assert_eq!(excerpt("", 1, 0), (String::new(), 1, 0));
-    }
 }

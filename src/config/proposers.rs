@@ -38,9 +38,9 @@ pub struct ProposerSet {
     pub keys: Vec<BlsPublicKey>,
     /// Keys whose label fits one of its patterns.
     pub labelled: Vec<BlsPublicKey>,
-    /// Where more keys come from.
+    /// A source that is asked again and again; its keys join the named ones.
     pub loader: Option<KeyLoader>,
-    /// How their auctions are held.
+    /// `[auction]` with the set's own values over it.
     pub settings: AuctionSettings,
     /// Their relays; all, if none are named.
     pub relays: Option<Vec<RelayId>>,

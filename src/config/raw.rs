@@ -38,6 +38,7 @@ pub(super) struct RawConfig {
     pub(super) alerts: Option<Value>,
     pub(super) sla: Option<Value>,
     pub(super) telemetry: Option<Value>,
+    pub(super) ledger: Option<Value>,
 }
 
 /// `network`
@@ -308,7 +309,7 @@ pub(super) struct RawRelay {
 }
 
 impl RawRelay {
-    /// Its terms.
+    /// The relay's own terms, which sets may have others over.
     pub(super) fn terms(&self) -> RawTerms {
         RawTerms {
             weight_factor: self.weight_factor,
@@ -433,7 +434,7 @@ pub(super) fn read(table: Table, as_text: impl Fn(&str) -> Option<String>) -> Re
         let path = track.path();
         let key = dotted(&path.to_string());
         let Some(value) = find(&mut table, &path) else {
-            out.mistakes.push(Mistake::at(key, error.to_string(), TYPES_HINT));
+            out.mistakes.push(Mistake::at(key, plain(&error.to_string()), TYPES_HINT));
             break;
         };
         if let (Some(text), false) = (as_text(&key), value.is_str()) {
@@ -448,10 +449,14 @@ pub(super) fn read(table: Table, as_text: impl Fn(&str) -> Option<String>) -> Re
 
 const TYPES_HINT: &str = "docs/configuration.md and the relays.toml of the repository show each key's type";
 
-/// What the deserializer says, in words of the file instead of Rust's.
+/// What the deserializer says, in words of the file instead of Rust's, and without the value that it quotes: it may be a password.
 fn plain(message: &str) -> String {
     let message = message.lines().next().unwrap_or_default();
-    let Some((before, expected)) = message.rsplit_once("expected ") else { return message.to_owned() };
+    let (before, expected) = message.rsplit_once("expected ").unwrap_or((message, ""));
+    let before = before.split(['"', '`']).next().unwrap_or_default().trim_end_matches([' ', ',']);
+    if expected.is_empty() {
+        return before.to_owned();
+    }
     let expected = match expected {
         "u64" | "u32" | "usize" => "a whole number, 0 or more",
         "i64" => "a whole number",
@@ -463,7 +468,7 @@ fn plain(message: &str) -> String {
         other if other.starts_with("struct ") => "a section",
         other => other,
     };
-    format!("{before}expected {expected}")
+    format!("{before}, expected {expected}")
 }
 
 /// The value at a path.

@@ -73,7 +73,6 @@ async fn wrong_keys_of_the_section_are_named() {
     for (lines, words) in [
         ("check_every_secs = 0", "0 would check without end"),
         ("target_eth_per_day = \"much\"", "is not a decimal amount"),
-        ("prices_file = \"none.csv\"", "none.csv"),
         ("currency = \"EUR\"", "there are no prices in it"),
         ("targets = 1", "unknown key"),
     ] {
@@ -87,5 +86,23 @@ async fn wrong_keys_of_the_section_are_named() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains(words), "{lines}: {said}");
+    }
+}
+
+/// Prices are a column of a report: what is wrong with their file is said, and costs no slot.
+#[test]
+fn wrong_prices_are_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("bad.csv"), "2026-11-01;a lot\n").unwrap();
+    for (file, words) in [("none.csv", "none.csv: No such file"), ("bad.csv", "bad.csv: line 1: no price")] {
+        let config = format!(
+            "[profit]\nprices_file = \"{file}\"\n[[relays]]\nid = \"a\"\nurl = \"http://0x{}@127.0.0.1:1\"\n",
+            "ac6e77dfe25ecd6110b8e780608cce0dab71fdd5ebea22a16c0205200f2f8e2e3ad3b71d3499c54ad14d6c21b41a37ae"
+        );
+        std::fs::write(folder.path().join("relays.toml"), config).unwrap();
+        let output = binary().current_dir(folder.path()).args(["check", "--offline"]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert!(said.contains("warning: ") && said.contains(words), "{said}");
     }
 }
