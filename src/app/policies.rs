@@ -7,12 +7,15 @@ use std::{
     sync::Arc,
 };
 
+use alloy_primitives::hex;
 use reqwest::Client;
+use sha2::{Digest, Sha256};
 
 use super::files::write_whole;
 use crate::{
     auction::{Policy, PolicyTable},
     config::{Config, parse_key_list},
+    ethereum::LoaderKind,
     relay::{
         HeaderMode, HttpClientError, Relay, RelaySettings, build_fresh_http_client, build_http_client,
         build_http1_client,
@@ -115,26 +118,106 @@ pub(super) fn overlap<'a>(
     keys.iter().find_map(|key| taken.get(key).map(|set| (*key, *set)))
 }
 
-fn cache_file(data_dir: &Path, id: &str) -> PathBuf {
-    data_dir.join("proposers").join(format!("{id}.txt"))
+/// Characters of a source's digest in a file's name: 64 bits, which nothing is to be guessed from.
+const SOURCE_DIGITS: usize = 16;
+
+/// Where a set's keys from one source are kept. The source is in the name: keys of an operator whose number was changed are not the set's
+/// any more, and are not found.
+fn cache_file(data_dir: &Path, id: &str, source: &LoaderKind) -> PathBuf {
+    let digest: String = hex::encode(Sha256::digest(source.identity())).chars().take(SOURCE_DIGITS).collect();
+    data_dir.join(CACHE).join(format!("{id}.{digest}.txt"))
 }
+
+/// The folder in `data_dir`.
+const CACHE: &str = "proposers";
 
 /// The keys that were loaded last, by an earlier process perhaps: a set is not empty because its source is away for a moment.
 pub(super) fn cached_keys(config: &Config) -> LoadedKeys {
-    let sets = config.proposers.iter().filter(|set| set.loader.is_some());
-    let cached = sets.filter_map(|set| {
-        let text = fs::read_to_string(cache_file(&config.data_dir, &set.id)).ok()?;
-        Some((set.id.clone(), parse_key_list(&text).ok()?))
+    let sets = config.proposers.iter().filter_map(|set| Some((&set.id, set.loader.as_ref()?)));
+    let cached = sets.filter_map(|(id, loader)| {
+        let text = fs::read_to_string(cache_file(&config.data_dir, id, &loader.kind)).ok()?;
+        Some((id.clone(), parse_key_list(&text).ok()?))
     });
     cached.collect()
 }
 
-/// Keeps loaded keys for the next start.
-pub(super) fn cache_keys(data_dir: &Path, id: &str, keys: &[BlsPublicKey]) -> io::Result<()> {
-    let file = cache_file(data_dir, id);
-    if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder)?;
-    }
+/// Keeps loaded keys for the next start, and those of the set's earlier sources no longer.
+pub(super) fn cache_keys(
+    data_dir: &Path,
+    id: &str,
+    source: &LoaderKind,
+    keys: &[BlsPublicKey],
+) -> io::Result<()> {
+    let file = cache_file(data_dir, id, source);
+    let folder = data_dir.join(CACHE);
+    fs::create_dir_all(&folder)?;
     let text: String = keys.iter().map(|key| format!("{key}\n")).collect();
-    write_whole(&file, text.as_bytes(), 0o600)
+    write_whole(&file, text.as_bytes(), 0o600)?;
+    for entry in fs::read_dir(&folder)?.flatten() {
+        if entry.path() != file && entry.file_name().to_str().is_some_and(|name| is_cache_of(name, id)) {
+            // What is left behind is never read.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file has keys of a set, from whatever source. Earlier versions had no source in the name.
+fn is_cache_of(name: &str, id: &str) -> bool {
+    let Some(rest) = name.strip_prefix(id).and_then(|rest| rest.strip_suffix(".txt")) else { return false };
+    let is_digest =
+        |digest: &str| digest.len() == SOURCE_DIGITS && digest.bytes().all(|b| b.is_ascii_hexdigit());
+    rest.is_empty() || rest.strip_prefix('.').is_some_and(is_digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_another_source_are_not_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let ssv = |operator| LoaderKind::Ssv {
+            node: None,
+            api: "https://api.example.org/".parse().unwrap(),
+            operator,
+        };
+        let key: BlsPublicKey = format!("0x{}", "ab".repeat(48)).parse().unwrap();
+        let names = || {
+            let entries = fs::read_dir(folder.path().join(CACHE)).unwrap();
+            let mut names: Vec<String> =
+                entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        cache_keys(folder.path(), "a", &ssv(1), &[key]).unwrap();
+        cache_keys(folder.path(), "a.b", &ssv(1), &[key]).unwrap();
+        fs::write(folder.path().join(CACHE).join("a.txt"), "").unwrap();
+        assert!(cache_file(folder.path(), "a", &ssv(1)).exists());
+        assert!(!cache_file(folder.path(), "a", &ssv(2)).exists());
+        cache_keys(folder.path(), "a", &ssv(2), &[key]).unwrap();
+        assert!(cache_file(folder.path(), "a", &ssv(2)).exists());
+        assert!(cache_file(folder.path(), "a.b", &ssv(1)).exists(), "another set's");
+        assert_eq!(names().len(), 2, "{:?}", names());
+    }
+
+    #[test]
+    fn every_part_of_a_source_counts() {
+        let url = |text: &str| text.parse().unwrap();
+        let address = |n| alloy_primitives::Address::repeat_byte(n);
+        let sources = [
+            LoaderKind::Url(url("https://a.example.org/")),
+            LoaderKind::Url(url("https://b.example.org/")),
+            LoaderKind::Lido { rpc: url("http://a/"), registry: address(1), operator: 1 },
+            LoaderKind::Lido { rpc: url("http://a/"), registry: address(2), operator: 1 },
+            LoaderKind::Lido { rpc: url("http://a/"), registry: address(1), operator: 2 },
+            LoaderKind::Stader { rpc: url("http://a/"), registry: address(1), operator: address(1) },
+            LoaderKind::Stader { rpc: url("http://a/"), registry: address(1), operator: address(2) },
+            LoaderKind::Ssv { node: None, api: url("http://a/"), operator: 1 },
+            LoaderKind::Ssv { node: Some(url("http://n/")), api: url("http://a/"), operator: 1 },
+            LoaderKind::Ssv { node: None, api: url("http://a/"), operator: 2 },
+        ];
+        let names: std::collections::BTreeSet<String> = sources.iter().map(LoaderKind::identity).collect();
+        assert_eq!(names.len(), sources.len());
+    }
 }

@@ -41,7 +41,9 @@ const SAID_EVERY: Duration = Duration::from_secs(10);
 pub struct ConfigSource {
     path: PathBuf,
     environment: Vec<(String, String)>,
-    /// Of the texts that the running configuration was read from, or the last wrong ones.
+    /// Files that the text last read includes, whether or not it was right.
+    included: Vec<PathBuf>,
+    /// Of that text and these files, as they were then.
     fingerprint: u64,
 }
 
@@ -53,8 +55,20 @@ impl ConfigSource {
     pub fn read(path: PathBuf, environment: Vec<(String, String)>) -> Result<(Self, Config), ConfigError> {
         let text = Config::read(&path)?;
         let config = Config::parse(&text, &path, &environment)?;
-        let fingerprint = fingerprint(&text, &config.included);
-        Ok((Self { path, environment, fingerprint }, config))
+        let mut source = Self { path, environment, included: Vec::new(), fingerprint: 0 };
+        source.note(&text, &config.included);
+        Ok((source, config))
+    }
+
+    /// Remembers what was read, so that a change of any of it is one.
+    fn note(&mut self, text: &str, included: &[PathBuf]) {
+        self.fingerprint = fingerprint(text, included);
+        self.included = included.to_vec();
+    }
+
+    /// Whether the text or a file that it includes is another one than was read last.
+    fn has_changed(&self, text: &str) -> bool {
+        fingerprint(text, &self.included) != self.fingerprint
     }
 }
 
@@ -75,7 +89,7 @@ type Loaded = (String, LoaderKind, Result<Vec<BlsPublicKey>, NodeError>);
 #[derive(Debug)]
 pub(super) struct Reloader {
     pub(super) source: ConfigSource,
-    /// A message is a wish to read the file now.
+    /// A message asks for the file to be read now.
     pub(super) asked: mpsc::Receiver<()>,
     pub(super) running: Config,
     pub(super) auction: Arc<Auction>,
@@ -112,12 +126,8 @@ impl Reloader {
                 () = stop.cancelled() => return,
             };
             match Config::read(&self.source.path) {
-                Ok(text)
-                    if by_signal || fingerprint(&text, &self.running.included) != self.source.fingerprint =>
-                {
-                    self.reload(&text).await;
-                }
-                // A file that is gone for a moment is being replaced; a wish by signal says so if it is gone then.
+                Ok(text) if by_signal || self.source.has_changed(&text) => self.reload(&text).await,
+                // A file that is gone for a moment is being replaced; a request by signal says so if it is gone then.
                 Err(error) if by_signal => error!("configuration not changed: {error}"),
                 Ok(_) | Err(_) => {}
             }
@@ -130,13 +140,17 @@ impl Reloader {
         let new = match parsed {
             Ok(new) => new,
             Err(mistakes) => {
-                // Of the files as the running configuration knows them: the next look compares with the same.
-                self.source.fingerprint = fingerprint(text, &self.running.included);
+                // By the files that the wrong one includes: the mistake may be in one of them, and end there.
+                let included = match &mistakes {
+                    ConfigError::Wrong { included, .. } => included.as_slice(),
+                    ConfigError::Read { .. } => &[],
+                };
+                self.source.note(text, included);
                 error!("configuration not changed, the file is wrong:\n{mistakes}");
                 return;
             }
         };
-        self.source.fingerprint = fingerprint(text, &new.included);
+        self.source.note(text, &new.included);
         for warning in &new.warnings {
             warn!("{warning}");
         }
@@ -250,7 +264,7 @@ impl Reloader {
             return;
         }
         info!(proposers = id, keys = keys.len(), before = kept, "keys loaded");
-        if let Err(failure) = cache_keys(&self.running.data_dir, id, &keys) {
+        if let Err(failure) = cache_keys(&self.running.data_dir, id, kind, &keys) {
             warn!(proposers = id, error = %failure, "loaded keys not kept for the next start");
         }
         self.loaded.insert(id.to_owned(), keys);

@@ -90,6 +90,21 @@ pub enum LoaderKind {
     },
 }
 
+impl LoaderKind {
+    /// Everything that says which keys these are, as one text that no other source has. It may hold credentials: it is not to be shown.
+    pub fn identity(&self) -> String {
+        match self {
+            Self::Url(url) => format!("url {url}"),
+            Self::Lido { rpc, registry, operator } => format!("lido {rpc} {registry} {operator}"),
+            Self::Stader { rpc, registry, operator } => format!("stader {rpc} {registry} {operator}"),
+            Self::Ssv { node, api, operator } => {
+                let node = node.as_ref().map_or("", Url::as_str);
+                format!("ssv {node} {api} {operator}")
+            }
+        }
+    }
+}
+
 /// How far the loading of a set is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeysLoaded {

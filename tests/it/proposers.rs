@@ -138,6 +138,22 @@ async fn included_files_are_followed() {
     assert_eq!(value_for(&stage, keys[1]).await, Some(milli(40)));
 }
 
+/// A wrong file that a new configuration includes is looked at until it is right, without a signal.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_include_that_is_wrong_is_taken_once_it_is_right() {
+    let keys = keys();
+    let stage = with_files("", &[]).await;
+    let path = stage.folder.path().join("new.txt");
+    std::fs::write(&path, "0x12").unwrap();
+    let set = "[[proposers]]\nid = \"late\"\npubkeys_file = \"new.txt\"\nrelays = [\"r0\"]\n";
+    stage.write_config(&format!("{}{set}", stage.config()));
+    eventually("the mistake in the log", async || stage.log().contains("new.txt: line 1").then_some(()))
+        .await;
+    std::fs::write(&path, keys[1].to_string()).unwrap();
+    eventually("the new set", async || (value_for(&stage, keys[1]).await == Some(milli(40))).then_some(()))
+        .await;
+}
+
 async fn serve(router: Router) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
