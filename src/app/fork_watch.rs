@@ -13,6 +13,8 @@ use crate::{
 const RULE: NoticeRule = NoticeRule::ForkNotServed;
 /// Name of the condition.
 const FORK: &str = "fork";
+/// Seconds until the first such fork.
+const UNTIL_FORK: &str = "relaymux_unserved_fork_seconds";
 
 /// The chain, and what was said last.
 #[derive(Debug)]
@@ -30,15 +32,22 @@ impl ForkWatch {
         now: UnixMillis,
         notices: &mut Notices,
     ) {
-        let Some(fork) = self.spec.unserved_fork(reported) else {
+        let Some(fork) = self.spec.unserved_fork(reported, now) else {
+            // A gauge cannot be taken back: what is no number fulfils no alert's condition.
+            gauge!(UNTIL_FORK).set(f64::NAN);
             self.conditions.set(FORK, Effect::None, "no fork is scheduled that this version does not serve");
             notices.resolve(RULE, "network", "it is not scheduled any more").await;
             self.said = None;
             return;
         };
         let (urgency, message) = (fork.urgency(now), fork.message(&self.spec.name, now));
-        gauge!("relaymux_unserved_fork_seconds").set(seconds_until(fork.at, now));
-        let effect = if urgency == ForkUrgency::InForce { Effect::NotReady } else { Effect::None };
+        gauge!(UNTIL_FORK).set(seconds_until(fork.at, now));
+        let ends_service = fork.ends_service(now);
+        let effect = match urgency {
+            ForkUrgency::InForce if ends_service => Effect::NotReady,
+            ForkUrgency::InForce => Effect::Degraded,
+            ForkUrgency::Near | ForkUrgency::Far => Effect::None,
+        };
         self.conditions.set(FORK, effect, message.clone());
         let current = Some((fork, urgency));
         if self.said == current {
@@ -49,7 +58,7 @@ impl ForkWatch {
             ForkUrgency::Near | ForkUrgency::InForce => {
                 // Another date, or the date has come: that is said anew.
                 notices.resolve(RULE, "network", "there is newer word of it").await;
-                let severity = if urgency == ForkUrgency::InForce { Severity::P2 } else { Severity::P3 };
+                let severity = if ends_service { Severity::P2 } else { Severity::P3 };
                 notices.raise(RULE, "network", severity, &message).await;
             }
         }

@@ -18,11 +18,11 @@ const EARLIER: [&str; 2] = ["phase0", "altair"];
 pub struct UnservedFork {
     /// Its name, in lower case.
     pub name: String,
-    /// Its first epoch.
+    /// The first epoch in which it is in force.
     pub epoch: Epoch,
-    /// When that starts.
+    /// The start of that epoch, Unix milliseconds.
     pub at: UnixMillis,
-    /// Who says so.
+    /// Whose schedule it is in: only the configuration's decides what the auction serves.
     pub source: ForkSource,
     /// The epoch that the other source has for it, where that is another one.
     pub otherwise: Option<Epoch>,
@@ -33,48 +33,56 @@ pub struct UnservedFork {
 pub enum ForkSource {
     /// The configured network or chain spec.
     Configuration,
-    /// The beacon node.
+    /// The beacon node's specification, by which nothing is served or refused.
     BeaconNode,
 }
 
-/// How urgent it is.
+/// How near a fork is, by the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForkUrgency {
     /// More than 30 days off.
     Far,
     /// Within 30 days.
     Near,
-    /// In force: no header is served any more.
+    /// Its epoch has begun. Where the configuration says so, no header is served any more.
     InForce,
 }
 
 impl ChainSpec {
-    /// The first fork that this version does not serve, by the configuration, which the auction goes by, or by the beacon node's
-    /// specification, which the chain goes by: the earlier of the two. `None` when none is scheduled.
-    pub fn unserved_fork(&self, reported: Option<&[NamedFork]>) -> Option<UnservedFork> {
+    /// The first fork that this version does not serve: by the configuration, which the auction goes by, once it is in force by that;
+    /// else by the configuration or the beacon node's specification, whichever has it earlier. `None` when none is scheduled.
+    pub fn unserved_fork(&self, reported: Option<&[NamedFork]>, now: UnixMillis) -> Option<UnservedFork> {
         let configured =
             self.forks.iter().map(|f| NamedFork { name: f.fork.name().to_owned(), epoch: f.epoch });
         let configured: Vec<NamedFork> = configured.chain(self.other_forks.iter().cloned()).collect();
         let reported = reported.unwrap_or_default();
-        let sources =
-            [(configured.as_slice(), ForkSource::Configuration), (reported, ForkSource::BeaconNode)];
-        let all = sources.iter().flat_map(|(list, source)| list.iter().map(move |fork| (fork, *source)));
-        let scheduled = all.filter(|(fork, _)| !is_served(&fork.name) && fork.epoch != Epoch::NEVER);
-        let (first, source) = scheduled.min_by_key(|(fork, _)| fork.epoch)?;
+        let first = |list: &[NamedFork]| {
+            let scheduled = list.iter().filter(|fork| !is_served(&fork.name) && fork.epoch != Epoch::NEVER);
+            scheduled.min_by_key(|fork| fork.epoch).cloned()
+        };
+        let (first, source) = match (first(&configured), first(reported)) {
+            (Some(own), Some(other)) if other.epoch < own.epoch && self.start_of(own.epoch) > now => {
+                (other, ForkSource::BeaconNode)
+            }
+            (Some(own), _) => (own, ForkSource::Configuration),
+            (None, other) => (other?, ForkSource::BeaconNode),
+        };
         let other = match source {
             ForkSource::Configuration => reported,
             ForkSource::BeaconNode => &configured,
         };
         let otherwise = other.iter().find(|fork| fork.name == first.name && fork.epoch != first.epoch);
-        let slot = Slot::new(first.epoch.as_u64().saturating_mul(self.slots_per_epoch));
-        let at = self.clock().start_of(slot);
         Some(UnservedFork {
-            name: first.name.clone(),
-            epoch: first.epoch,
-            at,
-            source,
+            at: self.start_of(first.epoch),
             otherwise: otherwise.map(|fork| fork.epoch),
+            name: first.name,
+            epoch: first.epoch,
+            source,
         })
+    }
+
+    fn start_of(&self, epoch: Epoch) -> UnixMillis {
+        self.clock().start_of(Slot::new(epoch.as_u64().saturating_mul(self.slots_per_epoch)))
     }
 }
 
@@ -83,7 +91,12 @@ fn is_served(name: &str) -> bool {
 }
 
 impl UnservedFork {
-    /// How urgent it is.
+    /// Whether no header is served any more: the auction goes by the configuration alone. A node may name any fork of its own.
+    pub fn ends_service(&self, now: UnixMillis) -> bool {
+        self.source == ForkSource::Configuration && self.urgency(now) == ForkUrgency::InForce
+    }
+
+    /// How near it is at a moment.
     pub fn urgency(&self, now: UnixMillis) -> ForkUrgency {
         match self.at.saturating_sub(now) {
             ..=0 => ForkUrgency::InForce,
@@ -126,7 +139,13 @@ impl UnservedFork {
             };
             format!(". By {other} it {says}: one of the two is out of date")
         });
-        if self.urgency(now) == ForkUrgency::InForce {
+        if self.urgency(now) == ForkUrgency::InForce && *source == ForkSource::BeaconNode {
+            format!(
+                "{network} is on {name} since epoch {epoch} ({when}, {days} ago), {by}, and this version of relaymux does not know of it: \
+                 headers are served by the configured network as before. What to do: see whether your client still gets bids; if not, \
+                 {to_do}{otherwise}"
+            )
+        } else if self.urgency(now) == ForkUrgency::InForce {
             format!(
                 "{network} is on {name} since epoch {epoch} ({when}, {days} ago), {by}, and this version of relaymux does not serve it: \
                  {then}. What to do: {to_do}{otherwise}"
@@ -188,7 +207,7 @@ mod tests {
                 Some(("gloas", 353_024, configured, None)),
             ),
         ] {
-            let found = spec.unserved_fork(reported.as_deref());
+            let found = spec.unserved_fork(reported.as_deref(), 0);
             let found = found.as_ref().map(|fork| {
                 let otherwise = fork.otherwise.map(Epoch::as_u64);
                 (fork.name.as_str(), fork.epoch.as_u64(), fork.source, otherwise)
@@ -198,8 +217,31 @@ mod tests {
     }
 
     #[test]
+    fn only_the_configured_schedule_ends_the_service() {
+        let (mainnet, sepolia) = (Network::Mainnet.spec(), Network::Sepolia.spec());
+        // Sepolia's Gloas is in force then, by the configuration.
+        let now = sepolia.unserved_fork(None, 0).unwrap().at;
+        for (name, spec, reported, want) in [
+            ("a node's own fork, long past", &mainnet, named("eip7805", 0), (ForkSource::BeaconNode, false)),
+            ("a node's Gloas", &mainnet, named("gloas", 1), (ForkSource::BeaconNode, false)),
+            ("both, the node's is earlier", &sepolia, named("gloas", 1), (ForkSource::Configuration, true)),
+            ("a node's own fork beside it", &sepolia, named("heze", 0), (ForkSource::Configuration, true)),
+        ] {
+            let fork = spec.unserved_fork(Some(&[reported]), now).unwrap();
+            assert_eq!((fork.source, fork.ends_service(now)), want, "{name}");
+            assert_eq!(fork.message("x", now).contains("answered with 204"), want.1, "{name}");
+        }
+        let before = sepolia.unserved_fork(Some(&[named("gloas", 1)]), now - 1).unwrap();
+        assert_eq!(
+            before.source,
+            ForkSource::BeaconNode,
+            "the earlier one is told until the other is in force"
+        );
+    }
+
+    #[test]
     fn it_is_said_what_happens_when_and_what_to_do() {
-        let fork = Network::Sepolia.spec().unserved_fork(None).unwrap();
+        let fork = Network::Sepolia.spec().unserved_fork(None, 0).unwrap();
         // 2026-10-06 13:53:36 UTC.
         assert_eq!(fork.at, 1_791_294_816_000);
         for (now, urgency, message) in [

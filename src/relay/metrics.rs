@@ -59,7 +59,8 @@ pub(super) fn begin_relay(relay: &RelayId) {
     }
 }
 
-/// A relay is not configured any more: it has no place, and is neither up nor down. No alert compares true with what is no number.
+/// A relay is not configured any more: it has no place and no score, and is neither up nor down. No alert compares true with what is no
+/// number; a gauge cannot be taken back.
 pub(super) fn end_relay(relay: &RelayId) {
     for mode in RelayMode::ALL {
         gauge!(STATE, "relay" => relay.to_string(), "state" => mode.label()).set(0.0);
@@ -68,6 +69,7 @@ pub(super) fn end_relay(relay: &RelayId) {
         gauge!(REASON, "relay" => relay.to_string(), "reason" => reason.label()).set(0.0);
     }
     gauge!(UP, "relay" => relay.to_string()).set(f64::NAN);
+    gauge!(SCORE, "relay" => relay.to_string()).set(f64::NAN);
 }
 
 pub(super) fn record_up(relay: &RelayId, is_up: bool) {

@@ -161,10 +161,13 @@ async fn a_fork_that_only_the_beacon_node_knows_is_warned_of() {
     })
     .await;
     assert!(notices.to_string().contains("by the beacon node"), "{notices}");
-    // In force: not ready any more, and that is told too.
+    // In force by the node alone: that is told, and headers are served as before, for the auction goes by the configuration.
     beacon.behave(|behaviour| behaviour.other_forks = vec![("heze".to_owned(), 1)]);
     let check = ready_check(&stage, "fork", |check| check["ok"] == false).await;
     assert!(check["detail"].as_str().unwrap().contains("stage is on heze since epoch 1"), "{check}");
+    let status = stage.http.get(format!("{}/readyz", stage.ops)).send().await.unwrap().status();
+    assert_eq!(status.as_u16(), 200);
+    assert!(stage.header().await.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

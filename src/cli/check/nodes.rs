@@ -10,7 +10,7 @@ use super::super::findings::{Finding, Findings, State};
 use crate::{
     app::clock_message,
     bundles::BundleSettings,
-    consensus::{ChainSpec, ClockOffset, ClockVerdict, ForkUrgency, NamedFork, WallClock},
+    consensus::{ChainSpec, ClockOffset, ClockVerdict, NamedFork, WallClock},
     ethereum::{BeaconNode, BlockId, ExecutionNode, NodeError},
     relay::{Relay, clock_offsets},
 };
@@ -73,12 +73,12 @@ pub(super) async fn check_nodes(http: &Client, nodes: Nodes, relays: &[Arc<Relay
     }
 }
 
-/// Tells what fork comes that this version does not serve. Whether none is in force.
+/// Tells what fork comes that this version does not serve. Whether headers are served.
 pub(super) fn report_fork(spec: &ChainSpec, reported: Option<&[NamedFork]>, findings: &mut Findings) -> bool {
-    let Some(fork) = spec.unserved_fork(reported) else { return true };
     let now = WallClock.now();
+    let Some(fork) = spec.unserved_fork(reported, now) else { return true };
     findings.remark("fork", fork.message(&spec.name, now));
-    fork.urgency(now) != ForkUrgency::InForce
+    !fork.ends_service(now)
 }
 
 async fn execution_answer(node: &ExecutionNode) -> Result<String, String> {
