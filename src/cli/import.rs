@@ -13,9 +13,12 @@ use super::{
     loading::environment,
     terminal::{complain, write},
 };
-use crate::config::{
-    ImportError, Imported, import_commit_boost, import_mev_boost, import_vouch, is_mev_boost_flag,
-    mev_boost_takes_value, sound_text,
+use crate::{
+    app::parse_log_filter,
+    config::{
+        ImportError, Imported, import_commit_boost, import_mev_boost, import_vouch, is_mev_boost_flag,
+        mev_boost_takes_value, sound_text,
+    },
 };
 
 pub(super) fn import(arguments: &ImportArguments) -> ExitCode {
@@ -135,44 +138,104 @@ pub(super) fn legacy(arguments: &[String], environment: &[(String, String)]) -> 
     let (mut theirs, mut ports_file, mut log) = (Vec::new(), None, None);
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
-        let mut value = || rest.next().cloned().ok_or_else(|| format!("`{argument}` needs a value"));
-        match argument.as_str() {
+        let (name, given) = match argument.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (argument.as_str(), None),
+        };
+        let mut value = || {
+            given.clone().or_else(|| rest.next().cloned()).ok_or_else(|| format!("`{name}` needs a value"))
+        };
+        match name {
             "--ports-file" => ports_file = Some(PathBuf::from(value()?)),
             "--log" => log = Some(value()?),
             // A file is a file of mev-boost's to `import`, which names it by itself; a service takes it by -config.
-            name if !name.starts_with('-') => return Err(format!("`{name}` is no flag of mev-boost")),
-            name => {
-                theirs.push(name.to_owned());
-                let takes_next = !name.contains('=') && mev_boost_takes_value(name);
-                if takes_next {
+            _ if !argument.starts_with('-') => return Err(format!("`{argument}` is no flag of mev-boost")),
+            _ => {
+                theirs.push(argument.clone());
+                if !argument.contains('=') && mev_boost_takes_value(argument) {
                     theirs.push(value()?);
                 }
             }
         }
     }
+    let own_level = own_level(log, environment)?;
     let mut out = import_mev_boost(&theirs, environment, &read).map_err(|error| error.to_string())?;
-    out.imported.table.insert("data_dir".to_owned(), data_dir(environment).into());
+    let (data_dir, note) = data_dir(environment, &out.imported.table);
+    out.imported.notes.extend(note);
+    out.imported.table.insert("data_dir".to_owned(), data_dir.into());
     Ok(Legacy {
         text: out.imported.to_text("mev-boost's flags and environment"),
         notes: out.imported.notes,
-        log_level: log.or(out.log_level),
+        log_level: own_level.or(out.log_level),
         json_logs: out.json_logs,
         ports_file,
     })
 }
 
-/// Where state belongs when no file says it: systemd's folder, else the user's.
-fn data_dir(environment: &[(String, String)]) -> String {
-    let of = |name: &str| {
-        environment.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value)
+/// What is logged by `--log`, else by `RELAYMUX_LOG`, which goes before mev-boost's flags as every variable of ours does.
+fn own_level(log: Option<String>, environment: &[(String, String)]) -> Result<Option<String>, String> {
+    let (name, text) = match (log, variable(environment, "RELAYMUX_LOG")) {
+        (Some(text), _) => ("--log", text),
+        (None, Some(text)) => ("RELAYMUX_LOG", text.to_owned()),
+        (None, None) => return Ok(None),
     };
-    match (of("STATE_DIRECTORY"), of("XDG_STATE_HOME"), of("HOME")) {
+    parse_log_filter(&text).map(Some).map_err(|error| format!("{name}: {error}"))
+}
+
+fn variable<'a>(environment: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let found = environment.iter().find(|(key, value)| key == name && !value.is_empty());
+    found.map(|(_, value)| value.as_str())
+}
+
+/// Where state belongs when no file says it: systemd's folder, else the user's; and what is to be said of it. Two services of one user, as
+/// for two networks, cannot have one folder: each has its own by network and builder port. Mainnet on the usual port has the folder
+/// without them, as has whoever listens on the usual port and has a ledger there: no other service can be listening on it.
+fn data_dir(environment: &[(String, String)], table: &toml::Table) -> (String, Option<String>) {
+    let of = |name: &str| variable(environment, name);
+    let base = match (of("STATE_DIRECTORY"), of("XDG_STATE_HOME"), of("HOME")) {
         // systemd may name several, by colons.
-        (Some(folders), _, _) => folders.split(':').next().unwrap_or(folders).to_owned(),
+        (Some(folders), _, _) => return (folders.split(':').next().unwrap_or(folders).to_owned(), None),
         (None, Some(folder), _) => format!("{folder}/relaymux"),
         (None, None, Some(home)) => format!("{home}/.local/state/relaymux"),
-        (None, None, None) => "data".to_owned(),
+        (None, None, None) => return ("data".to_owned(), None),
+    };
+    let (network, port) = (network_name(environment, table), builder_port(environment, table));
+    let has_ledger = Path::new(&base).join("ledger.db").exists();
+    if port == DEFAULT_PORT && (network == "mainnet" || has_ledger) {
+        return (base, None);
     }
+    let own = format!("{base}-{network}-{port}");
+    let is_new = !Path::new(&own).exists();
+    let note = (has_ledger && is_new && of("RELAYMUX_DATA_DIR").is_none()).then(|| {
+        format!(
+            "records are kept in {own}, as two services cannot share a folder; those in {base} are not used: if they are this service's, \
+             stop it, move that folder there, and start again"
+        )
+    });
+    (own, note)
+}
+
+/// The builder API's usual port.
+const DEFAULT_PORT: &str = "18550";
+
+fn builder_port(environment: &[(String, String)], table: &toml::Table) -> String {
+    let flag =
+        table.get("builder_api").and_then(|section| section.get("listen")).and_then(toml::Value::as_str);
+    let listen = variable(environment, "RELAYMUX_BUILDER_API__LISTEN").or(flag).unwrap_or(DEFAULT_PORT);
+    listen.rsplit(':').next().unwrap_or(DEFAULT_PORT).to_owned()
+}
+
+/// The network's name as a part of a folder's: of a chain of its own, what it is told by.
+fn network_name(environment: &[(String, String)], table: &toml::Table) -> String {
+    let chain = table.get("network");
+    let of_chain = |key: &str| chain.and_then(|chain| chain.get(key)).and_then(toml::Value::as_str);
+    let named = variable(environment, "RELAYMUX_NETWORK")
+        .or_else(|| chain.and_then(toml::Value::as_str))
+        .or_else(|| of_chain("name"))
+        .or_else(|| of_chain("genesis_fork_version"))
+        .unwrap_or("mainnet");
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    named.chars().map(|c| if is_plain(c) { c } else { '-' }).take(64).collect()
 }
 
 /// Ends a command line that is mev-boost's and wrong.
@@ -219,8 +282,63 @@ mod tests {
     fn state_goes_where_systemd_or_the_user_keeps_it() {
         let home = ("HOME".to_owned(), "/home/me".to_owned());
         let systemd = ("STATE_DIRECTORY".to_owned(), "/var/lib/mev:/x".to_owned());
-        assert_eq!(data_dir(&[home.clone(), systemd]), "/var/lib/mev");
-        assert_eq!(data_dir(&[home]), "/home/me/.local/state/relaymux");
-        assert_eq!(data_dir(&[]), "data");
+        let mainnet = toml::Table::new();
+        assert_eq!(data_dir(&[home.clone(), systemd], &mainnet).0, "/var/lib/mev");
+        assert_eq!(data_dir(&[home], &mainnet).0, "/home/me/.local/state/relaymux");
+        assert_eq!(data_dir(&[], &mainnet).0, "data");
+    }
+
+    #[test]
+    fn two_services_of_one_user_have_two_folders_and_an_old_ledger_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = ("XDG_STATE_HOME".to_owned(), folder.path().to_str().unwrap().to_owned());
+        let of = |text: &str, more: &[(&str, &str)]| {
+            let mut environment = vec![home.clone()];
+            environment.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+            let (path, note) = data_dir(&environment, &toml::from_str(text).unwrap());
+            (path.strip_prefix(folder.path().to_str().unwrap()).unwrap().to_owned(), note.is_some())
+        };
+        let (hoodi, other_port) = ("network = \"hoodi\"", "builder_api.listen = \"0.0.0.0:18650\"");
+        let custom = "network = { genesis_time = 1, genesis_fork_version = \"0x10000038\" }";
+        for (text, more, want) in [
+            ("network = \"mainnet\"", &[][..], "/relaymux"),
+            ("builder_api.listen = \"127.0.0.1:18550\"", &[], "/relaymux"),
+            (hoodi, &[], "/relaymux-hoodi-18550"),
+            (other_port, &[], "/relaymux-mainnet-18650"),
+            (custom, &[], "/relaymux-0x10000038-18550"),
+            ("", &[("RELAYMUX_NETWORK", "net/config.yaml")], "/relaymux-net-config-yaml-18550"),
+            ("", &[("RELAYMUX_BUILDER_API__LISTEN", "[::1]:1")], "/relaymux-mainnet-1"),
+        ] {
+            assert_eq!(of(text, more), (want.to_owned(), false), "{text}");
+        }
+        std::fs::create_dir(folder.path().join("relaymux")).unwrap();
+        std::fs::write(folder.path().join("relaymux/ledger.db"), "").unwrap();
+        assert_eq!(of(hoodi, &[]), ("/relaymux".to_owned(), false), "nobody else can have the usual port");
+        assert_eq!(
+            of(other_port, &[]),
+            ("/relaymux-mainnet-18650".to_owned(), true),
+            "whose it is cannot be told"
+        );
+    }
+
+    #[test]
+    fn what_is_logged_is_checked_and_may_come_from_our_own_variable() {
+        let ours = [("RELAYMUX_LOG".to_owned(), "warning".to_owned())];
+        let level = |line: &str, environment: &[(String, String)]| {
+            let line = format!("-relay https://0xaa@a.example.org {line}");
+            legacy(&words(&line), environment).map(|legacy| legacy.log_level)
+        };
+        for (line, environment, want) in [
+            ("", &[][..], None),
+            ("-loglevel debug", &[], Some("debug")),
+            ("--log trace -loglevel debug", &ours, Some("trace")),
+            ("--log=relaymux=debug", &[], Some("relaymux=debug")),
+            ("-loglevel debug", &ours, Some("warn")),
+        ] {
+            assert_eq!(level(line, environment).unwrap().as_deref(), want, "{line}");
+        }
+        assert!(level("--log loud", &[]).unwrap_err().starts_with("--log: `loud` is no level"));
+        let loud = [("RELAYMUX_LOG".to_owned(), "loud".to_owned())];
+        assert!(level("", &loud).unwrap_err().starts_with("RELAYMUX_LOG: `loud`"));
     }
 }

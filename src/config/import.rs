@@ -25,7 +25,7 @@ use super::{Config, ConfigError};
 /// A configuration made of another program's.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Imported {
-    /// The configuration.
+    /// What is written as a `relays.toml`.
     pub table: Table,
     /// What has no equivalent, or is done otherwise.
     pub notes: Vec<String>,
@@ -43,7 +43,7 @@ pub enum ImportError {
     /// A value that is not what it should be.
     #[error("{what}: {reason}")]
     Value {
-        /// Where.
+        /// The flag, variable, key or file that has the value.
         what: String,
         /// What is wrong, as half a sentence.
         reason: String,

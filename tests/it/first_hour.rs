@@ -282,6 +282,31 @@ fn help_and_version_are_taken_in_gos_spelling() {
     let output = run_in(folder.path(), &["run", "--log", "loud"], &[]);
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).contains("no level"), "{}", said(&output));
+    // With mev-boost's flags, too: nothing is logged by a level that is none.
+    let url = format!("https://{KEY}@boost-relay.flashbots.net");
+    for (arguments, environment) in [
+        (vec!["-relay", &url, "--log", "loud"], vec![]),
+        (vec!["-relay", &url], vec![("RELAYMUX_LOG", "loud")]),
+    ] {
+        let output = run_in(folder.path(), &arguments, &environment);
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+        assert!(said(&output).contains("`loud` is no level"), "{}", said(&output));
+    }
+}
+
+/// More people read a log than the file.
+#[test]
+fn no_line_with_a_password_is_shown() {
+    for text in [
+        "[execution]\nurl = \"ftp://me:s3cret@node:8545\"\n",
+        "[execution]\nurl = \"http://me:s3cret@node:8545\n",
+        "execution = \"http://me:s3cret@node:8545\"\n",
+        "[tls]\nproxi = \"http://me:s3cret@proxy\"\n",
+    ] {
+        let (code, words) = check(&format!("{text}{}", relay()), &[]);
+        assert_eq!(code, 2, "{words}");
+        assert!(words.contains("relays.toml:") && !words.contains("s3cret"), "{words}");
+    }
 }
 
 struct Started {

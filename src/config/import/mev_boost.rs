@@ -194,7 +194,7 @@ fn understand(
         out.imported.set("", "network", value);
         out.imported.notes.extend(note);
     }
-    listeners(&mut out.imported, flags);
+    listeners(&mut out.imported, flags)?;
     let checks = flags.is_on("relay-check")?;
     out.imported.set("builder_api", "relay_check", true);
     if checks {
@@ -238,17 +238,27 @@ fn genesis_flags(flags: Flags<'_>) -> Result<GenesisFlags, ImportError> {
     Ok(genesis)
 }
 
-fn listeners(out: &mut Imported, flags: Flags<'_>) {
+fn listeners(out: &mut Imported, flags: Flags<'_>) -> Result<(), ImportError> {
     if let Some(addr) = flags.last("addr") {
         out.set("builder_api", "listen", listen_address(addr));
     }
-    let Some(addr) = flags.last("metrics-addr").map(listen_address) else { return };
+    let Some(addr) = flags.last("metrics-addr").map(listen_address) else { return Ok(()) };
+    // Without -metrics mev-boost opens nothing there: whoever set the address alone has not asked for a port that others reach. Source:
+    // flashbots/mev-boost, pull request 832.
+    if !flags.is_on("metrics")? {
+        out.note(format!(
+            "-metrics-addr {addr} without -metrics opens nothing in mev-boost, nor here: the dashboard and metrics stay on [ops] listen, \
+             127.0.0.1:18551 unless configured"
+        ));
+        return Ok(());
+    }
     // Prometheus reads them without a token there.
     let is_loopback = addr.parse::<std::net::SocketAddr>().is_ok_and(|addr| addr.ip().is_loopback());
     if !is_loopback {
         out.set("ops", "metrics_without_token", true);
     }
     out.set("ops", "listen", addr);
+    Ok(())
 }
 
 /// Deadlines, by flags; what the YAML file says beats them.
@@ -351,6 +361,7 @@ mod tests {
         let environment: Vec<(String, String)> = environment.iter().map(pair).collect();
         import_mev_boost(&arguments, &environment, &|path| match path {
             "mev.yaml" => Ok(YAML.to_owned()),
+            "odd.yaml" => Ok(ODD_YAML.to_owned()),
             "mev.env" => {
                 Ok("RELAYS=https://0xbb@b.example.org # one\nGENESIS_TIMESTAMP=-1\nHOODI=true\n".to_owned())
             }
@@ -390,6 +401,42 @@ mod tests {
             assert!(error.contains(said), "{error}");
         }
     }
+
+    #[test]
+    fn the_metrics_address_counts_with_the_metrics_switch_only() {
+        let environment = [("METRICS_ADDR", ":9100")];
+        let out = import(&["-relay", A], &environment).unwrap();
+        assert!(!out.imported.table.contains_key("ops"), "{:?}", out.imported.table);
+        assert!(out.imported.notes.iter().any(|note| note.contains("without -metrics")));
+        for (arguments, environment) in [
+            (vec!["-relay", A, "-metrics"], vec![("METRICS_ADDR", ":9100")]),
+            (vec!["-relay", A, "-metrics-addr", ":9100"], vec![("METRICS_ENABLED", "true")]),
+        ] {
+            let out = import(&arguments, &environment).unwrap();
+            assert_eq!(out.imported.table["ops"]["listen"].as_str(), Some("0.0.0.0:9100"), "{arguments:?}");
+            assert_eq!(out.imported.table["ops"]["metrics_without_token"].as_bool(), Some(true));
+        }
+        let off = import(&["-relay", A, "-metrics=false", "-metrics-addr", ":9100"], &[]).unwrap();
+        assert!(!off.imported.table.contains_key("ops"));
+    }
+
+    #[test]
+    fn unknown_keys_of_the_yaml_are_named_wherever_they_stand() {
+        let out = import(&["-config", "odd.yaml"], &[]).unwrap();
+        for key in ["colour", "relays[0].pubkey", "mux[0].loader", "mux[0].relays[0].headers"] {
+            let said = format!("{key}, in the YAML file");
+            assert!(
+                out.imported.notes.iter().any(|note| note.starts_with(&said)),
+                "{key}: {:?}",
+                out.imported.notes
+            );
+        }
+        let notes = import(&["-config", "mev.yaml"], &[]).unwrap().imported.notes;
+        assert_eq!(notes.iter().filter(|note| note.contains("in the YAML file")).count(), 1, "{notes:?}");
+    }
+
+    const ODD_YAML: &str = "colour: red\nrelays:\n  - url: https://0xaa@a.example.org\n    pubkey: 0xaa\nmux:\n  - id: lido\n    loader: x\n    \
+                            validator_pubkeys: [\"0x8a\"]\n    relays:\n      - url: https://0xcc@c.example.org\n        headers: { a: b }\n";
 
     #[test]
     fn levels_are_logruss() {

@@ -1,6 +1,8 @@
 //! The files that mev-boost is configured by: the YAML of `-config`, and files of environment variables.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, de::IgnoredAny};
 use toml::{Table, Value};
 
 use super::ImportError;
@@ -46,7 +48,7 @@ pub(super) struct MevBoostFile {
     pub(super) relays: Vec<Table>,
     /// Sets of validators, as tables of the same keys.
     pub(super) muxes: Vec<Table>,
-    /// Keys at the top that nobody knows.
+    /// Keys that nobody knows, by their paths: `relays[0].colour`.
     pub(super) unknown: Vec<String>,
 }
 
@@ -60,17 +62,66 @@ pub(super) fn parse_yaml(name: &str, text: &str) -> Result<MevBoostFile, ImportE
         ImportError::Syntax(format!("{name}: not mev-boost's YAML: {first}"))
     };
     let file: File = serde_saphyr::from_str(text).map_err(|error| syntax(&error))?;
-    let top: Result<std::collections::BTreeMap<String, serde::de::IgnoredAny>, _> =
-        serde_saphyr::from_str(text);
-    const KNOWN: [&str; 4] = ["timeout_get_header_ms", "late_in_slot_time_ms", "relays", "mux"];
-    let unknown = top.unwrap_or_default().into_keys().filter(|key| !KNOWN.contains(&key.as_str())).collect();
     Ok(MevBoostFile {
         timeout_get_header_ms: file.timeout_get_header_ms,
         late_in_slot_time_ms: file.late_in_slot_time_ms,
         relays: file.relays.iter().map(relay).collect(),
         muxes: file.mux.iter().map(mux).collect(),
-        unknown,
+        unknown: unknown_keys(text),
     })
+}
+
+/// The names of a table's keys.
+type Names = BTreeMap<String, IgnoredAny>;
+
+/// The names of all keys of a file. They are read apart from the values: to hold what it does not know yet, serde would read every value
+/// as YAML likes to, and a public key without quotes as a number.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct InnerNames {
+    relays: Vec<Names>,
+    mux: Vec<InnerNames>,
+}
+
+/// Keys that nobody knows, by their paths.
+fn unknown_keys(text: &str) -> Vec<String> {
+    const TOP: [&str; 4] = ["timeout_get_header_ms", "late_in_slot_time_ms", "relays", "mux"];
+    const RELAY: [&str; 6] = [
+        "url",
+        "id",
+        "enable_timing_games",
+        "target_first_request_ms",
+        "frequency_get_header_ms",
+        "frequency_getheader_ms",
+    ];
+    const MUX: [&str; 5] =
+        ["id", "validator_pubkeys", "timeout_get_header_ms", "late_in_slot_time_ms", "relays"];
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct MuxNames {
+        mux: Vec<Names>,
+    }
+    let mut unknown = Vec::new();
+    let mut look = |path: &str, names: &Names, known: &[&str]| {
+        let strange = names.keys().filter(|name| !known.contains(&name.as_str()));
+        unknown.extend(strange.map(|name| format!("{path}{name}")));
+    };
+    // What does not parse here did not parse before, and was said.
+    look("", &serde_saphyr::from_str::<Names>(text).unwrap_or_default(), &TOP);
+    let inner = serde_saphyr::from_str::<InnerNames>(text).unwrap_or_default();
+    for (n, relay) in inner.relays.iter().enumerate() {
+        look(&format!("relays[{n}]."), relay, &RELAY);
+    }
+    let muxes = serde_saphyr::from_str::<MuxNames>(text).unwrap_or_default().mux;
+    for (n, mux) in muxes.iter().enumerate() {
+        look(&format!("mux[{n}]."), mux, &MUX);
+    }
+    for (n, mux) in inner.mux.iter().enumerate() {
+        for (m, relay) in mux.relays.iter().enumerate() {
+            look(&format!("mux[{n}].relays[{m}]."), relay, &RELAY);
+        }
+    }
+    unknown
 }
 
 fn relay(theirs: &FileRelay) -> Table {
