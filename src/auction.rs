@@ -53,7 +53,7 @@ pub use check::{
     BidFault, CheckedBid, Expectations, GasLimitTarget, VerifiedBid, check_bid, gas_limit_is_reachable,
 };
 pub use check_schedule::{Chance, CheckSchedule, Outlook, Proof, checks_at_once, leader_stays_after};
-pub use client_activity::ClientActivity;
+pub use client_activity::{ClientActivity, Refusal};
 pub use deadline::{Budget, BudgetInputs, Reserve, budget};
 pub use early::{Missing, SoftDeadline, may_answer_early};
 pub use get_header::HeaderRequest;

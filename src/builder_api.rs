@@ -4,6 +4,7 @@
 //! always a JSON `{code, message}`. It negotiates encodings and parses paths; what is answered, the auction decides. It never waits
 //! for a relay to answer `status`. Source: ethereum/builder-specs `builder-oapi.yaml`.
 
+mod counting;
 mod handlers;
 mod metrics;
 mod negotiate;
@@ -14,12 +15,18 @@ pub use metrics::describe_metrics;
 pub use negotiate::{NotAcceptable, negotiate};
 pub use settings::BuilderApiSettings;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use counting::count_answers;
 
 use crate::{serve::Listener, tasks::TaskGroup};
 
-/// Serves until the group stops; requests in flight may then finish for at most `drain`.
-pub fn start(parts: BuilderApiParts, listener: Listener, drain: Duration, group: &TaskGroup) {
-    let router = handlers::router(parts);
-    group.vital("builder_api", |stop| listener.serve(router, stop, drain));
+/// Serves until the group stops; requests in flight may then finish for as long as a signed block may take by the policies of that
+/// moment, and `slack`.
+pub fn start(parts: BuilderApiParts, listener: Listener, slack: Duration, group: &TaskGroup) {
+    let auction = Arc::clone(&parts.auction);
+    // Around the guard: what is refused to a client is counted, too.
+    let router = count_answers(listener.guard(handlers::router(parts)), Arc::clone(&auction));
+    let drain = move || auction.policies().longest_submission().saturating_add(slack);
+    group.vital("builder_api", |stop| listener.serve_guarded(router, stop, drain));
 }

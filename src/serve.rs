@@ -6,6 +6,7 @@
 mod body;
 mod connections;
 mod gate;
+mod line_limit;
 mod phase;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -24,7 +25,7 @@ use serde::Serialize;
 use tokio::{
     net::{TcpListener, TcpSocket},
     sync::watch,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
@@ -34,6 +35,7 @@ pub use body::{ByteBudget, read_body};
 pub use gate::{GateRefusal, HostGate};
 
 use connections::{Connections, Place};
+use line_limit::LineLimit;
 use phase::{Limits, Phase, PhaseTeller, WatchedStream, overdue, until_given_away};
 
 /// Most bytes of header names and values in a request. mev-boost's limit; no consensus client comes near.
@@ -77,7 +79,23 @@ pub struct Listener {
     tcp: TcpListener,
     address: SocketAddr,
     limits: Limits,
-    gate: Option<HostGate>,
+    gate: Option<Arc<Gatekeeper>>,
+}
+
+/// A gate, and how often it is said whom it refused.
+#[derive(Debug)]
+struct Gatekeeper {
+    gate: HostGate,
+    lines: LineLimit,
+}
+
+/// The message of an error, kept beside its answer for whoever counts what is refused.
+#[derive(Clone, Debug)]
+struct ErrorMessage(String);
+
+/// What an answer says is wrong; none where it is no error of ours.
+pub fn error_message(response: &Response) -> Option<&str> {
+    response.extensions().get::<ErrorMessage>().map(|error| error.0.as_str())
 }
 
 /// The error shape of the Beacon and Builder APIs: `{"code": 400, "message": "…"}` with the same HTTP status.
@@ -99,12 +117,12 @@ impl ApiError {
         Self { status, message: message.into() }
     }
 
-    /// Its HTTP status.
+    /// The HTTP status that it is answered with.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// 400.
+    /// An error of the caller's, answered with 400.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
@@ -113,7 +131,9 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = ErrorBody { code: self.status.as_u16(), message: &self.message };
-        (self.status, Json(body)).into_response()
+        let mut response = (self.status, Json(body)).into_response();
+        response.extensions_mut().insert(ErrorMessage(self.message));
+        response
     }
 }
 
@@ -174,24 +194,41 @@ impl Listener {
     /// Takes only what a gate lets in.
     #[must_use]
     pub fn behind(self, gate: HostGate) -> Self {
-        Self { gate: Some(gate), ..self }
+        Self { gate: Some(Arc::new(Gatekeeper { gate, lines: LineLimit::default() })), ..self }
     }
 
-    /// The address it got.
+    /// The address that was bound: with port 0 in the configuration, the free one that it got.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until `stop`, then lets requests in flight finish for at most `drain`.
-    pub async fn serve(self, router: Router, stop: CancellationToken, drain: Duration) {
-        let Self { tcp, limits, gate, .. } = self;
-        let router = match gate {
-            Some(gate) => router.layer(middleware::from_fn_with_state(Arc::new(gate), check_names)),
+    /// A router behind this listener's gate and limits: a layer around it sees what they refuse, too.
+    pub fn guard(&self, router: Router) -> Router {
+        let router = match &self.gate {
+            Some(gate) => router.layer(middleware::from_fn_with_state(Arc::clone(gate), check_names)),
             None => router,
         };
-        let router = router.layer(middleware::from_fn(limit_headers)).with_state(());
+        router.layer(middleware::from_fn(limit_headers))
+    }
+
+    /// Serves until `stop`, then lets requests in flight finish for at most `drain`.
+    pub async fn serve(self, router: Router, stop: CancellationToken, drain: Duration) {
+        let router = self.guard(router);
+        self.serve_guarded(router, stop, move || drain).await;
+    }
+
+    /// The same for a router that is behind [`Listener::guard`]; how long the drain may take is asked once it begins.
+    pub async fn serve_guarded(
+        self,
+        router: Router,
+        stop: CancellationToken,
+        drain: impl FnOnce() -> Duration + Send,
+    ) {
+        let Self { tcp, limits, .. } = self;
+        let router = router.with_state(());
         let tasks = TaskTracker::new();
         let connections = Arc::new(Connections::default());
+        let crowded = LineLimit::default();
         loop {
             let accepted = tokio::select! {
                 accepted = tcp.accept() => accepted,
@@ -209,7 +246,9 @@ impl Listener {
             };
             let (teller, phases) = PhaseTeller::new();
             let Some(place) = connections.admit(phases.clone(), limits.connections) else {
-                warn!(%peer, limit = limits.connections, "too many connections, refused one");
+                if let Some(left_out) = crowded.admit(Instant::now()) {
+                    warn!(%peer, limit = limits.connections, left_out, "too many connections, refused one");
+                }
                 continue;
             };
             let (router, stop) = (router.clone(), stop.clone());
@@ -220,7 +259,7 @@ impl Listener {
         }
         drop(tcp);
         tasks.close();
-        if timeout(drain, tasks.wait()).await.is_err() {
+        if timeout(drain(), tasks.wait()).await.is_err() {
             warn!(open = tasks.len(), "connections still open at the end of the drain");
         }
     }
@@ -281,11 +320,14 @@ async fn serve_connection(
     }
 }
 
-async fn check_names(State(gate): State<Arc<HostGate>>, request: Request, next: Next) -> Response {
-    match gate.check(request.method(), request.uri(), request.headers()) {
+async fn check_names(State(keeper): State<Arc<Gatekeeper>>, request: Request, next: Next) -> Response {
+    match keeper.gate.check(request.method(), request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(refusal) => {
-            warn!(reason = %refusal, path = shown_path(&request), "request refused");
+            if let Some(left_out) = keeper.lines.admit(Instant::now()) {
+                // How many lines of the kind were left out before this one.
+                warn!(reason = %refusal, path = shown_path(&request), left_out, "request refused");
+            }
             let status = match refusal {
                 GateRefusal::NoHost => StatusCode::BAD_REQUEST,
                 GateRefusal::ForeignHost { .. } | GateRefusal::ForeignOrigin => StatusCode::FORBIDDEN,

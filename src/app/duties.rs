@@ -183,9 +183,11 @@ impl DutyWatch {
             self.own.done(slot);
             return Ok(());
         }
-        let (now, last_request_at) = (self.wall.now(), self.parts.auction.client_activity().last());
-        let reason = self.own.reason(slot, Circumstances { last_request: last_request_at });
-        let message = message(reason, last_request_at, now);
+        let (now, activity) = (self.wall.now(), self.parts.auction.client_activity());
+        let (last_request_at, refused) = (activity.last(), activity.refused());
+        let last_refusal = refused.as_ref().map(|(_, refusal)| refusal.at);
+        let reason = self.own.reason(slot, Circumstances { last_request: last_request_at, last_refusal });
+        let message = message(reason, last_request_at, refused.as_ref(), now);
         let missed = MissedRequest { slot, proposer, reason, message, last_request_at, at: now };
         let is_news = self.parts.ledger.save_missed_request(&missed).await?;
         self.own.done(slot);

@@ -1,8 +1,12 @@
 //! Which slots of ours are over, and why no header was asked for in one. Pure: the times, the duties and the nodes' state come in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
+    auction::Refusal,
     consensus::SlotClock,
     events::NoRequestReason,
     types::{BlsPublicKey, Epoch, Slot, UnixMillis},
@@ -44,6 +48,8 @@ pub(super) struct OwnDuties {
 pub(super) struct Circumstances {
     /// When the client last asked for anything in this process.
     pub(super) last_request: Option<UnixMillis>,
+    /// When a request was last refused to it.
+    pub(super) last_refusal: Option<UnixMillis>,
 }
 
 impl OwnDuties {
@@ -116,19 +122,44 @@ impl OwnDuties {
         let epoch_ms =
             i64::try_from(self.slots_per_epoch.saturating_mul(self.slots.slot_ms())).unwrap_or(i64::MAX);
         let heard = circumstances.last_request.is_some_and(|last| last >= start.saturating_sub(epoch_ms));
-        if heard { NoRequestReason::ClientDidNotAsk } else { NoRequestReason::ClientSilent }
+        // Headers are asked for from a slot before on. Where nothing was taken for an epoch, any refusal in it explains that.
+        let slot_ms = i64::try_from(self.slots.slot_ms()).unwrap_or(i64::MAX);
+        let explains = if heard { slot_ms } else { epoch_ms };
+        let within = start.saturating_sub(explains)..start.saturating_add(epoch_ms);
+        match circumstances.last_refusal {
+            Some(at) if within.contains(&at) => NoRequestReason::ClientRefused,
+            _ if heard => NoRequestReason::ClientDidNotAsk,
+            _ => NoRequestReason::ClientSilent,
+        }
     }
 }
 
-/// What to tell people of it.
-pub(super) fn message(reason: NoRequestReason, last_request: Option<UnixMillis>, now: UnixMillis) -> String {
+/// What to tell people of it. `refused` has how many requests were refused, and the last of them.
+pub(super) fn message(
+    reason: NoRequestReason,
+    last_request: Option<UnixMillis>,
+    refused: Option<&(u64, Arc<Refusal>)>,
+    now: UnixMillis,
+) -> String {
+    let ago = |at: UnixMillis| now.saturating_sub(at).max(0) / 1000;
     let last = match last_request {
-        Some(at) => {
-            format!("its last request of any kind came {} s ago", now.saturating_sub(at).max(0) / 1000)
-        }
+        Some(at) => format!("its last request of any kind came {} s ago", ago(at)),
         None => "it has asked for nothing since this process began".to_owned(),
     };
     match reason {
+        NoRequestReason::ClientRefused => {
+            let refused = refused.map_or_else(String::new, |(count, last)| {
+                let Refusal { at, endpoint, status, message } = &**last;
+                format!(
+                    ": {count} since this process began, the last one {} s ago ({endpoint}, HTTP {status}: {message})",
+                    ago(*at)
+                )
+            });
+            format!(
+                "no header was asked for that could be answered: requests came and were refused{refused}. Correct what the refusal names, \
+                 in the client's settings or in [builder_api]"
+            )
+        }
         NoRequestReason::NotRunning => {
             "no header was asked for: relaymux was not running. The consensus client built locally, if it was up".to_owned()
         }
@@ -203,7 +234,7 @@ mod tests {
     fn the_reason_is_what_is_known() {
         let mut own = duties();
         let start = own.slots.start_of(slot(100));
-        let none = Circumstances { last_request: None };
+        let none = Circumstances { last_request: None, last_refusal: None };
         own.note_beacon(slot(101), Some(BeaconTrouble::Away));
         own.note_beacon(slot(102), Some(BeaconTrouble::Syncing));
         own.note_beacon(slot(103), Some(BeaconTrouble::Away));
@@ -216,7 +247,23 @@ mod tests {
             ("beacon node syncing", 102, Some(start), NoRequestReason::BeaconNodeSyncing),
             ("beacon node back within the slot", 103, Some(start), NoRequestReason::ClientDidNotAsk),
         ] {
-            assert_eq!(own.reason(slot(at), Circumstances { last_request }), want, "{name}");
+            let circumstances = Circumstances { last_request, last_refusal: None };
+            assert_eq!(own.reason(slot(at), circumstances), want, "{name}");
+        }
+        for (name, last_request, last_refusal, want) in [
+            ("refused, and nothing else", None, start - 31 * 12_000, NoRequestReason::ClientRefused),
+            ("the header itself", Some(start - 1), start + 900, NoRequestReason::ClientRefused),
+            (
+                "one before its header was due",
+                Some(start - 1),
+                start - 12_001,
+                NoRequestReason::ClientDidNotAsk,
+            ),
+            ("long ago", None, start - 33 * 12_000, NoRequestReason::ClientSilent),
+            ("long after", Some(start - 1), start + 33 * 12_000, NoRequestReason::ClientDidNotAsk),
+        ] {
+            let circumstances = Circumstances { last_request, last_refusal: Some(last_refusal) };
+            assert_eq!(own.reason(slot(100), circumstances), want, "{name}");
         }
         own.running_since = start + 1;
         assert_eq!(own.reason(slot(100), none), NoRequestReason::NotRunning);
@@ -225,7 +272,11 @@ mod tests {
     #[test]
     fn every_reason_says_what_to_look_at() {
         for reason in NoRequestReason::ALL {
-            let said = message(reason, Some(1000), 31_000);
+            let message_of = "`x` is not known".to_owned();
+            let refusal = Refusal { at: 1000, endpoint: "get_header", status: 403, message: message_of };
+            let said = message(reason, Some(1000), Some(&(7, Arc::new(refusal))), 31_000);
+            let names = said.contains("7 since") && said.contains("get_header, HTTP 403: `x` is not known");
+            assert_eq!(names, reason == NoRequestReason::ClientRefused, "{said}");
             assert!(said.starts_with("no header was asked for"), "{said}");
             assert_eq!(said.contains("30 s ago"), reason != NoRequestReason::NotRunning, "{said}");
         }

@@ -38,7 +38,7 @@ use crate::{
     tasks::{Fatal, TaskGroup, Tasks},
 };
 
-/// Added to the submission deadline when stopping: time to write down the end.
+/// Added to the longest submission deadline when stopping: time to write down the end.
 const DRAIN_SLACK: Duration = Duration::from_secs(2);
 /// Longest wait at a stop for bundles to write down theirs.
 const BUNDLES_DRAIN: Duration = Duration::from_secs(8);
@@ -51,7 +51,6 @@ pub struct Service {
     connected: Connected,
     fatal: Fatal,
     reload: mpsc::Sender<()>,
-    drain: Duration,
     /// Held until the files are shut.
     _lock: Option<DataDirLock>,
 }
@@ -137,8 +136,7 @@ impl Service {
         connected.resume_auction();
 
         let watchers = &groups.watchers;
-        let drain = connected.config.auction.timeout_get_payload + DRAIN_SLACK;
-        builder_api::start(connected.builder_api(), listeners.builder, drain, &groups.builder);
+        builder_api::start(connected.builder_api(), listeners.builder, DRAIN_SLACK, &groups.builder);
         ops_api::start(connected.ops_api(metrics.clone(), storage.admin_token), listeners.ops, watchers);
         if let Some(parts) = connected.bundles(listeners.bundles) {
             bundles::start(parts, &groups.bundles).map_err(|error| {
@@ -162,7 +160,7 @@ impl Service {
         let (expect, expected) = watch::channel(None);
         start_duties(connected.duties(expect), watchers);
         start_probes(connected.probes(expected), watchers);
-        Ok(Self { addresses, groups, connected, fatal, reload, drain, _lock: lock })
+        Ok(Self { addresses, groups, connected, fatal, reload, _lock: lock })
     }
 
     /// Waits until a task has failed that the service cannot do without, and says so in words; the process should then stop. Cancel-safe.
@@ -172,7 +170,7 @@ impl Service {
 
     /// Reads the configuration again, now.
     pub fn reload(&self) {
-        // A full channel means that a wish is waiting already.
+        // A full channel means that a request is waiting already.
         let _ = self.reload.try_send(());
     }
 
@@ -216,7 +214,9 @@ impl Service {
         }
         builder.stop();
         builder.ended().await;
-        if timeout(self.drain, auction.drain()).await.is_err() {
+        // By the policies of now: a set may have a longer time than `[auction]`, and a reload another one than the start.
+        let drain = auction.policies().longest_submission() + DRAIN_SLACK;
+        if timeout(drain, auction.drain()).await.is_err() {
             warn!("submissions still in flight at the end of the drain; the journal has them");
         }
         watchers.stop();

@@ -3,7 +3,7 @@
 //! A [`PolicyTable`] is one configuration's word on everything: a request takes one snapshot of it and goes by that to its end, so
 //! a reload never mixes two configurations in one race. A proposer's key is looked up in one map; a key is in one set at most.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use alloy_primitives::{Address, U256};
 
@@ -53,7 +53,7 @@ impl Weight {
 /// extra data are what a builder leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuilderRule {
-    /// Its name.
+    /// The operator's name for it, in records and reports.
     pub id: String,
     /// Fee recipient of its blocks.
     pub fee_recipient: Option<Address>,
@@ -94,7 +94,7 @@ impl Default for RelayTerms {
 pub struct Policy {
     /// The set's name; `None` for everybody else.
     pub id: Option<String>,
-    /// How their auctions are held.
+    /// Times, minimums and checks of their auctions.
     pub settings: AuctionSettings,
     /// Who may take part, in the order of the configuration.
     pub relays: Vec<Arc<Relay>>,
@@ -144,6 +144,12 @@ pub struct PolicyTable {
 }
 
 impl PolicyTable {
+    /// The longest time that a signed block may take by any policy.
+    pub fn longest_submission(&self) -> Duration {
+        let all = self.sets.iter().chain(std::iter::once(&self.default));
+        all.map(|policy| policy.settings.timeout_get_payload).max().unwrap_or_default()
+    }
+
     /// What applies to a proposer.
     pub fn policy_of(&self, proposer: &BlsPublicKey) -> &Arc<Policy> {
         self.set_of.get(proposer).and_then(|set| self.sets.get(*set)).unwrap_or(&self.default)
@@ -184,6 +190,28 @@ mod tests {
             weight(50, "0", false).score(most).as_u256(),
             U256::MAX / U256::from(100) * U256::from(50)
         );
+    }
+
+    #[test]
+    fn the_longest_submission_is_that_of_any_set() {
+        let policy = |ms| {
+            let settings = AuctionSettings {
+                timeout_get_payload: Duration::from_millis(ms),
+                ..AuctionSettings::default()
+            };
+            Arc::new(Policy { id: None, settings, relays: vec![], terms: HashMap::new(), builders: vec![] })
+        };
+        let table = |default, sets: &[u64]| PolicyTable {
+            default: policy(default),
+            sets: sets.iter().map(|ms| policy(*ms)).collect(),
+            set_of: HashMap::new(),
+            relays: vec![],
+        };
+        for (default, sets, want) in
+            [(4000, &[][..], 4000), (4000, &[1000, 9000], 9000), (4000, &[1000], 4000)]
+        {
+            assert_eq!(table(default, sets).longest_submission(), Duration::from_millis(want));
+        }
     }
 
     proptest! {

@@ -7,21 +7,16 @@ use axum::{
     body::Body,
     extract::{Path, Request, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{
-    BuilderApiSettings,
-    metrics::{record_arrival, record_request},
-    negotiate,
-};
+use super::{BuilderApiSettings, counting::note_arrivals, negotiate};
 use crate::{
     auction::{Auction, HeaderRequest, RegisterError, RegisterRequest, Revealed, SubmitError, SubmitRequest},
-    consensus::{Encoding, WallClock},
+    consensus::Encoding,
     ledger::Ledger,
     relay::{RawLabels, RawPayload, SharedRelays, SubmitVersion},
     serve::{ApiError, ByteBudget, unknown_route, wrong_method},
@@ -32,7 +27,7 @@ const CONSENSUS_VERSION: &str = "eth-consensus-version";
 
 /// Longest wait for the body of a request. Clients send from the same machine or network.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// And for a signed block's: a reveal has four seconds in all, and who sends for longer keeps others' room.
+/// And for a signed block's: its publication has four seconds in all, and who sends for longer keeps others' room.
 const BLOCK_TIMEOUT: Duration = Duration::from_secs(4);
 /// Registration bodies of the largest size that are held at once: 256 MiB, unless configured. They stay until every relay has them.
 const REGISTRATION_BODIES: usize = 4;
@@ -56,11 +51,11 @@ type Api = State<Arc<Shared>>;
 pub struct BuilderApiParts {
     /// `[builder_api]`
     pub settings: BuilderApiSettings,
-    /// Decides.
+    /// Decides what is answered to headers, registrations and signed blocks.
     pub auction: Arc<Auction>,
-    /// Who may be usable.
+    /// Which relays are usable, for `status`.
     pub relays: Arc<SharedRelays>,
-    /// What happened.
+    /// Where the totals of bundles are read.
     pub ledger: Ledger,
 }
 
@@ -76,7 +71,7 @@ pub(super) fn router(parts: BuilderApiParts) -> Router {
         ledger,
         settings,
     };
-    Router::new()
+    let router = Router::new()
         .route("/", get(root))
         .route("/eth/v1/builder/status", get(status))
         .route("/eth/v1/builder/validators", post(register_validators))
@@ -86,28 +81,8 @@ pub(super) fn router(parts: BuilderApiParts) -> Router {
         .route("/eth/v1/builder/bundles", get(bundles))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(activity, count))
-        .with_state(Arc::new(shared))
-}
-
-/// Counts requests by endpoint, never by path: a label must come from a bounded set.
-async fn count(State(auction): State<Arc<Auction>>, request: Request, next: Next) -> Response {
-    let now = WallClock.now();
-    auction.client_activity().note(now);
-    let endpoint = match request.uri().path() {
-        "/" => "root",
-        "/eth/v1/builder/status" => "status",
-        "/eth/v1/builder/validators" => "register_validators",
-        "/eth/v1/builder/blinded_blocks" => "submit_blinded_block_v1",
-        "/eth/v2/builder/blinded_blocks" => "submit_blinded_block_v2",
-        "/eth/v1/builder/bundles" => "bundles",
-        path if path.starts_with("/eth/v1/builder/header/") => "get_header",
-        _ => "unknown",
-    };
-    record_arrival(endpoint, now);
-    let response = next.run(request).await;
-    record_request(endpoint, response.status().as_u16());
-    response
+        .with_state(Arc::new(shared));
+    note_arrivals(router, activity)
 }
 
 async fn root() -> Response {

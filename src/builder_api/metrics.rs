@@ -9,11 +9,11 @@ const LAST_REQUEST: &str = "relaymux_last_client_request_timestamp_seconds";
 
 /// What consensus clients ask, and the answers that an operator may watch.
 const ANSWERS: [(&str, &[u16]); 5] = [
-    ("status", &[200, 503]),
-    ("register_validators", &[200, 400, 502]),
-    ("get_header", &[200, 204, 400]),
-    ("submit_blinded_block_v1", &[200, 400, 502]),
-    ("submit_blinded_block_v2", &[202, 400, 502]),
+    ("status", &[200, 403, 503]),
+    ("register_validators", &[200, 400, 403, 502]),
+    ("get_header", &[200, 204, 400, 403, 406]),
+    ("submit_blinded_block_v1", &[200, 400, 403, 502]),
+    ("submit_blinded_block_v2", &[202, 400, 403, 502]),
 ];
 
 /// Describes this room's metrics to the recorder, and begins those of what clients ask at 0.

@@ -7,11 +7,11 @@ use crate::types::{BlsPublicKey, Slot, labelled};
 /// A slot of one of our validators for which no header was asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MissedRequest {
-    /// The slot.
+    /// The slot in which the validator was to propose.
     pub slot: Slot,
-    /// Whose it was.
+    /// The validator of ours whose slot it was.
     pub proposer: BlsPublicKey,
-    /// What is known of why.
+    /// The most likely reason, by what was seen at the time.
     pub reason: NoRequestReason,
     /// The same for people, with what to do.
     pub message: String,
@@ -30,6 +30,8 @@ labelled! {
         BeaconNodeAway = "beacon_node_away",
         /// The beacon node was catching up: a client does not propose then.
         BeaconNodeSyncing = "beacon_node_syncing",
+        /// Requests of the client came and were refused: by the names in them, or for what they said.
+        ClientRefused = "client_refused",
         /// The client had not asked for anything at all for a while: it was down, or is not connected to this service.
         ClientSilent = "client_silent",
         /// The client spoke to this service, and asked for no header: its circuit breaker, its timeout, or its settings.

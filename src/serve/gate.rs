@@ -45,9 +45,9 @@ pub enum GateRefusal {
         "`{host}` is not known as a name of this listener: call it by its address, or add the name to [{section}] allowed_hosts"
     )]
     ForeignHost {
-        /// The name.
+        /// The name that the request has, shortened.
         host: String,
-        /// Where it could be allowed.
+        /// The section of the configuration whose `allowed_hosts` could have it.
         section: &'static str,
     },
     /// A page of another site.

@@ -87,6 +87,26 @@ async fn a_slot_of_ours_without_request_is_recorded_and_one_with_a_request_is_no
     assert!(view["missed_request"].is_null(), "{view}");
 }
 
+/// A header request that is refused is no silence: the record says that it came, and why it was not answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_whose_request_was_refused_says_so() {
+    let (stage, beacon) = with_duties().await;
+    let slot = Slot::new(stage.slot().as_u64() + 6);
+    assign(&stage, &beacon, &[slot]);
+    let start = stage.spec.clock().start_of(slot);
+    eventually("the slot to begin", async || (WallClock.now() > start).then_some(())).await;
+    let proposer = stage.proposer(Encoding::Ssz).proposer(slot);
+    let path = format!("{}/eth/v1/builder/header/{slot}/{PARENT}/{proposer}", stage.builder);
+    let refused = stage.http.get(path).header("accept", "text/html").send().await.unwrap();
+    assert_eq!(refused.status().as_u16(), 406);
+    // Whoever only looks whether the port is open is no client.
+    assert_eq!(stage.http.get(format!("{}/nothing", stage.builder)).send().await.unwrap().status(), 404);
+    let record = missed(&stage, slot).await;
+    assert_eq!(record["reason"], "client_refused", "{record}");
+    let message = record["message"].as_str().unwrap();
+    assert!(message.contains("1 since") && message.contains("get_header, HTTP 406: neither"), "{message}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_passed_while_nothing_ran_is_put_down_to_that_once() {
     let (mut stage, beacon) = with_duties().await;
