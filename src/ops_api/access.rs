@@ -22,6 +22,15 @@ const READ_REFUSED: &str = "other machines reach this address, so reading needs 
      give the scrape job `authorization: {credentials_file: …}`, or set [ops] metrics_without_token = true";
 const CHANGE_REFUSED: &str = "needs `Authorization: Bearer <token>`; the token is in admin.token of data_dir";
 
+/// Who reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// Whoever sent one of the tokens, needed or not.
+    Known,
+    /// Whoever may read without one.
+    Anybody,
+}
+
 /// The tokens, and what they are needed for.
 #[derive(Debug)]
 pub(super) struct Access {
@@ -41,16 +50,19 @@ impl Access {
         }
     }
 
-    /// Whether a path may be read.
+    /// Whether a path may be read, and by whom.
     ///
     /// # Errors
     /// 401 in words, with what makes a browser ask.
-    pub(super) fn check_read(&self, path: &str, headers: &HeaderMap) -> Result<(), Box<Response>> {
+    pub(super) fn check_read(&self, path: &str, headers: &HeaderMap) -> Result<Reader, Box<Response>> {
         let is_open =
             !self.reads_need_token || PROBES.contains(&path) || (self.metrics_are_open && path == "/metrics");
         let token = || bearer(headers).map(str::to_owned).or_else(|| password(headers));
-        if is_open || token().is_some_and(|token| self.reads(&token)) {
-            return Ok(());
+        if token().is_some_and(|token| self.reads(&token)) {
+            return Ok(Reader::Known);
+        }
+        if is_open {
+            return Ok(Reader::Anybody);
         }
         let mut response = ApiError::new(StatusCode::UNAUTHORIZED, READ_REFUSED).into_response();
         for way in ["Bearer realm=\"relaymux\"", "Basic realm=\"relaymux\", charset=\"UTF-8\""] {
@@ -67,7 +79,7 @@ impl Access {
     /// Whether something may be changed.
     ///
     /// # Errors
-    /// 401.
+    /// 401, which says where the token is.
     pub(super) fn check_change(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let given = bearer(headers).unwrap_or_default();
         if is_same(given.as_bytes(), self.admin.as_bytes()) {
@@ -157,8 +169,13 @@ mod tests {
         ];
         for (authorization, path, open, want) in table {
             let public = access("0.0.0.0:1", open);
-            let reads = public.check_read(path, &with(&authorization)).is_ok();
-            assert_eq!(reads, want, "{authorization} {path} {open}");
+            let reader = public.check_read(path, &with(&authorization)).ok();
+            assert_eq!(reader.is_some(), want, "{authorization} {path} {open}");
+            // Who has a bucket of his own: only whoever sent a token that is one.
+            let has_token = authorization.contains("secret") || authorization.contains("reader");
+            let is_known =
+                !authorization.is_empty() && want && (has_token || authorization.starts_with("Basic"));
+            assert_eq!(reader == Some(Reader::Known), is_known, "{authorization} {path} {open}");
             assert!(access("[::1]:1", open).check_read(path, &with(&authorization)).is_ok());
         }
     }

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    access::PROBES,
+    access::{PROBES, Reader},
     admin::{operator_command, rotate},
     bundles::{bundle_one, bundles_list},
     events::stream_events,
@@ -69,16 +69,22 @@ pub(super) fn router(parts: OpsParts, stop: CancellationToken) -> Router {
 
 async fn admit(State(api): Api, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    // A wild script must not make an orchestrator believe that the process is dead.
-    let is_limited = !PROBES.contains(&path);
-    if is_limited && api.limiter.as_ref().is_some_and(|limiter| limiter.check().is_err()) {
+    let reader = api.access.check_read(path, request.headers());
+    // Whoever has a token is not kept out by those who have none. And a wild script must not make an orchestrator believe that the process
+    // is dead.
+    let limiter = match reader {
+        _ if PROBES.contains(&path) => None,
+        Ok(Reader::Known) => api.known_limiter.as_ref(),
+        Ok(Reader::Anybody) | Err(_) => api.limiter.as_ref(),
+    };
+    if limiter.is_some_and(|limiter| limiter.check().is_err()) {
         return ApiError::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too many requests: see ops.max_requests_per_second",
         )
         .into_response();
     }
-    if let Err(refused) = api.access.check_read(path, request.headers()) {
+    if let Err(refused) = reader {
         return *refused;
     }
     let mut response = next.run(request).await;

@@ -20,7 +20,8 @@ impl fmt::Debug for Secret {
 pub struct OpsSettings {
     /// Where it listens. Default `127.0.0.1:18551`.
     pub listen: SocketAddr,
-    /// Most requests a second, all callers together; `/healthz` and `/readyz` are not counted. Default 200. 0: no limit.
+    /// Most requests a second of all callers with a token together, and as many of all without; `/healthz` and `/readyz` are not counted.
+    /// Default 200. 0: no limit.
     pub max_requests_per_second: u32,
     /// Names it may be called by beside addresses and names that nobody else can own. Default none.
     pub allowed_hosts: Vec<String>,

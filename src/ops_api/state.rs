@@ -19,21 +19,21 @@ use crate::{
 /// What this API shows.
 #[derive(Debug)]
 pub struct OpsParts {
-    /// How people are served.
+    /// The address, the limits and the read token.
     pub settings: OpsSettings,
     /// Network name, for the dashboard.
     pub network: String,
-    /// The relays.
+    /// The configured relays, with the mode and condition of each.
     pub relays: Arc<SharedRelays>,
-    /// What happened.
+    /// Where slots, bundles and statistics are read.
     pub ledger: Ledger,
-    /// What happens.
+    /// The events for `/api/v1/events`.
     pub spine: Spine,
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
     /// What is known of clock, nodes and forks.
     pub conditions: Conditions,
-    /// Places relays.
+    /// Takes the operator's commands to relays.
     pub monitor: HealthMonitorHandle,
     /// Opens the routes that change something.
     pub admin_token: String,
@@ -60,7 +60,10 @@ pub(super) struct Shared {
     pub(super) stopping: CancellationToken,
     /// Ends event streams.
     pub(super) stop: CancellationToken,
+    /// Bounds the requests of all callers without a token.
     pub(super) limiter: Option<DefaultDirectRateLimiter>,
+    /// Bounds the requests of all callers with one, apart from the others.
+    pub(super) known_limiter: Option<DefaultDirectRateLimiter>,
 }
 
 pub(super) type Api = State<Arc<Shared>>;
@@ -83,7 +86,7 @@ impl Shared {
         } = parts;
         let access = Access::new(&settings, admin_token);
         let limit = NonZeroU32::new(settings.max_requests_per_second);
-        let limiter = limit.map(|limit| RateLimiter::direct(Quota::per_second(limit)));
+        let limiter = || limit.map(|limit| RateLimiter::direct(Quota::per_second(limit)));
         Self {
             network,
             relays,
@@ -97,7 +100,8 @@ impl Shared {
             reporter,
             stopping,
             stop,
-            limiter,
+            limiter: limiter(),
+            known_limiter: limiter(),
         }
     }
 }

@@ -142,6 +142,43 @@ async fn probes_are_outside_the_rate_limit() {
     }
 }
 
+/// Strangers use up their own limit alone: whoever sends a token is answered all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_do_not_keep_out_whoever_has_a_token() {
+    let mut stage = public_stage("").await;
+    stage.write_config(&stage.config().replace("max_requests_per_second = 0", "max_requests_per_second = 5"));
+    stage.start_again().await;
+    stage.ops = stage.ops.replace("0.0.0.0", "127.0.0.1");
+    let admin = std::fs::read_to_string(stage.data_dir().join("admin.token")).unwrap();
+    let admin = format!("Bearer {admin}");
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..30 {
+        seen.insert(status(&stage, &stage.ops, "/metrics", &[]).await);
+    }
+    assert_eq!(seen, [401, 429].into(), "refused, and then not even that");
+    assert_eq!(status(&stage, &stage.ops, "/metrics", &[("authorization", &admin)]).await, 200);
+}
+
+/// A log is not filled by what is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_about_refused_requests_are_bounded_and_the_requests_are_counted() {
+    let stage = stage().relay(honest()).start().await;
+    for _ in 0..40 {
+        let headers = [("host", "evil.example")];
+        assert_eq!(status(&stage, &stage.builder, "/eth/v1/builder/status", &headers).await, 403);
+    }
+    let lines = stage.log().matches("request refused").count();
+    assert!((1..=10).contains(&lines), "{lines} lines");
+    let metrics =
+        stage.http.get(format!("{}/metrics", stage.ops)).send().await.unwrap().text().await.unwrap();
+    let counted = "relaymux_builder_api_requests_total{endpoint=\"status\",status=\"403\"} 40";
+    assert!(metrics.contains(counted), "{metrics}");
+    assert!(
+        metrics.contains("relaymux_last_client_request_timestamp_seconds{endpoint=\"status\"} 0"),
+        "a refused caller is no client: {metrics}"
+    );
+}
+
 /// Bodies that are held are a bounded part of the memory; a block has its room whatever registrations do.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_bodies_together_are_bounded() {
