@@ -19,7 +19,7 @@
 //! Everything but the auction's own tasks is owned by [`Service`].
 //!
 //! Channels: the event spine (bounded, lagging watchers lose their own events), one bounded channel per submission and registration
-//! round, one of length 1 for wishes to reload, one of wishes to the monitor, a watch of expected proposals.
+//! round, one of length 1 for requests to reload, one of commands to the monitor, a watch of expected proposals.
 
 mod admin_token;
 mod attributes_watch;

@@ -81,7 +81,7 @@ pub struct BudgetInputs {
 /// How long a race may last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Budget {
-    /// Too late in the slot: a header would not be revealed in time. No relay is asked.
+    /// Too late in the slot: its block would not be published in time. No relay is asked.
     TooLate,
     /// Ask.
     Race {

@@ -145,7 +145,7 @@ impl Auction {
             Budget::TooLate => {
                 record.no_bid_reason = format!(
                     "asked {ms_into_slot} ms into the slot, and late_in_slot_time_ms is {late_in_slot_ms}: a header this late may \
-                     not be revealed in time"
+                     not be published in time"
                 );
                 self.close(request.received, record, None, true);
                 None

@@ -1,4 +1,4 @@
-//! Who rests, from what the machine's pressure does to us, or somebody's wish. Pure: no clock, no file.
+//! Who rests, from what the machine's pressure does to us, or somebody's command. Pure: no clock, no file.
 //!
 //! A header costs 5 ms of CPU, and a lost bid costs money. So relays are shed only while harm shows: our own timers come late, or tasks wait for a
 //! CPU (PSI). A busy CPU alone sheds nobody; it is told with the reason. Under pressure only those rest whose bids together were the best in at most
@@ -117,7 +117,7 @@ pub enum Move {
 /// A fit relay as rotation sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FitRelay {
-    /// Which.
+    /// The relay's id.
     pub id: RelayId,
     /// Share of races in which its bid was the best, by its own record; a stranger's is not small.
     pub win_rate: f64,

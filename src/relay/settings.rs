@@ -11,7 +11,7 @@ use crate::{
 /// One relay as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelaySettings {
-    /// Its name.
+    /// The operator's name for it, in logs, records and metrics; no two are alike.
     pub id: RelayId,
     /// Base URL without user info; its query is kept on every call.
     pub url: Url,
@@ -23,13 +23,13 @@ pub struct RelaySettings {
     pub sets_only: bool,
     /// Whether it is asked come what may.
     pub pinned: bool,
-    /// Deeds before this (Unix milliseconds) are forgiven.
+    /// What was observed of it before this (Unix milliseconds) is forgiven.
     pub pardon_before: Option<i64>,
     /// Sent with each request.
     pub headers: HeaderMap,
     /// Added to each request's query, after the URL's own.
     pub get_params: Vec<(String, String)>,
-    /// How headers are asked for.
+    /// Whether headers are asked for by HTTP or followed on a stream.
     pub get_header: HeaderMode,
     /// Most calls a second, submissions not counted. 0: no limit.
     pub max_calls_per_second: u32,

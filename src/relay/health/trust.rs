@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deed_weighs_what_was_at_stake() {
+    fn an_observation_weighs_what_was_at_stake() {
         for (value, weight) in [("0", 0.2), ("0.05", 1.0), ("0.5", 10.0), ("5", 20.0), ("0.00001", 0.2)] {
             assert!((stake(eth(value)) - weight).abs() < 1e-9, "{value}");
         }
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn old_deeds_fade_to_the_prior() {
+    fn old_observations_fade_to_the_prior() {
         let mut trust = Trust::default();
         trust.add(FaultClass::Payments, false, 20.0, 0, HALF_LIFE);
         let mean = |days: i64| trust.mean(FaultClass::Payments, days * DAY, HALF_LIFE);
