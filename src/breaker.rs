@@ -56,7 +56,7 @@ pub enum Breaker {
     },
     /// It is not asked, and not probed before `until`.
     Open {
-        /// When probing begins.
+        /// When probing begins, Unix milliseconds.
         until: UnixMillis,
         /// How often it has opened without having proved itself since.
         times: u32,

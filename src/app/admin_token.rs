@@ -15,7 +15,7 @@ pub(super) enum AdminToken {
     Kept(String),
     /// It is nowhere else.
     InMemory {
-        /// The token.
+        /// The token that opens the routes that change something.
         token: String,
         /// Why it is not in the file.
         failure: String,

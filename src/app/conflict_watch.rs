@@ -16,7 +16,7 @@ const ATTRIBUTES: &str = "payload_attributes";
 /// How long it is shown if no later auction says otherwise. Arbitrary: a day, as many validators propose twice a year.
 const SHOWN_MS: i64 = 86_400_000;
 
-/// What is watched.
+/// Watches whether bids and the beacon node agree on what payloads must have.
 #[derive(Debug)]
 pub(super) struct ConflictWatch {
     pub(super) slots: SlotClock,

@@ -25,7 +25,7 @@ pub(super) struct NodesSeen {
     pub(super) is_other: bool,
 }
 
-/// The nodes.
+/// The operator's nodes that are asked each slot, and where what is found of them is shown.
 #[derive(Debug)]
 pub(super) struct NodeWatch {
     pub(super) beacon: Option<BeaconNode>,
@@ -88,7 +88,7 @@ impl NodeWatch {
 /// What a node is called.
 #[derive(Clone, Copy, Debug)]
 struct Kind {
-    /// Its section in the configuration.
+    /// The node's section in the configuration, which is its name in messages and metrics.
     name: &'static str,
     condition: &'static str,
 }

@@ -13,7 +13,7 @@ pub enum StartError {
         path = path.display()
     )]
     DataDirInUse {
-        /// Which folder.
+        /// The folder that cannot be used, `data_dir`.
         path: PathBuf,
         /// What the other process wrote of itself: its pid and network.
         holder: String,

@@ -11,7 +11,7 @@ use crate::types::Wei;
 /// One answered request of a past race.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeenPoll {
-    /// Which race.
+    /// The auction's number in the ledger.
     pub auction: i64,
     /// When it was sent, in milliseconds into the slot.
     pub sent_ms: i64,

@@ -53,7 +53,7 @@ impl Refusal {
     /// Every one.
     pub(super) const ALL: [Self; 4] = [Self::TooMany, Self::ChecksWait, Self::NoTime, Self::BlockFirst];
 
-    /// Its name in metrics.
+    /// The label in metrics.
     pub(super) const fn label(self) -> &'static str {
         match self {
             Self::TooMany => "too_many",
@@ -73,7 +73,7 @@ pub(super) struct Load {
     pub(super) blocks: usize,
     /// How late the runtime lately was.
     pub(super) lag: Duration,
-    /// How long a check takes.
+    /// How long one signature check lately took.
     pub(super) check: Duration,
     /// How long a check waits for its turn.
     pub(super) check_wait: Duration,

@@ -40,7 +40,7 @@ pub(super) struct RaceEnd {
     pub(super) winner: Option<B256>,
     /// Whether it ended before everybody had answered.
     pub(super) decided_early: bool,
-    /// How long it took.
+    /// How long relays had been waited for when it ended.
     pub(super) waited: Duration,
 }
 

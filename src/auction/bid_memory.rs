@@ -74,7 +74,7 @@ impl BidMemory {
         relays
     }
 
-    /// Who offered a block.
+    /// Relays that offered a block in a slot, also those that were removed since.
     pub(super) fn relays(&self, slot: Slot, block_hash: B256) -> Vec<Arc<Relay>> {
         let slots = self.slots.lock();
         slots

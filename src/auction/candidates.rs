@@ -39,11 +39,11 @@ pub enum Verdict {
 /// A usable bid's claim to the win.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// What it counts.
+    /// What it counts in the ranking: its value by the weights of relay and builder.
     pub score: Wei,
-    /// What it pays.
+    /// Wei that it promises, which breaks ties of the score.
     pub value: Wei,
-    /// Its block.
+    /// Hash of the execution block that it offers.
     pub block_hash: B256,
     /// Index of its relay in the configuration.
     pub relay: usize,

@@ -85,7 +85,7 @@ pub enum BidFault {
         got: B256,
         /// In the others' bids.
         others_say: B256,
-        /// How many others.
+        /// How many other relays agree on that.
         relays: usize,
     },
     /// Other randomness than the beacon node's.

@@ -69,7 +69,7 @@ pub fn leader_stays_after(may_bid: impl Iterator<Item = Chance>) -> Duration {
 /// How long a leader is likely to lead.
 #[derive(Clone, Copy, Debug)]
 pub struct Outlook {
-    /// When the race began.
+    /// When the relays were first asked.
     pub started: Instant,
     /// What [`leader_stays_after`] says.
     pub stays_after: Duration,

@@ -56,15 +56,15 @@ struct SeenBid {
 pub(super) struct PayloadMismatch {
     /// Index of its relay.
     pub(super) relay: usize,
-    /// Its number.
+    /// The bid's number within its auction, by which this comparison knows it.
     pub(super) number: usize,
-    /// Why.
+    /// What differs from the beacon node's word or from the other relays'.
     pub(super) fault: BidFault,
     /// Whether the node and another relay are against it.
     pub(super) is_corroborated: bool,
 }
 
-/// What is known so far.
+/// The bids of one auction as far as they came, and what they are compared with.
 #[derive(Debug)]
 pub(super) struct PayloadComparison {
     /// Each bid that came, by its number, save those that were not signed by their relay.

@@ -44,7 +44,7 @@ const DEFERRAL_STEP: Duration = Duration::from_millis(250);
 pub struct RegisterRequest {
     /// The body, as it came.
     pub body: Bytes,
-    /// How it is encoded.
+    /// The encoding of the body, by its content type.
     pub encoding: Encoding,
     /// The client's `Eth-Consensus-Version`, where it sent one.
     pub version: Option<Fork>,

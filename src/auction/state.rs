@@ -43,19 +43,19 @@ const MAX_DEFERRED: usize = 16;
 /// What the auction is made of.
 #[derive(Debug)]
 pub struct AuctionParts {
-    /// The chain.
+    /// The configured network's schedule, preset and domains.
     pub spec: ChainSpec,
-    /// What applies to whom.
+    /// Settings, relays and terms of each proposer, until the next reload.
     pub policies: PolicyTable,
     /// Who is asked at the moment.
     pub relays: Arc<SharedRelays>,
-    /// Where facts go.
+    /// Carries each record to the watchers; publishing never waits.
     pub spine: Spine,
-    /// Where signed blocks go first.
+    /// Has a signed block on disk before the first relay sees it.
     pub journal: Journal,
     /// The beacon node, where one is configured.
     pub beacon: Option<BeaconNode>,
-    /// What validators registered.
+    /// Registrations of this and earlier processes.
     pub validators: Arc<Validators>,
 }
 
@@ -138,7 +138,7 @@ impl Auction {
         })
     }
 
-    /// The chain.
+    /// The configured network's schedule, preset and domains.
     pub fn spec(&self) -> &ChainSpec {
         &self.spec
     }
@@ -180,7 +180,7 @@ impl Auction {
         self.spec.blobs.max_raised_by(&self.node_blobs.load(), epoch)
     }
 
-    /// The policies of the moment.
+    /// The policies that a request goes by if it comes now.
     pub fn policies(&self) -> Arc<PolicyTable> {
         self.policies.load_full()
     }

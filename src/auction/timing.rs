@@ -24,7 +24,7 @@ pub struct Timing {
     pub first: Option<Duration>,
     /// How long after a request to ask again.
     pub every: Option<Duration>,
-    /// Which bid counts.
+    /// Which of the relay's bids counts, where it is asked several times.
     pub keep: Keep,
 }
 

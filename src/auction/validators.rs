@@ -150,7 +150,7 @@ impl Validators {
         memory.clock.is_ours(known.heard_at).then_some(known.since)
     }
 
-    /// How many are known.
+    /// How many validators are remembered, moved ones included.
     pub fn len(&self) -> usize {
         self.memory.read().known.len()
     }

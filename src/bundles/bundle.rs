@@ -39,11 +39,11 @@ pub struct BundleTx {
     pub max_fee: u128,
     /// Chain, where it names one.
     pub chain: Option<u64>,
-    /// What it calls.
+    /// The address that it calls or pays; none where it makes a contract.
     pub to: Option<Address>,
-    /// What it sends along.
+    /// Wei that it transfers.
     pub value: U256,
-    /// Its call data.
+    /// Call data, or the code of the contract that it makes.
     pub input: Bytes,
     /// Most of it that goes to the block's builder, per gas.
     pub tip: u128,
@@ -98,7 +98,7 @@ pub struct MevShareBody {
 /// A bundle as a searcher sent it, checked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bundle {
-    /// What was asked for.
+    /// The kind of method that brought it: a bundle, one of MEV-Share, or a private transaction.
     pub kind: Kind,
     /// Its transactions in order. Of a `mev_sendBundle`, those that are in it and no hashes.
     pub transactions: Vec<BundleTx>,

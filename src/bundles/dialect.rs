@@ -70,7 +70,7 @@ pub enum Unsupported {
 pub struct Dialect {
     /// Its name in the configuration.
     pub name: &'static str,
-    /// How it knows us.
+    /// How a request proves to the builder whose it is.
     pub auth: Auth,
     /// The method that sends a bundle.
     pub method: &'static str,
@@ -177,7 +177,7 @@ impl Dialect {
     /// Whether it can say all that a bundle asks for. What it cannot say is never left out: the bundle would be another one.
     ///
     /// # Errors
-    /// What the dialect lacks.
+    /// The first thing in the bundle that this builder cannot be asked for.
     pub fn supports(&self, bundle: &Bundle) -> Result<(), Unsupported> {
         if bundle.mev_share.is_some() {
             return if self.mev_share { Ok(()) } else { Err(Unsupported::MevShare) };

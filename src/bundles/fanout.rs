@@ -74,13 +74,13 @@ pub(super) struct Job {
     pub(super) signature: Option<String>,
     /// When it is of no use any more.
     pub(super) deadline: Instant,
-    /// What it is for.
+    /// Whether it sends a bundle or takes one back.
     pub(super) purpose: Purpose,
     /// The bundle's name towards builders: requests of one name leave in their order.
     pub(super) name: Option<Arc<str>>,
     /// When the searcher's request was read.
     pub(super) received: Instant,
-    /// Who wants to know.
+    /// Takes the outcome, once: sent, refused, or dropped from the queue.
     pub(super) reply: mpsc::Sender<BundleSend>,
 }
 

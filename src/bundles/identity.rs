@@ -36,7 +36,7 @@ pub enum IdentityError {
     /// Signed by somebody else, or over another body.
     #[error("X-Flashbots-Signature is of another key or body: {recovered} signed this")]
     Wrong {
-        /// Who did.
+        /// The address whose key made the signature.
         recovered: Address,
     },
 }
@@ -120,7 +120,7 @@ impl BundleKey {
         Ok(Self { key, address })
     }
 
-    /// Its address.
+    /// The address that builders and searchers know this key by.
     pub fn address(&self) -> Address {
         self.address
     }

@@ -51,7 +51,7 @@ pub enum Presence {
 /// A bundle in a block: how, and at which places its transactions are, in the bundle's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sighting {
-    /// How.
+    /// Whether all of it is there in its order, only a part, or none.
     pub presence: Presence,
     /// Indices in the block of those transactions that it has.
     pub places: Vec<usize>,

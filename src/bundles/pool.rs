@@ -43,7 +43,7 @@ pub(super) struct PooledBundle {
     pub(super) bundle: Arc<Bundle>,
     pub(super) searcher: Address,
     pub(super) hash: B256,
-    /// Which one of its name.
+    /// Counts the bundles of its searcher under one replacement name; a later one replaces an earlier one.
     pub(super) sequence: u64,
     /// Names of the builders it goes to. Nobody is ever added.
     pub(super) builders: Vec<String>,

@@ -25,9 +25,9 @@ impl fmt::Debug for Bearer {
 pub struct BuilderEndpoint {
     /// Its name in records, metrics and the configuration.
     pub id: String,
-    /// Where bundles go.
+    /// The builder's JSON-RPC address. It may hold an account: not for logs.
     pub url: Url,
-    /// How it wants them.
+    /// The methods, fields and signature that the builder understands.
     pub dialect: &'static Dialect,
     /// How it knows us: the dialect's way, unless configured.
     pub auth: Auth,
@@ -51,7 +51,7 @@ pub enum FanOut {
 /// How bundles are taken and sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BundleSettings {
-    /// Where searchers connect.
+    /// Address and port of the JSON-RPC listener for searchers.
     pub listen: SocketAddr,
     /// The key that requests to builders are signed with.
     pub key: BundleKey,
@@ -59,7 +59,7 @@ pub struct BundleSettings {
     pub searcher_keys: BTreeMap<Address, BundleKey>,
     /// Who may send; everybody who signs, where nobody is named.
     pub searchers: Vec<Address>,
-    /// The builders.
+    /// Builders that bundles are sent to; at least one.
     pub builders: Vec<BuilderEndpoint>,
     /// Whom a bundle goes to that does not say.
     pub fan_out: FanOut,
@@ -71,7 +71,7 @@ pub struct BundleSettings {
     pub max_open_bytes: usize,
     /// Addresses whose ether and WETH is the profit; the sender of a bundle's last transaction, where none is named.
     pub watch: Vec<Address>,
-    /// The WETH contract.
+    /// The WETH contract, whose transfers count as profit like ETH.
     pub weth: Address,
     /// Whether every bundle is tried on our own node, for the reason if it is missed.
     pub simulate: bool,

@@ -20,7 +20,7 @@ const NOBODY: Address = Address::repeat_byte(0xc0);
 /// What is to be tried.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SimulationRequest {
-    /// The bundle.
+    /// The transactions, in their order.
     pub bundle: Bundle,
     /// The state it is tried on: a height or a tag.
     pub state: Value,
@@ -28,9 +28,9 @@ pub struct SimulationRequest {
     pub timestamp: Option<u64>,
     /// Its base fee, in wei.
     pub base_fee: Option<u64>,
-    /// Its fee recipient.
+    /// The simulated block's fee recipient; an address of nobody where none is given.
     pub coinbase: Option<Address>,
-    /// Its gas limit.
+    /// The simulated block's gas limit; the node's choice where none is given.
     pub gas_limit: Option<u64>,
     /// Whether `mev_simBundle` asks.
     pub is_mev: bool,

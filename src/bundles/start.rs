@@ -42,7 +42,7 @@ pub struct BundleParts {
     pub listener: Listener,
     /// The routes that searchers are served by.
     pub router: fn(Arc<BundleIntake>) -> Router,
-    /// Where the chain is.
+    /// The execution node that simulates bundles, and whose blocks are searched for them.
     pub node: ExecutionNode,
     /// For builders: connections of its own.
     pub http: Client,

@@ -74,7 +74,7 @@ pub(super) struct CheckArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct ImportArguments {
-    /// Whose.
+    /// The program whose settings are read.
     #[arg(value_enum)]
     pub(super) rival: Rival,
     /// mev-boost: its flags, its YAML file or a file of its variables (RELAYS and the others are read, too). Commit-Boost and Vouch: the
@@ -95,7 +95,7 @@ pub(super) enum Rival {
 
 #[derive(Debug, Args)]
 pub(super) struct ReportArguments {
-    /// What about.
+    /// What the report is about.
     #[arg(value_enum)]
     pub(super) subject: ReportSubject,
     /// Evidence: of which slot.
@@ -116,7 +116,7 @@ pub(super) struct ReportArguments {
     /// Profit by relay, validator or builder: divided into days, weeks or months.
     #[arg(long, value_parser = by)]
     pub(super) period: Option<By>,
-    /// How it looks.
+    /// The form: a table for people, JSON or CSV for programs.
     #[arg(long, value_enum, default_value = "table")]
     pub(super) format: ReportFormat,
 }

@@ -33,7 +33,7 @@ pub enum AttributesError {
     /// Its time is not its slot's. Whoever says so is of another chain, or wrong about this one.
     #[error("slot {slot} starts at {expected} (Unix time), the event says {got}")]
     WrongTime {
-        /// The slot.
+        /// The slot that the event names.
         slot: Slot,
         /// Its start by the chain spec.
         expected: u64,

@@ -138,7 +138,7 @@ impl SignedBuilderBid {
         self.fork
     }
 
-    /// What it says.
+    /// The fields that every fork has.
     pub fn facts(&self) -> &BidFacts {
         &self.facts
     }

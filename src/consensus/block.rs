@@ -178,7 +178,7 @@ impl SignedBlindedBlock {
         self.fork
     }
 
-    /// What it says.
+    /// The fields that every fork has.
     pub fn facts(&self) -> &BlockFacts {
         &self.facts
     }

@@ -22,7 +22,7 @@ impl WallClock {
     }
 }
 
-/// When slots start.
+/// Turns slots into times and back: genesis and the slot's length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotClock {
     genesis_secs: u64,

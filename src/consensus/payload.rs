@@ -41,7 +41,7 @@ trait PayloadObject: Send + Sync {
 
 /// A payload that knows its block hash and the header it belongs to.
 pub trait Payload: ToExecutionHeader {
-    /// The hash it names.
+    /// The block hash that it names, which need not be that of its contents.
     fn block_hash(&self) -> B256;
     /// Hash tree root of its `ExecutionPayloadHeader`.
     fn header_root(&self) -> B256;
@@ -53,7 +53,7 @@ pub trait Payload: ToExecutionHeader {
 pub trait Revealed: Encode + Decode + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The payload type.
     type Payload: Payload;
-    /// The payload.
+    /// The execution payload, without the blobs beside it.
     fn payload(&self) -> &Self::Payload;
     /// Commitments, proofs, blobs, proofs per blob; `None` before Deneb.
     fn bundle(&self) -> Option<(&Commitments, &[KzgBytes], &[Blob], usize)>;
@@ -238,7 +238,7 @@ impl RevealedPayload {
     /// brings its blobs.
     ///
     /// # Errors
-    /// The first thing that differs.
+    /// The first thing in which it is not the payload that the block was signed for.
     pub fn check(&self, block: &BlockFacts) -> Result<(), PayloadError> {
         self.object.check(block)
     }

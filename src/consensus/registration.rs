@@ -25,9 +25,9 @@ const REGISTRATION_JSON_BYTES: usize = 460;
 /// What a validator asked builders for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Registration {
-    /// Who proposes.
+    /// The validator's key, which signed this.
     pub pubkey: BlsPublicKey,
-    /// Who is to be paid.
+    /// The address that the validator wants its blocks to pay.
     pub fee_recipient: Address,
     /// The gas limit the proposer votes for.
     pub gas_limit: u64,

@@ -33,7 +33,7 @@ pub struct ReportedSpec {
 /// In what a node's chain is another than the configured one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkMismatch {
-    /// The configured network.
+    /// The configured network's name.
     pub expected: String,
     /// The node's network, where it has a name.
     pub got: Option<&'static str>,

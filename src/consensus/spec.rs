@@ -23,11 +23,11 @@ pub enum Network {
 /// When a fork starts and under which version it signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForkActivation {
-    /// Which fork.
+    /// The fork that is in force from `epoch` on.
     pub fork: Fork,
     /// Its first epoch; [`Epoch::NEVER`] when not scheduled.
     pub epoch: Epoch,
-    /// Its fork version.
+    /// The fork version that domains of its signatures have.
     pub version: [u8; 4],
 }
 

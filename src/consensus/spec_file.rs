@@ -23,11 +23,11 @@ pub enum SpecFileError {
     /// A value that does not parse.
     #[error("{key} is `{value}`, expected {expected}")]
     Value {
-        /// Which key.
+        /// The key of the `config.yaml`.
         key: &'static str,
         /// The text that stands there.
         value: String,
-        /// What it should be.
+        /// What the key's value should be, such as a number.
         expected: &'static str,
     },
 }

@@ -41,7 +41,7 @@ pub enum DecodeError {
     WrongFork {
         /// The fork that the slot has by the chain's schedule.
         expected: Fork,
-        /// The label.
+        /// The text of `Eth-Consensus-Version`.
         got: String,
     },
     /// The thread that decoded it ended.
@@ -55,7 +55,7 @@ pub enum DecodeError {
     /// No such object in that fork.
     #[error("there is no {object} in {fork}")]
     NotInFork {
-        /// What was asked for.
+        /// The kind of object that was to be decoded.
         object: &'static str,
         /// Under which fork.
         fork: Fork,

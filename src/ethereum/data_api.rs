@@ -14,9 +14,9 @@ use crate::types::{BlsPublicKey, Slot, Wei, parse_hash};
 pub struct Delivered {
     /// The slot that the block is for.
     pub slot: Slot,
-    /// Its height.
+    /// The execution block's height.
     pub block_number: u64,
-    /// Its hash.
+    /// The execution block's hash.
     pub block_hash: B256,
 }
 
@@ -27,14 +27,14 @@ pub struct BidTrace {
     pub block_hash: B256,
     /// What it paid, as the relay says.
     pub value: Wei,
-    /// Who built it.
+    /// The builder's key, where the relay names it.
     pub builder: Option<BlsPublicKey>,
 }
 
 /// What a relay has registered for a validator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnownRegistration {
-    /// Who is to be paid.
+    /// The address that the validator registered at the relay.
     pub fee_recipient: Address,
     /// The gas limit it votes for.
     pub gas_limit: u64,

@@ -25,7 +25,7 @@ const MAX_FRAMES: usize = 1_000_000;
 /// Which block is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockId {
-    /// The newest.
+    /// The head, which a reorganisation may take back.
     Latest,
     /// The newest that is final.
     Finalized,
@@ -43,7 +43,7 @@ pub struct Block {
     pub number: U64,
     /// Its hash, by which it is known.
     pub hash: B256,
-    /// The block before.
+    /// Hash of the block that it builds on.
     pub parent_hash: B256,
     /// Unix seconds.
     pub timestamp: U64,
@@ -85,7 +85,7 @@ pub struct Transaction {
 /// A withdrawal: `amount` is gwei.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct ChainWithdrawal {
-    /// Who gets it.
+    /// The address that the withdrawal is paid to.
     pub address: Address,
     /// In gwei.
     pub amount: U64,
@@ -109,7 +109,7 @@ pub struct Receipt {
     /// Paid per blob gas, in wei.
     #[serde(default)]
     pub blob_gas_price: Option<U256>,
-    /// What contracts logged.
+    /// Log entries of the contracts that it called, in order.
     #[serde(default)]
     pub logs: Vec<Log>,
 }
@@ -117,11 +117,11 @@ pub struct Receipt {
 /// A contract's log entry.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Log {
-    /// The contract.
+    /// The contract that wrote it.
     pub address: Address,
     /// Indexed fields, the event's own first.
     pub topics: Vec<B256>,
-    /// The rest.
+    /// Fields that are not indexed, ABI-encoded.
     pub data: Bytes,
 }
 

@@ -38,7 +38,7 @@ pub enum NodeError {
     Status {
         /// The node's host, without its path, which may hold a key.
         host: String,
-        /// The status.
+        /// The HTTP status, other than 200.
         status: u16,
     },
     /// A JSON-RPC error.
@@ -46,7 +46,7 @@ pub enum NodeError {
     Rpc {
         /// The node's host, without its path, which may hold a key.
         host: String,
-        /// Its code.
+        /// The error's number in JSON-RPC.
         code: i64,
         /// The method, and the node's words.
         message: String,

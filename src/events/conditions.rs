@@ -20,7 +20,7 @@ pub enum Effect {
 /// One thing that `/readyz` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
-    /// What it means.
+    /// What it means for readiness.
     pub effect: Effect,
     /// What was found, for people.
     pub message: String,

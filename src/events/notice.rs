@@ -68,7 +68,7 @@ labelled! {
 pub struct Notice {
     /// The rule that found it. Its name is stable: alerts and filters go by it.
     pub rule: NoticeRule,
-    /// What it is about.
+    /// What it is about within its rule, such as a slot, relay or node: one is open for each.
     pub subject: String,
     /// How grave it is; an empty text where it is over and nobody remembers.
     #[serde(serialize_with = "or_empty")]

@@ -121,7 +121,7 @@ pub struct RelayModeChanged {
 pub struct ReputationSaved {
     /// The relay that this is about.
     pub relay: RelayId,
-    /// The reputation.
+    /// The reputation as JSON of the relay room's own, opaque here.
     #[serde(skip)]
     pub reputation: String,
     /// When it happened, in Unix milliseconds.
@@ -154,7 +154,7 @@ pub struct AuctionRecord {
     pub proposer: BlsPublicKey,
     /// The fork that the slot has by the chain's schedule.
     pub fork: Fork,
-    /// When the request came.
+    /// When the request came, Unix milliseconds.
     pub requested_at: i64,
     /// How far into the slot that was; negative before it.
     pub ms_into_slot: i64,
@@ -256,7 +256,7 @@ pub struct PollRecord {
 pub struct RegistrationFacts {
     /// The validator's BLS public key.
     pub pubkey: BlsPublicKey,
-    /// Who is to be paid.
+    /// The address that the validator wants its blocks to pay.
     pub fee_recipient: Address,
     /// The gas limit it votes for.
     pub gas_limit: u64,
@@ -317,7 +317,7 @@ pub struct BlockReceived {
     pub fork: Fork,
     /// `blinded_blocks` version the client called: 1 or 2.
     pub version: u8,
-    /// When it came.
+    /// When the signed block came, Unix milliseconds.
     pub at: i64,
     /// How far into the slot that was.
     pub ms_into_slot: i64,
@@ -387,7 +387,7 @@ pub struct SubmissionClosed {
     pub slot: Slot,
     /// Hash of its execution block.
     pub block_hash: B256,
-    /// What became of it.
+    /// Whether a relay took or delivered the block.
     pub fate: Fate,
     /// The relay that decided it.
     pub by: Option<RelayId>,

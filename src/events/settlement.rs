@@ -99,9 +99,9 @@ pub struct Settlement {
     pub block_hash: B256,
     /// The relay that this is about.
     pub relay: RelayId,
-    /// What came of it.
+    /// Whether the relay's promise was kept.
     pub outcome: PaymentOutcome,
-    /// What the bid promised.
+    /// Wei that the relay's own bid promised.
     pub promised: Wei,
     /// What the fee recipient got for it, as far as it is proven.
     pub paid: Wei,
@@ -116,7 +116,7 @@ pub struct SlotSettled {
     pub slot: Slot,
     /// Whether it may still change.
     pub status: SlotStatus,
-    /// What came of it.
+    /// Whether the promised block, another one or none is on chain.
     pub outcome: SlotOutcome,
     /// Whether the promise was kept; none where there was none to keep.
     pub payment: Option<PaymentVerdict>,

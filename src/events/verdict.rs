@@ -29,7 +29,7 @@ pub struct BlockSignatureChecked {
     pub slot: Slot,
     /// Hash of its execution block.
     pub block_hash: B256,
-    /// What was found.
+    /// Whether the proposer's signature is on the block, as far as that can be told.
     pub signature: BlockSignature,
     /// When it was found, in Unix milliseconds.
     pub at: i64,
@@ -128,13 +128,13 @@ pub struct RelayJudged {
     pub relay: RelayId,
     /// What it did, or is suspected of.
     pub conduct: Conduct,
-    /// What follows.
+    /// Whether the relay is suspected, guilty, or cleared of it again.
     pub ruling: Ruling,
     /// Whether that may still change.
     pub stage: Stage,
     /// How it was found out, and how sure that is.
     pub evidence: Evidence,
-    /// What was at stake.
+    /// Wei that the relay promised for the block.
     pub value: Wei,
     /// The evidence, as a sentence for people.
     pub reason: String,
@@ -149,7 +149,7 @@ pub struct BlockRecordSaved {
     pub slot: Slot,
     /// Hash of its execution block.
     pub block_hash: B256,
-    /// The record.
+    /// The record as JSON of the relay room's own.
     #[serde(skip)]
     pub record: String,
     /// When it was found, in Unix milliseconds.

@@ -41,7 +41,7 @@ impl ErrorCode {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct RpcError {
-    /// What kind it is.
+    /// The kind of error, by its number on the wire.
     pub code: ErrorCode,
     /// A sentence for people.
     pub message: String,

@@ -33,7 +33,7 @@ pub struct Request<'a> {
     /// Given back as it came; none for a notification, which is answered all the same.
     #[serde(borrow, default)]
     pub id: Option<&'a RawValue>,
-    /// Which method.
+    /// The method's name, as it was sent.
     #[serde(borrow)]
     pub method: Cow<'a, str>,
     /// Its parameters, not read yet.

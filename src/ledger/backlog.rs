@@ -77,7 +77,7 @@ impl<T> Backlog<T> {
         self.waiting.is_empty()
     }
 
-    /// How many wait.
+    /// How many events wait to be written.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }

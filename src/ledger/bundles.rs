@@ -21,7 +21,7 @@ use crate::events::Confidence;
 pub struct BundleReceived {
     /// Its number in the ledger, which no other bundle has.
     pub id: i64,
-    /// Its hash.
+    /// The bundle's hash, 0x and 64 hex digits.
     pub hash: String,
     /// Address that signed the request: the searcher's identity.
     pub searcher: String,
@@ -31,7 +31,7 @@ pub struct BundleReceived {
     pub uuid: Option<String>,
     /// The name that BuilderNet's builders know it by.
     pub canonical_uuid: String,
-    /// Which one of that name.
+    /// Counts the bundles of a searcher under one replacement name, from 0.
     pub sequence: i64,
     /// Its transactions' hashes, senders and nonces, as JSON.
     pub transactions: String,
@@ -57,7 +57,7 @@ pub struct BundleSend {
     pub builder: String,
     /// For which block.
     pub block: i64,
-    /// What came of it.
+    /// Whether the builder took it, and why not.
     pub outcome: SendOutcome,
     /// What happened, as a sentence for people. Nothing is decided by it.
     #[serde(rename = "detail")]
@@ -75,7 +75,7 @@ pub struct BundleSend {
 pub struct BundleDecision {
     /// The bundle's number in the ledger.
     pub id: i64,
-    /// Its state.
+    /// What the block makes of the bundle: included, unbundled, or another end.
     pub state: BundleState,
     /// A sentence for people.
     pub reason: String,
@@ -83,7 +83,7 @@ pub struct BundleDecision {
     pub block_number: i64,
     /// The block's hash.
     pub block_hash: String,
-    /// Who built it.
+    /// The block's builder, by its extra data, else by its fee recipient.
     pub block_builder: String,
 }
 
@@ -144,7 +144,7 @@ pub struct StoredBundle {
     pub id: i64,
     /// Address that signed the request: the searcher's identity.
     pub searcher: String,
-    /// Which one of its name.
+    /// Counts the bundles of a searcher under one replacement name, from 0.
     pub sequence: i64,
     /// The request, as JSON.
     pub request: String,
@@ -163,7 +163,7 @@ pub struct StoredBundle {
 pub struct UnbookedBundle {
     /// Its number in the ledger, which no other bundle has.
     pub id: i64,
-    /// What the block decided.
+    /// The end that the deciding block gave it.
     pub state: BundleState,
     /// The request, as JSON.
     pub request: String,

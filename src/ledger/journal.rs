@@ -71,7 +71,7 @@ pub struct JournaledLabels {
 pub struct UnsettledBlock {
     /// The slot that the block is for.
     pub slot: Slot,
-    /// Its execution block hash.
+    /// Hash of its execution block.
     pub block_hash: B256,
     /// The proposer's validator index.
     pub proposer_index: u64,
@@ -81,7 +81,7 @@ pub struct UnsettledBlock {
     pub bytes: Vec<u8>,
     /// The client's labels, where the block does not decode.
     pub labels: Option<JournaledLabels>,
-    /// Who had offered it.
+    /// Relays that had offered it when it came: they can settle it by their word.
     pub offered_by: Vec<RelayId>,
 }
 

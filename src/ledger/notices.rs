@@ -18,14 +18,14 @@ pub struct NoticeRow {
     pub rule: Label<NoticeRule>,
     /// What it is about: a slot, a relay, a validator.
     pub subject: String,
-    /// How grave it is.
+    /// How soon somebody should look at it, P1 first.
     pub severity: Label<Severity>,
     /// What happened, as a sentence for people. Nothing is decided by it.
     #[serde(rename = "words")]
     pub message: String,
     /// When it was raised, in Unix milliseconds.
     pub raised_at: i64,
-    /// When it was over.
+    /// When it was over, Unix milliseconds; none while it lasts.
     pub resolved_at: Option<i64>,
 }
 

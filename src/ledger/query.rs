@@ -77,7 +77,7 @@ const MAX_MEMORY_BYTES: u64 = 256 << 20;
 /// A transaction that nobody of this process competes with.
 pub(super) struct WriteTransaction {
     pub(super) tx: Tx<'static>,
-    /// Whose its rows are.
+    /// Number of this sidecar in `instances`, which every row that it writes has.
     pub(super) instance: i64,
     revision: Option<i64>,
     _turn: OwnedMutexGuard<()>,

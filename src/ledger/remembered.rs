@@ -14,7 +14,7 @@ const LONGEST_PAUSE_SLOTS: u64 = 64;
 /// A validator, as it last registered, and when that was last repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RememberedValidator {
-    /// What it registered.
+    /// Fee recipient, gas limit and time of its newest registration.
     pub facts: RegistrationFacts,
     /// When that was last heard, by [`HeardClock`].
     pub heard_at: i64,
@@ -42,7 +42,7 @@ impl HeardClock {
         self.last = Some(at);
     }
 
-    /// The time by it.
+    /// Milliseconds by this clock. They are no date: the clock stands while no client registers.
     pub fn now(&self) -> i64 {
         self.now
     }

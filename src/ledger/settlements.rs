@@ -19,7 +19,7 @@ use crate::{
 pub struct Settled {
     /// The slot that this is about.
     pub slot: u64,
-    /// How far it is settled.
+    /// Whether a later look may change what is said here.
     pub status: Label<SlotStatus>,
     /// What came of it; none while it is not looked at.
     pub outcome: Option<Label<SlotOutcome>>,
@@ -29,15 +29,15 @@ pub struct Settled {
     pub proposer: Option<String>,
     /// Proposer's index.
     pub proposer_index: Option<i64>,
-    /// Who was to be paid.
+    /// The address that the validator had registered.
     pub fee_recipient: Option<String>,
-    /// Whose signed bid was returned.
+    /// The relay whose signed bid was returned; none for a local block.
     pub relay: Option<String>,
     /// Who built the block, as far as the bid or block tells.
     pub builder: Option<String>,
     /// The block that was promised.
     pub promised_block: Option<String>,
-    /// What it was to pay.
+    /// Wei that the returned bid promised.
     pub promised_wei: Option<String>,
     /// Best bid that was there in time, less what arrived.
     pub missed_value_wei: Option<String>,
@@ -45,11 +45,11 @@ pub struct Settled {
     pub timing_wei: Option<String>,
     /// The slot's block on the execution chain.
     pub block_hash: Option<String>,
-    /// Its height.
+    /// Height of the execution block that is on chain.
     pub block_number: Option<i64>,
-    /// Its fee recipient.
+    /// Fee recipient of the block that is on chain.
     pub coinbase: Option<String>,
-    /// What reached the recipient.
+    /// Wei that reached the recipient for the block, as far as it is proven.
     pub received_wei: Option<String>,
     /// How that was found out.
     pub method: Option<Label<Method>>,
@@ -159,9 +159,9 @@ pub struct ProposalPoint {
     pub slot: u64,
     /// What came of it; none while it is not looked at.
     pub outcome: Option<Label<SlotOutcome>>,
-    /// How the payment compares.
+    /// Whether the promise was kept; none where there was none.
     pub payment: Option<Label<PaymentVerdict>>,
-    /// Whose header it was.
+    /// The relay whose header was returned; none for a local block.
     pub relay: Option<String>,
     /// Value of the returned bid in ETH; none where no bid was returned.
     pub claimed_eth: Option<String>,

@@ -20,19 +20,19 @@ use super::{
 /// Both files, and what they remember.
 #[derive(Debug)]
 pub struct Stores {
-    /// What happened.
+    /// The database of everything that happened.
     pub ledger: Ledger,
     /// Signed blocks.
     pub journal: Journal,
     /// Blocks without a fate.
     pub unsettled: Vec<UnsettledBlock>,
-    /// What validators registered.
+    /// Registrations that earlier processes took, the newest of each validator.
     pub registrations: Vec<RememberedValidator>,
     /// What is known of relays: name and JSON.
     pub reputations: Vec<(String, String)>,
     /// The records of blocks by which relays are judged, oldest first.
     pub block_records: Vec<String>,
-    /// What was wrong.
+    /// What was wrong with the files, and what was done about it.
     pub troubles: Vec<StoreTrouble>,
 }
 

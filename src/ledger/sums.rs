@@ -19,7 +19,7 @@ pub struct OutcomeCount {
     pub relay: String,
     /// How it ended: the label of an outcome, such as `bid` or `timed_out`.
     pub outcome: String,
-    /// How often.
+    /// How many answers ended in this way.
     pub count: u64,
     /// How often in auctions that nobody won.
     pub without_bid: u64,
@@ -32,9 +32,9 @@ pub struct SumRow {
     pub at: i64,
     /// `all`, `relay`, `validator` or `builder`.
     pub dimension: String,
-    /// Which of them.
+    /// The relay, validator or builder; empty for `all`.
     pub name: String,
-    /// The sums.
+    /// The sums as JSON of the profit room's own.
     pub tally: String,
 }
 

@@ -10,11 +10,11 @@ use crate::events::{ModeReason, RelayMode};
 /// A slot of ours without request, as stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MissedRequestView {
-    /// Whose slot it was.
+    /// The validator's public key.
     pub proposer: String,
-    /// `not_running`, `beacon_node_away`, `beacon_node_syncing`, `client_silent` or `client_did_not_ask`.
+    /// `not_running`, `beacon_node_away`, `beacon_node_syncing`, `client_refused`, `client_silent` or `client_did_not_ask`.
     pub reason: String,
-    /// The same for people.
+    /// The reason as a sentence, with what to do.
     pub message: String,
     /// When the client last asked for anything, Unix milliseconds.
     pub last_request_at: Option<i64>,
@@ -51,11 +51,11 @@ pub struct AuctionView {
     pub race: String,
     /// The returned bid's block.
     pub winner_block_hash: Option<String>,
-    /// Its value in wei.
+    /// The returned bid's value in wei; none without one.
     pub winner_value_wei: Option<String>,
-    /// Its value in ETH.
+    /// The same in ETH.
     pub winner_value_eth: Option<String>,
-    /// Who offered it.
+    /// Ids of the relays that offered the returned block.
     pub winner_relays: Vec<String>,
     /// Why there was none; empty when there was one.
     #[serde(rename = "why_no_bid")]
@@ -98,7 +98,7 @@ pub struct BidView {
 pub struct PollView {
     /// Which request or frame, from 0.
     pub number: i64,
-    /// When it was asked for.
+    /// When the request left, in milliseconds into the slot.
     pub sent_ms_into_slot: i64,
     /// From request to whole answer.
     pub latency_us: i64,
@@ -125,15 +125,15 @@ pub struct SubmissionView {
     pub version: i64,
     /// When it came, in Unix milliseconds.
     pub received_at: i64,
-    /// How far into the slot.
+    /// When the signed block came, in milliseconds into the slot.
     pub ms_into_slot: i64,
-    /// Who had offered the block.
+    /// Ids of the relays that had offered the block when it came.
     pub offered_by: Vec<String>,
     /// Why it could not be decoded, where it was passed on as it came; its hashes are zero if they could not be read.
     pub undecoded: Option<String>,
     /// `pending`, `delivered`, `accepted`, `failed` or `unknown`.
     pub fate: String,
-    /// The relay that decided it.
+    /// The relay whose answer the client got; none where none counted.
     pub decided_by: Option<String>,
     /// From receipt to decision.
     pub decided_in_us: Option<i64>,
@@ -173,7 +173,7 @@ pub struct ModeView {
     /// Why, as a sentence for people.
     #[serde(rename = "why")]
     pub message: String,
-    /// Its score at that moment.
+    /// Its score at that moment, 0 to 1.
     pub score: f64,
 }
 
@@ -193,7 +193,7 @@ pub struct SlotView {
     pub slot: u64,
     /// Its auctions, oldest first.
     pub auctions: Vec<AuctionView>,
-    /// Its submissions.
+    /// What became of the signed blocks that came for the slot.
     pub submissions: Vec<SubmissionView>,
     /// That no header was asked for, although the slot was ours; none where one was.
     pub missed_request: Option<MissedRequestView>,

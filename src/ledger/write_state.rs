@@ -11,7 +11,7 @@ pub struct WriteState {
     pub last_write: Option<i64>,
     /// Since when the file refuses.
     pub failing_since: Option<i64>,
-    /// Its words.
+    /// Why the file refuses, in SQLite's words; empty while it does not.
     pub error: String,
     /// Events that wait to be written.
     pub waiting: usize,
@@ -42,7 +42,7 @@ impl WriteState {
     }
 }
 
-/// The shared state.
+/// Where the writer keeps its state for whoever asks. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WriteLog {
     state: Arc<Mutex<WriteState>>,

@@ -23,7 +23,7 @@ pub struct Evidence {
     pub signed_bid: Option<Value>,
     /// The signed blinded block that was handed in; none where there was none, or the journal has forgotten it (30 days).
     pub signed_block: Option<Value>,
-    /// What came of the slot.
+    /// What is on chain in the slot, and what it paid.
     pub settlement: Settled,
     /// Request, each relay's answer, each answer to the submission, with their times.
     pub timings: SlotView,

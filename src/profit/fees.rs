@@ -13,7 +13,7 @@ use crate::events::Confidence;
 pub(super) struct FeeIncome {
     /// Priority fees of others' transactions.
     pub(super) fees: U256,
-    /// What contracts paid.
+    /// Wei of each transfer to the recipient that a contract made.
     pub(super) by_contracts: Vec<U256>,
     /// Transactions' own values.
     pub(super) plain: Vec<U256>,

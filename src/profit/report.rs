@@ -126,7 +126,7 @@ pub struct ProfitReport {
     pub to: String,
     /// Everything together.
     pub total: ReportLine,
-    /// The lines.
+    /// One line for each day, relay, validator or builder, as was asked for.
     pub groups: Vec<ReportLine>,
     /// Received and built locally, in ETH a day, over the time asked for or since the ledger was made.
     pub eth_per_day: String,
@@ -149,7 +149,7 @@ pub struct ProfitReport {
 /// What a report is made from.
 #[derive(Clone, Debug)]
 pub struct Reporter {
-    /// The ledger.
+    /// Where slots, sums and notices are read.
     pub ledger: Ledger,
     /// The chain's time.
     pub slots: SlotClock,

@@ -22,7 +22,7 @@ const NEWS: usize = 16;
 pub struct ProfitParts {
     /// Makes reports; knows the ledger, the slots and the settings.
     pub reporter: Reporter,
-    /// Who is told.
+    /// Carries settlements and notices to the watchers.
     pub spine: Spine,
     /// The relays and what they have registered.
     pub relays: Arc<SharedRelays>,

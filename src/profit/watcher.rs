@@ -51,11 +51,11 @@ const SAID_EVERY: Duration = Duration::from_secs(10);
 /// What the watcher works with.
 #[derive(Clone, Debug)]
 pub struct WatcherParts {
-    /// Where it is written down.
+    /// Has the slots to look at, and takes what is found.
     pub ledger: Ledger,
-    /// Who is told.
+    /// Carries settlements and notices to the watchers.
     pub spine: Spine,
-    /// Where the blocks are.
+    /// Shows blocks, receipts and traces.
     pub execution: ExecutionNode,
     /// Knows proposers and their rewards, where there is one.
     pub beacon: Option<BeaconNode>,

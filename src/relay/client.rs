@@ -53,7 +53,7 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub struct CallContext {
     /// `relaymux/<version> <the client's User-Agent>`
     pub user_agent: HeaderValue,
-    /// When everything must be over.
+    /// When the call is given up, its retries included.
     pub deadline: Instant,
 }
 
@@ -142,12 +142,12 @@ impl Relay {
         self.its_clock.range(self.now())
     }
 
-    /// Its name.
+    /// The relay's id, by which records and metrics name it.
     pub fn id(&self) -> &RelayId {
         &self.settings.id
     }
 
-    /// Its settings.
+    /// What the configuration says of this relay.
     pub fn settings(&self) -> &RelaySettings {
         &self.settings
     }

@@ -19,7 +19,7 @@ pub enum HttpClientError {
     /// The PEM file cannot be read.
     #[error("cannot read the TLS roots {path}: {error}", path = path.display())]
     Read {
-        /// Which file.
+        /// The file of `[tls] roots_file`.
         path: PathBuf,
         /// The system's words.
         error: std::io::Error,

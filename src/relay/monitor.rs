@@ -64,7 +64,7 @@ pub struct SavedHealth {
     pub blocks: Vec<String>,
 }
 
-/// The monitor.
+/// Keeps relays' reputations and decides who is asked. One task owns it; everybody else reaches it by its handle.
 pub struct HealthMonitor {
     relays: Arc<SharedRelays>,
     settings: HealthMonitorSettings,

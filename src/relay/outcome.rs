@@ -52,9 +52,9 @@ pub enum CallFailure {
     /// `Eth-Consensus-Version` is not the slot's fork.
     #[error("labelled `{got}`, but the slot's fork is {expected}")]
     WrongFork {
-        /// The fork by slot.
+        /// The fork that the chain spec has for the slot.
         expected: &'static str,
-        /// The label.
+        /// The relay's `Eth-Consensus-Version`.
         got: String,
     },
     /// The body does not decode.
@@ -70,7 +70,7 @@ pub enum CallFailure {
 pub struct BidAnswer {
     /// The bid, untrusted.
     pub bid: SignedBuilderBid,
-    /// How it travelled.
+    /// The encoding that the relay chose for it.
     pub encoding: Encoding,
 }
 
@@ -121,7 +121,7 @@ pub struct RawPayload {
     pub content_type: Option<HeaderValue>,
     /// `Eth-Consensus-Version`, where it had one.
     pub consensus_version: Option<HeaderValue>,
-    /// The bytes.
+    /// The body as the relay sent it, undecoded.
     pub body: Bytes,
 }
 

@@ -34,17 +34,17 @@ pub type ExpectedProposals = Option<std::collections::BTreeSet<Slot>>;
 /// What probing needs.
 #[derive(Clone, Debug)]
 pub struct ProbeParts {
-    /// Whom.
+    /// The relays that are asked for their status.
     pub relays: Arc<SharedRelays>,
-    /// When.
+    /// The slots before whose start they are asked.
     pub slots: SlotClock,
     /// `relay_check`: everybody. Without, only relays whose circuit breaker asks for it.
     pub everybody: bool,
     /// Slots of our proposals.
     pub expected: watch::Receiver<ExpectedProposals>,
-    /// Who is told.
+    /// Hears every result, and decides who is usable.
     pub monitor: HealthMonitorHandle,
-    /// Who else is told.
+    /// Carries changes between usable and unusable to every watcher.
     pub spine: Spine,
 }
 

@@ -29,7 +29,7 @@ pub struct RegistrationBody {
 /// A part of the body that is a body itself.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// Its bytes.
+    /// The body in its encoding, shared by all relays that get it.
     pub bytes: Bytes,
     /// Registrations in it.
     pub count: usize,

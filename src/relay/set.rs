@@ -25,7 +25,7 @@ use crate::{
 /// Where one relay stands, as its monitor last decided.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RelayStatus {
-    /// Its place.
+    /// Whether it is asked: active, standby, quarantined or disabled.
     pub mode: RelayMode,
     /// How fit it is to be asked.
     pub eligibility: Eligibility,
@@ -39,9 +39,9 @@ pub struct RelayStatus {
     pub message: String,
     /// Its trust, by class.
     pub trust: Trust,
-    /// Its record in races.
+    /// How often and how fast it bid, and how often its bid was the best.
     pub record: RaceStats,
-    /// Its circuit breaker.
+    /// Whether it answers at all: open after failures in a row.
     pub breaker: Breaker,
     /// Offences that still count.
     pub offences: u32,

@@ -45,7 +45,7 @@ const MAX_FRAMES: usize = 256;
 /// Kind of a frame that holds a bid.
 const BID: u8 = 1;
 
-/// How a stream ended.
+/// Why a header stream gives no more bids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamEnd {
     /// It was served to its end or to the deadline, with bids or without.

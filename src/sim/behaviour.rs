@@ -259,7 +259,7 @@ setters! {
     clock_ahead_ms: i64,
     /// What is wrong with its public record.
     data_api: DataApiFault,
-    /// What it bids.
+    /// What its bids promise to pay, before the spread.
     value: Wei,
     /// Adds up to this, by slot, to what it bids.
     value_spread: Wei,

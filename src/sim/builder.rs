@@ -53,7 +53,7 @@ pub enum BuilderHabit {
 /// A request as a builder got it.
 #[derive(Clone, Debug)]
 pub struct ReceivedBundle {
-    /// Its method.
+    /// The JSON-RPC method that was called.
     pub method: String,
     /// Its parameter: the object itself.
     pub fields: Value,
@@ -127,7 +127,7 @@ impl SimBuilder {
         self.shared.received.lock().clone()
     }
 
-    /// How much it took.
+    /// How many bundles it took since it started.
     pub fn count(&self) -> u64 {
         self.shared.count.load(std::sync::atomic::Ordering::Relaxed)
     }

@@ -44,7 +44,7 @@ pub struct PayloadParams {
     pub parent_hash: B256,
     /// Root of the parent beacon block.
     pub parent_root: B256,
-    /// Who gets the fees.
+    /// The address that gets the block's priority fees.
     pub fee_recipient: Address,
     /// Unix seconds.
     pub timestamp: u64,
@@ -184,7 +184,7 @@ impl<P: Preset> AnyPayload<P> {
         }
     }
 
-    /// The hash it names.
+    /// The block hash that it names, which need not be that of its contents.
     pub fn block_hash(&self) -> B256 {
         match self {
             Self::Bellatrix(payload) => payload.block_hash,

@@ -47,7 +47,7 @@ pub enum Proposal {
     Revealed {
         /// Block that was signed for.
         block_hash: B256,
-        /// What was bid.
+        /// The signed header that the block was made of.
         bid: Box<SignedBuilderBid>,
     },
 }
@@ -61,9 +61,9 @@ pub enum ProposerError {
     /// Another status than the API's.
     #[error("{endpoint}: HTTP {status}: {body}")]
     Status {
-        /// Which endpoint.
+        /// The endpoint's name, for messages.
         endpoint: &'static str,
-        /// The status.
+        /// The HTTP status of the answer.
         status: StatusCode,
         /// The body's text.
         body: String,

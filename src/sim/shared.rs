@@ -41,7 +41,7 @@ pub struct SimRelayParts {
     pub spec: ChainSpec,
     /// Seed of its key.
     pub seed: u8,
-    /// How it behaves.
+    /// How the relay behaves from the next request on.
     pub behaviour: Behaviour,
 }
 

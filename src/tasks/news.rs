@@ -7,7 +7,7 @@ pub enum TaskNews {
     Failed(TaskFailure),
     /// It runs again after a failure.
     BeganAnew {
-        /// Its name.
+        /// The task's name, as in docs/architecture.md and in metrics.
         task: &'static str,
     },
 }
@@ -15,9 +15,9 @@ pub enum TaskNews {
 /// A task that ended by a panic, or by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskFailure {
-    /// Its name.
+    /// The task's name, as in docs/architecture.md and in metrics.
     pub task: &'static str,
-    /// What follows.
+    /// What the process does without the task: begins it anew, goes on, or ends.
     pub consequence: Consequence,
     /// What happened and what follows, for people.
     pub message: String,

@@ -16,7 +16,7 @@ use crate::{
 pub struct SubmitRequest {
     /// The body, as it came.
     pub body: Bytes,
-    /// How it is encoded.
+    /// The encoding of the body, by its content type.
     pub encoding: Encoding,
     /// The client's `Eth-Consensus-Version`, where it sent one.
     pub fork: Option<Fork>,

@@ -19,15 +19,15 @@ pub(super) const MAX_ACCUSATIONS: usize = 32;
 pub struct Accusation {
     /// The block's slot.
     pub slot: Slot,
-    /// The block.
+    /// Hash of the execution block that it is about.
     pub block_hash: B256,
-    /// What it did.
+    /// The offence, such as withholding the block.
     pub conduct: Conduct,
     /// Whether the chain may still say otherwise.
     pub stage: Stage,
     /// How it was found out, and how sure that is.
     pub evidence: Evidence,
-    /// What was at stake.
+    /// Wei that the relay promised for the block.
     pub value: Wei,
     /// Why, for people.
     pub reason: String,
@@ -46,7 +46,7 @@ impl Accusation {
         self.evidence.confidence.convicts()
     }
 
-    /// What follows from it.
+    /// Guilty by evidence that convicts, else suspected.
     pub fn ruling(&self) -> Ruling {
         if self.is_counted() { Ruling::Guilty } else { Ruling::Suspected }
     }

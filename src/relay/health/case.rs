@@ -107,7 +107,7 @@ impl AnswerKind {
 /// One relay's answer to a signed block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevealAnswer {
-    /// What it amounts to.
+    /// What the answer proves for or against the relay.
     pub kind: AnswerKind,
     /// HTTP status, where there was one.
     pub http_status: Option<u16>,
@@ -133,7 +133,7 @@ pub struct Received {
 /// What the chain has of the block's slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainSight {
-    /// What came of the slot.
+    /// Whether the promised block, another one or none is on chain.
     pub outcome: SlotOutcome,
     /// Whether the chain has another block in this slot.
     pub has_other_block: bool,
@@ -144,7 +144,7 @@ pub struct ChainSight {
 /// What the block paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentSight {
-    /// What reached the proposer.
+    /// Wei that reached the fee recipient for this block, as far as it is proven.
     pub received: Wei,
     /// How that was found, and how sure it is.
     pub evidence: Evidence,
@@ -153,9 +153,9 @@ pub struct PaymentSight {
 /// All that is known of one block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockRecord {
-    /// Its slot.
+    /// The slot that the block is for.
     pub slot: Slot,
-    /// The block.
+    /// Hash of the execution block; with the slot it names the record.
     pub block_hash: B256,
     /// When its header was given out, or else when the signed block came; Unix milliseconds.
     pub since: UnixMillis,

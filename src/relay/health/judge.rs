@@ -28,9 +28,9 @@ const SIGNATURE_WAIT_MS: i64 = 5000;
 /// What one relay is found to have done with one block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Which relay.
+    /// The relay that is judged.
     pub relay: RelayId,
-    /// What it did.
+    /// What it did with the block, good or bad.
     pub conduct: Conduct,
     /// Whether the chain may still say otherwise.
     pub stage: Stage,

@@ -10,7 +10,7 @@ use crate::{
 /// One thing a relay did in an auction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
-    /// How the call ended.
+    /// How the call ended: a usable bid, none, a wrong one, or a failure.
     pub outcome: BidOutcome,
     /// HTTP status, where there was one.
     pub http_status: Option<u16>,
@@ -18,7 +18,7 @@ pub struct Observation {
     pub message: String,
     /// Whether a wrong bid is shown to be wrong by the beacon node and another relay, where its outcome alone proves nothing.
     pub is_corroborated: bool,
-    /// When.
+    /// When it was observed, Unix milliseconds: older observations weigh less.
     pub at: UnixMillis,
 }
 

@@ -14,7 +14,7 @@ pub struct Contender<'a> {
     pub enabled: bool,
     /// `pinned` in the configuration.
     pub pinned: bool,
-    /// What is known of it.
+    /// Everything observed of it so far.
     pub reputation: &'a Reputation,
     /// Why rotation keeps it out, if it does.
     pub shed: Option<&'a str>,
@@ -42,9 +42,9 @@ pub enum Eligibility {
 /// Where a relay is placed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Placement {
-    /// Its place.
+    /// Whether it is asked: active, standby, quarantined or disabled.
     pub mode: RelayMode,
-    /// How fit it is.
+    /// Whether it may be asked, and under which condition.
     pub eligibility: Eligibility,
     /// Its score, 0 to 1.
     pub score: f64,
@@ -59,7 +59,7 @@ pub struct Placement {
 /// What decides whether a relay is asked.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ranking {
-    /// How fit it is.
+    /// Whether it may be asked, and under which condition.
     pub eligibility: Eligibility,
     /// Its rank, higher is better.
     pub rank: f64,

@@ -12,7 +12,7 @@ pub struct Quarantine {
     pub level: u32,
     /// Until when.
     pub until: UnixMillis,
-    /// When it last offended.
+    /// When it last offended, Unix milliseconds: a half-life without another offence is counted from then.
     pub since: UnixMillis,
     /// What it did, in words.
     #[serde(rename = "why")]

@@ -62,7 +62,7 @@ pub struct Reputation {
     /// The operator's word.
     #[serde(rename = "hand")]
     pub operator_setting: Option<OperatorSetting>,
-    /// How it does in races.
+    /// How often and how fast it bid, and how often its bid was the best.
     pub record: RaceStats,
     /// What it did with blocks before this is forgiven.
     pub pardoned_at: UnixMillis,
@@ -75,7 +75,7 @@ pub struct Reputation {
 pub struct Change {
     /// The accusation as it stands, or stood.
     pub accusation: Accusation,
-    /// What follows from it now.
+    /// Whether the relay is suspected, guilty, or cleared of it now.
     pub ruling: Ruling,
     /// Whether something else followed from it before.
     pub is_new_ruling: bool,

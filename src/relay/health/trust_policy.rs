@@ -11,7 +11,7 @@ pub struct TrustPolicy {
     pub quarantine_ms: i64,
     /// Longest quarantine, in milliseconds. Default 30 days.
     pub quarantine_max_ms: i64,
-    /// The circuit breaker.
+    /// How many failures open a relay's circuit breaker, and for how long.
     pub breaker: BreakerPolicy,
 }
 
