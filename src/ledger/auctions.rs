@@ -2,21 +2,37 @@
 //!
 //! An auction comes with every header, on the cores that serve headers: rows of one kind go in by one statement, however many relays there are.
 
+use metrics::counter;
 use sqlx::QueryBuilder;
 
 use super::{database::Db, journal::join_ids, query::WriteTransaction, relay_stats::count_offers};
 use crate::{
     events::{AuctionRecord, Winner},
-    types::{RelayId, Slot},
+    types::{DAY_MS, RelayId, Slot},
 };
+
+/// A slot is written down from an hour before it starts until a day after: a client that is set up wrong, or whoever else reaches the builder's
+/// port, may ask for any number, and one absurd slot would decide where every report begins or ends. The width allows for any clock that
+/// proposers could still be served with.
+pub(super) const WRITTEN_FROM_MS: i64 = -3_600_000;
+pub(super) const WRITTEN_UNTIL_MS: i64 = DAY_MS;
+
+/// Whether something that came so far into its slot (in milliseconds, negative before it) is of a slot that is about now.
+pub(super) const fn is_about_now(ms_into_slot: i64) -> bool {
+    WRITTEN_FROM_MS <= ms_into_slot && ms_into_slot <= WRITTEN_UNTIL_MS
+}
 
 /// Rows of one statement. Databases bound what one statement binds: SQLite to 32,766 values.
 const MAX_ROWS: usize = 500;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
-/// Writes an auction down, whole.
+/// Writes an auction down, whole; one of another time is only counted.
 pub(super) async fn auction_ended(write: &mut WriteTransaction, record: &AuctionRecord) -> Result<()> {
+    if !is_about_now(record.ms_into_slot) {
+        counter!("relaymux_ledger_auctions_of_other_times_total").increment(1);
+        return Ok(());
+    }
     let id = auction(write, record).await?;
     open_settlement(write, record.slot, record.winner.as_deref().map(|winner| (record, winner))).await?;
     answers(write, id, record).await?;
@@ -140,4 +156,59 @@ pub(super) async fn open_settlement(
         .await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::B256;
+
+    use super::*;
+    use crate::{
+        consensus::SlotClock,
+        events::RaceShare,
+        ledger::Ledger,
+        types::{Fork, UnixMillis},
+    };
+
+    const NOW: UnixMillis = 1_800_000_000_000;
+
+    fn asked_for(slot: u64) -> AuctionRecord {
+        let clock = SlotClock::new(1_606_824_023, 12_000);
+        let slot = Slot::new(slot);
+        AuctionRecord {
+            slot,
+            parent_hash: B256::ZERO,
+            proposer: Default::default(),
+            fork: Fork::Electra,
+            requested_at: NOW,
+            ms_into_slot: clock.ms_into(slot, NOW),
+            budget_ms: 950,
+            answered_in_us: 1,
+            user_agent: String::new(),
+            policy: None,
+            fee_recipient: None,
+            race: RaceShare::Own,
+            winner: None,
+            no_bid_reason: String::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slot_of_another_time_is_not_written_down() {
+        let ledger = Ledger::open_in_memory("mainnet").await.unwrap();
+        let present = SlotClock::new(1_606_824_023, 12_000).slot_at(NOW).as_u64();
+        let absurd = [0, 1, present - 7201, present + 301, 770_000_000_000_000, u64::MAX / 2, u64::MAX];
+        let usual = [present - 7199, present, present + 299];
+        let mut write = ledger.write().await.unwrap();
+        for slot in absurd.into_iter().chain(usual) {
+            auction_ended(&mut write, &asked_for(slot)).await.unwrap();
+        }
+        write.commit().await.unwrap();
+        for table in ["auctions", "settlements"] {
+            let slots = sqlx::AssertSqlSafe(format!("SELECT slot FROM {table} ORDER BY slot"));
+            let slots: Vec<i64> = sqlx::query_scalar(slots).fetch_all(ledger.pool()).await.unwrap();
+            assert_eq!(slots, usual.map(u64::cast_signed), "{table}");
+        }
+    }
 }

@@ -16,9 +16,14 @@ pub fn describe_metrics() {
         "relaymux_ledger_events_skipped_total",
         "Events that the ledger refuses for what they are, left out, by kind"
     );
+    describe_counter!(
+        "relaymux_ledger_auctions_of_other_times_total",
+        "Header requests for slots long past or far ahead: answered, and not in the ledger"
+    );
     describe_gauge!("relaymux_ledger_events_waiting", "Events that are still to be written");
     counter!("relaymux_ledger_events_dropped_total").increment(0);
     counter!("relaymux_ledger_writes_failed_total").increment(0);
+    counter!("relaymux_ledger_auctions_of_other_times_total").increment(0);
     for kind in super::writer::KINDS {
         counter!("relaymux_ledger_events_skipped_total", "event" => kind).increment(0);
     }

@@ -70,6 +70,21 @@ const STEPS: &[Step] = &[
         sql: include_str!("../../migrations/ledger/0017_projection.sql"),
     },
 ];
+    Step {
+        version: 18,
+        name: "slots of other times",
+        sql: include_str!("../../migrations/ledger/0018_slots_of_other_times.sql"),
+    },
+    Step {
+        version: 19,
+        name: "bundle indexes",
+        sql: include_str!("../../migrations/ledger/0019_bundle_indexes.sql"),
+    },
+    Step {
+        version: 20,
+        name: "notice index",
+        sql: include_str!("../../migrations/ledger/0020_notice_index.sql"),
+    },
 
 /// Most memory that a ledger without a file takes: some ten days of every slot with 8 relays. Beyond it, writes fail and are told.
 const MAX_MEMORY_BYTES: u64 = 256 << 20;
@@ -241,8 +256,62 @@ pub(super) async fn read_reputations(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::consensus::SlotClock;
+    use super::{super::database::open, *};
+    use crate::{consensus::SlotClock, events::SlotStatus, ledger::Settled, types::Slot};
+
+    /// Reports that take every connection for questions do not keep what happens out of the ledger.
+    #[tokio::test]
+    async fn the_writer_waits_for_no_reader() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let mut reports = Vec::new();
+        for _ in 0..4 {
+            let mut report = ledger.pool().begin().await.unwrap();
+            sqlx::query("SELECT COUNT(*) FROM settlements").execute(&mut *report).await.unwrap();
+            reports.push(report);
+        }
+        let row = Settled { slot: 5, status: SlotStatus::Final.into(), ..Settled::default() };
+        ledger.save_settlements(&[row]).await.unwrap();
+        drop(reports);
+        assert_eq!(ledger.last_slot().await.unwrap(), Some(Slot::new(5)));
+    }
+
+    /// Earlier versions wrote down whatever slot was asked for.
+    #[tokio::test]
+    async fn absurd_slots_of_an_earlier_version_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let older: Vec<Step> = STEPS
+            .iter()
+            .filter(|step| step.version < 18)
+            .map(|step| Step { version: step.version, name: step.name, sql: step.sql })
+            .collect();
+        let pool = open(&folder.path().join("ledger.db"), Durability::Process, 1, &older).await.unwrap();
+        let (past, future) = (i64::MAX, i64::MIN);
+        let asked = [(-1, future), (5, past), (1000, 100), (2000, -40), (9000, future), (i64::MAX, future)];
+        for (slot, ms_into_slot) in asked {
+            sqlx::query(
+                "INSERT INTO auctions (id, slot, parent_hash, proposer, fork, requested_at, ms_into_slot, budget_ms, answered_in_us, \
+                 user_agent, why_no_bid) VALUES ($1, $1, '', '', '', 5, $2, 0, 0, '', '')",
+            )
+            .bind(slot)
+            .bind(ms_into_slot)
+            .execute(&pool)
+            .await
+            .unwrap();
+            sqlx::query("INSERT INTO settlements (slot, revision) VALUES ($1, 3)")
+                .bind(slot)
+                .execute(&pool)
+                .await
+                .unwrap();
+        }
+        pool.close().await;
+        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        for table in ["auctions", "settlements"] {
+            let slots = sqlx::AssertSqlSafe(format!("SELECT slot FROM {table} ORDER BY slot"));
+            let slots: Vec<i64> = sqlx::query_scalar(slots).fetch_all(ledger.pool()).await.unwrap();
+            assert_eq!(slots, [1000, 2000], "{table}");
+        }
+    }
 
     #[tokio::test]
     async fn an_older_files_rows_are_its_first_instances_and_need_no_new_sums() {

@@ -14,6 +14,10 @@ use crate::{
     types::{Label, Slot, Wei, parse_hash},
 };
 
+/// No chain has slots beyond this one: at a second each they are 136 years. A row that has one all the same is nobody's slot, and its time would
+/// be beyond what numbers hold.
+pub(super) const LAST_SLOT: i64 = u32::MAX as i64;
+
 /// What came of a slot: one row of the ledger, ready to be shown. Amounts in wei, decimal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Settled {
@@ -397,7 +401,7 @@ impl Ledger {
     pub async fn unlooked(&self, before: Slot) -> Result<i64, LedgerError> {
         let count = sqlx::query_scalar(
             "SELECT COUNT(*) FROM settlements WHERE status <> 'final' AND status <> 'unknowable' AND status = 'open' \
-             AND slot < $1",
+             AND slot >= 0 AND slot < $1",
         );
         Ok(count.bind(before.as_u64().cast_signed()).fetch_one(self.pool()).await?)
     }
@@ -434,8 +438,8 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn last_slot(&self) -> Result<Option<Slot>, LedgerError> {
-        let slot: Option<i64> =
-            sqlx::query_scalar("SELECT MAX(slot) FROM settlements").fetch_one(self.pool()).await?;
+        let slot = sqlx::query_scalar("SELECT MAX(slot) FROM settlements WHERE slot >= 0 AND slot <= $1");
+        let slot: Option<i64> = slot.bind(LAST_SLOT).fetch_one(self.pool()).await?;
         Ok(slot.map(slot_of))
     }
 
@@ -444,8 +448,8 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn first_slot(&self) -> Result<Option<Slot>, LedgerError> {
-        let slot: Option<i64> =
-            sqlx::query_scalar("SELECT MIN(slot) FROM settlements").fetch_one(self.pool()).await?;
+        let slot = sqlx::query_scalar("SELECT MIN(slot) FROM settlements WHERE slot >= 0 AND slot <= $1");
+        let slot: Option<i64> = slot.bind(LAST_SLOT).fetch_one(self.pool()).await?;
         Ok(slot.map(slot_of))
     }
 

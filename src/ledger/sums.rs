@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::{Ledger, LedgerError, Settled, database::DbConnection, row::from_row};
+use super::{Ledger, LedgerError, Settled, database::DbConnection, row::from_row, settlements::LAST_SLOT};
 use crate::{consensus::SlotClock, types::Slot};
 
 /// A count of how a relay's answers ended.
@@ -70,11 +70,12 @@ impl Ledger {
         let done: i64 = done.bind(SUMS).fetch_optional(self.pool()).await?.unwrap_or(0);
         let changed = sqlx::query_as(
             "SELECT (slot * $1 + $2) / 86400000 AS day, MAX(revision) AS position FROM settlements WHERE revision > $3 \
-             AND revision > 0 GROUP BY 1",
+             AND revision > 0 AND slot >= 0 AND slot <= $4 GROUP BY 1",
         )
         .bind(clock.slot_ms().cast_signed())
         .bind(clock.start_of(Slot::new(0)))
-        .bind(done);
+        .bind(done)
+        .bind(LAST_SLOT);
         let changed: Vec<(i64, i64)> = changed.fetch_all(self.pool()).await?;
         let position = changed.iter().map(|(_, position)| *position).max().unwrap_or(done);
         let days = changed.into_iter().map(|(day, _)| day).chain(marked).collect();

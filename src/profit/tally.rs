@@ -391,7 +391,7 @@ pub(super) async fn sums(
     if every_day {
         return fresh.days(ledger, dimension, (from, until)).await;
     }
-    let mut months = ledger.months(dimension, month_of(from), month_of(until) + 1).await?;
+    let mut months = ledger.months(dimension, month_of(from), month_of(until).saturating_add(1)).await?;
     // Only months that lie within, and are still right.
     months.retain(|row| {
         let (first, end) = days_of(row.at);
@@ -401,8 +401,8 @@ pub(super) async fn sums(
     let mut at = from;
     let mut rows = Vec::new();
     while at < until {
-        let (_, end) = days_of(month_of(at));
-        let end = end.min(until);
+        // A day beyond the calendar is in no month that has it.
+        let end = Some(days_of(month_of(at)).1).filter(|end| *end > at).map_or(until, |end| end.min(until));
         if !whole.contains(&month_of(at)) {
             rows.extend(fresh.days(ledger, dimension, (at, end)).await?);
         }
@@ -418,14 +418,22 @@ pub(super) fn month_of(day: i64) -> i64 {
     i64::from(date.year()) * 12 + i64::from(date.month()) - 1
 }
 
-/// The days of a month: from the first on, before the second.
+/// The days of a month: from the first on, before the second. Whatever is before or after the calendar counts as one month: there is always a
+/// day in it.
 pub(super) fn days_of(month: i64) -> (i64, i64) {
     let first = |month: i64| {
-        let year = i16::try_from(month.div_euclid(12)).unwrap_or(i16::MAX);
-        let number = i8::try_from(month.rem_euclid(12) + 1).unwrap_or(1);
-        Date::new(year, number, 1).map_or(0, |date| UtcDay::from(date).number())
+        let year = i16::try_from(month.div_euclid(12)).ok()?;
+        let number = i8::try_from(month.rem_euclid(12) + 1).ok()?;
+        Date::new(year, number, 1).ok().map(|date| UtcDay::from(date).number())
     };
-    (first(month), first(month + 1))
+    let (calendars_first, calendars_end) =
+        (UtcDay::from(Date::MIN).number(), UtcDay::from(Date::MAX).next().number());
+    match (first(month), first(month.saturating_add(1))) {
+        (Some(start), Some(end)) => (start, end),
+        (Some(start), None) => (start, calendars_end),
+        (None, _) if month < 0 => (i64::MIN, calendars_first),
+        (None, _) => (calendars_end, i64::MAX),
+    }
 }
 
 #[cfg(test)]
@@ -457,6 +465,30 @@ mod tests {
     fn read(rows: &[SumRow], dimension: &str, name: &str) -> Tally {
         let row = rows.iter().find(|row| row.dimension == dimension && row.name == name).unwrap();
         serde_json::from_str(&row.tally).unwrap()
+    }
+
+    proptest! {
+        /// Whatever the month: it has a day, ends where the next one begins, and its days are its own.
+        #[test]
+        fn every_month_has_a_day_in_it(month in prop_oneof![any::<i64>(), -125_000_i64..125_000]) {
+            let (start, end) = days_of(month);
+            prop_assert!(start < end, "{}: {} to {}", month, start, end);
+            if (1970 * 12..9999 * 12).contains(&month) {
+                prop_assert_eq!(days_of(month + 1).0, end);
+                prop_assert_eq!((month_of(start), month_of(end - 1)), (month, month));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_report_to_the_end_of_the_calendar_and_beyond_ends() {
+        let ledger = Ledger::open_in_memory("mainnet").await.unwrap();
+        let last = UtcDay::from(Date::MAX).number();
+        assert_eq!(days_of(month_of(last)), (last - 30, last + 1));
+        for range in [(last - 40, last + 1), (last - 1, i64::MAX), (last + 5, i64::MAX)] {
+            let rows = sums(&ledger, &FreshSums::default(), "relay", range, false).await.unwrap();
+            assert_eq!(rows, []);
+        }
     }
 
     #[test]

@@ -29,8 +29,8 @@ const FOREIGN: [&str; 17] = [
 /// Columns of bytes: what a second dialect has to call otherwise (`BYTEA`).
 const BYTES: [(&str, &str); 2] = [("auctions", "winner_bid_ssz"), ("blocks", "ssz")];
 
-/// Tables of one file that no other sidecar has a part in.
-const OF_ONE_FILE: [&str; 3] = ["instances", "profit_stale_days", "projections"];
+/// Tables of one file that no other sidecar has a part in; one lives for the length of a migration.
+const OF_ONE_FILE: [&str; 4] = ["instances", "profit_stale_days", "projections", "slots_of_other_times"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
