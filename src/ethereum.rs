@@ -8,9 +8,11 @@ mod data_api;
 mod execution;
 mod http;
 mod keys;
+mod tries;
 
 pub use beacon::{BeaconBlock, BeaconNode, ChainNews, EventTooLong, SseDecoder, SyncStatus};
 pub use data_api::{BidTrace, Delivered, KnownRegistration, delivered, delivered_in, registration_of};
 pub use execution::{Block, BlockId, ChainWithdrawal, ExecutionNode, Log, Receipt, Transaction, Transfer};
 pub use http::NodeError;
 pub use keys::{KeyLoader, KeysLoaded, LoaderKind, load_keys};
+pub use tries::Tries;

@@ -10,7 +10,7 @@ use super::{
     bundle::Bundle, inclusion::presence, intake::BundleIntake, profit::bundle_profit, stored::stored_bundle,
 };
 use crate::{
-    ethereum::{Block, BlockId, NodeError, Receipt, Transfer},
+    ethereum::{Block, BlockId, NodeError, Receipt, Transfer, Tries},
     ledger::{BundleProfit, BundleState, BundleWrite, Ledger, LedgerError, UnbookedBundle},
 };
 
@@ -26,6 +26,8 @@ pub(super) struct Bookkeeper {
     /// The lowest block that may have something to book; none where nothing is waiting.
     waits_from: Option<u64>,
     was_well: bool,
+    /// Blocks of which the node does not tell receipts or transfers in time.
+    in_vain: Tries<B256>,
 }
 
 /// A final block with what is needed to book its bundles.
@@ -38,7 +40,7 @@ struct FinalBlock {
 impl Bookkeeper {
     pub(super) fn new(intake: Arc<BundleIntake>, ledger: Ledger) -> Self {
         // What an earlier process left is looked for at once.
-        Self { intake, ledger, waits_from: Some(0), was_well: true }
+        Self { intake, ledger, waits_from: Some(0), was_well: true, in_vain: Tries::default() }
     }
 
     /// A block decided something that is to be booked.
@@ -120,17 +122,20 @@ impl Bookkeeper {
     async fn final_block(&self, hash: B256) -> Result<Option<FinalBlock>, NodeError> {
         let node = &self.intake.node;
         let Some(block) = node.block(BlockId::Hash(hash), true).await? else { return Ok(None) };
-        let receipts = match node.receipts(&block).await {
-            Ok(receipts) => receipts,
-            Err(error) if error.is_answer() => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let transfers = match node.transfers(&block).await {
-            Ok(transfers) => transfers,
-            Err(error) if error.is_answer() => None,
-            Err(error) => return Err(error),
-        };
+        let Some(receipts) = self.told(hash, node.receipts(&block).await)? else { return Ok(None) };
+        // A block whose trace takes too long is booked without: the blocks after it wait for it.
+        let transfers = self.told(hash, node.transfers(&block).await)?.flatten();
+        self.in_vain.forget(&hash);
         Ok(Some(FinalBlock { block, receipts, transfers }))
+    }
+
+    /// What the node told of a block; none where it never will, by its own words or after some tries.
+    fn told<T>(&self, hash: B256, answer: Result<T, NodeError>) -> Result<Option<T>, NodeError> {
+        match answer {
+            Ok(told) => Ok(Some(told)),
+            Err(error) if error.is_answer() || self.in_vain.failed(hash) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The money of a block's bundles. A transaction of several bundles is booked once for the same watched addresses: for one that was

@@ -25,7 +25,7 @@ use super::{
     stored::stored_bundle,
 };
 use crate::{
-    ethereum::{Block, BlockId, NodeError},
+    ethereum::{Block, BlockId, NodeError, Tries},
     ledger::{BundleDecision, BundleState, BundleWrite, Delivery, Ledger, LedgerError, StoredBundle},
 };
 
@@ -46,6 +46,8 @@ pub(super) struct Tracker {
     reopen_above: Option<u64>,
     /// Blocks that decided something before the process started, to be compared with the chain once.
     unchecked: Vec<(u64, B256)>,
+    /// Blocks whose receipts could not be had.
+    without_receipts: Tries<B256>,
 }
 
 impl Tracker {
@@ -59,6 +61,7 @@ impl Tracker {
             seen: BTreeMap::new(),
             reopen_above: None,
             unchecked: Vec::new(),
+            without_receipts: Tries::default(),
         }
     }
 
@@ -244,11 +247,8 @@ impl Tracker {
     async fn look(&mut self, block: &Block) -> Result<(), NodeError> {
         let hashes = block.transactions.iter().map(|tx| tx.hash).collect();
         let touched = self.intake.pool.touches(hashes).await.unwrap_or(false);
-        let statuses: Vec<bool> = if touched {
-            self.intake.node.receipts(block).await?.iter().map(|receipt| !receipt.status.is_zero()).collect()
-        } else {
-            vec![true; block.transactions.len()]
-        };
+        let statuses =
+            if touched { self.statuses(block).await? } else { vec![true; block.transactions.len()] };
         let seen = SeenBlock {
             number: block.number.to(),
             hash: block.hash,
@@ -271,6 +271,25 @@ impl Tracker {
             self.decided(&pooled, decision, reason, &builder).await;
         }
         Ok(())
+    }
+
+    /// Which of a block's transactions succeeded. Right after a block a node may not have its receipts yet, and one that has pruned them never
+    /// has: after some tries all count as successes, so that one block does not hold up all that come after it.
+    async fn statuses(&self, block: &Block) -> Result<Vec<bool>, NodeError> {
+        match self.intake.node.receipts(block).await {
+            Ok(receipts) => {
+                self.without_receipts.forget(&block.hash);
+                Ok(receipts.iter().map(|receipt| !receipt.status.is_zero()).collect())
+            }
+            Err(error) if !self.without_receipts.failed(block.hash) => Err(error),
+            Err(error) => {
+                warn!(
+                    number = %block.number, %error,
+                    "the node has no receipts of a block with bundles: their transactions count as successes"
+                );
+                Ok(vec![true; block.transactions.len()])
+            }
+        }
     }
 
     async fn decided(

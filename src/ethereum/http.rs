@@ -119,6 +119,20 @@ impl NodeError {
         }
     }
 
+    /// Whether the node may be well, and only this question took it too long.
+    pub fn is_timeout(&self) -> bool {
+        match self {
+            Self::TimedOut { .. } => true,
+            Self::Transport { .. }
+            | Self::Status { .. }
+            | Self::Rpc { .. }
+            | Self::OtherChain { .. }
+            | Self::OtherNetwork { .. }
+            | Self::Unauthorized { .. }
+            | Self::Answer { .. } => false,
+        }
+    }
+
     pub(super) fn other_chain(url: &Url, expected: u64, got: u64) -> Self {
         Self::OtherChain { host: host(url), expected, got }
     }

@@ -385,6 +385,32 @@ impl Ledger {
     /// When the file cannot be read.
     pub async fn proposal_points(&self, limit: u32) -> Result<Vec<ProposalPoint>, LedgerError> {
         let points = sqlx::query_as(
+    /// Adds what the consensus layer paid for a slot's block, told after the slot was final.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn save_reward(
+        &self,
+        slot: Slot,
+        proposer_index: i64,
+        reward_gwei: i64,
+    ) -> Result<(), LedgerError> {
+        let mut write = self.write().await?;
+        let revision = write.revision().await?;
+        let update = sqlx::query(
+            "UPDATE settlements SET proposer_index = $2, consensus_reward_gwei = $3, revision = $4 WHERE slot = $1",
+        );
+        update
+            .bind(slot.as_u64().cast_signed())
+            .bind(proposer_index)
+            .bind(reward_gwei)
+            .bind(revision)
+            .execute(&mut *write.tx)
+            .await?;
+        write.commit().await?;
+        Ok(())
+    }
+
             "SELECT s.slot AS slot, s.outcome AS outcome, s.payment AS payment, s.received_wei AS received, \
              a.winner_value_wei AS claimed, a.winner_counterparties AS relays, a.ms_into_slot AS ms \
              FROM (SELECT * FROM settlements ORDER BY slot DESC LIMIT $1) s \

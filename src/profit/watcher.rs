@@ -7,10 +7,11 @@ mod look;
 mod others;
 mod pay;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use metrics::counter;
+use parking_lot::Mutex;
 use reqwest::Client;
 use tokio::{
     sync::mpsc,
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::{
     consensus::{SlotClock, WallClock},
-    ethereum::{BeaconNode, BlockId, ChainNews, ExecutionNode, NodeError},
+    ethereum::{BeaconNode, BlockId, ChainNews, ExecutionNode, NodeError, Tries},
     events::{Event, Spine},
     ledger::{Ledger, LedgerError, Settled},
     relay::SharedRelays,
@@ -102,12 +103,16 @@ pub(super) struct Finding {
 #[derive(Clone, Debug)]
 pub struct Watcher {
     pub(super) parts: WatcherParts,
+    /// Slots of which the node did not tell something in time.
+    timeouts: Arc<Tries<u64>>,
+    /// Final slots whose reward the beacon node has not told yet.
+    unrewarded: Arc<Mutex<BTreeSet<u64>>>,
 }
 
 impl Watcher {
     /// A watcher.
     pub fn new(parts: WatcherParts) -> Self {
-        Self { parts }
+        Self { parts, timeouts: Arc::default(), unrewarded: Arc::default() }
     }
 
     /// Settles until told to stop: every slot's length, when `news` come, and every second between a block's handing in and its being seen.
@@ -134,6 +139,9 @@ impl Watcher {
             if Instant::now() >= sums_due {
                 if let Err(error) = project_sums(&self.parts.ledger, self.parts.slots).await {
                     warn!(%error, "the days' sums cannot be made");
+                }
+                if let Err(error) = self.ask_rewards_again().await {
+                    warn!(%error, "rewards of the consensus layer are not in the ledger");
                 }
                 sums_due = Instant::now() + self.parts.settings.check_every;
             }
@@ -181,6 +189,7 @@ impl Watcher {
             if let Some(outcome) = row.known_outcome() {
                 self.publish_outcome(&row, outcome);
             }
+            self.note_reward(&row);
         }
         Ok(())
     }
@@ -215,7 +224,7 @@ impl Watcher {
                     Ok(Some(finding)) => findings.push(finding),
                     Ok(None) => {}
                     // The node answers, and does not have it: history that it has pruned. The others do not wait for that slot.
-                    Err(WatchError::Node(error)) if error.is_answer() => {
+                    Err(WatchError::Node(error)) if self.is_beyond_node(slot, &error) => {
                         tracing::debug!(%slot, %error, "a slot cannot be settled with this node");
                         refused.push(self.put_off(slot, &error, now).await?);
                     }
@@ -238,6 +247,17 @@ impl Watcher {
                 return Err(failure);
             }
         }
+    }
+
+    /// Whether the node will not tell something of a slot: it says so, or has taken too long some times.
+    fn is_beyond_node(&self, slot: Slot, error: &NodeError) -> bool {
+        if !error.is_timeout() {
+            return error.is_answer();
+        }
+        // What is still to be had without what took so long is had by the next look.
+        let were_over = self.timeouts.are_over(&slot.as_u64());
+        self.timeouts.failed(slot.as_u64());
+        were_over
     }
 
     /// The row of a slot that the node could not tell: looked at later again, or given up.

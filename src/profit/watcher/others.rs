@@ -2,23 +2,61 @@
 
 use super::Watcher;
 use crate::{
+    consensus::WallClock,
     ethereum::delivered_in,
     events::DataApiVerdict,
-    ledger::{Settled, SlotCase},
-    profit::settle::SlotOutcome,
-    types::Slot,
+    ledger::{LedgerError, Settled, SlotCase},
+    profit::settle::{SlotOutcome, SlotStatus},
+    types::{DAY_MS, Slot},
 };
 
+/// How long after its slot a reward is asked for, in milliseconds: a day. A beacon node that is away for longer has pruned what it would need.
+const ASKED_FOR_MS: i64 = DAY_MS;
+/// Slots asked about at one time.
+const ASKED_AT_ONCE: usize = 32;
+
 impl Watcher {
+    /// Who proposed a slot's block, by index, and what the consensus layer paid for it in gwei, as far as the beacon node tells.
+    async fn reward_of(&self, slot: Slot) -> Option<(i64, Option<i64>)> {
+        let beacon = self.parts.beacon.as_ref()?;
+        let block = beacon.block_in(slot).await.ok()??;
+        let reward = beacon.block_reward(block.root).await.ok();
+        Some((block.proposer_index.cast_signed(), reward.map(u64::cast_signed)))
+    }
+
+    /// Remembers a final slot with a block whose reward is not known: a beacon node that is away for an hour must not make reports poorer.
+    pub(super) fn note_reward(&self, row: &Settled) {
+        let has_block = row.block_hash.is_some() && row.status == SlotStatus::Final;
+        if self.parts.beacon.is_some() && has_block && row.consensus_reward_gwei.is_none() {
+            self.unrewarded.lock().insert(row.slot);
+        }
+    }
+
+    /// Asks again for the rewards that are missing, for a day.
+    pub(super) async fn ask_rewards_again(&self) -> Result<(), LedgerError> {
+        let since = self.parts.slots.slot_at(WallClock.now().saturating_sub(ASKED_FOR_MS)).as_u64();
+        let missing: Vec<u64> = {
+            let mut unrewarded = self.unrewarded.lock();
+            unrewarded.retain(|slot| *slot >= since);
+            unrewarded.iter().rev().take(ASKED_AT_ONCE).copied().collect()
+        };
+        for slot in missing {
+            if let Some((proposer_index, Some(reward))) = self.reward_of(Slot::new(slot)).await {
+                self.parts.ledger.save_reward(Slot::new(slot), proposer_index, reward).await?;
+                self.unrewarded.lock().remove(&slot);
+            }
+        }
+        Ok(())
+    }
+
     /// What only others know, once the slot is final: the beacon node's rewards, the relay's public record. None of it is needed.
     pub(super) async fn ask_others(&self, row: &mut Settled, case: &SlotCase, outcome: SlotOutcome) {
         let slot = Slot::new(row.slot);
-        if let Some(beacon) = &self.parts.beacon
-            && let Ok(Some(block)) = beacon.block_in(slot).await
-        {
-            row.proposer_index = Some(block.proposer_index.cast_signed());
-            row.consensus_reward_gwei = beacon.block_reward(block.root).await.ok().map(u64::cast_signed);
+        if let Some((proposer_index, reward)) = self.reward_of(slot).await {
+            row.proposer_index = Some(proposer_index);
+            row.consensus_reward_gwei = reward;
         }
+        self.note_reward(row);
         let relays = self.parts.relays.all();
         let relay = relays.iter().find(|relay| Some(relay.id().as_str()) == row.relay.as_deref());
         let is_asked = self.parts.settings.data_api && case.submitted;

@@ -53,7 +53,7 @@ impl Watcher {
         // A local block without a known registration pays whoever it names.
         let recipient = case.fee_recipient.or((outcome == SlotOutcome::Local).then_some(block.coinbase));
         let (payment, withdrawals) = match recipient {
-            Some(recipient) => self.payment(block, recipient, promised).await?,
+            Some(recipient) => self.payment(row.slot, block, recipient, promised).await?,
             None => {
                 (Payment::unknown("the validator's fee recipient is not known: it never registered here"), 0)
             }
@@ -78,6 +78,7 @@ impl Watcher {
     /// What a block paid a recipient; and the withdrawals to it, in gwei.
     async fn payment(
         &self,
+        slot: u64,
         head: &Block,
         recipient: Address,
         promised: Option<Wei>,
@@ -99,6 +100,8 @@ impl Watcher {
         facts.transfers = match node.transfers(&block).await {
             Ok(transfers) => transfers,
             Err(error) if error.is_answer() => None,
+            // A trace may take any time, and the slots after this one wait: transactions and balances tell, too.
+            Err(error) if error.is_timeout() && self.timeouts.are_over(&slot) => None,
             Err(error) => return Err(error.into()),
         };
         if facts.transfers.is_none() {
