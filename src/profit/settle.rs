@@ -5,7 +5,7 @@ use alloy_primitives::{B256, I256, U256};
 use super::payment::Payment;
 pub use crate::events::{SlotOutcome, SlotStatus};
 use crate::{
-    events::PaymentVerdict,
+    events::{Confidence, PaymentVerdict},
     ledger::{Settled, SlotCase},
     types::Wei,
 };
@@ -71,6 +71,18 @@ pub(super) fn decide(case: &SlotCase, sight: Sight) -> SlotOutcome {
     }
 }
 
+/// Slots after its own in which a first look at a slot still proves that its block never was there: two epochs. Nodes forget a block that left the
+/// chain once the chain is final, and one that was away meanwhile never heard of it.
+const LOOKED_IN_TIME: i64 = 64;
+
+/// How sure it is that a block which the chain lacks never was there, by what was found of the slot before this look. Where nobody looked in time,
+/// it may have been published and reorganised away.
+pub(super) fn absence(before: &Settled, slots_since: i64) -> Confidence {
+    let was_looked_for =
+        before.known_outcome() == Some(SlotOutcome::NotDelivered) && before.evidence().confidence.convicts();
+    if slots_since <= LOOKED_IN_TIME || was_looked_for { Confidence::High } else { Confidence::Low }
+}
+
 /// How a payment compares with its promise.
 pub(super) fn compare(promised: Wei, payment: &Payment) -> PaymentVerdict {
     match payment.received {
@@ -123,11 +135,7 @@ pub(super) fn pays_another(row: &Settled) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        ledger::Settled,
-        profit::payment::{Confidence, Method},
-        types::Label,
-    };
+    use crate::{ledger::Settled, profit::payment::Method, types::Label};
 
     const PROMISED: B256 = B256::repeat_byte(1);
     const OTHER: B256 = B256::repeat_byte(2);
@@ -166,6 +174,30 @@ mod tests {
                 expected,
                 "{submitted} {before:?} {canonical:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_block_that_nobody_looked_for_in_time_may_have_been_there() {
+        let row = |outcome: Option<SlotOutcome>, confidence: Option<Confidence>| Settled {
+            outcome: outcome.map(Into::into),
+            confidence: confidence.map(Into::into),
+            ..Settled::default()
+        };
+        let never = row(None, None);
+        for (before, slots_since, expected) in [
+            (&never, -1, Confidence::High),
+            (&never, 64, Confidence::High),
+            // The node was away for an hour.
+            (&never, 65, Confidence::Low),
+            // It was missing at the head, and is at the end.
+            (&row(Some(SlotOutcome::NotDelivered), Some(Confidence::High)), 100, Confidence::High),
+            (&row(Some(SlotOutcome::NotDelivered), Some(Confidence::Low)), 100, Confidence::Low),
+            // Of a version that did not say when it looked.
+            (&row(Some(SlotOutcome::NotDelivered), None), 100, Confidence::Low),
+            (&row(Some(SlotOutcome::Missed), Some(Confidence::High)), 100, Confidence::Low),
+        ] {
+            assert_eq!(absence(before, slots_since), expected, "{before:?} {slots_since}");
         }
     }
 

@@ -1,10 +1,13 @@
 //! Every way a block can pay, on a real EVM: the real watcher, a real ledger, real blocks.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, LazyLock},
+};
 
 use alloy_primitives::{Address, B256, U256};
 use relaymux::{
-    consensus::SlotClock,
+    consensus::{SlotClock, WallClock},
     ethereum::ExecutionNode,
     events::{
         AuctionRecord, BlockReceived, Conduct, Event, Method, NoticeRule, PaymentOutcome, RaceShare,
@@ -26,7 +29,8 @@ use crate::{
     stage::{binary, eventually},
 };
 
-const GENESIS: u64 = 1_700_000_000;
+/// A while ago: what is looked at long after its slot proves less.
+static GENESIS: LazyLock<u64> = LazyLock::new(|| u64::try_from(WallClock.now() / 1000 - 300).unwrap());
 const SLOT: u64 = 12;
 const CLAIM: u128 = 50_000_000_000_000_000;
 const FORWARDER: &str = "0x00000000000000000000000000000000000f0f0f";
@@ -164,6 +168,7 @@ impl Bench {
                 outcome: settled.outcome,
                 has_other_block: settled.has_other_block,
                 is_final: settled.status == SlotStatus::Final,
+                absence: settled.evidence.confidence,
             });
             record.payment =
                 settled.received.map(|received| PaymentSight { received, evidence: settled.evidence });
@@ -187,11 +192,11 @@ fn said<T: Labelled>(label: &Option<Label<T>>) -> Option<&str> {
 }
 
 fn clock() -> SlotClock {
-    SlotClock::new(GENESIS, SLOT * 1000)
+    SlotClock::new(*GENESIS, SLOT * 1000)
 }
 
 fn at(slot: u64) -> u64 {
-    GENESIS + slot * SLOT
+    *GENESIS + slot * SLOT
 }
 
 /// A way to pay: name, transactions (from, to, wei), the block's fee recipient, what should be found to have arrived, how it compares.
@@ -228,7 +233,7 @@ fn rows() -> Vec<Row> {
 /// Anvil with rich accounts and the forwarding contract; and a door before it.
 async fn chain(hardfork: &str) -> (Node, Door) {
     let node =
-        Node::anvil(i64::try_from(GENESIS).unwrap(), &["--hardfork", hardfork, "--slots-in-an-epoch", "2"])
+        Node::anvil(i64::try_from(*GENESIS).unwrap(), &["--hardfork", hardfork, "--slots-in-an-epoch", "2"])
             .await;
     node.rpc("anvil_setCode", json!([FORWARDER, forwarder(US)])).await;
     node.rpc("anvil_setBalance", json!([US, "0x8ac7230489e80000"])).await;

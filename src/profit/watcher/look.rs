@@ -6,9 +6,9 @@ use super::{FINAL_DEPTH, Finding, Head, WatchError, Watcher};
 use crate::{
     consensus::WallClock,
     ethereum::{Block, BlockId, NodeError},
-    events::Confidence,
+    events::{Confidence, Method},
     ledger::{Settled, SlotCase},
-    profit::settle::{Sight, SlotStatus, decide},
+    profit::settle::{Sight, SlotOutcome, SlotStatus, absence, decide},
     types::{Slot, Wei, parse_hash},
 };
 
@@ -33,11 +33,16 @@ impl Watcher {
         }
         let (block, sight) = self.sight(slot, &case, head).await?;
         let outcome = decide(&case, sight);
+        // What was found of another outcome is no finding of this one.
+        let is_same = is_same && case.row.known_outcome() == Some(outcome);
         let is_final = match &block {
             Some(block) => block.number.to::<u64>() <= head.final_number,
             None => self.is_past_final(slot, head),
         };
         let was = told_state(&case.row);
+        let since = self.parts.slots.ms_into(slot, WallClock.now());
+        let slots_since = since.checked_div(self.parts.slots.slot_ms().cast_signed()).unwrap_or(i64::MAX);
+        let absence = absence(&case.row, slots_since);
         let mut row = case.row.clone();
         row.status = if is_final { SlotStatus::Final } else { SlotStatus::Provisional }.into();
         (row.refusals, row.look_after) = (0, 0);
@@ -62,6 +67,9 @@ impl Watcher {
                 row = again;
             }
         }
+        if outcome == SlotOutcome::NotDelivered {
+            (row.method, row.confidence) = (Some(Method::Chain.into()), Some(absence.into()));
+        }
         if was == told_state(&row) {
             return Ok(None);
         }
@@ -69,7 +77,6 @@ impl Watcher {
             self.ask_others(&mut row, &case, outcome).await;
         }
         // Whoever keeps the relays' reputations is told whatever changed, and makes of it what follows.
-        row.told = true;
         Ok(Some(Finding { row, outcome }))
     }
 

@@ -8,7 +8,7 @@ use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    events::{BlockSignature, CallFault, Evidence, RevealOutcome, SlotOutcome},
+    events::{BlockSignature, CallFault, Confidence, Evidence, RevealOutcome, SlotOutcome},
     types::{RelayId, Slot, UnixMillis, Wei},
 };
 
@@ -139,6 +139,14 @@ pub struct ChainSight {
     pub has_other_block: bool,
     /// Whether that is final.
     pub is_final: bool,
+    /// Where the chain lacks the block: how sure it is that it never was there.
+    #[serde(default = "sure")]
+    pub absence: Confidence,
+}
+
+/// Records of versions that did not ask.
+const fn sure() -> Confidence {
+    Confidence::High
 }
 
 /// What the block paid.

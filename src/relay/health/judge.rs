@@ -158,8 +158,9 @@ impl Case<'_> {
         }
         let lacks = match self.record.chain {
             None => None,
+            // Where nobody looked in time it may have been there: that is no lack for good.
             Some(sight) if sight.outcome == SlotOutcome::NotDelivered && !sight.has_other_block => {
-                Some(sight.is_final)
+                Some(sight.is_final && sight.absence.convicts())
             }
             // Reorganised away, or the proposer signed another block: no relay can do anything about it.
             Some(_) => return None,
@@ -176,18 +177,18 @@ impl Case<'_> {
                         reason,
                     ))
                 }
-                Some(is_final) => self.swallowed(answer, is_final),
+                Some(for_good) => self.swallowed(answer, for_good),
             };
         }
         self.withheld(answer, lacks)
     }
 
     /// It said that it took the block, and the chain lacks it.
-    fn swallowed(&self, answer: &RevealAnswer, is_final: bool) -> Option<Verdict> {
+    fn swallowed(&self, answer: &RevealAnswer, for_good: bool) -> Option<Verdict> {
         if answer.sent_ms_into_slot > LATE_MS {
             return None;
         }
-        let confidence = match (is_final, self.record.signature) {
+        let confidence = match (for_good, self.record.signature) {
             (false, _) => Confidence::Low,
             (true, BlockSignature::Valid) => Confidence::High,
             // The relay's own word is that the block was good.
@@ -195,9 +196,15 @@ impl Case<'_> {
                 Confidence::Medium
             }
         };
-        let stage = if is_final { Stage::Final } else { Stage::Provisional };
+        let stage = self.stage();
         let reason = format!("took it {} ms into the slot, and it is not on chain", answer.sent_ms_into_slot);
         Some(self.verdict(Conduct::NotOnChain, stage, Method::Chain, confidence, reason))
+    }
+
+    /// Whether the chain may still say otherwise.
+    fn stage(&self) -> Stage {
+        let is_final = self.record.chain.is_some_and(|sight| sight.is_final);
+        if is_final { Stage::Final } else { Stage::Provisional }
     }
 
     /// It did not reveal the block. `lacks` says whether the chain lacks it, and whether for good.
@@ -224,10 +231,11 @@ impl Case<'_> {
             | AnswerKind::Refused => self.weight_of_refusal(),
             AnswerKind::Unclear | AnswerKind::Unreached => self.weight_of_silence(answer, lacks)?,
         };
-        let (stage, method) = match lacks {
-            Some(true) => (Stage::Final, Method::Chain),
-            Some(false) | None => (Stage::Provisional, Method::Answers),
+        let method = match lacks {
+            Some(true) => Method::Chain,
+            Some(false) | None => Method::Answers,
         };
+        let stage = self.stage();
         let and = if lacks == Some(true) { ", and it is not on chain" } else { "" };
         let reason = format!("offered it and did not reveal it: {}{and}", answer.message);
         Some(self.verdict(Conduct::Withheld, stage, method, confidence, reason))

@@ -54,7 +54,12 @@ fn answer(
 }
 
 fn chain(outcome: SlotOutcome, is_final: bool) -> Option<ChainSight> {
-    Some(ChainSight { outcome, has_other_block: false, is_final })
+    Some(ChainSight { outcome, has_other_block: false, is_final, absence: Confidence::High })
+}
+
+/// Final, and nobody looked while the block could have been seen.
+fn looked_late() -> Option<ChainSight> {
+    Some(ChainSight { absence: Confidence::Low, ..chain(SlotOutcome::NotDelivered, true)? })
 }
 
 /// Letters for what is found of `a`: what it did, the stage, and whether that makes it guilty.
@@ -245,6 +250,19 @@ fn the_table_of_answers_and_chains() {
             "NotOnChain provisional Suspected",
         ),
         ("it took it and kept it", vec![TAKES], chain(NotDelivered, true), "NotOnChain final Guilty"),
+        ("it took it, and nobody looked in time", vec![TAKES], looked_late(), "NotOnChain final Suspected"),
+        (
+            "silence, and nobody looked in time",
+            vec![HANGS, KNOWS_NOTHING],
+            looked_late(),
+            "Withheld final Suspected",
+        ),
+        (
+            "delivered already, and nobody looked in time",
+            vec![("a", RevealOutcome::Failed(CallFault::HttpStatus), Some(400), "already delivered")],
+            looked_late(),
+            "",
+        ),
         ("it took it, reorganised away", vec![TAKES], chain(Orphaned, true), ""),
         (
             "another payload",
@@ -494,7 +512,8 @@ impl World {
                 (true, _) => SlotOutcome::Ours,
                 (false, _) => SlotOutcome::NotDelivered,
             };
-            record.chain = Some(ChainSight { outcome, has_other_block: self.other_block, is_final });
+            record.chain =
+                Some(ChainSight { has_other_block: self.other_block, ..chain(outcome, is_final).unwrap() });
             if outcome == SlotOutcome::Ours {
                 let confidence =
                     if is_final { self.sees_well_at } else { self.sees_well_at.min(Confidence::Low) };

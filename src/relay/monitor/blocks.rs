@@ -6,8 +6,8 @@ use alloy_primitives::B256;
 
 use crate::{
     events::{
-        AuctionRecord, BidOutcome, BlockReceived, BlockSignature, BlockSignatureChecked, SlotOutcome,
-        SlotSettled, SlotStatus, SubmissionAnswer,
+        AuctionRecord, BidOutcome, BlockReceived, BlockSignature, BlockSignatureChecked, Confidence,
+        SlotOutcome, SlotSettled, SlotStatus, SubmissionAnswer,
     },
     relay::health::{AnswerKind, BlockRecord, ChainSight, PaymentSight, Received, RevealAnswer},
     types::{Slot, UnixMillis},
@@ -119,10 +119,12 @@ impl BlockRecords {
         for key in of_slot {
             let Some(record) = self.records.get_mut(&key) else { continue };
             let sight = if settled.block_hash == Some(key.1) {
-                ChainSight { outcome, has_other_block: settled.has_other_block, is_final }
+                let absence = absence_in(settled);
+                ChainSight { outcome, has_other_block: settled.has_other_block, is_final, absence }
             } else if outcome == SlotOutcome::Ours {
                 // Another block of ours took the slot: nobody could put this one there.
-                ChainSight { outcome: SlotOutcome::Local, has_other_block: true, is_final }
+                let (outcome, absence) = (SlotOutcome::Local, Confidence::High);
+                ChainSight { outcome, has_other_block: true, is_final, absence }
             } else {
                 continue;
             };
@@ -152,5 +154,13 @@ impl BlockRecords {
         let awaits =
             |record: &&BlockRecord| record.signature == BlockSignature::Pending && record.received.is_some();
         self.records.values().filter(awaits).cloned().collect()
+    }
+}
+
+/// How sure it is that a block which the chain lacks never was there. What a version found that did not ask is as sure as it was to that one.
+fn absence_in(settled: &SlotSettled) -> Confidence {
+    match settled.evidence.confidence {
+        Confidence::None => Confidence::High,
+        asked @ (Confidence::Low | Confidence::Medium | Confidence::High) => asked,
     }
 }
