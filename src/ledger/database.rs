@@ -88,6 +88,16 @@ pub enum LedgerError {
     Database(#[from] sqlx::Error),
 }
 
+    /// It was made for another chain: slots, blocks and bundles of two chains in one file cannot be told apart.
+    #[error("{path} is the ledger of the network {of}, and the configured network is {configured}")]
+    OtherChain {
+        /// The file that this is about.
+        path: String,
+        /// The network that it was made for.
+        of: String,
+        /// The network that was to be written down.
+        configured: String,
+    },
 /// Why a file is of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unusable {
@@ -100,11 +110,20 @@ pub(super) enum Unusable {
 }
 
 impl LedgerError {
-    /// What is wrong with the file.
-    pub(super) fn unusable(&self) -> Unusable {
-        let of = |error: &sqlx::Error| match error {
-            sqlx::Error::Database(error) => {
-                // The low byte is SQLite's primary code. Source: https://sqlite.org/rescode.html
+    /// Another chain's: nothing is wrong with it, and nothing in it is of use.
+    OtherChain,
+    /// Whether a statement failed for what it says, and would on the best of disks.
+    pub fn is_of_the_statement(&self) -> bool {
+        match self {
+            Self::Database(error) => is_of_the_statement(error),
+            Self::Open { .. }
+            | Self::Migrate { .. }
+            | Self::Older { .. }
+            | Self::Newer { .. }
+            | Self::OtherChain { .. } => false,
+        }
+    }
+
                 match error.code().and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xff) {
                     Some(SQLITE_CORRUPT | SQLITE_NOTADB) => Unusable::Damaged,
                     _ => Unusable::Inaccessible,
@@ -127,6 +146,7 @@ const SQLITE_NOTADB: i32 = 26;
 
 /// Whether a statement fails for what it says, and would on the best of disks. By SQLite's primary result codes
 /// (<https://www.sqlite.org/rescode.html>): ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE.
+            Self::OtherChain { .. } => Unusable::OtherChain,
 pub(super) fn is_of_the_statement(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => {

@@ -136,9 +136,10 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be opened or is of a newer version.
     pub async fn open(data_dir: &Path, chain: &str) -> Result<Self, LedgerError> {
-        let pool = open(&data_dir.join("ledger.db"), Durability::Process, 4, STEPS).await?;
-        let instance = instance_of(&pool, chain).await?;
-        Ok(Self::new(pool, None, instance))
+        let path = data_dir.join("ledger.db");
+        let (pool, writer) = open_with_writer(&path, Durability::Process, 4, STEPS).await?;
+        let instance = instance_of(&writer, &path.display().to_string(), chain).await?;
+        Ok(Self::new((pool, writer), None, instance))
     }
 
     /// A ledger that ends with the process, where the file cannot be used.
@@ -147,8 +148,9 @@ impl Ledger {
     /// When there is no memory for it.
     pub async fn open_in_memory(chain: &str) -> Result<Self, LedgerError> {
         let (pool, keep_alive) = open_in_memory(STEPS, MAX_MEMORY_BYTES).await?;
-        let instance = instance_of(&pool, chain).await?;
-        Ok(Self::new(pool, Some(Arc::new(Mutex::new(keep_alive))), instance))
+        let instance = instance_of(&pool, "memory", chain).await?;
+        // More connections than one would lock each other out of tables.
+        Ok(Self::new((pool.clone(), pool), Some(Arc::new(Mutex::new(keep_alive))), instance))
     }
 
     /// Opens the ledger to read it beside the service: nothing is made, changed or brought up to date.
@@ -192,11 +194,6 @@ impl Ledger {
 
     pub(super) fn note_backlog(&self, waiting: usize, dropped: u64, skipped: u64) {
         self.writes.note_backlog(waiting, dropped, skipped);
-    }
-
-    /// Whose the rows are that are written.
-    pub(super) fn instance(&self) -> i64 {
-        self.instance
     }
 
     pub(super) fn pool(&self) -> &Pool {

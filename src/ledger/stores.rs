@@ -3,7 +3,8 @@
 //! Nothing that the consensus client asks for needs them: a full disk, a damaged file, one of a newer version or a folder that nobody can
 //! write to must not keep a validator from its bids. A damaged file is moved aside and a new one begun; a file that is another version's is left
 //! alone, as is one that cannot be written, and memory takes its place until the next start. What such a file still tells is read all the same:
-//! blocks without a fate, whom the validators want to be paid, and what relays did.
+//! blocks without a fate, whom the validators want to be paid, and what relays did. Not so of a ledger that is another chain's: its validators,
+//! relays and bundles are not this one's.
 
 use std::path::{Path, PathBuf};
 
@@ -56,11 +57,14 @@ impl Stores {
     pub async fn open(data_dir: &Path, chain: &str, now: i64, keep_since: i64) -> Result<Self, LedgerError> {
         let mut troubles = Vec::new();
         let (journal, unsettled) = open_journal(data_dir, now, keep_since, &mut troubles).await?;
+        journal.keep_for(now.saturating_sub(keep_since), now);
         let (ledger, memories) = open_ledger(data_dir, chain, now, &mut troubles).await?;
-        if let Err(failure) = ledger.read_back(&journal).await {
+        // A journal beside another chain's ledger has that chain's blocks.
+        let is_of_other_chain = matches!(memories, Err(OtherChain));
+        if !is_of_other_chain && let Err(failure) = ledger.read_back(&journal).await {
             error!(error = %failure, "the journal's blocks are not in the ledger");
         }
-        let LedgerMemories { registrations, reputations, block_records } = memories;
+        let LedgerMemories { registrations, reputations, block_records } = memories.unwrap_or_default();
         Ok(Self { ledger, journal, unsettled, registrations, reputations, block_records, troubles })
     }
 }
@@ -85,6 +89,9 @@ impl Stores {
         })
     }
 }
+
+/// The file in the folder is the ledger of another chain.
+struct OtherChain;
 
 #[derive(Debug, Default)]
 struct LedgerMemories {
@@ -130,7 +137,7 @@ async fn open_ledger(
     chain: &str,
     now: i64,
     troubles: &mut Vec<StoreTrouble>,
-) -> Result<(Ledger, LedgerMemories), LedgerError> {
+) -> Result<(Ledger, Result<LedgerMemories, OtherChain>), LedgerError> {
     let file = data_dir.join("ledger.db");
     let attempt = async || {
         let ledger = Ledger::open(data_dir, chain).await?;
@@ -139,9 +146,13 @@ async fn open_ledger(
         Ok::<_, LedgerError>((ledger, LedgerMemories { registrations, reputations, block_records }))
     };
     let failure = match attempt().await {
-        Ok(opened) => return Ok(opened),
+        Ok((ledger, memories)) => return Ok((ledger, Ok(memories))),
         Err(failure) => failure,
     };
+    if failure.unusable() == Unusable::OtherChain {
+        troubles.push(in_memory("ledger", &failure));
+        return Ok((Ledger::open_in_memory(chain).await?, Err(OtherChain)));
+    }
     let mut memories = LedgerMemories::default();
     if let Ok(mut connection) = open_as_it_is(&file).await {
         memories.registrations = read_registrations(&mut connection).await.unwrap_or_default();
@@ -151,10 +162,10 @@ async fn open_ledger(
         && let Ok((ledger, _)) = attempt().await
     {
         troubles.push(replaced("ledger", &failure, &aside));
-        return Ok((ledger, memories));
+        return Ok((ledger, Ok(memories)));
     }
     troubles.push(in_memory("ledger", &failure));
-    Ok((Ledger::open_in_memory(chain).await?, memories))
+    Ok((Ledger::open_in_memory(chain).await?, Ok(memories)))
 }
 
 /// Moves a damaged file aside, with the files beside it that are part of it. Where to; nowhere when it is not damaged or cannot be moved.
@@ -197,6 +208,7 @@ fn replaced(part: &'static str, failure: &LedgerError, aside: &Path) -> StoreTro
 fn in_memory(part: &'static str, failure: &LedgerError) -> StoreTrouble {
     let advice = match failure.unusable() {
         Unusable::OtherVersion => OTHER_VERSION,
+        Unusable::OtherChain => OTHER_CHAIN,
         Unusable::Damaged | Unusable::Inaccessible => DISK,
     };
     let message = kept_in_memory(part, &failure.to_string(), advice);
@@ -211,4 +223,43 @@ fn kept_in_memory(part: &str, reason: &str, advice: &str) -> String {
 }
 
 const OTHER_VERSION: &str = "The file was left as it is: run the version of relaymux that wrote it or a newer one, or give this one a data_dir of its own";
+const OTHER_CHAIN: &str = "The file was left as it is: give each network a data_dir of its own, or set network back to the one that this data_dir was made for, then restart";
 const DISK: &str = "See to the disk and the rights of data_dir, then restart";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{BundleReceived, BundleWrite};
+
+    #[tokio::test]
+    async fn another_chains_ledger_is_neither_written_nor_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let stores = Stores::open(folder.path(), "mainnet", 1, 0).await.unwrap();
+        assert_eq!(stores.troubles, []);
+        let came =
+            BundleReceived { id: 7, kind: "bundle", builders: "[]".to_owned(), ..BundleReceived::default() };
+        stores.ledger.save_bundles(&[BundleWrite::Received(Box::new(came))]).await.unwrap();
+        sqlx::query(
+            "INSERT INTO counterparty_standings (counterparty, standing, saved_at) VALUES ('a', '{}', 1)",
+        )
+        .execute(stores.ledger.pool())
+        .await
+        .unwrap();
+        stores.ledger.shut().await;
+        stores.journal.shut().await;
+
+        let other = Stores::open(folder.path(), "hoodi", 2, 0).await.unwrap();
+        let [trouble] = other.troubles.as_slice() else { panic!("{:?}", other.troubles) };
+        assert_eq!((trouble.part, trouble.in_memory), ("ledger", true));
+        for said in ["network mainnet", "network is hoodi", "a data_dir of its own"] {
+            assert!(trouble.message.contains(said), "{}", trouble.message);
+        }
+        assert!(other.reputations.is_empty() && other.ledger.open_bundles(9).await.unwrap().is_empty());
+        other.ledger.shut().await;
+        other.journal.shut().await;
+
+        let back = Stores::open(folder.path(), "mainnet", 3, 0).await.unwrap();
+        assert_eq!((back.troubles.len(), back.reputations.len()), (0, 1));
+        assert_eq!(back.ledger.open_bundles(9).await.unwrap().len(), 1);
+    }
+}
