@@ -70,7 +70,7 @@ impl Recorder {
 }
 
 /// Writes records in batches until the last recorder is gone. A batch that the disk refuses is kept and tried again; a single record that
-/// the ledger refuses while it takes others is dropped and counted.
+/// the ledger refuses for what it is is left out and counted.
 pub(super) async fn write_records(ledger: Ledger, records: Records) {
     let Records(mut records) = records;
     let (mut writes, mut held, mut barriers) = (Vec::new(), Vec::new(), Vec::new());
@@ -145,22 +145,70 @@ async fn write_batch(
         writes.clear();
         return Ok(());
     };
-    // One by one: if some are taken, the disk is well and the others are at fault. If none is, all are kept.
-    let mut refused = Vec::new();
-    let mut taken = 0_usize;
-    for write in writes.drain(..) {
-        match ledger.save_bundles(std::slice::from_ref(&write)).await {
-            Ok(()) => taken += 1,
-            Err(_) => refused.push(write),
-        }
-    }
-    if taken == 0 {
-        *writes = refused;
+    if !error.is_of_the_statement() {
         return Err(error);
     }
-    if !refused.is_empty() {
-        counter!("relaymux_bundle_writes_lost_total").increment(refused.len() as u64);
-        warn!(%error, records = refused.len(), "the ledger takes other records and not these, they are dropped");
+    // One of them is refused for what it is. One by one, in their order, until the disk refuses: what is left then is kept.
+    let mut refused = 0_u64;
+    while let Some(write) = writes.first() {
+        match ledger.save_bundles(std::slice::from_ref(write)).await {
+            Ok(()) => {}
+            Err(error) if error.is_of_the_statement() => {
+                warn!(%error, "the ledger refuses a record of a bundle for what it is: it is left out");
+                refused += 1;
+            }
+            Err(error) => {
+                counter!("relaymux_bundle_writes_lost_total").increment(refused);
+                return Err(error);
+            }
+        }
+        writes.remove(0);
     }
+    counter!("relaymux_bundle_writes_lost_total").increment(refused);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{BundleReceived, BundleSend, SendOutcome};
+
+    fn came(id: i64) -> BundleWrite {
+        BundleWrite::Received(Box::new(BundleReceived { id, kind: "bundle", ..BundleReceived::default() }))
+    }
+
+    /// A record that is refused for what it is goes alone; what a refusing disk refuses stays, and in its order.
+    #[tokio::test]
+    async fn only_what_is_refused_for_what_it_is_is_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let send = |id: i64, attempts: i64| {
+            BundleWrite::Sent(BundleSend {
+                id,
+                builder: "b".to_owned(),
+                block: 9,
+                outcome: SendOutcome::Accepted,
+                message: String::new(),
+                attempts,
+                latency_us: 1,
+                sent_at: 1,
+            })
+        };
+        let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON bundle_sends WHEN NEW.attempts = 7 \
+                      BEGIN SELECT RAISE(ABORT, 'no'); END";
+        ledger.change_for_test(refuse).await;
+        let mut writes = vec![came(1), send(1, 7), came(2), send(2, 1)];
+        write_batch(&ledger, &mut writes).await.unwrap();
+        assert!(writes.is_empty());
+        let views = ledger.bundles(None, 9).await.unwrap();
+        assert_eq!(
+            views.iter().map(|view| (view.id, view.sends.len())).collect::<Vec<_>>(),
+            [(2, 1), (1, 0)]
+        );
+        // The file cannot be written at all: nothing of it is left out.
+        ledger.shut().await;
+        let mut writes = vec![came(3), came(4)];
+        assert!(write_batch(&ledger, &mut writes).await.is_err());
+        assert_eq!(writes, [came(3), came(4)]);
+    }
 }
