@@ -328,11 +328,11 @@ impl BundleIntake {
     ) -> Result<Value, RpcError> {
         let (intake, uuid) = (Arc::clone(self), uuid.to_owned());
         to_its_end(async move {
-            let Some(pooled) = intake.pool.cancel(searcher, &uuid).await.map_err(gone)? else {
+            let Some((pooled, sequence)) = intake.pool.cancel(searcher, &uuid).await.map_err(gone)? else {
                 let shown: String = uuid.chars().take(64).collect();
                 return Err(RpcError::refused(format!("no bundle named {shown} of yours is waiting")));
             };
-            intake.cancel_at(&pooled, &pooled.builders, &uuid, pooled.sequence + 1, received);
+            intake.cancel_at(&pooled, &pooled.builders, &uuid, sequence, received);
             Ok(json!(true))
         })
         .await

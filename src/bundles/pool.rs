@@ -4,6 +4,7 @@
 //! more; one task owns it (`task`). A bundle that a block decides leaves it at once; from there on it is in the ledger alone. One that was
 //! taken back, replaced or refused stays until its last block, because builders may land it all the same.
 
+mod names;
 mod task;
 
 use std::{
@@ -21,6 +22,7 @@ use super::{
     reason::Reason,
 };
 use crate::ledger::{BundleState, Delivery, SendOutcome};
+use names::LastOfNames;
 
 pub(super) use task::{PoolEnded, PoolHandle, pool_task};
 
@@ -147,6 +149,7 @@ pub(super) struct BundlePool {
     by_id: BTreeMap<i64, PooledBundle>,
     by_transaction: HashMap<B256, HashSet<i64>>,
     by_name: HashMap<(Address, String), i64>,
+    last_of_names: LastOfNames,
     by_searcher: HashMap<Address, usize>,
     budget: Arc<ByteBudget>,
     max_per_searcher: usize,
@@ -160,6 +163,7 @@ impl BundlePool {
             by_id: BTreeMap::new(),
             by_transaction: HashMap::new(),
             by_name: HashMap::new(),
+            last_of_names: LastOfNames::default(),
             by_searcher: HashMap::new(),
             budget,
             max_per_searcher,
@@ -198,12 +202,14 @@ impl BundlePool {
         if let Some(before) = &before {
             self.withdraw(before.id, Delivery::Replaced { by: id });
         }
+        let uuid = bundle.uuid.as_deref();
+        let sequence = uuid.map_or(0, |uuid| self.last_of_names.next(searcher, uuid));
         let pooled = PooledBundle {
             id,
             bundle,
             searcher,
             hash,
-            sequence: before.as_ref().map_or(0, |before| before.sequence.saturating_add(1)),
+            sequence,
             builders,
             sent_for: HashSet::new(),
             taken_by: HashSet::new(),
@@ -221,6 +227,12 @@ impl BundlePool {
     /// Takes up a bundle that was open before; its number is its own.
     pub(super) fn take_up(&mut self, pooled: PooledBundle) {
         self.last_id = self.last_id.max(pooled.id);
+        if let Some(uuid) = &pooled.bundle.uuid {
+            // Its cancellation had the number after its own.
+            let was_cancelled = pooled.delivery == Delivery::CancelRequested;
+            let last = pooled.sequence.saturating_add(u64::from(was_cancelled));
+            self.last_of_names.note(pooled.searcher, uuid, last);
+        }
         self.remove(pooled.id);
         self.add(pooled);
     }
@@ -232,6 +244,13 @@ impl BundlePool {
         pooled.delivery = delivery;
         pooled.withdrawn.cancel();
         Some(before)
+    }
+
+    /// Takes the open bundle of a searcher's name back: the bundle as it was, and the number of the cancellation among all of that name.
+    pub(super) fn cancel(&mut self, searcher: Address, uuid: &str) -> Option<(PooledBundle, u64)> {
+        let id = self.named(searcher, uuid)?.id;
+        let before = self.withdraw(id, Delivery::CancelRequested)?;
+        Some((before, self.last_of_names.next(searcher, uuid)))
     }
 
     /// The open bundle of a searcher's name.

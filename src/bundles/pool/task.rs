@@ -31,8 +31,8 @@ enum PoolAction {
     },
     /// A bundle that was open before is to be open again.
     TakeUp(Box<PooledBundle>),
-    /// The searcher takes its bundle of a name back. The answer is the bundle, if there is one.
-    Cancel { searcher: Address, name: String, reply: oneshot::Sender<Option<PooledBundle>> },
+    /// The searcher takes its bundle of a name back. The answer is the bundle, if there is one, and the cancellation's number.
+    Cancel { searcher: Address, name: String, reply: oneshot::Sender<Option<(PooledBundle, u64)>> },
     /// All builders have spoken with the chain at a height, and none took it. The answer is why it is sent no more, if it is not.
     NobodyTook { id: i64, head: u64, reply: oneshot::Sender<Option<String>> },
     /// A builder has spoken.
@@ -90,12 +90,12 @@ impl PoolHandle {
         self.tell(PoolAction::TakeUp(Box::new(pooled))).await;
     }
 
-    /// Takes a searcher's bundle of a name back; the bundle, if there is one.
+    /// Takes a searcher's bundle of a name back; the bundle, if there is one, and the cancellation's number among all of that name.
     pub(in crate::bundles) async fn cancel(
         &self,
         searcher: Address,
         name: &str,
-    ) -> Result<Option<PooledBundle>, PoolEnded> {
+    ) -> Result<Option<(PooledBundle, u64)>, PoolEnded> {
         self.ask(|reply| PoolAction::Cancel { searcher, name: name.to_owned(), reply }).await
     }
 
@@ -276,15 +276,14 @@ impl PoolTask {
         Ok(admitted)
     }
 
-    fn cancel(&mut self, searcher: Address, name: &str) -> Option<PooledBundle> {
-        let id = self.pool.named(searcher, name)?.id;
-        let pooled = self.pool.withdraw(id, Delivery::CancelRequested)?;
+    fn cancel(&mut self, searcher: Address, name: &str) -> Option<(PooledBundle, u64)> {
+        let (pooled, sequence) = self.pool.cancel(searcher, name)?;
         self.recorder.write(BundleWrite::Withdrawn {
-            id,
+            id: pooled.id,
             delivery: Delivery::CancelRequested,
             reason: "builders that took it may still land it".to_owned(),
         });
-        Some(pooled)
+        Some((pooled, sequence))
     }
 
     fn nobody_took(&mut self, id: i64, head: u64) -> Option<String> {
@@ -403,8 +402,9 @@ mod tests {
         assert_eq!(due(9).await, Vec::<i64>::new());
         assert_eq!(due(10).await, [sent.id]);
         assert_eq!(due(10).await, Vec::<i64>::new(), "asked a second time");
-        let old = pool.cancel(SEARCHER, "mine").await.unwrap().unwrap();
+        let (old, sequence) = pool.cancel(SEARCHER, "mine").await.unwrap().unwrap();
         assert_eq!((old.id, old.delivery), (sent.id, Delivery::Active), "as it was before");
+        assert_eq!((old.sequence, sequence), (0, 1));
         assert_eq!(due(11).await, Vec::<i64>::new());
     }
 

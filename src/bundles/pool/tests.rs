@@ -170,6 +170,29 @@ fn a_replacement_with_the_same_transactions_is_the_one_that_landed() {
     assert_eq!((old[0].1, old[1].1), (BundleState::Included, BundleState::PartlyIncluded));
 }
 
+/// Builders that order by number ignore what is not above what they have seen, whatever became of it here.
+#[test]
+fn numbers_of_a_name_rise_over_cancellations_refusals_and_ends() {
+    let mut pool = pool();
+    let next = |pool: &mut BundlePool, n: u8| admit(pool, bundle(&[n], (10, 10), Some("u"))).unwrap().pooled;
+    assert_eq!(next(&mut pool, 1).sequence, 0);
+    let (cancelled, sequence) = pool.cancel(SEARCHER, "u").unwrap();
+    assert_eq!((cancelled.sequence, sequence), (0, 1));
+    let refused = next(&mut pool, 2);
+    assert_eq!(refused.sequence, 2, "above the cancellation");
+    pool.withdraw(refused.id, Delivery::Refused);
+    assert!(pool.named(SEARCHER, "u").is_none());
+    assert_eq!(next(&mut pool, 3).sequence, 3, "above the one that nobody took");
+    pool.see(&block(10, &[]));
+    assert_eq!(pool.len(), 0);
+    let last = admit(&mut pool, bundle(&[4], (11, 11), Some("u"))).unwrap().pooled;
+    assert_eq!(last.sequence, 4, "for later blocks, too");
+    // Another process takes up what is open: one that was taken back.
+    let mut after = BundlePool::new(ByteBudget::new(1 << 20), 5, 0);
+    after.take_up(PooledBundle { delivery: Delivery::CancelRequested, ..last });
+    assert_eq!(admit(&mut after, bundle(&[5], (11, 11), Some("u"))).unwrap().pooled.sequence, 6);
+}
+
 #[test]
 fn names_are_the_searchers_own() {
     let mut pool = pool();
