@@ -15,6 +15,7 @@ mod auctions;
 mod backlog;
 mod block_records;
 mod bundle_state;
+mod bundle_totals;
 mod bundle_views;
 mod bundles;
 mod database;
@@ -24,6 +25,7 @@ mod metrics;
 mod missed_requests;
 mod notice_book;
 mod notices;
+mod open_bundles;
 mod query;
 mod read_back;
 mod registrations;
@@ -40,16 +42,16 @@ mod write_state;
 mod writer;
 
 pub use bundle_state::{BundleState, Delivery, SendOutcome};
-pub use bundle_views::{BundleTotals, BundleView, SendView};
-pub use bundles::{
-    BundleDecision, BundleProfit, BundleReceived, BundleSend, BundleWrite, StoredBundle, UnbookedBundle,
-};
+pub use bundle_totals::BundleTotals;
+pub use bundle_views::{BundleView, SendView};
+pub use bundles::{BundleDecision, BundleProfit, BundleReceived, BundleSend, BundleWrite, UnbookedBundle};
 pub use database::LedgerError;
 pub use journal::{Journal, JournaledLabels, UnsettledBlock};
 pub use metrics::describe_metrics;
 pub use missed_requests::LastRun;
 pub use notice_book::NoticeBook;
 pub use notices::NoticeRow;
+pub use open_bundles::StoredBundle;
 pub use query::Ledger;
 pub use remembered::{HeardClock, RememberedValidator, still_ours};
 pub use report::PollFact;

@@ -3,16 +3,12 @@
 //! A bundle is open until a block decides it, decided until that block is final, and then done. Open ones are in memory, too; decided ones
 //! are here alone.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
-use tracing::warn;
 
 use super::{
     Ledger, LedgerError,
     bundle_state::{BundleState, Delivery, SendOutcome},
     query::WriteTransaction,
-    row::from_row,
 };
 use crate::events::Confidence;
 
@@ -137,27 +133,6 @@ pub enum BundleWrite {
     Simulated(i64, String),
 }
 
-/// A bundle as it was left, to go on with.
-#[derive(Clone, Debug)]
-pub struct StoredBundle {
-    /// Its number in the ledger, which no other bundle has.
-    pub id: i64,
-    /// Address that signed the request: the searcher's identity.
-    pub searcher: String,
-    /// Counts the bundles of a searcher under one replacement name, from 0.
-    pub sequence: i64,
-    /// The request, as JSON.
-    pub request: String,
-    /// First block it may be in.
-    pub first_block: i64,
-    /// Whether it is still sent.
-    pub delivery: Delivery,
-    /// Builders that it goes to. Those that it was sent to, in rows of versions that did not write it down: never more.
-    pub builders: Vec<String>,
-    /// Builders that took it, and for which block.
-    pub taken: Vec<(String, i64)>,
-}
-
 /// A bundle that a final block has transactions of.
 #[derive(Clone, Debug)]
 pub struct UnbookedBundle {
@@ -173,15 +148,9 @@ pub struct UnbookedBundle {
 
 type Sql<T> = Result<T, sqlx::Error>;
 
-/// A query for the columns of a [`StoredBundle`].
-macro_rules! stored {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, searcher, sequence, request, first_block, delivery, replaced_by, builders FROM bundles ",
-            $rest
-        )
-    };
-}
+/// What a final block has of bundles that are not booked yet.
+pub(super) const TO_BOOK: &str = "SELECT id, state, request, first_block FROM bundles WHERE NOT is_final AND block_hash = $1 \
+     AND state IN ('included', 'partly_included', 'unbundled') ORDER BY id";
 
 impl Ledger {
     /// Writes a batch, all or nothing.
@@ -218,31 +187,6 @@ impl Ledger {
         Ok(sqlx::query_scalar("SELECT COALESCE(MAX(id), 0) FROM bundles").fetch_one(self.pool()).await?)
     }
 
-    /// Bundles that no block has decided, oldest first.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub async fn open_bundles(&self, limit: u32) -> Result<Vec<StoredBundle>, LedgerError> {
-        let query =
-            sqlx::query_as(stored!("WHERE NOT is_final AND block_number IS NULL ORDER BY id LIMIT $1"));
-        let rows = query.bind(i64::from(limit)).fetch_all(self.pool()).await?;
-        self.stored(rows).await
-    }
-
-    /// Bundles that a block above a height decided, oldest first.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub async fn bundles_decided_above(
-        &self,
-        number: i64,
-        limit: u32,
-    ) -> Result<Vec<StoredBundle>, LedgerError> {
-        let query = sqlx::query_as(stored!("WHERE NOT is_final AND block_number > $1 ORDER BY id LIMIT $2"));
-        let rows = query.bind(number).bind(i64::from(limit)).fetch_all(self.pool()).await?;
-        self.stored(rows).await
-    }
-
     /// Blocks that decided bundles and are not known as final yet, oldest first: height and hash.
     ///
     /// # Errors
@@ -260,10 +204,7 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn bundles_to_book(&self, block_hash: &str) -> Result<Vec<UnbookedBundle>, LedgerError> {
-        let query = sqlx::query_as(
-            "SELECT id, state, request, first_block FROM bundles WHERE NOT is_final AND block_hash = $1 \
-             AND state IN ('included', 'partly_included', 'unbundled') ORDER BY id",
-        );
+        let query = sqlx::query_as(TO_BOOK);
         let rows: Vec<(i64, String, String, i64)> = query.bind(block_hash).fetch_all(self.pool()).await?;
         let unbooked = rows.into_iter().filter_map(|(id, state, request, first_block)| {
             Some(UnbookedBundle { id, state: BundleState::parse(&state)?, request, first_block })
@@ -284,82 +225,6 @@ impl Ledger {
         update.bind(block_hash).execute(&mut *write.tx).await?;
         write.commit().await?;
         Ok(())
-    }
-
-    async fn stored(&self, rows: Vec<StoredRow>) -> Result<Vec<StoredBundle>, LedgerError> {
-        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(Vec::new()) };
-        let sends = sqlx::query_as(
-            "SELECT s.bundle_id, s.builder, s.block, s.outcome FROM bundle_sends s \
-             JOIN bundles b ON b.id = s.bundle_id WHERE s.bundle_id BETWEEN $1 AND $2 AND NOT b.is_final",
-        );
-        let sends: Vec<(i64, String, i64, String)> =
-            sends.bind(first.id).bind(last.id).fetch_all(self.pool()).await?;
-        let mut asked: BTreeMap<i64, Vec<Asked>> = BTreeMap::new();
-        for (id, builder, block, outcome) in sends {
-            let outcome = SendOutcome::parse(&outcome);
-            // What was taken back stands beside the sends, under the builder's name with a mark.
-            if !matches!(outcome, Some(SendOutcome::CancelAccepted | SendOutcome::CancelRefused)) {
-                let has_taken = outcome == Some(SendOutcome::Accepted);
-                asked.entry(id).or_default().push(Asked { builder, block, has_taken });
-            }
-        }
-        let rows = rows.into_iter().map(|row| (asked.remove(&row.id).unwrap_or_default(), row));
-        Ok(rows.filter_map(|(asked, row)| row.with(asked)).collect())
-    }
-}
-
-/// A builder that a bundle was sent to.
-struct Asked {
-    builder: String,
-    block: i64,
-    has_taken: bool,
-}
-
-/// The columns of a [`StoredBundle`].
-struct StoredRow {
-    id: i64,
-    searcher: String,
-    sequence: i64,
-    request: String,
-    first_block: i64,
-    delivery: String,
-    replaced_by: Option<i64>,
-    builders: Option<String>,
-}
-
-from_row!(|row| StoredRow { id, searcher, sequence, request, first_block, delivery, replaced_by, builders });
-
-impl StoredRow {
-    /// The bundle; none where a newer version says of its delivery what is not known here: it is left to that one.
-    fn with(self, asked: Vec<Asked>) -> Option<StoredBundle> {
-        let Some(delivery) = Delivery::parse(&self.delivery, self.replaced_by) else {
-            warn!(
-                bundle = self.id,
-                delivery = self.delivery,
-                "a bundle of a newer version is not gone on with"
-            );
-            return None;
-        };
-        let builders = match self.builders.and_then(|text| serde_json::from_str(&text).ok()) {
-            Some(chosen) => chosen,
-            None => {
-                let mut known: Vec<String> = asked.iter().map(|asked| asked.builder.clone()).collect();
-                known.sort_unstable();
-                known.dedup();
-                known
-            }
-        };
-        let taken = asked.into_iter().filter(|asked| asked.has_taken);
-        Some(StoredBundle {
-            id: self.id,
-            searcher: self.searcher,
-            sequence: self.sequence,
-            request: self.request,
-            first_block: self.first_block,
-            delivery,
-            builders,
-            taken: taken.map(|asked| (asked.builder, asked.block)).collect(),
-        })
     }
 }
 

@@ -191,6 +191,30 @@ pub(super) async fn open(
             Durability::Process => SqliteSynchronous::Normal,
             Durability::PowerCut => SqliteSynchronous::Full,
         })
+    let options = prepare(path, durability, steps).await?;
+    let open_error = |error| LedgerError::Open { path: path.display().to_string(), error };
+    pool(options, connections).await.map_err(open_error)
+}
+
+/// The same, with one connection more, behind which no reader ever waits.
+pub(super) async fn open_with_writer(
+    path: &Path,
+    durability: Durability,
+    readers: u32,
+    steps: &[Step],
+) -> Result<(SqlitePool, SqlitePool), LedgerError> {
+    let options = prepare(path, durability, steps).await?;
+    let open_error = |error| LedgerError::Open { path: path.display().to_string(), error };
+    let readers = pool(options.clone(), readers).await.map_err(open_error)?;
+    Ok((readers, pool(options, 1).await.map_err(open_error)?))
+}
+
+/// Makes a file when missing and brings its schema up to date; how it is opened then.
+async fn prepare(
+    path: &Path,
+    durability: Durability,
+    steps: &[Step],
+) -> Result<SqliteConnectOptions, LedgerError> {
         .busy_timeout(Duration::from_secs(5))
         // What is deleted is gone from the file: private transactions among it.
         .pragma("secure_delete", "ON");
@@ -208,7 +232,8 @@ pub(super) async fn open(
     let write = AssertSqlSafe(format!("PRAGMA user_version = {marker}"));
     sqlx::query(write).execute(&mut first).await.map_err(open_error)?;
     first.close().await.map_err(open_error)?;
-    pool(options, connections).await.map_err(open_error)
+    remove_old_copies(path, WallClock.now());
+    Ok(options)
 }
 
 /// Begins a transaction that will write: a reader that turns writer later would be refused.

@@ -94,11 +94,13 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be written.
     pub async fn note_run(&self, now: i64, is_stopped: bool) -> Result<(), LedgerError> {
+        let mut write = self.write().await?;
         sqlx::query("UPDATE service_runs SET seen_at = $1, stopped_at = $2")
             .bind(now)
             .bind(is_stopped.then_some(now))
-            .execute(self.pool())
+            .execute(&mut *write.tx)
             .await?;
+        write.commit().await?;
         Ok(())
     }
 }

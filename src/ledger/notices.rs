@@ -37,6 +37,7 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read or written.
     pub async fn raise_notice(&self, notice: &Notice) -> Result<bool, LedgerError> {
+        let mut write = self.write().await?;
         let done = sqlx::query(
             "INSERT INTO notices (rule, subject, severity, words, raised_at, instance) SELECT $1, $2, $3, $4, $5, $6 \
              WHERE NOT EXISTS (SELECT 1 FROM notices WHERE rule = $1 AND subject = $2 AND resolved_at IS NULL)",
@@ -46,9 +47,10 @@ impl Ledger {
         .bind(notice.severity.map_or("", Severity::label))
         .bind(&notice.message)
         .bind(notice.at)
-        .bind(self.instance())
-        .execute(self.pool())
+        .bind(write.instance)
+        .execute(&mut *write.tx)
         .await?;
+        write.commit().await?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -62,14 +64,16 @@ impl Ledger {
         subject: &str,
         now: UnixMillis,
     ) -> Result<bool, LedgerError> {
+        let mut write = self.write().await?;
         let done = sqlx::query(
             "UPDATE notices SET resolved_at = $3 WHERE rule = $1 AND subject = $2 AND resolved_at IS NULL",
         )
         .bind(rule.label())
         .bind(subject)
         .bind(now)
-        .execute(self.pool())
+        .execute(&mut *write.tx)
         .await?;
+        write.commit().await?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -78,8 +82,10 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be written.
     pub async fn resolve_all(&self, rule: NoticeRule, now: UnixMillis) -> Result<u64, LedgerError> {
+        let mut write = self.write().await?;
         let done = sqlx::query("UPDATE notices SET resolved_at = $2 WHERE rule = $1 AND resolved_at IS NULL");
-        let done = done.bind(rule.label()).bind(now).execute(self.pool()).await?;
+        let done = done.bind(rule.label()).bind(now).execute(&mut *write.tx).await?;
+        write.commit().await?;
         Ok(done.rows_affected())
     }
 
@@ -105,10 +111,11 @@ impl Ledger {
         drift: &str,
         now: i64,
     ) -> Result<bool, LedgerError> {
+        let mut write = self.write().await?;
         let before = sqlx::query_scalar(
             "SELECT drift FROM registration_drifts WHERE counterparty = $1 AND pubkey = $2",
         );
-        let before = before.bind(relay).bind(pubkey.to_string()).fetch_optional(self.pool()).await?;
+        let before = before.bind(relay).bind(pubkey.to_string()).fetch_optional(&mut *write.tx).await?;
         let before: String = before.unwrap_or_default();
         sqlx::query(
             "INSERT INTO registration_drifts (counterparty, pubkey, looked_at, drift, instance) VALUES ($1, $2, $3, $4, $5) \
@@ -119,9 +126,10 @@ impl Ledger {
         .bind(pubkey.to_string())
         .bind(now)
         .bind(drift)
-        .bind(self.instance())
-        .execute(self.pool())
+        .bind(write.instance)
+        .execute(&mut *write.tx)
         .await?;
+        write.commit().await?;
         Ok(before != drift)
     }
 

@@ -6,9 +6,10 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
     LedgerError,
+    bundle_totals::DoneBundles,
     database::{
-        Durability, Executor, KeepAlive, Pool, Step, Tx, begin_write, made_at, open, open_in_memory,
-        open_to_read,
+        Durability, Executor, KeepAlive, Pool, Step, Tx, begin_write, made_at, open_in_memory, open_to_read,
+        open_with_writer,
     },
     instance::instance_of,
     remembered::RememberedValidator,
@@ -69,7 +70,6 @@ const STEPS: &[Step] = &[
         name: "projection",
         sql: include_str!("../../migrations/ledger/0017_projection.sql"),
     },
-];
     Step {
         version: 18,
         name: "slots of other times",
@@ -85,6 +85,7 @@ const STEPS: &[Step] = &[
         name: "notice index",
         sql: include_str!("../../migrations/ledger/0020_notice_index.sql"),
     },
+];
 
 /// Most memory that a ledger without a file takes: some ten days of every slot with 8 relays. Beyond it, writes fail and are told.
 const MAX_MEMORY_BYTES: u64 = 256 << 20;
@@ -117,10 +118,15 @@ impl WriteTransaction {
     }
 }
 
-/// The ledger file. Clones share one pool.
+/// The ledger file. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Ledger {
+    /// For questions.
     pool: Pool,
+    /// The connection that writes: however many people read long reports, the writer does not wait for one of theirs.
+    writer: Pool,
+    /// What bundles came to that are done.
+    pub(super) done_bundles: DoneBundles,
     /// Only where the database is in memory.
     _keep_alive: Option<KeepAlive>,
     /// Whose the rows are that it writes.
@@ -160,12 +166,19 @@ impl Ledger {
     pub async fn open_to_read(data_dir: &Path) -> Result<Self, LedgerError> {
         let pool = open_to_read(&data_dir.join("ledger.db"), 2, STEPS).await?;
         // Nothing is written: nobody's rows.
-        Ok(Self::new(pool, None, 0))
+        Ok(Self::new((pool.clone(), pool), None, 0))
     }
 
-    fn new(pool: Pool, keep_alive: Option<KeepAlive>, instance: i64) -> Self {
-        let (turn, writes) = (Arc::default(), WriteLog::default());
-        Self { pool, _keep_alive: keep_alive, instance, turn, writes }
+    fn new((pool, writer): (Pool, Pool), keep_alive: Option<KeepAlive>, instance: i64) -> Self {
+        Self {
+            pool,
+            writer,
+            done_bundles: DoneBundles::default(),
+            _keep_alive: keep_alive,
+            instance,
+            turn: Arc::default(),
+            writes: WriteLog::default(),
+        }
     }
 
     /// When this ledger was made, in Unix milliseconds: at its first schema.
@@ -179,7 +192,7 @@ impl Ledger {
     /// A transaction that writes, in its turn.
     pub(super) async fn write(&self) -> Result<WriteTransaction, sqlx::Error> {
         let turn = Arc::clone(&self.turn).lock_owned().await;
-        let tx = begin_write(&self.pool).await?;
+        let tx = begin_write(&self.writer).await?;
         Ok(WriteTransaction { tx, instance: self.instance, revision: None, _turn: turn })
     }
 
@@ -221,9 +234,16 @@ impl Ledger {
         sqlx::query("SELECT 1").execute(&self.pool).await.is_ok()
     }
 
+    /// Changes the file by other means than its own, for tests of rooms that write no SQL.
+    #[cfg(test)]
+    pub(crate) async fn change_for_test(&self, sql: &'static str) {
+        sqlx::query(sql).execute(&self.writer).await.unwrap();
+    }
+
     /// Finishes writing and closes the file.
     pub async fn shut(&self) {
         self.pool.close().await;
+        self.writer.close().await;
     }
 }
 

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use super::{
     Ledger, LedgerError, ModeView, RelayStats,
-    journal::split_ids,
     query::WriteTransaction,
     row::{from_row, get},
 };
@@ -19,9 +18,13 @@ const OUTCOMES: &str = "SELECT counterparty, outcome, CAST(SUM(calls) AS BIGINT)
      CAST(SUM(bids) AS BIGINT) AS bids, CAST(SUM(wins) AS BIGINT) AS wins \
      FROM relay_hours WHERE hour >= $1 AND hour < $2 AND outcome <> 'not_asked' GROUP BY counterparty, outcome";
 
-const ANSWERS: &str = "SELECT a.counterparty AS counterparty, a.outcome AS outcome, s.offered_by AS offered_by \
+/// `had_offered`: whether the relay is in the list of those that had offered the block (ids by commas, which no id has).
+const ANSWERS: &str = "SELECT a.counterparty AS relay, a.outcome AS outcome, COUNT(*) AS n, \
+     CASE WHEN LENGTH(REPLACE(',' || s.offered_by || ',', ',' || a.counterparty || ',', '')) \
+     < LENGTH(',' || s.offered_by || ',') THEN 1 ELSE 0 END AS had_offered, \
+     CASE WHEN s.offered_by = '' THEN 1 ELSE 0 END AS is_nobodys \
      FROM submission_answers a JOIN submissions s ON s.slot = a.slot AND s.block_hash = a.block_hash \
-     WHERE a.answered_at >= $1 AND a.answered_at < $2";
+     WHERE a.answered_at >= $1 AND a.answered_at < $2 GROUP BY 1, 2, 4, 5";
 
 /// Nearest-rank quantiles of the newest offers. One row, not a thousand, leaves the database.
 const LATENCIES: &str = "SELECT MAX(CASE WHEN position = (n * 50 + 99) / 100 THEN latency_us END) AS p50, \
@@ -68,16 +71,14 @@ impl Ledger {
                 *entry.faults.entry(outcome).or_default() += calls;
             }
         }
-        let answers: Vec<(String, String, String)> =
+        let answers: Vec<(String, String, i64, bool, bool)> =
             sqlx::query_as(ANSWERS).bind(since).bind(until).fetch_all(self.pool()).await?;
-        for (relay, outcome, offered_by) in answers {
-            let offered_by = split_ids(&offered_by);
-            let had_offered = offered_by.contains(&relay);
+        for (relay, outcome, count, had_offered, is_nobodys) in answers {
             let entry = stats.entry(relay).or_default();
             // A payload is proof; "I took it" is worth something from a relay that can have the block.
             let is_delivery = match RevealOutcome::parse(&outcome) {
                 Some(RevealOutcome::PayloadDelivered) => true,
-                Some(RevealOutcome::Accepted) => had_offered || offered_by.is_empty(),
+                Some(RevealOutcome::Accepted) => had_offered || is_nobodys,
                 Some(
                     RevealOutcome::PayloadUnchecked
                     | RevealOutcome::PayloadMismatched
@@ -86,10 +87,10 @@ impl Ledger {
                 | None => false,
             };
             if is_delivery {
-                entry.deliveries += 1;
+                entry.deliveries += count;
             } else if had_offered {
                 // Those who did not offer the block rightly know nothing of it.
-                *entry.faults.entry(format!("submission_{outcome}")).or_default() += 1;
+                *entry.faults.entry(format!("submission_{outcome}")).or_default() += count;
             }
         }
         for (relay, entry) in &mut stats {
@@ -191,6 +192,43 @@ mod tests {
                 assert_eq!(sorts.count(), 0, "{plan:#?}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn answers_are_counted_by_who_had_offered_the_block() {
+        let ledger = Ledger::open_in_memory("mainnet").await.unwrap();
+        for (slot, offered_by, relay, outcome) in [
+            (1, "a_b,c", "a_b", "payload_delivered"),
+            (2, "a_b", "a_b", "accepted"),
+            (3, "axb", "a_b", "accepted"),
+            (4, "", "a_b", "accepted"),
+            (5, "a_b", "a_b", "timed_out"),
+            (6, "c,a_b", "a_b", "timed_out"),
+            (7, "a_b.c", "a_b", "timed_out"),
+        ] {
+            sqlx::query(
+                "INSERT INTO submissions (slot, block_hash, parent_hash, proposer_index, fork, version, received_at, ms_into_slot, \
+                 offered_by) VALUES ($1, '', '', 1, '', 2, 5, 0, $2)",
+            )
+            .bind(slot)
+            .bind(offered_by)
+            .execute(ledger.pool())
+            .await
+            .unwrap();
+            sqlx::query(
+                "INSERT INTO submission_answers (slot, block_hash, counterparty, outcome, detail, latency_us, attempts, answered_at) \
+                 VALUES ($1, '', $2, $3, '', 1, 1, 5)",
+            )
+            .bind(slot)
+            .bind(relay)
+            .bind(outcome)
+            .execute(ledger.pool())
+            .await
+            .unwrap();
+        }
+        let stats = ledger.relay_stats(0, 6).await.unwrap();
+        let faults = BTreeMap::from([("submission_timed_out".to_owned(), 2)]);
+        assert_eq!((stats["a_b"].deliveries, &stats["a_b"].faults), (3, &faults));
     }
 
     #[tokio::test]
