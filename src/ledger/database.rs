@@ -18,7 +18,10 @@ use sqlx::{
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
-use crate::types::UnixMillis;
+use crate::{
+    consensus::WallClock,
+    types::{DAY_MS, UnixMillis},
+};
 
 /// The database's types, named here alone: the rest of the room would be the same over another one.
 pub(super) type Db = sqlx::Sqlite;
@@ -44,6 +47,8 @@ const PAGE_BYTES: u64 = 4096;
 const CHECKED_BYTES: u64 = 64 << 20;
 /// Largest file that is copied before its schema changes: some seconds, in which a consensus client waits.
 const COPIED_BYTES: u64 = 1 << 30;
+/// How long the copy of a file of an earlier schema is kept, in milliseconds: a week, time to see that there is no need to go back.
+const COPY_KEPT_MS: i64 = 7 * DAY_MS;
 /// Room that a copy must leave on the disk.
 const SPARE_BYTES: u64 = 64 << 20;
 
@@ -83,11 +88,6 @@ pub enum LedgerError {
         /// The file that this is about.
         path: String,
     },
-    /// A statement failed.
-    #[error("database: {0}")]
-    Database(#[from] sqlx::Error),
-}
-
     /// It was made for another chain: slots, blocks and bundles of two chains in one file cannot be told apart.
     #[error("{path} is the ledger of the network {of}, and the configured network is {configured}")]
     OtherChain {
@@ -98,6 +98,11 @@ pub enum LedgerError {
         /// The network that was to be written down.
         configured: String,
     },
+    /// A statement failed.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
 /// Why a file is of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unusable {
@@ -105,13 +110,13 @@ pub(super) enum Unusable {
     Damaged,
     /// Another program version's: nothing is wrong with it.
     OtherVersion,
+    /// Another chain's: nothing is wrong with it, and nothing in it is of use.
+    OtherChain,
     /// It cannot be reached, read or written.
     Inaccessible,
 }
 
 impl LedgerError {
-    /// Another chain's: nothing is wrong with it, and nothing in it is of use.
-    OtherChain,
     /// Whether a statement failed for what it says, and would on the best of disks.
     pub fn is_of_the_statement(&self) -> bool {
         match self {
@@ -124,6 +129,11 @@ impl LedgerError {
         }
     }
 
+    /// What is wrong with the file.
+    pub(super) fn unusable(&self) -> Unusable {
+        let of = |error: &sqlx::Error| match error {
+            sqlx::Error::Database(error) => {
+                // The low byte is SQLite's primary code. Source: https://sqlite.org/rescode.html
                 match error.code().and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xff) {
                     Some(SQLITE_CORRUPT | SQLITE_NOTADB) => Unusable::Damaged,
                     _ => Unusable::Inaccessible,
@@ -137,6 +147,7 @@ impl LedgerError {
             Self::Migrate { error: MigrateError::Execute(error), .. }
             | Self::Migrate { error: MigrateError::ExecuteMigration(error, _), .. } => of(error),
             Self::Migrate { .. } | Self::Older { .. } | Self::Newer { .. } => Unusable::OtherVersion,
+            Self::OtherChain { .. } => Unusable::OtherChain,
         }
     }
 }
@@ -146,7 +157,6 @@ const SQLITE_NOTADB: i32 = 26;
 
 /// Whether a statement fails for what it says, and would on the best of disks. By SQLite's primary result codes
 /// (<https://www.sqlite.org/rescode.html>): ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE.
-            Self::OtherChain { .. } => Unusable::OtherChain,
 pub(super) fn is_of_the_statement(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => {
@@ -181,16 +191,6 @@ pub(super) async fn open(
     connections: u32,
     steps: &[Step],
 ) -> Result<SqlitePool, LedgerError> {
-    let shown = || path.display().to_string();
-    make_private(path).map_err(|error| LedgerError::Open { path: shown(), error: error.into() })?;
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(match durability {
-            Durability::Process => SqliteSynchronous::Normal,
-            Durability::PowerCut => SqliteSynchronous::Full,
-        })
     let options = prepare(path, durability, steps).await?;
     let open_error = |error| LedgerError::Open { path: path.display().to_string(), error };
     pool(options, connections).await.map_err(open_error)
@@ -215,6 +215,16 @@ async fn prepare(
     durability: Durability,
     steps: &[Step],
 ) -> Result<SqliteConnectOptions, LedgerError> {
+    let shown = || path.display().to_string();
+    make_private(path).map_err(|error| LedgerError::Open { path: shown(), error: error.into() })?;
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(match durability {
+            Durability::Process => SqliteSynchronous::Normal,
+            Durability::PowerCut => SqliteSynchronous::Full,
+        })
         .busy_timeout(Duration::from_secs(5))
         // What is deleted is gone from the file: private transactions among it.
         .pragma("secure_delete", "ON");
@@ -334,11 +344,39 @@ async fn copy_before_migration(connection: &mut SqliteConnection, path: &Path, s
     let (copy, aside) = (with_end(&format!(".schema-{version}")), with_end(".copying"));
     match write_copy(connection, path, &aside, &copy).await {
         Ok(()) => {
-            info!(copy = %copy.display(), from = version, to = newest, "database copied before its schema changes; the copy may be removed");
+            info!(copy = %copy.display(), from = version, to = newest, "database copied before its schema changes; a start after a week removes the copy");
         }
         Err(error) => {
             let _ = std::fs::remove_file(&aside);
             warn!(path = %path.display(), %error, "database not copied before its schema changes");
+        }
+    }
+}
+
+/// Removes the copies of a file that were made more than a week ago, now that it has opened: what is private, and is gone from the file itself, must
+/// not stay in them for ever.
+fn remove_old_copies(path: &Path, now: UnixMillis) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return };
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let file = entry.file_name();
+        let of = file.to_str().and_then(|file| file.strip_prefix(name)?.strip_prefix(".schema-"));
+        if of.is_none_or(|version| version.is_empty() || !version.bytes().all(|b| b.is_ascii_digit())) {
+            continue;
+        }
+        let made = entry.metadata().and_then(|data| data.modified()).ok();
+        let made = made.and_then(|made| jiff::Timestamp::try_from(made).ok());
+        if made.is_none_or(|made| now.saturating_sub(made.as_millisecond()) < COPY_KEPT_MS) {
+            continue;
+        }
+        match std::fs::remove_file(entry.path()) {
+            Ok(()) => {
+                info!(copy = %entry.path().display(), "the copy of an earlier schema is a week old and was removed")
+            }
+            Err(error) => {
+                warn!(copy = %entry.path().display(), %error, "the copy of an earlier schema cannot be removed")
+            }
         }
     }
 }
@@ -467,6 +505,30 @@ mod tests {
         // The copy is what the older version can open.
         let old = open(&folder.path().join("ledger.db.schema-1"), Durability::Process, 1, &[ONE]).await;
         old.unwrap().close().await;
+    }
+
+    #[test]
+    fn a_copy_is_removed_when_it_is_a_week_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let kept =
+            ["ledger.db", "ledger.db-wal", "ledger.db.schema-", "ledger.db.schema-x", "journal.db.schema-1"];
+        for name in kept.iter().chain(&["ledger.db.schema-1", "ledger.db.schema-17"]) {
+            std::fs::write(folder.path().join(name), "raw transactions").unwrap();
+        }
+        let names = || {
+            let files = std::fs::read_dir(folder.path()).unwrap().flatten();
+            let mut names: Vec<String> =
+                files.map(|file| file.file_name().to_string_lossy().into_owned()).collect();
+            names.sort();
+            names
+        };
+        remove_old_copies(&path, WallClock.now() + COPY_KEPT_MS - 60_000);
+        assert_eq!(names().len(), 7);
+        remove_old_copies(&path, WallClock.now() + COPY_KEPT_MS + 60_000);
+        let mut kept = kept.map(str::to_owned);
+        kept.sort();
+        assert_eq!(names(), kept);
     }
 
     #[tokio::test]

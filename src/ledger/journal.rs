@@ -1,9 +1,16 @@
 //! The journal of signed blocks: durable before the first relay sees them.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use alloy_primitives::B256;
 use tokio::sync::Mutex;
+use tracing::warn;
 
 use super::{
     LedgerError,
@@ -12,7 +19,7 @@ use super::{
 };
 use crate::{
     events::{BlockReceived, SubmissionAnswer, SubmissionClosed},
-    types::{RelayId, Slot, parse_hash},
+    types::{DAY_MS, RelayId, Slot, UnixMillis, parse_hash},
 };
 
 const STEPS: [Step; 2] = [
@@ -22,6 +29,11 @@ const STEPS: [Step; 2] = [
 
 /// Most memory that a journal without a file takes: hundreds of blocks. Beyond it, blocks leave without being in it.
 const MAX_MEMORY_BYTES: u64 = 64 << 20;
+
+/// How long the journal keeps blocks that have a fate, unless it is told otherwise: a month, in milliseconds.
+const KEPT_MS: i64 = 30 * DAY_MS;
+/// The same in memory, where there is room for hundreds: an hour.
+const KEPT_IN_MEMORY_MS: i64 = 3_600_000;
 
 /// Inserts a relay's answer into a table, or overwrites what was no success. The ledger's table says whose it is, too.
 macro_rules! upsert_answer {
@@ -54,7 +66,34 @@ pub(super) use upsert_answer;
 pub struct Journal {
     pool: Pool,
     /// Only where the database is in memory.
-    _keep_alive: Option<KeepAlive>,
+    keep_alive: Option<KeepAlive>,
+    forgetting: Arc<Forgetting>,
+}
+
+/// When blocks that have a fate are forgotten. Times are Unix milliseconds.
+#[derive(Debug)]
+struct Forgetting {
+    /// How long they are kept.
+    kept_ms: AtomicI64,
+    /// When it was last done; 0 before the first time.
+    done_at: AtomicI64,
+}
+
+impl Forgetting {
+    fn after(kept_ms: i64) -> Arc<Self> {
+        Arc::new(Self { kept_ms: AtomicI64::new(kept_ms), done_at: AtomicI64::new(0) })
+    }
+
+    /// What is older is to be forgotten now; nothing more than once in a while.
+    fn due(&self, now: UnixMillis) -> Option<UnixMillis> {
+        let kept = self.kept_ms.load(Ordering::Relaxed);
+        let done_at = self.done_at.load(Ordering::Relaxed);
+        if now.saturating_sub(done_at) < kept.min(DAY_MS) {
+            return None;
+        }
+        self.done_at.store(now, Ordering::Relaxed);
+        Some(now.saturating_sub(kept))
+    }
 }
 
 /// How a client labelled a block that our decoder refuses.
@@ -92,7 +131,7 @@ impl Journal {
     /// When the file cannot be opened or is of a newer version.
     pub async fn open(data_dir: &Path) -> Result<Self, LedgerError> {
         let pool = open(&data_dir.join("journal.db"), Durability::PowerCut, 1, &STEPS).await?;
-        Ok(Self { pool, _keep_alive: None })
+        Ok(Self { pool, keep_alive: None, forgetting: Forgetting::after(KEPT_MS) })
     }
 
     /// A journal that ends with the process, where the file cannot be used.
@@ -101,7 +140,8 @@ impl Journal {
     /// When there is no memory for it.
     pub async fn open_in_memory() -> Result<Self, LedgerError> {
         let (pool, keep_alive) = open_in_memory(&STEPS, MAX_MEMORY_BYTES).await?;
-        Ok(Self { pool, _keep_alive: Some(Arc::new(Mutex::new(keep_alive))) })
+        let keep_alive = Some(Arc::new(Mutex::new(keep_alive)));
+        Ok(Self { pool, keep_alive, forgetting: Forgetting::after(KEPT_IN_MEMORY_MS) })
     }
 
     /// Opens the journal to read it beside the service: nothing is made, changed or brought up to date.
@@ -110,7 +150,7 @@ impl Journal {
     /// When the file cannot be read, or is of another version.
     pub async fn open_to_read(data_dir: &Path) -> Result<Self, LedgerError> {
         let pool = open_to_read(&data_dir.join("journal.db"), 1, &STEPS).await?;
-        Ok(Self { pool, _keep_alive: None })
+        Ok(Self { pool, keep_alive: None, forgetting: Forgetting::after(KEPT_MS) })
     }
 
     /// The pool, for the ledger to read back from.
@@ -190,7 +230,22 @@ impl Journal {
         .bind(closed.at)
         .execute(&self.pool)
         .await?;
+        // Whoever waits for this has no client waiting.
+        if let Some(time) = self.forgetting.due(closed.at)
+            && let Err(error) = self.forget_before(time).await
+        {
+            warn!(%error, "blocks of long ago are still in the journal");
+        }
         Ok(())
+    }
+
+    /// Keeps blocks that have a fate for so long (in milliseconds), beginning now; in memory for as long as there is room for. Looked at once a
+    /// day, with a block that comes to its end.
+    pub(super) fn keep_for(&self, kept_ms: i64, now: UnixMillis) {
+        if self.keep_alive.is_none() {
+            self.forgetting.kept_ms.store(kept_ms, Ordering::Relaxed);
+        }
+        self.forgetting.done_at.store(now, Ordering::Relaxed);
     }
 
     /// Blocks without a fate: the process died with them in flight.
@@ -274,4 +329,48 @@ pub(super) fn join_ids(ids: &[RelayId]) -> String {
 
 pub(super) fn split_ids(joined: &str) -> Vec<String> {
     joined.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{events::Fate, types::Fork};
+
+    /// Ends the block of a slot at a time, and says which slots the journal has then.
+    async fn ended(journal: &Journal, slot: u64, at: i64) -> Vec<i64> {
+        let (slot, block_hash) = (Slot::new(slot), B256::repeat_byte(1));
+        let block = BlockReceived {
+            slot,
+            block_hash,
+            parent_hash: B256::ZERO,
+            proposer_index: 1,
+            fork: Fork::Electra,
+            version: 2,
+            at,
+            ms_into_slot: 0,
+            offered_by: Vec::new(),
+            undecoded: None,
+        };
+        journal.append(&block, b"ssz", None).await.unwrap();
+        let closed = SubmissionClosed { slot, block_hash, fate: Fate::Failed, by: None, latency_us: 1, at };
+        journal.close(&closed).await.unwrap();
+        sqlx::query_scalar("SELECT slot FROM blocks ORDER BY slot").fetch_all(journal.pool()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn blocks_are_forgotten_once_a_day_and_not_only_at_a_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(folder.path()).await.unwrap();
+        let start = 1_800_000_000_000;
+        journal.keep_for(3 * DAY_MS, start);
+        assert_eq!(ended(&journal, 1, start).await, [1]);
+        assert_eq!(ended(&journal, 2, start + 3 * DAY_MS + 1).await, [2]);
+        assert_eq!(ended(&journal, 3, start + 4 * DAY_MS).await, [2, 3], "not again on the same day");
+        assert_eq!(ended(&journal, 4, start + 7 * DAY_MS).await, [3, 4]);
+        // In memory there is room for hundreds.
+        let journal = Journal::open_in_memory().await.unwrap();
+        journal.keep_for(3 * DAY_MS, start);
+        assert_eq!(ended(&journal, 1, start).await, [1]);
+        assert_eq!(ended(&journal, 2, start + KEPT_IN_MEMORY_MS + 1).await, [2]);
+    }
 }

@@ -118,6 +118,8 @@ fn weight(event: &Event) -> usize {
             1 + record.answers.len() * 2 + polls + bid
         }
         Event::Registrations(round) => 1 + round.changed.len() + round.repeated.len() / 4,
+        Event::BlockRecordSaved(saved) => 1 + saved.record.len() / 200,
+        Event::ReputationSaved(saved) => 1 + saved.reputation.len() / 200,
         _ => 1,
     }
 }
