@@ -342,7 +342,6 @@ fn row(slot: u64) -> Settled {
         consensus_reward_gwei: Some(40_000_000),
         data_api: Some(DataApiVerdict::Agrees.into()),
         message: "paid by the block's fee recipient".to_owned(),
-        told: true,
         looked_at: 1,
         ..Settled::default()
     }

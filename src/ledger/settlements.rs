@@ -72,9 +72,6 @@ pub struct Settled {
     /// What happened, as a sentence for people. Nothing is decided by it.
     #[serde(rename = "words")]
     pub message: String,
-    /// Whether the relays' trust has been told.
-    #[serde(skip)]
-    pub told: bool,
     /// When it was last looked at, Unix milliseconds.
     pub looked_at: i64,
     /// How often in a row the node could not tell.
@@ -110,7 +107,6 @@ from_row!(|row| Settled {
     consensus_reward_gwei,
     data_api,
     message: "words",
-    told,
     looked_at,
     refusals,
     look_after,
@@ -205,6 +201,15 @@ from_row!(|row| PromisingAuction {
 
 fn slot_of(number: i64) -> Slot {
     Slot::new(number.cast_unsigned())
+}
+
+/// The highest bid that was there in time. Above the returned bid's value one counts only if its signature was checked: anybody can claim any
+/// value, and what was still to be checked at the deadline may be forged.
+fn best_bid(bids: Vec<(String, bool)>, returned: Option<Wei>) -> Option<Wei> {
+    let bids = bids.into_iter().filter_map(|(value, verified)| Some((wei(Some(value))?, verified)));
+    bids.filter(|(value, verified)| *verified || returned.is_some_and(|returned| *value <= returned))
+        .map(|(value, _)| value)
+        .max()
 }
 
 fn wei(text: Option<String>) -> Option<Wei> {
@@ -309,10 +314,11 @@ impl Ledger {
         case.row.relay = relays.first().cloned();
         case.relays = relays;
         case.row.builder = builder;
-        let bids =
-            sqlx::query_scalar("SELECT value_wei FROM offers WHERE auction_id = $1 AND outcome = 'bid'");
-        let bids: Vec<Option<String>> = bids.bind(id).fetch_all(self.pool()).await?;
-        case.best_bid = bids.into_iter().filter_map(wei).max();
+        let bids = sqlx::query_as(
+            "SELECT value_wei, verified FROM offers WHERE auction_id = $1 AND outcome = 'bid' AND value_wei IS NOT NULL",
+        );
+        let bids: Vec<(String, bool)> = bids.bind(id).fetch_all(self.pool()).await?;
+        case.best_bid = best_bid(bids, value);
         let first = sqlx::query_scalar(
             "SELECT value_wei FROM polls WHERE auction_id = $1 AND counterparty = $2 AND value_wei IS NOT NULL \
              ORDER BY number LIMIT 1",
@@ -379,12 +385,6 @@ impl Ledger {
         Ok(())
     }
 
-    /// The newest slots that had a header or a block, oldest first.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub async fn proposal_points(&self, limit: u32) -> Result<Vec<ProposalPoint>, LedgerError> {
-        let points = sqlx::query_as(
     /// Adds what the consensus layer paid for a slot's block, told after the slot was final.
     ///
     /// # Errors
@@ -411,6 +411,12 @@ impl Ledger {
         Ok(())
     }
 
+    /// The newest slots that had a header or a block, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn proposal_points(&self, limit: u32) -> Result<Vec<ProposalPoint>, LedgerError> {
+        let points = sqlx::query_as(
             "SELECT s.slot AS slot, s.outcome AS outcome, s.payment AS payment, s.received_wei AS received, \
              a.winner_value_wei AS claimed, a.winner_counterparties AS relays, a.ms_into_slot AS ms \
              FROM (SELECT * FROM settlements ORDER BY slot DESC LIMIT $1) s \
@@ -506,8 +512,8 @@ async fn save_settlement(write: &mut WriteTransaction, row: &Settled) -> Result<
         "INSERT INTO settlements (slot, status, outcome, payment, proposer, proposer_index, fee_recipient, relay, \
          builder, promised_block, promised_wei, missed_value_wei, timing_wei, block_hash, block_number, coinbase, \
          received_wei, method, confidence, transactions, other_inflows_wei, withdrawals_gwei, consensus_reward_gwei, \
-         data_api, words, told, looked_at, refusals, look_after, revision, instance) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
-         $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31)",
+         data_api, words, looked_at, refusals, look_after, revision, instance) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
+         $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30)",
     )
     .bind(row.slot.cast_signed())
     .bind(row.status.as_str())
@@ -534,7 +540,6 @@ async fn save_settlement(write: &mut WriteTransaction, row: &Settled) -> Result<
     .bind(row.consensus_reward_gwei)
     .bind(row.data_api.as_ref().map(Label::as_str))
     .bind(&row.message)
-    .bind(row.told)
     .bind(row.looked_at)
     .bind(row.refusals)
     .bind(row.look_after)
@@ -548,6 +553,22 @@ async fn save_settlement(write: &mut WriteTransaction, row: &Settled) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bid_that_nobody_checked_is_no_missed_value() {
+        let bids = |bids: &[(u64, bool)]| bids.iter().map(|(value, ok)| (value.to_string(), *ok)).collect();
+        let wei = |value: u64| Wei::parse_wei(&value.to_string()).ok();
+        for (bid, returned, best) in [
+            (bids(&[(5, true), (1000, false), (4, false)]), wei(5), wei(5)),
+            (bids(&[(5, true), (7, true)]), wei(5), wei(7)),
+            // The block was signed through another sidecar, so that nothing was checked here.
+            (bids(&[(5, false)]), wei(5), wei(5)),
+            (bids(&[(1000, false)]), None, None),
+            (bids(&[(1000, false), (3, true)]), None, wei(3)),
+        ] {
+            assert_eq!(best_bid(bid, returned), best);
+        }
+    }
 
     #[tokio::test]
     async fn labels_of_a_newer_version_are_shown_and_decide_nothing() {

@@ -12,7 +12,7 @@ use crate::{
 
 /// What an operator can send to a relay.
 #[derive(Clone, Debug, Serialize)]
-pub struct Evidence {
+pub struct SlotEvidence {
     /// One sentence.
     pub claim: String,
     /// The chain it happened on.
@@ -40,7 +40,7 @@ pub async fn evidence(
     journal: &Journal,
     spec: &ChainSpec,
     slot: Slot,
-) -> Result<Option<Evidence>, LedgerError> {
+) -> Result<Option<SlotEvidence>, LedgerError> {
     let Some(timings) = ledger.slot(slot).await? else { return Ok(None) };
     let settlement = ledger.settlement(slot).await?.unwrap_or_default();
     let block = settlement.promised_block.clone().unwrap_or_default();
@@ -50,7 +50,7 @@ pub async fn evidence(
         json!({ "ssz": alloy_primitives::hex::encode_prefixed(&ssz), "type": "SignedBlindedBeaconBlock" })
     });
     let how_to_verify = steps(&settlement, signed_bid.is_some(), signed_block.is_some());
-    Ok(Some(Evidence {
+    Ok(Some(SlotEvidence {
         claim: claim(slot, &settlement),
         network: spec.name.clone(),
         slot_start_ms: spec.clock().start_of(slot),

@@ -23,7 +23,7 @@ pub enum FaultClass {
 
 /// Good and bad observations of one class, weighted and faded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Evidence {
+struct Observed {
     good: f64,
     bad: f64,
 }
@@ -31,10 +31,10 @@ struct Evidence {
 /// What is known of a relay's honesty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Trust {
-    answers: Evidence,
-    bids: Evidence,
-    reveals: Evidence,
-    payments: Evidence,
+    answers: Observed,
+    bids: Observed,
+    reveals: Observed,
+    payments: Observed,
     /// Until when the evidence is faded.
     at: UnixMillis,
 }
@@ -55,7 +55,7 @@ pub fn stake(value: Wei) -> f64 {
     (gwei / ORDINARY_STAKE_GWEI).clamp(STAKE_LIMITS.0, STAKE_LIMITS.1)
 }
 
-impl Evidence {
+impl Observed {
     fn mean(self) -> f64 {
         (PRIOR_WEIGHT * PRIOR_MEAN + self.good) / (PRIOR_WEIGHT + self.good + self.bad)
     }
@@ -121,7 +121,7 @@ impl Trust {
             return self;
         }
         let factor = (-(passed as f64) / half_life_ms.max(1) as f64).exp2();
-        let fade = |e: Evidence| Evidence { good: e.good * factor, bad: e.bad * factor };
+        let fade = |e: Observed| Observed { good: e.good * factor, bad: e.bad * factor };
         let Self { answers, bids, reveals, payments, at: _ } = self;
         Self {
             answers: fade(answers),
