@@ -38,7 +38,7 @@ pub struct ClaimedSignature {
     pub key: BlsPublicKey,
     /// What it is said to be over.
     pub root: B256,
-    /// The signature.
+    /// What is checked against both.
     pub signature: BlsSignature,
 }
 

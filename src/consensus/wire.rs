@@ -49,7 +49,7 @@ pub enum DecodeError {
     Ended {
         /// Under which fork.
         fork: Fork,
-        /// Why.
+        /// How the thread ended, in the runtime's words.
         reason: String,
     },
     /// No such object in that fork.

@@ -57,7 +57,7 @@ labelled! {
 labelled! {
     /// What a relay's own public record of deliveries says of a slot.
     pub enum DataApiVerdict {
-        /// What happened.
+        /// The same as the chain.
         Agrees = "agrees",
         /// Something else.
         Differs = "differs",

@@ -42,7 +42,7 @@ enum Next {
     Batch,
     /// What is before the suspect.
     Before(usize),
-    /// The suspect.
+    /// The suspect by itself: if it fails again, it is its own fault.
     Alone,
 }
 

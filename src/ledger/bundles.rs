@@ -94,7 +94,7 @@ pub struct BundleProfit {
     pub eth: String,
     /// Change of their WETH.
     pub weth: String,
-    /// Both.
+    /// The sum of both: what the bundle brought.
     pub profit: String,
     /// Whether the node had call traces: without them only plain transfers count.
     pub is_traced: bool,

@@ -29,7 +29,7 @@ pub enum CallFailure {
     /// An HTTP status that is no success.
     #[error("HTTP {status}{}{message}", if message.is_empty() { "" } else { ": " })]
     Status {
-        /// The status.
+        /// The HTTP status of the answer.
         status: u16,
         /// The relay's words, shortened.
         message: String,
@@ -37,7 +37,7 @@ pub enum CallFailure {
     /// A redirect, which is never followed.
     #[error("HTTP {status}: redirects are not followed")]
     Redirect {
-        /// The status.
+        /// The HTTP status of the answer.
         status: u16,
     },
     /// The body exceeds what it may be.

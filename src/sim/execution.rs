@@ -20,9 +20,9 @@ use crate::{
     types::Wei,
 };
 
-/// Who trades.
+/// The address that sends the blocks' transactions.
 const USER: Address = Address::repeat_byte(0x05);
-/// With whom.
+/// The address that it trades with.
 const MARKET: Address = Address::repeat_byte(0x06);
 
 /// A running node. Stops when dropped.

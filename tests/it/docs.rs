@@ -134,6 +134,8 @@ fn commands_exist_with_their_flags() {
             if line.starts_with("```") {
                 is_shell = line == "```sh";
             }
+            // As the service's user, which has the program's name.
+            let line = line.strip_prefix("sudo -u relaymux ").unwrap_or(line);
             let Some(at) = line.find("relaymux ").filter(|_| is_shell) else { continue };
             let is_ours = line.starts_with("relaymux ") || line[..at].ends_with(' ');
             let command: Vec<&str> =

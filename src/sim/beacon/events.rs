@@ -55,9 +55,9 @@ pub struct SimAttributes {
     pub slot: Slot,
     /// Its parent (execution layer).
     pub parent_hash: B256,
-    /// The randomness.
+    /// The randomness that the payload must have.
     pub prev_randao: B256,
-    /// The withdrawals.
+    /// The withdrawals that the payload must have, in order.
     pub withdrawals: Vec<Withdrawal>,
 }
 
