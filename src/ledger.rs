@@ -15,6 +15,7 @@ mod auctions;
 mod backlog;
 mod block_records;
 mod bundle_state;
+mod bundle_sums;
 mod bundle_totals;
 mod bundle_views;
 mod bundles;
@@ -42,7 +43,7 @@ mod write_state;
 mod writer;
 
 pub use bundle_state::{BundleState, Delivery, SendOutcome};
-pub use bundle_totals::BundleTotals;
+pub use bundle_sums::BundleTotals;
 pub use bundle_views::{BundleView, SendView};
 pub use bundles::{BundleDecision, BundleProfit, BundleReceived, BundleSend, BundleWrite, UnbookedBundle};
 pub use database::LedgerError;

@@ -6,7 +6,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
     LedgerError,
-    bundle_totals::DoneBundles,
+    bundle_sums::DoneBundles,
     database::{
         Durability, Executor, KeepAlive, Pool, Step, Tx, begin_write, made_at, open_in_memory, open_to_read,
         open_with_writer,

@@ -329,3 +329,6 @@ pub async fn follow_chain(beacon: BeaconNode, news: mpsc::Sender<ChainNews>, sto
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -370,6 +370,33 @@ async fn what_lands_all_the_same_and_what_lands_in_part_is_booked() {
     assert_eq!((&totals["included"], &totals["profit_wei"]), (&json!(2), &json!(format!("-{}", 3 * cost))));
 }
 
+/// A node that has pruned a block's receipts never tells them: the bundles in that block are found all the same, and those after it are sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_without_receipts_holds_up_no_bundle_after_it() {
+    let node = chain().await;
+    let (titan, lines) = builder("titan", "max_requests_per_second = 0").await;
+    let stage = started(&node, "simulate = false", &[&lines]).await;
+    let (mut a, mut b) = (account(0), account(1));
+    let (first, second) = (transfer(&mut a), transfer(&mut b));
+    let asked = |tx: &str, last: &str| json!([{"txs": [tx], "blockNumber": "0x2", "maxBlockNumber": last}]);
+    let first_hash = hash_of(&send(&stage, "eth_sendBundle", asked(&first, "0x2")).await);
+    let second_hash = hash_of(&send(&stage, "eth_sendBundle", asked(&second, "0x3")).await);
+    node.refuse(&["debug_traceBlockByHash", "eth_getBalance", "eth_getBlockReceipts"]);
+    node.mine(&[&raw(&first)], MINER);
+    state(&stage, &first_hash, "included").await;
+    eventually("the request for the next block", async || {
+        blocks_of(&titan, &second).contains(&"0x3".to_owned()).then_some(())
+    })
+    .await;
+    node.mine(&[&raw(&second)], MINER);
+    state(&stage, &second_hash, "included").await;
+    node.finalize(3);
+    for hash in [&first_hash, &second_hash] {
+        let booked = fate(&stage, hash, "final", |bundle| bundle["is_final"] == true).await;
+        assert_eq!(booked["profit_wei"], Value::Null, "{booked}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn decided_bundles_make_room_at_once_and_come_back_when_the_chain_does() {
     let node = chain().await;

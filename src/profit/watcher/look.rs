@@ -50,13 +50,7 @@ impl Watcher {
         row.looked_at = WallClock.now();
         row.block_hash = block.as_ref().map(|block| block.hash.to_string());
         row.fee_recipient = case.fee_recipient.map(|address| address.to_string());
-        if let Some((hash, value)) = case.promised {
-            row.promised_block = Some(hash.to_string());
-            row.promised_wei = Some(value.to_string());
-            row.timing_wei = case
-                .first_value
-                .map(|first| Wei::new(value.as_u256().saturating_sub(first.as_u256())).to_string());
-        }
+        fill_in_promise(&mut row, &case);
         let confidence = |row: &Settled| row.evidence().confidence;
         if !(is_same && confidence(&row) == Confidence::High) {
             // The same block, not seen well the first time: a node may lack receipts or traces for a moment right after a block came, and
@@ -164,6 +158,15 @@ impl Watcher {
         }
         Ok(None)
     }
+}
+
+/// Fills in what was promised, as it is known by now.
+fn fill_in_promise(row: &mut Settled, case: &SlotCase) {
+    let Some((hash, value)) = case.promised else { return };
+    row.promised_block = Some(hash.to_string());
+    row.promised_wei = Some(value.to_string());
+    row.timing_wei =
+        case.first_value.map(|first| Wei::new(value.as_u256().saturating_sub(first.as_u256())).to_string());
 }
 
 /// The block that a slot was last seen with: its height and hash.
