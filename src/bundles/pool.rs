@@ -224,6 +224,11 @@ impl BundlePool {
         Ok(Admitted { pooled, replaced: before })
     }
 
+    /// Remembers a number that an earlier process gave under a name.
+    pub(super) fn note_name(&mut self, searcher: Address, name: &str, sequence: u64) {
+        self.last_of_names.note(searcher, name, sequence);
+    }
+
     /// Takes up a bundle that was open before; its number is its own.
     pub(super) fn take_up(&mut self, pooled: PooledBundle) {
         self.last_id = self.last_id.max(pooled.id);

@@ -28,6 +28,8 @@ use crate::{
 
 /// How much bundles stand back behind the rest: `nice`'s default step.
 const NICENESS: i32 = 10;
+/// Newest bundles whose names are remembered at a start. Arbitrary: as many as may be open.
+const NAMES: u32 = 30_000;
 /// Longest wait at a stop for requests in flight.
 const DRAIN: Duration = Duration::from_secs(2);
 /// And for records to be written.
@@ -85,7 +87,12 @@ async fn run(parts: BundleParts, stop: CancellationToken) -> Result<(), LedgerEr
     let (publish, head) = watch::channel(HeadView::default());
     let budget = ByteBudget::new(settings.max_open_bytes);
     let last_id = ledger.last_bundle().await?;
-    let open = BundlePool::new(Arc::clone(&budget), settings.max_open_per_searcher, last_id);
+    let mut open = BundlePool::new(Arc::clone(&budget), settings.max_open_per_searcher, last_id);
+    for (searcher, name, sequence) in ledger.last_of_names(NAMES).await? {
+        if let (Ok(searcher), Ok(sequence)) = (searcher.parse(), u64::try_from(sequence)) {
+            open.note_name(searcher, &name, sequence);
+        }
+    }
     let (pool, pool_task) = pool_task(open, recorder.clone());
     let mut owner = tokio::spawn(pool_task.run());
     let intake = Arc::new(BundleIntake::new(IntakeParts {

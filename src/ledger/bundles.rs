@@ -434,6 +434,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_last_number_of_a_name_outlives_the_process() {
+        let ledger = Ledger::open_in_memory("mainnet").await.unwrap();
+        let named = |id: i64, uuid: Option<&str>, sequence: i64| {
+            BundleWrite::Received(Box::new(BundleReceived {
+                id,
+                kind: "bundle",
+                searcher: "0x5".to_owned(),
+                uuid: uuid.map(str::to_owned),
+                sequence,
+                ..BundleReceived::default()
+            }))
+        };
+        assert_eq!(ledger.last_of_names(9).await.unwrap(), []);
+        let cancelled =
+            BundleWrite::Withdrawn { id: 4, delivery: Delivery::CancelRequested, reason: String::new() };
+        let writes = [
+            named(1, Some("old"), 3),
+            named(2, Some("a"), 7),
+            named(3, None, 0),
+            named(4, Some("b"), 1),
+            cancelled,
+            named(5, Some("a"), 8),
+        ];
+        ledger.save_bundles(&writes).await.unwrap();
+        let known = |name: &str, last: i64| ("0x5".to_owned(), name.to_owned(), last);
+        assert_eq!(ledger.last_of_names(4).await.unwrap(), [known("a", 8), known("b", 2)]);
+    }
+
+    #[tokio::test]
     async fn a_row_of_a_version_without_builders_goes_to_those_it_was_sent_to() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();

@@ -67,6 +67,19 @@ impl Ledger {
         self.stored(rows).await
     }
 
+    /// The highest number that was given under each name, its cancellation's included, of the newest `limit` bundles: searcher, name, number.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn last_of_names(&self, limit: u32) -> Result<Vec<(String, String, i64)>, LedgerError> {
+        let names = sqlx::query_as(
+            "SELECT searcher, uuid, MAX(CASE WHEN delivery = 'cancel_requested' THEN sequence + 1 ELSE sequence END) \
+             FROM bundles WHERE uuid IS NOT NULL AND id > (SELECT COALESCE(MAX(id), 0) FROM bundles) - $1 \
+             GROUP BY searcher, uuid",
+        );
+        Ok(names.bind(i64::from(limit)).fetch_all(self.pool()).await?)
+    }
+
     async fn stored(&self, rows: Vec<StoredRow>) -> Result<Vec<StoredBundle>, LedgerError> {
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(Vec::new()) };
         let sends = sqlx::query_as(
