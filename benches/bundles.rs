@@ -122,7 +122,7 @@ async fn node() -> (String, CancellationToken) {
 }
 
 async fn serve(router: Router) -> (String, CancellationToken) {
-    let listener = Listener::bind("bench", ([127, 0, 0, 1], 0).into()).await.unwrap();
+    let listener = Listener::bind("bench", ([127, 0, 0, 1], 0).into()).unwrap();
     let (url, stop) = (format!("http://{}", listener.address()), CancellationToken::new());
     tokio::spawn(listener.serve(router, stop.clone(), Duration::ZERO));
     (url, stop)

@@ -1,5 +1,5 @@
 -- Earlier versions wrote down whatever slot was asked for. One of long ago decided where reports begin, one far ahead which slots are the newest,
--- and one beyond all time stopped the sums. They go; a slot is about now where it was asked for from an hour before it until a day after.
+-- and one beyond all time stopped the sums. They go; a slot is about now where it was asked for from a month before it until a month after.
 -- Walks the slots' index from both ends, up to the first slot that is about now.
 
 CREATE TABLE slots_of_other_times (slot BIGINT PRIMARY KEY);
@@ -7,8 +7,8 @@ CREATE TABLE slots_of_other_times (slot BIGINT PRIMARY KEY);
 INSERT INTO slots_of_other_times (slot)
 SELECT DISTINCT slot FROM auctions
 WHERE slot < 0 OR slot > 4294967295
-   OR slot < (SELECT slot FROM auctions WHERE slot >= 0 AND ms_into_slot BETWEEN -3600000 AND 86400000 ORDER BY slot LIMIT 1)
-   OR slot > (SELECT slot FROM auctions WHERE slot <= 4294967295 AND ms_into_slot BETWEEN -3600000 AND 86400000
+   OR slot < (SELECT slot FROM auctions WHERE slot >= 0 AND ms_into_slot BETWEEN -2592000000 AND 2592000000 ORDER BY slot LIMIT 1)
+   OR slot > (SELECT slot FROM auctions WHERE slot <= 4294967295 AND ms_into_slot BETWEEN -2592000000 AND 2592000000
               ORDER BY slot DESC LIMIT 1);
 
 DELETE FROM slots_of_other_times WHERE slot BETWEEN 0 AND 4294967295

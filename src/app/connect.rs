@@ -135,6 +135,7 @@ impl Connected {
             reporter: self.reporter(),
             degraded: self.degraded.clone(),
             stopping: self.stopping.clone(),
+            auction: Arc::clone(&self.auction),
         }
     }
 

@@ -74,7 +74,7 @@ pub(super) fn lock_data_dir(data_dir: &Path, network: &str) -> Result<DataDirLoc
     {
         warn!(
             data_dir = %data_dir.display(), before = network_before, now = network,
-            "this data_dir was last used for another network: slots of both are in one ledger; give each network a data_dir of its own"
+            "this data_dir was last used for another network, and its ledger is left alone: give each network a data_dir of its own"
         );
     }
     file.set_len(0)?;

@@ -138,6 +138,11 @@ impl Auction {
         })
     }
 
+    /// Waits while headers or blocks are under way that the machine can hardly serve, a second at most: for what can wait.
+    pub async fn stand_back(&self) {
+        self.load.stand_back().await;
+    }
+
     /// The configured network's schedule, preset and domains.
     pub fn spec(&self) -> &ChainSpec {
         &self.spec

@@ -11,11 +11,11 @@ use crate::{
     types::{DAY_MS, RelayId, Slot},
 };
 
-/// A slot is written down from an hour before it starts until a day after: a client that is set up wrong, or whoever else reaches the builder's
-/// port, may ask for any number, and one absurd slot would decide where every report begins or ends. The width allows for any clock that
-/// proposers could still be served with.
-pub(super) const WRITTEN_FROM_MS: i64 = -3_600_000;
-pub(super) const WRITTEN_UNTIL_MS: i64 = DAY_MS;
+/// A slot is written down from a month before it starts until a month after: a client that is set up wrong, or whoever else reaches the builder's
+/// port, may ask for any number, and one absurd slot would decide where every report begins or ends. The width allows for any clock,
+/// and for whoever tries a slot of some days ahead.
+pub(super) const WRITTEN_FROM_MS: i64 = -30 * DAY_MS;
+pub(super) const WRITTEN_UNTIL_MS: i64 = 30 * DAY_MS;
 
 /// Whether something that came so far into its slot (in milliseconds, negative before it) is of a slot that is about now.
 pub(super) const fn is_about_now(ms_into_slot: i64) -> bool {
@@ -198,8 +198,9 @@ mod tests {
     async fn a_slot_of_another_time_is_not_written_down() {
         let ledger = Ledger::open_in_memory("mainnet").await.unwrap();
         let present = SlotClock::new(1_606_824_023, 12_000).slot_at(NOW).as_u64();
-        let absurd = [0, 1, present - 7201, present + 301, 770_000_000_000_000, u64::MAX / 2, u64::MAX];
-        let usual = [present - 7199, present, present + 299];
+        let absurd =
+            [0, 1, present - 216_001, present + 216_001, 770_000_000_000_000, u64::MAX / 2, u64::MAX];
+        let usual = [present - 215_999, present, present + 215_999];
         let mut write = ledger.write().await.unwrap();
         for slot in absurd.into_iter().chain(usual) {
             auction_ended(&mut write, &asked_for(slot)).await.unwrap();

@@ -87,6 +87,9 @@ async fn admit(State(api): Api, request: Request, next: Next) -> Response {
     if let Err(refused) = reader {
         return *refused;
     }
+    if !PROBES.contains(&path) {
+        api.auction.stand_back().await;
+    }
     let mut response = next.run(request).await;
     // The page is self-contained; whatever a relay's words contain, a browser must load and run nothing else.
     let policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; \

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Degraded, OpsSettings, access::Access};
 use crate::{
+    auction::Auction,
     events::{Conditions, Spine},
     ledger::{Ledger, LedgerError},
     profit::Reporter,
@@ -43,6 +44,8 @@ pub struct OpsParts {
     pub degraded: Degraded,
     /// The service is stopping: it is not ready any more.
     pub stopping: CancellationToken,
+    /// Pages stand back behind its headers and blocks.
+    pub auction: Arc<Auction>,
 }
 
 #[derive(Debug)]
@@ -58,6 +61,7 @@ pub(super) struct Shared {
     pub(super) degraded: Degraded,
     pub(super) reporter: Reporter,
     pub(super) stopping: CancellationToken,
+    pub(super) auction: Arc<Auction>,
     /// Ends event streams.
     pub(super) stop: CancellationToken,
     /// Bounds the requests of all callers without a token.
@@ -83,6 +87,7 @@ impl Shared {
             reporter,
             degraded,
             stopping,
+            auction,
         } = parts;
         let access = Access::new(&settings, admin_token);
         let limit = NonZeroU32::new(settings.max_requests_per_second);
@@ -99,6 +104,7 @@ impl Shared {
             degraded,
             reporter,
             stopping,
+            auction,
             stop,
             limiter: limiter(),
             known_limiter: limiter(),

@@ -222,7 +222,7 @@ impl Door {
             answer.unwrap().bytes().await.unwrap().into_response()
         };
         let router = Router::new().route("/", post(pass)).with_state(refusals.clone());
-        let listener = Listener::bind("door", SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+        let listener = Listener::bind("door", SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let (url, stop) = (format!("http://{}", listener.address()), CancellationToken::new());
         tokio::spawn(listener.serve(router, stop.clone(), Duration::ZERO));
         Self { url, refusals, stop }

@@ -238,7 +238,7 @@ async fn beacon(first: u64) -> (String, tokio::sync::broadcast::Sender<&'static 
         .route("/eth/v1/events", axum::routing::get(events))
         .route("/eth/v1/beacon/headers/{slot}", axum::routing::get(header))
         .route("/eth/v1/beacon/rewards/blocks/{root}", axum::routing::get(rewards));
-    let listener = Listener::bind("beacon", ([127, 0, 0, 1], 0).into()).await.unwrap();
+    let listener = Listener::bind("beacon", ([127, 0, 0, 1], 0).into()).unwrap();
     let (url, stop) = (format!("http://{}", listener.address()), CancellationToken::new());
     tokio::spawn(listener.serve(router, stop.clone(), std::time::Duration::ZERO));
     (url, speak, stop)
