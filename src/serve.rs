@@ -24,7 +24,6 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio::{
     net::{TcpListener, TcpSocket},
-    sync::watch,
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -36,7 +35,7 @@ pub use gate::{GateRefusal, HostGate};
 
 use connections::{Connections, Place};
 use line_limit::LineLimit;
-use phase::{Limits, Phase, PhaseTeller, WatchedStream, overdue, until_given_away};
+use phase::{Limits, Phase, PhaseTeller, PhaseWatch, WatchedStream, overdue, until_given_away};
 
 /// Most bytes of header names and values in a request. mev-boost's limit; no consensus client comes near.
 const MAX_HEADER_BYTES: usize = 4000;
@@ -267,7 +266,7 @@ impl Listener {
 
 async fn serve_connection(
     stream: WatchedStream,
-    mut phases: watch::Receiver<Phase>,
+    phases: PhaseWatch,
     router: Router,
     stop: CancellationToken,
     place: &Place,
@@ -306,7 +305,7 @@ async fn serve_connection(
             }
             () = stop.cancelled(), if !is_closing => {}
             () = place.leave.cancelled(), if !is_closing => debug!("connection closed, its place was needed"),
-            phase = overdue(&mut phases, limits) => match phase {
+            phase = overdue(&phases, limits) => match phase {
                 Phase::Waiting { .. } if !is_closing => {}
                 Phase::Waiting { .. } | Phase::Head { .. } | Phase::Busy => {
                     debug!(?phase, "connection cut, nothing came for too long");

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
     admission::{LATE, Load, PeakLag, RaceLimit, Refusal},
-    metrics::record_capacity,
+    metrics::CapacityGauges,
     verify::VerifyPool,
 };
 
@@ -42,6 +42,7 @@ pub(super) struct LoadMeter {
     blocks: AtomicUsize,
     is_measuring: AtomicBool,
     measured: Mutex<Measured>,
+    gauges: CapacityGauges,
 }
 
 /// Something under way; over when dropped.
@@ -60,6 +61,7 @@ impl Default for LoadMeter {
             blocks: AtomicUsize::new(0),
             is_measuring: AtomicBool::new(false),
             measured: Mutex::new(measured),
+            gauges: CapacityGauges::default(),
         }
     }
 }
@@ -137,7 +139,7 @@ impl LoadMeter {
             measured.limit.measured(lag, races, now);
             let limit = measured.limit.get();
             drop(measured);
-            record_capacity(lag, limit);
+            self.gauges.record(lag, limit);
             if races == 0 {
                 self.is_measuring.store(false, Ordering::SeqCst);
                 // One that began in this very moment has seen that somebody measures.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use super::{admission::Refusal, submit::quota::Unrecorded};
 use crate::{
@@ -211,8 +211,23 @@ pub(super) fn record_unchecked_registrations(count: usize) {
     counter!(UNCHECKED_REGISTRATIONS).increment(u64::try_from(count).unwrap_or(u64::MAX));
 }
 
-/// How late the runtime was just now, and how many races are held at once at most.
-pub(super) fn record_capacity(lag: Duration, limit: usize) {
-    gauge!(LAG).set(lag.as_secs_f64());
-    gauge!(RACE_LIMIT).set(f64::from(u32::try_from(limit).unwrap_or(u32::MAX)));
+/// What is measured many times a second while auctions last: looked up in the registry once.
+#[derive(Debug)]
+pub(super) struct CapacityGauges {
+    lag: Gauge,
+    limit: Gauge,
+}
+
+impl Default for CapacityGauges {
+    fn default() -> Self {
+        Self { lag: gauge!(LAG), limit: gauge!(RACE_LIMIT) }
+    }
+}
+
+impl CapacityGauges {
+    /// How late the runtime was just now, and how many auctions are held at once at most.
+    pub(super) fn record(&self, lag: Duration, limit: usize) {
+        self.lag.set(lag.as_secs_f64());
+        self.limit.set(f64::from(u32::try_from(limit).unwrap_or(u32::MAX)));
+    }
 }

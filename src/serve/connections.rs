@@ -13,17 +13,17 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::phase::Phase;
+use super::phase::{Phase, PhaseWatch};
 
 /// A head that takes longer than this is not on its way from a client of ours; it may be cut where room is needed.
 const SLOW_HEAD: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 struct Entry {
-    phase: watch::Receiver<Phase>,
+    phase: PhaseWatch,
     leave: CancellationToken,
 }
 
@@ -51,7 +51,7 @@ impl Drop for Place {
 
 impl Connections {
     /// A place for a new connection; none when all `limit` of them are being served.
-    pub(super) fn admit(self: &Arc<Self>, phase: watch::Receiver<Phase>, limit: usize) -> Option<Place> {
+    pub(super) fn admit(self: &Arc<Self>, phase: PhaseWatch, limit: usize) -> Option<Place> {
         let mut open = self.open.lock();
         if open.len() >= limit && !evict(&mut open) {
             return None;
@@ -69,7 +69,7 @@ impl Connections {
 }
 
 fn evict(open: &mut HashMap<u64, Entry>) -> bool {
-    let phases = open.iter().map(|(id, entry)| (*id, *entry.phase.borrow()));
+    let phases = open.iter().map(|(id, entry)| (*id, entry.phase.now()));
     let Some(entry) = least_useful(phases, Instant::now()).and_then(|id| open.remove(&id)) else {
         return false;
     };

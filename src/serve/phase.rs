@@ -15,10 +15,10 @@ use std::{
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    sync::watch,
     time::{Instant, sleep_until},
 };
 
@@ -64,31 +64,39 @@ impl Phase {
     }
 }
 
-/// Says what a connection is doing.
+/// Says what a connection is doing. Nobody is woken by it: whoever watches looks when the time would be up.
 #[derive(Clone, Debug)]
-pub(super) struct PhaseTeller(Arc<watch::Sender<Phase>>);
+pub(super) struct PhaseTeller(Arc<Mutex<Phase>>);
+
+/// Shows what a connection is doing.
+#[derive(Clone, Debug)]
+pub(super) struct PhaseWatch(Arc<Mutex<Phase>>);
 
 impl PhaseTeller {
     /// A connection that was just opened, and what shows its phases.
-    pub(super) fn new() -> (Self, watch::Receiver<Phase>) {
-        let (sender, receiver) = watch::channel(Phase::Waiting { since: Instant::now(), served: false });
-        (Self(Arc::new(sender)), receiver)
+    pub(super) fn new() -> (Self, PhaseWatch) {
+        let phase = Arc::new(Mutex::new(Phase::Waiting { since: Instant::now(), served: false }));
+        (Self(Arc::clone(&phase)), PhaseWatch(phase))
     }
 
     fn bytes_came(&self) {
-        self.0.send_if_modified(|phase| match phase {
-            Phase::Waiting { .. } => {
-                *phase = Phase::Head { since: Instant::now() };
-                true
-            }
-            Phase::Head { .. } | Phase::Busy => false,
-        });
+        let phase = &mut *self.0.lock();
+        if matches!(phase, Phase::Waiting { .. }) {
+            *phase = Phase::Head { since: Instant::now() };
+        }
     }
 
     /// The head of a request is complete. Until what this returns is dropped, the request is being served.
     pub(super) fn serving(&self) -> Serving {
-        self.0.send_replace(Phase::Busy);
+        *self.0.lock() = Phase::Busy;
         Serving(self.clone())
+    }
+}
+
+impl PhaseWatch {
+    /// The phase of this moment.
+    pub(super) fn now(&self) -> Phase {
+        *self.0.lock()
     }
 }
 
@@ -98,24 +106,20 @@ pub(super) struct Serving(PhaseTeller);
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        self.0.0.send_replace(Phase::Waiting { since: Instant::now(), served: true });
+        *self.0.0.lock() = Phase::Waiting { since: Instant::now(), served: true };
     }
 }
 
-/// Waits until a phase has lasted too long, and says which. Cancel-safe.
-pub(super) async fn overdue(phases: &mut watch::Receiver<Phase>, limits: &Limits) -> Phase {
+/// Waits until a phase has lasted too long, and says which. Looks often enough to be in time for any phase that begins meanwhile, and no
+/// oftener: a connection that waits costs nothing, and one that is served is not woken for it. Cancel-safe.
+pub(super) async fn overdue(phases: &PhaseWatch, limits: &Limits) -> Phase {
+    let shortest = limits.head.min(limits.waiting);
     loop {
-        let phase = *phases.borrow_and_update();
-        let changed = match phase.deadline(limits) {
-            Some(deadline) => tokio::select! {
-                changed = phases.changed() => changed,
-                () = sleep_until(deadline) => return phase,
-            },
-            None => phases.changed().await,
-        };
-        if changed.is_err() {
-            // Nobody tells any more: the connection is ending by itself.
-            std::future::pending::<()>().await;
+        let (now, phase) = (Instant::now(), phases.now());
+        match phase.deadline(limits) {
+            Some(deadline) if deadline <= now => return phase,
+            Some(deadline) => sleep_until(deadline.min(now + shortest)).await,
+            None => sleep_until(now + shortest).await,
         }
     }
 }
