@@ -30,6 +30,8 @@ use crate::{
 
 /// Registrations read before the memory of validators is locked once. Arbitrary: bounds both the lock and the buffer.
 const CHUNK: usize = 1024;
+/// Signatures that the client's answer waits for. Arbitrary: checked in a tenth of a second.
+const FEW: usize = 128;
 /// How long the client's answer waits for signatures to be checked, beyond the relays' answers.
 const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
 /// Longest wait for the turn of a batch. Arbitrary: more than any number of them takes, so that none is given up.
@@ -86,9 +88,13 @@ impl Auction {
         let read = self.read_registrations(&request).await?;
         let count = read.count;
         // While the relays are asked: a few signatures cost less than a relay's answer, and many do not hold the client up.
+        let unknown = read.sifted.unknown.len();
         let checked = self.check_registrations(read);
         let taken = self.register_everywhere(request, count, &policies, deadline).await;
-        let _ = timeout(CHECK_TIMEOUT, checked).await;
+        // A few are taken in by the time the client has its answer; it does not wait for thousands.
+        if unknown <= FEW {
+            let _ = timeout(CHECK_TIMEOUT, checked).await;
+        }
         // Clients register long before they propose: the second of computing that KZG needs once falls in no auction.
         if self.spec.fork_at(self.slots.slot_at(self.clock.now())) >= Fork::Deneb {
             prepare_kzg();

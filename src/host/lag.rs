@@ -7,9 +7,10 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 /// How often a timer of our own is set to see how late it comes.
-const HEARTBEAT: Duration = Duration::from_millis(50);
+/// Arbitrary: some dozens between two looks, and next to nothing of a processor at rest, where each wake-up counts.
+const HEARTBEAT: Duration = Duration::from_millis(250);
 /// Lateness of the latest timers kept between two looks. Arbitrary: a minute of them.
-const HEARTBEATS_KEPT: usize = 1200;
+const HEARTBEATS_KEPT: usize = 240;
 
 /// How late timers come on the runtime that also serves requests: what a request has to wait for a worker. Clones share it.
 #[derive(Clone, Debug, Default)]
