@@ -293,16 +293,21 @@ mod tests {
         assert_eq!(ledger.last_slot().await.unwrap(), Some(Slot::new(5)));
     }
 
+    /// A file as it was before a step.
+    async fn file_before(folder: &Path, version: i64) -> Pool {
+        let older: Vec<Step> = STEPS
+            .iter()
+            .filter(|step| step.version < version)
+            .map(|step| Step { version: step.version, name: step.name, sql: step.sql })
+            .collect();
+        open(&folder.join("ledger.db"), Durability::Process, 1, &older).await.unwrap()
+    }
+
     /// Earlier versions wrote down whatever slot was asked for.
     #[tokio::test]
     async fn absurd_slots_of_an_earlier_version_are_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let older: Vec<Step> = STEPS
-            .iter()
-            .filter(|step| step.version < 18)
-            .map(|step| Step { version: step.version, name: step.name, sql: step.sql })
-            .collect();
-        let pool = open(&folder.path().join("ledger.db"), Durability::Process, 1, &older).await.unwrap();
+        let pool = file_before(folder.path(), 18).await;
         let (past, future) = (i64::MAX, i64::MIN);
         let asked = [(-1, future), (5, past), (1000, 100), (2000, -40), (9000, future), (i64::MAX, future)];
         for (slot, ms_into_slot) in asked {
@@ -333,12 +338,7 @@ mod tests {
     #[tokio::test]
     async fn an_older_files_rows_are_its_first_instances_and_need_no_new_sums() {
         let folder = tempfile::tempdir().unwrap();
-        let older: Vec<Step> = STEPS
-            .iter()
-            .filter(|step| step.version < 16)
-            .map(|step| Step { version: step.version, name: step.name, sql: step.sql })
-            .collect();
-        let pool = open(&folder.path().join("ledger.db"), Durability::Process, 1, &older).await.unwrap();
+        let pool = file_before(folder.path(), 16).await;
         sqlx::query("INSERT INTO settlements (slot) VALUES (5)").execute(&pool).await.unwrap();
         pool.close().await;
         let ledger = Ledger::open(folder.path(), "hoodi").await.unwrap();
