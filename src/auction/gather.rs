@@ -70,6 +70,27 @@ enum Step {
     Look,
 }
 
+/// What follows for an auction from a client that has less time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hurry {
+    /// Nothing: its time is not up yet, or is over.
+    No,
+    /// The leader is checked at once.
+    Check,
+    /// The auction ends with what is proven.
+    End,
+}
+
+impl Hurry {
+    fn of(hurried: RaceTimes, now: Instant, is_proven: bool) -> Self {
+        match ((hurried.collect_by..hurried.decide_by).contains(&now), is_proven) {
+            (false, _) => Self::No,
+            (true, false) => Self::Check,
+            (true, true) => Self::End,
+        }
+    }
+}
+
 /// What is waited for, and until when.
 struct Waiting {
     times: RaceTimes,
@@ -140,11 +161,9 @@ impl Waiting {
     /// must not end everybody's auction with a bid that is not its own. Until then the leader is checked without delay.
     fn hurry(&mut self, race: &mut Race<'_>, hurried: Option<RaceTimes>, now: Instant) {
         let Some(hurried) = hurried.filter(|_| self.is_collecting) else { return };
-        if !(hurried.collect_by..hurried.decide_by).contains(&now) {
-            self.is_urgent = false;
-        } else if race.best().is_none() {
-            self.is_urgent = true;
-        } else {
+        let hurry = Hurry::of(hurried, now, race.best().is_some());
+        self.is_urgent = hurry == Hurry::Check;
+        if hurry == Hurry::End {
             race.decided_early = true;
             self.is_collecting = false;
             self.times.decide_by = self.times.decide_by.min(hurried.decide_by);
@@ -343,5 +362,28 @@ async fn value_of(local: &mut Option<LocalValue>) -> (Option<Wei>, Wei) {
     match local {
         Some((value, min_profit)) => (value.await.ok().and_then(Result::ok), *min_profit),
         None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_proven_bid_ends_an_auction_for_others() {
+        let now = Instant::now();
+        let at = |ms| now + Duration::from_millis(ms);
+        let hurried = RaceTimes { collect_by: at(100), decide_by: at(110), answer_by: at(115) };
+        for (ms, is_proven, want) in [
+            (99, true, Hurry::No),
+            (100, false, Hurry::Check),
+            (109, false, Hurry::Check),
+            (100, true, Hurry::End),
+            (109, true, Hurry::End),
+            (110, true, Hurry::No),
+            (110, false, Hurry::No),
+        ] {
+            assert_eq!(Hurry::of(hurried, at(ms), is_proven), want, "after {ms} ms, proven: {is_proven}");
+        }
     }
 }
