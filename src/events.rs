@@ -4,6 +4,7 @@
 //! events and is told how many, and nobody else notices. Events are plain data of floor 0: names, numbers and words, ready to be
 //! stored or shown, so that no watcher needs the room a fact came from.
 
+mod alert_rule;
 mod conditions;
 mod evidence;
 mod metrics;
@@ -15,6 +16,7 @@ mod settlement;
 mod spine;
 mod verdict;
 
+pub use alert_rule::{AlertRule, Component, Persistence};
 pub use conditions::{Condition, Conditions, Effect};
 pub use evidence::{Confidence, Evidence, Method};
 pub use metrics::{describe_metrics, set_degraded};

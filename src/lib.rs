@@ -1,5 +1,6 @@
 //! relaymux: the builder endpoint of a consensus client. See `README.md` for use and each room's header for what it promises.
 
+pub mod alerts;
 pub mod app;
 pub mod auction;
 pub mod breaker;
@@ -19,5 +20,6 @@ pub mod profit;
 pub mod relay;
 pub mod serve;
 pub mod sim;
+pub mod sla;
 pub mod tasks;
 pub mod types;

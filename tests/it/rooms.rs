@@ -10,7 +10,7 @@ use std::{
 use imports::{Module, Tests, Tree};
 
 /// Each room's floor. A room may import rooms of lower floors; `sim` stands beside the house and may use any but `app` and `cli`.
-const FLOORS: [(&str, u8); 22] = [
+const FLOORS: [(&str, u8); 24] = [
     ("types", 0),
     ("consensus", 1),
     ("breaker", 1),
@@ -25,6 +25,8 @@ const FLOORS: [(&str, u8); 22] = [
     ("auction", 3),
     ("profit", 3),
     ("bundles", 3),
+    ("alerts", 3),
+    ("sla", 3),
     ("builder_api", 4),
     ("bundles_api", 4),
     ("ops_api", 4),
