@@ -35,7 +35,7 @@ mod tracker;
 mod validate;
 mod wire;
 
-pub use bundle::{Bundle, BundleTx, Kind, MevShareBody, Refund, check, read_transaction};
+pub use bundle::{Bundle, BundleTx, MevShareBody, Refund, check, read_transaction};
 pub use dialect::{Auth, Cancel, DIALECTS, Dialect, Refunds, Unsupported, read_answer};
 pub use hash::{UuidParts, bundle_hash, bundle_uuid, mev_bundle_hash, upstream_uuid};
 pub use identity::{BUILDERNET_HEADER, BundleKey, HEADER, IdentityError, Signed, verify, verify_body};

@@ -42,7 +42,7 @@ mod views;
 mod write_state;
 mod writer;
 
-pub use bundle_state::{BundleState, Delivery, SendOutcome};
+pub use bundle_state::{BundleKind, BundleState, Delivery, SendOutcome};
 pub use bundle_sums::BundleTotals;
 pub use bundle_views::{BundleView, SendView};
 pub use bundles::{BundleDecision, BundleProfit, BundleReceived, BundleSend, BundleWrite, UnbookedBundle};
@@ -61,7 +61,7 @@ pub use stores::{StoreTrouble, Stores};
 pub use sums::{ChangedDays, DayFacts, OutcomeCount, SumRow};
 pub use views::{
     AnswerView, AuctionView, BidView, MissedRequestView, ModeView, PollView, RelayStats, SlotSummary,
-    SlotView, SubmissionView,
+    SlotView, SubmissionFate, SubmissionView,
 };
 pub use write_state::WriteState;
 pub use writer::{run_writer, start_writer};

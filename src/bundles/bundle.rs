@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use alloy_consensus::{Transaction as _, TxEnvelope, crypto::SECP256K1N_HALF};
 use alloy_eips::eip2718::Decodable2718;
 use alloy_primitives::{Address, B256, Bytes, U256};
-use serde::Serialize;
 use uuid::Uuid;
 
 use super::hash::{UuidParts, bundle_hash, bundle_uuid, mev_bundle_hash};
+use crate::ledger::BundleKind;
 
 /// Most transactions of a bundle, and most bytes: Flashbots' and FlowProxy's.
 pub(super) const MAX_TRANSACTIONS: usize = 100;
@@ -62,30 +62,6 @@ pub struct Refund {
     pub transactions: Vec<B256>,
 }
 
-/// What was asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// `eth_sendBundle`
-    #[default]
-    Bundle,
-    /// `mev_sendBundle`
-    MevShare,
-    /// `eth_sendPrivateTransaction`, `eth_sendPrivateRawTransaction`
-    Private,
-}
-
-impl Kind {
-    /// Its name in records.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Bundle => "bundle",
-            Self::MevShare => "mev_share",
-            Self::Private => "private",
-        }
-    }
-}
-
 /// A `mev_sendBundle` as it came: its fields, each as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MevShareBody {
@@ -99,7 +75,7 @@ pub struct MevShareBody {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bundle {
     /// The kind of method that brought it: a bundle, one of MEV-Share, or a private transaction.
-    pub kind: Kind,
+    pub kind: BundleKind,
     /// Its transactions in order. Of a `mev_sendBundle`, those that are in it and no hashes.
     pub transactions: Vec<BundleTx>,
     /// The blocks it may be in: first and last; none for the next one.
@@ -127,7 +103,7 @@ pub struct Bundle {
 impl Bundle {
     /// Its hash.
     pub fn hash(&self) -> B256 {
-        if self.kind == Kind::MevShare {
+        if self.kind == BundleKind::MevShare {
             return mev_bundle_hash(&self.elements);
         }
         let hashes: Vec<B256> = self.transactions.iter().map(|tx| tx.hash).collect();
@@ -258,7 +234,7 @@ pub fn check(bundle: &Bundle, chain: u64) -> Result<(), String> {
     }
     for (name, hashes) in [("revertingTxHashes", &bundle.reverting), ("droppingTxHashes", &bundle.dropping)] {
         if let Some(unknown) = hashes.iter().find(|hash| !transactions.iter().any(|tx| tx.hash == **hash))
-            && bundle.kind != Kind::MevShare
+            && bundle.kind != BundleKind::MevShare
         {
             return Err(format!("{name}: {unknown} is not in the bundle"));
         }

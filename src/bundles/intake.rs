@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     BuilderEndpoint, BundleSettings,
     budget::ByteBudget,
-    bundle::{Bundle, Kind, check},
+    bundle::{Bundle, check},
     fanout::BuilderQueue,
     pool::{Admitted, NewBundle, NotAdmitted, PoolEnded, PoolHandle, PooledBundle},
     recorder::Recorder,
@@ -36,7 +36,7 @@ use super::{
 use crate::{
     ethereum::ExecutionNode,
     jsonrpc::{ErrorCode, Request, RpcError},
-    ledger::{BundleSend, SendOutcome},
+    ledger::{BundleKind, BundleSend, SendOutcome},
 };
 
 /// Questions to the node about nonces and trials at once.
@@ -70,8 +70,8 @@ impl ValidBundle {
     /// What its searcher is told.
     pub(super) fn answer(&self) -> Value {
         match self.bundle.kind {
-            Kind::Bundle | Kind::MevShare => json!({ "bundleHash": self.bundle.hash() }),
-            Kind::Private => json!(self.bundle.transactions.first().map(|tx| tx.hash)),
+            BundleKind::Bundle | BundleKind::MevShare => json!({ "bundleHash": self.bundle.hash() }),
+            BundleKind::Private => json!(self.bundle.transactions.first().map(|tx| tx.hash)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
 
-use super::bundle::Kind;
+use crate::ledger::BundleKind;
 use crate::ledger::{BundleState, SendOutcome};
 
 /// Describes this room's metrics to the recorder, and begins its counters without a builder at 0.
@@ -50,7 +50,7 @@ pub fn describe_metrics() {
     ] {
         counter!(name).increment(0);
     }
-    for kind in [Kind::Bundle, Kind::MevShare, Kind::Private] {
+    for kind in BundleKind::ALL {
         counter!("relaymux_bundles_received_total", "kind" => kind.label()).increment(0);
     }
     for state in BundleState::ALL {

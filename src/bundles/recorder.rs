@@ -171,10 +171,14 @@ async fn write_batch(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{BundleReceived, BundleSend, SendOutcome};
+    use crate::ledger::{BundleKind, BundleReceived, BundleSend, SendOutcome};
 
     fn came(id: i64) -> BundleWrite {
-        BundleWrite::Received(Box::new(BundleReceived { id, kind: "bundle", ..BundleReceived::default() }))
+        BundleWrite::Received(Box::new(BundleReceived {
+            id,
+            kind: BundleKind::Bundle,
+            ..BundleReceived::default()
+        }))
     }
 
     /// A record that is refused for what it is goes alone; what a refusing disk refuses stays, and in its order.

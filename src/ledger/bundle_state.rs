@@ -3,6 +3,24 @@
 use crate::types::labelled;
 
 labelled! {
+    /// The method that brought a bundle.
+    pub enum BundleKind {
+        /// `eth_sendBundle`
+        Bundle = "bundle",
+        /// `mev_sendBundle`
+        MevShare = "mev_share",
+        /// `eth_sendPrivateTransaction`, `eth_sendPrivateRawTransaction`
+        Private = "private",
+    }
+}
+
+impl Default for BundleKind {
+    fn default() -> Self {
+        Self::Bundle
+    }
+}
+
+labelled! {
     /// What became of a bundle.
     pub enum BundleState {
         /// Its blocks are still to come.

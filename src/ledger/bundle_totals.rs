@@ -100,11 +100,12 @@ mod tests {
     use super::*;
     use crate::{
         events::Confidence,
-        ledger::{BundleDecision, BundleProfit, BundleReceived, BundleState, BundleWrite},
+        ledger::{BundleDecision, BundleKind, BundleProfit, BundleReceived, BundleState, BundleWrite},
     };
 
     fn came(id: i64) -> BundleWrite {
-        let came = BundleReceived { id, kind: "bundle", received_at: id, ..BundleReceived::default() };
+        let came =
+            BundleReceived { id, kind: BundleKind::Bundle, received_at: id, ..BundleReceived::default() };
         BundleWrite::Received(Box::new(came))
     }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     Ledger, LedgerError,
-    bundle_state::{BundleState, SendOutcome},
+    bundle_state::{BundleKind, BundleState, SendOutcome},
     database::Row,
     row::{from_row, get},
 };
@@ -20,8 +20,8 @@ pub struct BundleView {
     pub hash: String,
     /// Address that signed the request: the searcher's identity.
     pub searcher: String,
-    /// `bundle`, `mev_share` or `private`.
-    pub kind: String,
+    /// The method that brought it.
+    pub kind: Label<BundleKind>,
     /// The searcher's name for it.
     pub uuid: Option<String>,
     /// The name that BuilderNet's builders know it by (version 2), for its first block.

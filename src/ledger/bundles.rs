@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     Ledger, LedgerError,
-    bundle_state::{BundleState, Delivery, SendOutcome},
+    bundle_state::{BundleKind, BundleState, Delivery, SendOutcome},
     query::WriteTransaction,
 };
 use crate::events::Confidence;
@@ -21,8 +21,8 @@ pub struct BundleReceived {
     pub hash: String,
     /// Address that signed the request: the searcher's identity.
     pub searcher: String,
-    /// `bundle`, `mev_share` or `private`.
-    pub kind: &'static str,
+    /// The method that brought it.
+    pub kind: BundleKind,
     /// The searcher's name for it.
     pub uuid: Option<String>,
     /// The name that BuilderNet's builders know it by.
@@ -236,7 +236,7 @@ async fn received(write: &mut WriteTransaction, row: &BundleReceived) -> Sql<()>
     .bind(row.id)
     .bind(&row.hash)
     .bind(&row.searcher)
-    .bind(row.kind)
+    .bind(row.kind.label())
     .bind(&row.uuid)
     .bind(&row.canonical_uuid)
     .bind(row.sequence)
@@ -330,7 +330,7 @@ mod tests {
     fn came(id: i64, builders: &str) -> BundleWrite {
         BundleWrite::Received(Box::new(BundleReceived {
             id,
-            kind: "bundle",
+            kind: BundleKind::Bundle,
             builders: builders.to_owned(),
             request: format!("raw {id}"),
             first_block: 10,
@@ -439,7 +439,7 @@ mod tests {
         let named = |id: i64, uuid: Option<&str>, sequence: i64| {
             BundleWrite::Received(Box::new(BundleReceived {
                 id,
-                kind: "bundle",
+                kind: BundleKind::Bundle,
                 searcher: "0x5".to_owned(),
                 uuid: uuid.map(str::to_owned),
                 sequence,

@@ -229,15 +229,19 @@ const DISK: &str = "See to the disk and the rights of data_dir, then restart";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{BundleReceived, BundleWrite};
+    use crate::ledger::{BundleKind, BundleReceived, BundleWrite};
 
     #[tokio::test]
     async fn another_chains_ledger_is_neither_written_nor_believed() {
         let folder = tempfile::tempdir().unwrap();
         let stores = Stores::open(folder.path(), "mainnet", 1, 0).await.unwrap();
         assert_eq!(stores.troubles, []);
-        let came =
-            BundleReceived { id: 7, kind: "bundle", builders: "[]".to_owned(), ..BundleReceived::default() };
+        let came = BundleReceived {
+            id: 7,
+            kind: BundleKind::Bundle,
+            builders: "[]".to_owned(),
+            ..BundleReceived::default()
+        };
         stores.ledger.save_bundles(&[BundleWrite::Received(Box::new(came))]).await.unwrap();
         sqlx::query(
             "INSERT INTO counterparty_standings (counterparty, standing, saved_at) VALUES ('a', '{}', 1)",

@@ -10,15 +10,19 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::{Ledger, LedgerError, Settled, database::DbConnection, row::from_row, settlements::LAST_SLOT};
-use crate::{consensus::SlotClock, types::Slot};
+use crate::{
+    consensus::SlotClock,
+    events::BidOutcome,
+    types::{Label, Slot},
+};
 
 /// A count of how a relay's answers ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutcomeCount {
     /// The relay that this is about.
     pub relay: String,
-    /// How it ended: the label of an outcome, such as `bid` or `timed_out`.
-    pub outcome: String,
+    /// How it ended.
+    pub outcome: Label<BidOutcome>,
     /// How many answers ended in this way.
     pub count: u64,
     /// How often in auctions that nobody won.

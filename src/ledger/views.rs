@@ -5,15 +5,30 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Settled;
-use crate::events::{ModeReason, RelayMode};
+use crate::{
+    events::{BidOutcome, Fate, ModeReason, NoRequestReason, RaceShare, RelayMode, RevealOutcome},
+    types::{Label, labelled},
+};
+
+labelled! {
+    /// What became of a signed block, or that it is still open.
+    pub enum SubmissionFate {
+        /// No answer counts yet.
+        Pending = "pending",
+    }
+    or {
+        /// It is decided.
+        Closed(Fate),
+    }
+}
 
 /// A slot of ours without request, as stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MissedRequestView {
     /// The validator's public key.
     pub proposer: String,
-    /// `not_running`, `beacon_node_away`, `beacon_node_syncing`, `client_refused`, `client_silent` or `client_did_not_ask`.
-    pub reason: String,
+    /// Why, as far as can be told.
+    pub reason: Label<NoRequestReason>,
     /// The reason as a sentence, with what to do.
     pub message: String,
     /// When the client last asked for anything, Unix milliseconds.
@@ -47,8 +62,8 @@ pub struct AuctionView {
     pub user_agent: String,
     /// The `[[proposers]]` set that applied; empty for everybody else.
     pub policy: String,
-    /// `own`; `joined` or `repeated` where another request's auction answered this one.
-    pub race: String,
+    /// Whose auction answered this request.
+    pub race: Label<RaceShare>,
     /// The returned bid's block.
     pub winner_block_hash: Option<String>,
     /// The returned bid's value in wei; none without one.
@@ -69,8 +84,8 @@ pub struct AuctionView {
 pub struct BidView {
     /// Id of the relay that was asked for a bid.
     pub relay: String,
-    /// How it ended: the label of an outcome, such as `bid` or `timed_out`.
-    pub outcome: String,
+    /// How it ended.
+    pub outcome: Label<BidOutcome>,
     /// What happened, as a sentence for people. Nothing is decided by it.
     #[serde(rename = "detail")]
     pub message: String,
@@ -102,8 +117,8 @@ pub struct PollView {
     pub sent_ms_into_slot: i64,
     /// From request to whole answer.
     pub latency_us: i64,
-    /// How it ended: the label of an outcome, such as `bid` or `timed_out`.
-    pub outcome: String,
+    /// How it ended.
+    pub outcome: Label<BidOutcome>,
     /// Value of the bid in ETH; none where no bid was decoded.
     pub value_eth: Option<String>,
 }
@@ -131,8 +146,8 @@ pub struct SubmissionView {
     pub offered_by: Vec<String>,
     /// Why it could not be decoded, where it was passed on as it came; its hashes are zero if they could not be read.
     pub undecoded: Option<String>,
-    /// `pending`, `delivered`, `accepted`, `failed` or `unknown`.
-    pub fate: String,
+    /// What became of it.
+    pub fate: Label<SubmissionFate>,
     /// The relay whose answer the client got; none where none counted.
     pub decided_by: Option<String>,
     /// From receipt to decision.
@@ -146,8 +161,8 @@ pub struct SubmissionView {
 pub struct AnswerView {
     /// Id of the relay that the block went to.
     pub relay: String,
-    /// How it ended: the label of an outcome, such as `bid` or `timed_out`.
-    pub outcome: String,
+    /// How it ended.
+    pub outcome: Label<RevealOutcome>,
     /// What happened, as a sentence for people. Nothing is decided by it.
     #[serde(rename = "detail")]
     pub message: String,
@@ -164,12 +179,12 @@ pub struct AnswerView {
 pub struct ModeView {
     /// From when on, in Unix milliseconds.
     pub since: i64,
-    /// Its mode from then on: `active`, `standby`, `quarantined` or `disabled`.
-    pub state: String,
+    /// Its mode from then on.
+    pub state: Label<RelayMode>,
     /// Why, as a kind; none in rows of a version that did not keep it.
     pub reason: Option<ModeReason>,
     /// The mode before; none at first.
-    pub before: Option<String>,
+    pub before: Option<Label<RelayMode>>,
     /// Why, as a sentence for people.
     #[serde(rename = "why")]
     pub message: String,
@@ -180,9 +195,7 @@ pub struct ModeView {
 impl ModeView {
     /// What people are shown: see [`RelayMode::shown`].
     pub fn shown(&self) -> &str {
-        RelayMode::parse(&self.state)
-            .zip(self.reason)
-            .map_or(self.state.as_str(), |(mode, reason)| mode.shown(reason))
+        self.state.known().zip(self.reason).map_or(self.state.as_str(), |(mode, reason)| mode.shown(reason))
     }
 }
 

@@ -255,9 +255,9 @@ pub(super) fn tally_day(day: i64, facts: &DayFacts) -> Vec<SumRow> {
     }
     for OutcomeCount { relay, outcome, count, without_bid } in &facts.outcomes {
         let change = |tally: &mut Tally| {
-            *tally.outcomes.entry(outcome.clone()).or_default() += count;
+            *tally.outcomes.entry(outcome.to_string()).or_default() += count;
             if *without_bid > 0 {
-                *tally.no_bid_reasons.entry(outcome.clone()).or_default() += without_bid;
+                *tally.no_bid_reasons.entry(outcome.to_string()).or_default() += without_bid;
             }
         };
         at("all", "", &change);
@@ -441,6 +441,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::events::BidOutcome;
 
     fn row(
         outcome: SlotOutcome,
@@ -500,8 +501,12 @@ mod tests {
             row(SlotOutcome::NotDelivered, None, 700, 0, "b"),
             Settled { promised_block: None, promised_wei: None, ..row(SlotOutcome::Local, None, 0, 30, "a") },
         ];
-        let outcome =
-            OutcomeCount { relay: "a".to_owned(), outcome: "no_bid".to_owned(), count: 2, without_bid: 1 };
+        let outcome = OutcomeCount {
+            relay: "a".to_owned(),
+            outcome: BidOutcome::NoBid.into(),
+            count: 2,
+            without_bid: 1,
+        };
         let days = tally_day(3, &DayFacts { rows: rows.to_vec(), outcomes: vec![outcome] });
         let all = read(&days, "all", "");
         assert_eq!((all.slots, all.headers, all.no_bid, all.ours, all.local), (5, 4, 1, 3, 1));

@@ -312,7 +312,7 @@ fn received_row(pooled: &PooledBundle, request: String) -> BundleReceived {
         id: pooled.id,
         hash: pooled.hash.to_string(),
         searcher: pooled.searcher.to_string(),
-        kind: pooled.bundle.kind.label(),
+        kind: pooled.bundle.kind,
         uuid: pooled.bundle.uuid.clone(),
         canonical_uuid: pooled.bundle.canonical_uuid().to_string(),
         sequence: pooled.sequence.cast_signed(),

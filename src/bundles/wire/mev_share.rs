@@ -7,10 +7,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    super::bundle::{Bundle, Kind, MAX_TRANSACTIONS, MevShareBody},
+    super::bundle::{Bundle, MAX_TRANSACTIONS, MevShareBody},
     fields::{Name, Number, Privacy, RefundConfig, names, number, parse, transaction},
 };
-use crate::jsonrpc::{BoundedList, RpcError};
+use crate::{
+    jsonrpc::{BoundedList, RpcError},
+    ledger::BundleKind,
+};
 
 /// Bundles in each other: reth's limit.
 const MAX_NESTING: usize = 5;
@@ -131,7 +134,7 @@ fn mev_part(raw: &str, next: u64, allowance: &mut Allowance) -> Result<MevPart, 
     }
     allowance.nesting += 1;
     let bundle = Bundle {
-        kind: Kind::MevShare,
+        kind: BundleKind::MevShare,
         transactions,
         blocks: Some((first, last)),
         reverting,

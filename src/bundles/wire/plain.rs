@@ -5,11 +5,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    super::bundle::{Bundle, Kind, MAX_TRANSACTIONS, Refund},
+    super::bundle::{Bundle, MAX_TRANSACTIONS, Refund},
     command::BundleCommand,
     fields::{Hashes, Name, Names, Number, names, number, parse, transaction},
 };
-use crate::jsonrpc::{BoundedList, RpcError};
+use crate::{
+    jsonrpc::{BoundedList, RpcError},
+    ledger::BundleKind,
+};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -71,7 +74,7 @@ pub(super) fn bundle(asked: SendBundle<'_>, next: u64) -> Result<Bundle, RpcErro
         }
     };
     Ok(Bundle {
-        kind: Kind::Bundle,
+        kind: BundleKind::Bundle,
         transactions,
         blocks: Some((first, last)),
         min_timestamp: number(asked.min_timestamp).filter(|t| *t != 0),

@@ -4,11 +4,14 @@ use alloy_primitives::{B256, Bytes, hex};
 use serde::Deserialize;
 
 use super::{
-    super::bundle::{Bundle, Kind, MAX_BLOCKS, MAX_TRANSACTIONS},
+    super::bundle::{Bundle, MAX_BLOCKS, MAX_TRANSACTIONS},
     command::BundleCommand,
     fields::{Number, Privacy, RefundConfig, names, number, parse, transaction},
 };
-use crate::jsonrpc::{BoundedList, RpcError};
+use crate::{
+    jsonrpc::{BoundedList, RpcError},
+    ledger::BundleKind,
+};
 
 /// Blocks that a private transaction waits for when it does not say: Flashbots'.
 const PRIVATE_BLOCKS: u64 = 25;
@@ -73,7 +76,7 @@ fn private(
     }
     let (hash, last) = (tx.hash, last.min(next.saturating_add(MAX_BLOCKS - 1)));
     Ok(BundleCommand::Send(Box::new(Bundle {
-        kind: Kind::Private,
+        kind: BundleKind::Private,
         // A private transaction that reverts is of no use to anybody: none may.
         transactions: vec![tx],
         blocks: Some((next, last)),

@@ -3,7 +3,10 @@ use secp256k1::{Message, SECP256K1, SecretKey};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::bundles::{Bundle, BundleKey, Kind};
+use crate::{
+    bundles::{Bundle, BundleKey},
+    ledger::BundleKind,
+};
 
 /// Signed with the key of 32 bytes 0x11, chain 1, nonce 0: made with `alloy` for these tests.
 fn raw() -> String {
@@ -174,7 +177,7 @@ fn private_transactions_wait_for_25_blocks() {
         ("eth_sendPrivateRawTransaction", json!([raw(), {"fast": true}])),
     ] {
         let bundle = sent(method, params);
-        assert_eq!((bundle.kind, bundle.blocks), (Kind::Private, Some((100, 124))), "{method}");
+        assert_eq!((bundle.kind, bundle.blocks), (BundleKind::Private, Some((100, 124))), "{method}");
     }
     let until = json!([{"tx": raw(), "maxBlockNumber": "0x65"}]);
     assert_eq!(sent("eth_sendPrivateTransaction", until).blocks, Some((100, 101)));

@@ -80,7 +80,7 @@ fn cells(bundle: &BundleView) -> [String; 18] {
         bundle.received_at.to_string(),
         bundle.hash.clone(),
         bundle.searcher.clone(),
-        bundle.kind.clone(),
+        bundle.kind.to_string(),
         bundle.first_block.to_string(),
         bundle.last_block.to_string(),
         bundle.state.to_string(),

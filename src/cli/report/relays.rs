@@ -8,10 +8,10 @@ use super::{ReportFormat, terminal};
 use crate::{
     auction::{SeenPoll, SeenRaces, report_timing},
     config::Config,
-    events::ModeReason,
+    events::{ModeReason, RelayMode},
     ledger::{Ledger, LedgerError},
     profit::csv,
-    types::Wei,
+    types::{Label, Wei},
 };
 
 /// One relay's line.
@@ -26,7 +26,7 @@ pub(super) struct RelayLine {
     latency_p50_ms: Option<f64>,
     latency_p95_ms: Option<f64>,
     #[serde(rename = "place")]
-    mode: String,
+    mode: Label<RelayMode>,
     score: Option<f64>,
     #[serde(rename = "why")]
     message: String,
@@ -85,7 +85,7 @@ pub(super) async fn relays(
             latency_p50_ms: stats.latency_p50_ms,
             latency_p95_ms: stats.latency_p95_ms,
             // A relay that never moved is where it began.
-            mode: last.as_ref().map_or("active".to_owned(), |change| change.state.clone()),
+            mode: last.as_ref().map_or(RelayMode::Active.into(), |change| change.state.clone()),
             shown: last.as_ref().map_or("active", |change| change.shown()).to_owned(),
             reason: last.as_ref().and_then(|change| change.reason),
             score: last.as_ref().map(|change| change.score),
