@@ -108,7 +108,7 @@ async fn node() -> (String, CancellationToken) {
     let answer = |body: Json<Value>| async move {
         let block = json!({
             "number": "0x64", "hash": B256::repeat_byte(1), "parentHash": B256::ZERO, "miner": Address::ZERO,
-            "timestamp": format!("{:#x}", WallClock.now() / 1000), "gasUsed": "0x0", "transactions": [],
+            "timestamp": format!("{:#x}", WallClock::system().now() / 1000), "gasUsed": "0x0", "transactions": [],
         });
         let result = match body["method"].as_str().unwrap_or_default() {
             "eth_chainId" => json!("0x1"),
@@ -143,7 +143,7 @@ impl Drop for Service {
 }
 
 fn spec() -> ChainSpec {
-    let genesis = WallClock.now() / 1000 - 1200;
+    let genesis = WallClock::system().now() / 1000 - 1200;
     let mut yaml = format!(
         "PRESET_BASE: 'mainnet'\nGENESIS_TIME: {genesis}\nGENESIS_FORK_VERSION: 0x00000001\nSECONDS_PER_SLOT: 12\n"
     );
@@ -314,7 +314,7 @@ async fn bundles() {
 fn header_urls(spec: &ChainSpec, relays: &[SimRelay], service: &Service, count: u64) -> Vec<String> {
     let http = build_http_client(&TlsRoots::Bundled, None).unwrap();
     let proposer = SimProposer::new(spec.clone(), service.builder.clone(), http, 4, Encoding::Ssz);
-    let next = spec.clock().slot_at(WallClock.now()).as_u64() + 2;
+    let next = spec.clock().slot_at(WallClock::system().now()).as_u64() + 2;
     let asks: Vec<(Slot, B256)> =
         (0..count).map(|n| (Slot::new(next + n), B256::from(U256::from(n + 1) << 8))).collect();
     std::thread::scope(|scope| {

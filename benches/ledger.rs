@@ -224,7 +224,7 @@ async fn ledger() {
 /// tenth. Its chain's time.
 async fn year(folder: &Path) -> SlotClock {
     let ledger = Ledger::open(folder, CHAIN).await.unwrap();
-    let end = WallClock.now() / 1000;
+    let end = WallClock::system().now() / 1000;
     let clock = SlotClock::new(u64::try_from(end - YEAR * 12).unwrap(), 12_000);
     let started = Instant::now();
     let asked = auctions(&ledger, clock).await;
@@ -285,15 +285,16 @@ async fn reports(ledger: &Ledger, clock: SlotClock) {
     let from = jiff::Timestamp::from_millisecond(first).unwrap().to_zoned(jiff::tz::TimeZone::UTC).date();
     for by in [By::Day, By::Month, By::Relay, By::Builder, By::Validator] {
         let query = ReportQuery { from: Some(from), by: Some(by), ..ReportQuery::default() };
-        let lines = reporter.report(query, WallClock.now()).await.unwrap().groups.len();
-        let best = best_of(async || drop(reporter.report(query, WallClock.now()).await.unwrap())).await;
+        let lines = reporter.report(query, WallClock::system().now()).await.unwrap().groups.len();
+        let best =
+            best_of(async || drop(reporter.report(query, WallClock::system().now()).await.unwrap())).await;
         println!("  report by {by:?}: {lines} lines, {}", ms(best));
     }
 }
 
 /// What people and their scripts ask for all day.
 async fn pages(ledger: &Ledger) {
-    let now = WallClock.now();
+    let now = WallClock::system().now();
     let week = best_of(async || drop(ledger.relay_stats(now - 7 * 86_400_000, now).await.unwrap())).await;
     println!("  statistics of a week, as in /api/v1/relays: {}", ms(week));
     for limit in [50, 500] {

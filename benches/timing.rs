@@ -53,7 +53,7 @@ struct Outcome {
 /// The real binary with these relays; the first `warm_up` slots do not count.
 async fn play(behaviours: Vec<Behaviour>, auction_lines: &str, relay_lines: &str, warm_up: u64) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
-    let genesis = WallClock.now() / 1000 - 1200;
+    let genesis = WallClock::system().now() / 1000 - 1200;
     let forks = ["BELLATRIX", "CAPELLA", "DENEB", "ELECTRA", "FULU"].iter().enumerate();
     let forks: String = forks
         .map(|(n, fork)| format!("{fork}_FORK_EPOCH: 0\n{fork}_FORK_VERSION: 0x0{}000001\n", n + 2))
@@ -91,7 +91,7 @@ async fn play(behaviours: Vec<Behaviour>, auction_lines: &str, relay_lines: &str
     let base = format!("http://{}", ports.get("builder").and_then(serde_json::Value::as_str).unwrap());
     let http = build_http_client(&TlsRoots::Bundled, None).unwrap();
     let proposer = Arc::new(SimProposer::new(spec.clone(), base, http, 8, Encoding::Ssz));
-    let first = spec.clock().slot_at(WallClock.now()).as_u64() + 1;
+    let first = spec.clock().slot_at(WallClock::system().now()).as_u64() + 1;
     let (mut eth, mut ms) = (0.0, 0.0);
     for batch in 0..(warm_up + SLOTS) / AT_ONCE {
         let asks = (0..AT_ONCE).map(|n| {

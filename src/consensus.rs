@@ -34,7 +34,7 @@ pub use bid::{BidFacts, BidMessage, SignedBuilderBid};
 pub use blobs::{BlobLimits, BlobSchedule};
 pub use block::{BlindedBody, BlockFacts, SignedBlindedBlock};
 pub use block_hash::{BlockHashInputs, ToExecutionHeader, recompute_block_hash};
-pub use clock::{SlotClock, WallClock};
+pub use clock::{ClockHand, SlotClock, WallClock};
 pub use clock_skew::{
     ClockOffset, ClockSample, ClockVerdict, OffsetRange, SourceClock, USELESS_BEYOND_MS, WRONG_BEYOND_MS,
 };

@@ -61,7 +61,7 @@ impl Contestant {
 
 /// A chain that every contestant knows: Deneb, with mainnet's genesis version, as some versions of mev-boost ignore another one.
 fn spec_text() -> String {
-    let genesis = WallClock.now() / 1000 - 1200;
+    let genesis = WallClock::system().now() / 1000 - 1200;
     let forks: String = ["ALTAIR", "BELLATRIX", "CAPELLA", "DENEB"]
         .iter()
         .enumerate()
@@ -107,7 +107,7 @@ impl World {
     /// Headers to ask for, each of a slot and a parent of its own: two requests for one block share an auction, and the second would
     /// measure only that. The relays have built and signed their bids already, so that this takes no time while somebody is measured.
     pub(crate) fn asks(&self, count: u64) -> Vec<Ask> {
-        let next = self.spec.clock().slot_at(WallClock.now()).as_u64() + 2;
+        let next = self.spec.clock().slot_at(WallClock::system().now()).as_u64() + 2;
         let asks: Vec<Ask> = (0..count)
             .map(|n| Ask {
                 slot: Slot::new(next + n),

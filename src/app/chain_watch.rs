@@ -68,7 +68,7 @@ pub(super) fn start_chain_watch(parts: ChainWatchParts, group: &TaskGroup) {
 /// Watches until told to stop.
 async fn run_chain_watch(parts: ChainWatchParts, stop: CancellationToken) {
     let ChainWatchParts { auction, relays, beacon, execution, conditions, ledger, spine } = parts;
-    let wall = WallClock;
+    let wall = WallClock::system();
     let spec = auction.spec().clone();
     let pause = Duration::from_millis(spec.slot_ms).clamp(MIN_PAUSE, MAX_PAUSE);
     let mut notices = Notices::new(ledger, spine);

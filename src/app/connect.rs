@@ -211,7 +211,7 @@ impl Connected {
             ledger: self.stores.ledger.clone(),
             spine: self.spine.clone(),
             expected,
-            started_at: WallClock.now(),
+            started_at: WallClock::system().now(),
         })
     }
 

@@ -49,7 +49,7 @@ pub(super) fn start_duties(parts: Option<DutyParts>, group: &TaskGroup) {
 /// Keeps the expected proposals up to date until told to stop: this epoch and the next. While nobody has registered, every slot may be
 /// ours. Records each slot of ours without a request.
 async fn run_duties(parts: DutyParts, stop: CancellationToken) {
-    let wall = WallClock;
+    let wall = WallClock::system();
     let spec = parts.auction.spec().clone();
     let own = OwnDuties::new(spec.clock(), spec.slots_per_epoch, parts.started_at);
     let last_run = parts.ledger.begin_run(parts.started_at).await.unwrap_or_else(|error| {
@@ -70,7 +70,7 @@ async fn run_duties(parts: DutyParts, stop: CancellationToken) {
         () = rounds => {}
         () = stop.cancelled() => {}
     }
-    if let Err(error) = watch.parts.ledger.note_run(wall.now(), true).await {
+    if let Err(error) = watch.parts.ledger.note_run(watch.wall.now(), true).await {
         debug!(%error, "the stop is not in the ledger");
     }
 }

@@ -17,7 +17,7 @@ const OF_A_PROCESS: [NoticeRule; 3] =
 /// Resolves what an earlier process, which may not have ended in good order, has left open of itself.
 pub(super) async fn resolve_of_earlier_processes(ledger: &Ledger) {
     for rule in OF_A_PROCESS {
-        match ledger.resolve_all(rule, WallClock.now()).await {
+        match ledger.resolve_all(rule, WallClock::system().now()).await {
             Ok(0) => {}
             Ok(count) => info!(%rule, count, "over with the process that told of it"),
             Err(error) => warn!(%error, %rule, "notices of an earlier process stay open in the ledger"),

@@ -74,7 +74,7 @@ pub(super) async fn open_storage(config: &Config, degraded: &Degraded) -> Result
             token
         }
     };
-    let now = WallClock.now();
+    let now = WallClock::system().now();
     let chain = &config.spec.name;
     let opening = Stores::open(data_dir, chain, now, now.saturating_sub(JOURNAL_KEPT_MS));
     let stores = match timeout(OPEN_TIMEOUT, opening).await {

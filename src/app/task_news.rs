@@ -36,7 +36,7 @@ fn failed(spine: &Spine, degraded: &Degraded, failure: TaskFailure) {
         severity: Some(severity),
         message: message.clone(),
         resolved: false,
-        at: WallClock.now(),
+        at: WallClock::system().now(),
     }));
     // What was to be done once is missed by nobody who asks for readiness.
     if consequence != Consequence::LeftUndone {

@@ -107,7 +107,7 @@ impl Auction {
         begin_relays(policies.relays.iter().map(|relay| relay.id()));
         Arc::new(Self {
             slots: spec.clock(),
-            clock: WallClock,
+            clock: WallClock::system(),
             domain: spec.builder_domain(),
             policies: ArcSwap::from_pointee(policies),
             bid_memory: BidMemory::default(),

@@ -110,7 +110,7 @@ impl Validators {
 
     /// Takes in registrations that were verified; returns those that are new or changed. An older one never replaces a newer.
     pub fn update(&self, registrations: &[Registration]) -> Vec<RegistrationFacts> {
-        let now = WallClock.now();
+        let now = WallClock::system().now();
         let mut memory = self.memory.write();
         let Memory { known, clock } = &mut *memory;
         let mut changed = Vec::new();

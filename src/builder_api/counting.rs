@@ -57,7 +57,7 @@ pub(super) fn note_arrivals(router: Router, auction: Arc<Auction>) -> Router {
 
 async fn note_arrival(State(auction): State<Arc<Auction>>, request: Request, next: Next) -> Response {
     if let Asked::Client(endpoint) = Asked::of(request.uri().path()) {
-        let now = WallClock.now();
+        let now = WallClock::system().now();
         auction.client_activity().note(now);
         record_arrival(endpoint, now);
     }
@@ -78,7 +78,7 @@ async fn count_answer(State(auction): State<Arc<Auction>>, request: Request, nex
         && status.is_client_error()
     {
         let message = error_message(&response).unwrap_or_default().chars().take(MAX_MESSAGE).collect();
-        let refusal = Refusal { at: WallClock.now(), endpoint, status: status.as_u16(), message };
+        let refusal = Refusal { at: WallClock::system().now(), endpoint, status: status.as_u16(), message };
         auction.client_activity().note_refusal(refusal);
     }
     response

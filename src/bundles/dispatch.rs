@@ -63,7 +63,7 @@ impl NotQueued {
             message,
             attempts: 0,
             latency_us: 0,
-            sent_at: WallClock.now(),
+            sent_at: WallClock::system().now(),
         }
     }
 }
@@ -206,7 +206,7 @@ impl BundleIntake {
         let head = *self.head.borrow();
         let slots = block.saturating_sub(head.number).max(1);
         let due_ms = self.time_of(head.number.saturating_add(slots), head).saturating_mul(1000);
-        let left = i64::try_from(due_ms).unwrap_or(i64::MAX).saturating_sub(WallClock.now());
+        let left = i64::try_from(due_ms).unwrap_or(i64::MAX).saturating_sub(WallClock::system().now());
         // A chain that stands still, or whose clock is another, still gives every request a slot.
         let left = u64::try_from(left).unwrap_or(0).clamp(self.slot_secs * 1000, 120_000);
         Instant::now() + Duration::from_millis(left)

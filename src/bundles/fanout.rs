@@ -190,7 +190,7 @@ async fn send(
         message,
         attempts: i64::from(attempts),
         latency_us: i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX),
-        sent_at: WallClock.now(),
+        sent_at: WallClock::system().now(),
     };
     let withdrawn =
         |message: &str, attempts: u32| answer(SendOutcome::Withdrawn, message.to_owned(), attempts);

@@ -118,7 +118,7 @@ impl Stage<'_> {
         mut events: Subscription,
         mut signals: Signals,
     ) -> Result<Tally, Box<dyn std::error::Error>> {
-        let (slots, wall) = (self.spec.clock(), WallClock);
+        let (slots, wall) = (self.spec.clock(), WallClock::system());
         self.proposer.register(60_000_000, u64::try_from(wall.now() / 1000).unwrap_or(0)).await?;
         self.screen.say("  8 validators registered\n");
         self.screen.say(head());

@@ -3,22 +3,68 @@
 //! Everything is signed: a consensus client whose clock runs ahead asks before its slot starts, and "minus 40 milliseconds into the
 //! slot" is a fact to serve, not an underflow.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use crate::types::{Slot, UnixMillis};
 
-/// The system's wall clock. The only place that reads it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct WallClock;
+/// The wall clock: the system's, or one that a test moves by hand. Clones show the same time.
+///
+/// It is made where a process begins and handed down from there: whoever makes one of its own cannot be tested at another time.
+#[derive(Clone, Debug)]
+pub struct WallClock {
+    /// The time of a clock that is moved by hand; none of the system's.
+    by_hand: Option<Arc<AtomicI64>>,
+}
 
 impl WallClock {
+    /// The system's clock.
+    pub const fn system() -> Self {
+        Self { by_hand: None }
+    }
+
+    /// A clock that stands still at a time, and the hand that moves it.
+    pub fn manual(now: UnixMillis) -> (Self, ClockHand) {
+        let time = Arc::new(AtomicI64::new(now));
+        (Self { by_hand: Some(Arc::clone(&time)) }, ClockHand(time))
+    }
+
     /// Now, in milliseconds since 1970.
-    #[expect(clippy::disallowed_methods, reason = "this is the one reader of wall time")]
-    pub fn now(self) -> UnixMillis {
-        match SystemTime::now().duration_since(UNIX_EPOCH) {
-            Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
-            Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms),
+    pub fn now(&self) -> UnixMillis {
+        match &self.by_hand {
+            None => system_time(),
+            Some(time) => time.load(Ordering::Relaxed),
         }
+    }
+}
+
+/// The only place that reads the system's clock.
+#[expect(clippy::disallowed_methods, reason = "this is the one reader of wall time")]
+fn system_time() -> UnixMillis {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms),
+    }
+}
+
+/// Moves a clock of [`WallClock::manual`], and with it all its clones.
+#[derive(Clone, Debug)]
+pub struct ClockHand(Arc<AtomicI64>);
+
+impl ClockHand {
+    /// Sets the clock, forwards or backwards.
+    pub fn set(&self, now: UnixMillis) {
+        self.0.store(now, Ordering::Relaxed);
+    }
+
+    /// Moves the clock on by so many milliseconds.
+    pub fn advance(&self, ms: i64) {
+        self.0.fetch_add(ms, Ordering::Relaxed);
     }
 }
 
@@ -68,6 +114,18 @@ impl SlotClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_moved_by_hand_stands_still_in_between_and_takes_its_clones_along() {
+        let (clock, hand) = WallClock::manual(1_000);
+        let held_elsewhere = clock.clone();
+        assert_eq!([clock.now(), clock.now()], [1_000, 1_000]);
+        hand.advance(500);
+        assert_eq!([clock.now(), held_elsewhere.now()], [1_500, 1_500]);
+        hand.set(-7);
+        assert_eq!([clock.now(), held_elsewhere.now()], [-7, -7]);
+        assert_eq!(WallClock::manual(3).0.now(), 3, "each is a clock of its own");
+    }
 
     #[test]
     fn times_before_the_slot_are_negative_not_enormous() {

@@ -242,7 +242,7 @@ async fn prepare(
     let write = AssertSqlSafe(format!("PRAGMA user_version = {marker}"));
     sqlx::query(write).execute(&mut first).await.map_err(open_error)?;
     first.close().await.map_err(open_error)?;
-    remove_old_copies(path, WallClock.now());
+    remove_old_copies(path, WallClock::system().now());
     Ok(options)
 }
 
@@ -523,9 +523,9 @@ mod tests {
             names.sort();
             names
         };
-        remove_old_copies(&path, WallClock.now() + COPY_KEPT_MS - 60_000);
+        remove_old_copies(&path, WallClock::system().now() + COPY_KEPT_MS - 60_000);
         assert_eq!(names().len(), 7);
-        remove_old_copies(&path, WallClock.now() + COPY_KEPT_MS + 60_000);
+        remove_old_copies(&path, WallClock::system().now() + COPY_KEPT_MS + 60_000);
         let mut kept = kept.map(str::to_owned);
         kept.sort();
         assert_eq!(names(), kept);

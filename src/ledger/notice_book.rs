@@ -53,7 +53,7 @@ impl NoticeBook {
     /// # Errors
     /// When the ledger cannot be written.
     pub async fn resolve(&self, rule: NoticeRule, subject: &str, message: &str) -> Result<bool, LedgerError> {
-        let at = WallClock.now();
+        let at = WallClock::system().now();
         let was_open = self.ledger.resolve_notice(rule, subject, at).await?;
         if was_open {
             let (subject, message) = (subject.to_owned(), message.to_owned());
@@ -66,7 +66,14 @@ impl NoticeBook {
 
 fn raised(rule: NoticeRule, subject: &str, severity: Severity, message: &str) -> Notice {
     let (subject, message) = (subject.to_owned(), message.to_owned());
-    Notice { rule, subject, severity: Some(severity), message, resolved: false, at: WallClock.now() }
+    Notice {
+        rule,
+        subject,
+        severity: Some(severity),
+        message,
+        resolved: false,
+        at: WallClock::system().now(),
+    }
 }
 
 #[cfg(test)]

@@ -134,7 +134,7 @@ async fn write_some(ledger: &Ledger, backlog: &mut Backlog<Arc<Event>>) -> Optio
             if was_failing {
                 info!(waiting = backlog.len(), "the ledger is written again");
             }
-            ledger.note_write(WallClock.now(), None);
+            ledger.note_write(WallClock::system().now(), None);
             None
         }
         Err(Refusal { fault, error }) => match backlog.refused(fault) {
@@ -147,7 +147,7 @@ async fn write_some(ledger: &Ledger, backlog: &mut Backlog<Arc<Event>>) -> Optio
                     );
                 }
                 counter!("relaymux_ledger_writes_failed_total").increment(1);
-                ledger.note_write(WallClock.now(), Some(error.to_string()));
+                ledger.note_write(WallClock::system().now(), Some(error.to_string()));
                 Some(pause)
             }
             AfterFailure::Again => None,

@@ -122,7 +122,7 @@ async fn health(api: &Shared, vital: Vec<Check>, mut others: Vec<Check>) -> Resp
 async fn ledger_check(api: &Shared) -> Check {
     let ok = api.ledger.is_well().await;
     let state = api.ledger.write_state();
-    let writes = state.describe(WallClock.now());
+    let writes = state.describe(WallClock::system().now());
     let answers = if ok { "answers" } else { "does not answer: check the disk of data_dir" };
     Check { name: "ledger", ok: ok && state.failing_since.is_none(), message: format!("{answers}; {writes}") }
 }
@@ -163,7 +163,7 @@ async fn render_metrics(State(api): Api) -> Response {
 }
 
 async fn relays_list(State(api): Api) -> Result<Response, ApiError> {
-    let since = WallClock.now().saturating_sub(STATS_WINDOW_MS);
+    let since = WallClock::system().now().saturating_sub(STATS_WINDOW_MS);
     let mut stats = api.ledger.relay_stats(since, i64::MAX).await.map_err(|e| database_error(&e))?;
     let views: Vec<RelayView> = api
         .relays
@@ -182,7 +182,7 @@ async fn relay_one(State(api): Api, Path(id): Path<String>) -> Result<Response, 
     let Some(relay) = all.iter().find(|relay| relay.id().as_str() == id) else {
         return Err(unknown_relay(&id));
     };
-    let since = WallClock.now().saturating_sub(STATS_WINDOW_MS);
+    let since = WallClock::system().now().saturating_sub(STATS_WINDOW_MS);
     let mut stats = api.ledger.relay_stats(since, i64::MAX).await.map_err(|e| database_error(&e))?;
     let history = api.ledger.mode_history(&id, PLACES_SHOWN).await.map_err(|e| database_error(&e))?;
     let view = RelayView::new(relay, &api.relays, stats.remove(&id).unwrap_or_default());

@@ -56,7 +56,7 @@ pub(super) async fn profit_report(
         by: by("by", asked.by.as_ref())?,
         period: by("period", asked.period.as_ref())?,
     };
-    let now = WallClock.now();
+    let now = WallClock::system().now();
     if let (Some(from), Some(to)) = (query.from, query.to)
         && from > to
     {

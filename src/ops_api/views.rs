@@ -91,7 +91,7 @@ impl RelayView {
         let settings = relay.settings();
         let condition = relays.condition(relay.id());
         let status = relays.status(relay.id());
-        let now = WallClock.now();
+        let now = WallClock::system().now();
         let trust = status.as_ref().map(|status| {
             let mean = |class| status.trust.mean(class, now, relays.half_life_ms());
             TrustView {

@@ -50,7 +50,7 @@ pub async fn run_checks(reporter: Reporter, spine: Spine, stop: CancellationToke
 
 /// One check. Payments that are missing raise their notices when they are found.
 async fn check(reporter: &Reporter, spine: &Spine) -> Result<(), LedgerError> {
-    let (ledger, now) = (&reporter.ledger, WallClock.now());
+    let (ledger, now) = (&reporter.ledger, WallClock::system().now());
     let notices = &NoticeBook::new(ledger.clone(), spine.clone());
     let late = reporter.slots.slot_at(now - BEHIND_MS);
     let behind = ledger.unlooked(late).await?;
@@ -123,7 +123,7 @@ async fn check_registrations(
 ) -> Result<usize, LedgerError> {
     // Of a validator that moved away relays have what its new client registers.
     let ours = still_ours(reporter.ledger.registrations().await?, reporter.slots.slot_ms());
-    let now = WallClock.now();
+    let now = WallClock::system().now();
     let is_due =
         |facts: &&RegistrationFacts| i64::try_from(facts.timestamp).unwrap_or(0) < now / 1000 - FRESH_SECS;
     let due: Vec<&RegistrationFacts> = ours.iter().map(|validator| &validator.facts).filter(is_due).collect();
@@ -153,7 +153,7 @@ async fn look(
         return Ok(false);
     };
     let drift = drift(ours, theirs);
-    let (ledger, now) = (&reporter.ledger, WallClock.now());
+    let (ledger, now) = (&reporter.ledger, WallClock::system().now());
     let is_news = ledger.save_drift(relay.id().as_str(), &ours.pubkey, &drift, now).await?;
     if is_news {
         let notices = &NoticeBook::new(ledger.clone(), spine.clone());
@@ -209,7 +209,7 @@ mod tests {
             has_execution: true,
             has_beacon: false,
         };
-        let (spine, now) = (Spine::new(), WallClock.now());
+        let (spine, now) = (Spine::new(), WallClock::system().now());
         // One block 20 days ago that paid, and one slot of yesterday that nobody looked at.
         let save = async |days_ago: i64, wei: &str, status: SlotStatus| {
             let slot: Slot = slots.slot_at(now - days_ago * DAY_MS);

@@ -99,7 +99,7 @@ impl Watcher {
             evidence: row.evidence(),
             block_hash: row.promised_block.as_deref().and_then(|text| parse_hash(text).ok()),
             has_other_block: row.block_hash.is_some() && row.block_hash != row.promised_block,
-            at: WallClock.now(),
+            at: WallClock::system().now(),
         }));
     }
 }

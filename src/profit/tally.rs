@@ -306,7 +306,7 @@ pub async fn project_sums(ledger: &Ledger, slots: SlotClock) -> Result<usize, Le
     let has_sums = of(ledger.months("all", 0, i64::MAX).await?, |row| row.at);
     let mut months: BTreeSet<i64> = changed.days.iter().map(|day| month_of(*day)).collect();
     months.extend(has_days.difference(&has_sums));
-    let today = UtcDay::of(WallClock.now()).number();
+    let today = UtcDay::of(WallClock::system().now()).number();
     for month in months {
         let range = days_of(month);
         // A month that goes on is read by its days: every slot of today would make it anew.

@@ -106,7 +106,7 @@ impl Relay {
             registration_limiter,
             memory: RelayMemory::default(),
             meter: CallMeter::default(),
-            clock: WallClock,
+            clock: WallClock::system(),
             its_clock: RelayClock::default(),
         }
     }

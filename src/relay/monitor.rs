@@ -121,7 +121,7 @@ impl HealthMonitor {
             sampler: HostSampler::new(),
             lag: LagMeter::default(),
             started: Instant::now(),
-            clock: WallClock,
+            clock: WallClock::system(),
         };
         monitor.configured();
         (monitor, handle)

@@ -55,7 +55,7 @@ pub fn start_probes(parts: ProbeParts, group: &TaskGroup) {
 
 /// Probes once now and once before each slot, until told to stop.
 async fn run_probes(parts: ProbeParts, stop: CancellationToken) {
-    let wall = WallClock;
+    let wall = WallClock::system();
     let user_agent = HeaderValue::from_static(concat!("relaymux/", env!("CARGO_PKG_VERSION")));
     let mut is_first = true;
     loop {

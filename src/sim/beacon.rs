@@ -190,7 +190,7 @@ async fn config_spec(State(node): State<Shared>) -> Json<Value> {
 
 impl BeaconBehaviour {
     fn head(&self) -> Slot {
-        self.head.unwrap_or_else(|| self.spec.clock().slot_at(WallClock.now()))
+        self.head.unwrap_or_else(|| self.spec.clock().slot_at(WallClock::system().now()))
     }
 
     /// Moves the start of a fork.

@@ -149,7 +149,7 @@ impl SimRelay {
 async fn date(State(relay): State<Arc<Shared>>, mut response: Response) -> Response {
     let ahead = relay.behaviour.read().clock_ahead_ms;
     if ahead != 0 {
-        let now = u64::try_from(WallClock.now().saturating_add(ahead)).unwrap_or(0);
+        let now = u64::try_from(WallClock::system().now().saturating_add(ahead)).unwrap_or(0);
         let date = httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_millis(now));
         if let Ok(date) = header::HeaderValue::from_str(&date) {
             response.headers_mut().insert(header::DATE, date);

@@ -174,7 +174,13 @@ impl Shared {
     pub(super) fn note(&self, endpoint: &'static str, uri: &str, headers: &HeaderMap, body: &Bytes) {
         if self.keep_requests {
             let (uri, headers, body) = (uri.to_owned(), headers.clone(), body.clone());
-            self.received.lock().push(ReceivedRequest { endpoint, uri, headers, body, at: WallClock.now() });
+            self.received.lock().push(ReceivedRequest {
+                endpoint,
+                uri,
+                headers,
+                body,
+                at: WallClock::system().now(),
+            });
         }
     }
 

@@ -47,7 +47,7 @@ async fn bundle_stage(node: &Node, dialects: &[&str], more: &str) -> (Stage, Vec
 
 /// A chain with one block on it.
 async fn chain(hardfork: &str) -> (Node, Time) {
-    let genesis = WallClock.now() / 1000 - 3600;
+    let genesis = WallClock::system().now() / 1000 - 3600;
     let node = Node::anvil(genesis, &["--hardfork", hardfork, "--slots-in-an-epoch", "2"]).await;
     let mut time = Time(u64::try_from(genesis).unwrap());
     node.mine(time.next(), OTHER).await;

@@ -30,7 +30,8 @@ use crate::{
 };
 
 /// A while ago: what is looked at long after its slot proves less.
-static GENESIS: LazyLock<u64> = LazyLock::new(|| u64::try_from(WallClock.now() / 1000 - 300).unwrap());
+static GENESIS: LazyLock<u64> =
+    LazyLock::new(|| u64::try_from(WallClock::system().now() / 1000 - 300).unwrap());
 const SLOT: u64 = 12;
 const CLAIM: u128 = 50_000_000_000_000_000;
 const FORWARDER: &str = "0x00000000000000000000000000000000000f0f0f";

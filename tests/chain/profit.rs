@@ -26,7 +26,7 @@ fn report(folder: &std::path::Path, more: &[&str]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_profit_report_names_each_relay_with_proof_and_adds_up_to_the_wei() {
-    let genesis = WallClock.now() / 1000 - 3600;
+    let genesis = WallClock::system().now() / 1000 - 3600;
     let node = Node::anvil(genesis, &["--hardfork", "shanghai", "--slots-in-an-epoch", "2"]).await;
     let door = Door::before(&node).await;
     let mut stage = stage()
@@ -47,7 +47,7 @@ async fn the_profit_report_names_each_relay_with_proof_and_adds_up_to_the_wei() 
         .start()
         .await;
     let proposer = stage.proposer(Encoding::Ssz);
-    let registered = u64::try_from(WallClock.now() / 1000).unwrap();
+    let registered = u64::try_from(WallClock::system().now() / 1000).unwrap();
     proposer.register(30_000_000, registered).await.unwrap();
     for relay in &stage.relays {
         eventually("the registration to reach the relays", async || {
@@ -209,7 +209,7 @@ async fn settled_report(stage: &Stage) -> Value {
 }
 
 fn day_of(days: i64) -> String {
-    let now = jiff::Timestamp::from_millisecond(WallClock.now() + days * 86_400_000).unwrap();
+    let now = jiff::Timestamp::from_millisecond(WallClock::system().now() + days * 86_400_000).unwrap();
     now.to_zoned(jiff::tz::TimeZone::UTC).date().to_string()
 }
 
@@ -247,7 +247,7 @@ async fn beacon(first: u64) -> (String, tokio::sync::broadcast::Sender<&'static 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_beacon_node_wakes_the_watcher_and_knows_the_rewards() {
     // Slots of an hour: without news the watcher would look once in each.
-    let genesis = WallClock.now() / 1000 - 100 * 3600 - 7200;
+    let genesis = WallClock::system().now() / 1000 - 100 * 3600 - 7200;
     let node = Node::anvil(genesis, &["--hardfork", "shanghai", "--slots-in-an-epoch", "2"]).await;
     let (url, speak, _stop) = beacon(101).await;
     let stage = stage()
@@ -259,7 +259,7 @@ async fn a_beacon_node_wakes_the_watcher_and_knows_the_rewards() {
         .start()
         .await;
     let proposer = stage.proposer(Encoding::Ssz);
-    proposer.register(30_000_000, u64::try_from(WallClock.now() / 1000).unwrap()).await.unwrap();
+    proposer.register(30_000_000, u64::try_from(WallClock::system().now() / 1000).unwrap()).await.unwrap();
     eventually("the registration", async || (!stage.relays[0].registered().is_empty()).then_some(())).await;
     assert_eq!(stage.slot().as_u64(), 101);
     let start = |slot: u64| u64::try_from(stage.spec.clock().start_of(Slot::new(slot)) / 1000).unwrap();

@@ -244,7 +244,7 @@ async fn a_real_consensus_client_proposes_through_the_builder_path() {
     .await;
 
     supply_transactions(&http, rpc, work).await;
-    let genesis_time = WallClock.now() / 1000 + 10;
+    let genesis_time = WallClock::system().now() / 1000 + 10;
     let spec_text = spec_yaml(genesis_time);
     let spec = parse_spec_file(&spec_text).unwrap();
     let honest = || Behaviour::default().value(milli(50));

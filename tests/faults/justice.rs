@@ -248,7 +248,7 @@ async fn watched(relays: Vec<Behaviour>) -> (Stage, SimExecution) {
 
 /// The same, with so many milliseconds for a reveal.
 async fn watched_for(relays: Vec<Behaviour>, reveal_ms: u64) -> (Stage, SimExecution) {
-    let genesis = relaymux::consensus::WallClock.now() / 1000 - 3600;
+    let genesis = relaymux::consensus::WallClock::system().now() / 1000 - 3600;
     let node = SimExecution::start(1, PARENT, u64::try_from(genesis).unwrap(), 2).await.unwrap();
     let mut builder = stage()
         .slot_secs(2)

@@ -109,7 +109,7 @@ async fn clock_skew_of_the_client_changes_nothing() {
         let request = stage
             .http
             .get(stage.header_url(stage.slot()))
-            .header("date-milliseconds", WallClock.now() + skew_ms)
+            .header("date-milliseconds", WallClock::system().now() + skew_ms)
             .header("x-timeout-ms", 2000);
         assert_eq!(request.send().await.unwrap().status(), 200, "{skew_ms}");
     }

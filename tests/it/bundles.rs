@@ -23,7 +23,7 @@ const MINER: Address = Address::repeat_byte(0xc0);
 
 /// A chain with one block on it, and time for many more before its clock is ahead of ours. Its node does not trace, as with the defaults.
 async fn chain() -> SimExecution {
-    let an_hour_ago = u64::try_from(WallClock.now() / 1000 - 3600).unwrap();
+    let an_hour_ago = u64::try_from(WallClock::system().now() / 1000 - 3600).unwrap();
     let node = SimExecution::start(31337, B256::repeat_byte(0xee), an_hour_ago - 12, 12).await.unwrap();
     node.refuse(&["debug_traceBlockByHash", "eth_getBalance"]);
     node.mine(&[], Address::ZERO);

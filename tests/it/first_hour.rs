@@ -400,7 +400,7 @@ async fn genesis_flags_make_that_chain_or_end_with_2() {
         start(tempfile::tempdir().unwrap(), &arguments, &[("RELAYMUX_OPS__LISTEN", "127.0.0.1:0")]).await;
     let http = build_http_client(&TlsRoots::Bundled, None).unwrap();
     let builder = format!("http://{}", started.ports["builder"].as_str().unwrap());
-    let slot = Slot::new(spec.clock().slot_at(relaymux::consensus::WallClock.now()).as_u64() + 1);
+    let slot = Slot::new(spec.clock().slot_at(relaymux::consensus::WallClock::system().now()).as_u64() + 1);
     let proposer = SimProposer::new(spec, builder, http, 1, relaymux::consensus::Encoding::Ssz);
     let bid = proposer.get_header(slot, PARENT, std::time::Duration::from_secs(20)).await.unwrap();
     let log = std::fs::read_to_string(started.folder.path().join("log")).unwrap();

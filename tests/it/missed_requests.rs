@@ -20,7 +20,7 @@ async fn with_duties() -> (Stage, SimBeacon) {
         .start()
         .await;
     beacon.behave(|behaviour| behaviour.spec = stage.spec.clone());
-    let signed = u64::try_from(WallClock.now() / 1000).unwrap();
+    let signed = u64::try_from(WallClock::system().now() / 1000).unwrap();
     stage.proposer(Encoding::Ssz).register(60_000_000, signed).await.unwrap();
     (stage, beacon)
 }
@@ -42,7 +42,7 @@ async fn missed(stage: &Stage, slot: Slot) -> Value {
 /// Waits until the service has looked at everything up to a slot.
 async fn until_over(stage: &Stage, slot: Slot) {
     let end = stage.spec.clock().start_of(Slot::new(slot.as_u64() + 4));
-    eventually("the slot to be over", async || (WallClock.now() > end).then_some(())).await;
+    eventually("the slot to be over", async || (WallClock::system().now() > end).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,7 +94,7 @@ async fn a_slot_whose_request_was_refused_says_so() {
     let slot = Slot::new(stage.slot().as_u64() + 6);
     assign(&stage, &beacon, &[slot]);
     let start = stage.spec.clock().start_of(slot);
-    eventually("the slot to begin", async || (WallClock.now() > start).then_some(())).await;
+    eventually("the slot to begin", async || (WallClock::system().now() > start).then_some(())).await;
     let proposer = stage.proposer(Encoding::Ssz).proposer(slot);
     let path = format!("{}/eth/v1/builder/header/{slot}/{PARENT}/{proposer}", stage.builder);
     let refused = stage.http.get(path).header("accept", "text/html").send().await.unwrap();
@@ -118,7 +118,7 @@ async fn a_slot_that_passed_while_nothing_ran_is_put_down_to_that_once() {
     .await;
     stage.kill();
     let start = stage.spec.clock().start_of(Slot::new(away.as_u64() + 1));
-    eventually("the slot to pass", async || (WallClock.now() > start).then_some(())).await;
+    eventually("the slot to pass", async || (WallClock::system().now() > start).then_some(())).await;
     stage.start_again().await;
     let record = missed(&stage, away).await;
     assert_eq!(record["reason"], "not_running", "{record}");
@@ -187,7 +187,7 @@ async fn a_validator_that_moved_away_is_not_missed_until_it_is_back() {
     let view = stage.ops_json(&format!("/api/v1/slots/{moved}")).await;
     assert_eq!(view["code"], 404, "{view}");
     // Its client is back, with the registration of before.
-    let signed = u64::try_from(WallClock.now() / 1000).unwrap();
+    let signed = u64::try_from(WallClock::system().now() / 1000).unwrap();
     stage.proposer(Encoding::Ssz).register(60_000_000, signed).await.unwrap();
     let back = Slot::new(moved.as_u64() + 4 * (stage.slot().as_u64() + 7 - moved.as_u64()).div_ceil(4));
     assign(&stage, &beacon, &[back]);

@@ -81,7 +81,7 @@ async fn a_node_that_is_replaced_by_one_of_another_network_is_not_used() {
         "{said}"
     );
     let proposer = stage.proposer(Encoding::Ssz);
-    let signed = u64::try_from(WallClock.now() / 1000).unwrap();
+    let signed = u64::try_from(WallClock::system().now() / 1000).unwrap();
     proposer.register(60_000_000, signed).await.unwrap();
     eventually("the refusal in the log", async || {
         stage.log().contains("no duties from the beacon node").then_some(())

@@ -47,7 +47,7 @@ async fn a_relay_with_another_fee_recipient_is_told_of_until_it_mends_it() {
         .start()
         .await;
     // Signed an hour ago: it had time to reach everybody.
-    let signed = u64::try_from(WallClock.now() / 1000 - 3600).unwrap();
+    let signed = u64::try_from(WallClock::system().now() / 1000 - 3600).unwrap();
     stage.proposer(Encoding::Ssz).register(60_000_000, signed).await.unwrap();
     let report = eventually("the drift to be found", async || {
         let report = stage.ops_json("/api/v1/profit").await;

@@ -239,7 +239,7 @@ impl StageBuilder {
 
 /// All forks up to `fork` at genesis, which was some hundred slots ago.
 pub(crate) fn spec_yaml(fork: Fork, slot_secs: u64, preset: &str) -> String {
-    let genesis = WallClock.now() / 1000 - 100 * i64::try_from(slot_secs).unwrap();
+    let genesis = WallClock::system().now() / 1000 - 100 * i64::try_from(slot_secs).unwrap();
     let mut yaml = format!(
         "PRESET_BASE: '{preset}'\nCONFIG_NAME: 'stage'\nGENESIS_TIME: {genesis}\nGENESIS_FORK_VERSION: 0x00000001\n\
          SECONDS_PER_SLOT: {slot_secs}\nMAX_BLOBS_PER_BLOCK: 6\nMAX_BLOBS_PER_BLOCK_ELECTRA: 9\n"
@@ -323,7 +323,7 @@ impl Stage {
 
     /// A slot that is about to start: never late, whatever the machine does.
     pub(crate) fn slot(&self) -> Slot {
-        Slot::new(self.spec.clock().slot_at(WallClock.now()).as_u64() + 1)
+        Slot::new(self.spec.clock().slot_at(WallClock::system().now()).as_u64() + 1)
     }
 
     /// A slot that is about to start and was not given out before: requests for one slot and parent share one auction.

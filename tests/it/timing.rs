@@ -110,7 +110,7 @@ async fn the_schedule_is_what_the_keys_say() {
     let clock = stage.spec.clock();
     let slot = stage.slot();
     let into = |at: i64| clock.ms_into(slot, at);
-    let before = u64::try_from(-into(WallClock.now())).unwrap();
+    let before = u64::try_from(-into(WallClock::system().now())).unwrap();
     tokio::time::sleep(Duration::from_millis(before)).await;
     assert!(stage.header_at(slot).await.is_some());
     let asked: Vec<(i64, i64)> = stage.relays[0]

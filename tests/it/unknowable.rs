@@ -14,7 +14,7 @@ use crate::stage::{EVER, PARENT, Stage, eventually, honest, milli, stage};
 const RECIPIENT: Address = Address::repeat_byte(0xee);
 
 async fn watched() -> (Stage, SimExecution) {
-    let genesis = u64::try_from(WallClock.now() / 1000 - 3600).unwrap();
+    let genesis = u64::try_from(WallClock::system().now() / 1000 - 3600).unwrap();
     let node = SimExecution::start(1, PARENT, genesis, 2).await.unwrap();
     let stage = stage()
         .slot_secs(2)

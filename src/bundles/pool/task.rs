@@ -321,7 +321,7 @@ fn received_row(pooled: &PooledBundle, request: String) -> BundleReceived {
         builders: json!(pooled.builders).to_string(),
         first_block: first.cast_signed(),
         last_block: last.cast_signed(),
-        received_at: WallClock.now(),
+        received_at: WallClock::system().now(),
     }
 }
 

@@ -75,7 +75,7 @@ pub(super) async fn check_nodes(http: &Client, nodes: Nodes, relays: &[Arc<Relay
 
 /// Tells what fork comes that this version does not serve. Whether headers are served.
 pub(super) fn report_fork(spec: &ChainSpec, reported: Option<&[NamedFork]>, findings: &mut Findings) -> bool {
-    let now = WallClock.now();
+    let now = WallClock::system().now();
     let Some(fork) = spec.unserved_fork(reported, now) else { return true };
     findings.remark("fork", fork.message(&spec.name, now));
     !fork.ends_service(now)
@@ -118,7 +118,7 @@ async fn beacon_answer(
         Err(_) => {}
     }
     let head = node.head().await?;
-    let now = spec.clock().slot_at(WallClock.now());
+    let now = spec.clock().slot_at(WallClock::system().now());
     let behind = now.as_u64().saturating_sub(head.as_u64());
     let distance = match (head.as_u64().checked_sub(now.as_u64()), behind) {
         (Some(ahead @ 1..), _) => format!(

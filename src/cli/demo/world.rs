@@ -64,7 +64,7 @@ fn name(n: u8) -> String {
 pub(super) fn demo_spec(seconds_per_slot: u64) -> ChainSpec {
     let mut spec = Network::Mainnet.spec();
     spec.name = "demo".to_owned();
-    spec.genesis_time = u64::try_from(WallClock.now() / 1000).unwrap_or(0);
+    spec.genesis_time = u64::try_from(WallClock::system().now() / 1000).unwrap_or(0);
     spec.slot_ms = seconds_per_slot * 1000;
     for fork in &mut spec.forks {
         fork.epoch = if fork.fork <= Fork::Fulu { Epoch::new(0) } else { Epoch::NEVER };

@@ -110,7 +110,7 @@ impl BeaconNode {
 
     /// Bounds of our clock's difference from the node's, by the dates of its answers; `None` where it said none lately.
     pub fn clock_offset(&self) -> Option<OffsetRange> {
-        self.known.clock.lock().range(WallClock.now())
+        self.known.clock.lock().range(WallClock::system().now())
     }
 
     /// Whether the node runs on this machine, by its address: then its clock is ours and proves nothing.
@@ -143,10 +143,10 @@ impl BeaconNode {
     }
 
     async fn ask_anybody(&self, url: &Url) -> Result<Value, NodeError> {
-        let sent = WallClock.now();
+        let sent = WallClock::system().now();
         let (head, body) = send(url, self.http.get(url.clone())).await?;
         // The head is not timed by itself. The whole answer came later, which makes the bound wider and not wrong.
-        self.note_date(&head.headers, sent, WallClock.now());
+        self.note_date(&head.headers, sent, WallClock::system().now());
         serde_json::from_slice(&body).map_err(|error| NodeError::answer(url, format!("not JSON: {error}")))
     }
 

@@ -54,7 +54,7 @@ async fn a_reward_that_the_beacon_node_could_not_tell_is_asked_for_again() {
     let is_well = Arc::new(AtomicBool::new(false));
     let watcher = watcher(Some(beacon(Arc::clone(&is_well)).await)).await;
     let Watcher { parts: WatcherParts { ledger, slots, .. }, .. } = &watcher;
-    let slot = slots.slot_at(WallClock.now() - DAY_MS / 2);
+    let slot = slots.slot_at(WallClock::system().now() - DAY_MS / 2);
     let row = Settled {
         slot: slot.as_u64(),
         status: SlotStatus::Final.into(),

@@ -62,7 +62,7 @@ fn auction(budget_ms: u64, outcomes: [BidOutcome; 2]) -> Event {
         parent_hash: B256::ZERO,
         proposer: Default::default(),
         fork: Fork::Fulu,
-        requested_at: WallClock.now(),
+        requested_at: WallClock::system().now(),
         ms_into_slot: 0,
         budget_ms,
         answered_in_us: 1,
@@ -86,7 +86,7 @@ fn auction(budget_ms: u64, outcomes: [BidOutcome; 2]) -> Event {
 
 /// The block of `a` is signed, and this is what the two answer to it.
 fn handed_in(spine: &Spine, signature: BlockSignature, outcomes: [(RevealOutcome, Option<u16>); 2]) {
-    let (slot, at) = (Slot::new(7), WallClock.now());
+    let (slot, at) = (Slot::new(7), WallClock::system().now());
     spine.publish(auction(950, [BidOutcome::Bid, BidOutcome::Bid]));
     spine.publish(Event::BlockReceived(BlockReceived {
         slot,
@@ -137,7 +137,7 @@ fn settled(
         evidence: Evidence { method: Method::Trace, confidence },
         block_hash: Some(HASH),
         has_other_block: false,
-        at: WallClock.now(),
+        at: WallClock::system().now(),
     })
 }
 
@@ -220,7 +220,7 @@ async fn credit_waits_for_the_chain_where_somebody_watches_it() {
         monitor.operator_command(a.clone(), OperatorCommand::Release).await.unwrap();
         let status = relays.status(&a).unwrap_or(status);
         let reveals = |trust: &crate::relay::health::Trust| {
-            trust.mean(crate::relay::health::FaultClass::Reveals, WallClock.now(), i64::MAX)
+            trust.mean(crate::relay::health::FaultClass::Reveals, WallClock::system().now(), i64::MAX)
         };
         assert_eq!(reveals(&status.trust) > reveals(&before) + 1e-9, !watches_chain);
         stop.cancel();
@@ -235,7 +235,11 @@ async fn what_the_chain_refutes_is_taken_back() {
             let (mut relays, mut spine, _monitor, mut stop) = kept();
             let mut events = spine.subscribe();
             let reveals = |status: &RelayStatus| {
-                status.trust.mean(crate::relay::health::FaultClass::Reveals, WallClock.now(), i64::MAX)
+                status.trust.mean(
+                    crate::relay::health::FaultClass::Reveals,
+                    WallClock::system().now(),
+                    i64::MAX,
+                )
             };
             let before = reveals(&until(&relays, "a", "known", |_| true).await);
             handed_in(&spine, BlockSignature::Valid, [answer, REFUSED]);
