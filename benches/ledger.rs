@@ -114,10 +114,11 @@ async fn settle() {
     let builder = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266";
     rpc(&http, &url, "anvil_setCoinbase", json!([builder])).await;
     let folder = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(folder.path(), CHAIN).await.unwrap();
+    let ledger = Ledger::open(folder.path(), CHAIN, WallClock::system().now()).await.unwrap();
     let spine = Spine::new();
     let stop = CancellationToken::new();
-    let writer = tokio::spawn(run_writer(ledger.clone(), spine.subscribe(), stop.clone()));
+    let writer =
+        tokio::spawn(run_writer(ledger.clone(), WallClock::system(), spine.subscribe(), stop.clone()));
     let clock = SlotClock::new(genesis, 12_000);
     let mut parent: B256 = B256::ZERO;
     for slot in 1..=SLOTS {
@@ -144,6 +145,7 @@ async fn settle() {
         relays: Arc::new(SharedRelays::new(Vec::new())),
         http,
         slots: clock,
+        clock: WallClock::system(),
         settings: ProfitSettings::default(),
     });
     let started = Instant::now();
@@ -215,7 +217,7 @@ async fn ledger() {
     growth().await;
     let folder = tempfile::tempdir().unwrap();
     let clock = year(folder.path()).await;
-    let ledger = Ledger::open(folder.path(), CHAIN).await.unwrap();
+    let ledger = Ledger::open(folder.path(), CHAIN, WallClock::system().now()).await.unwrap();
     reports(&ledger, clock).await;
     pages(&ledger).await;
 }
@@ -223,7 +225,7 @@ async fn ledger() {
 /// A year of every slot that ends now, in a folder: settled slots of 1,000 validators, 8 relays and 30 builders, with the auction of every
 /// tenth. Its chain's time.
 async fn year(folder: &Path) -> SlotClock {
-    let ledger = Ledger::open(folder, CHAIN).await.unwrap();
+    let ledger = Ledger::open(folder, CHAIN, WallClock::system().now()).await.unwrap();
     let end = WallClock::system().now() / 1000;
     let clock = SlotClock::new(u64::try_from(end - YEAR * 12).unwrap(), 12_000);
     let started = Instant::now();
@@ -237,7 +239,7 @@ async fn year(folder: &Path) -> SlotClock {
     }
     let written = started.elapsed();
     let started = Instant::now();
-    let days = project_sums(&ledger, clock).await.unwrap();
+    let days = project_sums(&ledger, clock, WallClock::system().now()).await.unwrap();
     let summed = started.elapsed();
     ledger.shut().await;
     println!(
@@ -254,7 +256,8 @@ async fn year(folder: &Path) -> SlotClock {
 /// Writes the auction of every tenth slot, as the service does; how many.
 async fn auctions(ledger: &Ledger, clock: SlotClock) -> u64 {
     let (spine, stop) = (Spine::new(), CancellationToken::new());
-    let writer = tokio::spawn(run_writer(ledger.clone(), spine.subscribe(), stop.clone()));
+    let writer =
+        tokio::spawn(run_writer(ledger.clone(), WallClock::system(), spine.subscribe(), stop.clone()));
     let mut count = 0;
     for slot in (1..u64::try_from(YEAR).unwrap()).step_by(10) {
         let hash = B256::from(U256::from(slot));
@@ -353,11 +356,12 @@ async fn growth() {
     let clock = SlotClock::new(1_700_000_000, 12_000);
     for (name, slots) in [("7,200 slots observed", 7200_u64), ("one proposal", 1)] {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), CHAIN).await.unwrap();
+        let ledger = Ledger::open(folder.path(), CHAIN, WallClock::system().now()).await.unwrap();
         let empty = size(folder.path());
         let spine = Spine::new();
         let stop = CancellationToken::new();
-        let writer = tokio::spawn(run_writer(ledger.clone(), spine.subscribe(), stop.clone()));
+        let writer =
+            tokio::spawn(run_writer(ledger.clone(), WallClock::system(), spine.subscribe(), stop.clone()));
         for slot in 1..=slots {
             let hash = B256::from(U256::from(slot));
             spine.publish(Event::Auction(auction(slot, hash, hash, 50_000_000_000_000_000 + slot, &clock)));

@@ -23,7 +23,6 @@ mod start;
 mod tally;
 mod watcher;
 
-pub use checks::{run_checks, run_registration_checks};
 pub use evidence::{SlotEvidence, evidence};
 pub use metrics::describe_metrics;
 pub use payment::{Confidence, Method, Payment, PaymentFacts, TransactionFacts, judge};

@@ -16,8 +16,8 @@ use crate::{
     auction::Auction,
     consensus::{BlobSchedule, WallClock},
     ethereum::{BeaconNode, ExecutionNode},
-    events::{Conditions, NoRequestReason, Spine},
-    ledger::Ledger,
+    events::{Conditions, NoRequestReason},
+    ledger::NoticeBook,
     relay::SharedRelays,
     tasks::TaskGroup,
 };
@@ -34,8 +34,8 @@ pub(super) struct ChainWatchParts {
     pub(super) beacon: Option<BeaconNode>,
     pub(super) execution: Option<ExecutionNode>,
     pub(super) conditions: Conditions,
-    pub(super) ledger: Ledger,
-    pub(super) spine: Spine,
+    pub(super) notices: NoticeBook,
+    pub(super) clock: WallClock,
 }
 
 /// Describes what the watches of chain and duties count, and begins their counters at 0, so that the first event is an increase.
@@ -67,11 +67,10 @@ pub(super) fn start_chain_watch(parts: ChainWatchParts, group: &TaskGroup) {
 
 /// Watches until told to stop.
 async fn run_chain_watch(parts: ChainWatchParts, stop: CancellationToken) {
-    let ChainWatchParts { auction, relays, beacon, execution, conditions, ledger, spine } = parts;
-    let wall = WallClock::system();
+    let ChainWatchParts { auction, relays, beacon, execution, conditions, notices, clock: wall } = parts;
     let spec = auction.spec().clone();
     let pause = Duration::from_millis(spec.slot_ms).clamp(MIN_PAUSE, MAX_PAUSE);
-    let mut notices = Notices::new(ledger, spine);
+    let mut notices = Notices::new(notices);
     let slots = spec.clock();
     let mut forks = ForkWatch { spec, conditions: conditions.clone(), said: None };
     let mut nodes = NodeWatch { beacon: beacon.clone(), execution, conditions: conditions.clone() };

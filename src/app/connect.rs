@@ -22,7 +22,7 @@ use crate::{
     consensus::WallClock,
     ethereum::{BeaconNode, ExecutionNode},
     events::{Conditions, Spine},
-    ledger::Stores,
+    ledger::{NoticeBook, Stores},
     ops_api::{Degraded, OpsParts},
     profit::{ProfitParts, Reporter},
     relay::{
@@ -35,6 +35,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Connected {
     pub(super) config: Config,
+    pub(super) clock: WallClock,
     pub(super) clients: Clients,
     /// Keys that loaders brought, as an earlier process left them.
     pub(super) loaded: LoadedKeys,
@@ -54,6 +55,7 @@ pub(super) struct Connected {
 /// Makes what rooms share. What earlier processes left in `stores` for relays' reputations and the auction goes there.
 pub(super) fn connect(
     config: Config,
+    clock: WallClock,
     clients: Clients,
     mut stores: Stores,
     spine: Spine,
@@ -87,6 +89,7 @@ pub(super) fn connect(
     let (conditions, stopping) = (Conditions::default(), CancellationToken::new());
     let connected = Connected {
         config,
+        clock,
         clients,
         loaded,
         stores,
@@ -112,6 +115,11 @@ impl Connected {
         }
     }
 
+    /// Where the operator is told of what lasts.
+    pub(super) fn notices(&self) -> NoticeBook {
+        NoticeBook::new(self.stores.ledger.clone(), self.spine.clone(), self.clock.clone())
+    }
+
     pub(super) fn builder_api(&self) -> BuilderApiParts {
         BuilderApiParts {
             settings: self.config.builder_api.clone(),
@@ -128,6 +136,7 @@ impl Connected {
             relays: Arc::clone(&self.relays),
             ledger: self.stores.ledger.clone(),
             spine: self.spine.clone(),
+            clock: self.clock.clone(),
             metrics,
             conditions: self.conditions.clone(),
             monitor: self.monitor.clone(),
@@ -149,6 +158,7 @@ impl Connected {
             node: self.execution.as_ref()?.through(http.clone()),
             http,
             slot_secs: (self.config.spec.slot_ms / 1000).max(1),
+            clock: self.clock.clone(),
             ledger: self.stores.ledger.clone(),
         })
     }
@@ -167,6 +177,7 @@ impl Connected {
         ProfitParts {
             reporter: self.reporter(),
             spine: self.spine.clone(),
+            clock: self.clock.clone(),
             relays: Arc::clone(&self.relays),
             http: self.clients.http.clone(),
             beacon: self.beacon.clone(),
@@ -192,8 +203,8 @@ impl Connected {
             beacon: self.beacon.clone(),
             execution: self.execution.clone(),
             conditions: self.conditions.clone(),
-            ledger: self.stores.ledger.clone(),
-            spine: self.spine.clone(),
+            notices: self.notices(),
+            clock: self.clock.clone(),
         }
     }
 
@@ -211,7 +222,8 @@ impl Connected {
             ledger: self.stores.ledger.clone(),
             spine: self.spine.clone(),
             expected,
-            started_at: WallClock::system().now(),
+            started_at: self.clock.now(),
+            clock: self.clock.clone(),
         })
     }
 

@@ -38,6 +38,7 @@ pub(super) struct DutyParts {
     pub(super) expected: watch::Sender<ExpectedProposals>,
     /// When the service began, Unix milliseconds.
     pub(super) started_at: UnixMillis,
+    pub(super) clock: WallClock,
 }
 
 /// Watches for as long as the group runs, where there is a beacon node to ask.
@@ -49,14 +50,13 @@ pub(super) fn start_duties(parts: Option<DutyParts>, group: &TaskGroup) {
 /// Keeps the expected proposals up to date until told to stop: this epoch and the next. While nobody has registered, every slot may be
 /// ours. Records each slot of ours without a request.
 async fn run_duties(parts: DutyParts, stop: CancellationToken) {
-    let wall = WallClock::system();
     let spec = parts.auction.spec().clone();
     let own = OwnDuties::new(spec.clock(), spec.slots_per_epoch, parts.started_at);
     let last_run = parts.ledger.begin_run(parts.started_at).await.unwrap_or_else(|error| {
         warn!(%error, "slots missed while relaymux was not running are not known");
         None
     });
-    let mut watch = DutyWatch { parts, spec, wall, own, was_well: true, asked_in: None };
+    let mut watch = DutyWatch { parts, spec, own, was_well: true, asked_in: None };
     let rounds = async {
         if let Some(last_run) = last_run {
             watch.look_back(last_run).await;
@@ -70,7 +70,7 @@ async fn run_duties(parts: DutyParts, stop: CancellationToken) {
         () = rounds => {}
         () = stop.cancelled() => {}
     }
-    if let Err(error) = watch.parts.ledger.note_run(watch.wall.now(), true).await {
+    if let Err(error) = watch.parts.ledger.note_run(watch.parts.clock.now(), true).await {
         debug!(%error, "the stop is not in the ledger");
     }
 }
@@ -79,7 +79,6 @@ async fn run_duties(parts: DutyParts, stop: CancellationToken) {
 struct DutyWatch {
     parts: DutyParts,
     spec: ChainSpec,
-    wall: WallClock,
     own: OwnDuties,
     was_well: bool,
     /// The slot in which duties were last asked for with success.
@@ -88,7 +87,7 @@ struct DutyWatch {
 
 impl DutyWatch {
     async fn round(&mut self) {
-        let now = self.spec.clock().slot_at(self.wall.now());
+        let now = self.spec.clock().slot_at(self.parts.clock.now());
         let trouble = match self.parts.beacon.sync_status().await {
             Ok(status) if status.is_syncing => Some(BeaconTrouble::Syncing),
             // It answers, and does not serve this.
@@ -106,7 +105,7 @@ impl DutyWatch {
                 debug!(%slot, %error, "whether a header was asked for is not known yet");
             }
         }
-        if let Err(error) = self.parts.ledger.note_run(self.wall.now(), false).await {
+        if let Err(error) = self.parts.ledger.note_run(self.parts.clock.now(), false).await {
             debug!(%error, "the sign of life is not in the ledger");
         }
     }
@@ -159,7 +158,7 @@ impl DutyWatch {
     async fn look_back(&mut self, last: LastRun) {
         let clock = self.spec.clock();
         let epoch_of = |slot: u64| Slot::new(slot).epoch(self.spec.slots_per_epoch).as_u64();
-        let now = clock.slot_at(self.wall.now()).as_u64();
+        let now = clock.slot_at(self.parts.clock.now()).as_u64();
         let seen = clock.slot_at(last.seen_at).as_u64().saturating_sub(UNFINISHED_SLOTS);
         self.own.look_back_to(Slot::new(seen));
         let first = epoch_of(seen).max(epoch_of(now).saturating_sub(MAX_EPOCHS_BACK));
@@ -183,7 +182,7 @@ impl DutyWatch {
             self.own.done(slot);
             return Ok(());
         }
-        let (now, activity) = (self.wall.now(), self.parts.auction.client_activity());
+        let (now, activity) = (self.parts.clock.now(), self.parts.auction.client_activity());
         let (last_request_at, refused) = (activity.last(), activity.refused());
         let last_refusal = refused.as_ref().map(|(_, refusal)| refusal.at);
         let reason = self.own.reason(slot, Circumstances { last_request: last_request_at, last_refusal });

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use tracing::{info, warn};
 
 use crate::{
-    consensus::WallClock,
-    events::{NoticeRule, Severity, Spine},
+    events::{NoticeRule, Severity},
     ledger::{Ledger, NoticeBook},
+    types::UnixMillis,
 };
 
 /// Rules about a process: what one was told of is over with it.
@@ -15,9 +15,9 @@ const OF_A_PROCESS: [NoticeRule; 3] =
     [NoticeRule::JournalFailed, NoticeRule::MachinePressure, NoticeRule::TaskFailed];
 
 /// Resolves what an earlier process, which may not have ended in good order, has left open of itself.
-pub(super) async fn resolve_of_earlier_processes(ledger: &Ledger) {
+pub(super) async fn resolve_of_earlier_processes(ledger: &Ledger, now: UnixMillis) {
     for rule in OF_A_PROCESS {
-        match ledger.resolve_all(rule, WallClock::system().now()).await {
+        match ledger.resolve_all(rule, now).await {
             Ok(0) => {}
             Ok(count) => info!(%rule, count, "over with the process that told of it"),
             Err(error) => warn!(%error, %rule, "notices of an earlier process stay open in the ledger"),
@@ -35,8 +35,8 @@ pub(super) struct Notices {
 }
 
 impl Notices {
-    pub(super) fn new(ledger: Ledger, spine: Spine) -> Self {
-        Self { book: NoticeBook::new(ledger, spine), said: BTreeMap::new() }
+    pub(super) fn new(book: NoticeBook) -> Self {
+        Self { book, said: BTreeMap::new() }
     }
 
     /// Something is amiss. Logged once in each process, told as an event once until it is over.

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    consensus::WallClock,
     ops_api::Degraded,
     relay::build_http_client,
     serve::{HostGate, Listener, ReservedPort},
@@ -39,13 +40,13 @@ pub(super) struct Listeners {
 ///
 /// # Errors
 /// When a folder, file or port cannot be had.
-pub(super) async fn open(config: &Config) -> Result<Opened, StartError> {
+pub(super) async fn open(config: &Config, clock: &WallClock) -> Result<Opened, StartError> {
     let lock = take_data_dir(config)?;
     let clients = Clients::for_config(config)?;
     // Taken before anything is done to the files of a service that still runs at these ports; open once there is somebody to answer.
     let ports = reserve(config)?;
     let degraded = Degraded::default();
-    let storage = open_storage(config, &degraded).await?;
+    let storage = open_storage(config, &degraded, clock.now()).await?;
     let listeners = listen(config, ports)?;
     Ok(Opened { lock, storage, degraded, clients, listeners })
 }

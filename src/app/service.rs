@@ -31,6 +31,7 @@ use super::{
 use crate::{
     builder_api, bundles,
     config::Config,
+    consensus::WallClock,
     events::Spine,
     ledger::start_writer,
     ops_api, profit,
@@ -119,20 +120,21 @@ impl Service {
         for warning in &config.warnings {
             warn!("{warning}");
         }
-        let Opened { lock, storage, degraded, clients, listeners } = open(&config).await?;
+        let clock = WallClock::system();
+        let Opened { lock, storage, degraded, clients, listeners } = open(&config, &clock).await?;
         let addresses = Addresses {
             builder: listeners.builder.address(),
             ops: listeners.ops.address(),
             bundles: listeners.bundles.as_ref().map(|(listener, _)| listener.address()),
         };
 
-        resolve_of_earlier_processes(&storage.stores.ledger).await;
+        resolve_of_earlier_processes(&storage.stores.ledger, clock.now()).await;
         let spine = Spine::new();
-        let (tasks, fatal) = Tasks::new(tell_of_tasks(spine.clone(), degraded.clone()));
+        let (tasks, fatal) = Tasks::new(tell_of_tasks(spine.clone(), degraded.clone(), clock.clone()));
         let groups = Groups::new(&tasks);
         // First of all: it has to see what the others publish while they start.
-        start_writer(&storage.stores.ledger, &spine, &groups.writer);
-        let (mut connected, monitor) = connect(config, clients, storage.stores, spine, degraded);
+        start_writer(&storage.stores.ledger, &spine, &clock, &groups.writer);
+        let (mut connected, monitor) = connect(config, clock, clients, storage.stores, spine, degraded);
         connected.resume_auction();
 
         let watchers = &groups.watchers;
@@ -148,8 +150,7 @@ impl Service {
         monitor.start(watchers);
         start_upkeep(metrics, watchers);
         addresses.tell(&connected);
-        let stores = &connected.stores;
-        publish_storage_troubles(&stores.ledger, &connected.spine, &stores.troubles).await;
+        publish_storage_troubles(&connected.notices(), &connected.stores.troubles).await;
         start_seed(connected.seed(), watchers);
         let (reload, asked) = mpsc::channel(1);
         if let Some(reloader) = connected.reloader(source, asked) {

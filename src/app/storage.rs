@@ -15,10 +15,10 @@ use super::{
 };
 use crate::{
     config::Config,
-    consensus::WallClock,
-    events::{NoticeRule, Severity, Spine},
-    ledger::{Ledger, NoticeBook, StoreTrouble, Stores},
+    events::{NoticeRule, Severity},
+    ledger::{NoticeBook, StoreTrouble, Stores},
     ops_api::Degraded,
+    types::UnixMillis,
 };
 
 /// How long the journal keeps settled blocks: a month, in milliseconds. The ledger keeps their fates for ever.
@@ -59,7 +59,11 @@ pub(super) fn take_data_dir(config: &Config) -> Result<Option<DataDirLock>, Star
 ///
 /// # Errors
 /// When not even memory can be had.
-pub(super) async fn open_storage(config: &Config, degraded: &Degraded) -> Result<Storage, StartError> {
+pub(super) async fn open_storage(
+    config: &Config,
+    degraded: &Degraded,
+    now: UnixMillis,
+) -> Result<Storage, StartError> {
     let data_dir = &config.data_dir;
     let admin_token = match ensure_admin_token(data_dir) {
         AdminToken::Kept(token) => token,
@@ -74,7 +78,6 @@ pub(super) async fn open_storage(config: &Config, degraded: &Degraded) -> Result
             token
         }
     };
-    let now = WallClock::system().now();
     let chain = &config.spec.name;
     let opening = Stores::open(data_dir, chain, now, now.saturating_sub(JOURNAL_KEPT_MS));
     let stores = match timeout(OPEN_TIMEOUT, opening).await {
@@ -107,8 +110,7 @@ fn hold_data_dir(config: &Config) -> Result<Option<DataDirLock>, StartError> {
 }
 
 /// Raises a notice for what is wrong, and resolves those of earlier starts for what is well again.
-pub(super) async fn publish_storage_troubles(ledger: &Ledger, spine: &Spine, troubles: &[StoreTrouble]) {
-    let book = NoticeBook::new(ledger.clone(), spine.clone());
+pub(super) async fn publish_storage_troubles(book: &NoticeBook, troubles: &[StoreTrouble]) {
     for part in PARTS {
         let trouble = troubles.iter().find(|trouble| trouble.part == part);
         for rule in [IN_MEMORY, REPLACED] {

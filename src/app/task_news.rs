@@ -7,17 +7,22 @@ use crate::{
     events::{Event, Notice, NoticeRule, Severity, Spine, count_notice},
     ops_api::Degraded,
     tasks::{Consequence, TaskFailure, TaskNews},
+    types::UnixMillis,
 };
 
 /// Tells of tasks from now on.
-pub(super) fn tell_of_tasks(spine: Spine, degraded: Degraded) -> impl Fn(TaskNews) + Send + Sync + 'static {
+pub(super) fn tell_of_tasks(
+    spine: Spine,
+    degraded: Degraded,
+    clock: WallClock,
+) -> impl Fn(TaskNews) + Send + Sync + 'static {
     move |news| match news {
-        TaskNews::Failed(failure) => failed(&spine, &degraded, failure),
+        TaskNews::Failed(failure) => failed(&spine, &degraded, failure, clock.now()),
         TaskNews::BeganAnew { task } => degraded.clear(task),
     }
 }
 
-fn failed(spine: &Spine, degraded: &Degraded, failure: TaskFailure) {
+fn failed(spine: &Spine, degraded: &Degraded, failure: TaskFailure, at: UnixMillis) {
     let TaskFailure { task, consequence, message } = failure;
     let severity = match consequence {
         Consequence::EndsProcess => Severity::P1,
@@ -36,7 +41,7 @@ fn failed(spine: &Spine, degraded: &Degraded, failure: TaskFailure) {
         severity: Some(severity),
         message: message.clone(),
         resolved: false,
-        at: WallClock::system().now(),
+        at,
     }));
     // What was to be done once is missed by nobody who asks for readiness.
     if consequence != Consequence::LeftUndone {
@@ -52,7 +57,7 @@ mod tests {
     fn a_failure_is_told_by_what_follows_from_it() {
         let (spine, degraded) = (Spine::new(), Degraded::default());
         let mut events = spine.subscribe();
-        let tell = tell_of_tasks(spine, degraded.clone());
+        let tell = tell_of_tasks(spine, degraded.clone(), WallClock::manual(5).0);
         for (consequence, severity, is_degraded) in [
             (Consequence::EndsProcess, Severity::P1, true),
             (Consequence::StaysAway, Severity::P2, true),
@@ -65,7 +70,7 @@ mod tests {
             let Event::Notice(notice) = &*event else { panic!("{event:?}") };
             let told = (notice.rule, notice.subject.as_str(), notice.severity);
             assert_eq!(told, (NoticeRule::TaskFailed, "writer", Some(severity)));
-            assert_eq!(notice.message, message);
+            assert_eq!((&notice.message, notice.at), (&message, 5));
             assert_eq!(degraded.list().get("writer"), is_degraded.then_some(&message));
             tell(TaskNews::BeganAnew { task: "writer" });
             assert!(degraded.list().is_empty());

@@ -18,8 +18,8 @@ use super::{
     pool::PooledBundle,
 };
 use crate::{
-    consensus::WallClock,
     ledger::{BundleSend, BundleWrite, SendOutcome},
+    types::UnixMillis,
 };
 
 /// A request to builders as it is sent, and its share of the budget.
@@ -45,7 +45,7 @@ enum NotQueued {
 
 impl NotQueued {
     /// What is written down of it; what our own limits cost is counted.
-    fn into_send(self, id: i64, builder: &str, block: u64) -> BundleSend {
+    fn into_send(self, id: i64, builder: &str, block: u64, now: UnixMillis) -> BundleSend {
         let dropped = |message: &str| {
             counter!("relaymux_bundle_sends_dropped_total", "builder" => builder.to_owned()).increment(1);
             (SendOutcome::QueueFull, message.to_owned())
@@ -63,7 +63,7 @@ impl NotQueued {
             message,
             attempts: 0,
             latency_us: 0,
-            sent_at: WallClock::system().now(),
+            sent_at: now,
         }
     }
 }
@@ -108,7 +108,7 @@ impl BundleIntake {
                 Err(NotSigned::NoMemory) => Err(NotQueued::NoMemory),
             };
             if let Err(reason) = queued {
-                let _ = reply.try_send(reason.into_send(pooled.id, &endpoint.id, block));
+                let _ = reply.try_send(reason.into_send(pooled.id, &endpoint.id, block, self.clock.now()));
             }
         }
         answers
@@ -206,7 +206,7 @@ impl BundleIntake {
         let head = *self.head.borrow();
         let slots = block.saturating_sub(head.number).max(1);
         let due_ms = self.time_of(head.number.saturating_add(slots), head).saturating_mul(1000);
-        let left = i64::try_from(due_ms).unwrap_or(i64::MAX).saturating_sub(WallClock::system().now());
+        let left = i64::try_from(due_ms).unwrap_or(i64::MAX).saturating_sub(self.clock.now());
         // A chain that stands still, or whose clock is another, still gives every request a slot.
         let left = u64::try_from(left).unwrap_or(0).clamp(self.slot_secs * 1000, 120_000);
         Instant::now() + Duration::from_millis(left)

@@ -112,12 +112,20 @@ pub(super) struct BuilderQueue {
 
 impl BuilderQueue {
     /// Starts the sender for a builder; it ends with `stop`.
-    pub(super) fn start(endpoint: BuilderEndpoint, http: Client, stop: CancellationToken) -> Self {
+    pub(super) fn start(
+        endpoint: BuilderEndpoint,
+        http: Client,
+        clock: WallClock,
+        stop: CancellationToken,
+    ) -> Self {
         begin_builder(&endpoint.id);
         let (queue, mut jobs) = mpsc::channel(QUEUE);
         tokio::spawn(async move {
             // Whatever one request does to the sender, the next one is sent.
-            while AssertUnwindSafe(send_all(&endpoint, &http, &mut jobs, &stop)).catch_unwind().await.is_err()
+            while AssertUnwindSafe(send_all(&endpoint, &http, &clock, &mut jobs, &stop))
+                .catch_unwind()
+                .await
+                .is_err()
             {
                 error!(builder = %endpoint.id, "sending bundles panicked, and begins anew: a defect of relaymux, please report it");
             }
@@ -134,6 +142,7 @@ impl BuilderQueue {
 async fn send_all(
     endpoint: &BuilderEndpoint,
     http: &Client,
+    clock: &WallClock,
     jobs: &mut mpsc::Receiver<Job>,
     stop: &CancellationToken,
 ) {
@@ -155,12 +164,13 @@ async fn send_all(
         if last_of.len() > MAX_NAMES {
             last_of.retain(|_, end| matches!(end.try_recv(), Err(oneshot::error::TryRecvError::Empty)));
         }
-        let (endpoint, http, limiter) = (Arc::clone(&endpoint), http.clone(), limiter.clone());
+        let (endpoint, limiter) = (Arc::clone(&endpoint), limiter.clone());
+        let (http, clock) = (http.clone(), clock.clone());
         tokio::spawn(async move {
             if let Some(before) = before {
                 let _ = timeout_at(job.deadline.min(Instant::now() + ORDER_WAIT), before).await;
             }
-            let answer = send(&endpoint, &http, limiter.as_deref(), &job).await;
+            let answer = send(&endpoint, &http, limiter.as_deref(), &clock, &job).await;
             counter!("relaymux_bundle_sends_total", "builder" => endpoint.id.clone(), "outcome" => answer.outcome.label())
                 .increment(1);
             let _ = job.reply.try_send(answer);
@@ -179,6 +189,7 @@ async fn send(
     endpoint: &BuilderEndpoint,
     http: &Client,
     limiter: Option<&DefaultDirectRateLimiter>,
+    clock: &WallClock,
     job: &Job,
 ) -> BundleSend {
     let started = Instant::now();
@@ -190,7 +201,7 @@ async fn send(
         message,
         attempts: i64::from(attempts),
         latency_us: i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX),
-        sent_at: WallClock::system().now(),
+        sent_at: clock.now(),
     };
     let withdrawn =
         |message: &str, attempts: u32| answer(SendOutcome::Withdrawn, message.to_owned(), attempts);

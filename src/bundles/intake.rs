@@ -34,6 +34,7 @@ use super::{
     wire::{BundleCommand, private_uuid, read},
 };
 use crate::{
+    consensus::WallClock,
     ethereum::ExecutionNode,
     jsonrpc::{ErrorCode, Request, RpcError},
     ledger::{BundleKind, BundleSend, SendOutcome},
@@ -85,6 +86,7 @@ pub struct BundleIntake {
     /// The chain's number; 0 until the node has told.
     pub(super) chain: AtomicU64,
     pub(super) slot_secs: u64,
+    pub(super) clock: WallClock,
     pub(super) pool: PoolHandle,
     pub(super) budget: Arc<ByteBudget>,
     pub(super) head: watch::Receiver<HeadView>,
@@ -106,6 +108,7 @@ pub(super) struct IntakeParts {
     pub(super) node: ExecutionNode,
     pub(super) http: Client,
     pub(super) slot_secs: u64,
+    pub(super) clock: WallClock,
     pub(super) head: watch::Receiver<HeadView>,
     pub(super) recorder: Recorder,
     pub(super) pool: PoolHandle,
@@ -115,9 +118,11 @@ pub(super) struct IntakeParts {
 
 impl BundleIntake {
     pub(super) fn new(parts: IntakeParts) -> Self {
-        let IntakeParts { settings, node, http, slot_secs, head, recorder, pool, budget, stop } = parts;
+        let IntakeParts { settings, node, http, slot_secs, clock, head, recorder, pool, budget, stop } =
+            parts;
         let queue = |endpoint: &BuilderEndpoint| {
-            (endpoint.id.clone(), BuilderQueue::start(endpoint.clone(), http.clone(), stop.clone()))
+            let queue = BuilderQueue::start(endpoint.clone(), http.clone(), clock.clone(), stop.clone());
+            (endpoint.id.clone(), queue)
         };
         let queues = settings.builders.iter().map(queue).collect();
         let limiter = NonZeroU32::new(settings.rate_per_searcher)
@@ -126,6 +131,7 @@ impl BundleIntake {
             node,
             chain: AtomicU64::new(0),
             slot_secs,
+            clock,
             pool,
             budget,
             head,

@@ -185,7 +185,7 @@ mod tests {
     #[tokio::test]
     async fn only_what_is_refused_for_what_it_is_is_left_out() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         let send = |id: i64, attempts: i64| {
             BundleWrite::Sent(BundleSend {
                 id,

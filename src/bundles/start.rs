@@ -20,6 +20,7 @@ use super::{
     tracker::Tracker,
 };
 use crate::{
+    consensus::WallClock,
     ethereum::ExecutionNode,
     ledger::{Ledger, LedgerError},
     serve::Listener,
@@ -50,6 +51,8 @@ pub struct BundleParts {
     pub http: Client,
     /// Length of a slot in seconds.
     pub slot_secs: u64,
+    /// The wall clock.
+    pub clock: WallClock,
     /// Where bundles are written down.
     pub ledger: Ledger,
 }
@@ -81,7 +84,7 @@ pub fn start(parts: BundleParts, group: &TaskGroup) -> io::Result<()> {
 
 /// Runs until told to stop; ends when everything is written down.
 async fn run(parts: BundleParts, stop: CancellationToken) -> Result<(), LedgerError> {
-    let BundleParts { settings, listener, router, node, http, slot_secs, ledger } = parts;
+    let BundleParts { settings, listener, router, node, http, slot_secs, clock, ledger } = parts;
     let (recorder, records) = recorder();
     let mut writer: JoinHandle<()> = tokio::spawn(write_records(ledger.clone(), records));
     let (publish, head) = watch::channel(HeadView::default());
@@ -93,13 +96,14 @@ async fn run(parts: BundleParts, stop: CancellationToken) -> Result<(), LedgerEr
             open.note_name(searcher, &name, sequence);
         }
     }
-    let (pool, pool_task) = pool_task(open, recorder.clone());
+    let (pool, pool_task) = pool_task(open, recorder.clone(), clock.clone());
     let mut owner = tokio::spawn(pool_task.run());
     let intake = Arc::new(BundleIntake::new(IntakeParts {
         settings,
         node,
         http,
         slot_secs,
+        clock,
         head,
         recorder,
         pool,

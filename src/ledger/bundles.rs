@@ -366,7 +366,7 @@ mod tests {
     #[tokio::test]
     async fn a_bundle_is_open_then_decided_then_done() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         let replaced = BundleWrite::Withdrawn {
             id: 2,
             delivery: Delivery::Replaced { by: 3 },
@@ -465,7 +465,7 @@ mod tests {
     #[tokio::test]
     async fn a_row_of_a_version_without_builders_goes_to_those_it_was_sent_to() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         let sends = [sent(1, "x", SendOutcome::Refused), sent(1, "y (cancel)", SendOutcome::CancelRefused)];
         ledger.save_bundles(&[came(1, "[]")]).await.unwrap();
         ledger.save_bundles(&sends).await.unwrap();
@@ -476,7 +476,7 @@ mod tests {
     #[tokio::test]
     async fn labels_of_a_newer_version_are_shown_and_left_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         ledger
             .save_bundles(&[came(1, "[]"), came(2, "[]"), sent(1, "x", SendOutcome::Refused)])
             .await

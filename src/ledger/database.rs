@@ -18,10 +18,7 @@ use sqlx::{
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
-use crate::{
-    consensus::WallClock,
-    types::{DAY_MS, UnixMillis},
-};
+use crate::types::{DAY_MS, UnixMillis};
 
 /// The database's types, named here alone: the rest of the room would be the same over another one.
 pub(super) type Db = sqlx::Sqlite;
@@ -184,14 +181,15 @@ pub(super) struct Step {
     pub(super) sql: &'static str,
 }
 
-/// Opens a file, makes it when missing, and brings its schema up to date.
+/// Opens a file, makes it when missing, and brings its schema up to date. Copies of it that are old by `now` are removed.
 pub(super) async fn open(
     path: &Path,
     durability: Durability,
     connections: u32,
     steps: &[Step],
+    now: UnixMillis,
 ) -> Result<SqlitePool, LedgerError> {
-    let options = prepare(path, durability, steps).await?;
+    let options = prepare(path, durability, steps, now).await?;
     let open_error = |error| LedgerError::Open { path: path.display().to_string(), error };
     pool(options, connections).await.map_err(open_error)
 }
@@ -202,8 +200,9 @@ pub(super) async fn open_with_writer(
     durability: Durability,
     readers: u32,
     steps: &[Step],
+    now: UnixMillis,
 ) -> Result<(SqlitePool, SqlitePool), LedgerError> {
-    let options = prepare(path, durability, steps).await?;
+    let options = prepare(path, durability, steps, now).await?;
     let open_error = |error| LedgerError::Open { path: path.display().to_string(), error };
     let readers = pool(options.clone(), readers).await.map_err(open_error)?;
     Ok((readers, pool(options, 1).await.map_err(open_error)?))
@@ -214,6 +213,7 @@ async fn prepare(
     path: &Path,
     durability: Durability,
     steps: &[Step],
+    now: UnixMillis,
 ) -> Result<SqliteConnectOptions, LedgerError> {
     let shown = || path.display().to_string();
     make_private(path).map_err(|error| LedgerError::Open { path: shown(), error: error.into() })?;
@@ -242,7 +242,7 @@ async fn prepare(
     let write = AssertSqlSafe(format!("PRAGMA user_version = {marker}"));
     sqlx::query(write).execute(&mut first).await.map_err(open_error)?;
     first.close().await.map_err(open_error)?;
-    remove_old_copies(path, WallClock::system().now());
+    remove_old_copies(path, now);
     Ok(options)
 }
 
@@ -468,6 +468,8 @@ fn make_private(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::{io::Write, time::UNIX_EPOCH};
+
     use super::*;
 
     const ONE: Step = Step { version: 1, name: "one", sql: "CREATE TABLE things (name TEXT)" };
@@ -489,21 +491,21 @@ mod tests {
             files.filter(|file| is_whole(&file.file_name().to_string_lossy())).count()
         };
         for _ in 0..2 {
-            let pool = open(&path, Durability::Process, 1, &[ONE]).await.unwrap();
+            let pool = open(&path, Durability::Process, 1, &[ONE], 0).await.unwrap();
             sqlx::query("INSERT INTO things VALUES ('kept')").execute(&pool).await.unwrap();
             pool.close().await;
             assert_eq!(files(), 1, "nothing has changed");
         }
         // What a copy that was cut off left behind is in nobody's way.
         std::fs::write(folder.path().join("ledger.db.copying"), "half a copy").unwrap();
-        let pool = open(&path, Durability::Process, 1, &[ONE, TWO]).await.unwrap();
+        let pool = open(&path, Durability::Process, 1, &[ONE, TWO], 0).await.unwrap();
         sqlx::query("INSERT INTO things VALUES ('after', 1)").execute(&pool).await.unwrap();
         pool.close().await;
         assert_eq!(names(&path).await, ["kept", "kept", "after"]);
         assert_eq!(names(&folder.path().join("ledger.db.schema-1")).await, ["kept", "kept"]);
         assert_eq!(files(), 2);
         // The copy is what the older version can open.
-        let old = open(&folder.path().join("ledger.db.schema-1"), Durability::Process, 1, &[ONE]).await;
+        let old = open(&folder.path().join("ledger.db.schema-1"), Durability::Process, 1, &[ONE], 0).await;
         old.unwrap().close().await;
     }
 
@@ -513,8 +515,11 @@ mod tests {
         let path = folder.path().join("ledger.db");
         let kept =
             ["ledger.db", "ledger.db-wal", "ledger.db.schema-", "ledger.db.schema-x", "journal.db.schema-1"];
+        let made_at: UnixMillis = 1_700_000_000_000;
         for name in kept.iter().chain(&["ledger.db.schema-1", "ledger.db.schema-17"]) {
-            std::fs::write(folder.path().join(name), "raw transactions").unwrap();
+            let mut file = std::fs::File::create_new(folder.path().join(name)).unwrap();
+            file.write_all(b"raw transactions").unwrap();
+            file.set_modified(UNIX_EPOCH + Duration::from_millis(made_at.unsigned_abs())).unwrap();
         }
         let names = || {
             let files = std::fs::read_dir(folder.path()).unwrap().flatten();
@@ -523,9 +528,9 @@ mod tests {
             names.sort();
             names
         };
-        remove_old_copies(&path, WallClock::system().now() + COPY_KEPT_MS - 60_000);
+        remove_old_copies(&path, made_at + COPY_KEPT_MS - 1);
         assert_eq!(names().len(), 7);
-        remove_old_copies(&path, WallClock::system().now() + COPY_KEPT_MS + 60_000);
+        remove_old_copies(&path, made_at + COPY_KEPT_MS);
         let mut kept = kept.map(str::to_owned);
         kept.sort();
         assert_eq!(names(), kept);
@@ -535,14 +540,14 @@ mod tests {
     async fn a_newer_files_version_is_told_from_damage() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.db");
-        open(&path, Durability::Process, 1, &[ONE, TWO]).await.unwrap().close().await;
-        let newer = open(&path, Durability::Process, 1, &[ONE]).await.unwrap_err();
+        open(&path, Durability::Process, 1, &[ONE, TWO], 0).await.unwrap().close().await;
+        let newer = open(&path, Durability::Process, 1, &[ONE], 0).await.unwrap_err();
         assert_eq!(newer.unusable(), Unusable::OtherVersion, "{newer}");
         std::fs::write(&path, "no database at all, but some text that is long enough to be one".repeat(100))
             .unwrap();
-        let damaged = open(&path, Durability::Process, 1, &[ONE]).await.unwrap_err();
+        let damaged = open(&path, Durability::Process, 1, &[ONE], 0).await.unwrap_err();
         assert_eq!(damaged.unusable(), Unusable::Damaged, "{damaged}");
-        let folder = open(folder.path(), Durability::Process, 1, &[ONE]).await.unwrap_err();
+        let folder = open(folder.path(), Durability::Process, 1, &[ONE], 0).await.unwrap_err();
         assert_eq!(folder.unusable(), Unusable::Inaccessible, "{folder}");
     }
 

@@ -57,16 +57,16 @@ mod tests {
     #[tokio::test]
     async fn a_file_keeps_its_number_and_is_of_one_chain() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         let begun = instances(&ledger).await;
         assert_eq!((begun.len(), begun[0].0, begun[0].2.as_str()), (1, writes_as(&ledger).await, "mainnet"));
         ledger.shut().await;
-        let refused = Ledger::open(folder.path(), "hoodi").await.unwrap_err().to_string();
+        let refused = Ledger::open(folder.path(), "hoodi", 0).await.unwrap_err().to_string();
         assert!(refused.contains("network mainnet") && refused.contains("network is hoodi"), "{refused}");
-        let again = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let again = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         assert_eq!(instances(&again).await, begun, "nothing of the other chain is in it");
         let other = tempfile::tempdir().unwrap();
-        let other = Ledger::open(other.path(), "mainnet").await.unwrap();
+        let other = Ledger::open(other.path(), "mainnet", 0).await.unwrap();
         assert_ne!(writes_as(&other).await, writes_as(&again).await, "two sidecars are two instances");
         assert_ne!(instances(&other).await[0].1, begun[0].1);
     }
@@ -74,7 +74,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_of_two_chains_is_that_of_the_first() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         for sql in [
             "DELETE FROM instances",
             "INSERT INTO instances (id, name, chain) VALUES (1, 'a', 'mainnet'), (2, 'a', 'hoodi')",
@@ -82,7 +82,7 @@ mod tests {
             sqlx::query(sql).execute(ledger.pool()).await.unwrap();
         }
         ledger.shut().await;
-        assert!(Ledger::open(folder.path(), "hoodi").await.is_err());
-        assert_eq!(writes_as(&Ledger::open(folder.path(), "mainnet").await.unwrap()).await, 1);
+        assert!(Ledger::open(folder.path(), "hoodi", 0).await.is_err());
+        assert_eq!(writes_as(&Ledger::open(folder.path(), "mainnet", 0).await.unwrap()).await, 1);
     }
 }

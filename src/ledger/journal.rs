@@ -125,12 +125,12 @@ pub struct UnsettledBlock {
 }
 
 impl Journal {
-    /// Opens or makes `journal.db` in a folder.
+    /// Opens or makes `journal.db` in a folder. Copies of it that are old by `now` are removed.
     ///
     /// # Errors
     /// When the file cannot be opened or is of a newer version.
-    pub async fn open(data_dir: &Path) -> Result<Self, LedgerError> {
-        let pool = open(&data_dir.join("journal.db"), Durability::PowerCut, 1, &STEPS).await?;
+    pub async fn open(data_dir: &Path, now: UnixMillis) -> Result<Self, LedgerError> {
+        let pool = open(&data_dir.join("journal.db"), Durability::PowerCut, 1, &STEPS, now).await?;
         Ok(Self { pool, keep_alive: None, forgetting: Forgetting::after(KEPT_MS) })
     }
 
@@ -360,8 +360,8 @@ mod tests {
     #[tokio::test]
     async fn blocks_are_forgotten_once_a_day_and_not_only_at_a_start() {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(folder.path()).await.unwrap();
         let start = 1_800_000_000_000;
+        let journal = Journal::open(folder.path(), start).await.unwrap();
         journal.keep_for(3 * DAY_MS, start);
         assert_eq!(ended(&journal, 1, start).await, [1]);
         assert_eq!(ended(&journal, 2, start + 3 * DAY_MS + 1).await, [2]);

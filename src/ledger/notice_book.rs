@@ -14,12 +14,13 @@ use crate::{
 pub struct NoticeBook {
     ledger: Ledger,
     spine: Spine,
+    clock: WallClock,
 }
 
 impl NoticeBook {
-    /// A book kept in a ledger and told on a spine.
-    pub fn new(ledger: Ledger, spine: Spine) -> Self {
-        Self { ledger, spine }
+    /// A book kept in a ledger, told on a spine and dated by a clock.
+    pub fn new(ledger: Ledger, spine: Spine, clock: WallClock) -> Self {
+        Self { ledger, spine, clock }
     }
 
     /// Raises a notice, unless it is open. Whether it is news: then it was counted and published.
@@ -33,7 +34,7 @@ impl NoticeBook {
         severity: Severity,
         message: &str,
     ) -> Result<bool, LedgerError> {
-        let notice = raised(rule, subject, severity, message);
+        let notice = self.raised(rule, subject, severity, message);
         let is_news = self.ledger.raise_notice(&notice).await?;
         if is_news {
             count_notice(rule);
@@ -45,7 +46,7 @@ impl NoticeBook {
     /// Counts and publishes a notice whatever the ledger says of it.
     pub fn publish(&self, rule: NoticeRule, subject: &str, severity: Severity, message: &str) {
         count_notice(rule);
-        self.spine.publish(Event::Notice(raised(rule, subject, severity, message)));
+        self.spine.publish(Event::Notice(self.raised(rule, subject, severity, message)));
     }
 
     /// Resolves a notice. Whether it was open: then its end was published, with the message.
@@ -53,7 +54,7 @@ impl NoticeBook {
     /// # Errors
     /// When the ledger cannot be written.
     pub async fn resolve(&self, rule: NoticeRule, subject: &str, message: &str) -> Result<bool, LedgerError> {
-        let at = WallClock::system().now();
+        let at = self.clock.now();
         let was_open = self.ledger.resolve_notice(rule, subject, at).await?;
         if was_open {
             let (subject, message) = (subject.to_owned(), message.to_owned());
@@ -62,17 +63,10 @@ impl NoticeBook {
         }
         Ok(was_open)
     }
-}
 
-fn raised(rule: NoticeRule, subject: &str, severity: Severity, message: &str) -> Notice {
-    let (subject, message) = (subject.to_owned(), message.to_owned());
-    Notice {
-        rule,
-        subject,
-        severity: Some(severity),
-        message,
-        resolved: false,
-        at: WallClock::system().now(),
+    fn raised(&self, rule: NoticeRule, subject: &str, severity: Severity, message: &str) -> Notice {
+        let (subject, message) = (subject.to_owned(), message.to_owned());
+        Notice { rule, subject, severity: Some(severity), message, resolved: false, at: self.clock.now() }
     }
 }
 
@@ -83,11 +77,12 @@ mod tests {
     #[tokio::test]
     async fn what_lasts_is_told_once_until_it_is_over() {
         let folder = tempfile::tempdir().unwrap();
-        let (ledger, spine) = (Ledger::open(folder.path(), "mainnet").await.unwrap(), Spine::new());
+        let (ledger, spine) = (Ledger::open(folder.path(), "mainnet", 0).await.unwrap(), Spine::new());
         let mut events = spine.subscribe();
-        let book = NoticeBook::new(ledger, spine);
+        let (clock, hand) = WallClock::manual(1_000);
+        let book = NoticeBook::new(ledger, spine, clock);
         let mut told = move || match &*events.try_next()? {
-            Event::Notice(notice) => Some((notice.message.clone(), notice.resolved)),
+            Event::Notice(notice) => Some((notice.message.clone(), notice.resolved, notice.at)),
             other => panic!("{other:?}"),
         };
         let rule = NoticeRule::ClockWrong;
@@ -95,19 +90,21 @@ mod tests {
         assert!(book.raise(rule, "a", Severity::P2, "late").await.unwrap());
         assert!(!book.raise(rule, "a", Severity::P2, "later").await.unwrap());
         assert!(book.raise(rule, "b", Severity::P2, "early").await.unwrap());
+        hand.set(2_000);
         assert!(book.resolve(rule, "a", "right").await.unwrap());
         assert!(!book.resolve(rule, "a", "right").await.unwrap());
+        hand.set(3_000);
         assert!(book.raise(rule, "a", Severity::P2, "late again").await.unwrap());
         book.publish(rule, "a", Severity::P2, "whatever the ledger says");
         let expected = [
-            ("late", false),
-            ("early", false),
-            ("right", true),
-            ("late again", false),
-            ("whatever the ledger says", false),
+            ("late", false, 1_000),
+            ("early", false, 1_000),
+            ("right", true, 2_000),
+            ("late again", false, 3_000),
+            ("whatever the ledger says", false, 3_000),
         ];
-        for (message, resolved) in expected {
-            assert_eq!(told(), Some((message.to_owned(), resolved)));
+        for (message, resolved, at) in expected {
+            assert_eq!(told(), Some((message.to_owned(), resolved, at)));
         }
         assert_eq!(told(), None);
     }

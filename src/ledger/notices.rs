@@ -196,7 +196,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_told_is_kept_once() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         assert_eq!(after(&ledger, &[told(true, 5)]).await, []);
         assert_eq!(after(&ledger, &[told(false, 10), told(false, 11)]).await, [(10, None)]);
         assert_eq!(after(&ledger, &[told(true, 20)]).await, [(10, Some(20))]);
@@ -209,7 +209,7 @@ mod tests {
     #[tokio::test]
     async fn what_the_writer_hears_late_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         for raised_at in [10, 30] {
             assert!(ledger.raise_notice(&Notice { at: raised_at, ..told(false, 10) }).await.unwrap());
             if raised_at == 10 {

@@ -137,13 +137,13 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens or makes `ledger.db` in a folder, to write down what happens on a chain.
+    /// Opens or makes `ledger.db` in a folder, to write down what happens on a chain. Copies of it that are old by `now` are removed.
     ///
     /// # Errors
     /// When the file cannot be opened or is of a newer version.
-    pub async fn open(data_dir: &Path, chain: &str) -> Result<Self, LedgerError> {
+    pub async fn open(data_dir: &Path, chain: &str, now: UnixMillis) -> Result<Self, LedgerError> {
         let path = data_dir.join("ledger.db");
-        let (pool, writer) = open_with_writer(&path, Durability::Process, 4, STEPS).await?;
+        let (pool, writer) = open_with_writer(&path, Durability::Process, 4, STEPS, now).await?;
         let instance = instance_of(&writer, &path.display().to_string(), chain).await?;
         Ok(Self::new((pool, writer), None, instance))
     }
@@ -280,7 +280,7 @@ mod tests {
     #[tokio::test]
     async fn the_writer_waits_for_no_reader() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         let mut reports = Vec::new();
         for _ in 0..4 {
             let mut report = ledger.pool().begin().await.unwrap();
@@ -300,7 +300,7 @@ mod tests {
             .filter(|step| step.version < version)
             .map(|step| Step { version: step.version, name: step.name, sql: step.sql })
             .collect();
-        open(&folder.join("ledger.db"), Durability::Process, 1, &older).await.unwrap()
+        open(&folder.join("ledger.db"), Durability::Process, 1, &older, 0).await.unwrap()
     }
 
     /// Earlier versions wrote down whatever slot was asked for.
@@ -327,7 +327,7 @@ mod tests {
                 .unwrap();
         }
         pool.close().await;
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         for table in ["auctions", "settlements"] {
             let slots = sqlx::AssertSqlSafe(format!("SELECT slot FROM {table} ORDER BY slot"));
             let slots: Vec<i64> = sqlx::query_scalar(slots).fetch_all(ledger.pool()).await.unwrap();
@@ -341,7 +341,7 @@ mod tests {
         let pool = file_before(folder.path(), 16).await;
         sqlx::query("INSERT INTO settlements (slot) VALUES (5)").execute(&pool).await.unwrap();
         pool.close().await;
-        let ledger = Ledger::open(folder.path(), "hoodi").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "hoodi", 0).await.unwrap();
         let whose = sqlx::query_as(
             "SELECT i.id, i.chain FROM settlements s JOIN instances i ON i.id = s.instance WHERE s.slot = 5",
         );

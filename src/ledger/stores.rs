@@ -108,7 +108,7 @@ async fn open_journal(
 ) -> Result<(Journal, Vec<UnsettledBlock>), LedgerError> {
     let file = data_dir.join("journal.db");
     let attempt = async || {
-        let journal = Journal::open(data_dir).await?;
+        let journal = Journal::open(data_dir, now).await?;
         let unsettled = journal.unsettled().await?;
         journal.forget_before(keep_since).await?;
         Ok::<_, LedgerError>((journal, unsettled))
@@ -140,7 +140,7 @@ async fn open_ledger(
 ) -> Result<(Ledger, Result<LedgerMemories, OtherChain>), LedgerError> {
     let file = data_dir.join("ledger.db");
     let attempt = async || {
-        let ledger = Ledger::open(data_dir, chain).await?;
+        let ledger = Ledger::open(data_dir, chain, now).await?;
         let (registrations, reputations) = (ledger.registrations().await?, ledger.reputations().await?);
         let block_records = ledger.block_records().await?;
         Ok::<_, LedgerError>((ledger, LedgerMemories { registrations, reputations, block_records }))

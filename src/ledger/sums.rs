@@ -239,7 +239,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_change_during_the_summing_is_not_lost() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         let clock = SlotClock::new(86_400, 12_000);
         let row = Settled { slot: 5, status: SlotStatus::Final.into(), ..Settled::default() };
         ledger.save_settlements(std::slice::from_ref(&row)).await.unwrap();

@@ -45,17 +45,17 @@ struct Refusal {
 }
 
 /// Writes for as long as the group runs, and what is on the spine from this moment on, whenever the task first runs.
-pub fn start_writer(ledger: &Ledger, spine: &Spine, group: &TaskGroup) {
-    let (ledger, spine) = (ledger.clone(), spine.clone());
+pub fn start_writer(ledger: &Ledger, spine: &Spine, clock: &WallClock, group: &TaskGroup) {
+    let (ledger, spine, clock) = (ledger.clone(), spine.clone(), clock.clone());
     let mut first = Some(spine.subscribe());
     group.restarting("ledger_writer", move |stop| {
         let events = first.take().unwrap_or_else(|| spine.subscribe());
-        run_writer(ledger.clone(), events, stop)
+        run_writer(ledger.clone(), clock.clone(), events, stop)
     });
 }
 
 /// Writes events until told to stop, then writes what is waiting and ends.
-pub async fn run_writer(ledger: Ledger, mut events: Subscription, stop: CancellationToken) {
+pub async fn run_writer(ledger: Ledger, clock: WallClock, mut events: Subscription, stop: CancellationToken) {
     let mut backlog: Backlog<Arc<Event>> = Backlog::new();
     let mut due = Instant::now();
     loop {
@@ -76,7 +76,7 @@ pub async fn run_writer(ledger: Ledger, mut events: Subscription, stop: Cancella
             }
         }
         while !backlog.is_empty() && Instant::now() >= due {
-            if let Some(pause) = write_some(&ledger, &mut backlog).await {
+            if let Some(pause) = write_some(&ledger, &clock, &mut backlog).await {
                 due = Instant::now() + pause;
             }
         }
@@ -86,7 +86,7 @@ pub async fn run_writer(ledger: Ledger, mut events: Subscription, stop: Cancella
     }
     let mut tries = 0;
     while !backlog.is_empty() && tries < TRIES_AT_STOP {
-        if let Some(pause) = write_some(&ledger, &mut backlog).await {
+        if let Some(pause) = write_some(&ledger, &clock, &mut backlog).await {
             tries += 1;
             sleep(pause).await;
         }
@@ -125,7 +125,11 @@ fn weight(event: &Event) -> usize {
 }
 
 /// Tries the next batch; how long to wait, if the file refuses.
-async fn write_some(ledger: &Ledger, backlog: &mut Backlog<Arc<Event>>) -> Option<Duration> {
+async fn write_some(
+    ledger: &Ledger,
+    clock: &WallClock,
+    backlog: &mut Backlog<Arc<Event>>,
+) -> Option<Duration> {
     let batch: Vec<Arc<Event>> = backlog.batch().cloned().collect();
     let was_failing = ledger.write_state().failing_since.is_some();
     let pause = match write_batch(ledger, &batch).await {
@@ -134,7 +138,7 @@ async fn write_some(ledger: &Ledger, backlog: &mut Backlog<Arc<Event>>) -> Optio
             if was_failing {
                 info!(waiting = backlog.len(), "the ledger is written again");
             }
-            ledger.note_write(WallClock::system().now(), None);
+            ledger.note_write(clock.now(), None);
             None
         }
         Err(Refusal { fault, error }) => match backlog.refused(fault) {
@@ -147,7 +151,7 @@ async fn write_some(ledger: &Ledger, backlog: &mut Backlog<Arc<Event>>) -> Optio
                     );
                 }
                 counter!("relaymux_ledger_writes_failed_total").increment(1);
-                ledger.note_write(WallClock::system().now(), Some(error.to_string()));
+                ledger.note_write(clock.now(), Some(error.to_string()));
                 Some(pause)
             }
             AfterFailure::Again => None,
@@ -348,7 +352,7 @@ mod tests {
     #[tokio::test]
     async fn an_event_that_is_refused_for_what_it_is_costs_only_itself() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON counterparty_states WHEN NEW.counterparty = 'poison' \
                       BEGIN SELECT RAISE(ABORT, 'no'); END";
         sqlx::query(refuse).execute(ledger.pool()).await.unwrap();
@@ -358,11 +362,11 @@ mod tests {
             spine.publish(state(if n == 300 || n == 650 { "poison" } else { "honest" }));
         }
         stop.cancel();
-        run_writer(ledger.clone(), events, stop).await;
+        run_writer(ledger.clone(), WallClock::manual(9_000).0, events, stop).await;
         let rows = sqlx::query("SELECT * FROM counterparty_states").fetch_all(ledger.pool()).await.unwrap();
         assert_eq!(rows.len(), 698);
         let state = ledger.write_state();
         assert_eq!((state.skipped, state.dropped, state.waiting), (2, 0, 0));
-        assert!(state.last_write.is_some() && state.failing_since.is_none());
+        assert_eq!((state.last_write, state.failing_since), (Some(9_000), None));
     }
 }

@@ -26,7 +26,6 @@ use super::{
     views::{Check, Health, RelayView},
 };
 use crate::{
-    consensus::WallClock,
     events::{Condition, Effect},
     serve::{ApiError, unknown_route, wrong_method},
     types::Slot,
@@ -122,7 +121,7 @@ async fn health(api: &Shared, vital: Vec<Check>, mut others: Vec<Check>) -> Resp
 async fn ledger_check(api: &Shared) -> Check {
     let ok = api.ledger.is_well().await;
     let state = api.ledger.write_state();
-    let writes = state.describe(WallClock::system().now());
+    let writes = state.describe(api.clock.now());
     let answers = if ok { "answers" } else { "does not answer: check the disk of data_dir" };
     Check { name: "ledger", ok: ok && state.failing_since.is_none(), message: format!("{answers}; {writes}") }
 }
@@ -163,14 +162,15 @@ async fn render_metrics(State(api): Api) -> Response {
 }
 
 async fn relays_list(State(api): Api) -> Result<Response, ApiError> {
-    let since = WallClock::system().now().saturating_sub(STATS_WINDOW_MS);
+    let since = api.clock.now().saturating_sub(STATS_WINDOW_MS);
     let mut stats = api.ledger.relay_stats(since, i64::MAX).await.map_err(|e| database_error(&e))?;
+    let now = api.clock.now();
     let views: Vec<RelayView> = api
         .relays
         .all()
         .iter()
         .map(|relay| {
-            RelayView::new(relay, &api.relays, stats.remove(relay.id().as_str()).unwrap_or_default())
+            RelayView::new(relay, &api.relays, stats.remove(relay.id().as_str()).unwrap_or_default(), now)
         })
         .collect();
     Ok(([("x-relaymux-network", api.network.clone())], Json(views)).into_response())
@@ -182,10 +182,11 @@ async fn relay_one(State(api): Api, Path(id): Path<String>) -> Result<Response, 
     let Some(relay) = all.iter().find(|relay| relay.id().as_str() == id) else {
         return Err(unknown_relay(&id));
     };
-    let since = WallClock::system().now().saturating_sub(STATS_WINDOW_MS);
+    let since = api.clock.now().saturating_sub(STATS_WINDOW_MS);
     let mut stats = api.ledger.relay_stats(since, i64::MAX).await.map_err(|e| database_error(&e))?;
     let history = api.ledger.mode_history(&id, PLACES_SHOWN).await.map_err(|e| database_error(&e))?;
-    let view = RelayView::new(relay, &api.relays, stats.remove(&id).unwrap_or_default());
+    let stats = stats.remove(&id).unwrap_or_default();
+    let view = RelayView::new(relay, &api.relays, stats, api.clock.now());
     Ok(Json(view.with_history(history)).into_response())
 }
 

@@ -12,7 +12,6 @@ use serde::Deserialize;
 
 use super::state::{Api, database_error};
 use crate::{
-    consensus::WallClock,
     ledger::ProposalPoint,
     profit::{By, ReportQuery},
     serve::ApiError,
@@ -56,7 +55,7 @@ pub(super) async fn profit_report(
         by: by("by", asked.by.as_ref())?,
         period: by("period", asked.period.as_ref())?,
     };
-    let now = WallClock::system().now();
+    let now = api.clock.now();
     if let (Some(from), Some(to)) = (query.from, query.to)
         && from > to
     {

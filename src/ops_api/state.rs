@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Degraded, OpsSettings, access::Access};
 use crate::{
     auction::Auction,
+    consensus::WallClock,
     events::{Conditions, Spine},
     ledger::{Ledger, LedgerError},
     profit::Reporter,
@@ -30,6 +31,8 @@ pub struct OpsParts {
     pub ledger: Ledger,
     /// The events for `/api/v1/events`.
     pub spine: Spine,
+    /// The wall clock.
+    pub clock: WallClock,
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
     /// What is known of clock, nodes and forks.
@@ -54,6 +57,7 @@ pub(super) struct Shared {
     pub(super) relays: Arc<SharedRelays>,
     pub(super) ledger: Ledger,
     pub(super) spine: Spine,
+    pub(super) clock: WallClock,
     pub(super) metrics: PrometheusHandle,
     pub(super) conditions: Conditions,
     pub(super) monitor: HealthMonitorHandle,
@@ -80,6 +84,7 @@ impl Shared {
             relays,
             ledger,
             spine,
+            clock,
             metrics,
             conditions,
             monitor,
@@ -97,6 +102,7 @@ impl Shared {
             relays,
             ledger,
             spine,
+            clock,
             metrics,
             conditions,
             monitor,

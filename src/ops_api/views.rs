@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use crate::{
     breaker::Breaker,
-    consensus::WallClock,
     events::RelayMode,
     ledger::{ModeView, RelayStats},
     relay::{
@@ -87,11 +86,10 @@ pub(super) struct RelayView {
 }
 
 impl RelayView {
-    pub(super) fn new(relay: &Relay, relays: &SharedRelays, stats: RelayStats) -> Self {
+    pub(super) fn new(relay: &Relay, relays: &SharedRelays, stats: RelayStats, now: UnixMillis) -> Self {
         let settings = relay.settings();
         let condition = relays.condition(relay.id());
         let status = relays.status(relay.id());
-        let now = WallClock::system().now();
         let trust = status.as_ref().map(|status| {
             let mean = |class| status.trust.mean(class, now, relays.half_life_ms());
             TrustView {

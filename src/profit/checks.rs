@@ -16,7 +16,7 @@ use super::{
 use crate::{
     consensus::WallClock,
     ethereum::{KnownRegistration, registration_of},
-    events::{NoticeRule, RegistrationFacts, Severity, Spine},
+    events::{NoticeRule, RegistrationFacts, Severity},
     ledger::{LedgerError, NoticeBook, still_ours},
     relay::{Relay, SharedRelays},
     types::DAY_MS,
@@ -33,11 +33,21 @@ const BETWEEN: Duration = Duration::from_millis(200);
 /// A registration this fresh may not have reached the relays yet: ten minutes, in seconds.
 const FRESH_SECS: i64 = 600;
 
+/// What the checks work with.
+#[derive(Clone, Debug)]
+pub(super) struct CheckParts {
+    /// Makes reports; knows the ledger, the slots and the settings.
+    pub(super) reporter: Reporter,
+    /// Tells the operator.
+    pub(super) notices: NoticeBook,
+    pub(super) clock: WallClock,
+}
+
 /// Runs the checks until told to stop.
-pub async fn run_checks(reporter: Reporter, spine: Spine, stop: CancellationToken) {
-    let every = reporter.settings.check_every;
+pub(super) async fn run_checks(parts: CheckParts, stop: CancellationToken) {
+    let every = parts.reporter.settings.check_every;
     loop {
-        if let Err(error) = check(&reporter, &spine).await {
+        if let Err(error) = check(&parts).await {
             warn!(%error, "profit check");
         }
         let due = Instant::now() + every;
@@ -49,9 +59,8 @@ pub async fn run_checks(reporter: Reporter, spine: Spine, stop: CancellationToke
 }
 
 /// One check. Payments that are missing raise their notices when they are found.
-async fn check(reporter: &Reporter, spine: &Spine) -> Result<(), LedgerError> {
-    let (ledger, now) = (&reporter.ledger, WallClock::system().now());
-    let notices = &NoticeBook::new(ledger.clone(), spine.clone());
+async fn check(CheckParts { reporter, notices, clock }: &CheckParts) -> Result<(), LedgerError> {
+    let (ledger, now) = (&reporter.ledger, clock.now());
     let late = reporter.slots.slot_at(now - BEHIND_MS);
     let behind = ledger.unlooked(late).await?;
     if behind > 0 && reporter.has_execution {
@@ -72,7 +81,7 @@ async fn check(reporter: &Reporter, spine: &Spine) -> Result<(), LedgerError> {
         resolve(notices, NoticeRule::SlotsUnknowable, "profit").await?;
     }
     // Reports add what changed since by themselves: this keeps that little.
-    project_sums(ledger, reporter.slots).await?;
+    project_sums(ledger, reporter.slots, now).await?;
     let days = (now - reporter.began(now).await?) / DAY_MS;
     if days >= JUDGED_AFTER_DAYS && reporter.has_execution && !reporter.settings.target_per_day.is_zero() {
         let report = reporter.report(ReportQuery::default(), now).await?;
@@ -92,21 +101,20 @@ async fn check(reporter: &Reporter, spine: &Spine) -> Result<(), LedgerError> {
 }
 
 /// Looks at what relays have registered for our validators until told to stop, a few validators a round, in turn.
-pub async fn run_registration_checks(
-    reporter: Reporter,
-    spine: Spine,
+pub(super) async fn run_registration_checks(
+    parts: CheckParts,
     relays: Arc<SharedRelays>,
     http: Client,
     stop: CancellationToken,
 ) {
     let mut at = 0;
     loop {
-        let round = check_registrations(&reporter, &spine, &relays, &http, at);
+        let round = check_registrations(&parts, &relays, &http, at);
         match tokio::select! { round = round => round, () = stop.cancelled() => return } {
             Ok(next) => at = next,
             Err(error) => warn!(%error, "check of registrations"),
         }
-        let due = Instant::now() + reporter.settings.registrations_every;
+        let due = Instant::now() + parts.reporter.settings.registrations_every;
         tokio::select! {
             () = sleep_until(due) => {}
             () = stop.cancelled() => return,
@@ -115,15 +123,15 @@ pub async fn run_registration_checks(
 }
 
 async fn check_registrations(
-    reporter: &Reporter,
-    spine: &Spine,
+    parts: &CheckParts,
     relays: &SharedRelays,
     http: &Client,
     at: usize,
 ) -> Result<usize, LedgerError> {
+    let CheckParts { reporter, clock, .. } = parts;
     // Of a validator that moved away relays have what its new client registers.
     let ours = still_ours(reporter.ledger.registrations().await?, reporter.slots.slot_ms());
-    let now = WallClock::system().now();
+    let now = clock.now();
     let is_due =
         |facts: &&RegistrationFacts| i64::try_from(facts.timestamp).unwrap_or(0) < now / 1000 - FRESH_SECS;
     let due: Vec<&RegistrationFacts> = ours.iter().map(|validator| &validator.facts).filter(is_due).collect();
@@ -131,7 +139,7 @@ async fn check_registrations(
     let round: Vec<&RegistrationFacts> = due.iter().skip(start).take(ASKED_PER_ROUND).copied().collect();
     for relay in relays.all().iter().filter(|relay| relay.settings().enabled) {
         for facts in &round {
-            if !look(reporter, spine, relay, http, facts).await? {
+            if !look(parts, relay, http, facts).await? {
                 // It does not answer: not asked again before the next round.
                 break;
             }
@@ -143,8 +151,7 @@ async fn check_registrations(
 
 /// Compares one; `false` if the relay does not answer.
 async fn look(
-    reporter: &Reporter,
-    spine: &Spine,
+    CheckParts { reporter, notices, clock }: &CheckParts,
     relay: &Relay,
     http: &Client,
     ours: &RegistrationFacts,
@@ -153,10 +160,8 @@ async fn look(
         return Ok(false);
     };
     let drift = drift(ours, theirs);
-    let (ledger, now) = (&reporter.ledger, WallClock::system().now());
-    let is_news = ledger.save_drift(relay.id().as_str(), &ours.pubkey, &drift, now).await?;
+    let is_news = reporter.ledger.save_drift(relay.id().as_str(), &ours.pubkey, &drift, clock.now()).await?;
     if is_news {
-        let notices = &NoticeBook::new(ledger.clone(), spine.clone());
         let subject = format!("{} at {}", ours.pubkey, relay.id());
         if drift.is_empty() {
             resolve(notices, NoticeRule::RegistrationDrift, &subject).await?;
@@ -191,7 +196,7 @@ mod tests {
     use super::*;
     use crate::{
         consensus::SlotClock,
-        events::{PaymentVerdict, SlotOutcome, SlotStatus},
+        events::{PaymentVerdict, SlotOutcome, SlotStatus, Spine},
         ledger::{Ledger, Settled},
         profit::ProfitSettings,
         types::Slot,
@@ -200,7 +205,7 @@ mod tests {
     #[tokio::test]
     async fn the_operator_is_told_of_a_poor_rate_and_of_a_backlog_until_they_are_over() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         let slots = SlotClock::new(1_600_000_000, 12_000);
         let reporter = Reporter {
             ledger: ledger.clone(),
@@ -209,7 +214,10 @@ mod tests {
             has_execution: true,
             has_beacon: false,
         };
-        let (spine, now) = (Spine::new(), WallClock::system().now());
+        let now = 1_700_000_000_000;
+        let clock = WallClock::manual(now).0;
+        let notices = NoticeBook::new(ledger.clone(), Spine::new(), clock.clone());
+        let parts = CheckParts { reporter, notices, clock };
         // One block 20 days ago that paid, and one slot of yesterday that nobody looked at.
         let save = async |days_ago: i64, wei: &str, status: SlotStatus| {
             let slot: Slot = slots.slot_at(now - days_ago * DAY_MS);
@@ -235,20 +243,20 @@ mod tests {
         };
         save(20, "50000000000000000", SlotStatus::Final).await;
         save(1, "50000000000000000", SlotStatus::Open).await;
-        check(&reporter, &spine).await.unwrap();
-        check(&reporter, &spine).await.unwrap();
+        check(&parts).await.unwrap();
+        check(&parts).await.unwrap();
         assert_eq!(open().await, ["rate_under_target", "settlement_behind"]);
         assert_eq!(ledger.notices(10).await.unwrap().len(), 2, "each is told once");
         // It is looked at, and paid a third of an ETH: 0.35 in 21 days is above 0.01 a day.
         save(1, "300000000000000000", SlotStatus::Final).await;
-        check(&reporter, &spine).await.unwrap();
+        check(&parts).await.unwrap();
         assert_eq!(open().await, Vec::<String>::new());
         // A slot is given up: that is told until a node can prove it.
         save(2, "0", SlotStatus::Unknowable).await;
-        check(&reporter, &spine).await.unwrap();
+        check(&parts).await.unwrap();
         assert_eq!(open().await, ["slots_unknowable"]);
         assert_eq!(ledger.reopen_unknowable().await.unwrap(), 1);
-        check(&reporter, &spine).await.unwrap();
+        check(&parts).await.unwrap();
         assert_eq!(open().await, Vec::<String>::new());
     }
 

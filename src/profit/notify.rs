@@ -5,10 +5,9 @@ use tracing::{info, warn};
 
 use super::{
     settle::{SlotOutcome, pays_another},
-    watcher::{Finding, Watcher},
+    watcher::{Finding, Watcher, WatcherParts},
 };
 use crate::{
-    consensus::WallClock,
     events::{DataApiVerdict, Event, NoticeRule, PaymentVerdict, Severity, SlotSettled, SlotStatus},
     ledger::{LedgerError, NoticeBook, Settled},
     types::{Label, Slot, Wei, parse_hash},
@@ -18,7 +17,8 @@ impl Watcher {
     /// Raises and resolves the notices of what was found. Before it is written down, as a notice is raised once however often it is found:
     /// a stop or crash in between costs none.
     pub(super) async fn notify(&self, finding: &Finding) -> Result<(), LedgerError> {
-        let notices = &NoticeBook::new(self.parts.ledger.clone(), self.parts.spine.clone());
+        let WatcherParts { ledger, spine, clock, .. } = &self.parts;
+        let notices = &NoticeBook::new(ledger.clone(), spine.clone(), clock.clone());
         let Finding { row, outcome, .. } = finding;
         let (promised, received) = amounts(row);
         let subject = format!("slot {}", row.slot);
@@ -99,7 +99,7 @@ impl Watcher {
             evidence: row.evidence(),
             block_hash: row.promised_block.as_deref().and_then(|text| parse_hash(text).ok()),
             has_other_block: row.block_hash.is_some() && row.block_hash != row.promised_block,
-            at: WallClock::system().now(),
+            at: self.parts.clock.now(),
         }));
     }
 }

@@ -6,10 +6,16 @@ use reqwest::Client;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Reporter, Watcher, WatcherParts, follow_chain, run_checks, run_registration_checks};
+use super::{
+    Reporter, Watcher, WatcherParts,
+    checks::{CheckParts, run_checks, run_registration_checks},
+    follow_chain,
+};
 use crate::{
+    consensus::WallClock,
     ethereum::{BeaconNode, ExecutionNode},
     events::Spine,
+    ledger::NoticeBook,
     relay::SharedRelays,
     tasks::TaskGroup,
 };
@@ -24,6 +30,8 @@ pub struct ProfitParts {
     pub reporter: Reporter,
     /// Carries settlements and notices to the watchers.
     pub spine: Spine,
+    /// The wall clock.
+    pub clock: WallClock,
     /// The relays and what they have registered.
     pub relays: Arc<SharedRelays>,
     /// For the relays' Data API.
@@ -36,24 +44,33 @@ pub struct ProfitParts {
 
 /// Starts what there are settings and nodes for.
 pub fn start(parts: ProfitParts, group: &TaskGroup) {
-    let ProfitParts { reporter, spine, relays, http, beacon, execution } = parts;
+    let ProfitParts { reporter, spine, clock, relays, http, beacon, execution } = parts;
+    let notices = NoticeBook::new(reporter.ledger.clone(), spine.clone(), clock.clone());
+    let checks = CheckParts { reporter: reporter.clone(), notices, clock: clock.clone() };
     group.restarting("profit_checks", {
-        let (reporter, spine) = (reporter.clone(), spine.clone());
-        move |stop| run_checks(reporter.clone(), spine.clone(), stop)
+        let checks = checks.clone();
+        move |stop| run_checks(checks.clone(), stop)
     });
     let settings = reporter.settings.clone();
     if !settings.registrations_every.is_zero() && settings.data_api {
-        let (reporter, spine, relays, http) =
-            (reporter.clone(), spine.clone(), Arc::clone(&relays), http.clone());
+        let (relays, http) = (Arc::clone(&relays), http.clone());
         group.restarting("registration_checks", move |stop| {
-            let (spine, relays) = (spine.clone(), Arc::clone(&relays));
-            run_registration_checks(reporter.clone(), spine, relays, http.clone(), stop)
+            run_registration_checks(checks.clone(), Arc::clone(&relays), http.clone(), stop)
         });
     }
     let Some(execution) = execution else { return };
     let Reporter { ledger, slots, .. } = reporter;
-    let parts =
-        WatcherParts { ledger, spine, execution, beacon: beacon.clone(), relays, http, slots, settings };
+    let parts = WatcherParts {
+        ledger,
+        spine,
+        execution,
+        beacon: beacon.clone(),
+        relays,
+        http,
+        slots,
+        clock,
+        settings,
+    };
     group.restarting("settlements", move |stop| watch_payments(parts.clone(), beacon.clone(), stop));
 }
 

@@ -7,10 +7,10 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    consensus::{SlotClock, WallClock},
+    consensus::SlotClock,
     events::{PaymentVerdict, SlotOutcome, SlotStatus},
     ledger::{DayFacts, Ledger, LedgerError, OutcomeCount, Settled, SumRow},
-    types::{Slot, UtcDay},
+    types::{Slot, UnixMillis, UtcDay},
 };
 
 /// Counts and amounts (wei) of some slots.
@@ -291,11 +291,11 @@ pub(super) fn slots_of(day: i64, slots: SlotClock) -> (Slot, Slot) {
 const DIMENSIONS: [&str; 4] = ["all", "relay", "validator", "builder"];
 
 /// Takes into the sums what changed since: days with slots that changed, then their months, and months that are over and have no sums. How
-/// many days that were.
+/// many days that were. Which months are over, `now` says.
 ///
 /// # Errors
 /// When the ledger does not answer. What was done is not lost; it is done again.
-pub async fn project_sums(ledger: &Ledger, slots: SlotClock) -> Result<usize, LedgerError> {
+pub async fn project_sums(ledger: &Ledger, slots: SlotClock, now: UnixMillis) -> Result<usize, LedgerError> {
     let changed = ledger.changed_days(slots).await?;
     for day in &changed.days {
         let sum = |facts: &DayFacts| tally_day(*day, facts);
@@ -306,7 +306,7 @@ pub async fn project_sums(ledger: &Ledger, slots: SlotClock) -> Result<usize, Le
     let has_sums = of(ledger.months("all", 0, i64::MAX).await?, |row| row.at);
     let mut months: BTreeSet<i64> = changed.days.iter().map(|day| month_of(*day)).collect();
     months.extend(has_days.difference(&has_sums));
-    let today = UtcDay::of(WallClock::system().now()).number();
+    let today = UtcDay::of(now).number();
     for month in months {
         let range = days_of(month);
         // A month that goes on is read by its days: every slot of today would make it anew.
@@ -537,9 +537,10 @@ mod tests {
     #[tokio::test]
     async fn a_report_reads_whole_months_and_single_days_to_the_same_sum() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         let slots = SlotClock::new(1_600_000_000, 3_600_000);
-        // A year of hours, each paying its number.
+        // A year of hours that is over, each paying its number.
+        let now = UtcDay::new(20_100).start_ms();
         let first = slots.slot_at(UtcDay::new(19_700).start_ms()).as_u64();
         let settled = |slot| Settled {
             slot,
@@ -548,7 +549,7 @@ mod tests {
         };
         let rows: Vec<Settled> = (first..first + 365 * 24).map(settled).collect();
         ledger.save_settlements(&rows).await.unwrap();
-        project_sums(&ledger, slots).await.unwrap();
+        project_sums(&ledger, slots, now).await.unwrap();
         assert!(ledger.months("relay", 0, i64::MAX).await.unwrap().len() >= 12);
         let total = async |range: (i64, i64), every_day: bool| {
             let mut sum = Tally::default();
@@ -570,7 +571,7 @@ mod tests {
         };
         ledger.save_settlements(&[changed]).await.unwrap();
         let unwritten = total((0, 30_000), false).await;
-        project_sums(&ledger, slots).await.unwrap();
+        project_sums(&ledger, slots, now).await.unwrap();
         let after = total((0, 30_000), false).await;
         assert_eq!(unwritten, after, "a report is right before the sums are written");
         assert_eq!((after.unpaid, before.received - after.received), (1, U256::from(first + 100)));

@@ -66,6 +66,8 @@ pub struct WatcherParts {
     pub http: Client,
     /// The chain's time.
     pub slots: SlotClock,
+    /// The wall clock.
+    pub clock: WallClock,
     /// `[profit]`
     pub settings: ProfitSettings,
 }
@@ -137,7 +139,8 @@ impl Watcher {
             };
             was_well = is_well(round, was_well);
             if Instant::now() >= sums_due {
-                if let Err(error) = project_sums(&self.parts.ledger, self.parts.slots).await {
+                let WatcherParts { ledger, slots, clock, .. } = &self.parts;
+                if let Err(error) = project_sums(ledger, *slots, clock.now()).await {
                     warn!(%error, "the days' sums cannot be made");
                 }
                 if let Err(error) = self.ask_rewards_again().await {
@@ -172,7 +175,7 @@ impl Watcher {
     async fn still_awaited(&self, awaited: Option<Slot>) -> Option<Slot> {
         let slot = awaited?;
         let end = self.parts.slots.start_of(Slot::new(slot.as_u64().saturating_add(2)));
-        if WallClock::system().now() >= end {
+        if self.parts.clock.now() >= end {
             return None;
         }
         let row = self.parts.ledger.settlement(slot).await.ok()?;
@@ -182,7 +185,7 @@ impl Watcher {
 
     /// Publishes what is known of the last day's slots, for whom an earlier process may not have told.
     async fn publish_again(&self) -> Result<(), WatchError> {
-        let now = WallClock::system().now();
+        let now = self.parts.clock.now();
         let from = self.parts.slots.slot_at(now.saturating_sub(PUBLISHED_AGAIN_MS));
         let until = Slot::new(self.parts.slots.slot_at(now).as_u64().saturating_add(1));
         for row in self.parts.ledger.settlements(from, until).await? {
@@ -208,7 +211,7 @@ impl Watcher {
         let mut said = Instant::now();
         loop {
             // Slot 0 has no proposal: genesis.
-            let now = WallClock::system().now();
+            let now = self.parts.clock.now();
             let slots = self.parts.ledger.unsettled(after.unwrap_or(Slot::new(0)), before, now, PAGE).await?;
             let Some(last) = slots.last().copied() else { return Ok(changed) };
             after = Some(last);

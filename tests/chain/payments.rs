@@ -61,10 +61,11 @@ impl Bench {
 
     async fn of_chain(url: &str, clock: SlotClock, chain: Option<u64>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", WallClock::system().now()).await.unwrap();
         let spine = Spine::new();
         let events = spine.subscribe();
-        tokio::spawn(run_writer(ledger.clone(), spine.subscribe(), CancellationToken::new()));
+        let (wall, stop) = (WallClock::system(), CancellationToken::new());
+        tokio::spawn(run_writer(ledger.clone(), wall.clone(), spine.subscribe(), stop));
         let http = build_http_client(&TlsRoots::Bundled, None).unwrap();
         let watcher = Watcher::new(WatcherParts {
             ledger: ledger.clone(),
@@ -74,6 +75,7 @@ impl Bench {
             relays: Arc::new(SharedRelays::new(Vec::new())),
             http,
             slots: clock,
+            clock: wall,
             settings: ProfitSettings::default(),
         });
         Self { ledger, spine, events, watcher, clock, told: BTreeSet::new(), _folder: folder }

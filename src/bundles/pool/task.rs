@@ -15,6 +15,7 @@ use crate::{
     bundles::recorder::Recorder,
     consensus::WallClock,
     ledger::{BundleReceived, BundleSend, BundleWrite, Delivery},
+    types::UnixMillis,
 };
 
 /// Actions that wait. Whoever has one more waits for room: nothing is lost.
@@ -171,14 +172,19 @@ pub(in crate::bundles) struct PoolTask {
     actions: mpsc::Receiver<PoolAction>,
     pool: BundlePool,
     recorder: Recorder,
+    clock: WallClock,
     /// Next nonces of accounts after one head's block, as far as the node was asked.
     nonces: (u64, HashMap<Address, u64>),
 }
 
 /// A pool's task, to be run, and the way to it.
-pub(in crate::bundles) fn pool_task(pool: BundlePool, recorder: Recorder) -> (PoolHandle, PoolTask) {
+pub(in crate::bundles) fn pool_task(
+    pool: BundlePool,
+    recorder: Recorder,
+    clock: WallClock,
+) -> (PoolHandle, PoolTask) {
     let (send, actions) = mpsc::channel(ACTIONS);
-    (PoolHandle(send), PoolTask { actions, pool, recorder, nonces: (0, HashMap::new()) })
+    (PoolHandle(send), PoolTask { actions, pool, recorder, clock, nonces: (0, HashMap::new()) })
 }
 
 impl PoolTask {
@@ -266,7 +272,7 @@ impl PoolTask {
         if let Some(block) = sent_for {
             self.pool.begin_sending(pooled.id, block);
         }
-        let row = BundleWrite::Received(Box::new(received_row(pooled, request)));
+        let row = BundleWrite::Received(Box::new(received_row(pooled, request, self.clock.now())));
         self.recorder.write_held(row, Some(Arc::clone(&pooled.held)));
         if let Some(old) = replaced {
             let delivery = Delivery::Replaced { by: pooled.id };
@@ -300,7 +306,7 @@ impl PoolTask {
     }
 }
 
-fn received_row(pooled: &PooledBundle, request: String) -> BundleReceived {
+fn received_row(pooled: &PooledBundle, request: String, received_at: UnixMillis) -> BundleReceived {
     let transactions: Vec<Value> = pooled
         .bundle
         .transactions
@@ -321,7 +327,7 @@ fn received_row(pooled: &PooledBundle, request: String) -> BundleReceived {
         builders: json!(pooled.builders).to_string(),
         first_block: first.cast_signed(),
         last_block: last.cast_signed(),
-        received_at: WallClock::system().now(),
+        received_at,
     }
 }
 
@@ -340,7 +346,8 @@ mod tests {
     const SEARCHER: Address = Address::repeat_byte(5);
 
     fn started() -> PoolHandle {
-        let (handle, task) = pool_task(BundlePool::new(ByteBudget::new(1 << 20), 5, 0), recorder().0);
+        let pool = BundlePool::new(ByteBudget::new(1 << 20), 5, 0);
+        let (handle, task) = pool_task(pool, recorder().0, WallClock::manual(0).0);
         tokio::spawn(task.run());
         handle
     }

@@ -4,7 +4,6 @@ use alloy_primitives::B256;
 
 use super::{FINAL_DEPTH, Finding, Head, WatchError, Watcher};
 use crate::{
-    consensus::WallClock,
     ethereum::{Block, BlockId, NodeError},
     events::{Confidence, Method},
     ledger::{Settled, SlotCase},
@@ -40,14 +39,14 @@ impl Watcher {
             None => self.is_past_final(slot, head),
         };
         let was = told_state(&case.row);
-        let since = self.parts.slots.ms_into(slot, WallClock::system().now());
+        let since = self.parts.slots.ms_into(slot, self.parts.clock.now());
         let slots_since = since.checked_div(self.parts.slots.slot_ms().cast_signed()).unwrap_or(i64::MAX);
         let absence = absence(&case.row, slots_since);
         let mut row = case.row.clone();
         row.status = if is_final { SlotStatus::Final } else { SlotStatus::Provisional }.into();
         (row.refusals, row.look_after) = (0, 0);
         row.outcome = Some(outcome.into());
-        row.looked_at = WallClock::system().now();
+        row.looked_at = self.parts.clock.now();
         row.block_hash = block.as_ref().map(|block| block.hash.to_string());
         row.fee_recipient = case.fee_recipient.map(|address| address.to_string());
         fill_in_promise(&mut row, &case);

@@ -2,7 +2,6 @@
 
 use super::Watcher;
 use crate::{
-    consensus::WallClock,
     ethereum::delivered_in,
     events::DataApiVerdict,
     ledger::{LedgerError, Settled, SlotCase},
@@ -34,7 +33,7 @@ impl Watcher {
 
     /// Asks again for the rewards that are missing, for a day.
     pub(super) async fn ask_rewards_again(&self) -> Result<(), LedgerError> {
-        let since = self.parts.slots.slot_at(WallClock::system().now().saturating_sub(ASKED_FOR_MS)).as_u64();
+        let since = self.parts.slots.slot_at(self.parts.clock.now().saturating_sub(ASKED_FOR_MS)).as_u64();
         let missing: Vec<u64> = {
             let mut unrewarded = self.unrewarded.lock();
             unrewarded.retain(|slot| *slot >= since);

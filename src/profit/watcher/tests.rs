@@ -5,7 +5,10 @@ use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::relay::{TlsRoots, build_http_client};
+use crate::{
+    consensus::ClockHand,
+    relay::{TlsRoots, build_http_client},
+};
 
 fn client() -> Client {
     build_http_client(&TlsRoots::Bundled, None).unwrap()
@@ -36,8 +39,10 @@ async fn beacon(is_well: Arc<AtomicBool>) -> BeaconNode {
     BeaconNode::new(client(), url.parse().unwrap())
 }
 
-async fn watcher(beacon: Option<BeaconNode>) -> Watcher {
-    Watcher::new(WatcherParts {
+/// A watcher, and the hand that moves its clock.
+async fn watcher(beacon: Option<BeaconNode>) -> (Watcher, ClockHand) {
+    let (clock, hand) = WallClock::manual(1_700_000_000_000);
+    let watcher = Watcher::new(WatcherParts {
         ledger: Ledger::open_in_memory("mainnet").await.unwrap(),
         spine: Spine::new(),
         execution: ExecutionNode::new(client(), "http://127.0.0.1:1".parse().unwrap()),
@@ -45,16 +50,18 @@ async fn watcher(beacon: Option<BeaconNode>) -> Watcher {
         relays: Arc::new(SharedRelays::new(Vec::new())),
         http: client(),
         slots: SlotClock::new(1_600_000_000, 12_000),
+        clock,
         settings: ProfitSettings::default(),
-    })
+    });
+    (watcher, hand)
 }
 
 #[tokio::test]
 async fn a_reward_that_the_beacon_node_could_not_tell_is_asked_for_again() {
     let is_well = Arc::new(AtomicBool::new(false));
-    let watcher = watcher(Some(beacon(Arc::clone(&is_well)).await)).await;
-    let Watcher { parts: WatcherParts { ledger, slots, .. }, .. } = &watcher;
-    let slot = slots.slot_at(WallClock::system().now() - DAY_MS / 2);
+    let (watcher, hand) = watcher(Some(beacon(Arc::clone(&is_well)).await)).await;
+    let Watcher { parts: WatcherParts { ledger, slots, clock, .. }, .. } = &watcher;
+    let slot = slots.slot_at(clock.now() - DAY_MS / 2);
     let row = Settled {
         slot: slot.as_u64(),
         status: SlotStatus::Final.into(),
@@ -73,14 +80,18 @@ async fn a_reward_that_the_beacon_node_could_not_tell_is_asked_for_again() {
     assert_eq!(reward().await, Some(41));
     assert!(watcher.unrewarded.lock().is_empty());
     // Of what is older than a day the node has forgotten what it would need.
-    watcher.note_reward(&Settled { slot: slot.as_u64() - 7200, ..row });
-    watcher.ask_rewards_again().await.unwrap();
-    assert!(watcher.unrewarded.lock().is_empty());
+    is_well.store(false, Ordering::Relaxed);
+    watcher.note_reward(&row);
+    for (passed_ms, missing) in [(DAY_MS / 2 - 60_000, 1), (120_000, 0)] {
+        hand.advance(passed_ms);
+        watcher.ask_rewards_again().await.unwrap();
+        assert_eq!(watcher.unrewarded.lock().len(), missing);
+    }
 }
 
 #[tokio::test]
 async fn a_slot_that_takes_the_node_too_long_is_put_off_like_one_it_refuses() {
-    let watcher = watcher(None).await;
+    let (watcher, _) = watcher(None).await;
     let late = NodeError::TimedOut { host: "node".to_owned() };
     let refused = NodeError::Rpc { host: "node".to_owned(), code: -32000, message: "pruned".to_owned() };
     let away = NodeError::Transport { host: "node".to_owned(), message: "refused".to_owned() };
