@@ -227,7 +227,7 @@ async fn warm() {
     let (mut cold, mut again) = (Vec::new(), Vec::new());
     for _ in 0..CONNECTIONS {
         let http = build_http_client(&TlsRoots::File(roots.clone()), None).unwrap();
-        let relay = Relay::new(settings.clone(), PresetName::Mainnet, http);
+        let relay = Relay::new(settings.clone(), PresetName::Mainnet, http, WallClock::system());
         for sample in [&mut cold, &mut again] {
             let started = Instant::now();
             relay.status(&context()).await.unwrap();

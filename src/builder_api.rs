@@ -17,7 +17,7 @@ pub use settings::BuilderApiSettings;
 
 use std::{sync::Arc, time::Duration};
 
-use counting::count_answers;
+use counting::{Counting, count_answers};
 
 use crate::{serve::Listener, tasks::TaskGroup};
 
@@ -25,8 +25,9 @@ use crate::{serve::Listener, tasks::TaskGroup};
 /// moment, and `slack`.
 pub fn start(parts: BuilderApiParts, listener: Listener, slack: Duration, group: &TaskGroup) {
     let auction = Arc::clone(&parts.auction);
+    let counting = Counting { auction: Arc::clone(&auction), clock: parts.clock.clone() };
     // Around the guard: what is refused to a client is counted, too.
-    let router = count_answers(listener.guard(handlers::router(parts)), Arc::clone(&auction));
+    let router = count_answers(listener.guard(handlers::router(parts)), counting);
     let drain = move || auction.policies().longest_submission().saturating_add(slack);
     group.vital("builder_api", |stop| listener.serve_guarded(router, stop, drain));
 }

@@ -68,7 +68,7 @@ pub(super) fn connect(
     let relays = Arc::new(SharedRelays::new(all));
     let http = &clients.http;
     let beacon = config.beacon.clone();
-    let beacon = beacon.map(|url| BeaconNode::new(http.clone(), url).of_network(&config.spec));
+    let beacon = beacon.map(|url| BeaconNode::new(http.clone(), url, clock.clone()).of_network(&config.spec));
     let execution = config.execution.clone();
     let execution = execution.map(|url| ExecutionNode::new(http.clone(), url).of_chain(config.spec.chain_id));
     let saved = SavedHealth {
@@ -76,7 +76,7 @@ pub(super) fn connect(
         blocks: std::mem::take(&mut stores.block_records),
     };
     let (monitor, handle) =
-        HealthMonitor::new(Arc::clone(&relays), config.monitor.clone(), spine.clone(), saved);
+        HealthMonitor::new(Arc::clone(&relays), config.monitor.clone(), spine.clone(), saved, clock.clone());
     let auction = Auction::new(AuctionParts {
         spec: config.spec.clone(),
         policies,
@@ -85,6 +85,7 @@ pub(super) fn connect(
         spine: spine.clone(),
         journal: stores.journal.clone(),
         validators: Arc::new(Validators::new(config.spec.slot_ms)),
+        clock: clock.clone(),
     });
     let (conditions, stopping) = (Conditions::default(), CancellationToken::new());
     let connected = Connected {
@@ -126,6 +127,7 @@ impl Connected {
             auction: Arc::clone(&self.auction),
             relays: Arc::clone(&self.relays),
             ledger: self.stores.ledger.clone(),
+            clock: self.clock.clone(),
         }
     }
 
@@ -231,6 +233,7 @@ impl Connected {
         ProbeParts {
             relays: Arc::clone(&self.relays),
             slots: self.config.spec.clock(),
+            clock: self.clock.clone(),
             everybody: self.config.builder_api.relay_check,
             expected,
             monitor: self.monitor.clone(),

@@ -42,7 +42,7 @@ pub(super) struct Listeners {
 /// When a folder, file or port cannot be had.
 pub(super) async fn open(config: &Config, clock: &WallClock) -> Result<Opened, StartError> {
     let lock = take_data_dir(config)?;
-    let clients = Clients::for_config(config)?;
+    let clients = Clients::for_config(config, clock.clone())?;
     // Taken before anything is done to the files of a service that still runs at these ports; open once there is somebody to answer.
     let ports = reserve(config)?;
     let degraded = Degraded::default();

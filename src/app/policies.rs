@@ -15,6 +15,7 @@ use super::files::write_whole;
 use crate::{
     auction::{Policy, PolicyTable},
     config::{Config, parse_key_list},
+    consensus::WallClock,
     ethereum::LoaderKind,
     relay::{
         HeaderMode, HttpClientError, Relay, RelaySettings, build_fresh_http_client, build_http_client,
@@ -26,21 +27,22 @@ use crate::{
 /// Keys that came from loaders, by set.
 pub(super) type LoadedKeys = BTreeMap<String, Vec<BlsPublicKey>>;
 
-/// The HTTP clients that relays share.
+/// The HTTP clients and the clock that relays share.
 #[derive(Clone, Debug)]
 pub(super) struct Clients {
     pub(super) http: Client,
     /// Keeps no connection, for blocks that a kept one swallows.
     fresh: Client,
     http1: Option<Client>,
+    clock: WallClock,
 }
 
 impl Clients {
     /// Clients for a configuration; the one for streams only where there are any.
-    pub(super) fn for_config(config: &Config) -> Result<Self, HttpClientError> {
+    pub(super) fn for_config(config: &Config, clock: WallClock) -> Result<Self, HttpClientError> {
         let http = build_http_client(&config.tls_roots, config.proxy.as_deref())?;
         let fresh = build_fresh_http_client(&config.tls_roots, config.proxy.as_deref())?;
-        let mut clients = Self { http, fresh, http1: None };
+        let mut clients = Self { http, fresh, http1: None, clock };
         clients.prepare_for(config)?;
         Ok(clients)
     }
@@ -56,7 +58,8 @@ impl Clients {
 
     /// A relay that speaks through these clients.
     pub(super) fn relay(&self, settings: &RelaySettings, config: &Config) -> Arc<Relay> {
-        let relay = Relay::new(settings.clone(), config.spec.preset, self.http.clone());
+        let (http, clock) = (self.http.clone(), self.clock.clone());
+        let relay = Relay::new(settings.clone(), config.spec.preset, http, clock);
         let relay = relay.with_fresh(self.fresh.clone());
         Arc::new(match (&self.http1, settings.get_header) {
             (Some(http1), HeaderMode::Stream) => relay.with_http1(http1.clone()),

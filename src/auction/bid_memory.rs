@@ -95,7 +95,7 @@ impl BidMemory {
 mod tests {
     use super::*;
     use crate::{
-        consensus::PresetName,
+        consensus::{PresetName, WallClock},
         relay::{RelaySettings, TlsRoots, build_http_client, parse_relay_url},
     };
 
@@ -104,7 +104,7 @@ mod tests {
         let http = build_http_client(&TlsRoots::Bundled, None).unwrap();
         let (url, pubkey) = parse_relay_url(&format!("http://{key}@{name}.invalid")).unwrap();
         let settings = RelaySettings::new(RelayId::parse(name).unwrap(), url, pubkey);
-        Arc::new(Relay::new(settings, PresetName::Mainnet, http))
+        Arc::new(Relay::new(settings, PresetName::Mainnet, http, WallClock::manual(0).0))
     }
 
     fn names(relays: &[Arc<Relay>]) -> Vec<&str> {

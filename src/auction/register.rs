@@ -222,11 +222,12 @@ impl Auction {
             unknown.truncate(taken);
             if !unknown.is_empty() {
                 let (validators, domain) = (Arc::clone(&auction.validators), auction.domain);
+                let clock = auction.clock.clone();
                 // One batch at a time, whenever its turn comes: a client that registers 100,000 validators waits for none of it.
                 let by = Instant::now() + LONGEST_CHECK;
                 let check = auction.registration_checks.check(by, move || {
                     let (good, unsigned) = signed_by_their_validators(&unknown, domain);
-                    (validators.update(&good), unsigned)
+                    (validators.update(&good, clock.now()), unsigned)
                 });
                 match check.await {
                     Ok((news, unsigned)) => {

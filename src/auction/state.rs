@@ -57,6 +57,8 @@ pub struct AuctionParts {
     pub beacon: Option<BeaconNode>,
     /// Registrations of this and earlier processes.
     pub validators: Arc<Validators>,
+    /// The wall clock.
+    pub clock: WallClock,
 }
 
 /// The auction: answers the consensus client's three questions.
@@ -103,11 +105,11 @@ pub struct Auction {
 impl Auction {
     /// An auction of these parts, which holds nothing yet.
     pub fn new(parts: AuctionParts) -> Arc<Self> {
-        let AuctionParts { spec, policies, relays, spine, journal, beacon, validators } = parts;
+        let AuctionParts { spec, policies, relays, spine, journal, beacon, validators, clock } = parts;
         begin_relays(policies.relays.iter().map(|relay| relay.id()));
         Arc::new(Self {
             slots: spec.clock(),
-            clock: WallClock::system(),
+            clock,
             domain: spec.builder_domain(),
             policies: ArcSwap::from_pointee(policies),
             bid_memory: BidMemory::default(),

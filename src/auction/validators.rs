@@ -6,7 +6,7 @@ use parking_lot::RwLock;
 
 use super::registration_check::is_timely;
 use crate::{
-    consensus::{Registration, WallClock, containers::SignedValidatorRegistration},
+    consensus::{Registration, containers::SignedValidatorRegistration},
     events::RegistrationFacts,
     ledger::{HeardClock, RememberedValidator},
     types::{BlsPublicKey, UnixMillis},
@@ -108,9 +108,9 @@ impl Validators {
         sifted
     }
 
-    /// Takes in registrations that were verified; returns those that are new or changed. An older one never replaces a newer.
-    pub fn update(&self, registrations: &[Registration]) -> Vec<RegistrationFacts> {
-        let now = WallClock::system().now();
+    /// Takes in registrations that were verified; returns those that are new or changed. An older one never replaces a newer. Who was not known
+    /// is ours since `now`.
+    pub fn update(&self, registrations: &[Registration], now: UnixMillis) -> Vec<RegistrationFacts> {
         let mut memory = self.memory.write();
         let Memory { known, clock } = &mut *memory;
         let mut changed = Vec::new();
@@ -175,11 +175,11 @@ mod tests {
     #[test]
     fn only_another_wish_is_news_and_only_if_it_is_newer() {
         let validators = Validators::new(12_000);
-        assert_eq!(validators.update(&[registration(30, 5)]).len(), 1);
-        assert!(validators.update(&[registration(30, 5)]).is_empty());
-        assert!(validators.update(&[registration(30, 6)]).is_empty());
-        assert!(validators.update(&[registration(36, 4)]).is_empty());
-        assert_eq!(validators.update(&[registration(36, 7)]).len(), 1);
+        assert_eq!(validators.update(&[registration(30, 5)], 0).len(), 1);
+        assert!(validators.update(&[registration(30, 5)], 0).is_empty());
+        assert!(validators.update(&[registration(30, 6)], 0).is_empty());
+        assert!(validators.update(&[registration(36, 4)], 0).is_empty());
+        assert_eq!(validators.update(&[registration(36, 7)], 0).len(), 1);
         assert_eq!(validators.get(&BlsPublicKey::default()).map(|r| r.gas_limit), Some(36));
     }
 
@@ -195,7 +195,7 @@ mod tests {
             signature: FixedBytes::ZERO,
         };
         let validators = Validators::new(12_000);
-        validators.update(&[registration(30, 5)]);
+        validators.update(&[registration(30, 5)], 0);
         let looked_at =
             |signed: SignedValidatorRegistration| validators.sift(&[signed], 100_000).unknown.len();
         assert_eq!(looked_at(signed(30, 6)), 0);
@@ -235,7 +235,7 @@ mod tests {
         };
         let validators = Validators::new(12_000);
         let all = keys.map(|pubkey| Registration { pubkey, ..registration(30, 5) });
-        validators.update(&all);
+        validators.update(&all, 0);
         let mut saved = Vec::new();
         let mut round = |epochs: std::ops::RangeInclusive<i64>, keys: &[BlsPublicKey]| {
             for epoch in epochs {
@@ -287,9 +287,9 @@ mod tests {
         let of =
             |number, gas_limit| Registration { pubkey: key(number), ..registration(gas_limit, gas_limit) };
         let all: Vec<_> = (0..MAX_VALIDATORS + 10).map(|number| of(number, 30)).collect();
-        assert_eq!(validators.update(&all).len(), MAX_VALIDATORS);
+        assert_eq!(validators.update(&all, 0).len(), MAX_VALIDATORS);
         assert_eq!(validators.len(), MAX_VALIDATORS);
-        assert_eq!(validators.update(&[of(7, 36), of(MAX_VALIDATORS + 1, 36)]).len(), 1);
+        assert_eq!(validators.update(&[of(7, 36), of(MAX_VALIDATORS + 1, 36)], 0).len(), 1);
         assert_eq!(validators.get(&key(7)).map(|r| r.gas_limit), Some(36));
     }
 }

@@ -50,14 +50,25 @@ impl Asked {
     }
 }
 
-/// Notes requests of the client as they come: an answer may take seconds, and whoever hangs up before it has asked all the same.
-pub(super) fn note_arrivals(router: Router, auction: Arc<Auction>) -> Router {
-    router.layer(middleware::from_fn_with_state(auction, note_arrival))
+/// Who is told, and when it is.
+#[derive(Clone, Debug)]
+pub(super) struct Counting {
+    pub(super) auction: Arc<Auction>,
+    pub(super) clock: WallClock,
 }
 
-async fn note_arrival(State(auction): State<Arc<Auction>>, request: Request, next: Next) -> Response {
+/// Notes requests of the client as they come: an answer may take seconds, and whoever hangs up before it has asked all the same.
+pub(super) fn note_arrivals(router: Router, counting: Counting) -> Router {
+    router.layer(middleware::from_fn_with_state(counting, note_arrival))
+}
+
+async fn note_arrival(
+    State(Counting { auction, clock }): State<Counting>,
+    request: Request,
+    next: Next,
+) -> Response {
     if let Asked::Client(endpoint) = Asked::of(request.uri().path()) {
-        let now = WallClock::system().now();
+        let now = clock.now();
         auction.client_activity().note(now);
         record_arrival(endpoint, now);
     }
@@ -65,11 +76,15 @@ async fn note_arrival(State(auction): State<Arc<Auction>>, request: Request, nex
 }
 
 /// Counts answers by endpoint and status, and notes what was refused to a client and why.
-pub(super) fn count_answers(router: Router, auction: Arc<Auction>) -> Router {
-    router.layer(middleware::from_fn_with_state(auction, count_answer))
+pub(super) fn count_answers(router: Router, counting: Counting) -> Router {
+    router.layer(middleware::from_fn_with_state(counting, count_answer))
 }
 
-async fn count_answer(State(auction): State<Arc<Auction>>, request: Request, next: Next) -> Response {
+async fn count_answer(
+    State(Counting { auction, clock }): State<Counting>,
+    request: Request,
+    next: Next,
+) -> Response {
     let asked = Asked::of(request.uri().path());
     let response = next.run(request).await;
     let status = response.status();
@@ -78,7 +93,7 @@ async fn count_answer(State(auction): State<Arc<Auction>>, request: Request, nex
         && status.is_client_error()
     {
         let message = error_message(&response).unwrap_or_default().chars().take(MAX_MESSAGE).collect();
-        let refusal = Refusal { at: WallClock::system().now(), endpoint, status: status.as_u16(), message };
+        let refusal = Refusal { at: clock.now(), endpoint, status: status.as_u16(), message };
         auction.client_activity().note_refusal(refusal);
     }
     response

@@ -13,10 +13,14 @@ use axum::{
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{BuilderApiSettings, counting::note_arrivals, negotiate};
+use super::{
+    BuilderApiSettings,
+    counting::{Counting, note_arrivals},
+    negotiate,
+};
 use crate::{
     auction::{Auction, HeaderRequest, RegisterError, RegisterRequest, Revealed, SubmitError, SubmitRequest},
-    consensus::Encoding,
+    consensus::{Encoding, WallClock},
     ledger::Ledger,
     relay::{RawLabels, RawPayload, SharedRelays, SubmitVersion},
     serve::{ApiError, ByteBudget, unknown_route, wrong_method},
@@ -57,12 +61,14 @@ pub struct BuilderApiParts {
     pub relays: Arc<SharedRelays>,
     /// Where the totals of bundles are read.
     pub ledger: Ledger,
+    /// The wall clock.
+    pub clock: WallClock,
 }
 
 /// The routes.
 pub(super) fn router(parts: BuilderApiParts) -> Router {
-    let BuilderApiParts { settings, auction, relays, ledger } = parts;
-    let activity = Arc::clone(&auction);
+    let BuilderApiParts { settings, auction, relays, ledger, clock } = parts;
+    let counting = Counting { auction: Arc::clone(&auction), clock };
     let shared = Shared {
         registrations: ByteBudget::new(settings.max_registrations_bytes.saturating_mul(REGISTRATION_BODIES)),
         blocks: ByteBudget::new(settings.max_block_bytes.saturating_mul(BLOCK_BODIES)),
@@ -82,7 +88,7 @@ pub(super) fn router(parts: BuilderApiParts) -> Router {
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .with_state(Arc::new(shared));
-    note_arrivals(router, activity)
+    note_arrivals(router, counting)
 }
 
 async fn root() -> Response {

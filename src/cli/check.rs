@@ -23,6 +23,7 @@ use super::{
 use crate::{
     auction::{AuctionSettings, Keep, RelayTerms},
     config::{Config, ProposerSet},
+    consensus::WallClock,
     ethereum::load_keys,
     relay::{CallContext, Relay, build_http_client},
     types::BlsPublicKey,
@@ -45,12 +46,13 @@ pub(super) async fn check(arguments: CheckArguments) -> ExitCode {
         }
     };
     let mut findings = Findings::new(arguments.json, &path, &config);
+    let clock = WallClock::system();
     if let Some(proposer) = arguments.proposer {
         return explain(&config, &proposer, arguments.offline).await;
     }
     if arguments.offline {
         // What is in force is said, and is no mistake of the file.
-        let _ = report_fork(&config.spec, None, &mut findings);
+        let _ = report_fork(&config.spec, None, clock.now(), &mut findings);
         return findings.end();
     }
     let http = match build_http_client(&config.tls_roots, config.proxy.as_deref()) {
@@ -60,10 +62,10 @@ pub(super) async fn check(arguments: CheckArguments) -> ExitCode {
             return ExitCode::from(MISUSED);
         }
     };
-    let relay = |settings| Arc::new(Relay::new(settings, config.spec.preset, http.clone()));
+    let relay = |settings| Arc::new(Relay::new(settings, config.spec.preset, http.clone(), clock.clone()));
     let relays: Vec<Arc<Relay>> = config.relays.into_iter().map(relay).collect();
     let Config { spec, execution, beacon, bundles, .. } = config;
-    let nodes = Nodes { spec, execution, beacon, bundles };
+    let nodes = Nodes { spec, execution, beacon, bundles, clock: clock.clone() };
     findings.expect(relays.len() + nodes.count());
     check_relays(&relays, &mut findings).await;
     check_nodes(&http, nodes, &relays, &mut findings).await;

@@ -71,7 +71,7 @@ async fn play(arguments: &DemoArguments, screen: &Screen) -> Result<Tally, Box<d
     let signals = Signals::take()?;
     // Removed when it goes out of scope, however this ends.
     let folder = tempfile::Builder::new().prefix("relaymux-demo-").tempdir()?;
-    let spec = demo_spec(arguments.seconds_per_slot);
+    let spec = demo_spec(arguments.seconds_per_slot, WallClock::system().now());
     let (chain_id, slot_secs) = (spec.chain_id.unwrap_or_default(), spec.slot_ms / 1000);
     let chain = SimExecution::start(chain_id, GENESIS, spec.genesis_time, slot_secs).await?;
     chain.finalize_behind(FINAL_DEPTH);

@@ -77,12 +77,13 @@ async fn write(config: &Config, arguments: &ReportArguments) -> Result<(), Repor
     {
         return Err(ReportError::Backwards(from, to));
     }
+    let now = WallClock::system().now();
     let progress = Progress::beside_output("reading the ledger");
     let ledger = Ledger::open_to_read(&config.data_dir).await?;
     let mut out = io::stdout().lock();
     let text = match arguments.subject {
         ReportSubject::Relays => {
-            let since = arguments.from.map_or(WallClock::system().now() - DAYS * DAY_MS, start_of);
+            let since = arguments.from.map_or(now - DAYS * DAY_MS, start_of);
             let until = arguments.to.map_or(i64::MAX, |day| start_of(day).saturating_add(DAY_MS));
             relays::shown(&relays::relays(&ledger, config, since, until).await?, arguments.format)
         }
@@ -96,7 +97,6 @@ async fn write(config: &Config, arguments: &ReportArguments) -> Result<(), Repor
             };
             let (from, to) = (arguments.from, arguments.to);
             let query = ReportQuery { from, to, by: arguments.by, period: arguments.period };
-            let now = WallClock::system().now();
             match (arguments.format, arguments.by) {
                 (ReportFormat::Csv, None) => {
                     let mut pages = pin!(reporter.proposals_csv(query, now));
@@ -113,7 +113,7 @@ async fn write(config: &Config, arguments: &ReportArguments) -> Result<(), Repor
             }
         }
         ReportSubject::Bundles => {
-            let since = arguments.from.map_or(WallClock::system().now() - DAYS * DAY_MS, start_of);
+            let since = arguments.from.map_or(now - DAYS * DAY_MS, start_of);
             let until = arguments.to.map_or(i64::MAX, |day| start_of(day).saturating_add(DAY_MS));
             bundles::shown(&bundles::bundles(&ledger, since, until).await?, arguments.format)
         }

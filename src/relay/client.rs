@@ -92,7 +92,7 @@ pub struct Relay {
 
 impl Relay {
     /// A relay spoken to through `http`, on a chain of this preset.
-    pub fn new(settings: RelaySettings, preset: PresetName, http: Client) -> Self {
+    pub fn new(settings: RelaySettings, preset: PresetName, http: Client, clock: WallClock) -> Self {
         let quota = NonZeroU32::new(settings.max_calls_per_second).map(Quota::per_second);
         let limiter = quota.map(RateLimiter::direct);
         let registration_limiter = quota.map(RateLimiter::direct);
@@ -106,7 +106,7 @@ impl Relay {
             registration_limiter,
             memory: RelayMemory::default(),
             meter: CallMeter::default(),
-            clock: WallClock::system(),
+            clock,
             its_clock: RelayClock::default(),
         }
     }

@@ -94,6 +94,7 @@ impl HealthMonitor {
         settings: HealthMonitorSettings,
         spine: Spine,
         saved: SavedHealth,
+        clock: WallClock,
     ) -> (Self, HealthMonitorHandle) {
         let (handle, commands) = command_channel();
         let reputations = saved
@@ -121,7 +122,7 @@ impl HealthMonitor {
             sampler: HostSampler::new(),
             lag: LagMeter::default(),
             started: Instant::now(),
-            clock: WallClock::system(),
+            clock,
         };
         monitor.configured();
         (monitor, handle)

@@ -38,6 +38,8 @@ pub struct ProbeParts {
     pub relays: Arc<SharedRelays>,
     /// The slots before whose start they are asked.
     pub slots: SlotClock,
+    /// The wall clock.
+    pub clock: WallClock,
     /// `relay_check`: everybody. Without, only relays whose circuit breaker asks for it.
     pub everybody: bool,
     /// Slots of our proposals.
@@ -55,11 +57,10 @@ pub fn start_probes(parts: ProbeParts, group: &TaskGroup) {
 
 /// Probes once now and once before each slot, until told to stop.
 async fn run_probes(parts: ProbeParts, stop: CancellationToken) {
-    let wall = WallClock::system();
     let user_agent = HeaderValue::from_static(concat!("relaymux/", env!("CARGO_PKG_VERSION")));
     let mut is_first = true;
     loop {
-        let now = wall.now();
+        let now = parts.clock.now();
         let coming = Slot::new(parts.slots.slot_at(now.saturating_add(PROBE_LEAD_MS)).as_u64());
         let is_due = is_first || should_warm(parts.expected.borrow().as_ref(), coming);
         is_first = false;
@@ -90,9 +91,9 @@ async fn run_probes(parts: ProbeParts, stop: CancellationToken) {
                 parts.monitor.probed(relay.clone(), message.clone()).await;
             }
             let message = message.unwrap_or_else(|| "answers its status call".to_owned());
-            note(&parts, ProbeResult { relay, usable: result.is_ok(), message, at: wall.now() });
+            note(&parts, ProbeResult { relay, usable: result.is_ok(), message, at: parts.clock.now() });
         }
-        let wait = until_next_probe(parts.slots, wall.now()).max(PROBE_GAP);
+        let wait = until_next_probe(parts.slots, parts.clock.now()).max(PROBE_GAP);
         tokio::select! {
             () = sleep(wait) => {}
             () = stop.cancelled() => return,

@@ -13,6 +13,7 @@ use crate::{
     consensus::{ChainSpec, ClockOffset, ClockVerdict, NamedFork, WallClock},
     ethereum::{BeaconNode, BlockId, ExecutionNode, NodeError},
     relay::{Relay, clock_offsets},
+    types::UnixMillis,
 };
 
 /// Longest wait for a builder.
@@ -24,6 +25,7 @@ pub(super) struct Nodes {
     pub(super) execution: Option<Url>,
     pub(super) beacon: Option<Url>,
     pub(super) bundles: Option<BundleSettings>,
+    pub(super) clock: WallClock,
 }
 
 impl Nodes {
@@ -37,7 +39,7 @@ impl Nodes {
 /// Asks the nodes and bundles' builders whether they are there and of this network; tells what they say, what the schedule of forks
 /// means, and how this machine's clock compares.
 pub(super) async fn check_nodes(http: &Client, nodes: Nodes, relays: &[Arc<Relay>], findings: &mut Findings) {
-    let Nodes { spec, execution, beacon, bundles } = nodes;
+    let Nodes { spec, execution, beacon, bundles, clock } = nodes;
     let mut row = |name: String, answer: Result<String, String>| {
         let state = if answer.is_ok() { State::Ok } else { State::Failed };
         let answer = answer.unwrap_or_else(|error| error);
@@ -48,10 +50,10 @@ pub(super) async fn check_nodes(http: &Client, nodes: Nodes, relays: &[Arc<Relay
         let node = ExecutionNode::new(http.clone(), url).of_chain(spec.chain_id);
         row("execution".to_owned(), execution_answer(&node).await);
     }
-    let beacon = beacon.map(|url| BeaconNode::new(http.clone(), url).of_network(&spec));
+    let beacon = beacon.map(|url| BeaconNode::new(http.clone(), url, clock.clone()).of_network(&spec));
     let mut schedule = None;
     if let Some(node) = &beacon {
-        let answer = beacon_answer(node, &spec, &mut schedule).await;
+        let answer = beacon_answer(node, &spec, &clock, &mut schedule).await;
         row("beacon".to_owned(), answer.map_err(|error| error.to_string()));
     }
     for builder in bundles.into_iter().flat_map(|bundles| bundles.builders) {
@@ -63,7 +65,7 @@ pub(super) async fn check_nodes(http: &Client, nodes: Nodes, relays: &[Arc<Relay
             request.send().await.map(|answer| format!("answers (HTTP {})", answer.status().as_u16()));
         row(format!("builder {}", builder.id), answer.map_err(|error| error.without_url().to_string()));
     }
-    let is_served = report_fork(&spec, schedule.as_deref(), findings);
+    let is_served = report_fork(&spec, schedule.as_deref(), clock.now(), findings);
     let mut ranges = clock_offsets(relays);
     ranges.extend(beacon.filter(|node| !node.is_local()).and_then(|node| node.clock_offset()));
     let verdict = ClockOffset::verdict(ClockOffset::of(&ranges), false);
@@ -74,8 +76,12 @@ pub(super) async fn check_nodes(http: &Client, nodes: Nodes, relays: &[Arc<Relay
 }
 
 /// Tells what fork comes that this version does not serve. Whether headers are served.
-pub(super) fn report_fork(spec: &ChainSpec, reported: Option<&[NamedFork]>, findings: &mut Findings) -> bool {
-    let now = WallClock::system().now();
+pub(super) fn report_fork(
+    spec: &ChainSpec,
+    reported: Option<&[NamedFork]>,
+    now: UnixMillis,
+    findings: &mut Findings,
+) -> bool {
     let Some(fork) = spec.unserved_fork(reported, now) else { return true };
     findings.remark("fork", fork.message(&spec.name, now));
     !fork.ends_service(now)
@@ -108,6 +114,7 @@ async fn execution_answer(node: &ExecutionNode) -> Result<String, String> {
 async fn beacon_answer(
     node: &BeaconNode,
     spec: &ChainSpec,
+    clock: &WallClock,
     schedule: &mut Option<Vec<NamedFork>>,
 ) -> Result<String, NodeError> {
     node.verify_network().await?;
@@ -118,7 +125,7 @@ async fn beacon_answer(
         Err(_) => {}
     }
     let head = node.head().await?;
-    let now = spec.clock().slot_at(WallClock::system().now());
+    let now = spec.clock().slot_at(clock.now());
     let behind = now.as_u64().saturating_sub(head.as_u64());
     let distance = match (head.as_u64().checked_sub(now.as_u64()), behind) {
         (Some(ahead @ 1..), _) => format!(

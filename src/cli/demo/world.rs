@@ -9,12 +9,12 @@ use crate::{
     builder_api::BuilderApiSettings,
     cli::arguments::DemoArguments,
     config::Config,
-    consensus::{ChainSpec, Network, WallClock},
+    consensus::{ChainSpec, Network},
     ops_api::OpsSettings,
     profit::ProfitSettings,
     relay::{HealthMonitorSettings, RelaySettings, TlsRoots, parse_relay_url, rotation::RotationPolicy},
     sim::{Behaviour, HeaderFault, PayloadFault, SimExecution, SimRelay, SimRelayParts},
-    types::{Epoch, Fork, RelayId, Wei},
+    types::{Epoch, Fork, RelayId, UnixMillis, Wei},
 };
 
 /// Names of the simulated relays, in turn.
@@ -60,11 +60,11 @@ fn name(n: u8) -> String {
     }
 }
 
-/// Mainnet's containers and domain at Fulu, on a chain that starts now.
-pub(super) fn demo_spec(seconds_per_slot: u64) -> ChainSpec {
+/// Mainnet's containers and domain at Fulu, on a chain that starts `now`.
+pub(super) fn demo_spec(seconds_per_slot: u64, now: UnixMillis) -> ChainSpec {
     let mut spec = Network::Mainnet.spec();
     spec.name = "demo".to_owned();
-    spec.genesis_time = u64::try_from(WallClock::system().now() / 1000).unwrap_or(0);
+    spec.genesis_time = u64::try_from(now / 1000).unwrap_or(0);
     spec.slot_ms = seconds_per_slot * 1000;
     for fork in &mut spec.forks {
         fork.epoch = if fork.fork <= Fork::Fulu { Epoch::new(0) } else { Epoch::NEVER };

@@ -52,12 +52,13 @@ pub struct BeaconNode {
     /// The network it is to be of; any, where there is none.
     pub(super) spec: Option<Arc<ChainSpec>>,
     known: Arc<Known>,
+    wall: WallClock,
 }
 
 impl BeaconNode {
     /// A node at `base`, such as `http://127.0.0.1:5052`.
-    pub fn new(http: Client, base: Url) -> Self {
-        Self { http, base, spec: None, known: Arc::default() }
+    pub fn new(http: Client, base: Url, wall: WallClock) -> Self {
+        Self { http, base, spec: None, known: Arc::default(), wall }
     }
 
     pub(super) fn url(&self, path: &str) -> Url {
@@ -110,7 +111,7 @@ impl BeaconNode {
 
     /// Bounds of our clock's difference from the node's, by the dates of its answers; `None` where it said none lately.
     pub fn clock_offset(&self) -> Option<OffsetRange> {
-        self.known.clock.lock().range(WallClock::system().now())
+        self.known.clock.lock().range(self.wall.now())
     }
 
     /// Whether the node runs on this machine, by its address: then its clock is ours and proves nothing.
@@ -143,10 +144,10 @@ impl BeaconNode {
     }
 
     async fn ask_anybody(&self, url: &Url) -> Result<Value, NodeError> {
-        let sent = WallClock::system().now();
+        let sent = self.wall.now();
         let (head, body) = send(url, self.http.get(url.clone())).await?;
         // The head is not timed by itself. The whole answer came later, which makes the bound wider and not wrong.
-        self.note_date(&head.headers, sent, WallClock::system().now());
+        self.note_date(&head.headers, sent, self.wall.now());
         serde_json::from_slice(&body).map_err(|error| NodeError::answer(url, format!("not JSON: {error}")))
     }
 

@@ -36,7 +36,7 @@ async fn beacon(is_well: Arc<AtomicBool>) -> BeaconNode {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
-    BeaconNode::new(client(), url.parse().unwrap())
+    BeaconNode::new(client(), url.parse().unwrap(), WallClock::manual(0).0)
 }
 
 /// A watcher, and the hand that moves its clock.

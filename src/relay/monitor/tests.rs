@@ -15,6 +15,9 @@ use crate::{
 
 type Kept = (Arc<SharedRelays>, Spine, HealthMonitorHandle, CancellationToken);
 
+/// When everything happens.
+const NOW: UnixMillis = 1_700_000_000_000;
+
 /// Two relays, kept; nothing of the network is used.
 fn kept() -> Kept {
     kept_with(SavedHealth::default(), true)
@@ -24,15 +27,16 @@ fn kept_with(saved: SavedHealth, watches_chain: bool) -> Kept {
     let key =
         "0xac6e77dfe25ecd6110b8e780608cce0dab71fdd5ebea22a16c0205200f2f8e2e3ad3b71d3499c54ad14d6c21b41a37ae";
     let http = build_http_client(&TlsRoots::Bundled, None).unwrap();
+    let clock = WallClock::manual(NOW).0;
     let relay = |name: &str| {
         let (url, pubkey) = parse_relay_url(&format!("http://{key}@{name}.invalid")).unwrap();
         let settings = RelaySettings::new(RelayId::parse(name).unwrap(), url, pubkey);
-        Arc::new(Relay::new(settings, PresetName::Mainnet, http.clone()))
+        Arc::new(Relay::new(settings, PresetName::Mainnet, http.clone(), clock.clone()))
     };
     let relays = Arc::new(SharedRelays::new(vec![relay("a"), relay("b")]));
     let (spine, stop) = (Spine::new(), CancellationToken::new());
     let settings = HealthMonitorSettings { watches_chain, ..HealthMonitorSettings::default() };
-    let (monitor, handle) = HealthMonitor::new(Arc::clone(&relays), settings, spine.clone(), saved);
+    let (monitor, handle) = HealthMonitor::new(Arc::clone(&relays), settings, spine.clone(), saved, clock);
     tokio::spawn(monitor.run(stop.clone()));
     (relays, spine, handle, stop)
 }
@@ -62,7 +66,7 @@ fn auction(budget_ms: u64, outcomes: [BidOutcome; 2]) -> Event {
         parent_hash: B256::ZERO,
         proposer: Default::default(),
         fork: Fork::Fulu,
-        requested_at: WallClock::system().now(),
+        requested_at: NOW,
         ms_into_slot: 0,
         budget_ms,
         answered_in_us: 1,
@@ -86,7 +90,7 @@ fn auction(budget_ms: u64, outcomes: [BidOutcome; 2]) -> Event {
 
 /// The block of `a` is signed, and this is what the two answer to it.
 fn handed_in(spine: &Spine, signature: BlockSignature, outcomes: [(RevealOutcome, Option<u16>); 2]) {
-    let (slot, at) = (Slot::new(7), WallClock::system().now());
+    let (slot, at) = (Slot::new(7), NOW);
     spine.publish(auction(950, [BidOutcome::Bid, BidOutcome::Bid]));
     spine.publish(Event::BlockReceived(BlockReceived {
         slot,
@@ -137,7 +141,7 @@ fn settled(
         evidence: Evidence { method: Method::Trace, confidence },
         block_hash: Some(HASH),
         has_other_block: false,
-        at: WallClock::system().now(),
+        at: NOW,
     })
 }
 
@@ -220,7 +224,7 @@ async fn credit_waits_for_the_chain_where_somebody_watches_it() {
         monitor.operator_command(a.clone(), OperatorCommand::Release).await.unwrap();
         let status = relays.status(&a).unwrap_or(status);
         let reveals = |trust: &crate::relay::health::Trust| {
-            trust.mean(crate::relay::health::FaultClass::Reveals, WallClock::system().now(), i64::MAX)
+            trust.mean(crate::relay::health::FaultClass::Reveals, NOW, i64::MAX)
         };
         assert_eq!(reveals(&status.trust) > reveals(&before) + 1e-9, !watches_chain);
         stop.cancel();
@@ -235,11 +239,7 @@ async fn what_the_chain_refutes_is_taken_back() {
             let (mut relays, mut spine, _monitor, mut stop) = kept();
             let mut events = spine.subscribe();
             let reveals = |status: &RelayStatus| {
-                status.trust.mean(
-                    crate::relay::health::FaultClass::Reveals,
-                    WallClock::system().now(),
-                    i64::MAX,
-                )
+                status.trust.mean(crate::relay::health::FaultClass::Reveals, NOW, i64::MAX)
             };
             let before = reveals(&until(&relays, "a", "known", |_| true).await);
             handed_in(&spine, BlockSignature::Valid, [answer, REFUSED]);
