@@ -1,13 +1,16 @@
-//! The house keeps its shape: imports point downwards only, and never in a circle.
+//! The house keeps its shape: imports point downwards only, and never in a circle; time comes in at the top.
 
 mod imports;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
-use imports::{Module, Tests, Tree};
+use imports::{Module, Tests, Tree, names};
+
+/// The rooms that make a clock of the system's. Every other one is handed one, or the time: a test can put it at any.
+const CLOCK_MAKERS: [&str; 3] = ["app", "cli", "sim"];
 
 /// Each room's floor. A room may import rooms of lower floors; `sim` stands beside the house and may use any but `app` and `cli`.
 const FLOORS: [(&str, u8); 24] = [
@@ -99,6 +102,36 @@ fn no_files_import_each_other_in_a_circle() {
         }
     }
     assert!(found.is_empty(), "files that import each other in a circle:\n{found}");
+}
+
+/// Also not in a room's own tests, which would be about the time at which they run.
+#[test]
+fn a_clock_is_made_where_a_process_begins_and_handed_down() {
+    let mut makers = BTreeSet::new();
+    for (module, text) in house() {
+        if names(&text, &["WallClock", "system"]) {
+            let room = module.first().map_or("", String::as_str);
+            assert!(
+                CLOCK_MAKERS.contains(&room),
+                "{}: makes a clock of its own, which no test can move",
+                module.join("::")
+            );
+            makers.insert(room.to_owned());
+        }
+    }
+    assert!(makers.iter().eq(&CLOCK_MAKERS), "the test does not see all clocks: {makers:?}");
+}
+
+#[test]
+fn the_reader_finds_a_path_in_code_alone() {
+    for (text, found) in [
+        ("fn f() { WallClock::system().now() }", true),
+        ("let made = crate::consensus::WallClock ::\n system;", true),
+        ("/// [`WallClock::system`]\nconst TEXT: &str = \"WallClock::system\";", false),
+        ("fn f(clock: WallClock) { Other::system(); WallClock::systems() }", false),
+    ] {
+        assert_eq!(names(text, &["WallClock", "system"]), found, "{text}");
+    }
 }
 
 /// A made-up house: each file's module, its text, and what it uses.

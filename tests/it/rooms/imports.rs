@@ -160,6 +160,13 @@ fn tokens(text: &str) -> Vec<Token> {
     found
 }
 
+/// Whether a text's code names a path, such as `["Clock", "system"]`.
+pub(super) fn names(text: &str, path: &[&str]) -> bool {
+    let steps = path.iter().map(|step| vec![Token::Word((*step).to_owned())]);
+    let wanted: Vec<Token> = steps.collect::<Vec<_>>().join(&Token::Colons);
+    tokens(text).windows(wanted.len()).any(|window| window == wanted)
+}
+
 struct Reader<'a> {
     module: &'a Module,
     modules: &'a BTreeSet<Module>,
