@@ -22,6 +22,7 @@
 //! round, one of length 1 for requests to reload, one of commands to the monitor, a watch of expected proposals.
 
 mod admin_token;
+mod alert_rules;
 mod attributes_watch;
 mod chain_watch;
 mod clock_watch;
@@ -32,19 +33,22 @@ mod duties;
 mod files;
 mod fork_watch;
 mod node_watch;
-mod notices;
 mod open;
 mod own_duties;
 mod policies;
 mod reload;
+mod rules;
 mod seed;
 mod service;
 mod shutdown;
+
 mod start_error;
 mod storage;
 mod task_news;
 mod telemetry;
+mod watch_signals;
 
+pub use alert_rules::alert_rules;
 pub(crate) use clock_watch::clock_message;
 pub(crate) use files::write_whole;
 pub use reload::ConfigSource;

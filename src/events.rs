@@ -5,23 +5,26 @@
 //! stored or shown, so that no watcher needs the room a fact came from.
 
 mod alert_rule;
+mod alert_signal;
 mod conditions;
 mod evidence;
 mod metrics;
 mod missed_request;
-mod notice;
 mod outcome;
 mod record;
 mod settlement;
 mod spine;
 mod verdict;
 
-pub use alert_rule::{AlertRule, Component, Persistence};
+pub(crate) use alert_rule::alert_rules;
+#[cfg(test)]
+pub(crate) use alert_rule::for_tests;
+pub use alert_rule::{AlertRule, Component, Persistence, Severity};
+pub use alert_signal::{AlertSignal, count_signal};
 pub use conditions::{Condition, Conditions, Effect};
 pub use evidence::{Confidence, Evidence, Method};
 pub use metrics::{describe_metrics, set_degraded};
 pub use missed_request::{MissedRequest, NoRequestReason};
-pub use notice::{Notice, NoticeRule, Severity, count_notice};
 pub use outcome::{BidFlaw, BidOutcome, CallFault, RegistrationOutcome, RevealOutcome};
 pub use record::{
     AuctionRecord, BlockReceived, ConflictingBlock, Event, Fate, ModeReason, PollRecord, ProbeResult,

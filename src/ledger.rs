@@ -11,6 +11,7 @@
 //! kept as it is. Every table that several sidecars may share says which instance wrote a row (`instance`). Sums of days and months follow
 //! the slots by a position (`sums`).
 
+mod alert_signals;
 mod auctions;
 mod backlog;
 mod block_records;
@@ -20,12 +21,11 @@ mod bundle_totals;
 mod bundle_views;
 mod bundles;
 mod database;
+mod drifts;
 mod instance;
 mod journal;
 mod metrics;
 mod missed_requests;
-mod notice_book;
-mod notices;
 mod open_bundles;
 mod query;
 mod read_back;
@@ -35,6 +35,7 @@ mod remembered;
 mod report;
 mod row;
 mod settlements;
+mod signal_book;
 mod slots;
 mod stores;
 mod sums;
@@ -42,6 +43,7 @@ mod views;
 mod write_state;
 mod writer;
 
+pub use alert_signals::SignalRow;
 pub use bundle_state::{BundleKind, BundleState, Delivery, SendOutcome};
 pub use bundle_sums::BundleTotals;
 pub use bundle_views::{BundleView, SendView};
@@ -50,13 +52,12 @@ pub use database::LedgerError;
 pub use journal::{Journal, JournaledLabels, UnsettledBlock};
 pub use metrics::describe_metrics;
 pub use missed_requests::LastRun;
-pub use notice_book::NoticeBook;
-pub use notices::NoticeRow;
 pub use open_bundles::StoredBundle;
 pub use query::Ledger;
 pub use remembered::{HeardClock, RememberedValidator, still_ours};
 pub use report::PollFact;
 pub use settlements::{ProposalPoint, Settled, SlotCase};
+pub use signal_book::SignalBook;
 pub use stores::{StoreTrouble, Stores};
 pub use sums::{ChangedDays, DayFacts, OutcomeCount, SumRow};
 pub use views::{

@@ -17,6 +17,7 @@ mod notify;
 mod payment;
 mod prices;
 mod report;
+pub mod rules;
 mod settings;
 mod settle;
 mod start;

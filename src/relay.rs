@@ -21,6 +21,7 @@ mod probes;
 mod registrations;
 mod relay_clock;
 pub mod rotation;
+pub mod rules;
 mod set;
 mod settings;
 mod signed_block;

@@ -10,14 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     clock_watch::ClockWatch, conflict_watch::ConflictWatch, fork_watch::ForkWatch, node_watch::NodeWatch,
-    notices::Notices,
+    watch_signals::WatchSignals,
 };
 use crate::{
     auction::Auction,
     consensus::{BlobSchedule, WallClock},
     ethereum::{BeaconNode, ExecutionNode},
     events::{Conditions, NoRequestReason},
-    ledger::NoticeBook,
+    ledger::SignalBook,
     relay::SharedRelays,
     tasks::TaskGroup,
 };
@@ -34,7 +34,7 @@ pub(super) struct ChainWatchParts {
     pub(super) beacon: Option<BeaconNode>,
     pub(super) execution: Option<ExecutionNode>,
     pub(super) conditions: Conditions,
-    pub(super) notices: NoticeBook,
+    pub(super) signals: SignalBook,
     pub(super) clock: WallClock,
 }
 
@@ -67,10 +67,10 @@ pub(super) fn start_chain_watch(parts: ChainWatchParts, group: &TaskGroup) {
 
 /// Watches until told to stop.
 async fn run_chain_watch(parts: ChainWatchParts, stop: CancellationToken) {
-    let ChainWatchParts { auction, relays, beacon, execution, conditions, notices, clock: wall } = parts;
+    let ChainWatchParts { auction, relays, beacon, execution, conditions, signals, clock: wall } = parts;
     let spec = auction.spec().clone();
     let pause = Duration::from_millis(spec.slot_ms).clamp(MIN_PAUSE, MAX_PAUSE);
-    let mut notices = Notices::new(notices);
+    let mut signals = WatchSignals::new(signals);
     let slots = spec.clock();
     let mut forks = ForkWatch { spec, conditions: conditions.clone(), said: None };
     let mut nodes = NodeWatch { beacon: beacon.clone(), execution, conditions: conditions.clone() };
@@ -83,11 +83,11 @@ async fn run_chain_watch(parts: ChainWatchParts, stop: CancellationToken) {
     let told = Arc::clone(&auction);
     let mut clock = ClockWatch { slots, relays, beacon, auction, conditions, was_wrong: false };
     // Before any node is asked: the configuration alone may say it, and a node may be slow.
-    forks.look(None, wall.now(), &mut notices).await;
+    forks.look(None, wall.now(), &mut signals).await;
     let mut schedule = None;
     loop {
         let round = async {
-            let seen = nodes.look(&mut notices).await;
+            let seen = nodes.look(&mut signals).await;
             match &seen.spec {
                 // Only what is surely of this chain may raise its limits.
                 Some(spec) if seen.is_ours => told.note_blob_schedule(spec.blobs.clone()),
@@ -98,12 +98,12 @@ async fn run_chain_watch(parts: ChainWatchParts, stop: CancellationToken) {
                 told.forget_attributes();
             }
             if let Some(conflicts) = &mut conflicts {
-                conflicts.look(wall.now(), &mut notices).await;
+                conflicts.look(wall.now(), &mut signals).await;
             }
             // A node that is away for a moment takes nothing back.
             schedule = seen.spec.map(|spec| spec.forks).or(schedule.take());
-            forks.look(schedule.as_deref(), wall.now(), &mut notices).await;
-            clock.look(seen.sync.map(|sync| sync.head), wall.now(), &mut notices).await;
+            forks.look(schedule.as_deref(), wall.now(), &mut signals).await;
+            clock.look(seen.sync.map(|sync| sync.head), wall.now(), &mut signals).await;
         };
         tokio::select! {
             () = round => {}

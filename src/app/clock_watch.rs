@@ -4,17 +4,16 @@ use std::sync::Arc;
 
 use metrics::{counter, gauge};
 
-use super::notices::Notices;
+use super::{rules::CLOCK_WRONG, watch_signals::WatchSignals};
 use crate::{
     auction::Auction,
     consensus::{ClockOffset, ClockVerdict, OffsetRange, SlotClock},
     ethereum::BeaconNode,
-    events::{Conditions, Effect, NoticeRule, Severity},
+    events::{Conditions, Effect},
     relay::{SharedRelays, clock_offsets},
     types::{Slot, UnixMillis},
 };
 
-const RULE: NoticeRule = NoticeRule::ClockWrong;
 /// Name of the condition.
 const CLOCK: &str = "clock";
 
@@ -31,7 +30,7 @@ pub(super) struct ClockWatch {
 
 impl ClockWatch {
     /// Compares what the others' answers have said so far. `head` is the beacon node's newest slot, where it is believed.
-    pub(super) async fn look(&mut self, head: Option<Slot>, now: UnixMillis, notices: &mut Notices) {
+    pub(super) async fn look(&mut self, head: Option<Slot>, now: UnixMillis, signals: &mut WatchSignals) {
         let found = ClockOffset::of(&self.ranges(head, now));
         let verdict = ClockOffset::verdict(found, self.was_wrong);
         self.auction.note_clock(verdict);
@@ -53,10 +52,10 @@ impl ClockWatch {
                 if !self.was_wrong {
                     counter!("relaymux_clock_wrong_total").increment(1);
                 }
-                notices.raise(RULE, "this machine", Severity::P2, &message).await;
+                signals.raise(&CLOCK_WRONG, "this machine", &message).await;
             }
             ClockVerdict::NotKnown | ClockVerdict::Suspect(_) => {}
-            ClockVerdict::Right(_) => notices.resolve(RULE, "this machine", &message).await,
+            ClockVerdict::Right(_) => signals.resolve(&CLOCK_WRONG, "this machine", &message).await,
         }
         self.was_wrong = matches!(verdict, ClockVerdict::Wrong(_));
     }

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use super::notices::Notices;
+use super::{rules::NODE_CONTRADICTS_RELAYS, watch_signals::WatchSignals};
 use crate::{
     auction::{Auction, NodeConflict},
     consensus::SlotClock,
-    events::{Conditions, Effect, NoticeRule, Severity},
+    events::{Conditions, Effect},
     types::UnixMillis,
 };
 
-const RULE: NoticeRule = NoticeRule::NodeContradictsRelays;
 /// Name of the condition.
 const ATTRIBUTES: &str = "payload_attributes";
 /// How long it is shown if no later auction says otherwise. Arbitrary: a day, as many validators propose twice a year.
@@ -27,13 +26,15 @@ pub(super) struct ConflictWatch {
 
 impl ConflictWatch {
     /// Looks at what came of the last auctions.
-    pub(super) async fn look(&mut self, now: UnixMillis, notices: &mut Notices) {
+    pub(super) async fn look(&mut self, now: UnixMillis, signals: &mut WatchSignals) {
         let is_fresh =
             |conflict: &NodeConflict| now < self.slots.start_of(conflict.slot).saturating_add(SHOWN_MS);
         let Some(conflict) = self.auction.node_conflict().filter(is_fresh) else {
             let well = "no auction since the start, or of the last day, had only bids that the beacon node contradicts";
             self.conditions.set(ATTRIBUTES, Effect::None, well);
-            notices.resolve(RULE, "beacon", "relays' bids are as the beacon node says again").await;
+            signals
+                .resolve(&NODE_CONTRADICTS_RELAYS, "beacon", "relays' bids are as the beacon node says again")
+                .await;
             self.said = None;
             return;
         };
@@ -47,7 +48,7 @@ impl ConflictWatch {
              again, look whether the node of [beacon] is in sync and up to date; `payload_attributes = false` there ends the comparison"
         );
         self.conditions.set(ATTRIBUTES, Effect::Degraded, message.clone());
-        notices.raise(RULE, "beacon", Severity::P2, &message).await;
+        signals.raise(&NODE_CONTRADICTS_RELAYS, "beacon", &message).await;
         self.said = Some(conflict);
     }
 }

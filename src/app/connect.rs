@@ -22,7 +22,7 @@ use crate::{
     consensus::WallClock,
     ethereum::{BeaconNode, ExecutionNode},
     events::{Conditions, Spine},
-    ledger::{NoticeBook, Stores},
+    ledger::{SignalBook, Stores},
     ops_api::{Degraded, OpsParts},
     profit::{ProfitParts, Reporter},
     relay::{
@@ -117,8 +117,8 @@ impl Connected {
     }
 
     /// Where the operator is told of what lasts.
-    pub(super) fn notices(&self) -> NoticeBook {
-        NoticeBook::new(self.stores.ledger.clone(), self.spine.clone(), self.clock.clone())
+    pub(super) fn signals(&self) -> SignalBook {
+        SignalBook::new(self.stores.ledger.clone(), self.spine.clone(), self.clock.clone())
     }
 
     pub(super) fn builder_api(&self) -> BuilderApiParts {
@@ -205,7 +205,7 @@ impl Connected {
             beacon: self.beacon.clone(),
             execution: self.execution.clone(),
             conditions: self.conditions.clone(),
-            notices: self.notices(),
+            signals: self.signals(),
             clock: self.clock.clone(),
         }
     }

@@ -8,12 +8,15 @@ use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::own_duties::{BeaconTrouble, Circumstances, OwnDuties, message};
+use super::{
+    own_duties::{BeaconTrouble, Circumstances, OwnDuties, message},
+    rules::MISSED_REQUEST,
+};
 use crate::{
     auction::Auction,
     consensus::{ChainSpec, WallClock},
     ethereum::{BeaconNode, NodeError},
-    events::{Event, MissedRequest, Spine},
+    events::{AlertSignal, Event, MissedRequest, Spine, count_signal},
     ledger::{LastRun, Ledger, LedgerError},
     relay::ExpectedProposals,
     tasks::TaskGroup,
@@ -193,6 +196,10 @@ impl DutyWatch {
         if is_news {
             warn!(%slot, %proposer, reason = reason.label(), "{}", missed.message);
             counter!("relaymux_missed_requests_total", "reason" => reason.label()).increment(1);
+            count_signal(&MISSED_REQUEST);
+            let message = format!("slot {slot}: {}", missed.message);
+            let signal = AlertSignal::raised(&MISSED_REQUEST, &format!("slot {slot}"), message, now);
+            self.parts.spine.publish(Event::AlertSignal(signal));
             self.parts.spine.publish(Event::MissedRequest(missed));
         }
         Ok(())

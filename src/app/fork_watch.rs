@@ -3,14 +3,13 @@
 use metrics::gauge;
 use tracing::info;
 
-use super::notices::Notices;
+use super::{rules::FORK_NOT_SERVED, watch_signals::WatchSignals};
 use crate::{
     consensus::{ChainSpec, ForkUrgency, NamedFork, UnservedFork},
-    events::{Conditions, Effect, NoticeRule, Severity},
+    events::{Conditions, Effect, Severity},
     types::UnixMillis,
 };
 
-const RULE: NoticeRule = NoticeRule::ForkNotServed;
 /// Name of the condition.
 const FORK: &str = "fork";
 /// Seconds until the first such fork.
@@ -30,13 +29,13 @@ impl ForkWatch {
         &mut self,
         reported: Option<&[NamedFork]>,
         now: UnixMillis,
-        notices: &mut Notices,
+        signals: &mut WatchSignals,
     ) {
         let Some(fork) = self.spec.unserved_fork(reported, now) else {
             // A gauge cannot be taken back: what is no number fulfils no alert's condition.
             gauge!(UNTIL_FORK).set(f64::NAN);
             self.conditions.set(FORK, Effect::None, "no fork is scheduled that this version does not serve");
-            notices.resolve(RULE, "network", "it is not scheduled any more").await;
+            signals.resolve(&FORK_NOT_SERVED, "network", "it is not scheduled any more").await;
             self.said = None;
             return;
         };
@@ -57,9 +56,9 @@ impl ForkWatch {
             ForkUrgency::Far => info!("{message}"),
             ForkUrgency::Near | ForkUrgency::InForce => {
                 // Another date, or the date has come: that is said anew.
-                notices.resolve(RULE, "network", "there is newer word of it").await;
+                signals.resolve(&FORK_NOT_SERVED, "network", "there is newer word of it").await;
                 let severity = if ends_service { Severity::P2 } else { Severity::P3 };
-                notices.raise(RULE, "network", severity, &message).await;
+                signals.raise_as(&FORK_NOT_SERVED, severity, "network", &message).await;
             }
         }
         self.said = current;

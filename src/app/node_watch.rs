@@ -3,14 +3,12 @@
 
 use metrics::gauge;
 
-use super::notices::Notices;
+use super::{rules::NODE_OF_OTHER_NETWORK, watch_signals::WatchSignals};
 use crate::{
     consensus::ReportedSpec,
     ethereum::{BeaconNode, ExecutionNode, NodeError, SyncStatus},
-    events::{Conditions, Effect, NoticeRule, Severity},
+    events::{Conditions, Effect},
 };
-
-const RULE: NoticeRule = NoticeRule::NodeOfOtherNetwork;
 
 /// What one look at the nodes found.
 #[derive(Debug, Default)]
@@ -35,7 +33,7 @@ pub(super) struct NodeWatch {
 
 impl NodeWatch {
     /// Asks both.
-    pub(super) async fn look(&mut self, notices: &mut Notices) -> NodesSeen {
+    pub(super) async fn look(&mut self, signals: &mut WatchSignals) -> NodesSeen {
         let mut seen = NodesSeen::default();
         if let Some(beacon) = &self.beacon {
             let mut identity = beacon.verify_network().await;
@@ -51,16 +49,16 @@ impl NodeWatch {
             }
             seen.is_other = matches!(identity, Err(NodeError::OtherNetwork { .. }));
             let what = Kind { name: "beacon", condition: "beacon_node" };
-            self.notify(what, identity, notices).await;
+            self.notify(what, identity, signals).await;
         }
         if let Some(execution) = &self.execution {
             let what = Kind { name: "execution", condition: "execution_node" };
-            self.notify(what, execution.chain_id().await.map(drop), notices).await;
+            self.notify(what, execution.chain_id().await.map(drop), signals).await;
         }
         seen
     }
 
-    async fn notify(&self, kind: Kind, identity: Result<(), NodeError>, notices: &mut Notices) {
+    async fn notify(&self, kind: Kind, identity: Result<(), NodeError>, signals: &mut WatchSignals) {
         let Kind { name, condition } = kind;
         let is_other = matches!(identity, Err(NodeError::OtherNetwork { .. } | NodeError::OtherChain { .. }));
         gauge!("relaymux_node_of_other_network", "node" => name).set(f64::from(u8::from(is_other)));
@@ -71,11 +69,11 @@ impl NodeWatch {
                 );
                 // Headers are served without it.
                 self.conditions.set(condition, Effect::Degraded, message.clone());
-                notices.raise(RULE, name, Severity::P2, &message).await;
+                signals.raise(&NODE_OF_OTHER_NETWORK, name, &message).await;
             }
             Ok(()) => {
                 self.conditions.set(condition, Effect::None, "answers, and is of the configured network");
-                notices.resolve(RULE, name, "it is of the configured network").await;
+                signals.resolve(&NODE_OF_OTHER_NETWORK, name, "it is of the configured network").await;
             }
             // What was known of it holds.
             Err(error) => {

@@ -19,7 +19,6 @@ use super::{
     connect::{Connected, connect},
     data_dir::DataDirLock,
     duties::start_duties,
-    notices::resolve_of_earlier_processes,
     open::{Opened, open},
     reload::ConfigSource,
     seed::start_seed,
@@ -27,6 +26,7 @@ use super::{
     storage::publish_storage_troubles,
     task_news::tell_of_tasks,
     telemetry::start_upkeep,
+    watch_signals::resolve_of_earlier_processes,
 };
 use crate::{
     builder_api, bundles,
@@ -150,7 +150,7 @@ impl Service {
         monitor.start(watchers);
         start_upkeep(metrics, watchers);
         addresses.tell(&connected);
-        publish_storage_troubles(&connected.notices(), &connected.stores.troubles).await;
+        publish_storage_troubles(&connected.signals(), &connected.stores.troubles).await;
         start_seed(connected.seed(), watchers);
         let (reload, asked) = mpsc::channel(1);
         if let Some(reloader) = connected.reloader(source, asked) {

@@ -1,7 +1,7 @@
 //! The folder `data_dir` with all that is in it, opened so that nothing wrong with it keeps the service from starting.
 //!
 //! Only another process that has the folder does: two of them would submit each other's blocks. Everything else is told in the log, by
-//! `/readyz`, in the dashboard, as an event and as a notice, and the service goes on without.
+//! `/readyz`, in the dashboard, as an event and as an alert, and the service goes on without.
 
 use std::time::Duration;
 
@@ -11,12 +11,13 @@ use tracing::{error, info, warn};
 use super::{
     admin_token::{AdminToken, ensure_admin_token},
     data_dir::{DataDirLock, LockError, lock_data_dir, make_data_dir, tighten_data_dir},
+    rules::{STORAGE_IN_MEMORY, STORAGE_REPLACED},
     start_error::StartError,
 };
 use crate::{
     config::Config,
-    events::{NoticeRule, Severity},
-    ledger::{NoticeBook, StoreTrouble, Stores},
+    events::AlertRule,
+    ledger::{SignalBook, StoreTrouble, Stores},
     ops_api::Degraded,
     types::UnixMillis,
 };
@@ -28,10 +29,9 @@ const JOURNAL_KEPT_MS: i64 = 30 * 24 * 3600 * 1000;
 /// its own blocks; a year's ledger takes some seconds (docs/upgrading.md). A disk that hangs must not take the builder API with it.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Notices of this room: memory in a file's place, and a new file in a damaged one's.
-const IN_MEMORY: NoticeRule = NoticeRule::StorageInMemory;
-const REPLACED: NoticeRule = NoticeRule::StorageReplaced;
-/// What a notice can be about.
+/// Memory in a file's place, and a new file in a damaged one's.
+static TROUBLES: [(&AlertRule, bool); 2] = [(&STORAGE_IN_MEMORY, true), (&STORAGE_REPLACED, false)];
+/// What a trouble can be about.
 const PARTS: [&str; 2] = ["journal", "ledger"];
 
 /// What is in the folder, or takes its place.
@@ -109,21 +109,21 @@ fn hold_data_dir(config: &Config) -> Result<Option<DataDirLock>, StartError> {
     }
 }
 
-/// Raises a notice for what is wrong, and resolves those of earlier starts for what is well again.
-pub(super) async fn publish_storage_troubles(book: &NoticeBook, troubles: &[StoreTrouble]) {
+/// Raises a signal for what is wrong, and resolves those of earlier starts for what is well again.
+pub(super) async fn publish_storage_troubles(book: &SignalBook, troubles: &[StoreTrouble]) {
     for part in PARTS {
         let trouble = troubles.iter().find(|trouble| trouble.part == part);
-        for rule in [IN_MEMORY, REPLACED] {
-            match trouble.filter(|trouble| trouble.in_memory == (rule == IN_MEMORY)) {
+        for (rule, in_memory) in TROUBLES {
+            match trouble.filter(|trouble| trouble.in_memory == in_memory) {
                 // Each start says it anew, whatever the ledger has of it.
-                Some(trouble) => match book.raise(rule, part, Severity::P2, &trouble.message).await {
+                Some(trouble) => match book.raise(rule, part, &trouble.message).await {
                     Ok(true) => {}
-                    Ok(false) | Err(_) => book.publish(rule, part, Severity::P2, &trouble.message),
+                    Ok(false) | Err(_) => book.publish(rule, rule.severity, part, &trouble.message),
                 },
                 None => match book.resolve(rule, part, "").await {
                     Ok(false) => {}
-                    Ok(true) => info!(%rule, part, "resolved"),
-                    Err(error) => warn!(%rule, part, %error, "notice not resolved"),
+                    Ok(true) => info!(rule = &*rule.name, part, "resolved"),
+                    Err(error) => warn!(rule = &*rule.name, part, %error, "signal not resolved"),
                 },
             }
         }

@@ -1,10 +1,11 @@
-//! What the failure of a task means to people: a line in the log, a notice, and a part of the service that is degraded.
+//! What the failure of a task means to people: a line in the log, a signal, and a part of the service that is degraded.
 
 use tracing::{error, warn};
 
+use super::rules::TASK_FAILED;
 use crate::{
     consensus::WallClock,
-    events::{Event, Notice, NoticeRule, Severity, Spine, count_notice},
+    events::{AlertSignal, Event, Severity, Spine, count_signal},
     ops_api::Degraded,
     tasks::{Consequence, TaskFailure, TaskNews},
     types::UnixMillis,
@@ -18,7 +19,11 @@ pub(super) fn tell_of_tasks(
 ) -> impl Fn(TaskNews) + Send + Sync + 'static {
     move |news| match news {
         TaskNews::Failed(failure) => failed(&spine, &degraded, failure, clock.now()),
-        TaskNews::BeganAnew { task } => degraded.clear(task),
+        TaskNews::BeganAnew { task } => {
+            let message = format!("{task} has begun anew");
+            spine.publish(Event::AlertSignal(AlertSignal::over(&TASK_FAILED, task, message, clock.now())));
+            degraded.clear(task);
+        }
     }
 }
 
@@ -34,15 +39,10 @@ fn failed(spine: &Spine, degraded: &Degraded, failure: TaskFailure, at: UnixMill
     } else {
         error!(task, "{message}")
     }
-    count_notice(NoticeRule::TaskFailed);
-    spine.publish(Event::Notice(Notice {
-        rule: NoticeRule::TaskFailed,
-        subject: task.to_owned(),
-        severity: Some(severity),
-        message: message.clone(),
-        resolved: false,
-        at,
-    }));
+    count_signal(&TASK_FAILED);
+    spine.publish(Event::AlertSignal(
+        AlertSignal::raised(&TASK_FAILED, task, message.clone(), at).as_grave_as(severity),
+    ));
     // What was to be done once is missed by nobody who asks for readiness.
     if consequence != Consequence::LeftUndone {
         degraded.set(task, message);
@@ -67,12 +67,14 @@ mod tests {
             let message = "the task writer panicked: so it did".to_owned();
             tell(TaskNews::Failed(TaskFailure { task: "writer", consequence, message: message.clone() }));
             let event = events.try_next().unwrap();
-            let Event::Notice(notice) = &*event else { panic!("{event:?}") };
-            let told = (notice.rule, notice.subject.as_str(), notice.severity);
-            assert_eq!(told, (NoticeRule::TaskFailed, "writer", Some(severity)));
-            assert_eq!((&notice.message, notice.at), (&message, 5));
+            let Event::AlertSignal(signal) = &*event else { panic!("{event:?}") };
+            let told = (&*signal.rule.name, signal.subject.as_str(), signal.severity);
+            assert_eq!(told, ("task_failed", "writer", Some(severity)));
+            assert_eq!((&signal.message, signal.at), (&message, 5));
             assert_eq!(degraded.list().get("writer"), is_degraded.then_some(&message));
             tell(TaskNews::BeganAnew { task: "writer" });
+            let event = events.try_next().unwrap();
+            assert!(matches!(&*event, Event::AlertSignal(signal) if signal.resolved), "{event:?}");
             assert!(degraded.list().is_empty());
         }
     }

@@ -134,7 +134,7 @@ async fn keep_metrics(metrics: PrometheusHandle, stop: CancellationToken) {
 }
 
 fn describe_all() {
-    crate::events::describe_metrics();
+    crate::events::describe_metrics(&super::alert_rules());
     crate::relay::describe_metrics();
     crate::ledger::describe_metrics();
     crate::auction::describe_metrics();

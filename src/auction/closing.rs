@@ -34,13 +34,16 @@ impl Auction {
         record.answered_in_us = micros(received.elapsed());
         self.explain_by_clock(&mut record);
         // The client first: metrics, log and event come when its answer is under way.
-        let spine = self.spine.clone();
+        let (spine, drought, clock) = (self.spine.clone(), Arc::clone(&self.drought), self.clock.clone());
         tokio::spawn(async move {
             if let (Some(winner), Some(signed)) = (&mut record.winner, bid) {
                 winner.signed_bid = signed.bid().encode(Encoding::Ssz).into();
             }
             record_auction(&record, too_late);
             log_auction(&record);
+            if let Some(signal) = drought.note(&record, clock.now()) {
+                spine.publish(Event::AlertSignal(signal));
+            }
             spine.publish(Event::Auction(record));
         });
     }

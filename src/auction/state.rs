@@ -18,6 +18,7 @@ use super::{
     node_attributes::{NodeAttributes, NodeConflict},
     policy::PolicyTable,
     shared::SharedRaces,
+    signals::BidDrought,
     submit::{copies::SubmissionMemory, quota::RecordQuota},
     validators::Validators,
     verified_cache::VerifiedCache,
@@ -100,6 +101,7 @@ pub struct Auction {
     /// The beacon node's blob schedule, where it is known to be of this network.
     node_blobs: ArcSwap<BlobSchedule>,
     activity: ClientActivity,
+    pub(super) drought: Arc<BidDrought>,
 }
 
 impl Auction {
@@ -131,6 +133,7 @@ impl Auction {
             node_attributes: NodeAttributes::default(),
             node_blobs: ArcSwap::default(),
             activity: ClientActivity::default(),
+            drought: Arc::default(),
             spec,
             relays,
             spine,

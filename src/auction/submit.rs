@@ -28,6 +28,7 @@ use super::{
     metrics::{
         record_conflicting_block, record_repeated_block, record_undecoded_block, record_unrecorded_block,
     },
+    rules::{CONFLICTING_BLOCK, UNDECODED_BLOCK},
     state::{Auction, user_agent},
 };
 use crate::{
@@ -148,6 +149,10 @@ impl Auction {
             error!(%slot, proposer_index, %block_hash, %other,
                 "a second, different block of one proposer for one slot: two clients may be signing with one key, which is \
                  slashed; it is submitted all the same");
+            let message = format!(
+                "proposer {proposer_index} signed block {block_hash} for slot {slot}, after {other} for the same slot"
+            );
+            self.raise(&CONFLICTING_BLOCK, slot, message);
             let at = self.clock.now();
             self.spine.publish(Event::ConflictingBlock(ConflictingBlock {
                 slot,
@@ -179,6 +184,7 @@ impl Auction {
             record_undecoded_block();
             warn!(%slot, %block_hash, error = %reason,
                 "signed block cannot be decoded and is passed on as it came: check `network`, or whether this version is too old");
+            self.raise(&UNDECODED_BLOCK, slot, format!("block {block_hash}: {reason}"));
         }
         let is_recorded = self.may_record(slot, block_hash, !offered_by.is_empty(), request.body.len(), at);
         let event = BlockReceived {

@@ -2,8 +2,21 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use super::Severity;
 use crate::types::labelled;
+
+labelled! {
+    /// How grave it is.
+    pub enum Severity {
+        /// Slots are being lost.
+        P1 = "P1",
+        /// Money is being lost, or soon will be.
+        P2 = "P2",
+        /// To be looked at.
+        P3 = "P3",
+        /// To be known.
+        P4 = "P4",
+    }
+}
 
 labelled! {
     /// The part of the box that a rule is about: a node in the tree of causes. While a part is down, alerts of what stands on it explain nothing.
@@ -70,4 +83,61 @@ pub struct AlertRule {
     pub clear_for: Duration,
     /// Whether it ends.
     pub persistence: Persistence,
+}
+
+/// Declares rules: `static NAME: AlertRule`, and `RULES` with all of them.
+macro_rules! alert_rules {
+    ($(
+        $(#[$doc:meta])*
+        $id:ident {
+            name: $name:literal,
+            severity: $severity:ident,
+            component: $component:ident,
+            $persistence:ident { fail_for: $fail:expr, clear_for: $clear:expr },
+            title: $title:literal,
+            cost: $cost:literal,
+            done: $done:literal,
+            runbook: $runbook:literal,
+            page: $page:literal $(,)?
+        }
+    )+) => {
+        $(
+            $(#[$doc])*
+            pub(crate) static $id: $crate::events::AlertRule = $crate::events::AlertRule {
+                name: ::std::borrow::Cow::Borrowed($name),
+                severity: $crate::events::Severity::$severity,
+                component: $crate::events::Component::$component,
+                title: ::std::borrow::Cow::Borrowed($title),
+                cost: ::std::borrow::Cow::Borrowed($cost),
+                done: ::std::borrow::Cow::Borrowed($done),
+                runbook: ::std::borrow::Cow::Borrowed($runbook),
+                page: ::std::borrow::Cow::Borrowed($page),
+                fail_for: ::std::time::Duration::from_secs($fail),
+                clear_for: ::std::time::Duration::from_secs($clear),
+                persistence: $crate::events::Persistence::$persistence,
+            };
+        )+
+
+        /// Every rule of this room.
+        pub(crate) static RULES: &[&$crate::events::AlertRule] = &[$(&$id),+];
+    };
+}
+pub(crate) use alert_rules;
+
+#[cfg(test)]
+pub(crate) mod for_tests {
+    alert_rules! {
+        /// For tests of what takes any rule.
+        TOO_HOT {
+            name: "too_hot",
+            severity: P2,
+            component: Host,
+            Condition { fail_for: 0, clear_for: 0 },
+            title: "It is too hot",
+            cost: "Ice cream.",
+            done: "A window was opened.",
+            runbook: "Open another one.",
+            page: "/",
+        }
+    }
 }

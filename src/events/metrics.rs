@@ -2,15 +2,15 @@
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 
-use super::notice::{NOTICES, NoticeRule};
+use super::{AlertRule, alert_signal::SIGNALS};
 
 const DEGRADED: &str = "relaymux_degraded";
 
-/// Describes this room's metrics to the recorder, and begins their counters at 0.
-pub fn describe_metrics() {
-    describe_counter!(NOTICES, "What the operator was told to look at, by rule");
-    for rule in NoticeRule::ALL {
-        counter!(NOTICES, "rule" => rule.label()).increment(0);
+/// Describes this room's metrics to the recorder, and begins the counters of these rules at 0.
+pub fn describe_metrics(rules: &[&AlertRule]) {
+    describe_counter!(SIGNALS, "What the operator was told to look at, by rule");
+    for rule in rules {
+        counter!(SIGNALS, "rule" => rule.name.clone()).increment(0);
     }
     describe_gauge!(DEGRADED, "1 for a part that does not work as it should; /readyz says why");
 }

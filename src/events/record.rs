@@ -4,7 +4,7 @@ use alloy_primitives::{Address, B256, Bytes};
 use serde::Serialize;
 
 use super::{
-    BidOutcome, BlockRecordSaved, BlockSignatureChecked, MissedRequest, Notice, RegistrationOutcome,
+    AlertSignal, BidOutcome, BlockRecordSaved, BlockSignatureChecked, MissedRequest, RegistrationOutcome,
     RelayJudged, RevealOutcome, Settlement, SlotSettled,
 };
 use crate::types::{BlsPublicKey, Fork, RelayId, Slot, Wei, labelled};
@@ -33,8 +33,9 @@ pub enum Event {
     Settlement(Settlement),
     /// What came of a slot on chain.
     SlotSettled(SlotSettled),
-    /// Something the operator should look at, or that is over.
-    Notice(Notice),
+    /// Something the operator should know of, or that is over.
+    #[serde(rename = "notice")]
+    AlertSignal(AlertSignal),
     /// No header was asked for in a slot of ours.
     MissedRequest(MissedRequest),
     /// A relay's mode or its reason changed: who is asked, who is not, and why.

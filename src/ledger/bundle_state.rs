@@ -4,19 +4,15 @@ use crate::types::labelled;
 
 labelled! {
     /// The method that brought a bundle.
+    #[derive(Default)]
     pub enum BundleKind {
         /// `eth_sendBundle`
+        #[default]
         Bundle = "bundle",
         /// `mev_sendBundle`
         MevShare = "mev_share",
         /// `eth_sendPrivateTransaction`, `eth_sendPrivateRawTransaction`
         Private = "private",
-    }
-}
-
-impl Default for BundleKind {
-    fn default() -> Self {
-        Self::Bundle
     }
 }
 

@@ -13,12 +13,12 @@ use tracing::{error, info, warn};
 
 use super::{
     Ledger,
+    alert_signals::signal_told,
     auctions::{auction_ended, is_about_now, open_settlement},
     backlog::{AfterFailure, Backlog, Fault},
     block_records::block_record_saved,
     database::is_of_the_statement,
     journal::{bind_answer, join_ids, upsert_answer},
-    notices::notice_told,
     query::WriteTransaction,
     registrations::{registration_answer, validators_heard},
 };
@@ -204,7 +204,7 @@ const fn kind(event: &Event) -> &'static str {
         Event::RelayJudged(_) => "relay_judged",
         Event::BlockRecordSaved(_) => "block_record_saved",
         Event::Settlement(_) | Event::SlotSettled(_) => "settlement",
-        Event::Notice(_) => "notice",
+        Event::AlertSignal(_) => "notice",
         Event::MissedRequest(_) => "missed_request",
     }
 }
@@ -237,7 +237,7 @@ async fn write_event(write: &mut WriteTransaction, event: &Event) -> Result<()> 
         Event::RelayJudged(_) | Event::BlockSignatureChecked(_) => Ok(()),
         // The room that watches payments writes them down itself.
         Event::Settlement(_) | Event::SlotSettled(_) => Ok(()),
-        Event::Notice(notice) => notice_told(write, notice).await,
+        Event::AlertSignal(signal) => signal_told(write, signal).await,
         // So does the room that watches duties.
         Event::MissedRequest(_) => Ok(()),
         // Both blocks have a row of their own.

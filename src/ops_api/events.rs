@@ -45,7 +45,7 @@ fn kind_of(event: &Event) -> &'static str {
         Event::SubmissionClosed(_) => "submission_closed",
         Event::Settlement(_) => "settlement",
         Event::SlotSettled(_) => "slot_settled",
-        Event::Notice(_) => "notice",
+        Event::AlertSignal(_) => "notice",
         Event::MissedRequest(_) => "missed_request",
         Event::RelayModeChanged(_) => "relay_placed",
         Event::ReputationSaved(_) => "standing_saved",

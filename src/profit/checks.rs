@@ -11,13 +11,14 @@ use tracing::warn;
 use super::{
     notify::{raise, resolve},
     report::{ReportQuery, Reporter, TargetVerdict},
+    rules::{RATE_UNDER_TARGET, REGISTRATION_DRIFT, SETTLEMENT_BEHIND, SLOTS_UNKNOWABLE},
     tally::project_sums,
 };
 use crate::{
     consensus::WallClock,
     ethereum::{KnownRegistration, registration_of},
-    events::{NoticeRule, RegistrationFacts, Severity},
-    ledger::{LedgerError, NoticeBook, still_ours},
+    events::RegistrationFacts,
+    ledger::{LedgerError, SignalBook, still_ours},
     relay::{Relay, SharedRelays},
     types::DAY_MS,
 };
@@ -39,7 +40,7 @@ pub(super) struct CheckParts {
     /// Makes reports; knows the ledger, the slots and the settings.
     pub(super) reporter: Reporter,
     /// Tells the operator.
-    pub(super) notices: NoticeBook,
+    pub(super) signals: SignalBook,
     pub(super) clock: WallClock,
 }
 
@@ -58,8 +59,8 @@ pub(super) async fn run_checks(parts: CheckParts, stop: CancellationToken) {
     }
 }
 
-/// One check. Payments that are missing raise their notices when they are found.
-async fn check(CheckParts { reporter, notices, clock }: &CheckParts) -> Result<(), LedgerError> {
+/// One check. Payments that are missing raise their signals when they are found.
+async fn check(CheckParts { reporter, signals, clock }: &CheckParts) -> Result<(), LedgerError> {
     let (ledger, now) = (&reporter.ledger, clock.now());
     let late = reporter.slots.slot_at(now - BEHIND_MS);
     let behind = ledger.unlooked(late).await?;
@@ -67,18 +68,18 @@ async fn check(CheckParts { reporter, notices, clock }: &CheckParts) -> Result<(
         let message = format!(
             "{behind} slots are older than an hour and not looked at: does the execution node answer and follow the chain?"
         );
-        raise(notices, NoticeRule::SettlementBehind, "profit", Severity::P3, message).await?;
+        raise(signals, &SETTLEMENT_BEHIND, "profit", message).await?;
     } else {
-        resolve(notices, NoticeRule::SettlementBehind, "profit").await?;
+        resolve(signals, &SETTLEMENT_BEHIND, "profit").await?;
     }
     let given_up = ledger.unknowable().await?;
     if given_up > 0 {
         let message = format!(
             "{given_up} slots can never be proven with this execution node, which has pruned their blocks: give it one that has them and restart"
         );
-        raise(notices, NoticeRule::SlotsUnknowable, "profit", Severity::P3, message).await?;
+        raise(signals, &SLOTS_UNKNOWABLE, "profit", message).await?;
     } else {
-        resolve(notices, NoticeRule::SlotsUnknowable, "profit").await?;
+        resolve(signals, &SLOTS_UNKNOWABLE, "profit").await?;
     }
     // Reports add what changed since by themselves: this keeps that little.
     project_sums(ledger, reporter.slots, now).await?;
@@ -92,9 +93,9 @@ async fn check(CheckParts { reporter, notices, clock }: &CheckParts) -> Result<(
                 "{} ETH a day over the last 30 days, the target is {}",
                 report.eth_per_day, report.target_eth_per_day
             );
-            raise(notices, NoticeRule::RateUnderTarget, "profit", Severity::P4, message).await?;
+            raise(signals, &RATE_UNDER_TARGET, "profit", message).await?;
         } else {
-            resolve(notices, NoticeRule::RateUnderTarget, "profit").await?;
+            resolve(signals, &RATE_UNDER_TARGET, "profit").await?;
         }
     }
     Ok(())
@@ -151,7 +152,7 @@ async fn check_registrations(
 
 /// Compares one; `false` if the relay does not answer.
 async fn look(
-    CheckParts { reporter, notices, clock }: &CheckParts,
+    CheckParts { reporter, signals, clock }: &CheckParts,
     relay: &Relay,
     http: &Client,
     ours: &RegistrationFacts,
@@ -164,10 +165,10 @@ async fn look(
     if is_news {
         let subject = format!("{} at {}", ours.pubkey, relay.id());
         if drift.is_empty() {
-            resolve(notices, NoticeRule::RegistrationDrift, &subject).await?;
+            resolve(signals, &REGISTRATION_DRIFT, &subject).await?;
         } else {
             let message = format!("{}: {drift}", relay.id());
-            raise(notices, NoticeRule::RegistrationDrift, &subject, Severity::P3, message).await?;
+            raise(signals, &REGISTRATION_DRIFT, &subject, message).await?;
         }
     }
     Ok(true)
@@ -216,8 +217,8 @@ mod tests {
         };
         let now = 1_700_000_000_000;
         let clock = WallClock::manual(now).0;
-        let notices = NoticeBook::new(ledger.clone(), Spine::new(), clock.clone());
-        let parts = CheckParts { reporter, notices, clock };
+        let signals = SignalBook::new(ledger.clone(), Spine::new(), clock.clone());
+        let parts = CheckParts { reporter, signals, clock };
         // One block 20 days ago that paid, and one slot of yesterday that nobody looked at.
         let save = async |days_ago: i64, wei: &str, status: SlotStatus| {
             let slot: Slot = slots.slot_at(now - days_ago * DAY_MS);
@@ -235,8 +236,8 @@ mod tests {
             ledger.save_settlements(&[row]).await.unwrap();
         };
         let open = async || -> Vec<String> {
-            let notices = ledger.notices(10).await.unwrap();
-            let open = notices.into_iter().filter(|notice| notice.resolved_at.is_none());
+            let signals = ledger.signals(10).await.unwrap();
+            let open = signals.into_iter().filter(|notice| notice.resolved_at.is_none());
             let mut rules: Vec<String> = open.map(|notice| notice.rule.to_string()).collect();
             rules.sort();
             rules
@@ -246,7 +247,7 @@ mod tests {
         check(&parts).await.unwrap();
         check(&parts).await.unwrap();
         assert_eq!(open().await, ["rate_under_target", "settlement_behind"]);
-        assert_eq!(ledger.notices(10).await.unwrap().len(), 2, "each is told once");
+        assert_eq!(ledger.signals(10).await.unwrap().len(), 2, "each is told once");
         // It is looked at, and paid a third of an ETH: 0.35 in 21 days is above 0.01 a day.
         save(1, "300000000000000000", SlotStatus::Final).await;
         check(&parts).await.unwrap();

@@ -1,24 +1,25 @@
-//! Who has to know: events of what was found, the relays' trust, notices to the operator. Each is told once.
+//! Who has to know: events of what was found, the relays' trust, signals to the operator. Each is told once.
 
 use metrics::{counter, gauge};
 use tracing::{info, warn};
 
 use super::{
+    rules::{DATA_API_DIFFERS, LOCAL_BLOCK_PAYS_ANOTHER, NOT_DELIVERED, PAYMENT_MISSING, PAYMENT_UNCLEAR},
     settle::{SlotOutcome, pays_another},
     watcher::{Finding, Watcher, WatcherParts},
 };
 use crate::{
-    events::{DataApiVerdict, Event, NoticeRule, PaymentVerdict, Severity, SlotSettled, SlotStatus},
-    ledger::{LedgerError, NoticeBook, Settled},
+    events::{AlertRule, DataApiVerdict, Event, PaymentVerdict, SlotSettled, SlotStatus},
+    ledger::{LedgerError, Settled, SignalBook},
     types::{Label, Slot, Wei, parse_hash},
 };
 
 impl Watcher {
-    /// Raises and resolves the notices of what was found. Before it is written down, as a notice is raised once however often it is found:
+    /// Raises and resolves the signals of what was found. Before it is written down, as a notice is raised once however often it is found:
     /// a stop or crash in between costs none.
     pub(super) async fn notify(&self, finding: &Finding) -> Result<(), LedgerError> {
         let WatcherParts { ledger, spine, clock, .. } = &self.parts;
-        let notices = &NoticeBook::new(ledger.clone(), spine.clone(), clock.clone());
+        let signals = &SignalBook::new(ledger.clone(), spine.clone(), clock.clone());
         let Finding { row, outcome, .. } = finding;
         let (promised, received) = amounts(row);
         let subject = format!("slot {}", row.slot);
@@ -35,19 +36,19 @@ impl Watcher {
                 );
                 // What convicts nobody is no reason to wake somebody up.
                 if evidence.confidence.convicts() {
-                    resolve(notices, NoticeRule::PaymentUnclear, &subject).await?;
-                    raise(notices, NoticeRule::PaymentMissing, &subject, Severity::P2, message).await?;
+                    resolve(signals, &PAYMENT_UNCLEAR, &subject).await?;
+                    raise(signals, &PAYMENT_MISSING, &subject, message).await?;
                 } else {
                     let message = format!(
                         "{message}, at confidence {}: nobody is blamed; a node that traces would tell",
                         evidence.confidence
                     );
-                    raise(notices, NoticeRule::PaymentUnclear, &subject, Severity::P3, message).await?;
+                    raise(signals, &PAYMENT_UNCLEAR, &subject, message).await?;
                 }
             }
             SlotOutcome::NotDelivered if row.status == SlotStatus::Final => {
                 let message = format!("{subject}: {}", row.message);
-                raise(notices, NoticeRule::NotDelivered, &subject, Severity::P2, message).await?;
+                raise(signals, &NOT_DELIVERED, &subject, message).await?;
             }
             // What was raised before a reorganisation may be over.
             SlotOutcome::Ours
@@ -55,8 +56,8 @@ impl Watcher {
             | SlotOutcome::Missed
             | SlotOutcome::NotDelivered
             | SlotOutcome::Orphaned => {
-                resolve(notices, NoticeRule::PaymentMissing, &subject).await?;
-                resolve(notices, NoticeRule::PaymentUnclear, &subject).await?;
+                resolve(signals, &PAYMENT_MISSING, &subject).await?;
+                resolve(signals, &PAYMENT_UNCLEAR, &subject).await?;
             }
         }
         if let Some((named, registered)) = pays_another(row) {
@@ -64,13 +65,13 @@ impl Watcher {
                 "{subject}: the block was built locally and names the fee recipient {named}, the validator's registration names {registered}, \
                  which got nothing: look at suggested-fee-recipient of the consensus client and validator client"
             );
-            raise(notices, NoticeRule::LocalBlockPaysAnother, &subject, Severity::P2, message).await?;
+            raise(signals, &LOCAL_BLOCK_PAYS_ANOTHER, &subject, message).await?;
         } else {
-            resolve(notices, NoticeRule::LocalBlockPaysAnother, &subject).await?;
+            resolve(signals, &LOCAL_BLOCK_PAYS_ANOTHER, &subject).await?;
         }
         if row.data_api.as_ref().is_some_and(|said| *said == DataApiVerdict::Differs) {
             let message = format!("{subject}: {from}'s public record of deliveries is not what happened");
-            raise(notices, NoticeRule::DataApiDiffers, &subject, Severity::P3, message).await?;
+            raise(signals, &DATA_API_DIFFERS, &subject, message).await?;
         }
         Ok(())
     }
@@ -112,26 +113,25 @@ fn amounts(row: &Settled) -> (Option<Wei>, Option<Wei>) {
 
 /// Tells the operator of something, once.
 pub(super) async fn raise(
-    notices: &NoticeBook,
-    rule: NoticeRule,
+    signals: &SignalBook,
+    rule: &'static AlertRule,
     subject: &str,
-    severity: Severity,
     message: String,
 ) -> Result<(), LedgerError> {
-    if notices.raise(rule, subject, severity, &message).await? {
-        warn!(rule = rule.label(), subject, severity = severity.label(), "{message}");
+    if signals.raise(rule, subject, &message).await? {
+        warn!(rule = &*rule.name, subject, severity = rule.severity.label(), "{message}");
     }
     Ok(())
 }
 
 /// Tells the operator that something is over.
 pub(super) async fn resolve(
-    notices: &NoticeBook,
-    rule: NoticeRule,
+    signals: &SignalBook,
+    rule: &'static AlertRule,
     subject: &str,
 ) -> Result<(), LedgerError> {
-    if notices.resolve(rule, subject, "").await? {
-        info!(rule = rule.label(), subject, "resolved");
+    if signals.resolve(rule, subject, "").await? {
+        info!(rule = &*rule.name, subject, "resolved");
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     consensus::SlotClock,
-    ledger::{BundleTotals, Ledger, LedgerError, NoticeRow},
+    ledger::{BundleTotals, Ledger, LedgerError, SignalRow},
     types::{DAY_MS, Slot, UtcDay, Wei, labelled},
 };
 pub use line::ReportLine;
@@ -24,7 +24,7 @@ use line::{ESTIMATORS, Estimators};
 
 /// Days looked back when none is given.
 const DAYS: i64 = 30;
-/// Notices shown in a report.
+/// Signals shown in a report.
 const NOTICES: u32 = 50;
 
 /// What the lines are about.
@@ -139,7 +139,7 @@ pub struct ProfitReport {
     /// How judgements were come by.
     pub estimators: Estimators,
     /// What to look at, open ones first.
-    pub notices: Vec<NoticeRow>,
+    pub notices: Vec<SignalRow>,
     /// Registrations that relays have otherwise than we do.
     pub registration_drifts: Vec<Drift>,
     /// What could not be known, and why.
@@ -267,7 +267,7 @@ impl Reporter {
                 .bundle_totals(UtcDay::new(from).start_ms(), UtcDay::new(until).start_ms())
                 .await?,
             estimators: ESTIMATORS,
-            notices: self.ledger.notices(NOTICES).await?,
+            notices: self.ledger.signals(NOTICES).await?,
             registration_drifts: drifts
                 .into_iter()
                 .map(|(relay, validator, drift)| Drift { relay, validator, drift })

@@ -15,7 +15,7 @@ use crate::{
     consensus::WallClock,
     ethereum::{BeaconNode, ExecutionNode},
     events::Spine,
-    ledger::NoticeBook,
+    ledger::SignalBook,
     relay::SharedRelays,
     tasks::TaskGroup,
 };
@@ -28,7 +28,7 @@ const NEWS: usize = 16;
 pub struct ProfitParts {
     /// Makes reports; knows the ledger, the slots and the settings.
     pub reporter: Reporter,
-    /// Carries settlements and notices to the watchers.
+    /// Carries settlements and signals to the watchers.
     pub spine: Spine,
     /// The wall clock.
     pub clock: WallClock,
@@ -45,8 +45,8 @@ pub struct ProfitParts {
 /// Starts what there are settings and nodes for.
 pub fn start(parts: ProfitParts, group: &TaskGroup) {
     let ProfitParts { reporter, spine, clock, relays, http, beacon, execution } = parts;
-    let notices = NoticeBook::new(reporter.ledger.clone(), spine.clone(), clock.clone());
-    let checks = CheckParts { reporter: reporter.clone(), notices, clock: clock.clone() };
+    let signals = SignalBook::new(reporter.ledger.clone(), spine.clone(), clock.clone());
+    let checks = CheckParts { reporter: reporter.clone(), signals, clock: clock.clone() };
     group.restarting("profit_checks", {
         let checks = checks.clone();
         move |stop| run_checks(checks.clone(), stop)

@@ -197,7 +197,7 @@ impl HealthMonitor {
             | Event::Settlement(_)
             | Event::RelayModeChanged(_)
             | Event::RelayJudged(_)
-            | Event::Notice(_)
+            | Event::AlertSignal(_)
             | Event::ConflictingBlock(_)
             | Event::BlockRecordSaved(_)
             | Event::MissedRequest(_)

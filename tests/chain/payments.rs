@@ -10,8 +10,8 @@ use relaymux::{
     consensus::{SlotClock, WallClock},
     ethereum::ExecutionNode,
     events::{
-        AuctionRecord, BlockReceived, Conduct, Event, Method, NoticeRule, PaymentOutcome, RaceShare,
-        RevealOutcome, Ruling, SlotStatus, Spine, SubmissionAnswer, Subscription, Winner,
+        AuctionRecord, BlockReceived, Conduct, Event, Method, PaymentOutcome, RaceShare, RevealOutcome,
+        Ruling, SlotStatus, Spine, SubmissionAnswer, Subscription, Winner,
     },
     ledger::{Ledger, Settled, run_writer},
     profit::{ProfitSettings, Watcher, WatcherParts},
@@ -446,7 +446,7 @@ async fn slots_without_the_promised_block_have_their_names() {
     assert_eq!(said(&bench.row(2).await.outcome), Some("not_delivered"));
     assert_eq!(said(&bench.row(3).await.outcome), Some("missed"));
     assert_eq!(bench.told(), [(4, PaymentOutcome::PaidLess)]);
-    let notices = bench.ledger.notices(10).await.unwrap();
+    let notices = bench.ledger.signals(10).await.unwrap();
     assert_eq!(
         (notices.len(), notices[0].rule.as_str(), notices[0].subject.as_str()),
         (1, "payment_missing", "slot 4")
@@ -461,9 +461,7 @@ async fn slots_without_the_promised_block_have_their_names() {
     }
     bench.settled(1).await;
     assert_eq!(bench.told(), [(2, PaymentOutcome::NotOnChain)]);
-    assert!(
-        bench.ledger.notices(10).await.unwrap().iter().any(|notice| notice.rule == NoticeRule::NotDelivered)
-    );
+    assert!(bench.ledger.signals(10).await.unwrap().iter().any(|notice| notice.rule == "not_delivered"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

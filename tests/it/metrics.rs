@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use relaymux::{events::NoticeRule, sim::PayloadFault};
+use relaymux::{app::alert_rules, sim::PayloadFault};
 
 use crate::stage::{Stage, eventually, honest, milli, stage};
 use relaymux::consensus::Encoding;
@@ -60,7 +60,7 @@ async fn all_that_matters_is_counted_from_zero_on_and_the_first_theft_is_one() {
     for fate in ["delivered", "accepted", "failed", "unknown"] {
         zero.push(format!("relaymux_submissions_total{{fate=\"{fate}\"}}"));
     }
-    zero.extend(NoticeRule::ALL.map(|rule| format!("relaymux_notices_total{{rule=\"{rule}\"}}")));
+    zero.extend(alert_rules().iter().map(|rule| format!("relaymux_notices_total{{rule=\"{}\"}}", rule.name)));
     for relay in ["r0", "r1"] {
         for offence in ["payload_withheld", "payload_mismatched", "not_on_chain", "paid_less"] {
             zero.push(format!("relaymux_relay_offences_total{{relay=\"{relay}\",offence=\"{offence}\"}}"));

@@ -19,12 +19,10 @@ use super::{
 use crate::{
     auction::{
         metrics::{record_journal_failure, record_submission},
+        rules::{BLOCK_NOT_PUBLISHED, JOURNAL_FAILED},
         state::Auction,
     },
-    events::{
-        BlockReceived, Event, Fate, Notice, NoticeRule, Severity, SubmissionAnswer, SubmissionClosed,
-        count_notice,
-    },
+    events::{BlockReceived, Event, Fate, SubmissionAnswer, SubmissionClosed},
     ledger::JournaledLabels,
     relay::{CallContext, EncodedBlock, RawLabels, Relay, SubmitOutcome, SubmitVersion},
     types::{RelayId, Slot, micros},
@@ -88,15 +86,8 @@ impl Auction {
         record_journal_failure();
         error!(slot = %event.slot, block_hash = %event.block_hash, error = %failure,
             "signed block leaves without being in the journal: check the disk of data_dir");
-        count_notice(NoticeRule::JournalFailed);
-        self.spine.publish(Event::Notice(Notice {
-            rule: NoticeRule::JournalFailed,
-            subject: format!("slot {}", event.slot),
-            severity: Some(Severity::P1),
-            message: format!("block {} left without being in the journal: {failure}", event.block_hash),
-            resolved: false,
-            at: self.clock.now(),
-        }));
+        let message = format!("block {} left without being in the journal: {failure}", event.block_hash);
+        self.raise(&JOURNAL_FAILED, event.slot, message);
     }
 
     /// Sends the block to everybody, answers the client at the first success that counts, and stays until all have answered.
@@ -233,7 +224,13 @@ impl Auction {
         if !is_recorded {
             return;
         }
-        let SubmissionClosed { slot, block_hash, .. } = closed;
+        let SubmissionClosed { slot, block_hash, fate, .. } = closed;
+        if fate == Fate::Failed {
+            let message = format!(
+                "block {block_hash} of slot {slot} was signed, and no relay published it: each relay's answer is at /api/v1/slots/{slot}"
+            );
+            self.raise(&BLOCK_NOT_PUBLISHED, slot, message);
+        }
         if let Err(failure) = self.journal.close(&closed).await {
             warn!(%slot, %block_hash, error = %failure, "fate not in the journal");
         }

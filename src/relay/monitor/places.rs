@@ -7,19 +7,17 @@ use tracing::info;
 
 use super::HealthMonitor;
 use crate::{
-    events::{Event, Notice, NoticeRule, RelayMode, RelayModeChanged, Severity, count_notice},
+    events::{AlertSignal, Event, ModeReason, RelayMode, RelayModeChanged, count_signal},
     host::HostSample,
     relay::{
         health::{Contender, Eligibility, Placement, Reputation, SUSPICION_MS, place_all},
         metrics::record_mode,
         rotation::{FitRelay, Move, Sample},
+        rules::{MACHINE_PRESSURE, RELAY_QUARANTINED, RELAY_UNREACHABLE},
         set::{RelayStatus, StatusBoard},
     },
     types::{RelayId, UnixMillis},
 };
-
-/// The rule by which the operator is told that the machine is under pressure.
-const PRESSURE: NoticeRule = NoticeRule::MachinePressure;
 
 impl HealthMonitor {
     pub(super) fn sample_pressure(&mut self) {
@@ -44,39 +42,35 @@ impl HealthMonitor {
             Some(Move::Shed(reason)) => {
                 self.relays.set_shedding(true);
                 self.rotated(&reason);
-                self.publish_pressure_notice(&reason, false);
+                self.publish_pressure(&reason, false);
             }
             Some(Move::Restore(reason)) => {
                 let was_shedding = self.relays.is_shedding();
                 self.relays.set_shedding(false);
                 self.rotated(&reason);
                 if was_shedding {
-                    self.publish_pressure_notice(&reason, true);
+                    self.publish_pressure(&reason, true);
                 }
             }
         }
     }
 
     /// Tells the operator that this machine is too slow for what runs on it, or no longer.
-    fn publish_pressure_notice(&self, reason: &str, resolved: bool) {
+    fn publish_pressure(&self, reason: &str, resolved: bool) {
         let resting: Vec<&str> = self.resting.iter().map(RelayId::as_str).collect();
         let resting = if resting.is_empty() {
             "no relay can be spared, optional work rests".to_owned()
         } else {
             format!("these relays rest, whose bids are hardly ever the best: {}", resting.join(", "))
         };
-        let message = if resolved { reason.to_owned() } else { format!("{reason}; {resting}") };
-        if !resolved {
-            count_notice(PRESSURE);
-        }
-        self.spine.publish(Event::Notice(Notice {
-            rule: PRESSURE,
-            subject: "relays".to_owned(),
-            severity: Some(Severity::P3),
-            message,
-            resolved,
-            at: self.clock.now(),
-        }));
+        let now = self.clock.now();
+        let signal = if resolved {
+            AlertSignal::over(&MACHINE_PRESSURE, "relays", reason.to_owned(), now)
+        } else {
+            count_signal(&MACHINE_PRESSURE);
+            AlertSignal::raised(&MACHINE_PRESSURE, "relays", format!("{reason}; {resting}"), now)
+        };
+        self.spine.publish(Event::AlertSignal(signal));
     }
 
     pub(super) fn rotated(&mut self, reason: &str) {
@@ -150,7 +144,24 @@ impl HealthMonitor {
                 info!(relay = %placed.relay, state = placed.state.label(), reason = %placed.message, "relay placed");
             }
             self.save_one(&placed.relay.clone(), now);
+            self.signal(&placed);
             self.spine.publish(Event::RelayModeChanged(placed));
+        }
+    }
+
+    /// Tells the operator of a relay that is away or quarantined, and when it no longer is.
+    fn signal(&self, moved: &RelayModeChanged) {
+        let subject = moved.relay.as_str();
+        let of_reason =
+            [(&RELAY_QUARANTINED, ModeReason::Dishonest), (&RELAY_UNREACHABLE, ModeReason::Unreachable)];
+        for (rule, reason) in of_reason {
+            let signal = if moved.state == RelayMode::Quarantined && moved.reason == reason {
+                count_signal(rule);
+                AlertSignal::raised(rule, subject, format!("{subject}: {}", moved.message), moved.at)
+            } else {
+                AlertSignal::over(rule, subject, format!("{subject}: {}", moved.message), moved.at)
+            };
+            self.spine.publish(Event::AlertSignal(signal));
         }
     }
 

@@ -1,0 +1,105 @@
+//! What the wiring finds wrong with the machine, the nodes and its own parts, in words for whoever is woken by it.
+
+use crate::events::alert_rules;
+
+/// How long an occurrence stays open by itself: a day, in seconds.
+const DAY: u64 = 24 * 3600;
+
+alert_rules! {
+    /// This machine's clock is wrong.
+    CLOCK_WRONG {
+        name: "clock_wrong",
+        severity: P2,
+        component: Host,
+        Condition { fail_for: 0, clear_for: 60 },
+        title: "This machine's clock is wrong",
+        cost: "Headers are asked for and blocks are sent at the wrong time. More than a second and a half off, slots are lost.",
+        done: "Readiness fails where it is surely too far off; nothing here changes a clock.",
+        runbook: "`chronyc tracking` or `timedatectl`: start or repair the time service, then check again.",
+        page: "/readyz",
+    }
+    /// A fork comes that this version does not serve.
+    FORK_NOT_SERVED {
+        name: "fork_not_served",
+        severity: P3,
+        component: Relaymux,
+        Condition { fail_for: 0, clear_for: 0 },
+        title: "This version does not serve a coming fork",
+        cost: "From the fork on, every block is built locally.",
+        done: "Nothing before the fork; from then on headers are answered with no bid.",
+        runbook: "Update relaymux before the date in the message.",
+        page: "/readyz",
+    }
+    /// A node is of another network than the configuration.
+    NODE_OF_OTHER_NETWORK {
+        name: "node_of_other_network",
+        severity: P2,
+        component: Consensus,
+        Condition { fail_for: 0, clear_for: 0 },
+        title: "A node is of another network",
+        cost: "Nothing it says is used: payments are not proven and proposals not foreseen.",
+        done: "Its answers are ignored until it is of the configured network.",
+        runbook: "Correct [beacon] url, [execution] url or network in relays.toml.",
+        page: "/readyz",
+    }
+    /// No bid was as the beacon node says that the payload must be.
+    NODE_CONTRADICTS_RELAYS {
+        name: "node_contradicts_relays",
+        severity: P2,
+        component: Consensus,
+        Condition { fail_for: 0, clear_for: 0 },
+        title: "The beacon node contradicts all relays",
+        cost: "Bids are refused on its word while it lasts, unless relays agree against it: blocks are built locally.",
+        done: "Where the relays agree among themselves, they are believed, and nobody is blamed.",
+        runbook: "Look at the beacon node: is it on the right chain, in sync, and of the current release?",
+        page: "/readyz",
+    }
+    /// Records end with the process.
+    STORAGE_IN_MEMORY {
+        name: "storage_in_memory",
+        severity: P2,
+        component: Disk,
+        Condition { fail_for: 0, clear_for: 0 },
+        title: "Records are kept in memory only",
+        cost: "What happens from now on is lost with the process; reports lack it. Slots are served.",
+        done: "The builder API goes on with a store in memory.",
+        runbook: "Look at data_dir: space, permissions, a read-only disk. Then restart relaymux between two proposals.",
+        page: "/healthz",
+    }
+    /// A damaged file was moved aside.
+    STORAGE_REPLACED {
+        name: "storage_replaced",
+        severity: P2,
+        component: Disk,
+        Condition { fail_for: 0, clear_for: 0 },
+        title: "A damaged file was replaced by a new one",
+        cost: "Earlier records are in the file that was moved aside, and not in reports.",
+        done: "The damaged file was kept beside the new one.",
+        runbook: "Check the disk's health (`smartctl -a`). Restore the ledger from a backup if you need its past.",
+        page: "/healthz",
+    }
+    /// A task ended that should not.
+    TASK_FAILED {
+        name: "task_failed",
+        severity: P3,
+        component: Relaymux,
+        Condition { fail_for: 0, clear_for: 600 },
+        title: "A part of relaymux failed",
+        cost: "What that part does is missing or was interrupted: its name is in the message.",
+        done: "What can begin anew has begun anew; if nothing can go on without it, the process ends to be started again.",
+        runbook: "This is a defect: keep the log (`journalctl -u relaymux --since -1h`) and report it. Restart relaymux if the part stays away.",
+        page: "/readyz",
+    }
+    /// A slot of ours passed without a request.
+    MISSED_REQUEST {
+        name: "missed_request",
+        severity: P2,
+        component: Consensus,
+        Occurrence { fail_for: 0, clear_for: DAY },
+        title: "The client did not ask for a header",
+        cost: "The block was built locally, or not at all: the relays' payment is lost.",
+        done: "Nothing: only the client can ask.",
+        runbook: "The message names the likely reason. Look at the consensus client: is it up, in sync, and pointed at relaymux's builder port?",
+        page: "/",
+    }
+}
