@@ -21,6 +21,7 @@ mod client_activity;
 mod clock_note;
 mod closing;
 mod deadline;
+mod drought;
 mod early;
 mod gas_limits;
 mod gather;
