@@ -12,6 +12,37 @@
 //!
 //! It never repairs anything, never opens an address that the configuration does not name, and never shows a secret.
 
+pub mod ack_link;
+mod alert;
+mod board;
+mod digest;
+mod engine;
+mod escalate;
+mod flap;
+mod group;
+mod inhibit;
+mod limit;
+mod matcher;
 mod message;
+mod moment;
+mod notify;
+mod rota;
+mod settings_escalation;
+mod silence;
+mod text;
+mod trouble;
 
+pub use alert::{Acknowledgement, Alert, Phase, Told};
+pub use board::{Board, Look};
+pub use engine::{Absence, Change, ChangeKind, Engine, Unsaved};
+pub use group::GroupKey;
+pub use inhibit::stands_on;
+pub use limit::alerts_dropped;
+pub use matcher::{MatchOperator, Matcher, MatcherError};
 pub use message::{AlertText, Message, MessageKind};
+pub use moment::Moment;
+pub use notify::{Groups, Hidden, MAX_ALERTS_TOLD, Outgoing, Plan, hidden, plan};
+pub use rota::{Override, Rota, UnknownZone, who_is_on_call, zone};
+pub use settings_escalation::{AckLinks, AlertSettings, EscalationSettings, Matrix};
+pub use silence::{MAX_SILENCES, Silence, SilenceError, SilenceKind, silence_of};
+pub use trouble::{Trouble, fingerprint};

@@ -210,6 +210,11 @@ impl Ledger {
         self.writes.note_backlog(waiting, dropped, skipped);
     }
 
+    /// Number of this sidecar in `instances`.
+    pub(super) const fn instance(&self) -> i64 {
+        self.instance
+    }
+
     pub(super) fn pool(&self) -> &Pool {
         &self.pool
     }
