@@ -94,7 +94,7 @@ impl Board {
         &mut self,
         now: UnixMillis,
         troubles: &[Trouble],
-        absence: Absence,
+        absence: &Absence,
         silences: &[Silence],
         settings: &AlertSettings,
     ) -> Look {
@@ -167,7 +167,7 @@ impl Board {
             at: now.at,
         };
         // Once it leapt, what was written down is of no use any more.
-        let has_leapt = self.clock.now.next(now.at).watched_ms != now.watched_ms;
+        let has_leapt = !self.clock.now.is_watched_until(now.at);
         if !write.is_empty() || has_leapt || now.is_after(self.clock.now, CLOCK_EVERY) {
             self.clock = ClockState { now, next_id: self.engine.next_id() };
             write.groups.push(AlertGroupRow { id: CLOCK.to_owned(), state: json(&self.clock) });

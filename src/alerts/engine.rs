@@ -15,19 +15,45 @@ use std::{
 use super::{
     alert::{Acknowledgement, Alert, Phase},
     flap::Flap,
-    limit::{self, Dropped},
+    surplus::{self, Dropped},
     moment::Moment,
     trouble::Trouble,
 };
 use crate::types::{UnixMillis, labelled};
 
 /// What a trouble that a look does not show is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Absence {
     /// Over: everybody was asked.
     Over,
     /// Unknown: somebody could not be asked, and nothing is over for that.
     Unknown,
+    /// Over, but for these rules, of which nothing is known now.
+    UnknownOf(BTreeSet<String>),
+}
+
+impl Absence {
+    fn is_over(&self, alert: &Alert) -> bool {
+        match self {
+            Self::Over => true,
+            Self::Unknown => false,
+            Self::UnknownOf(rules) => !rules.contains(&*alert.rule.name),
+        }
+    }
+
+    /// With what somebody else knows.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Over, other) => other,
+            (known, Self::Over) => known,
+            (Self::UnknownOf(mut rules), Self::UnknownOf(more)) => {
+                rules.extend(more);
+                Self::UnknownOf(rules)
+            }
+            (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+        }
+    }
 }
 
 labelled! {
@@ -140,11 +166,11 @@ impl Engine {
 
     /// Takes in a look at everything.
     pub fn step(&mut self, now: UnixMillis, troubles: &[Trouble]) -> Vec<Change> {
-        self.look(now, troubles, Absence::Over)
+        self.look(now, troubles, &Absence::Over)
     }
 
     /// Takes in a look; `absence` says what it means that a trouble is not among these.
-    pub fn look(&mut self, now: UnixMillis, troubles: &[Trouble], absence: Absence) -> Vec<Change> {
+    pub fn look(&mut self, now: UnixMillis, troubles: &[Trouble], absence: &Absence) -> Vec<Change> {
         self.now = self.now.next(now);
         let mut changes = Vec::new();
         let mut present = BTreeMap::new();
@@ -159,7 +185,7 @@ impl Engine {
             }
         }
         let is_known = |fingerprint: &str| self.alerts.contains_key(fingerprint);
-        let dropped = limit::keep_gravest(&mut present, self.most, is_known);
+        let dropped = surplus::keep_gravest(&mut present, self.most, is_known);
         let own = dropped.as_ref().map(|dropped| dropped.trouble(self.now.at));
         if let Some(own) = &own {
             present.insert(own.fingerprint(), own);
@@ -169,7 +195,7 @@ impl Engine {
         for fingerprint in absent {
             if dropped.as_ref().is_some_and(|dropped| dropped.has(&fingerprint)) {
                 self.evict(&fingerprint, &mut changes);
-            } else if absence == Absence::Over {
+            } else if self.alerts.get(&fingerprint).is_some_and(|alert| absence.is_over(alert)) {
                 self.absent(&fingerprint, &mut changes);
             }
         }

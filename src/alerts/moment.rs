@@ -29,9 +29,13 @@ impl Moment {
     /// The next look, at `now` by the clock.
     #[must_use]
     pub fn next(self, now: UnixMillis) -> Self {
-        let step = now.saturating_sub(self.at);
-        let step = if (0..=LONGEST_STEP_MS).contains(&step) { step } else { 0 };
+        let step = if self.is_watched_until(now) { now.saturating_sub(self.at) } else { 0 };
         Self { at: now, watched_ms: self.watched_ms.saturating_add(step) }
+    }
+
+    /// Whether a look at `now` would count what passed in between.
+    pub(super) fn is_watched_until(self, now: UnixMillis) -> bool {
+        (0..=LONGEST_STEP_MS).contains(&now.saturating_sub(self.at))
     }
 
     /// Whether at least this much was watched since an earlier moment.

@@ -27,7 +27,8 @@ fn engine() -> Engine {
     Engine::restore(Moment { at: START, watched_ms: 0 }, 1, Vec::new(), 1000)
 }
 
-/// What happens in one second after the other: `x` it is there, `.` it is away, `u` it is unknown, `A` acknowledged and there, `>` the clock
+/// What happens in one second after the other: `x` it is there, `.` it is away, `u` nothing is known, `U` nothing of this rule, `o` nothing of
+/// another (and it is away), `A` acknowledged and there, `>` the clock
 /// leaps three hours ahead and it is there, `<` back, `)` ahead and it is away, `n` another occurrence. The letters of what follows:
 /// `p`ending, `F`ired, `R`esolved, `w`ithdrawn, `~` flapping, `c`alm, `-` nothing.
 #[track_caller]
@@ -47,9 +48,14 @@ fn check(name: &str, rule: &AlertRule, seconds: &str, expected: &str) {
         if second == 'A' {
             assert!(engine.acknowledge(&trouble.fingerprint(), "anna"), "{name}");
         }
-        let absence = if second == 'u' { Absence::Unknown } else { Absence::Over };
-        let troubles = if ".u)".contains(second) { vec![] } else { vec![trouble] };
-        let changes = engine.look(now, &troubles, absence);
+        let absence = match second {
+            'u' => Absence::Unknown,
+            'U' => Absence::UnknownOf([rule.name.clone().into_owned()].into()),
+            'o' => Absence::UnknownOf(["other".to_owned()].into()),
+            _ => Absence::Over,
+        };
+        let troubles = if ".uUo)".contains(second) { vec![] } else { vec![trouble] };
+        let changes = engine.look(now, &troubles, &absence);
         assert!(changes.len() <= 2, "{name}: {changes:?}");
         let letters: String = changes
             .iter()
@@ -78,6 +84,7 @@ fn conditions_last_before_they_fire_and_are_away_before_they_are_over() {
         ("clears for three seconds", 0, 3, "x.....", "F---R-"),
         ("not away long enough", 0, 3, "x..x....", "F------R"),
         ("nobody could be asked", 0, 0, "xuuux.", "F----R"),
+        ("its rule could not be asked", 0, 0, "xUUo", "F--R"),
         ("pending and nobody could be asked", 2, 0, "xuux", "p--F"),
         ("clearing and nobody could be asked", 0, 3, "x.uu.", "F---R"),
     ] {
@@ -230,7 +237,7 @@ proptest! {
                 engine.acknowledge(&fingerprint, "anna");
             }
             let absence = if second.unknown { Absence::Unknown } else { Absence::Over };
-            for change in engine.look(now, &troubles, absence) {
+            for change in engine.look(now, &troubles, &absence) {
                 let is_firing = fired.entry(change.fingerprint.clone()).or_default();
                 match change.kind {
                     ChangeKind::Fired => prop_assert!(!std::mem::replace(is_firing, true)),

@@ -1,4 +1,6 @@
-//! How many alerts are kept: the gravest, and among those of one severity the ones that are known.
+//! Alerts about alerts: more is wrong than can be kept, or nobody can say what is.
+//!
+//! The gravest are kept, and among those of one severity the ones that are known.
 
 use std::{
     borrow::Cow,
@@ -73,4 +75,35 @@ pub(super) fn keep_gravest(
         order.into_iter().skip(most).map(|(.., fingerprint)| fingerprint).collect();
     troubles.retain(|fingerprint, _| !fingerprints.contains(fingerprint));
     Some(Dropped { fingerprints })
+}
+
+/// Somebody who knows of troubles does not answer.
+pub fn alert_source_away() -> AlertRule {
+    AlertRule {
+        name: Cow::Borrowed("alert_source_away"),
+        severity: Severity::P3,
+        component: Component::Relaymux,
+        title: Cow::Borrowed("relaymux cannot see a part of what may be wrong"),
+        cost: Cow::Borrowed("New troubles of that part are not told, and no alert ends while it lasts."),
+        done: Cow::Borrowed("It is asked again with each look, every few seconds."),
+        runbook: Cow::Borrowed(
+            "Look at the log for why. If it is the ledger, look at the disk; else restart relaymux and report it.",
+        ),
+        page: Cow::Borrowed("/alerts"),
+        fail_for: Duration::from_secs(120),
+        clear_for: Duration::from_secs(60),
+        persistence: Persistence::Condition,
+    }
+}
+
+/// That a source does not answer, and why.
+pub(super) fn source_away(source: &str, why: &str, now: UnixMillis) -> Trouble {
+    Trouble {
+        rule: Arc::new(alert_source_away()),
+        subject: source.to_owned(),
+        labels: BTreeMap::new(),
+        severity: None,
+        message: format!("The source `{source}` of alerts cannot say what is wrong: {why}"),
+        since: now,
+    }
 }
