@@ -12,6 +12,48 @@
 //!
 //! It never repairs anything, never opens an address that the configuration does not name, and never shows a secret.
 
+pub mod ack_link;
+mod alert;
+mod board;
+mod desk;
+mod digest;
+mod engine;
+mod escalate;
+mod flap;
+mod group;
+mod inhibit;
+mod matcher;
 mod message;
+mod metric_rule;
+mod moment;
+mod notify;
+mod prometheus_text;
+mod rota;
+mod run;
+mod settings_escalation;
+mod silence;
+mod silence_rows;
+mod source;
+mod surplus;
+mod text;
+mod trouble;
 
+pub use alert::{Acknowledgement, Alert, Phase, Told};
+pub use board::{Board, Look};
+pub use desk::{AckTarget, AlertView, Desk, DeskError, Snapshot};
+pub use engine::{Absence, Change, ChangeKind, Engine, Unsaved};
+pub use group::GroupKey;
+pub use inhibit::stands_on;
+pub use matcher::{MatchOperator, Matcher, MatcherError};
 pub use message::{AlertText, Message, MessageKind};
+pub use metric_rule::{Aggregation, Comparison, MetricRule, MetricRules};
+pub use moment::Moment;
+pub use notify::{Groups, Hidden, MAX_ALERTS_TOLD, Outgoing, Plan, hidden, plan};
+pub use prometheus_text::{Sample, parse as parse_metrics};
+pub use rota::{Override, Rota, UnknownZone, who_is_on_call, zone};
+pub use run::{AlertParts, Observer, start};
+pub use settings_escalation::{AckLinks, AlertSettings, EscalationSettings, Matrix};
+pub use silence::{MAX_SILENCES, Silence, SilenceError, SilenceKind, silence_of};
+pub use source::{Collected, MetricSource, TroubleSource};
+pub use surplus::{alert_source_away, alerts_dropped};
+pub use trouble::{Trouble, fingerprint};

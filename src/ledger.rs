@@ -12,6 +12,8 @@
 //! the slots by a position (`sums`).
 
 mod alert_signals;
+mod alert_silences;
+mod alerts;
 mod auctions;
 mod backlog;
 mod block_records;
@@ -44,6 +46,10 @@ mod write_state;
 mod writer;
 
 pub use alert_signals::SignalRow;
+pub use alert_silences::SilenceRow;
+pub use alerts::{
+    AlertGroupRow, AlertNotification, AlertPhase, AlertRow, AlertWrite, QueuedMessage, StoredAlerts,
+};
 pub use bundle_state::{BundleKind, BundleState, Delivery, SendOutcome};
 pub use bundle_sums::BundleTotals;
 pub use bundle_views::{BundleView, SendView};

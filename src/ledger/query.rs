@@ -85,6 +85,7 @@ const STEPS: &[Step] = &[
         name: "notice index",
         sql: include_str!("../../migrations/ledger/0020_notice_index.sql"),
     },
+    Step { version: 21, name: "alerts", sql: include_str!("../../migrations/ledger/0021_alerts.sql") },
 ];
 
 /// Most memory that a ledger without a file takes: some ten days of every slot with 8 relays. Beyond it, writes fail and are told.
@@ -207,6 +208,11 @@ impl Ledger {
 
     pub(super) fn note_backlog(&self, waiting: usize, dropped: u64, skipped: u64) {
         self.writes.note_backlog(waiting, dropped, skipped);
+    }
+
+    /// Number of this sidecar in `instances`.
+    pub(super) const fn instance(&self) -> i64 {
+        self.instance
     }
 
     pub(super) fn pool(&self) -> &Pool {

@@ -1,0 +1,306 @@
+//! The task of this room: looks at everything, lets the board decide, writes down what follows, and wakes whoever delivers.
+//!
+//! What follows from a look is written down before the next one, and nothing is sent that is not. When the ledger cannot be written, it is
+//! tried again with each look; meanwhile pages of P1 and P2 go to delivery by hand, as a full disk is a thing to be paged about.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use tokio::{
+    sync::{Mutex, Notify, mpsc, watch},
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::{
+    alert::Alert,
+    board::Board,
+    desk::{AckTarget, AlertView, Command, Counter, Desk, DeskError, Snapshot},
+    engine::{Absence, ChangeKind},
+    group::GroupKey,
+    moment::Moment,
+    settings_escalation::AlertSettings,
+    silence::{MAX_SILENCES, Silence},
+    silence_rows::{read_silence, silence_row},
+    source::TroubleSource,
+    surplus::source_away,
+    trouble::Trouble,
+};
+use crate::{
+    consensus::WallClock,
+    events::Severity,
+    ledger::{AlertWrite, Ledger, LedgerError, QueuedMessage},
+    tasks::TaskGroup,
+};
+
+/// Looks are at least this far apart, but for those that somebody waits for.
+const SOONEST: Duration = Duration::from_secs(1);
+/// And at most this far.
+const LATEST: Duration = Duration::from_secs(5);
+/// How long a source has to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long after a ledger that could not be read it is read again.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Most messages that are kept while they cannot be written down.
+const MAX_UNSAVED: usize = 10_000;
+
+/// Hears what becomes of alerts. Must not block.
+pub type Observer = Arc<dyn Fn(&Alert, ChangeKind) + Send + Sync>;
+
+/// What this room works with.
+#[derive(Clone)]
+pub struct AlertParts {
+    /// Where everything is written down.
+    pub ledger: Ledger,
+    /// The time.
+    pub clock: WallClock,
+    /// Who is told what; followed when it changes.
+    pub settings: watch::Receiver<Arc<AlertSettings>>,
+    /// Who knows of troubles.
+    pub sources: Vec<Arc<dyn TroubleSource>>,
+    /// Woken when there is something to be sent.
+    pub queued: Arc<Notify>,
+    /// Takes pages that cannot be written down.
+    pub by_hand: Option<mpsc::Sender<QueuedMessage>>,
+    /// Hears of changes once they are written down.
+    pub observer: Observer,
+}
+
+impl fmt::Debug for AlertParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AlertParts").field("sources", &self.sources.len()).finish_non_exhaustive()
+    }
+}
+
+/// Starts looking. What the desk is asked is done as long as the group runs.
+pub fn start(parts: AlertParts, group: &TaskGroup) -> Desk {
+    let (desk, counter) = Desk::new();
+    let counter = Arc::new(Mutex::new(counter));
+    group.restarting("alerts", move |stop| {
+        let (parts, counter) = (parts.clone(), Arc::clone(&counter));
+        async move {
+            let mut counter = counter.lock().await;
+            run(parts, &mut counter, stop).await;
+        }
+    });
+    desk
+}
+
+async fn run(parts: AlertParts, counter: &mut Counter, stop: CancellationToken) {
+    let mut watcher = loop {
+        match Watcher::restore(parts.clone()).await {
+            Ok(watcher) => break watcher,
+            Err(error) => warn!(%error, "alerts cannot be read back, and are not watched"),
+        }
+        tokio::select! {
+            () = sleep(PAUSE) => {}
+            () = stop.cancelled() => return,
+        }
+    };
+    loop {
+        watcher.look(counter).await;
+        let last = Instant::now();
+        let wake = Arc::clone(&counter.wake);
+        let woken = async {
+            sleep_until(last + SOONEST).await;
+            wake.notified().await;
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = woken => {}
+            () = sleep_until(last + LATEST) => {}
+            Some(command) = counter.commands.recv() => watcher.obey(command, counter).await,
+        }
+    }
+}
+
+struct Watcher {
+    parts: AlertParts,
+    board: Board,
+    silences: Vec<Silence>,
+    /// What could not be written down yet.
+    unsaved: AlertWrite,
+    not_saved: Option<String>,
+    nobody: Vec<GroupKey>,
+}
+
+impl Watcher {
+    async fn restore(parts: AlertParts) -> Result<Self, LedgerError> {
+        let most = parts.settings.borrow().most_alerts;
+        let (board, unreadable) = Board::restore(&parts.ledger.stored_alerts().await?, most);
+        let rows = parts.ledger.silences_after(parts.clock.now()).await?;
+        let silences: Vec<Silence> = rows.iter().filter_map(read_silence).collect();
+        let unreadable = unreadable + rows.len() - silences.len();
+        if unreadable > 0 {
+            warn!(unreadable, "alerts or silences of another version of relaymux cannot be read, and begin anew");
+        }
+        Ok(Self {
+            parts,
+            board,
+            silences,
+            unsaved: AlertWrite::default(),
+            not_saved: None,
+            nobody: Vec::new(),
+        })
+    }
+
+    /// Looks at everything once.
+    async fn look(&mut self, counter: &Counter) {
+        let (troubles, absence) = self.collect().await;
+        let settings = Arc::clone(&self.parts.settings.borrow());
+        let now = self.parts.clock.now();
+        self.silences.retain(|silence| silence.ends_at > now);
+        let look = self.board.look(now, &troubles, &absence, &self.silences, &settings);
+        if look.nobody != self.nobody {
+            for group in &look.nobody {
+                error!(%group, "there is an alert, and nobody to be told: name contacts in [[alerts.escalation]]");
+            }
+            self.nobody = look.nobody;
+        }
+        self.unsaved.extend(look.write);
+        self.save().await;
+        for change in &look.changes {
+            if let Some(alert) = self.board.alerts().find(|alert| alert.fingerprint == change.fingerprint) {
+                (self.parts.observer)(alert, change.kind);
+            }
+        }
+        self.show(counter);
+    }
+
+    async fn collect(&self) -> (Vec<Trouble>, Absence) {
+        // Sources count by watched time, too.
+        let now: Moment = self.board.now().next(self.parts.clock.now());
+        let asked = self.parts.sources.iter().map(|source| async move {
+            let answer = timeout(PATIENCE, source.collect(now)).await;
+            let answer = answer.unwrap_or_else(|_| Err("it did not answer within five seconds".to_owned()));
+            (source.name(), answer)
+        });
+        let (mut troubles, mut absence) = (Vec::new(), Absence::Over);
+        for (name, answer) in join_all(asked).await {
+            match answer {
+                Ok(collected) => {
+                    troubles.extend(collected.troubles);
+                    absence = absence.and(collected.absence);
+                }
+                Err(why) => {
+                    troubles.push(source_away(name, &why, now.at));
+                    absence = Absence::Unknown;
+                }
+            }
+        }
+        (troubles, absence)
+    }
+
+    async fn save(&mut self) {
+        let saved = self.parts.ledger.save_alerts(&self.unsaved).await;
+        match saved {
+            Ok(()) => {
+                if self.not_saved.take().is_some() {
+                    info!("alerts are written down again");
+                }
+                if !self.unsaved.messages.is_empty() {
+                    self.parts.queued.notify_one();
+                }
+                self.unsaved = AlertWrite::default();
+            }
+            Err(error) => {
+                if self.not_saved.is_none() {
+                    error!(%error, "alerts cannot be written down; only pages of P1 and P2 are sent until they can");
+                }
+                self.not_saved = Some(error.to_string());
+                self.hand_over();
+            }
+        }
+    }
+
+    /// Gives what cannot wait to delivery by hand; the rest waits until it can be written down.
+    fn hand_over(&mut self) {
+        let by_hand = self.parts.by_hand.as_ref();
+        self.unsaved.messages.retain(|message| {
+            let cannot_wait = matches!(message.severity, Severity::P1 | Severity::P2);
+            let is_taken =
+                cannot_wait && by_hand.is_some_and(|by_hand| by_hand.try_send(message.clone()).is_ok());
+            !is_taken
+        });
+        let surplus = self.unsaved.messages.len().saturating_sub(MAX_UNSAVED);
+        if surplus > 0 {
+            self.unsaved.messages.sort_by_key(|message| (message.severity, message.made_at));
+            self.unsaved.messages.truncate(MAX_UNSAVED);
+        }
+    }
+
+    async fn obey(&mut self, command: Command, counter: &Counter) {
+        match command {
+            Command::Acknowledge { target, by, answer } => {
+                let count = match target {
+                    AckTarget::Alert(fingerprint) => usize::from(self.board.acknowledge(&fingerprint, &by)),
+                    AckTarget::Incident(incident) => self.board.acknowledge_incident(&incident, &by),
+                };
+                // Whoever asked has gone away: it is done all the same.
+                let _ = if count == 0 {
+                    answer.send(Err(DeskError::Unknown))
+                } else {
+                    self.look(counter).await;
+                    answer.send(self.saved().map(|()| count))
+                };
+            }
+            Command::Silence { silence, answer } => {
+                let done = self.silence(silence).await;
+                self.look(counter).await;
+                let _ = answer.send(done);
+            }
+            Command::EndSilence { id, answer } => {
+                let done = self.end_silence(&id).await;
+                self.look(counter).await;
+                let _ = answer.send(done);
+            }
+        }
+    }
+
+    async fn silence(&mut self, silence: Silence) -> Result<(), DeskError> {
+        silence.check()?;
+        let is_new = self.silences.iter().all(|known| known.id != silence.id);
+        if is_new && self.silences.len() >= MAX_SILENCES {
+            return Err(DeskError::TooManySilences);
+        }
+        let saved = self.parts.ledger.save_silence(&silence_row(&silence)).await;
+        saved.map_err(|error| DeskError::NotSaved(error.to_string()))?;
+        self.silences.retain(|known| known.id != silence.id);
+        self.silences.push(silence);
+        Ok(())
+    }
+
+    async fn end_silence(&mut self, id: &str) -> Result<(), DeskError> {
+        if self.silences.iter().all(|known| known.id != id) {
+            return Err(DeskError::Unknown);
+        }
+        let ended = self.parts.ledger.end_silence(id, self.parts.clock.now()).await;
+        ended.map_err(|error| DeskError::NotSaved(error.to_string()))?;
+        self.silences.retain(|known| known.id != id);
+        Ok(())
+    }
+
+    fn saved(&self) -> Result<(), DeskError> {
+        self.not_saved.as_ref().map_or(Ok(()), |error| Err(DeskError::NotSaved(error.clone())))
+    }
+
+    fn show(&self, counter: &Counter) {
+        let mut hidden = self.board.hidden(&self.silences);
+        let mut alerts: Vec<AlertView> = self
+            .board
+            .alerts()
+            .map(|alert| AlertView { hidden: hidden.remove(&alert.fingerprint), alert: alert.clone() })
+            .collect();
+        alerts.sort_by_key(|view| (view.alert.severity, view.alert.began.watched_ms, view.alert.id));
+        counter.snapshot.store(Arc::new(Snapshot {
+            at: self.board.now().at,
+            alerts,
+            silences: self.silences.clone(),
+            not_saved: self.not_saved.clone(),
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests;
