@@ -12,6 +12,18 @@
 //!
 //! It never repairs anything, never opens an address that the configuration does not name, and never shows a secret.
 
+pub mod alertmanagers;
+mod backoff;
+mod call;
+pub mod channels;
+pub mod deadman;
+mod delivery;
+pub mod hook;
+mod limits;
 mod message;
+mod metrics;
+pub mod outbox;
 
+pub use delivery::{DeliveryEvent, DeliveryOutcome};
 pub use message::{AlertText, Message, MessageKind};
+pub use metrics::describe_delivery_metrics;

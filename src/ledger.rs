@@ -11,6 +11,7 @@
 //! kept as it is. Every table that several sidecars may share says which instance wrote a row (`instance`). Sums of days and months follow
 //! the slots by a position (`sums`).
 
+mod alert_outbox;
 mod auctions;
 mod backlog;
 mod block_records;
@@ -42,6 +43,7 @@ mod views;
 mod write_state;
 mod writer;
 
+pub use alert_outbox::{NewOutboxRow, OutboxCount, OutboxRow, OutboxState};
 pub use bundle_state::{BundleState, Delivery, SendOutcome};
 pub use bundle_sums::BundleTotals;
 pub use bundle_views::{BundleView, SendView};
