@@ -14,6 +14,7 @@
 mod alert_signals;
 mod alert_silences;
 mod alerts;
+mod alert_outbox;
 mod auctions;
 mod backlog;
 mod block_records;
@@ -51,6 +52,7 @@ pub use alerts::{
     AlertGroupRow, AlertNotification, AlertPhase, AlertRow, AlertWrite, QueuedMessage, StoredAlerts,
 };
 pub use bundle_state::{BundleKind, BundleState, Delivery, SendOutcome};
+pub use alert_outbox::{NewOutboxRow, OutboxCount, OutboxRow, OutboxState};
 pub use bundle_sums::BundleTotals;
 pub use bundle_views::{BundleView, SendView};
 pub use bundles::{BundleDecision, BundleProfit, BundleReceived, BundleSend, BundleWrite, UnbookedBundle};

@@ -4,6 +4,7 @@
 //! unless told otherwise: one setter per fault, changeable while it runs, and a record of everything it received. Nothing here is
 //! reachable from the service: `run` never starts a simulation.
 
+mod alert_services;
 mod beacon;
 mod behaviour;
 mod bodies;
@@ -21,6 +22,9 @@ mod reveal;
 mod shared;
 mod stream;
 
+pub use alert_services::{
+    AlertServiceKind, ReceivedAlert, ReceivedMail, ServiceHabit, SimAlertService, SimMailServer, SmtpHabit,
+};
 pub use beacon::{BeaconBehaviour, EventHabit, SimAttributes, SimBeacon};
 pub use behaviour::{Behaviour, DataApiFault, Frame, HeaderFault, PayloadFault, StreamHabit};
 pub use builder::{BuilderHabit, ReceivedBundle, SimBuilder};
