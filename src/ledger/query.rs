@@ -85,6 +85,7 @@ const STEPS: &[Step] = &[
         name: "notice index",
         sql: include_str!("../../migrations/ledger/0020_notice_index.sql"),
     },
+    Step { version: 22, name: "sla", sql: include_str!("../../migrations/ledger/0022_sla.sql") },
 ];
 
 /// Most memory that a ledger without a file takes: some ten days of every slot with 8 relays. Beyond it, writes fail and are told.
