@@ -139,6 +139,18 @@ impl Ledger {
         Ok(rows.bind(from).bind(until).fetch_all(self.pool()).await?)
     }
 
+    /// How many notices were raised since a time in Unix milliseconds, by rule and subject, most first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn notice_counts(&self, since: UnixMillis) -> Result<Vec<(String, String, u64)>, LedgerError> {
+        let counts = sqlx::query_as(
+            "SELECT rule, subject, COUNT(*) AS n FROM notices WHERE raised_at >= $1 GROUP BY rule, subject ORDER BY n DESC, rule, subject",
+        );
+        let counts: Vec<(String, String, i64)> = counts.bind(since).fetch_all(self.pool()).await?;
+        Ok(counts.into_iter().map(|(rule, subject, n)| (rule, subject, n.unsigned_abs())).collect())
+    }
+
     /// Notices of the gravest kind that were raised since a time or were open at it, in Unix milliseconds.
     ///
     /// # Errors
@@ -214,6 +226,9 @@ mod tests {
             Criticals { count: 2, last_at: Some(50) },
             "the first is open still"
         );
+        let counts = ledger.notice_counts(50).await.unwrap();
+        assert_eq!(counts.len(), 2);
+        assert_eq!(counts[0], ("not_delivered".to_owned(), "2".to_owned(), 1));
         ledger.resolve_notice(NoticeRule::NotDelivered, "1", 20).await.unwrap();
         assert_eq!(ledger.criticals_since(40).await.unwrap().count, 1);
         assert_eq!(ledger.criticals_since(51).await.unwrap().count, 1, "the third is open still");

@@ -194,10 +194,16 @@ mod tests {
         assert_eq!(ledger.newest_gas(120).await.unwrap().unwrap().gas_price_wei, 1119);
         assert_eq!(ledger.newest_gas(50).await.unwrap().unwrap().minute, 49);
         let sums = ledger.gas_sums(0, 120).await.unwrap();
-        assert_eq!((sums.minutes, sums.gas_price_min_wei, sums.gas_price_max_wei), (120, Some(1000), Some(1119)));
+        assert_eq!(
+            (sums.minutes, sums.gas_price_min_wei, sums.gas_price_max_wei),
+            (120, Some(1000), Some(1119))
+        );
         let before = ledger.gas_hours(0, 10).await.unwrap();
         assert_eq!(before.len(), 2);
-        assert_eq!((before[0].minutes, before[0].gas_price_mean_wei, before[0].gas_price_max_wei), (60, 1029, 1059));
+        assert_eq!(
+            (before[0].minutes, before[0].gas_price_mean_wei, before[0].gas_price_max_wei),
+            (60, 1029, 1059)
+        );
         ledger.forget_gas(70, 0).await.unwrap();
         assert_eq!(ledger.gas_sums(0, 120).await.unwrap().minutes, 60);
         assert_eq!(ledger.gas_hours(0, 10).await.unwrap(), before, "the same, wherever it is read");

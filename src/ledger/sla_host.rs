@@ -45,7 +45,14 @@ pub struct HostSums {
 }
 
 from_row!(|row| HostSums {
-    minutes, cpu_mean, cpu_max, memory_mean, memory_p95, memory_max, disk_mean, disk_max
+    minutes,
+    cpu_mean,
+    cpu_max,
+    memory_mean,
+    memory_p95,
+    memory_max,
+    disk_mean,
+    disk_max
 });
 
 /// Nearest rank among the minutes that know it. Of hours, each counts as one minute of its mean.
