@@ -68,7 +68,7 @@ pub fn start(parts: SlaParts, group: &TaskGroup) {
         builder_meter: own.clone(),
         stopping: parts.stopping.clone(),
         slots: parts.slots,
-        clock: parts.clock.clone(),
+        clock: parts.clock,
         ledger: parts.ledger.clone(),
     };
     group.restarting("sla_probes", move |stop| run_probes(probes.clone(), stop));
