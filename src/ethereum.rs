@@ -6,6 +6,7 @@
 mod beacon;
 mod data_api;
 mod execution;
+mod gas;
 mod http;
 mod keys;
 mod tries;
@@ -13,6 +14,7 @@ mod tries;
 pub use beacon::{BeaconBlock, BeaconNode, ChainNews, EventTooLong, SseDecoder, SyncStatus};
 pub use data_api::{BidTrace, Delivered, KnownRegistration, delivered, delivered_in, registration_of};
 pub use execution::{Block, BlockId, ChainWithdrawal, ExecutionNode, Log, Receipt, Transaction, Transfer};
+pub use gas::GasPrice;
 pub use http::NodeError;
 pub use keys::{KeyLoader, KeysLoaded, LoaderKind, load_keys};
 pub use tries::Tries;

@@ -6,8 +6,10 @@
 
 mod alert_rule;
 mod alert_signal;
+mod answer_meter;
 mod conditions;
 mod evidence;
+mod latency;
 mod metrics;
 mod missed_request;
 mod outcome;
@@ -21,8 +23,10 @@ pub(crate) use alert_rule::alert_rules;
 pub(crate) use alert_rule::for_tests;
 pub use alert_rule::{AlertRule, Component, Persistence, Severity};
 pub use alert_signal::{AlertSignal, count_signal};
+pub use answer_meter::{AnswerGrade, AnswerMeter, AnswersSeen};
 pub use conditions::{Condition, Conditions, Effect};
 pub use evidence::{Confidence, Evidence, Method};
+pub use latency::LatencyCounts;
 pub use metrics::{describe_metrics, set_degraded};
 pub use missed_request::{MissedRequest, NoRequestReason};
 pub use outcome::{BidFlaw, BidOutcome, CallFault, RegistrationOutcome, RevealOutcome};

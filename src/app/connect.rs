@@ -1,6 +1,6 @@
 //! Second part of a start: what rooms share, made of the configuration and of what was opened, and each room's own parts, made of that.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{mpsc, watch};
@@ -21,7 +21,7 @@ use crate::{
     config::Config,
     consensus::WallClock,
     ethereum::{BeaconNode, ExecutionNode},
-    events::{Conditions, Spine},
+    events::{AnswerMeter, Conditions, Spine},
     ledger::{SignalBook, Stores},
     ops_api::{Degraded, OpsParts},
     profit::{ProfitParts, Reporter},
@@ -29,6 +29,7 @@ use crate::{
         ExpectedProposals, HealthMonitor, HealthMonitorHandle, ProbeParts, Relay, SavedHealth, SharedRelays,
     },
     serve::Listener,
+    sla::{SlaNodes, SlaParts},
 };
 
 /// What rooms share.
@@ -48,6 +49,8 @@ pub(super) struct Connected {
     pub(super) monitor: HealthMonitorHandle,
     pub(super) beacon: Option<BeaconNode>,
     pub(super) execution: Option<ExecutionNode>,
+    /// How the builder API's answers to its clients went.
+    pub(super) answers: AnswerMeter,
     /// Cancelled once the service is stopping: it is not ready any more.
     pub(super) stopping: CancellationToken,
 }
@@ -102,6 +105,7 @@ pub(super) fn connect(
         monitor: handle,
         beacon,
         execution,
+        answers: AnswerMeter::default(),
         stopping,
     };
     (connected, monitor)
@@ -128,6 +132,24 @@ impl Connected {
             relays: Arc::clone(&self.relays),
             ledger: self.stores.ledger.clone(),
             clock: self.clock.clone(),
+            answers: self.answers.clone(),
+        }
+    }
+
+    pub(super) fn sla(&self, builder: SocketAddr) -> SlaParts {
+        SlaParts {
+            clock: self.clock.clone(),
+            slots: self.config.spec.clock(),
+            ledger: self.stores.ledger.clone(),
+            spine: self.spine.clone(),
+            relays: Arc::clone(&self.relays),
+            nodes: SlaNodes { beacon: self.beacon.clone(), execution: self.execution.clone() },
+            builder: self.answers.clone(),
+            builder_address: Some(builder),
+            meters: Vec::new(),
+            http: self.clients.http.clone(),
+            stopping: self.stopping.clone(),
+            data_dir: self.config.data_dir.clone(),
         }
     }
 

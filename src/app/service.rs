@@ -36,6 +36,7 @@ use crate::{
     ledger::start_writer,
     ops_api, profit,
     relay::start_probes,
+    sla,
     tasks::{Fatal, TaskGroup, Tasks},
 };
 
@@ -161,6 +162,7 @@ impl Service {
         let (expect, expected) = watch::channel(None);
         start_duties(connected.duties(expect), watchers);
         start_probes(connected.probes(expected), watchers);
+        sla::start(connected.sla(addresses.builder), watchers);
         Ok(Self { addresses, groups, connected, fatal, reload, _lock: lock })
     }
 

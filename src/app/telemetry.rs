@@ -25,7 +25,7 @@ const BUCKETS: [f64; 16] =
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The tasks that begin anew when they fail.
-const RESTARTING: [&str; 9] = [
+const RESTARTING: [&str; 11] = [
     "metrics",
     "chain_watch",
     "duties",
@@ -35,6 +35,8 @@ const RESTARTING: [&str; 9] = [
     "profit_checks",
     "registration_checks",
     "settlements",
+    "sla",
+    "sla_probes",
 ];
 
 /// A log filter as people write it: a level, mev-boost's spelling included, or tracing's language (`relaymux=debug`).

@@ -146,8 +146,22 @@ pub struct PolicyTable {
 impl PolicyTable {
     /// The longest time that a signed block may take by any policy.
     pub fn longest_submission(&self) -> Duration {
+        self.longest(|settings| settings.timeout_get_payload)
+    }
+
+    /// The longest time that a header may take by any policy.
+    pub fn longest_header(&self) -> Duration {
+        self.longest(|settings| settings.timeout_get_header)
+    }
+
+    /// The longest time that registrations may take by any policy.
+    pub fn longest_registration(&self) -> Duration {
+        self.longest(|settings| settings.timeout_register_validator)
+    }
+
+    fn longest(&self, of: impl Fn(&AuctionSettings) -> Duration) -> Duration {
         let all = self.sets.iter().chain(std::iter::once(&self.default));
-        all.map(|policy| policy.settings.timeout_get_payload).max().unwrap_or_default()
+        all.map(|policy| of(&policy.settings)).max().unwrap_or_default()
     }
 
     /// What applies to a proposer.

@@ -10,10 +10,14 @@ use axum::{
     response::Response,
 };
 
-use super::metrics::{record_arrival, record_request};
+use super::{
+    grading::Waiting,
+    metrics::{record_arrival, record_request},
+};
 use crate::{
     auction::{Auction, Refusal},
     consensus::WallClock,
+    events::AnswerMeter,
     serve::error_message,
 };
 
@@ -55,6 +59,7 @@ impl Asked {
 pub(super) struct Counting {
     pub(super) auction: Arc<Auction>,
     pub(super) clock: WallClock,
+    pub(super) answers: AnswerMeter,
 }
 
 /// Notes requests of the client as they come: an answer may take seconds, and whoever hangs up before it has asked all the same.
@@ -63,7 +68,7 @@ pub(super) fn note_arrivals(router: Router, counting: Counting) -> Router {
 }
 
 async fn note_arrival(
-    State(Counting { auction, clock }): State<Counting>,
+    State(Counting { auction, clock, .. }): State<Counting>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -81,13 +86,20 @@ pub(super) fn count_answers(router: Router, counting: Counting) -> Router {
 }
 
 async fn count_answer(
-    State(Counting { auction, clock }): State<Counting>,
+    State(Counting { auction, clock, answers }): State<Counting>,
     request: Request,
     next: Next,
 ) -> Response {
     let asked = Asked::of(request.uri().path());
+    let waiting = match asked {
+        Asked::Client(endpoint) => Some(Waiting::new(endpoint, Arc::clone(&auction), answers)),
+        Asked::Other(_) => None,
+    };
     let response = next.run(request).await;
     let status = response.status();
+    if let Some(waiting) = waiting {
+        waiting.answered(status);
+    }
     record_request(asked.label(), status.as_u16());
     if let Asked::Client(endpoint) = asked
         && status.is_client_error()

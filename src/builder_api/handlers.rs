@@ -21,6 +21,7 @@ use super::{
 use crate::{
     auction::{Auction, HeaderRequest, RegisterError, RegisterRequest, Revealed, SubmitError, SubmitRequest},
     consensus::{Encoding, WallClock},
+    events::AnswerMeter,
     ledger::Ledger,
     relay::{RawLabels, RawPayload, SharedRelays, SubmitVersion},
     serve::{ApiError, ByteBudget, unknown_route, wrong_method},
@@ -63,12 +64,14 @@ pub struct BuilderApiParts {
     pub ledger: Ledger,
     /// The wall clock.
     pub clock: WallClock,
+    /// Where answers to consensus clients are counted by how they went.
+    pub answers: AnswerMeter,
 }
 
 /// The routes.
 pub(super) fn router(parts: BuilderApiParts) -> Router {
-    let BuilderApiParts { settings, auction, relays, ledger, clock } = parts;
-    let counting = Counting { auction: Arc::clone(&auction), clock };
+    let BuilderApiParts { settings, auction, relays, ledger, clock, answers } = parts;
+    let counting = Counting { auction: Arc::clone(&auction), clock, answers };
     let shared = Shared {
         registrations: ByteBudget::new(settings.max_registrations_bytes.saturating_mul(REGISTRATION_BODIES)),
         blocks: ByteBudget::new(settings.max_block_bytes.saturating_mul(BLOCK_BODIES)),

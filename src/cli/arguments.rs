@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     app::{LogFormat, parse_log_filter},
     profit::By,
+    sla::Period,
 };
 
 /// A MEV-Boost relay multiplexer: the builder endpoint of your consensus client.
@@ -116,6 +117,9 @@ pub(super) struct ReportArguments {
     /// Profit by relay, validator or builder: divided into days, weeks or months.
     #[arg(long, value_parser = by)]
     pub(super) period: Option<By>,
+    /// SLA and digest: the time looked back from now, such as 30d, or month for the calendar's. Default: 30d; of a digest 7d.
+    #[arg(long, value_parser = window)]
+    pub(super) window: Option<Period>,
     /// The form: a table for people, JSON or CSV for programs.
     #[arg(long, value_enum, default_value = "table")]
     pub(super) format: ReportFormat,
@@ -131,6 +135,12 @@ pub(super) enum ReportSubject {
     Evidence,
     /// Each relay's state, what it did, what timing earned, and when to ask it.
     Relays,
+    /// Availability, error budget, latency and each target of the SLA table, as measured.
+    Sla,
+    /// Each criterion of the operator's phases, with the evidence it was judged by.
+    Readiness,
+    /// What a day or a week came to, as a mail says it.
+    Digest,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -166,6 +176,11 @@ pub(super) struct DemoLogArguments {
     /// What is logged beside the table.
     #[arg(long = "log", default_value = "error", env = "RELAYMUX_LOG", value_parser = parse_log_filter)]
     pub(super) filter: String,
+}
+
+fn window(text: &str) -> Result<Period, String> {
+    Period::parse(text)
+        .ok_or_else(|| "expected a number of days such as 30d (1d to 730d), or month".to_owned())
 }
 
 fn by(text: &str) -> Result<By, String> {

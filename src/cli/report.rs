@@ -1,8 +1,10 @@
 //! `relaymux report`: what the ledger knows, as a table, JSON or CSV. Reads only, also beside a running service.
 
 mod bundles;
+mod digest;
 mod profit;
 mod relays;
+mod sla;
 
 use std::{
     io::{self, Write},
@@ -25,6 +27,7 @@ use crate::{
     consensus::WallClock,
     ledger::{Journal, Ledger, LedgerError},
     profit::{ReportQuery, Reporter, evidence},
+    sla::{Period, ReadinessFacts, SlaReader},
     types::{DAY_MS, Slot, UtcDay},
 };
 
@@ -87,14 +90,28 @@ async fn write(config: &Config, arguments: &ReportArguments) -> Result<(), Repor
             let until = arguments.to.map_or(i64::MAX, |day| start_of(day).saturating_add(DAY_MS));
             relays::shown(&relays::relays(&ledger, config, since, until).await?, arguments.format)
         }
+        ReportSubject::Sla => {
+            let period = arguments.window.unwrap_or(Period::THIRTY_DAYS);
+            let now = WallClock.now();
+            let known = sla::Known::read(&reporter(&ledger, config), period, now).await?;
+            let report = SlaReader::new(ledger.clone()).report(period, known.mev, now).await?;
+            sla::shown(&report, arguments.format)
+        }
+        ReportSubject::Readiness => {
+            let now = WallClock.now();
+            let known = sla::Known::read(&reporter(&ledger, config), Period::THIRTY_DAYS, now).await?;
+            let relays = config.relays.iter().filter(|relay| relay.enabled).count();
+            let facts = ReadinessFacts { relays, usable_relays: None, profit: known.profit };
+            let readiness = SlaReader::new(ledger.clone()).readiness(facts, now).await?;
+            sla::readiness(&readiness, arguments.format)
+        }
+        ReportSubject::Digest => {
+            let period = arguments.window.unwrap_or(Period::Days(7));
+            let now = WallClock.now();
+            digest::shown(&digest::digest(&ledger, config, period, now).await?, arguments.format)
+        }
         ReportSubject::Profit => {
-            let reporter = Reporter {
-                ledger: ledger.clone(),
-                slots: config.spec.clock(),
-                settings: config.profit.clone(),
-                has_execution: config.execution.is_some(),
-                has_beacon: config.beacon.is_some(),
-            };
+            let reporter = reporter(&ledger, config);
             let (from, to) = (arguments.from, arguments.to);
             let query = ReportQuery { from, to, by: arguments.by, period: arguments.period };
             match (arguments.format, arguments.by) {
@@ -130,6 +147,17 @@ async fn write(config: &Config, arguments: &ReportArguments) -> Result<(), Repor
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(())
+}
+
+/// Makes reports of what slots paid.
+fn reporter(ledger: &Ledger, config: &Config) -> Reporter {
+    Reporter {
+        ledger: ledger.clone(),
+        slots: config.spec.clock(),
+        settings: config.profit.clone(),
+        has_execution: config.execution.is_some(),
+        has_beacon: config.beacon.is_some(),
+    }
 }
 
 fn start_of(day: Date) -> i64 {

@@ -205,6 +205,11 @@ impl ExecutionNode {
         }
     }
 
+    /// That an answer is not what it should be.
+    pub(super) fn unreadable(&self, message: impl Into<String>) -> NodeError {
+        NodeError::answer(&self.url, message)
+    }
+
     async fn call_anybody(&self, method: &str, params: Value) -> Result<Value, NodeError> {
         rpc(&self.http, &self.url, method, params).await
     }

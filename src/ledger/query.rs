@@ -86,6 +86,7 @@ const STEPS: &[Step] = &[
         sql: include_str!("../../migrations/ledger/0020_notice_index.sql"),
     },
     Step { version: 21, name: "alerts", sql: include_str!("../../migrations/ledger/0021_alerts.sql") },
+    Step { version: 22, name: "sla", sql: include_str!("../../migrations/ledger/0022_sla.sql") },
 ];
 
 /// Most memory that a ledger without a file takes: some ten days of every slot with 8 relays. Beyond it, writes fail and are told.

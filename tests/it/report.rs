@@ -65,7 +65,7 @@ async fn a_report_changes_nothing_and_says_what_to_do_with_another_versions_ledg
     stage.exit_status().await;
     let path = stage.data_dir().join("ledger.db");
     let before = std::fs::read(&path).unwrap();
-    for subject in ["profit", "relays", "bundles"] {
+    for subject in ["profit", "relays", "bundles", "sla", "readiness", "digest"] {
         let (status, said, error) = report(&stage, &[subject, "--format", "json"]);
         assert_eq!(status, Some(0), "{subject}: {said} {error}");
     }
@@ -92,6 +92,47 @@ async fn a_report_changes_nothing_and_says_what_to_do_with_another_versions_ledg
         assert!(error.contains(words) && error.contains("ledger.db"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }
+}
+
+/// What a service saw in its last, broken minute is written down as it stops; too little of it was watched to be called good.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sla_report_has_a_figure_or_a_reason_in_every_cell() {
+    let mut stage = stage().relay(honest()).start().await;
+    let slot = stage.slot();
+    stage.header_at(slot).await.unwrap();
+    stage.auction(slot).await;
+    stage.signal("TERM");
+    stage.exit_status().await;
+    let (status, json, error) = report(&stage, &["sla", "--window", "7d", "--format", "json"]);
+    assert_eq!(status, Some(0), "{error}");
+    let found: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(found["window"], "7d");
+    let targets = found["targets"].as_array().unwrap();
+    assert_eq!(targets.len(), 6);
+    for target in targets {
+        let is_measured = !target["value"].is_null();
+        assert_eq!(is_measured, target["status"] != "no_data", "{target}");
+        assert!(!target["detail"].as_str().unwrap().is_empty(), "{target}");
+    }
+    // The machine says of itself what it is under; no node is configured.
+    for (name, is_measured) in [("disk", true), ("rpc_latency", false), ("mev_success_rate", false)] {
+        let target = targets.iter().find(|target| target["name"] == name).unwrap();
+        assert_eq!(!target["value"].is_null(), is_measured, "{target}");
+    }
+    let (_, csv, _) = report(&stage, &["sla", "--format", "csv"]);
+    assert_eq!((csv.lines().count(), csv.starts_with("coverage,detail,measured,")), (7, true), "{csv}");
+    let (_, json, _) = report(&stage, &["readiness", "--format", "json"]);
+    let found: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let criteria = found["phases"].as_array().unwrap().iter();
+    assert_eq!(criteria.map(|phase| phase["criteria"].as_array().unwrap().len()).sum::<usize>(), 12);
+    let (_, text, _) = report(&stage, &["digest", "--window", "1d"]);
+    assert!(
+        text.starts_with("Your day: uptime ") && text.lines().all(|line| line.chars().count() <= 72),
+        "{text}"
+    );
+    let (status, _, error) = report(&stage, &["sla", "--window", "30h"]);
+    assert_eq!(status, Some(2));
+    assert!(error.contains("30d"), "{error}");
 }
 
 /// A range without end costs no more than what is in it.

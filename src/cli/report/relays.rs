@@ -11,6 +11,7 @@ use crate::{
     events::{ModeReason, RelayMode},
     ledger::{Ledger, LedgerError},
     profit::csv,
+    sla::RelayFacts,
     types::{Label, Wei},
 };
 
@@ -42,6 +43,28 @@ pub(super) struct RelayLine {
     /// `place`, but a relay that is merely away is `unreachable`.
     #[serde(skip)]
     shown: String,
+    /// All of `faults`.
+    #[serde(skip)]
+    fault_count: i64,
+}
+
+impl RelayLine {
+    /// The same for a digest.
+    pub(super) fn facts(&self) -> RelayFacts {
+        let count = |n: i64| n.max(0).unsigned_abs();
+        let propose = self.target_first_request_ms.zip(self.frequency_get_header_ms);
+        RelayFacts {
+            relay: self.relay.clone(),
+            asked: count(self.races),
+            bids: count(self.bids),
+            wins: count(self.wins),
+            faults: count(self.fault_count),
+            latency_p50_ms: self.latency_p50_ms,
+            timing_advice: propose.map(|(first, every)| {
+                format!("ask first at {first} ms into the slot, then every {every} ms")
+            }),
+        }
+    }
 }
 
 pub(super) async fn relays(
@@ -77,6 +100,7 @@ pub(super) async fn relays(
         let faults: Vec<String> =
             stats.faults.iter().map(|(fault, count)| format!("{fault} × {count}")).collect();
         lines.push(RelayLine {
+            fault_count: stats.faults.values().sum(),
             races: stats.auctions,
             bids: stats.bids,
             wins: stats.wins,
