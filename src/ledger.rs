@@ -11,10 +11,10 @@
 //! kept as it is. Every table that several sidecars may share says which instance wrote a row (`instance`). Sums of days and months follow
 //! the slots by a position (`sums`).
 
+mod alert_outbox;
 mod alert_signals;
 mod alert_silences;
 mod alerts;
-mod alert_outbox;
 mod auctions;
 mod backlog;
 mod block_records;
@@ -51,13 +51,13 @@ mod views;
 mod write_state;
 mod writer;
 
+pub use alert_outbox::{NewOutboxRow, OutboxCount, OutboxRow, OutboxState};
 pub use alert_signals::SignalRow;
 pub use alert_silences::SilenceRow;
 pub use alerts::{
     AlertGroupRow, AlertNotification, AlertPhase, AlertRow, AlertWrite, QueuedMessage, StoredAlerts,
 };
 pub use bundle_state::{BundleKind, BundleState, Delivery, SendOutcome};
-pub use alert_outbox::{NewOutboxRow, OutboxCount, OutboxRow, OutboxState};
 pub use bundle_sums::BundleTotals;
 pub use bundle_views::{BundleView, SendView};
 pub use bundles::{BundleDecision, BundleProfit, BundleReceived, BundleSend, BundleWrite, UnbookedBundle};

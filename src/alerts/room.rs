@@ -73,7 +73,8 @@ impl fmt::Debug for RoomParts {
 
 /// Starts everything.
 pub fn start_room(parts: RoomParts, group: &TaskGroup) -> Desk {
-    let RoomParts { ledger, clock, spine, signals, rules, settings, channels, sources, deadman, http } = parts;
+    let RoomParts { ledger, clock, spine, signals, rules, settings, channels, sources, deadman, http } =
+        parts;
     let live = Arc::new(LiveSignals::new(ledger.clone(), clock.clone()));
     let of_signals = SignalSource::new(ledger.clone(), signals, &rules);
     let mut all: Vec<Arc<dyn TroubleSource>> = vec![Arc::new(of_signals), Arc::clone(&live) as _];
@@ -98,7 +99,10 @@ pub fn start_room(parts: RoomParts, group: &TaskGroup) -> Desk {
         },
         group,
     );
-    let now = { let clock = clock.clone(); move || clock.now() };
+    let now = {
+        let clock = clock.clone();
+        move || clock.now()
+    };
     let deliver = OutboxParts {
         ledger: ledger.clone(),
         http: http.clone(),

@@ -43,7 +43,8 @@ pub(super) async fn read_request(stream: &mut TcpStream) -> io::Result<Option<Ra
     let head = String::from_utf8_lossy(held.get(..end).unwrap_or_default()).into_owned();
     let mut lines = head.split("\r\n");
     let mut first = lines.next().unwrap_or_default().split(' ');
-    let (method, path) = (first.next().unwrap_or_default().to_owned(), first.next().unwrap_or_default().to_owned());
+    let (method, path) =
+        (first.next().unwrap_or_default().to_owned(), first.next().unwrap_or_default().to_owned());
     let headers: Vec<_> = lines
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
