@@ -15,8 +15,8 @@ use std::{
 use super::{
     alert::{Acknowledgement, Alert, Phase},
     flap::Flap,
-    surplus::{self, Dropped},
     moment::{Moment, millis},
+    surplus::{self, Dropped},
     trouble::Trouble,
 };
 use crate::{
@@ -395,7 +395,11 @@ impl Engine {
     /// Drops an alert that still lasts, for want of place. Nobody is told that it is over: it is not.
     fn evict(&mut self, fingerprint: &str, changes: &mut Vec<Change>) {
         if let Some(alert) = self.alerts.get(fingerprint) {
-            changes.push(Change { id: alert.id, fingerprint: alert.fingerprint.clone(), kind: ChangeKind::Dropped });
+            changes.push(Change {
+                id: alert.id,
+                fingerprint: alert.fingerprint.clone(),
+                kind: ChangeKind::Dropped,
+            });
             self.finish(fingerprint);
         }
     }
@@ -423,7 +427,9 @@ impl Engine {
         }
         let mut order: Vec<_> = over
             .iter()
-            .map(|alert| (alert.end_is_news(), std::cmp::Reverse(alert.severity), alert.id, alert.fingerprint.clone()))
+            .map(|alert| {
+                (alert.end_is_news(), std::cmp::Reverse(alert.severity), alert.id, alert.fingerprint.clone())
+            })
             .collect();
         order.sort_unstable();
         for (.., fingerprint) in order.into_iter().take(surplus) {
