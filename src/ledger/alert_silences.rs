@@ -104,7 +104,7 @@ mod tests {
         ledger.save_silence(&silence).await.unwrap();
         let longer = SilenceRow { ends_at: 30, ..silence };
         ledger.save_silence(&longer).await.unwrap();
-        assert_eq!(ledger.silences_after(29).await.unwrap(), [longer.clone()]);
+        assert_eq!(ledger.silences_after(29).await.unwrap(), std::slice::from_ref(&longer));
         assert_eq!(ledger.silences_after(30).await.unwrap(), []);
         assert!(ledger.end_silence("a", 15).await.unwrap());
         assert!(!ledger.end_silence("a", 16).await.unwrap());

@@ -181,9 +181,9 @@ fn what_is_acknowledged_and_lasts_is_asked_about_again() {
     it.pass(SECOND);
     let acknowledged = "P1 acknowledged by anna: Title of node_down: geth";
     assert_eq!(it.told(), lines(&[("pager", "P1 Title of node_down: geth"), ("pager", acknowledged)]));
-    it.pass(4 * 60 * MINUTE - 2 * SECOND);
+    it.pass(4 * 60 * MINUTE - SECOND);
     assert_eq!(it.told(), []);
-    it.pass(2 * SECOND);
+    it.pass(SECOND);
     let still = "P1 still not over, anna acknowledged it 4 h ago: Title of node_down: geth";
     assert_eq!(it.told(), lines(&[("pager", still)]));
     it.pass(5 * MINUTE);
@@ -354,22 +354,22 @@ fn a_clock_that_leaps_tells_nobody_anything() {
 fn a_storm_is_a_handful_of_messages_and_loses_no_p1() {
     let mut it = Box::new();
     it.settings.most_alerts = 8000;
-    let p1 = |number: i64| {
-        occurrence(["payload_withheld", "double_sign"][number as usize % 2], Severity::P1, Component::Money)
+    let p1 = |number: usize| {
+        occurrence(["payload_withheld", "double_sign"][number % 2], Severity::P1, Component::Money)
     };
     let mut told_p1: BTreeMap<String, i64> = BTreeMap::new();
     let mut begun_p1: BTreeMap<String, i64> = BTreeMap::new();
     let mut largest = 0;
-    for second in 0..60 {
+    for second in 0..60_usize {
         for number in 0..166 {
             let number = second * 166 + number;
-            let severity = [Severity::P2, Severity::P3, Severity::P4][number as usize % 3];
-            let component = Component::ALL[number as usize % 12];
+            let severity = [Severity::P2, Severity::P3, Severity::P4][number % 3];
+            let component = Component::ALL[number % 12];
             it.raise(rule(&format!("rule_{}", number % 40), severity, component), &number.to_string());
         }
         if second % 6 == 0 {
             let fingerprint = it.raise(p1(second / 6), &format!("slot {second}"));
-            begun_p1.insert(fingerprint, second);
+            begun_p1.insert(fingerprint, i64::try_from(second).unwrap());
         }
         let before = it.store.messages.len();
         it.pass(SECOND);
@@ -437,13 +437,14 @@ fn rules() -> [AlertRule; 7] {
     ]
 }
 
-fn steps() -> impl Strategy<Value = Vec<(Step, Cut)>> {
+fn steps(leaps: bool) -> impl Strategy<Value = Vec<(Step, Cut)>> {
+    let leap = if leaps { vec![-3600_i64, 7200, 90_000] } else { vec![0] };
     let step = prop_oneof![
         6 => (0_usize..7).prop_map(Step::Toggle),
         1 => (0_usize..7).prop_map(Step::Again),
         2 => (0_usize..7).prop_map(Step::Acknowledge),
         8 => prop_oneof![Just(1_i64), Just(7), Just(31), Just(290)].prop_map(Step::Pass),
-        1 => prop_oneof![Just(-3600_i64), Just(7200), Just(90_000)].prop_map(Step::Leap),
+        1 => prop::sample::select(leap).prop_map(Step::Leap),
         1 => (0_usize..7).prop_map(Step::Silence),
     ];
     let cut = prop_oneof![4 => Just(Cut::No), 1 => Just(Cut::After), 1 => Just(Cut::Before)];
@@ -504,7 +505,6 @@ fn play(steps: &[(Step, Cut)], cuts: bool) -> Box {
                 it.board.look(it.now, &it.troubles, &Absence::Over, &it.silences, &it.settings);
                 it.restart();
                 if let Some(fingerprint) = &acknowledges {
-                    // An acknowledgement has the time of the look before: that is the one that was read back.
                     it.board.acknowledge(fingerprint, "anna");
                 }
             }
@@ -566,9 +566,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(120))]
 
     /// Killed at any moment, before or after anything was written down: the messages are the same as without, to the letter, and so is all
-    /// that is kept.
+    /// that is kept. (With a clock that leaps while nobody looks, some seconds more are not counted as watched: see below.)
     #[test]
-    fn a_kill_loses_and_doubles_nothing(steps in steps()) {
+    fn a_kill_loses_and_doubles_nothing(steps in steps(false)) {
         let whole = play(&steps, false);
         let cut = play(&steps, true);
         prop_assert_eq!(&whole.store.messages, &cut.store.messages);
@@ -579,10 +579,11 @@ proptest! {
         prop_assert_eq!(keys.len(), whole.store.messages.len());
     }
 
-    /// An episode begins once for each channel, unless it came back with another severity or flaps.
+    /// Whatever the clock does and whenever it is killed: an episode begins once for each channel, unless it flaps, and `play` finds that
+    /// whatever fires is told in time.
     #[test]
-    fn a_page_comes_once(steps in steps()) {
-        let played = play(&steps, false);
+    fn a_page_comes_once(steps in steps(true)) {
+        let played = play(&steps, true);
         let mut begun: BTreeMap<(String, String), i64> = BTreeMap::new();
         for queued in &played.store.messages {
             let message = message(queued);

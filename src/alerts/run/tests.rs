@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::{FutureExt, future::BoxFuture};
+use tokio::sync::mpsc::{Receiver, channel};
 
 use super::*;
 use crate::{
@@ -37,7 +38,7 @@ struct Stage {
     group: TaskGroup,
     desk: Desk,
     seen: Arc<parking_lot::Mutex<Vec<(String, ChangeKind)>>>,
-    by_hand: mpsc::Receiver<QueuedMessage>,
+    by_hand: Receiver<QueuedMessage>,
     _settings: watch::Sender<Arc<AlertSettings>>,
 }
 
@@ -60,7 +61,7 @@ impl Stage {
         settings.escalation.p1.contacts = vec!["pager".to_owned()];
         let (sender, settings) = watch::channel(Arc::new(settings));
         let (queued, seen) = (Arc::<Notify>::default(), Arc::<parking_lot::Mutex<Vec<_>>>::default());
-        let (to_hand, by_hand) = mpsc::channel(8);
+        let (to_hand, by_hand) = channel(8);
         let parts = AlertParts {
             ledger: ledger.clone(),
             clock: clock.clone(),
