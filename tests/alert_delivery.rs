@@ -16,8 +16,9 @@ use relaymux::{
     alerts::{
         AlertText, DeliveryEvent, DeliveryOutcome, Message, MessageKind, alertmanagers,
         channels::{
-            AlertmanagerSettings, AlertmanagerSnapshot, Channel, ChannelSettings, DiscordSettings, EmailSettings,
-            EmailTls, NtfySettings, PagerDutySettings, SlackSettings, TelegramSettings, WebhookSettings,
+            AlertmanagerSettings, AlertmanagerSnapshot, Channel, ChannelSettings, DiscordSettings,
+            EmailSettings, EmailTls, NtfySettings, PagerDutySettings, SlackSettings, TelegramSettings,
+            WebhookSettings,
         },
         deadman::{self, DeadmanSettings},
         outbox::{self, LIFE_MS, OutboxHandle, OutboxParts, queued},
@@ -50,9 +51,10 @@ fn settings(kind: &AlertServiceKind, service: &SimAlertService) -> ChannelSettin
     match kind {
         AlertServiceKind::Slack => ChannelSettings::Slack(SlackSettings { url: address }),
         AlertServiceKind::Discord => ChannelSettings::Discord(DiscordSettings { url: address }),
-        AlertServiceKind::PagerDuty => {
-            ChannelSettings::PagerDuty(PagerDutySettings { routing_key: secret(&format!("{SECRET:0<32}")), url: base })
-        }
+        AlertServiceKind::PagerDuty => ChannelSettings::PagerDuty(PagerDutySettings {
+            routing_key: secret(&format!("{SECRET:0<32}")),
+            url: base,
+        }),
         AlertServiceKind::Telegram => ChannelSettings::Telegram(TelegramSettings {
             token: secret(&format!("123:{SECRET}")),
             chat_id: "-100123".to_owned(),
@@ -216,7 +218,12 @@ async fn every_service_takes_every_message() {
     let storm: Vec<_> = (0..500).map(|n| AlertText { subject: format!("relay-{n}"), ..alert() }).collect();
     let messages = [
         Message { alerts: storm, ..firing("storm") },
-        Message { title: "x".repeat(9000), group: "g".repeat(900), source: "🚨".repeat(900), ..firing("long") },
+        Message {
+            title: "x".repeat(9000),
+            group: "g".repeat(900),
+            source: "🚨".repeat(900),
+            ..firing("long")
+        },
         message("resolved", MessageKind::Resolved, Severity::P3),
         Message {
             alerts: Vec::new(),
@@ -257,7 +264,10 @@ async fn a_service_that_asks_for_patience_gets_it() {
         delivery.advance(60_000);
         assert_eq!(delivery.event("ops", DeliveryOutcome::Sent, 1).await.attempts, 2);
         assert!(begun.elapsed() >= Duration::from_secs(2), "also a message that is due waits");
-        assert!(!text(&service.received()[0]).contains("repetition"), "it was refused, so it is no repetition");
+        assert!(
+            !text(&service.received()[0]).contains("repetition"),
+            "it was refused, so it is no repetition"
+        );
         delivery.stop().await;
     }
 }
@@ -349,7 +359,9 @@ fn a_message_that_was_under_way_at_the_end_of_a_process_is_neither_lost_nor_doub
         });
         let received = service.received();
         assert_eq!(received.len(), 2);
-        let said = received.iter().map(|received| text(received).contains("relaymux was restarted while sending this"));
+        let said = received
+            .iter()
+            .map(|received| text(received).contains("relaymux was restarted while sending this"));
         let said: Vec<_> = said.collect();
         match kind {
             AlertServiceKind::PagerDuty => {
@@ -382,7 +394,11 @@ async fn an_attempt_without_an_answer_makes_the_next_a_possible_repetition() {
     delivery.event("ops", DeliveryOutcome::Sent, 1).await;
     let received = service.received();
     assert_eq!(received.len(), 2, "the first had arrived");
-    assert!(text(&received[1]).contains("an earlier attempt to send this got no answer"), "{}", text(&received[1]));
+    assert!(
+        text(&received[1]).contains("an earlier attempt to send this got no answer"),
+        "{}",
+        text(&received[1])
+    );
     delivery.stop().await;
 }
 
@@ -435,9 +451,11 @@ async fn the_gravest_leave_first_and_an_end_never_before_its_beginning() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = ledger(folder.path()).await;
     let (channel, service) = channel("ops", AlertServiceKind::PagerDuty, None).await;
-    let other = |id: &str, severity| Message { group: id.to_owned(), ..message(id, MessageKind::Firing, severity) };
+    let other =
+        |id: &str, severity| Message { group: id.to_owned(), ..message(id, MessageKind::Firing, severity) };
     let resolved = Message { at: START + 1, ..message("end", MessageKind::Resolved, Severity::P1) };
-    put(&ledger, "ops", &[other("p4", Severity::P4), other("p2", Severity::P2), resolved, firing("begin")]).await;
+    put(&ledger, "ops", &[other("p4", Severity::P4), other("p2", Severity::P2), resolved, firing("begin")])
+        .await;
     service.next(ServiceHabit::Fails);
     let mut delivery = start(ledger, vec![channel]);
     delivery.advance(1);
@@ -446,9 +464,17 @@ async fn the_gravest_leave_first_and_an_end_never_before_its_beginning() {
     assert_eq!(service.received().len(), 2, "the end waits for its beginning");
     delivery.advance(10_000);
     delivery.event("ops", DeliveryOutcome::Sent, 4).await;
-    let order: Vec<_> = service.received().iter().map(|received| {
-        format!("{} {}", received.body["event_action"].as_str().unwrap(), received.body["dedup_key"].as_str().unwrap())
-    }).collect();
+    let order: Vec<_> = service
+        .received()
+        .iter()
+        .map(|received| {
+            format!(
+                "{} {}",
+                received.body["event_action"].as_str().unwrap(),
+                received.body["dedup_key"].as_str().unwrap()
+            )
+        })
+        .collect();
     assert_eq!(order, ["trigger p2", "trigger p4", "trigger P1/relays/1", "resolve P1/relays/1"]);
     delivery.stop().await;
 }
@@ -504,7 +530,9 @@ async fn a_mail_server_takes_a_mail_and_a_doubled_one_is_known() {
 
 #[tokio::test]
 async fn a_mail_server_that_refuses_us_is_a_dead_channel() {
-    for (password, habit) in [("sim-secret-that-is-wrong", SmtpHabit::Takes), (SECRET, SmtpHabit::Refuses(550))] {
+    for (password, habit) in
+        [("sim-secret-that-is-wrong", SmtpHabit::Takes), (SECRET, SmtpHabit::Refuses(550))]
+    {
         let folder = tempfile::tempdir().unwrap();
         let ledger = ledger(folder.path()).await;
         let server = SimMailServer::start().await.unwrap();
@@ -619,7 +647,11 @@ async fn a_real_alertmanager_agrees() {
     timeout(PATIENCE, until(&["relay-b", "relay-c"])).await.unwrap();
     let over = AlertText { until: Some(now), ..over };
     snapshot.send_modify(|snapshot| {
-        *snapshot = Arc::new(AlertmanagerSnapshot { firing: vec![firing], resolved: vec![over], ..(**snapshot).clone() });
+        *snapshot = Arc::new(AlertmanagerSnapshot {
+            firing: vec![firing],
+            resolved: vec![over],
+            ..(**snapshot).clone()
+        });
     });
     timeout(PATIENCE, until(&["relay-b"])).await.unwrap();
     group.stop();

@@ -100,7 +100,9 @@ async fn run(
         };
         match told {
             Ok(()) if !arrives => info!("signs of life arrive again"),
-            Err(ref error) if arrives => warn!(error, "a sign of life did not arrive: whoever waits for it may raise the alarm"),
+            Err(ref error) if arrives => {
+                warn!(error, "a sign of life did not arrive: whoever waits for it may raise the alarm")
+            }
             Ok(()) | Err(_) => {}
         }
         arrives = told.is_ok();
