@@ -17,7 +17,7 @@ pub fn describe_delivery_metrics() {
     describe_gauge!(UP, "1 while the channel takes alerts, 0 since it last did not");
     describe_counter!(
         ALERTMANAGER,
-        "Rounds of alerts told to an Alertmanager by outcome: sent, failed, dead"
+        "Requests to Alertmanagers by outcome: sent, failed, dead"
     );
     describe_counter!(DEADMAN, "Signs of life sent outward by outcome: sent, failed, dead");
 }
