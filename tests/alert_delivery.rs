@@ -153,7 +153,10 @@ fn start(ledger: Ledger, channels: Vec<Channel>) -> Delivery {
         let clock = Arc::clone(&clock);
         Arc::new(move || clock.load(Ordering::Relaxed))
     };
-    let parts = OutboxParts { now, ..OutboxParts::new(ledger.clone(), client(), channels, tell) };
+    let parts = OutboxParts {
+        now,
+        ..OutboxParts::new(ledger.clone(), client(), channels, tell, WallClock::system())
+    };
     let (tasks, _fatal) = Tasks::new(|news| panic!("{news:?}"));
     let group = tasks.group();
     let handle = outbox::start(&group, parts);
@@ -574,7 +577,7 @@ async fn every_alertmanager_is_told_of_each_change_though_one_hangs() {
     let (tasks, _fatal) = Tasks::new(|news| panic!("{news:?}"));
     let group = tasks.group();
     let settings = AlertmanagerSettings { urls: vec![url(&a.base()), url(&b.base())] };
-    alertmanagers::start(&group, &settings, &client(), &seen);
+    alertmanagers::start(&group, &settings, &client(), &seen, &WallClock::system());
     timeout(PATIENCE, async { tokio::join!(a.wait_for(1), b.wait_for(2)) }).await.unwrap();
     let firing: usize = b.received().iter().map(|received| received.body.as_array().unwrap().len()).sum();
     assert_eq!(firing, 100);
@@ -597,17 +600,18 @@ async fn somebody_outside_hears_that_we_live_and_that_we_fail() {
     let group = tasks.group();
     let failing = Arc::new(AtomicI64::new(0));
     let state = Arc::clone(&failing);
-    deadman::start(&group, settings.clone(), client(), move || {
+    let ledger = move || {
         let since = Some(state.load(Ordering::Relaxed)).filter(|since| *since > 0);
         WriteState { failing_since: since, ..WriteState::default() }
-    });
+    };
+    deadman::start(&group, settings.clone(), client(), ledger, WallClock::system());
     timeout(PATIENCE, check.wait_for(1)).await.unwrap();
     failing.store(1, Ordering::Relaxed);
     timeout(PATIENCE, check.wait_for(2)).await.unwrap();
     group.stop();
     group.ended().await;
     let before = check.received().len();
-    deadman::tell_of_bad_end(&settings, &client()).await;
+    deadman::tell_of_bad_end(&settings, &client(), WallClock::system().now()).await;
     let paths: Vec<_> = check.received().iter().map(|received| received.path.clone()).collect();
     assert!(!paths[0].ends_with("/fail") && paths[1].ends_with("/fail"), "{paths:?}");
     assert!(paths.len() == before + 1 && paths[before].ends_with("/fail"), "{paths:?}");
@@ -630,7 +634,8 @@ async fn a_real_alertmanager_agrees() {
     }));
     let (tasks, _fatal) = Tasks::new(|news| panic!("{news:?}"));
     let group = tasks.group();
-    alertmanagers::start(&group, &AlertmanagerSettings { urls: vec![url(&address)] }, &client(), &seen);
+    let settings = AlertmanagerSettings { urls: vec![url(&address)] };
+    alertmanagers::start(&group, &settings, &client(), &seen, &WallClock::system());
     let subjects = || async {
         let alerts = client().get(format!("{address}/api/v2/alerts?active=true")).send().await.unwrap();
         let alerts: Vec<serde_json::Value> = alerts.json().await.unwrap();

@@ -250,6 +250,17 @@ mod tests {
         assert_eq!((alert.status, alert.ends_at), (ForeignStatus::Resolved, Some(1_795_845_600_000)));
     }
 
+    /// Made by Alertmanager 0.25 of what `alertmanagers` told it.
+    #[test]
+    fn a_real_alertmanagers_body_is_understood() {
+        let body = parse(include_bytes!("../../fixtures/alerts/alertmanager-webhook.json")).unwrap();
+        let got: Vec<_> =
+            body.alerts.iter().map(|alert| (alert.labels["subject"].as_str(), alert.status)).collect();
+        assert_eq!(got, [("relay-b", ForeignStatus::Firing), ("relay-c", ForeignStatus::Resolved)]);
+        assert!(body.alerts.iter().all(|alert| alert.severity == Severity::P1 && alert.starts_at.is_some()));
+        assert!(body.alerts[0].ends_at.is_none() && body.alerts[1].ends_at.is_some());
+    }
+
     #[test]
     fn severities_have_many_names() {
         let cases = [

@@ -14,9 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{
-    OutboxParts, Stored,
     choose::{Next, choose},
-    stored,
+    parts::{OutboxParts, Stored, stored},
 };
 use crate::{
     alerts::{

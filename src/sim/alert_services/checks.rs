@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{AlertServiceKind, http::RawRequest};
+use super::parts::{AlertServiceKind, RawRequest, Reply};
 use crate::{alerts::channels::sign, types::Secret};
 
 pub(super) const SLACK_PATH: &str = "/services/T00000000/B00000000/sim-secret";
@@ -15,14 +15,6 @@ const TELEGRAM_PATH: &str = "/bot123:sim-secret/sendMessage";
 const NTFY_AUTH: &str = "Bearer sim-secret";
 /// What PagerDuty's keys look like.
 const ROUTING_KEY: usize = 32;
-
-/// An answer.
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) content_type: &'static str,
-    pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: String,
-}
 
 impl Reply {
     pub(super) fn text(status: u16, body: &str) -> Self {

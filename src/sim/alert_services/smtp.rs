@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::accept;
+use super::parts::accept;
 
 /// What `AUTH PLAIN` must say.
 const LOGIN: &[u8] = b"\0relaymux\0sim-secret";
