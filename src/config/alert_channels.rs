@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, path::Path};
 
+use lettre::message::Mailbox;
+
 use super::{
     checker::Checker,
     keys::nearest,
@@ -170,7 +172,7 @@ impl Reading<'_> {
         secret_url(place, self.folder, plain, self.checker)
     }
 
-    /// The address of a service that has a well-known one. `Err`: it is wrong.
+    /// The address of a service that has a well-known one.
     fn url_or(&mut self, default: &str, plain: PlainHttp) -> Option<SecretUrl> {
         let raw = self.raw;
         let place = Place { section: self.section, key: "url", text: raw.url.as_ref(), file: raw.url_file.as_ref() };
@@ -318,8 +320,8 @@ impl Reading<'_> {
         let host = self.mail_host();
         let tls = self.mail_tls(host.as_deref());
         let login = self.login(tls);
-        let mut mailbox = |key: String, text: &str, checker: &mut Checker| {
-            let parsed = text.parse();
+        let mailbox = |key: String, text: &str, checker: &mut Checker| {
+            let parsed = text.parse::<Mailbox>();
             parsed
                 .map_err(|_| checker.wrong(&key, "is no mail address", "such as \"relaymux <relaymux@example.org>\""))
                 .ok()

@@ -184,8 +184,10 @@ fn matchers(labels: Option<&RawLabels>, key: &str, checker: &mut Checker) -> Opt
             .iter()
             .map(|(label, value)| {
                 // By its text: it says what a label may be.
-                let plain: Matcher = format!("{label}=x").parse().map_err(|_| format!("`{label}` is no label"))?;
-                drop(plain);
+                let plain = format!("{label}=x").parse::<Matcher>().ok();
+                if plain.and_then(|plain| plain.exact_value_of(label).map(str::to_owned)).is_none() {
+                    return Err(format!("`{label}` is no name of a label"));
+                }
                 Matcher::new(label, MatchOperator::Equal, value).map_err(|error| error.to_string())
             })
             .collect(),
@@ -292,6 +294,7 @@ mod tests {
         assert_eq!(checker.mistakes, []);
         for wrong in [
             exactly("a b"),
+            exactly("a!"),
             exactly(""),
             RawLabels::Text("relay".to_owned()),
             RawLabels::Text("relay=~\"(\"".to_owned()),

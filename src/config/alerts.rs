@@ -19,7 +19,11 @@ use super::{
     secrets::{Place, PlainHttp, secret_url},
 };
 use crate::{
-    alerts::{AlertSettings, MetricRule, channels::Channel, channels::ChannelKind, deadman::DeadmanSettings},
+    alerts::{
+        AlertSettings, MetricRule,
+        channels::{Channel, ChannelKind},
+        deadman::DeadmanSettings,
+    },
     events::{AlertRule, Severity},
 };
 
@@ -198,6 +202,7 @@ fn who_is_told(config: &AlertsConfig, checker: &mut Checker) {
         .chain(config.settings.contacts.values())
         .flatten()
         .chain(config.settings.rotas.values().flat_map(|rota| &rota.members))
+        .chain(config.settings.rotas.values().flat_map(|rota| &rota.overrides).map(|exception| &exception.member))
         .chain(config.channels.iter().filter_map(|channel| channel.fallback.as_ref()))
         .collect();
     for channel in config.channels.iter().filter(|channel| !is_manager(channel) && !named.contains(&channel.id)) {

@@ -274,7 +274,7 @@ fn every_mistake_names_its_key_and_what_to_do() {
             "one of the two",
         ),
         (alerts("chanels = []"), "alerts.chanels", "unknown key", "`channels`"),
-        (format!("{}[alerts]\ndisable = [\"r\"]\n", ""), "alerts.disable[0]", "no rule `r`", "payload_withheld"),
+        (format!("{}disable = [\"r\"]\n{}", alerts(""), rule("")), "alerts.disable[0]", "is one of [[alerts.rules]]", "change it there"),
         (SLACK.to_owned(), "alerts.channels", "nobody is told of P1", "severity = \"P1\""),
         (told("[[alerts.channels]]\nid = \"ops\"\nkind = \"ntfy\"\ntopic = \"t\"\n"), "alerts.channels[1].id", "twice", "own"),
         (told("[[alerts.channels]]\nkind = \"ntfy\"\ntopic = \"t\"\n"), "alerts.channels[1].id", "is missing", "id ="),
@@ -370,7 +370,7 @@ fn every_mistake_names_its_key_and_what_to_do() {
         (rule("component = \"relay\"\n"), "alerts.rules[0].component", "no component `relay`", "`relays`"),
         (rule("severity = \"high\"\n"), "alerts.rules[0].severity", "no severity `high`", "P1"),
         (rule("title = \"\"\n"), "alerts.rules[0].title", "is empty", "a sentence"),
-        (format!("{}[alerts]\n", "").replace("[alerts]", "[sla]\ntarget_percent = 100"), "sla.target_percent", "cannot be held", "99.999"),
+        ("[sla]\ntarget_percent = 100\n".to_owned(), "sla.target_percent", "cannot be held", "99.999"),
         ("[sla]\ntarget = 99.9\n".to_owned(), "sla.target", "unknown key", "`target_percent`"),
     ];
     for (text, key, message, hint) in cases {
