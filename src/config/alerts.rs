@@ -32,6 +32,11 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// How long a link acknowledges, unless configured.
+const ACK_LINK_VALID_FOR: Duration = DAY;
+/// When the weekly digest comes, unless configured.
+const WEEKLY_DIGEST_ON: Weekday = Weekday::Monday;
+
 /// `[alerts]`. Without the section alerts are kept and shown all the same, and nobody is told.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlertsConfig {
@@ -51,6 +56,22 @@ pub struct AlertsConfig {
     pub ack_link_valid_for: Duration,
     /// `weekly_digest_on`; none: there is no weekly digest.
     pub weekly_digest_on: Option<Weekday>,
+}
+
+impl Default for AlertsConfig {
+    /// What is in force without the section; the name of this machine and where its pages are is not known here.
+    fn default() -> Self {
+        Self {
+            settings: AlertSettings::default(),
+            channels: Vec::new(),
+            rules: Vec::new(),
+            dead_man: None,
+            disabled: BTreeSet::new(),
+            severities: BTreeMap::new(),
+            ack_link_valid_for: ACK_LINK_VALID_FOR,
+            weekly_digest_on: Some(WEEKLY_DIGEST_ON),
+        }
+    }
 }
 
 impl AlertsConfig {
@@ -158,7 +179,7 @@ pub(super) fn alerts(raw: &RawAlerts, context: &AlertsContext<'_>, checker: &mut
         ack_link_valid_for: duration(
             "alerts.ack_link_valid_for",
             raw.ack_link_valid_for.as_ref(),
-            DAY,
+            ACK_LINK_VALID_FOR,
             5 * MINUTE..=30 * DAY,
             checker,
         ),
@@ -268,7 +289,7 @@ fn dead_man(raw: &RawAlerts, folder: &Path, checker: &mut Checker) -> Option<Dea
 
 fn weekly(text: Option<&str>, checker: &mut Checker) -> Option<Weekday> {
     match text {
-        None => Some(Weekday::Monday),
+        None => Some(WEEKLY_DIGEST_ON),
         Some("never") => None,
         Some(text) => {
             let day = weekday(text);
