@@ -21,7 +21,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::policies::{Clients, LoadedKeys, build_policies, cache_keys, overlap};
+use super::{
+    alert_rules::alert_rules,
+    policies::{Clients, LoadedKeys, build_policies, cache_keys, overlap},
+};
 use crate::{
     auction::Auction,
     config::{Config, ConfigError},
@@ -54,7 +57,7 @@ impl ConfigSource {
     /// As [`Config::parse`], and when the file cannot be read.
     pub fn read(path: PathBuf, environment: Vec<(String, String)>) -> Result<(Self, Config), ConfigError> {
         let text = Config::read(&path)?;
-        let config = Config::parse(&text, &path, &environment)?;
+        let config = Config::parse(&text, &path, &environment, &alert_rules())?;
         let mut source = Self { path, environment, included: Vec::new(), fingerprint: 0 };
         source.note(&text, &config.included);
         Ok((source, config))
@@ -136,7 +139,7 @@ impl Reloader {
     }
 
     async fn reload(&mut self, text: &str) {
-        let parsed = Config::parse(text, &self.source.path, &self.source.environment);
+        let parsed = Config::parse(text, &self.source.path, &self.source.environment, &alert_rules());
         let new = match parsed {
             Ok(new) => new,
             Err(mistakes) => {
@@ -209,6 +212,8 @@ impl Reloader {
             beacon: self.running.beacon.clone(),
             follows_attributes: self.running.follows_attributes,
             execution: self.running.execution.clone(),
+            alerts: self.running.alerts.reloaded(&new.alerts),
+            sla: self.running.sla,
             ..new
         };
     }
