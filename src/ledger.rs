@@ -30,6 +30,7 @@ mod journal;
 mod metrics;
 mod missed_requests;
 mod open_bundles;
+mod open_signals;
 mod query;
 mod read_back;
 mod registrations;

@@ -16,10 +16,13 @@ use super::{
     alert::{Acknowledgement, Alert, Phase},
     flap::Flap,
     surplus::{self, Dropped},
-    moment::Moment,
+    moment::{Moment, millis},
     trouble::Trouble,
 };
-use crate::types::{UnixMillis, labelled};
+use crate::{
+    events::Persistence,
+    types::{UnixMillis, labelled},
+};
 
 /// What a trouble that a look does not show is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -241,6 +244,9 @@ impl Engine {
 
     fn present(&mut self, fingerprint: String, trouble: &Trouble, changes: &mut Vec<Change>) {
         let now = self.now;
+        if !self.alerts.contains_key(&fingerprint) && is_long_ago(trouble, now) {
+            return;
+        }
         let begins_anew = self.alerts.get(&fingerprint).is_some_and(|alert| is_another(alert, trouble));
         if begins_anew {
             self.finish(&fingerprint);
@@ -424,6 +430,12 @@ impl Engine {
             self.finish(&fingerprint);
         }
     }
+}
+
+/// Whether a trouble is an occurrence that would be over by itself by now: such as those of a file that was written before there were alerts.
+fn is_long_ago(trouble: &Trouble, now: Moment) -> bool {
+    trouble.rule.persistence == Persistence::Occurrence
+        && now.at.saturating_sub(trouble.since) > millis(trouble.rule.clear_for)
 }
 
 /// Whether a trouble is another occurrence than the alert's.

@@ -3,7 +3,7 @@
 //! What follows from a look is written down before the next one, and nothing is sent that is not. When the ledger cannot be written, it is
 //! tried again with each look; meanwhile pages of P1 and P2 go to delivery by hand, as a full disk is a thing to be paged about.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use tokio::{
@@ -160,12 +160,35 @@ impl Watcher {
         }
         self.unsaved.extend(look.write);
         self.save().await;
+        if self.not_saved.is_none() {
+            self.end_occurrences(&troubles).await;
+        }
         for change in &look.changes {
             if let Some(alert) = self.board.alerts().find(|alert| alert.fingerprint == change.fingerprint) {
                 (self.parts.observer)(alert, change.kind);
             }
         }
         self.show(counter);
+    }
+
+    /// Tells whoever still shows an occurrence that it is over, so that the next one is news to them.
+    async fn end_occurrences(&self, troubles: &[Trouble]) {
+        let over: BTreeMap<&str, &Alert> = self
+            .board
+            .alerts()
+            .filter(|alert| alert.is_occurrence() && alert.phase.is_resolved())
+            .map(|alert| (alert.fingerprint.as_str(), alert))
+            .collect();
+        if over.is_empty() {
+            return;
+        }
+        for trouble in troubles {
+            let alert = over.get(trouble.fingerprint().as_str()).filter(|alert| alert.since == trouble.since);
+            if let Some(alert) = alert {
+                let told = self.parts.sources.iter().map(|source| timeout(PATIENCE, source.end(alert)));
+                join_all(told).await;
+            }
+        }
     }
 
     async fn collect(&self) -> (Vec<Trouble>, Absence) {

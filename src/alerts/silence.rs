@@ -55,7 +55,7 @@ pub struct Silence {
 }
 
 /// Why a silence is refused.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SilenceError {
     /// It ends before it begins.
     #[error("a silence must end after it begins")]

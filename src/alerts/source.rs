@@ -6,6 +6,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use parking_lot::Mutex;
 
 use super::{
+    alert::Alert,
     engine::Absence, metric_rule::MetricRules, moment::Moment, prometheus_text, trouble::Trouble,
 };
 
@@ -25,6 +26,12 @@ pub trait TroubleSource: Send + Sync + 'static {
 
     /// All that is wrong now. Whoever cannot say fails, with a sentence: nothing is over for that. Has five seconds.
     fn collect(&self, now: Moment) -> BoxFuture<'_, Result<Collected, String>>;
+
+    /// An occurrence is over, as somebody acknowledged it or its time has passed, and is still shown. Asked with each look until it is not.
+    fn end<'a>(&'a self, alert: &'a Alert) -> BoxFuture<'a, ()> {
+        let _ = alert;
+        std::future::ready(()).boxed()
+    }
 }
 
 /// Rules over this process's own metrics.

@@ -88,7 +88,7 @@ mod tests {
     #[tokio::test]
     async fn silences_are_kept_until_they_end() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         let silence = SilenceRow {
             id: "a".to_owned(),
             kind: "silence".to_owned(),

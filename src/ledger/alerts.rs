@@ -421,7 +421,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_saved_is_read_back_and_saving_twice_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         assert_eq!(ledger.stored_alerts().await.unwrap(), StoredAlerts::default());
         let (told, queued) = message("m1", "slack");
         let group = AlertGroupRow { id: "P1-relays".to_owned(), state: "{\"a\":1}".to_owned() };

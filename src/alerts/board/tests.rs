@@ -335,7 +335,7 @@ fn a_clock_that_leaps_tells_nobody_anything() {
         it.now += leap;
         it.pass(3 * MINUTE);
         assert_eq!(it.told(), [], "a leap of {leap} ms");
-        it.pass(MINUTE);
+        it.pass(MINUTE + SECOND);
         assert_eq!(it.told().len(), 2, "the reminder comes when its time was watched, after a leap of {leap} ms");
     }
 }
@@ -584,49 +584,42 @@ proptest! {
     }
 }
 
-/// The same over the real ledger: each look is a transaction, and the board is read back after each.
+/// The same over the real ledger: each look is a transaction, and every tenth is lost before it and decided again.
 #[tokio::test]
 async fn the_ledger_keeps_a_board_over_kills() {
     use crate::ledger::Ledger;
     let folder = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+    let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
     let settings = settings();
-    let troubles: Vec<Trouble> =
-        rules().into_iter().enumerate().map(|(number, rule)| made::trouble(rule, &number.to_string())).collect();
+    let troubles: Vec<Trouble> = rules()
+        .into_iter()
+        .enumerate()
+        .map(|(number, rule)| Trouble { since: START, ..made::trouble(rule, &number.to_string()) })
+        .collect();
     let mut whole = Box::new();
-    whole.now = START;
+    ledger.save_alerts(&Board::restore(&StoredAlerts::default(), 10).0.look(START, &[], &Absence::Over, &[], &settings).write).await.unwrap();
     for second in 0..400_usize {
+        // One after the other begins; then the first ones end.
         let present = if second < 350 { &troubles[..=second / 50] } else { &troubles[5..] };
         whole.troubles = present.to_vec();
         whole.pass(SECOND);
-        if second % 10 == 0 || second > 340 {
-            let (mut board, unreadable) =
-                Board::restore(&ledger.stored_alerts().await.unwrap(), settings.most_alerts);
+        for is_lost in [second % 10 == 0, false].into_iter().skip(usize::from(second % 10 != 0)) {
+            let stored = ledger.stored_alerts().await.unwrap();
+            let (mut board, unreadable) = Board::restore(&stored, settings.most_alerts);
             assert_eq!(unreadable, 0);
-            let mut saved = whole.store.clone();
-            saved.messages.clear();
-            // What the ledger has is what the model of it has.
-            if second == 0 {
-                board.look(START, &[], &Absence::Over, &[], &settings);
+            let look = board.look(whole.now, present, &Absence::Over, &[], &settings);
+            if !is_lost {
+                ledger.save_alerts(&look.write).await.unwrap();
             }
         }
-        let write = AlertWrite {
-            alerts: whole.store.alerts.values().cloned().collect(),
-            groups: whole.store.groups.values().cloned().collect(),
-            messages: whole.store.messages.clone(),
-            at: whole.now,
-            ..AlertWrite::default()
-        };
-        if second % 50 == 49 {
-            ledger.save_alerts(&write).await.unwrap();
-            assert_eq!(sorted(ledger.stored_alerts().await.unwrap()), sorted(whole.store.read()));
-            whole.board = Board::restore(&ledger.stored_alerts().await.unwrap(), settings.most_alerts).0;
-        }
     }
-    assert!(whole.store.messages.len() > 8);
-}
-
-fn sorted(mut stored: StoredAlerts) -> StoredAlerts {
-    stored.alerts.sort_by_key(|row| row.id);
-    stored
+    let key = |id: &str, channel: &str| (id.to_owned(), channel.to_owned());
+    let told = ledger.alert_notifications(None, 1000).await.unwrap();
+    let told: BTreeSet<_> = told.iter().map(|it| key(&it.id, &it.channel)).collect();
+    let expected: BTreeSet<_> = whole.store.messages.iter().map(|it| key(&it.id, &it.channel)).collect();
+    assert_eq!(told, expected);
+    assert!(told.len() > 8, "{told:?}");
+    let mut live = ledger.stored_alerts().await.unwrap().alerts;
+    live.sort_by_key(|row| row.id);
+    assert_eq!(live, whole.store.read().alerts);
 }

@@ -34,7 +34,7 @@ fn engine() -> Engine {
 #[track_caller]
 fn check(name: &str, rule: &AlertRule, seconds: &str, expected: &str) {
     let mut engine = engine();
-    let (mut now, mut since) = (START, 0);
+    let (mut now, mut since) = (START, START);
     let mut seen = String::new();
     for second in seconds.chars() {
         now += 1000;
@@ -120,6 +120,16 @@ fn occurrences_are_over_once_somebody_knows() {
         ("nobody could be asked", 600, "xu.", "F-R"),
     ] {
         check(name, &occurrence(clear), seconds, expected);
+    }
+}
+
+#[test]
+fn what_happened_long_ago_is_history() {
+    let long_ago = Trouble { since: START - 61_000, ..made::trouble(occurrence(60), "s") };
+    let of_late = Trouble { since: START - 50_000, ..long_ago.clone() };
+    let lasts = Trouble { since: START - 61_000, ..made::trouble(condition(0, 60), "s") };
+    for (trouble, begins) in [(long_ago, false), (of_late, true), (lasts, true)] {
+        assert_eq!(!engine().step(START, &[trouble]).is_empty(), begins);
     }
 }
 
@@ -230,7 +240,7 @@ proptest! {
                 .zip(second.present)
                 .enumerate()
                 .filter(|(_, (_, present))| *present)
-                .map(|(subject, (rule, _))| made::trouble(rule.clone(), &subject.to_string()))
+                .map(|(subject, (rule, _))| Trouble { since: START, ..made::trouble(rule.clone(), &subject.to_string()) })
                 .collect();
             if let Some(which) = second.acknowledges {
                 let fingerprint = made::trouble(rules[which].clone(), &which.to_string()).fingerprint();

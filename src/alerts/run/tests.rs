@@ -44,7 +44,7 @@ struct Stage {
 impl Stage {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         let (clock, hand) = WallClock::manual(START);
         Self::of(folder, ledger, clock, hand, ByHand(Arc::new(parking_lot::Mutex::new(Some(vec![])))))
     }
@@ -106,7 +106,7 @@ impl Stage {
 fn withheld() -> Trouble {
     let rule = made::rule("payload_withheld", Severity::P1, Component::Relays);
     let rule = AlertRule { persistence: Persistence::Occurrence, clear_for: Duration::from_secs(86_400), ..rule };
-    made::trouble(rule, "titan")
+    Trouble { since: START, ..made::trouble(rule, "titan") }
 }
 
 #[tokio::test]
