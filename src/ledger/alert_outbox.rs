@@ -100,7 +100,7 @@ from_row!(|row| OutboxCount { channel, state, count: "how_many" });
 /// Puts a message into the queue of a channel, in a transaction of whoever decided on it. Whether it is news.
 pub(super) async fn enqueue(write: &mut WriteTransaction, new: &NewOutboxRow) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
-        "INSERT INTO alert_outbox (id, channel, severity, kind, state, attempts, not_before, expires_at, made_at, instance) \
+        "INSERT INTO alert_outbox (id, channel, severity, kind, body, state, attempts, not_before, expires_at, made_at, instance) \
          VALUES ($1, $2, $3, $4, $5, 'queued', 0, $6, $7, $8, $9) ON CONFLICT (id, channel) DO NOTHING",
     )
     .bind(&new.id)

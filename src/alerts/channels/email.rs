@@ -125,7 +125,7 @@ fn message_id(what: &str, id: &str, domain: &str) -> String {
     format!("<{}.relaymux@{domain}>", hex::encode(digest.get(..16).unwrap_or_default()))
 }
 
-fn text(page: &Page) -> String {
+pub(super) fn text(page: &Page) -> String {
     let mut out = wrap(&page.headline, WIDTH, "", "");
     out.push_str("\n\n");
     for note in &page.notes {
@@ -143,8 +143,10 @@ fn text(page: &Page) -> String {
         out.push('\n');
     }
     for entry in &page.entries {
-        out.push_str(&wrap(&entry.heading, WIDTH, "", "    "));
-        out.push('\n');
+        if !entry.heading.is_empty() {
+            out.push_str(&wrap(&entry.heading, WIDTH, "", "    "));
+            out.push('\n');
+        }
         for fact in &entry.facts {
             let name = format!("  {:<15}", format!("{}:", fact.name));
             out.push_str(&wrap(&fact.text, WIDTH, &name, "                 "));
@@ -183,7 +185,7 @@ fn transport(settings: &EmailSettings, timeout: Duration) -> Result<AsyncSmtpTra
     Ok(builder.build())
 }
 
-fn tls_parameters(settings: &EmailSettings) -> Result<TlsParameters, String> {
+pub(super) fn tls_parameters(settings: &EmailSettings) -> Result<TlsParameters, String> {
     let mut tls = TlsParameters::builder(settings.host.clone()).certificate_store(CertificateStore::None);
     match &settings.roots_pem {
         Some(pem) => {

@@ -82,8 +82,7 @@ fn text(page: &Page) -> String {
     let mut lines = page.notes.clone();
     lines.extend(page.body.clone());
     for entry in &page.entries {
-        // With one alert the title has said it.
-        if page.entries.len() > 1 || !page.lines.is_empty() {
+        if !entry.heading.is_empty() {
             lines.push(entry.heading.clone());
         }
         lines.extend(entry.facts.iter().map(|fact| format!("{}: {}", fact.name, fact.text)));

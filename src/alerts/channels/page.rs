@@ -58,6 +58,7 @@ pub(super) struct Fact {
 /// One alert in full.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
+    /// Empty where the headline has said it.
     pub(super) heading: String,
     pub(super) facts: Vec<Fact>,
 }
@@ -97,11 +98,18 @@ pub(super) fn page(message: &Message, context: &ChannelContext, layout: Layout) 
     let full = layout.full.min(alerts.len());
     let (first, left) = alerts.split_at(shown);
     let (entries, lines) = first.split_at(full);
+    let headline = headline(message);
+    let mut entries: Vec<_> = entries.iter().map(|alert| entry(alert, message, layout.field)).collect();
+    if let ([alert], [entry]) = (alerts.as_slice(), entries.as_mut_slice())
+        && headline.ends_with(&what(alert))
+    {
+        entry.heading.clear();
+    }
     Page {
-        headline: headline(message),
+        headline,
         notes: notes(message, context),
         body: message.body.as_deref().map(|body| clip(&plain_lines(body), layout.body).into_owned()),
-        entries: entries.iter().map(|alert| entry(alert, message, layout.field)).collect(),
+        entries,
         lines: lines.iter().map(|alert| clip(&heading(alert), 140).into_owned()).collect(),
         more: more(left),
         links: links(message),
@@ -166,12 +174,14 @@ fn notes(message: &Message, context: &ChannelContext) -> Vec<String> {
     notes
 }
 
-fn heading(alert: &AlertText) -> String {
+/// What happened, and to whom.
+fn what(alert: &AlertText) -> String {
     let (title, subject) = (one_line(&alert.title), one_line(&alert.subject));
-    if subject.is_empty() {
-        return format!("{}: {title}", alert.severity);
-    }
-    format!("{}: {title}: {subject}", alert.severity)
+    if subject.is_empty() { title } else { format!("{title}: {subject}") }
+}
+
+fn heading(alert: &AlertText) -> String {
+    format!("{}: {}", alert.severity, what(alert))
 }
 
 fn entry(alert: &AlertText, message: &Message, field: usize) -> Entry {
@@ -295,8 +305,8 @@ mod tests {
 
     #[test]
     fn times_name_their_zone() {
-        assert_eq!(utc(1_795_874_580_000), "2026-11-28 14:43 UTC");
-        assert_eq!(rfc3339(1_795_874_580_000), "2026-11-28T14:43:00Z");
+        assert_eq!(utc(1_795_876_980_000), "2026-11-28 14:43 UTC");
+        assert_eq!(rfc3339(1_795_876_980_000), "2026-11-28T14:43:00Z");
         assert_eq!(utc(i64::MAX), format!("{} ms", i64::MAX));
     }
 

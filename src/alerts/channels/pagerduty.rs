@@ -69,8 +69,11 @@ pub(super) fn render(settings: &PagerDutySettings, message: &Message, context: &
     for (number, entry) in page.entries.iter().enumerate() {
         let facts: Map<String, Value> =
             entry.facts.iter().map(|fact| (fact.name.to_owned(), fact.text.as_str().into())).collect();
-        let name = format!("{}. {}", number + 1, entry.heading);
-        details.insert(name, facts.into());
+        if entry.heading.is_empty() {
+            details.extend(facts);
+        } else {
+            details.insert(format!("{}. {}", number + 1, entry.heading), facts.into());
+        }
     }
     if !page.lines.is_empty() {
         details.insert("others".to_owned(), page.lines.into());

@@ -81,11 +81,10 @@ fn payload(message: &Message, context: &ChannelContext, layout: Layout) -> Value
 /// An alert in full. Where its texts do not fit, each is cut: what stands last, what to do, must not be what is missing.
 fn entry_text(entry: &Entry) -> String {
     let text = |room| {
-        let mut text = format!("*{}*", escaped(&entry.heading, 1000, escape));
-        for fact in &entry.facts {
-            text.push_str(&format!("\n*{}:* {}", fact.name, escaped(&fact.text, room, escape)));
-        }
-        text
+        let heading = escaped(&entry.heading, 1000, escape);
+        let heading = if heading.is_empty() { None } else { Some(format!("*{heading}*")) };
+        let facts = entry.facts.iter().map(|fact| format!("*{}:* {}", fact.name, escaped(&fact.text, room, escape)));
+        heading.into_iter().chain(facts).collect::<Vec<_>>().join("\n")
     };
     let whole = text(SECTION);
     if units(&whole) <= SECTION { whole } else { clip(&text(310), SECTION).into_owned() }

@@ -106,8 +106,11 @@ fn html(page: &Page, headline: &str) -> Html {
         out.text(&clip(body, TEXT));
     }
     for entry in &page.entries {
-        out.text("\n\n");
-        out.bold(&entry.heading);
+        out.text("\n");
+        if !entry.heading.is_empty() {
+            out.text("\n");
+            out.bold(&entry.heading);
+        }
         for fact in &entry.facts {
             out.text("\n");
             out.bold(&format!("{}:", fact.name));

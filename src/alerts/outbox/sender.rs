@@ -254,8 +254,9 @@ impl Sender {
         self.passed_on.clear();
         metrics::channel_up(&self.channel.id, true);
         self.unwritten.push(row.id.clone());
+        let written = self.write_what_was_taken().await;
         self.tell(row, DeliveryOutcome::Sent, None, None);
-        self.write_what_was_taken().await
+        written
     }
 
     async fn failed(
