@@ -26,7 +26,11 @@ use crate::{serve::Listener, tasks::TaskGroup};
 /// moment, and `slack`.
 pub fn start(parts: BuilderApiParts, listener: Listener, slack: Duration, group: &TaskGroup) {
     let auction = Arc::clone(&parts.auction);
-    let counting = Counting { auction: Arc::clone(&auction), clock: parts.clock.clone(), answers: parts.answers.clone() };
+    let counting = Counting {
+        auction: Arc::clone(&auction),
+        clock: parts.clock.clone(),
+        answers: parts.answers.clone(),
+    };
     // Around the guard: what is refused to a client is counted, too.
     let router = count_answers(listener.guard(handlers::router(parts)), counting);
     let drain = move || auction.policies().longest_submission().saturating_add(slack);

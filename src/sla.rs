@@ -28,6 +28,7 @@ mod reader;
 mod readiness;
 mod relay_watch;
 mod report;
+pub(crate) mod rules;
 mod sampler;
 mod tally;
 mod window;

@@ -92,13 +92,11 @@ async fn write(config: &Config, arguments: &ReportArguments) -> Result<(), Repor
         }
         ReportSubject::Sla => {
             let period = arguments.window.unwrap_or(Period::THIRTY_DAYS);
-            let now = WallClock.now();
             let known = sla::Known::read(&reporter(&ledger, config), period, now).await?;
             let report = SlaReader::new(ledger.clone()).report(period, known.mev, now).await?;
             sla::shown(&report, arguments.format)
         }
         ReportSubject::Readiness => {
-            let now = WallClock.now();
             let known = sla::Known::read(&reporter(&ledger, config), Period::THIRTY_DAYS, now).await?;
             let relays = config.relays.iter().filter(|relay| relay.enabled).count();
             let facts = ReadinessFacts { relays, usable_relays: None, profit: known.profit };
@@ -107,7 +105,6 @@ async fn write(config: &Config, arguments: &ReportArguments) -> Result<(), Repor
         }
         ReportSubject::Digest => {
             let period = arguments.window.unwrap_or(Period::Days(7));
-            let now = WallClock.now();
             digest::shown(&digest::digest(&ledger, config, period, now).await?, arguments.format)
         }
         ReportSubject::Profit => {

@@ -227,11 +227,11 @@ mod tests {
     #[tokio::test]
     async fn a_known_minute_is_written_once_and_survives_a_restart() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         let first = row(100, MinuteState::Bad, 60_000);
         assert_eq!(ledger.save_minutes(std::slice::from_ref(&first), None).await.unwrap(), 1);
         ledger.shut().await;
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         for again in [row(100, MinuteState::Good, 60_000), row(100, MinuteState::Good, 59_000)] {
             assert_eq!(ledger.save_minutes(&[again], None).await.unwrap(), 0);
         }

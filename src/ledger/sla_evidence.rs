@@ -167,7 +167,7 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::{Notice, NoticeRule};
+    use crate::events::{AlertSignal, for_tests::TOO_HOT};
 
     #[tokio::test]
     async fn the_newest_of_each_kind_is_what_counts() {
@@ -208,18 +208,13 @@ mod tests {
     #[tokio::test]
     async fn criticals_are_those_raised_since_and_those_still_open() {
         let ledger = Ledger::open_in_memory("mainnet").await.unwrap();
-        let notice = |subject: &str, severity, at| Notice {
-            rule: NoticeRule::NotDelivered,
-            subject: subject.to_owned(),
-            severity: Some(severity),
-            message: String::new(),
-            resolved: false,
-            at,
+        let signal = |subject: &str, severity, at| {
+            AlertSignal::raised(&TOO_HOT, subject, String::new(), at).as_grave_as(severity)
         };
         for (subject, severity, at) in
             [("1", Severity::P1, 10), ("2", Severity::P2, 60), ("3", Severity::P1, 50)]
         {
-            ledger.raise_notice(&notice(subject, severity, at)).await.unwrap();
+            ledger.raise_signal(&signal(subject, severity, at)).await.unwrap();
         }
         assert_eq!(
             ledger.criticals_since(40).await.unwrap(),
@@ -228,8 +223,8 @@ mod tests {
         );
         let counts = ledger.notice_counts(50).await.unwrap();
         assert_eq!(counts.len(), 2);
-        assert_eq!(counts[0], ("not_delivered".to_owned(), "2".to_owned(), 1));
-        ledger.resolve_notice(NoticeRule::NotDelivered, "1", 20).await.unwrap();
+        assert_eq!(counts[0], ("too_hot".to_owned(), "2".to_owned(), 1));
+        ledger.resolve_signal(&TOO_HOT, "1", 20).await.unwrap();
         assert_eq!(ledger.criticals_since(40).await.unwrap().count, 1);
         assert_eq!(ledger.criticals_since(51).await.unwrap().count, 1, "the third is open still");
     }

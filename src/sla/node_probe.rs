@@ -37,7 +37,7 @@ pub struct SlaNodes {
 pub(super) async fn probe_execution(
     node: &ExecutionNode,
     slots: SlotClock,
-    clock: WallClock,
+    clock: &WallClock,
     meter: &AnswerMeter,
 ) -> Option<Block> {
     let asked = Instant::now();
@@ -53,7 +53,12 @@ pub(super) async fn probe_execution(
 }
 
 /// Asks the beacon node how far it is and counts the answer.
-pub(super) async fn probe_beacon(node: &BeaconNode, slots: SlotClock, clock: WallClock, meter: &AnswerMeter) {
+pub(super) async fn probe_beacon(
+    node: &BeaconNode,
+    slots: SlotClock,
+    clock: &WallClock,
+    meter: &AnswerMeter,
+) {
     let asked = Instant::now();
     let answer = timeout(TIMEOUT, node.sync_status()).await;
     let elapsed = asked.elapsed();

@@ -53,11 +53,11 @@ pub(super) async fn run_probes(parts: ProbeParts, stop: CancellationToken) {
             tick.tick().await;
             let execution = async {
                 let node = parts.nodes.execution.as_ref()?;
-                probe_execution(node, parts.slots, parts.clock, &parts.execution_meter).await
+                probe_execution(node, parts.slots, &parts.clock, &parts.execution_meter).await
             };
             let beacon = async {
                 if let Some(node) = &parts.nodes.beacon {
-                    probe_beacon(node, parts.slots, parts.clock, &parts.beacon_meter).await;
+                    probe_beacon(node, parts.slots, &parts.clock, &parts.beacon_meter).await;
                 }
             };
             let (head, (), ()) = tokio::join!(execution, beacon, probe_own(&parts));

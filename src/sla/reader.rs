@@ -341,14 +341,14 @@ mod tests {
     #[tokio::test]
     async fn a_service_that_is_killed_and_started_again_counts_each_minute_once() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         let mut machine = Machine::start(&ledger, START);
         machine.run(10, AnswerGrade::Good).await;
         // In the middle of the eleventh minute: 20 seconds of it are lost with the process.
         machine.minutes.bucket(Indicator::BuilderApi).note(AnswerGrade::Good);
         drop(machine);
         ledger.shut().await;
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         let mut machine = Machine::start(&ledger, START + 625_000);
         machine.run(5, AnswerGrade::Good).await;
         let found = uptime(&ledger, START + 16 * 60_000).await;

@@ -68,7 +68,7 @@ pub fn start(parts: SlaParts, group: &TaskGroup) {
         builder_meter: own.clone(),
         stopping: parts.stopping.clone(),
         slots: parts.slots,
-        clock: parts.clock,
+        clock: parts.clock.clone(),
         ledger: parts.ledger.clone(),
     };
     group.restarting("sla_probes", move |stop| run_probes(probes.clone(), stop));
@@ -184,5 +184,52 @@ mod tests {
         for (now, wait) in [(0, 5000), (57_000, 3000), (59_999, 1), (60_000, 5000), (-1, 1)] {
             assert_eq!(until_next(now), Duration::from_millis(wait), "{now}");
         }
+    }
+
+    /// By a clock that is moved by hand: what was counted in a minute is in the ledger once it is over, and what was counted since, once the
+    /// service has stopped.
+    #[tokio::test]
+    async fn what_was_counted_is_written_down_at_the_minutes_end_and_at_the_stop() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (clock, hand) = WallClock::manual(59_950);
+        let ledger = Ledger::open_in_memory("mainnet").await.unwrap();
+        let parts = SlaParts {
+            clock,
+            slots: SlotClock::new(0, 12_000),
+            ledger: ledger.clone(),
+            spine: Spine::new(),
+            relays: Arc::new(SharedRelays::new(Vec::new())),
+            nodes: SlaNodes::default(),
+            builder: AnswerMeter::default(),
+            builder_address: None,
+            meters: vec![(Indicator::Node(NodeName::parse("geth-2").unwrap()), AnswerMeter::default())],
+            http: Client::new(),
+            stopping: CancellationToken::new(),
+            data_dir: std::env::temp_dir(),
+        };
+        let (tasks, _fatal) = crate::tasks::Tasks::new(|news| panic!("{news:?}"));
+        let group = tasks.group();
+        start(parts.clone(), &group);
+        parts.builder.note(AnswerGrade::Bad, Duration::from_millis(7));
+        // Each look comes 50 ms before a minute's end, and finds itself minutes later.
+        let first = loop {
+            let rows = ledger.sla_minutes(0, i64::MAX).await.unwrap();
+            if rows.iter().any(|row| row.indicator == "builder_api") {
+                break rows;
+            }
+            hand.advance(60_000);
+        };
+        let of = |name: &str| first.iter().find(|row| row.indicator == name);
+        let builder = of("builder_api").unwrap();
+        assert_eq!((builder.state.as_str(), builder.bad), ("bad", 1));
+        assert_eq!(of("relays").unwrap().state.as_str(), "bad", "there is none");
+        assert!(of("node:geth-2").is_none(), "nobody asked it");
+        parts.meters[0].1.note(AnswerGrade::Bad, Duration::from_secs(1));
+        group.stop();
+        group.ended().await;
+        let last = ledger.sla_minutes(0, i64::MAX).await.unwrap();
+        assert!(last.iter().any(|row| row.indicator == "node:geth-2" && row.bad == 1), "{last:?}");
+        let host = ledger.newest_host(i64::MAX).await.unwrap().unwrap();
+        assert!(host.disk_max.is_some());
     }
 }

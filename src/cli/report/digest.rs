@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use super::{ReportFormat, relays, reporter, sla::Known, terminal};
 use crate::{
     config::Config,
-    events::NoticeRule,
     ledger::{Ledger, LedgerError},
     profit::csv,
     sla::{AlertFacts, Cadence, Digest, DigestInputs, Period, RestartFacts, SlaReader, make_digest},
     types::UnixMillis,
 };
+
+/// The rule by which tasks that begin anew are told.
+const TASK_FAILED: &str = "task_failed";
 
 /// The digest of a period.
 pub(super) async fn digest(
@@ -23,7 +25,7 @@ pub(super) async fn digest(
     let known = Known::read(&reporter(ledger, config), period, now).await?;
     let counts = ledger.notice_counts(since).await?;
     let (restarts, others): (Vec<_>, Vec<_>) =
-        counts.into_iter().partition(|(rule, _, _)| rule == NoticeRule::TaskFailed.label());
+        counts.into_iter().partition(|(rule, _, _)| rule == TASK_FAILED);
     let mut causes: BTreeMap<String, u64> = BTreeMap::new();
     for (rule, _, count) in others {
         *causes.entry(rule).or_default() += count;
