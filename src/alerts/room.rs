@@ -1,0 +1,212 @@
+//! The whole room: what looks, what delivers, what tells Alertmanager, and the sign of life, started together.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use reqwest::Client;
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{
+    alert::Alert,
+    alertmanagers, by_hand,
+    channels::{AlertmanagerSettings, AlertmanagerSnapshot, Channel, ChannelSettings},
+    deadman::{self, DeadmanSettings},
+    desk::{Desk, Snapshot},
+    engine::ChangeKind,
+    live_signals::LiveSignals,
+    outbox::{self, OutboxHandle, OutboxParts},
+    run::{AlertParts, start},
+    settings_escalation::AlertSettings,
+    signal_source::SignalSource,
+    source::TroubleSource,
+    text,
+};
+use crate::{
+    consensus::WallClock,
+    events::{AlertRule, Event, Spine},
+    ledger::{Ledger, SignalBook},
+    tasks::TaskGroup,
+    types::UnixMillis,
+};
+
+/// Pages that wait to be sent by hand while the ledger cannot be written.
+const BY_HAND: usize = 256;
+/// How often what Alertmanager is told is made anew.
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(1);
+/// How long an alert that is over is still told to Alertmanager as such, in milliseconds.
+const RESOLVED_TOLD_MS: i64 = 300_000;
+
+/// What this room works with.
+#[derive(Clone)]
+pub struct RoomParts {
+    /// Where everything is written down.
+    pub ledger: Ledger,
+    /// The time.
+    pub clock: WallClock,
+    /// Carries signals.
+    pub spine: Spine,
+    /// Raises and resolves signals.
+    pub signals: SignalBook,
+    /// Every rule that a signal can have.
+    pub rules: Vec<&'static AlertRule>,
+    /// Who is told what; followed when it changes.
+    pub settings: watch::Receiver<Arc<AlertSettings>>,
+    /// Every way to reach somebody.
+    pub channels: Vec<Channel>,
+    /// Who knows of troubles beside signals: rules over metrics, the hook.
+    pub sources: Vec<Arc<dyn TroubleSource>>,
+    /// Who is told outside that this machine lives.
+    pub deadman: Option<DeadmanSettings>,
+    /// Without redirects: a service that sends us elsewhere is not the one that was configured.
+    pub http: Client,
+}
+
+impl fmt::Debug for RoomParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoomParts").field("channels", &self.channels.len()).finish_non_exhaustive()
+    }
+}
+
+/// Starts everything.
+pub fn start_room(parts: RoomParts, group: &TaskGroup) -> Desk {
+    let RoomParts { ledger, clock, spine, signals, rules, settings, channels, sources, deadman, http } = parts;
+    let live = Arc::new(LiveSignals::new(ledger.clone(), clock.clone()));
+    let of_signals = SignalSource::new(ledger.clone(), signals, &rules);
+    let mut all: Vec<Arc<dyn TroubleSource>> = vec![Arc::new(of_signals), Arc::clone(&live) as _];
+    all.extend(sources);
+
+    let (page, pages) = mpsc::channel(BY_HAND);
+    let (their_channels, their_http, their_clock) = (channels.clone(), http.clone(), clock.clone());
+    group.finite("alerts_by_hand", move |stop| {
+        by_hand::run(pages, their_channels, their_http, their_clock, stop)
+    });
+
+    let queued = Arc::new(Notify::new());
+    let desk = start(
+        AlertParts {
+            ledger: ledger.clone(),
+            clock: clock.clone(),
+            settings: settings.clone(),
+            sources: all,
+            queued: Arc::clone(&queued),
+            by_hand: Some(page),
+            observer: Arc::new(log_change),
+        },
+        group,
+    );
+    let now = { let clock = clock.clone(); move || clock.now() };
+    let deliver = OutboxParts {
+        ledger: ledger.clone(),
+        http: http.clone(),
+        channels: channels.clone(),
+        tell: Arc::new(|_| ()),
+        now: Arc::new(now),
+    };
+    let outbox = outbox::start(group, deliver);
+    group.restarting("alert_wakes", {
+        let (queued, outbox) = (Arc::clone(&queued), outbox);
+        move |stop| wake(Arc::clone(&queued), outbox.clone(), stop)
+    });
+    group.restarting("alert_signals", {
+        let (spine, desk) = (spine, desk.clone());
+        move |stop| listen(spine.clone(), Arc::clone(&live), desk.clone(), stop)
+    });
+    for settings_of in channels.iter().filter_map(|channel| match &channel.settings {
+        ChannelSettings::Alertmanager(settings) => Some(settings),
+        _ => None,
+    }) {
+        tell_alertmanagers(settings_of, &http, &desk, &settings, group);
+    }
+    if let Some(deadman) = deadman {
+        deadman::start(group, deadman, http, move || ledger.write_state());
+    }
+    desk
+}
+
+/// One line in the log for each alert that begins or ends: what people would otherwise know from messages alone.
+fn log_change(alert: &Alert, change: ChangeKind) {
+    let (rule, subject, severity) = (&*alert.rule.name, &*alert.subject, alert.severity.label());
+    match change {
+        ChangeKind::Fired => warn!(rule, subject, severity, "alert: {}", alert.message),
+        ChangeKind::Resolved => info!(rule, subject, severity, "alert is over"),
+        _ => {}
+    }
+}
+
+async fn wake(queued: Arc<Notify>, outbox: OutboxHandle, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = queued.notified() => outbox.wake(),
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+async fn listen(spine: Spine, live: Arc<LiveSignals>, desk: Desk, stop: CancellationToken) {
+    let mut events = spine.subscribe();
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = stop.cancelled() => return,
+        };
+        match event.as_deref() {
+            Some(Event::AlertSignal(signal)) => {
+                live.hear(signal);
+                desk.wake();
+            }
+            Some(_) => {}
+            None => return,
+        }
+    }
+}
+
+fn tell_alertmanagers(
+    settings: &AlertmanagerSettings,
+    http: &Client,
+    desk: &Desk,
+    alerts: &watch::Receiver<Arc<AlertSettings>>,
+    group: &TaskGroup,
+) {
+    let (told, snapshot) = watch::channel(Arc::new(AlertmanagerSnapshot::default()));
+    let told = Arc::new(told);
+    alertmanagers::start(group, settings, http, &snapshot);
+    let (desk, alerts) = (desk.clone(), alerts.clone());
+    group.restarting("alertmanager_snapshots", move |stop| {
+        let (desk, alerts, told) = (desk.clone(), alerts.clone(), Arc::clone(&told));
+        async move {
+            loop {
+                let now = alertmanager_snapshot(&desk.snapshot(), &alerts.borrow());
+                told.send_if_modified(|before| {
+                    let is_new = **before != now;
+                    if is_new {
+                        *before = Arc::new(now);
+                    }
+                    is_new
+                });
+                tokio::select! {
+                    () = sleep(SNAPSHOT_EVERY) => {}
+                    () = stop.cancelled() => return,
+                }
+            }
+        }
+    });
+}
+
+/// All that fires, hidden or not: silences and inhibition are Alertmanager's there.
+fn alertmanager_snapshot(snapshot: &Snapshot, settings: &AlertSettings) -> AlertmanagerSnapshot {
+    let is_recent = |at: UnixMillis| snapshot.at.saturating_sub(at) < RESOLVED_TOLD_MS;
+    let alerts = || snapshot.alerts.iter().map(|view| &view.alert);
+    AlertmanagerSnapshot {
+        firing: alerts().filter(|alert| alert.phase.is_active()).map(text::alert).collect(),
+        resolved: alerts()
+            .filter(|alert| alert.phase.resolved().is_some_and(|moment| is_recent(moment.at)))
+            .map(text::alert)
+            .collect(),
+        source: settings.source.clone(),
+        page_url: settings.pages.as_ref().map(|pages| format!("{pages}/alerts")),
+    }
+}
