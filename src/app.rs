@@ -24,6 +24,7 @@
 mod admin_token;
 mod alert_rules;
 mod attributes_watch;
+mod budget_watch;
 mod chain_watch;
 mod clock_watch;
 mod conflict_watch;
@@ -32,6 +33,7 @@ mod data_dir;
 mod duties;
 mod files;
 mod fork_watch;
+mod metric_rules;
 mod node_watch;
 mod open;
 mod own_duties;

@@ -13,10 +13,10 @@
 
 mod alert_foreign;
 mod alert_history;
+mod alert_outbox;
 mod alert_signals;
 mod alert_silences;
 mod alerts;
-mod alert_outbox;
 mod auctions;
 mod backlog;
 mod block_records;
@@ -55,13 +55,13 @@ mod writer;
 
 pub use alert_foreign::ForeignRow;
 pub use alert_history::NotificationView;
+pub use alert_outbox::{NewOutboxRow, OutboxCount, OutboxRow, OutboxState};
 pub use alert_signals::SignalRow;
 pub use alert_silences::SilenceRow;
 pub use alerts::{
     AlertGroupRow, AlertNotification, AlertPhase, AlertRow, AlertWrite, QueuedMessage, StoredAlerts,
 };
 pub use bundle_state::{BundleKind, BundleState, Delivery, SendOutcome};
-pub use alert_outbox::{NewOutboxRow, OutboxCount, OutboxRow, OutboxState};
 pub use bundle_sums::BundleTotals;
 pub use bundle_views::{BundleView, SendView};
 pub use bundles::{BundleDecision, BundleProfit, BundleReceived, BundleSend, BundleWrite, UnbookedBundle};

@@ -16,8 +16,9 @@ use relaymux::{
     alerts::{
         AlertText, DeliveryEvent, DeliveryOutcome, Message, MessageKind, alertmanagers,
         channels::{
-            AlertmanagerSettings, AlertmanagerSnapshot, Channel, ChannelSettings, DiscordSettings, EmailSettings,
-            EmailTls, NtfySettings, PagerDutySettings, SlackSettings, TelegramSettings, WebhookSettings,
+            AlertmanagerSettings, AlertmanagerSnapshot, Channel, ChannelSettings, DiscordSettings,
+            EmailSettings, EmailTls, NtfySettings, PagerDutySettings, SlackSettings, TelegramSettings,
+            WebhookSettings,
         },
         deadman::{self, DeadmanSettings},
         outbox::{self, LIFE_MS, OutboxHandle, OutboxParts, queued},
@@ -50,9 +51,10 @@ fn settings(kind: &AlertServiceKind, service: &SimAlertService) -> ChannelSettin
     match kind {
         AlertServiceKind::Slack => ChannelSettings::Slack(SlackSettings { url: address }),
         AlertServiceKind::Discord => ChannelSettings::Discord(DiscordSettings { url: address }),
-        AlertServiceKind::PagerDuty => {
-            ChannelSettings::PagerDuty(PagerDutySettings { routing_key: secret(&format!("{SECRET:0<32}")), url: base })
-        }
+        AlertServiceKind::PagerDuty => ChannelSettings::PagerDuty(PagerDutySettings {
+            routing_key: secret(&format!("{SECRET:0<32}")),
+            url: base,
+        }),
         AlertServiceKind::Telegram => ChannelSettings::Telegram(TelegramSettings {
             token: secret(&format!("123:{SECRET}")),
             chat_id: "-100123".to_owned(),
@@ -151,7 +153,10 @@ fn start(ledger: Ledger, channels: Vec<Channel>) -> Delivery {
         let clock = Arc::clone(&clock);
         Arc::new(move || clock.load(Ordering::Relaxed))
     };
-    let parts = OutboxParts { now, ..OutboxParts::new(ledger.clone(), client(), channels, tell) };
+    let parts = OutboxParts {
+        now,
+        ..OutboxParts::new(ledger.clone(), client(), channels, tell, WallClock::system())
+    };
     let (tasks, _fatal) = Tasks::new(|news| panic!("{news:?}"));
     let group = tasks.group();
     let handle = outbox::start(&group, parts);
@@ -216,7 +221,12 @@ async fn every_service_takes_every_message() {
     let storm: Vec<_> = (0..500).map(|n| AlertText { subject: format!("relay-{n}"), ..alert() }).collect();
     let messages = [
         Message { alerts: storm, ..firing("storm") },
-        Message { title: "x".repeat(9000), group: "g".repeat(900), source: "🚨".repeat(900), ..firing("long") },
+        Message {
+            title: "x".repeat(9000),
+            group: "g".repeat(900),
+            source: "🚨".repeat(900),
+            ..firing("long")
+        },
         message("resolved", MessageKind::Resolved, Severity::P3),
         Message {
             alerts: Vec::new(),
@@ -257,7 +267,10 @@ async fn a_service_that_asks_for_patience_gets_it() {
         delivery.advance(60_000);
         assert_eq!(delivery.event("ops", DeliveryOutcome::Sent, 1).await.attempts, 2);
         assert!(begun.elapsed() >= Duration::from_secs(2), "also a message that is due waits");
-        assert!(!text(&service.received()[0]).contains("repetition"), "it was refused, so it is no repetition");
+        assert!(
+            !text(&service.received()[0]).contains("repetition"),
+            "it was refused, so it is no repetition"
+        );
         delivery.stop().await;
     }
 }
@@ -349,7 +362,9 @@ fn a_message_that_was_under_way_at_the_end_of_a_process_is_neither_lost_nor_doub
         });
         let received = service.received();
         assert_eq!(received.len(), 2);
-        let said = received.iter().map(|received| text(received).contains("relaymux was restarted while sending this"));
+        let said = received
+            .iter()
+            .map(|received| text(received).contains("relaymux was restarted while sending this"));
         let said: Vec<_> = said.collect();
         match kind {
             AlertServiceKind::PagerDuty => {
@@ -382,7 +397,11 @@ async fn an_attempt_without_an_answer_makes_the_next_a_possible_repetition() {
     delivery.event("ops", DeliveryOutcome::Sent, 1).await;
     let received = service.received();
     assert_eq!(received.len(), 2, "the first had arrived");
-    assert!(text(&received[1]).contains("an earlier attempt to send this got no answer"), "{}", text(&received[1]));
+    assert!(
+        text(&received[1]).contains("an earlier attempt to send this got no answer"),
+        "{}",
+        text(&received[1])
+    );
     delivery.stop().await;
 }
 
@@ -435,9 +454,11 @@ async fn the_gravest_leave_first_and_an_end_never_before_its_beginning() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = ledger(folder.path()).await;
     let (channel, service) = channel("ops", AlertServiceKind::PagerDuty, None).await;
-    let other = |id: &str, severity| Message { group: id.to_owned(), ..message(id, MessageKind::Firing, severity) };
+    let other =
+        |id: &str, severity| Message { group: id.to_owned(), ..message(id, MessageKind::Firing, severity) };
     let resolved = Message { at: START + 1, ..message("end", MessageKind::Resolved, Severity::P1) };
-    put(&ledger, "ops", &[other("p4", Severity::P4), other("p2", Severity::P2), resolved, firing("begin")]).await;
+    put(&ledger, "ops", &[other("p4", Severity::P4), other("p2", Severity::P2), resolved, firing("begin")])
+        .await;
     service.next(ServiceHabit::Fails);
     let mut delivery = start(ledger, vec![channel]);
     delivery.advance(1);
@@ -446,9 +467,17 @@ async fn the_gravest_leave_first_and_an_end_never_before_its_beginning() {
     assert_eq!(service.received().len(), 2, "the end waits for its beginning");
     delivery.advance(10_000);
     delivery.event("ops", DeliveryOutcome::Sent, 4).await;
-    let order: Vec<_> = service.received().iter().map(|received| {
-        format!("{} {}", received.body["event_action"].as_str().unwrap(), received.body["dedup_key"].as_str().unwrap())
-    }).collect();
+    let order: Vec<_> = service
+        .received()
+        .iter()
+        .map(|received| {
+            format!(
+                "{} {}",
+                received.body["event_action"].as_str().unwrap(),
+                received.body["dedup_key"].as_str().unwrap()
+            )
+        })
+        .collect();
     assert_eq!(order, ["trigger p2", "trigger p4", "trigger P1/relays/1", "resolve P1/relays/1"]);
     delivery.stop().await;
 }
@@ -504,7 +533,9 @@ async fn a_mail_server_takes_a_mail_and_a_doubled_one_is_known() {
 
 #[tokio::test]
 async fn a_mail_server_that_refuses_us_is_a_dead_channel() {
-    for (password, habit) in [("sim-secret-that-is-wrong", SmtpHabit::Takes), (SECRET, SmtpHabit::Refuses(550))] {
+    for (password, habit) in
+        [("sim-secret-that-is-wrong", SmtpHabit::Takes), (SECRET, SmtpHabit::Refuses(550))]
+    {
         let folder = tempfile::tempdir().unwrap();
         let ledger = ledger(folder.path()).await;
         let server = SimMailServer::start().await.unwrap();
@@ -546,7 +577,7 @@ async fn every_alertmanager_is_told_of_each_change_though_one_hangs() {
     let (tasks, _fatal) = Tasks::new(|news| panic!("{news:?}"));
     let group = tasks.group();
     let settings = AlertmanagerSettings { urls: vec![url(&a.base()), url(&b.base())] };
-    alertmanagers::start(&group, &settings, &client(), &seen);
+    alertmanagers::start(&group, &settings, &client(), &seen, &WallClock::system());
     timeout(PATIENCE, async { tokio::join!(a.wait_for(1), b.wait_for(2)) }).await.unwrap();
     let firing: usize = b.received().iter().map(|received| received.body.as_array().unwrap().len()).sum();
     assert_eq!(firing, 100);
@@ -569,17 +600,18 @@ async fn somebody_outside_hears_that_we_live_and_that_we_fail() {
     let group = tasks.group();
     let failing = Arc::new(AtomicI64::new(0));
     let state = Arc::clone(&failing);
-    deadman::start(&group, settings.clone(), client(), move || {
+    let ledger = move || {
         let since = Some(state.load(Ordering::Relaxed)).filter(|since| *since > 0);
         WriteState { failing_since: since, ..WriteState::default() }
-    });
+    };
+    deadman::start(&group, settings.clone(), client(), ledger, WallClock::system());
     timeout(PATIENCE, check.wait_for(1)).await.unwrap();
     failing.store(1, Ordering::Relaxed);
     timeout(PATIENCE, check.wait_for(2)).await.unwrap();
     group.stop();
     group.ended().await;
     let before = check.received().len();
-    deadman::tell_of_bad_end(&settings, &client()).await;
+    deadman::tell_of_bad_end(&settings, &client(), WallClock::system().now()).await;
     let paths: Vec<_> = check.received().iter().map(|received| received.path.clone()).collect();
     assert!(!paths[0].ends_with("/fail") && paths[1].ends_with("/fail"), "{paths:?}");
     assert!(paths.len() == before + 1 && paths[before].ends_with("/fail"), "{paths:?}");
@@ -602,7 +634,8 @@ async fn a_real_alertmanager_agrees() {
     }));
     let (tasks, _fatal) = Tasks::new(|news| panic!("{news:?}"));
     let group = tasks.group();
-    alertmanagers::start(&group, &AlertmanagerSettings { urls: vec![url(&address)] }, &client(), &seen);
+    let settings = AlertmanagerSettings { urls: vec![url(&address)] };
+    alertmanagers::start(&group, &settings, &client(), &seen, &WallClock::system());
     let subjects = || async {
         let alerts = client().get(format!("{address}/api/v2/alerts?active=true")).send().await.unwrap();
         let alerts: Vec<serde_json::Value> = alerts.json().await.unwrap();
@@ -619,7 +652,11 @@ async fn a_real_alertmanager_agrees() {
     timeout(PATIENCE, until(&["relay-b", "relay-c"])).await.unwrap();
     let over = AlertText { until: Some(now), ..over };
     snapshot.send_modify(|snapshot| {
-        *snapshot = Arc::new(AlertmanagerSnapshot { firing: vec![firing], resolved: vec![over], ..(**snapshot).clone() });
+        *snapshot = Arc::new(AlertmanagerSnapshot {
+            firing: vec![firing],
+            resolved: vec![over],
+            ..(**snapshot).clone()
+        });
     });
     timeout(PATIENCE, until(&["relay-b"])).await.unwrap();
     group.stop();

@@ -50,7 +50,9 @@ impl fmt::Debug for AckKey {
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum AckLinkError {
     /// It is none, or somebody else's.
-    #[error("this link is not one of this service's: open the alert in the dashboard and acknowledge it there")]
+    #[error(
+        "this link is not one of this service's: open the alert in the dashboard and acknowledge it there"
+    )]
     Invalid,
     /// Its time is over.
     #[error("this link has expired: open the alert in the dashboard and acknowledge it there")]
@@ -114,7 +116,8 @@ mod tests {
         assert_eq!(verify(&AckKey::new([8; 32]), &token, 999), Err(AckLinkError::Invalid));
         let later = token.replace(".1000.", ".9000.");
         assert_eq!(verify(&KEY, &later, 999), Err(AckLinkError::Invalid));
-        let other = format!("{}{}", URL_SAFE_NO_PAD.encode("P1-relays-4-17"), &token[token.find('.').unwrap()..]);
+        let other =
+            format!("{}{}", URL_SAFE_NO_PAD.encode("P1-relays-4-17"), &token[token.find('.').unwrap()..]);
         assert_eq!(verify(&KEY, &other, 999), Err(AckLinkError::Invalid));
     }
 

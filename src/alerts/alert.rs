@@ -4,11 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    flap::Flap,
-    moment::Moment,
-    trouble::Trouble,
-};
+use super::{flap::Flap, moment::Moment, trouble::Trouble};
 use crate::{
     events::{AlertRule, Component, Persistence, Severity},
     types::UnixMillis,
@@ -59,7 +55,9 @@ impl Phase {
     pub const fn fired(self) -> Option<Moment> {
         match self {
             Self::Pending { .. } => None,
-            Self::Firing { since } | Self::Clearing { since, .. } | Self::Resolved { since, .. } => Some(since),
+            Self::Firing { since } | Self::Clearing { since, .. } | Self::Resolved { since, .. } => {
+                Some(since)
+            }
         }
     }
 
@@ -218,11 +216,25 @@ mod rule_json {
             clear_for,
             persistence,
         } = rule.clone();
-        RuleJson { name, severity, component, title, cost, done, runbook, page, fail_for, clear_for, persistence }
-            .serialize(serializer)
+        RuleJson {
+            name,
+            severity,
+            component,
+            title,
+            cost,
+            done,
+            runbook,
+            page,
+            fail_for,
+            clear_for,
+            persistence,
+        }
+        .serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<AlertRule>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Arc<AlertRule>, D::Error> {
         let RuleJson {
             name,
             severity,

@@ -18,7 +18,11 @@ use super::{
     delivery::{ATTEMPT_TIMEOUT, DeliveryOutcome},
     metrics,
 };
-use crate::{consensus::WallClock, tasks::TaskGroup, types::SecretUrl};
+use crate::{
+    consensus::WallClock,
+    tasks::TaskGroup,
+    types::{SecretUrl, UnixMillis},
+};
 
 /// Shortest time between two rounds: changes come in bursts.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -29,10 +33,13 @@ pub fn start(
     settings: &AlertmanagerSettings,
     http: &Client,
     snapshot: &watch::Receiver<Arc<AlertmanagerSnapshot>>,
+    clock: &WallClock,
 ) {
     for url in &settings.urls {
-        let (url, http, snapshot) = (url.clone(), http.clone(), snapshot.clone());
-        group.restarting("alertmanager", move |stop| run(url.clone(), http.clone(), snapshot.clone(), stop));
+        let (url, http, snapshot, clock) = (url.clone(), http.clone(), snapshot.clone(), clock.clone());
+        group.restarting("alertmanager", move |stop| {
+            run(url.clone(), http.clone(), snapshot.clone(), clock.clone(), stop)
+        });
     }
 }
 
@@ -40,13 +47,14 @@ async fn run(
     url: SecretUrl,
     http: Client,
     mut snapshot: watch::Receiver<Arc<AlertmanagerSnapshot>>,
+    clock: WallClock,
     stop: CancellationToken,
 ) {
     let mut failures = 0;
     loop {
         let now = Arc::clone(&snapshot.borrow_and_update());
         let told = tokio::select! {
-            told = round(&url, &http, &now) => told,
+            told = round(&url, &http, &now, clock.now()) => told,
             () = stop.cancelled() => return,
         };
         let wait = match told {
@@ -83,8 +91,12 @@ async fn run(
 }
 
 /// Tells an instance everything once. An empty round is not sent: silence means the same.
-async fn round(url: &SecretUrl, http: &Client, snapshot: &AlertmanagerSnapshot) -> Result<(), String> {
-    let now = WallClock.now();
+async fn round(
+    url: &SecretUrl,
+    http: &Client,
+    snapshot: &AlertmanagerSnapshot,
+    now: UnixMillis,
+) -> Result<(), String> {
     let mut refused = None;
     for request in requests(url, &payload(now, snapshot)) {
         let (outcome, result) = match call(http, request, now, ATTEMPT_TIMEOUT).await {

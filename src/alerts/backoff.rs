@@ -17,8 +17,14 @@ pub(super) fn pause(attempts: u32, random: f64) -> Duration {
 }
 
 /// When the next attempt is due: after the pause, or when the service said.
-pub(super) fn next_attempt(now: UnixMillis, attempts: u32, retry_after: Option<Duration>, random: f64) -> UnixMillis {
-    let pause = retry_after.map_or_else(|| pause(attempts, random), |after| after.max(Duration::from_millis(250)));
+pub(super) fn next_attempt(
+    now: UnixMillis,
+    attempts: u32,
+    retry_after: Option<Duration>,
+    random: f64,
+) -> UnixMillis {
+    let pause =
+        retry_after.map_or_else(|| pause(attempts, random), |after| after.max(Duration::from_millis(250)));
     now.saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX))
 }
 

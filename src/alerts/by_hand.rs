@@ -48,7 +48,11 @@ pub(super) async fn run(
         if sent {
             info!(channel = channel.id, "a page was sent without being written down");
         } else {
-            error!(channel = channel.id, title = message.title, "a page could neither be written down nor sent");
+            error!(
+                channel = channel.id,
+                title = message.title,
+                "a page could neither be written down nor sent"
+            );
         }
     }
 }
@@ -61,8 +65,11 @@ async fn send(
     fallback_of: Option<String>,
 ) -> bool {
     for number in 1..=ATTEMPTS {
-        let context =
-            ChannelContext { now: clock.now(), fallback_of: fallback_of.clone(), ..ChannelContext::default() };
+        let context = ChannelContext {
+            now: clock.now(),
+            fallback_of: fallback_of.clone(),
+            ..ChannelContext::default()
+        };
         match attempt(http, &channel.settings, message, &context, ATTEMPT_TIMEOUT).await {
             Attempt::Taken => return true,
             Attempt::Refused(_) => return false,

@@ -151,7 +151,11 @@ impl ChannelSettings {
 }
 
 /// A message as alerts of a few minutes.
-fn alertmanager_test(settings: &AlertmanagerSettings, message: &Message, context: &ChannelContext) -> Vec<Request> {
+fn alertmanager_test(
+    settings: &AlertmanagerSettings,
+    message: &Message,
+    context: &ChannelContext,
+) -> Vec<Request> {
     let is_over = message.kind == MessageKind::Resolved;
     let alerts: Vec<_> = message.alerts.clone();
     let (firing, resolved) = if is_over { (Vec::new(), alerts) } else { (alerts, Vec::new()) };

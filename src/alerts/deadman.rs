@@ -74,15 +74,19 @@ pub fn start(
     settings: DeadmanSettings,
     http: Client,
     ledger: impl Fn() -> WriteState + Send + Sync + 'static,
+    clock: WallClock,
 ) {
     let ledger: Arc<dyn Fn() -> WriteState + Send + Sync> = Arc::new(ledger);
-    group.restarting("deadman", move |stop| run(settings.clone(), http.clone(), Arc::clone(&ledger), stop));
+    group.restarting("deadman", move |stop| {
+        run(settings.clone(), http.clone(), Arc::clone(&ledger), clock.clone(), stop)
+    });
 }
 
 async fn run(
     settings: DeadmanSettings,
     http: Client,
     ledger: Arc<dyn Fn() -> WriteState + Send + Sync>,
+    clock: WallClock,
     stop: CancellationToken,
 ) {
     let mut ticks = interval(settings.interval.max(Duration::from_secs(1)));
@@ -93,14 +97,16 @@ async fn run(
             _ = ticks.tick() => {}
             () = stop.cancelled() => return,
         }
-        let now = WallClock.now();
+        let now = clock.now();
         let told = tokio::select! {
-            told = tell(&settings, &http, ping(&ledger(), now), TIMEOUT) => told,
+            told = tell(&settings, &http, ping(&ledger(), now), now, TIMEOUT) => told,
             () = stop.cancelled() => return,
         };
         match told {
             Ok(()) if !arrives => info!("signs of life arrive again"),
-            Err(ref error) if arrives => warn!(error, "a sign of life did not arrive: whoever waits for it may raise the alarm"),
+            Err(ref error) if arrives => {
+                warn!(error, "a sign of life did not arrive: whoever waits for it may raise the alarm")
+            }
             Ok(()) | Err(_) => {}
         }
         arrives = told.is_ok();
@@ -108,14 +114,20 @@ async fn run(
 }
 
 /// Says once, and shortly, that the process ends because something failed.
-pub async fn tell_of_bad_end(settings: &DeadmanSettings, http: &Client) {
-    if let Err(error) = tell(settings, http, Ping::Failing, LAST_TIMEOUT).await {
+pub async fn tell_of_bad_end(settings: &DeadmanSettings, http: &Client, now: UnixMillis) {
+    if let Err(error) = tell(settings, http, Ping::Failing, now, LAST_TIMEOUT).await {
         warn!(error, "nobody outside could be told that the service ends");
     }
 }
 
-async fn tell(settings: &DeadmanSettings, http: &Client, ping: Ping, limit: Duration) -> Result<(), String> {
-    let called = call(http, request(settings, ping), WallClock.now(), limit).await;
+async fn tell(
+    settings: &DeadmanSettings,
+    http: &Client,
+    ping: Ping,
+    now: UnixMillis,
+    limit: Duration,
+) -> Result<(), String> {
+    let called = call(http, request(settings, ping), now, limit).await;
     let (outcome, told) = match called {
         Call::Answered(answer) if (200..300).contains(&answer.status) => (DeliveryOutcome::Sent, Ok(())),
         // The check is gone: nobody listens.

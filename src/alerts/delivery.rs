@@ -78,7 +78,8 @@ pub(super) async fn attempt(
     match settings.render(message, context) {
         Rendered::Http(request) => over_http(http, settings, request, context.now, limit).await,
         Rendered::Any(requests) => {
-            let calls = requests.into_iter().map(|request| over_http(http, settings, request, context.now, limit));
+            let calls =
+                requests.into_iter().map(|request| over_http(http, settings, request, context.now, limit));
             let mut attempts = futures_util::future::join_all(calls).await;
             let taken = attempts.iter().position(|attempt| *attempt == Attempt::Taken);
             match taken {
@@ -114,7 +115,9 @@ async fn by_mail(settings: &ChannelSettings, mail: lettre::Message, limit: Durat
     let sent = tokio::time::timeout(limit, email::send(settings, mail, limit)).await;
     match sent.unwrap_or_else(|_| silent()) {
         email::Sent::Answered(answer) => understood(answer),
-        email::Sent::NotConnected(message) => Attempt::Failed { after: None, may_have_arrived: false, message },
+        email::Sent::NotConnected(message) => {
+            Attempt::Failed { after: None, may_have_arrived: false, message }
+        }
         email::Sent::Unanswered(message) => Attempt::Failed { after: None, may_have_arrived: true, message },
     }
 }

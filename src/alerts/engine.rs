@@ -15,8 +15,8 @@ use std::{
 use super::{
     alert::{Acknowledgement, Alert, Phase},
     flap::Flap,
-    surplus::{self, Dropped},
     moment::{Moment, millis},
+    surplus::{self, Dropped},
     trouble::Trouble,
 };
 use crate::{
@@ -121,6 +121,8 @@ pub struct Engine {
     changed: BTreeSet<String>,
     done: Vec<Alert>,
     withdrawn: Vec<u64>,
+    /// Acknowledged since the last look.
+    just_acknowledged: Vec<String>,
 }
 
 impl Engine {
@@ -144,6 +146,7 @@ impl Engine {
             changed: BTreeSet::new(),
             done: Vec::new(),
             withdrawn: Vec::new(),
+            just_acknowledged: Vec::new(),
         }
     }
 
@@ -175,6 +178,7 @@ impl Engine {
     /// Takes in a look; `absence` says what it means that a trouble is not among these.
     pub fn look(&mut self, now: UnixMillis, troubles: &[Trouble], absence: &Absence) -> Vec<Change> {
         self.now = self.now.next(now);
+        self.date_acknowledgements();
         let mut changes = Vec::new();
         let mut present = BTreeMap::new();
         for trouble in troubles {
@@ -209,7 +213,7 @@ impl Engine {
         changes
     }
 
-    /// Notes that somebody takes care of an alert. False where there is none that lasts.
+    /// Notes that somebody takes care of an alert, with the time of the next look. False where there is none that lasts.
     pub fn acknowledge(&mut self, fingerprint: &str, by: &str) -> bool {
         let at = self.now;
         let Some(alert) = self.alerts.get_mut(fingerprint) else { return false };
@@ -219,9 +223,21 @@ impl Engine {
         if alert.acknowledged.is_none() {
             let by = by.chars().take(100).collect();
             alert.acknowledged = Some(Acknowledgement { at, by, is_told: false });
+            self.just_acknowledged.push(fingerprint.to_owned());
             self.changed.insert(fingerprint.to_owned());
         }
         true
+    }
+
+    /// The last look may be of long ago, where this is the first after a start.
+    fn date_acknowledgements(&mut self) {
+        let now = self.now;
+        for fingerprint in std::mem::take(&mut self.just_acknowledged) {
+            let alert = self.alerts.get_mut(&fingerprint);
+            if let Some(acknowledged) = alert.and_then(|alert| alert.acknowledged.as_mut()) {
+                acknowledged.at = now;
+            }
+        }
     }
 
     /// Changes what is known of an alert beside its phase.
@@ -395,7 +411,11 @@ impl Engine {
     /// Drops an alert that still lasts, for want of place. Nobody is told that it is over: it is not.
     fn evict(&mut self, fingerprint: &str, changes: &mut Vec<Change>) {
         if let Some(alert) = self.alerts.get(fingerprint) {
-            changes.push(Change { id: alert.id, fingerprint: alert.fingerprint.clone(), kind: ChangeKind::Dropped });
+            changes.push(Change {
+                id: alert.id,
+                fingerprint: alert.fingerprint.clone(),
+                kind: ChangeKind::Dropped,
+            });
             self.finish(fingerprint);
         }
     }
@@ -423,7 +443,9 @@ impl Engine {
         }
         let mut order: Vec<_> = over
             .iter()
-            .map(|alert| (alert.end_is_news(), std::cmp::Reverse(alert.severity), alert.id, alert.fingerprint.clone()))
+            .map(|alert| {
+                (alert.end_is_news(), std::cmp::Reverse(alert.severity), alert.id, alert.fingerprint.clone())
+            })
             .collect();
         order.sort_unstable();
         for (.., fingerprint) in order.into_iter().take(surplus) {

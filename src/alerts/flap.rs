@@ -74,8 +74,12 @@ mod tests {
             ("slow at first", &[0, 500, 1000, 1010, 1020][..], Some(4)),
         ] {
             let mut flap = Flap::default();
-            let begins: Vec<_> =
-                changes.iter().enumerate().filter(|(_, secs)| flap.note(at(**secs))).map(|(n, _)| n).collect();
+            let begins: Vec<_> = changes
+                .iter()
+                .enumerate()
+                .filter(|(_, secs)| flap.note(at(**secs)))
+                .map(|(n, _)| n)
+                .collect();
             assert_eq!(begins, Vec::from_iter(flaps_with), "{name}");
             assert_eq!(flap.is_held(), flaps_with.is_some(), "{name}");
         }

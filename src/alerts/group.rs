@@ -110,7 +110,8 @@ impl Group {
         let waiting = *self.waiting.get_or_insert(now);
         match severity {
             Severity::P1 => {
-                let is_told = |rule: &str| self.rules.get(rule).is_some_and(|told| !now.is_after(*told, RULE_MEMORY));
+                let is_told =
+                    |rule: &str| self.rules.get(rule).is_some_and(|told| !now.is_after(*told, RULE_MEMORY));
                 let has_place = self.rules.len() < MAX_RULES;
                 let is_first_of_its_rule = rules.any(|rule| !is_told(rule)) && has_place;
                 let is_spaced = self.begun.is_none_or(|begun| now.is_after(begun, P1_SPACING));

@@ -66,7 +66,9 @@ pub struct HookBody {
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {
     /// Larger than anything that is read.
-    #[error("the body has {got} bytes, and at most {MAX_BODY} are taken: lower `max_alerts` of the receiver's `webhook_config`")]
+    #[error(
+        "the body has {got} bytes, and at most {MAX_BODY} are taken: lower `max_alerts` of the receiver's `webhook_config`"
+    )]
     TooLarge {
         /// Its size in bytes.
         got: usize,
@@ -78,7 +80,9 @@ pub enum HookError {
     #[error("the webhook's version is {0:?}, and only \"4\" is known")]
     Version(String),
     /// More alerts than are taken.
-    #[error("the body has {got} alerts, and at most {MAX_ALERTS} are taken: set `max_alerts` of the receiver's `webhook_config`")]
+    #[error(
+        "the body has {got} alerts, and at most {MAX_ALERTS} are taken: set `max_alerts` of the receiver's `webhook_config`"
+    )]
     TooMany {
         /// How many it has.
         got: usize,
@@ -134,15 +138,18 @@ pub fn parse(body: &[u8]) -> Result<HookBody, HookError> {
     if raw.alerts.len() > MAX_ALERTS {
         return Err(HookError::TooMany { got: raw.alerts.len() });
     }
-    let alerts = raw.alerts.into_iter().enumerate().map(|(index, raw)| {
-        read(raw).map_err(|what| HookError::Alert { number: index + 1, what })
-    });
+    let alerts = raw
+        .alerts
+        .into_iter()
+        .enumerate()
+        .map(|(index, raw)| read(raw).map_err(|what| HookError::Alert { number: index + 1, what }));
     Ok(HookBody { alerts: alerts.collect::<Result<_, _>>()?, truncated: raw.truncated_alerts })
 }
 
 fn read(raw: RawAlert) -> Result<ForeignAlert, String> {
     let known = || ForeignStatus::ALL.map(ForeignStatus::label).join(" or ");
-    let status = ForeignStatus::parse(&raw.status).ok_or_else(|| format!("its status is neither {}", known()))?;
+    let status =
+        ForeignStatus::parse(&raw.status).ok_or_else(|| format!("its status is neither {}", known()))?;
     if raw.labels.len() > MAX_PAIRS || raw.annotations.len() > MAX_PAIRS {
         return Err(format!("more than {MAX_PAIRS} labels or annotations"));
     }
@@ -156,9 +163,11 @@ fn read(raw: RawAlert) -> Result<ForeignAlert, String> {
             ));
         }
     }
-    let annotations = raw.annotations.into_iter().map(|(name, value)| (cut(name, MAX_NAME), cut(value, MAX_ANNOTATION)));
+    let annotations =
+        raw.annotations.into_iter().map(|(name, value)| (cut(name, MAX_NAME), cut(value, MAX_ANNOTATION)));
     let severity = severity_of(raw.labels.get("severity").map_or("", String::as_str));
-    let is_link = url::Url::parse(&raw.generator_url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    let is_link =
+        url::Url::parse(&raw.generator_url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
     Ok(ForeignAlert {
         annotations: annotations.collect(),
         status,
@@ -241,6 +250,17 @@ mod tests {
         assert_eq!((alert.status, alert.ends_at), (ForeignStatus::Resolved, Some(1_795_845_600_000)));
     }
 
+    /// Made by Alertmanager 0.25 of what `alertmanagers` told it.
+    #[test]
+    fn a_real_alertmanagers_body_is_understood() {
+        let body = parse(include_bytes!("../../fixtures/alerts/alertmanager-webhook.json")).unwrap();
+        let got: Vec<_> =
+            body.alerts.iter().map(|alert| (alert.labels["subject"].as_str(), alert.status)).collect();
+        assert_eq!(got, [("relay-b", ForeignStatus::Firing), ("relay-c", ForeignStatus::Resolved)]);
+        assert!(body.alerts.iter().all(|alert| alert.severity == Severity::P1 && alert.starts_at.is_some()));
+        assert!(body.alerts[0].ends_at.is_none() && body.alerts[1].ends_at.is_some());
+    }
+
     #[test]
     fn severities_have_many_names() {
         let cases = [
@@ -277,7 +297,10 @@ mod tests {
         refused(|body| body["alerts"][0]["labels"] = json!({"a": "b"}), "no label alertname");
         refused(|body| body["alerts"][0]["labels"]["x"] = "v".repeat(MAX_VALUE + 1).into(), "label");
         refused(|body| body["alerts"][0]["labels"]["n".repeat(MAX_NAME + 1)] = "v".into(), "label");
-        refused(|body| body["alerts"] = vec![body["alerts"][0].clone(); MAX_ALERTS + 1].into(), "1001 alerts");
+        refused(
+            |body| body["alerts"] = vec![body["alerts"][0].clone(); MAX_ALERTS + 1].into(),
+            "1001 alerts",
+        );
         refused(|body| body["alerts"] = "none".into(), "not the body");
         assert!(matches!(parse(&vec![b' '; MAX_BODY + 1]), Err(HookError::TooLarge { .. })));
         let mut fits = sample();

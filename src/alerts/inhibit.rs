@@ -80,7 +80,8 @@ impl Causes {
         if is_never_hidden(effect) {
             return None;
         }
-        let explains = |part: &Component| self.0.get(part).filter(|(severity, _)| *severity <= effect.severity);
+        let explains =
+            |part: &Component| self.0.get(part).filter(|(severity, _)| *severity <= effect.severity);
         stands_on(effect.component()).iter().find_map(explains).map(|(_, fingerprint)| fingerprint.as_str())
     }
 }
@@ -122,7 +123,12 @@ mod tests {
             ("not what is graver", condition(P2, C::Host), condition(P1, C::Execution), false),
             ("only what is grave explains", condition(P3, C::Host), condition(P3, C::Execution), false),
             ("a client explains no relay", condition(P1, C::Execution), condition(P2, C::Relays), false),
-            ("a client explains no lack of money", condition(P1, C::Consensus), condition(P2, C::Money), true),
+            (
+                "a client explains no lack of money",
+                condition(P1, C::Consensus),
+                condition(P2, C::Money),
+                true,
+            ),
             ("occurrences explain nothing", occurrence(P1, C::Host), condition(P2, C::Execution), false),
             ("a withheld payload is told", condition(P1, C::Host), occurrence(P1, C::Relays), false),
             ("an underpayment is told", condition(P1, C::Host), occurrence(P2, C::Money), false),
@@ -161,7 +167,8 @@ mod tests {
                 for deeper in stands_on(*below) {
                     let known = stands_on(part).contains(deeper);
                     // A backup needs its disk to work, not to be fast. The gateway needs rollups to answer, not what they follow.
-                    let exceptions = [(Component::Backup, Component::Host), (Component::Gateway, Component::Consensus)];
+                    let exceptions =
+                        [(Component::Backup, Component::Host), (Component::Gateway, Component::Consensus)];
                     assert!(known || exceptions.contains(&(part, *deeper)), "{part} stands on {deeper}, too");
                 }
             }

@@ -192,7 +192,8 @@ impl MetricRule {
         let numbers = values.iter().map(|(_, value)| *value);
         let one = match self.aggregation {
             Aggregation::Any => {
-                let crossed = values.iter().filter(|(_, value)| self.comparison.is_crossed(*value, self.threshold));
+                let crossed =
+                    values.iter().filter(|(_, value)| self.comparison.is_crossed(*value, self.threshold));
                 return crossed.map(|(labels, value)| self.trouble((*labels).clone(), *value, now)).collect();
             }
             Aggregation::Sum => (!values.is_empty()).then(|| numbers.sum()),

@@ -15,7 +15,7 @@ pub fn describe_delivery_metrics() {
     describe_counter!(DELIVERIES, "Attempts to deliver alerts by channel and outcome: sent, failed, dead");
     describe_gauge!(QUEUE, Unit::Count, "Messages that wait on the channel, at most 1000");
     describe_gauge!(UP, "1 while the channel takes alerts, 0 since it last did not");
-    describe_counter!(ALERTMANAGER, "Rounds of alerts told to an Alertmanager by outcome: sent, failed, dead");
+    describe_counter!(ALERTMANAGER, "Requests to Alertmanagers by outcome: sent, failed, dead");
     describe_counter!(DEADMAN, "Signs of life sent outward by outcome: sent, failed, dead");
 }
 

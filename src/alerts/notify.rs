@@ -145,7 +145,10 @@ fn sort(
     let orphans: Vec<String> = engine
         .alerts()
         .filter(|alert| {
-            alert.told.as_ref().is_some_and(|told| !told.of_end && !by_incident.contains_key(told.incident.as_str()))
+            alert
+                .told
+                .as_ref()
+                .is_some_and(|told| !told.of_end && !by_incident.contains_key(told.incident.as_str()))
         })
         .map(|alert| alert.fingerprint.clone())
         .collect();
@@ -247,7 +250,8 @@ impl Teller<'_> {
         }
         let (settings, now, severity) = (self.settings, self.now, self.key.severity);
         let alerts = self.alerts(&news);
-        let rules: BTreeSet<String> = alerts.iter().map(|alert| alert.rule.name.clone().into_owned()).collect();
+        let rules: BTreeSet<String> =
+            alerts.iter().map(|alert| alert.rule.name.clone().into_owned()).collect();
         let waits = self.waits();
         if !group.beginnings_are_due(severity, rules.iter().map(String::as_str), waits, now) {
             return;
@@ -292,7 +296,8 @@ impl Teller<'_> {
             .map(|acknowledged| acknowledged.by.as_str())
             .collect();
         let title = text::acknowledged(&alerts, &by.into_iter().take(3).collect::<Vec<_>>().join(", "));
-        let (id, number, channels) = (incident.id.clone(), incident.next_message(), incident.channels.clone());
+        let (id, number, channels) =
+            (incident.id.clone(), incident.next_message(), incident.channels.clone());
         self.send(&id, number, MessageKind::Acknowledged, title, &members.acknowledged, &channels);
         for fingerprint in &members.acknowledged {
             self.engine.update(fingerprint, |alert| {
@@ -330,7 +335,8 @@ impl Teller<'_> {
         let title = text::resolved(&self.alerts(&members.ended), members.open.len());
         group.note_ends(self.now);
         let Some(incident) = &mut group.incident else { return };
-        let (id, number, channels) = (incident.id.clone(), incident.next_message(), incident.channels.clone());
+        let (id, number, channels) =
+            (incident.id.clone(), incident.next_message(), incident.channels.clone());
         self.send(&id, number, MessageKind::Resolved, title, &members.ended, &channels);
         for fingerprint in &members.ended {
             self.engine.update(fingerprint, |alert| {

@@ -73,7 +73,8 @@ impl fmt::Debug for RoomParts {
 
 /// Starts everything.
 pub fn start_room(parts: RoomParts, group: &TaskGroup) -> Desk {
-    let RoomParts { ledger, clock, spine, signals, rules, settings, channels, sources, deadman, http } = parts;
+    let RoomParts { ledger, clock, spine, signals, rules, settings, channels, sources, deadman, http } =
+        parts;
     let live = Arc::new(LiveSignals::new(ledger.clone(), clock.clone()));
     let of_signals = SignalSource::new(ledger.clone(), signals, &rules);
     let mut all: Vec<Arc<dyn TroubleSource>> = vec![Arc::new(of_signals), Arc::clone(&live) as _];
@@ -98,14 +99,8 @@ pub fn start_room(parts: RoomParts, group: &TaskGroup) -> Desk {
         },
         group,
     );
-    let now = { let clock = clock.clone(); move || clock.now() };
-    let deliver = OutboxParts {
-        ledger: ledger.clone(),
-        http: http.clone(),
-        channels: channels.clone(),
-        tell: Arc::new(|_| ()),
-        now: Arc::new(now),
-    };
+    let deliver =
+        OutboxParts::new(ledger.clone(), http.clone(), channels.clone(), Arc::new(|_| ()), clock.clone());
     let outbox = outbox::start(group, deliver);
     group.restarting("alert_wakes", {
         let (queued, outbox) = (Arc::clone(&queued), outbox);
@@ -119,10 +114,10 @@ pub fn start_room(parts: RoomParts, group: &TaskGroup) -> Desk {
         ChannelSettings::Alertmanager(settings) => Some(settings),
         _ => None,
     }) {
-        tell_alertmanagers(settings_of, &http, &desk, &settings, group);
+        tell_alertmanagers(settings_of, &http, &desk, (&settings, &clock), group);
     }
     if let Some(deadman) = deadman {
-        deadman::start(group, deadman, http, move || ledger.write_state());
+        deadman::start(group, deadman, http, move || ledger.write_state(), clock);
     }
     desk
 }
@@ -168,12 +163,12 @@ fn tell_alertmanagers(
     settings: &AlertmanagerSettings,
     http: &Client,
     desk: &Desk,
-    alerts: &watch::Receiver<Arc<AlertSettings>>,
+    (alerts, clock): (&watch::Receiver<Arc<AlertSettings>>, &WallClock),
     group: &TaskGroup,
 ) {
     let (told, snapshot) = watch::channel(Arc::new(AlertmanagerSnapshot::default()));
     let told = Arc::new(told);
-    alertmanagers::start(group, settings, http, &snapshot);
+    alertmanagers::start(group, settings, http, &snapshot, clock);
     let (desk, alerts) = (desk.clone(), alerts.clone());
     group.restarting("alertmanager_snapshots", move |stop| {
         let (desk, alerts, told) = (desk.clone(), alerts.clone(), Arc::clone(&told));

@@ -71,7 +71,10 @@ pub fn who_is_on_call(rota: &Rota, now: UnixMillis) -> Option<&str> {
     let first = on_or_before(rota.first_week, rota.handover_day);
     let weeks = handover.duration_since(first).as_hours().div_euclid(24 * 7);
     let members = i64::try_from(rota.members.len()).ok().filter(|members| *members > 0)?;
-    usize::try_from(weeks.rem_euclid(members)).ok().and_then(|turn| rota.members.get(turn)).map(String::as_str)
+    usize::try_from(weeks.rem_euclid(members))
+        .ok()
+        .and_then(|turn| rota.members.get(turn))
+        .map(String::as_str)
 }
 
 const WEEK: SignedDuration = SignedDuration::from_hours(24 * 7);
@@ -143,7 +146,11 @@ mod tests {
     #[test]
     fn somebody_stands_in() {
         let mut rota = rota("UTC");
-        let day = |from: &str, to: &str, member: &str| Override { from: ms(from), to: ms(to), member: member.to_owned() };
+        let day = |from: &str, to: &str, member: &str| Override {
+            from: ms(from),
+            to: ms(to),
+            member: member.to_owned(),
+        };
         rota.overrides = vec![
             day("2026-01-06T00:00:00Z", "2026-01-08T00:00:00Z", "dora"),
             day("2026-01-07T00:00:00Z", "2026-01-07T12:00:00Z", "emil"),

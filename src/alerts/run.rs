@@ -133,7 +133,10 @@ impl Watcher {
         let silences: Vec<Silence> = rows.iter().filter_map(read_silence).collect();
         let unreadable = unreadable + rows.len() - silences.len();
         if unreadable > 0 {
-            warn!(unreadable, "alerts or silences of another version of relaymux cannot be read, and begin anew");
+            warn!(
+                unreadable,
+                "alerts or silences of another version of relaymux cannot be read, and begin anew"
+            );
         }
         Ok(Self {
             parts,

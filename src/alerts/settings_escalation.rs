@@ -190,7 +190,8 @@ impl AlertSettings {
             }
             let members = rota.members.iter().chain(rota.overrides.iter().map(|exception| &exception.member));
             for member in members.filter(|member| !is_person(member)) {
-                mistakes.push(format!("the rota `{name}` names `{member}`, which is no contact and no channel"));
+                mistakes
+                    .push(format!("the rota `{name}` names `{member}`, which is no contact and no channel"));
             }
             for exception in rota.overrides.iter().filter(|exception| exception.to <= exception.from) {
                 mistakes.push(format!(
@@ -283,7 +284,9 @@ mod tests {
         assert_eq!(AlertSettings::default().mistakes(&BTreeSet::new()), Vec::<String>::new());
         type Change = fn(&mut AlertSettings);
         let cases: [(&str, Change); 9] = [
-            ("`beeper` that there is not", |it| it.contacts.get_mut("anna").unwrap().push("beeper".to_owned())),
+            ("`beeper` that there is not", |it| {
+                it.contacts.get_mut("anna").unwrap().push("beeper".to_owned())
+            }),
             ("has no channel", |it| it.contacts.get_mut("anna").unwrap().clear()),
             ("names `bob`", |it| it.rotas.get_mut("oncall").unwrap().members.push("bob".to_owned())),
             ("has no members", |it| it.rotas.get_mut("oncall").unwrap().members.clear()),

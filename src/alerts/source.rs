@@ -6,8 +6,8 @@ use futures_util::{FutureExt, future::BoxFuture};
 use parking_lot::Mutex;
 
 use super::{
-    alert::Alert,
-    engine::Absence, metric_rule::MetricRules, moment::Moment, prometheus_text, trouble::Trouble,
+    alert::Alert, engine::Absence, metric_rule::MetricRules, moment::Moment, prometheus_text,
+    trouble::Trouble,
 };
 
 /// What a source found.

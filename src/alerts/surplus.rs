@@ -68,7 +68,9 @@ pub(super) fn keep_gravest(
     }
     let mut order: Vec<_> = troubles
         .iter()
-        .map(|(fingerprint, trouble)| (trouble.severity(), !is_known(fingerprint), trouble.since, fingerprint.clone()))
+        .map(|(fingerprint, trouble)| {
+            (trouble.severity(), !is_known(fingerprint), trouble.since, fingerprint.clone())
+        })
         .collect();
     order.sort_unstable();
     let fingerprints: BTreeSet<String> =

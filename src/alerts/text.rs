@@ -168,7 +168,10 @@ mod tests {
                 still(&one, &acknowledged_by_anna, later),
                 "P1 still not over, anna acknowledged it 4 h ago: A relay kept a signed block: titan, slot 123",
             ),
-            (acknowledged(&one, "anna"), "P1 acknowledged by anna: A relay kept a signed block: titan, slot 123"),
+            (
+                acknowledged(&one, "anna"),
+                "P1 acknowledged by anna: A relay kept a signed block: titan, slot 123",
+            ),
             (resolved(&two, 0), "P1 over: A relay kept a signed block: titan, slot 123 (1 more)"),
             (resolved(&one, 1), "P1 over: A relay kept a signed block: titan, slot 123; 1 other goes on"),
         ] {

@@ -59,8 +59,10 @@ impl Trouble {
     /// The labels, as far as they are kept.
     pub(super) fn kept_labels(&self) -> BTreeMap<String, String> {
         let kept = self.labels.iter().take(MAX_LABELS);
-        kept.map(|(name, value)| (cut(name, MAX_NAME_BYTES).to_owned(), cut(value, MAX_NAME_BYTES).to_owned()))
-            .collect()
+        kept.map(|(name, value)| {
+            (cut(name, MAX_NAME_BYTES).to_owned(), cut(value, MAX_NAME_BYTES).to_owned())
+        })
+        .collect()
     }
 }
 
@@ -81,7 +83,8 @@ pub fn fingerprint(rule: &str, subject: &str, labels: &BTreeMap<String, String>)
 }
 
 fn cut(text: &str, most: usize) -> &str {
-    let end = text.char_indices().map(|(at, char)| at + char.len_utf8()).take_while(|end| *end <= most).last();
+    let end =
+        text.char_indices().map(|(at, char)| at + char.len_utf8()).take_while(|end| *end <= most).last();
     if text.len() <= most { text } else { text.get(..end.unwrap_or(0)).unwrap_or_default() }
 }
 

@@ -102,4 +102,52 @@ alert_rules! {
         runbook: "The message names the likely reason. Look at the consensus client: is it up, in sync, and pointed at relaymux's builder port?",
         page: "/",
     }
+    /// This process is woken late.
+    RUNTIME_LAG {
+        name: "runtime_lag",
+        severity: P3,
+        component: Host,
+        Condition { fail_for: 120, clear_for: 120 },
+        title: "relaymux gets the CPU too late",
+        cost: "Headers keep a larger reserve, so relays have less time; if it gets worse, answers come too late.",
+        done: "The time kept back for answers grows with the lag that is measured.",
+        runbook: "See what takes the CPU (`top`), whether the virtual machine is short of it (steal time), and whether memory is swapped.",
+        page: "/",
+    }
+    /// Events wait to be written.
+    LEDGER_BEHIND {
+        name: "ledger_behind",
+        severity: P3,
+        component: Disk,
+        Condition { fail_for: 120, clear_for: 120 },
+        title: "The ledger cannot keep up",
+        cost: "Reports lag behind. When 8,192 events wait, the oldest are lost; slots are served.",
+        done: "What waits is kept in memory and written in larger batches.",
+        runbook: "Look at the disk of data_dir (`iostat -x 1`): is it slow, full or failing?",
+        page: "/healthz",
+    }
+    /// Events could not be written.
+    EVENTS_LOST {
+        name: "events_lost",
+        severity: P3,
+        component: Disk,
+        Occurrence { fail_for: 0, clear_for: DAY },
+        title: "Events were lost before they were written",
+        cost: "Reports lack what happened in that time. Signed blocks are in the journal all the same.",
+        done: "They are counted: relaymux_ledger_events_dropped_total.",
+        runbook: "Look at the disk of data_dir: `df -h`, `dmesg | tail`. It refused or was too slow.",
+        page: "/healthz",
+    }
+    /// A channel takes no messages.
+    ALERT_CHANNEL_DOWN {
+        name: "alert_channel_down",
+        severity: P2,
+        component: Relaymux,
+        Condition { fail_for: 300, clear_for: 60 },
+        title: "A channel does not take alerts",
+        cost: "Whoever is told by that channel alone is not told.",
+        done: "Messages wait for a day, and go to the channel's fallback where it has one.",
+        runbook: "`relaymux alert test --severity P1` says why. Most often the webhook's address or the token was revoked.",
+        page: "/alerts",
+    }
 }

@@ -3,11 +3,7 @@
 //! `queued` has certainly not arrived; `sending` may have, because an attempt has begun of which no answer is known, be it of this run or of
 //! one before; `sent` and `dead` are over. A channel's rows are changed by its one sender alone.
 
-use super::{
-    Ledger, LedgerError,
-    query::WriteTransaction,
-    row::from_row,
-};
+use super::{Ledger, LedgerError, query::WriteTransaction, row::from_row};
 use crate::{
     events::Severity,
     types::{Label, UnixMillis, labelled},
@@ -81,7 +77,18 @@ pub struct OutboxRow {
 }
 
 from_row!(|row| OutboxRow {
-    id, channel, severity, kind, state, attempts, not_before, expires_at, made_at, last_attempt_at, sent_at, last_error,
+    id,
+    channel,
+    severity,
+    kind,
+    state,
+    attempts,
+    not_before,
+    expires_at,
+    made_at,
+    last_attempt_at,
+    sent_at,
+    last_error,
 });
 
 /// How many messages a channel has in each state.
@@ -343,7 +350,9 @@ mod tests {
     async fn the_gravest_come_first_and_then_the_oldest() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
-        for (id, severity, made_at) in [("a", Severity::P3, 10), ("b", Severity::P1, 30), ("c", Severity::P1, 20)] {
+        for (id, severity, made_at) in
+            [("a", Severity::P3, 10), ("b", Severity::P1, 30), ("c", Severity::P1, 20)]
+        {
             assert!(ledger.enqueue_alert(&new(id, severity, made_at)).await.unwrap());
         }
         assert!(!ledger.enqueue_alert(&new("a", Severity::P1, 1)).await.unwrap(), "once for ever");
@@ -355,7 +364,10 @@ mod tests {
         }
         assert_eq!(waiting(&ledger).await, []);
         let counts = ledger.outbox_counts().await.unwrap();
-        assert_eq!(counts, [OutboxCount { channel: "ops".to_owned(), state: OutboxState::Sent.into(), count: 3 }]);
+        assert_eq!(
+            counts,
+            [OutboxCount { channel: "ops".to_owned(), state: OutboxState::Sent.into(), count: 3 }]
+        );
     }
 
     #[tokio::test]
@@ -382,10 +394,16 @@ mod tests {
         let row = waiting(&ledger).await.remove(0);
         assert_eq!((row.state.known(), row.not_before), (Some(OutboxState::Queued), 500));
         assert_eq!(row.last_error.as_deref().unwrap().len(), MAX_ERROR);
-        assert!(!ledger.alert_dead(&row, "never", Some(&fallback)).await.unwrap(), "the fallback has it already");
+        assert!(
+            !ledger.alert_dead(&row, "never", Some(&fallback)).await.unwrap(),
+            "the fallback has it already"
+        );
         let rows = ledger.deliveries_of("a").await.unwrap();
         let states: Vec<_> = rows.into_iter().map(|row| (row.channel, row.state.to_string())).collect();
-        assert_eq!(states, [("ops".to_owned(), "dead".to_owned()), ("second".to_owned(), "queued".to_owned())]);
+        assert_eq!(
+            states,
+            [("ops".to_owned(), "dead".to_owned()), ("second".to_owned(), "queued".to_owned())]
+        );
         assert_eq!(ledger.channels_with_alerts().await.unwrap(), ["second"]);
         assert_eq!(ledger.forget_deliveries(5000).await.unwrap(), 1);
     }

@@ -63,7 +63,9 @@ impl Ledger {
     /// When the file cannot be written.
     pub async fn end_silence(&self, id: &str, now: UnixMillis) -> Result<bool, LedgerError> {
         let mut write = self.write().await?;
-        let done = sqlx::query("UPDATE alert_silences SET ends_at = $3 WHERE instance = $1 AND id = $2 AND ends_at > $3");
+        let done = sqlx::query(
+            "UPDATE alert_silences SET ends_at = $3 WHERE instance = $1 AND id = $2 AND ends_at > $3",
+        );
         let done = done.bind(write.instance).bind(id).bind(now).execute(&mut *write.tx).await?;
         write.commit().await?;
         Ok(done.rows_affected() > 0)
@@ -102,7 +104,7 @@ mod tests {
         ledger.save_silence(&silence).await.unwrap();
         let longer = SilenceRow { ends_at: 30, ..silence };
         ledger.save_silence(&longer).await.unwrap();
-        assert_eq!(ledger.silences_after(29).await.unwrap(), [longer.clone()]);
+        assert_eq!(ledger.silences_after(29).await.unwrap(), std::slice::from_ref(&longer));
         assert_eq!(ledger.silences_after(30).await.unwrap(), []);
         assert!(ledger.end_silence("a", 15).await.unwrap());
         assert!(!ledger.end_silence("a", 16).await.unwrap());

@@ -74,8 +74,24 @@ pub struct AlertRow {
 }
 
 from_row!(|row| AlertRow {
-    id, fingerprint, rule, subject, severity, component, phase, title, message, pending_at, firing_at, resolved_at, told_at,
-    acknowledged_at, acknowledged_by, incident, live, state
+    id,
+    fingerprint,
+    rule,
+    subject,
+    severity,
+    component,
+    phase,
+    title,
+    message,
+    pending_at,
+    firing_at,
+    resolved_at,
+    told_at,
+    acknowledged_at,
+    acknowledged_by,
+    incident,
+    live,
+    state
 });
 
 /// State of something that is not an alert: a group, the digest, the clock.
@@ -265,7 +281,8 @@ impl Ledger {
     pub async fn stored_alerts(&self) -> Result<StoredAlerts, LedgerError> {
         let mut tx = self.pool().begin().await?;
         let instance = self.instance();
-        let alerts = sqlx::query_as("SELECT * FROM alerts WHERE live AND instance = $1 ORDER BY id DESC LIMIT $2");
+        let alerts =
+            sqlx::query_as("SELECT * FROM alerts WHERE live AND instance = $1 ORDER BY id DESC LIMIT $2");
         let alerts = alerts.bind(instance).bind(MAX_LIVE).fetch_all(&mut *tx).await?;
         let groups = sqlx::query_as("SELECT id, state FROM alert_groups WHERE instance = $1 ORDER BY id");
         let groups = groups.bind(instance).fetch_all(&mut *tx).await?;
@@ -296,8 +313,9 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be read.
     pub async fn alert_episodes(&self, fingerprint: &str, limit: u32) -> Result<Vec<AlertRow>, LedgerError> {
-        let rows =
-            sqlx::query_as("SELECT * FROM alerts WHERE fingerprint = $1 ORDER BY pending_at DESC, id DESC LIMIT $2");
+        let rows = sqlx::query_as(
+            "SELECT * FROM alerts WHERE fingerprint = $1 ORDER BY pending_at DESC, id DESC LIMIT $2",
+        );
         Ok(rows.bind(fingerprint).bind(i64::from(limit)).fetch_all(self.pool()).await?)
     }
 
@@ -426,7 +444,11 @@ mod tests {
         let (told, queued) = message("m1", "slack");
         let group = AlertGroupRow { id: "P1-relays".to_owned(), state: "{\"a\":1}".to_owned() };
         let first = AlertWrite {
-            alerts: vec![row(1, AlertPhase::Firing), row(2, AlertPhase::Pending), row(3, AlertPhase::Pending)],
+            alerts: vec![
+                row(1, AlertPhase::Firing),
+                row(2, AlertPhase::Pending),
+                row(3, AlertPhase::Pending),
+            ],
             groups: vec![group.clone()],
             notifications: vec![told.clone()],
             messages: vec![queued],
@@ -463,7 +485,11 @@ mod tests {
     fn what_came_later_counts() {
         let (_, queued) = message("m1", "slack");
         let mut write = AlertWrite {
-            alerts: vec![row(1, AlertPhase::Pending), row(2, AlertPhase::Pending), row(3, AlertPhase::Firing)],
+            alerts: vec![
+                row(1, AlertPhase::Pending),
+                row(2, AlertPhase::Pending),
+                row(3, AlertPhase::Firing),
+            ],
             groups: vec![AlertGroupRow { id: "a".to_owned(), state: "1".to_owned() }],
             messages: vec![queued.clone()],
             at: 1,

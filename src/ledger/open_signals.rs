@@ -24,7 +24,8 @@ mod tests {
     async fn what_is_over_is_not_open() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
-        for (subject, severity) in [("attic", Severity::P3), ("cellar", Severity::P1), ("hall", Severity::P2)] {
+        for (subject, severity) in [("attic", Severity::P3), ("cellar", Severity::P1), ("hall", Severity::P2)]
+        {
             let signal = AlertSignal::raised(&TOO_HOT, subject, "why".to_owned(), 5).as_grave_as(severity);
             ledger.raise_signal(&signal).await.unwrap();
         }

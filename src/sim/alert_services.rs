@@ -3,6 +3,7 @@
 
 mod checks;
 mod http;
+mod parts;
 mod smtp;
 
 use std::{
@@ -20,32 +21,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use checks::{Reply, check};
+use checks::check;
 use http::{answer, read_request};
+pub use parts::AlertServiceKind;
+use parts::{Reply, accept};
 pub use smtp::{ReceivedMail, SimMailServer, SmtpHabit};
-
-use crate::types::Secret;
-
-/// Which service is played.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AlertServiceKind {
-    /// An incoming webhook.
-    Slack,
-    /// Events API v2 and change events.
-    PagerDuty,
-    /// A webhook.
-    Discord,
-    /// A bot's API.
-    Telegram,
-    /// A server with an access token.
-    Ntfy,
-    /// A receiver that checks signatures under a secret.
-    Webhook(Secret),
-    /// API v2.
-    Alertmanager,
-    /// A check in the manner of healthchecks.io.
-    Check,
-}
 
 /// What a service does with a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -180,27 +160,6 @@ impl SimAlertService {
     pub async fn wait_for(&self, count: usize) {
         // Cannot fail while this value holds the sender.
         let _ = self.shared.count.subscribe().wait_for(|seen| *seen >= count).await;
-    }
-}
-
-/// Takes connections until it is stopped; those that are open then end.
-async fn accept<T>(listener: TcpListener, stop: CancellationToken, serve: impl Fn(TcpStream) -> T)
-where
-    T: Future<Output = io::Result<()>> + Send + 'static,
-{
-    loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.cancelled() => return,
-        };
-        let Ok((stream, _)) = stream else { continue };
-        let (served, stop) = (serve(stream), stop.clone());
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = served => {}
-                () = stop.cancelled() => {}
-            }
-        });
     }
 }
 

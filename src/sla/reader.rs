@@ -297,7 +297,7 @@ mod tests {
         };
         for hour in first / 60..first / 60 + 720 {
             let rows: Vec<_> = (hour * 60..hour * 60 + 60).filter_map(of).collect();
-            if (3..717).contains(&(hour - first / 60)) {
+            if (3..713).contains(&(hour - first / 60)) {
                 let tally = serde_json::to_string(&Tally::of_all(&rows)).unwrap();
                 let row = HourRow { hour, indicator: "builder_api".to_owned(), tally };
                 ledger.save_sla_hour(&[row]).await.unwrap();

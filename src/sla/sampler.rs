@@ -120,9 +120,8 @@ impl Watch {
             tokio::select! {
                 () = sleep(until_next(self.parts.clock.now())) => self.tick().await,
                 () = stop.cancelled() => {
-                    self.look();
+                    self.tick().await;
                     // What was watched of the minute so far; the next process watches the rest, and the larger part of the two counts.
-                    let _ = self.minutes.pass(self.parts.clock.now(), self.began.elapsed());
                     let (closed, now) = (self.minutes.stop(), self.parts.clock.now());
                     let host = self.host_minute.row(closed.minute);
                     self.keeper.keep(&closed, host, (now, Duration::ZERO)).await;

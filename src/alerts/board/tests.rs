@@ -55,7 +55,8 @@ impl Store {
             self.groups.insert(row.id.clone(), row);
         }
         for message in write.messages {
-            let is_there = self.messages.iter().any(|it| (&it.id, &it.channel) == (&message.id, &message.channel));
+            let is_there =
+                self.messages.iter().any(|it| (&it.id, &it.channel) == (&message.id, &message.channel));
             if !is_there {
                 self.messages.push(message);
             }
@@ -180,9 +181,9 @@ fn what_is_acknowledged_and_lasts_is_asked_about_again() {
     it.pass(SECOND);
     let acknowledged = "P1 acknowledged by anna: Title of node_down: geth";
     assert_eq!(it.told(), lines(&[("pager", "P1 Title of node_down: geth"), ("pager", acknowledged)]));
-    it.pass(4 * 60 * MINUTE - 2 * SECOND);
+    it.pass(4 * 60 * MINUTE - SECOND);
     assert_eq!(it.told(), []);
-    it.pass(2 * SECOND);
+    it.pass(SECOND);
     let still = "P1 still not over, anna acknowledged it 4 h ago: Title of node_down: geth";
     assert_eq!(it.told(), lines(&[("pager", still)]));
     it.pass(5 * MINUTE);
@@ -322,9 +323,13 @@ fn a_clock_that_leaps_tells_nobody_anything() {
         let mut it = Box::new();
         it.raise(rule("told", Severity::P1, Component::Relays), "");
         let acknowledged = it.raise(rule("acknowledged", Severity::P2, Component::Execution), "");
-        let slow = AlertRule { fail_for: Duration::from_secs(3600), ..rule("slow", Severity::P1, Component::Host) };
+        let slow =
+            AlertRule { fail_for: Duration::from_secs(3600), ..rule("slow", Severity::P1, Component::Host) };
         it.raise(slow, "");
-        let clearing = AlertRule { clear_for: Duration::from_secs(3600), ..rule("clearing", Severity::P3, Component::External) };
+        let clearing = AlertRule {
+            clear_for: Duration::from_secs(3600),
+            ..rule("clearing", Severity::P3, Component::External)
+        };
         let clearing = it.raise(clearing, "");
         it.pass(MINUTE);
         assert!(it.board.acknowledge(&acknowledged, "anna"));
@@ -336,7 +341,11 @@ fn a_clock_that_leaps_tells_nobody_anything() {
         it.pass(3 * MINUTE);
         assert_eq!(it.told(), [], "a leap of {leap} ms");
         it.pass(MINUTE + SECOND);
-        assert_eq!(it.told().len(), 2, "the reminder comes when its time was watched, after a leap of {leap} ms");
+        assert_eq!(
+            it.told().len(),
+            2,
+            "the reminder comes when its time was watched, after a leap of {leap} ms"
+        );
     }
 }
 
@@ -345,20 +354,22 @@ fn a_clock_that_leaps_tells_nobody_anything() {
 fn a_storm_is_a_handful_of_messages_and_loses_no_p1() {
     let mut it = Box::new();
     it.settings.most_alerts = 8000;
-    let p1 = |number: i64| occurrence(["payload_withheld", "double_sign"][number as usize % 2], Severity::P1, Component::Money);
+    let p1 = |number: usize| {
+        occurrence(["payload_withheld", "double_sign"][number % 2], Severity::P1, Component::Money)
+    };
     let mut told_p1: BTreeMap<String, i64> = BTreeMap::new();
     let mut begun_p1: BTreeMap<String, i64> = BTreeMap::new();
     let mut largest = 0;
-    for second in 0..60 {
+    for second in 0..60_usize {
         for number in 0..166 {
             let number = second * 166 + number;
-            let severity = [Severity::P2, Severity::P3, Severity::P4][number as usize % 3];
-            let component = Component::ALL[number as usize % 12];
+            let severity = [Severity::P2, Severity::P3, Severity::P4][number % 3];
+            let component = Component::ALL[number % 12];
             it.raise(rule(&format!("rule_{}", number % 40), severity, component), &number.to_string());
         }
         if second % 6 == 0 {
             let fingerprint = it.raise(p1(second / 6), &format!("slot {second}"));
-            begun_p1.insert(fingerprint, second);
+            begun_p1.insert(fingerprint, i64::try_from(second).unwrap());
         }
         let before = it.store.messages.len();
         it.pass(SECOND);
@@ -426,13 +437,14 @@ fn rules() -> [AlertRule; 7] {
     ]
 }
 
-fn steps() -> impl Strategy<Value = Vec<(Step, Cut)>> {
+fn steps(leaps: bool) -> impl Strategy<Value = Vec<(Step, Cut)>> {
+    let leap = if leaps { vec![-3600_i64, 7200, 90_000] } else { vec![0] };
     let step = prop_oneof![
         6 => (0_usize..7).prop_map(Step::Toggle),
         1 => (0_usize..7).prop_map(Step::Again),
         2 => (0_usize..7).prop_map(Step::Acknowledge),
         8 => prop_oneof![Just(1_i64), Just(7), Just(31), Just(290)].prop_map(Step::Pass),
-        1 => prop_oneof![Just(-3600_i64), Just(7200), Just(90_000)].prop_map(Step::Leap),
+        1 => prop::sample::select(leap).prop_map(Step::Leap),
         1 => (0_usize..7).prop_map(Step::Silence),
     ];
     let cut = prop_oneof![4 => Just(Cut::No), 1 => Just(Cut::After), 1 => Just(Cut::Before)];
@@ -445,7 +457,8 @@ fn play(steps: &[(Step, Cut)], cuts: bool) -> Box {
     let mut acknowledged: BTreeSet<u64> = BTreeSet::new();
     let mut owed: BTreeMap<u64, i64> = BTreeMap::new();
     for (step, cut) in steps {
-        let fingerprint = |which: usize| made::trouble(rules()[which].clone(), &which.to_string()).fingerprint();
+        let fingerprint =
+            |which: usize| made::trouble(rules()[which].clone(), &which.to_string()).fingerprint();
         let mut looks = 1;
         let mut acknowledges = None;
         match *step {
@@ -459,7 +472,8 @@ fn play(steps: &[(Step, Cut)], cuts: bool) -> Box {
             }
             Step::Again(which) => {
                 let now = it.now;
-                let again = it.troubles.iter_mut().find(|trouble| trouble.fingerprint() == fingerprint(which));
+                let again =
+                    it.troubles.iter_mut().find(|trouble| trouble.fingerprint() == fingerprint(which));
                 if let Some(trouble) = again {
                     trouble.since = now;
                 }
@@ -467,16 +481,18 @@ fn play(steps: &[(Step, Cut)], cuts: bool) -> Box {
             Step::Acknowledge(which) => acknowledges = Some(fingerprint(which)),
             Step::Pass(seconds) => looks = seconds,
             Step::Leap(seconds) => it.now += seconds * SECOND,
-            Step::Silence(which) => it.silences = vec![Silence {
-                id: "s".to_owned(),
-                kind: SilenceKind::Silence,
-                matchers: vec![format!("alertname={}", rules()[which].name).parse().unwrap()],
-                starts_at: it.now,
-                ends_at: it.now + 10 * MINUTE,
-                created_by: String::new(),
-                comment: String::new(),
-                made_at: it.now,
-            }],
+            Step::Silence(which) => {
+                it.silences = vec![Silence {
+                    id: "s".to_owned(),
+                    kind: SilenceKind::Silence,
+                    matchers: vec![format!("alertname={}", rules()[which].name).parse().unwrap()],
+                    starts_at: it.now,
+                    ends_at: it.now + 10 * MINUTE,
+                    created_by: String::new(),
+                    comment: String::new(),
+                    made_at: it.now,
+                }]
+            }
         }
         for look in 0..looks {
             it.now += SECOND;
@@ -489,7 +505,6 @@ fn play(steps: &[(Step, Cut)], cuts: bool) -> Box {
                 it.board.look(it.now, &it.troubles, &Absence::Over, &it.silences, &it.settings);
                 it.restart();
                 if let Some(fingerprint) = &acknowledges {
-                    // An acknowledgement has the time of the look before: that is the one that was read back.
                     it.board.acknowledge(fingerprint, "anna");
                 }
             }
@@ -513,13 +528,18 @@ fn check_messages(it: &Box, before: usize, acknowledged: &mut BTreeSet<u64>) {
         if message.kind == MessageKind::Reminder {
             for alert in &message.alerts {
                 let known = it.board.engine.alert(&alert.fingerprint).unwrap();
-                assert!(!acknowledged.contains(&known.id), "reminded of what is acknowledged: {}", message.title);
+                assert!(
+                    !acknowledged.contains(&known.id),
+                    "reminded of what is acknowledged: {}",
+                    message.title
+                );
             }
         }
         assert_eq!(queued.id, message.id);
         assert!(queued.expires_at > queued.made_at);
     }
-    *acknowledged = it.board.alerts().filter(|alert| alert.acknowledged.is_some()).map(|alert| alert.id).collect();
+    *acknowledged =
+        it.board.alerts().filter(|alert| alert.acknowledged.is_some()).map(|alert| alert.id).collect();
 }
 
 /// Whatever fires and is not hidden is told in time: P1 within half a minute, others within two intervals.
@@ -546,9 +566,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(120))]
 
     /// Killed at any moment, before or after anything was written down: the messages are the same as without, to the letter, and so is all
-    /// that is kept.
+    /// that is kept. (With a clock that leaps while nobody looks, some seconds more are not counted as watched: see below.)
     #[test]
-    fn a_kill_loses_and_doubles_nothing(steps in steps()) {
+    fn a_kill_loses_and_doubles_nothing(steps in steps(false)) {
         let whole = play(&steps, false);
         let cut = play(&steps, true);
         prop_assert_eq!(&whole.store.messages, &cut.store.messages);
@@ -559,10 +579,11 @@ proptest! {
         prop_assert_eq!(keys.len(), whole.store.messages.len());
     }
 
-    /// An episode begins once for each channel, unless it came back with another severity or flaps.
+    /// Whatever the clock does and whenever it is killed: an episode begins once for each channel, unless it flaps, and `play` finds that
+    /// whatever fires is told in time.
     #[test]
-    fn a_page_comes_once(steps in steps()) {
-        let played = play(&steps, false);
+    fn a_page_comes_once(steps in steps(true)) {
+        let played = play(&steps, true);
         let mut begun: BTreeMap<(String, String), i64> = BTreeMap::new();
         for queued in &played.store.messages {
             let message = message(queued);
@@ -597,7 +618,15 @@ async fn the_ledger_keeps_a_board_over_kills() {
         .map(|(number, rule)| Trouble { since: START, ..made::trouble(rule, &number.to_string()) })
         .collect();
     let mut whole = Box::new();
-    ledger.save_alerts(&Board::restore(&StoredAlerts::default(), 10).0.look(START, &[], &Absence::Over, &[], &settings).write).await.unwrap();
+    ledger
+        .save_alerts(
+            &Board::restore(&StoredAlerts::default(), 10)
+                .0
+                .look(START, &[], &Absence::Over, &[], &settings)
+                .write,
+        )
+        .await
+        .unwrap();
     for second in 0..400_usize {
         // One after the other begins; then the first ones end.
         let present = if second < 350 { &troubles[..=second / 50] } else { &troubles[5..] };

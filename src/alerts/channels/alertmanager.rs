@@ -148,7 +148,8 @@ pub(super) fn of_text(now: UnixMillis, message: &Message) -> PostableAlert {
         ("subject", message.kind.label()),
         ("instance", message.source.as_str()),
     ];
-    let annotations = [("summary", message.title.as_str()), ("description", message.body.as_deref().unwrap_or_default())];
+    let annotations =
+        [("summary", message.title.as_str()), ("description", message.body.as_deref().unwrap_or_default())];
     PostableAlert {
         labels: texts_of(labels.into_iter()),
         annotations: texts_of(annotations.into_iter()),

@@ -130,7 +130,11 @@ mod tests {
 
     #[test]
     fn a_services_words_are_short_and_in_one_line() {
-        let answer = HttpAnswer { status: 400, body: format!("no\n{}", "x".repeat(9000)).into(), ..HttpAnswer::default() };
+        let answer = HttpAnswer {
+            status: 400,
+            body: format!("no\n{}", "x".repeat(9000)).into(),
+            ..HttpAnswer::default()
+        };
         let words = answer.words(None);
         assert!(words.starts_with("HTTP 400: no xxx") && words.chars().count() <= 10 + WORDS, "{words}");
         assert_eq!(HttpAnswer { status: 502, ..HttpAnswer::default() }.words(None), "HTTP 502");

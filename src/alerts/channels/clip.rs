@@ -139,7 +139,10 @@ mod tests {
     #[test]
     fn lines_break_at_spaces_only() {
         let text = "one two three https://example.org/a/very/long/address four";
-        assert_eq!(wrap(text, 16, "- ", "  "), "- one two three\n  https://example.org/a/very/long/address\n  four");
+        assert_eq!(
+            wrap(text, 16, "- ", "  "),
+            "- one two three\n  https://example.org/a/very/long/address\n  four"
+        );
         assert_eq!(wrap("", 10, "> ", ""), "> ");
     }
 

@@ -70,14 +70,18 @@ pub(super) fn render(settings: &DiscordSettings, message: &Message, context: &Ch
 }
 
 fn description(page: &Page) -> String {
-    let mut lines: Vec<String> = page.notes.iter().map(|note| format!("*{}*", escaped(note, 400, escape))).collect();
+    let mut lines: Vec<String> =
+        page.notes.iter().map(|note| format!("*{}*", escaped(note, 400, escape))).collect();
     lines.extend(page.body.iter().map(|body| escaped(body, DESCRIPTION, escape)));
     for entry in &page.entries {
         if !entry.heading.is_empty() {
             lines.push(format!("**{}**", escaped(&entry.heading, 500, escape)));
         }
         lines.extend(
-            entry.facts.iter().map(|fact| format!("**{}:** {}", fact.name, escaped(&fact.text, 1500, escape))),
+            entry
+                .facts
+                .iter()
+                .map(|fact| format!("**{}:** {}", fact.name, escaped(&fact.text, 1500, escape))),
         );
         lines.push(String::new());
     }

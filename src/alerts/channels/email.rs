@@ -105,7 +105,8 @@ pub(super) fn render(
     for to in &settings.to {
         mail = mail.to(to.clone());
     }
-    if message.severity == Severity::P1 && matches!(message.kind, MessageKind::Firing | MessageKind::Reminder) {
+    if message.severity == Severity::P1 && matches!(message.kind, MessageKind::Firing | MessageKind::Reminder)
+    {
         mail = mail.raw_header(header("X-Priority", "1")).raw_header(header("Importance", "high"));
     }
     mail.singlepart(SinglePart::plain(text(&page))).map_err(|error| error.to_string())
@@ -168,7 +169,10 @@ pub(super) fn text(page: &Page) -> String {
 }
 
 /// The connection to the mail server, made anew for each mail: there are few, and servers close idle ones.
-fn transport(settings: &EmailSettings, timeout: Duration) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
+fn transport(
+    settings: &EmailSettings,
+    timeout: Duration,
+) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
     let tls = match settings.tls {
         EmailTls::None => Tls::None,
         EmailTls::Implicit => Tls::Wrapper(tls_parameters(settings)?),
@@ -213,12 +217,19 @@ pub(in crate::alerts) enum Sent {
 }
 
 /// Sends a mail.
-pub(in crate::alerts) async fn send(settings: &EmailSettings, mail: lettre::Message, timeout: Duration) -> Sent {
+pub(in crate::alerts) async fn send(
+    settings: &EmailSettings,
+    mail: lettre::Message,
+    timeout: Duration,
+) -> Sent {
     let transport = match transport(settings, timeout) {
         Ok(transport) => transport,
         Err(message) => {
             let refusal = Refusal::DeadChannel;
-            return Sent::Answered(Answer::Never { refusal, message: format!("cannot set up TLS: {message}") });
+            return Sent::Answered(Answer::Never {
+                refusal,
+                message: format!("cannot set up TLS: {message}"),
+            });
         }
     };
     match transport.send(mail).await {

@@ -165,7 +165,8 @@ fn notes(message: &Message, context: &ChannelContext) -> Vec<String> {
         None => {}
     }
     if let Some(channel) = &context.fallback_of {
-        notes.push(format!("Sent here because the channel {} did not take it.", clip(&one_line(channel), 60)));
+        notes
+            .push(format!("Sent here because the channel {} did not take it.", clip(&one_line(channel), 60)));
     }
     let late = context.now.saturating_sub(message.at);
     if late > LATE_MS {
@@ -233,9 +234,7 @@ fn links(message: &Message) -> Vec<Link> {
     let wants_acknowledgement = matches!(message.kind, MessageKind::Firing | MessageKind::Reminder);
     let acknowledge = message.acknowledge_url.as_ref().filter(|_| wants_acknowledgement);
     let all = [("Acknowledge", acknowledge), ("Open the page", message.page_url.as_ref())];
-    all.into_iter()
-        .filter_map(|(label, url)| Some(Link { label, url: safe_url(url?)? }))
-        .collect()
+    all.into_iter().filter_map(|(label, url)| Some(Link { label, url: safe_url(url?)? })).collect()
 }
 
 /// A link that means the same inside Slack's, Discord's, Telegram's and mail's formats; none of what is no address of the web.
@@ -312,7 +311,10 @@ mod tests {
 
     #[test]
     fn a_link_means_the_same_in_every_format() {
-        assert_eq!(safe_url("https://a.example/x|y?q=<1>&r=(2)").as_deref(), Some("https://a.example/x%7Cy?q=%3C1%3E&r=%282%29"));
+        assert_eq!(
+            safe_url("https://a.example/x|y?q=<1>&r=(2)").as_deref(),
+            Some("https://a.example/x%7Cy?q=%3C1%3E&r=%282%29")
+        );
         assert_eq!(safe_url("javascript:alert(1)"), None);
         assert_eq!(safe_url(&format!("https://a.example/{}", "x".repeat(2000))), None);
     }

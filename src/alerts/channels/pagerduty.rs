@@ -126,7 +126,8 @@ pub(super) fn render(settings: &PagerDutySettings, message: &Message, context: &
 /// What follows from PagerDuty's answer.
 pub(super) fn classify(answer: &HttpAnswer) -> Answer {
     let json = answer.json();
-    let said = json.get("errors").map(Value::to_string).or_else(|| Some(json.get("message")?.as_str()?.to_owned()));
+    let said =
+        json.get("errors").map(Value::to_string).or_else(|| Some(json.get("message")?.as_str()?.to_owned()));
     let said = said.as_deref();
     match answer.status {
         200..=299 => Answer::Taken,

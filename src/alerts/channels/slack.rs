@@ -57,23 +57,30 @@ fn payload(message: &Message, context: &ChannelContext, layout: Layout) -> Value
         "type": "header",
         "text": {"type": "plain_text", "text": clip(&headline, HEADER), "emoji": true},
     })];
-    blocks.extend(page.notes.iter().map(|note| section(&format!("*{}*", escaped(note, SECTION - 2, escape)))));
+    blocks
+        .extend(page.notes.iter().map(|note| section(&format!("*{}*", escaped(note, SECTION - 2, escape)))));
     if let Some(body) = &page.body {
         let lines = body.lines().map(|line| Cow::Owned(escaped(line, SECTION, escape)));
-        blocks.extend(pieces(lines, SECTION).iter().filter(|piece| !piece.trim().is_empty()).map(|text| section(text)));
+        blocks.extend(
+            pieces(lines, SECTION).iter().filter(|piece| !piece.trim().is_empty()).map(|text| section(text)),
+        );
     }
     blocks.extend(page.entries.iter().map(|entry| section(&entry_text(entry))));
     let lines = page.lines.iter().map(|line| Cow::Owned(format!("• {}", escaped(line, 1000, escape))));
     blocks.extend(pieces(lines, SECTION).iter().map(|text| section(text)));
     blocks.extend(page.more.iter().map(|more| section(&format!("*{more}*"))));
     if !page.links.is_empty() {
-        let links: Vec<_> =
-            page.links.iter().map(|link| format!("*<{}|{}>*", escaped(&link.url, 1400, escape), link.label)).collect();
+        let links: Vec<_> = page
+            .links
+            .iter()
+            .map(|link| format!("*<{}|{}>*", escaped(&link.url, 1400, escape), link.label))
+            .collect();
         blocks.push(section(&links.join("   ")));
     }
     blocks.push(context_block(&escaped(&page.footer, SECTION, escape)));
     blocks.truncate(BLOCKS);
-    let what = page.entries.first().and_then(|entry| entry.facts.first()).map_or("", |fact| fact.text.as_str());
+    let what =
+        page.entries.first().and_then(|entry| entry.facts.first()).map_or("", |fact| fact.text.as_str());
     let text = escaped(format!("{headline}\n{what}").trim_end(), SECTION, escape);
     json!({"text": text, "blocks": blocks, "unfurl_links": false, "unfurl_media": false})
 }
@@ -83,7 +90,8 @@ fn entry_text(entry: &Entry) -> String {
     let text = |room| {
         let heading = escaped(&entry.heading, 1000, escape);
         let heading = if heading.is_empty() { None } else { Some(format!("*{heading}*")) };
-        let facts = entry.facts.iter().map(|fact| format!("*{}:* {}", fact.name, escaped(&fact.text, room, escape)));
+        let facts =
+            entry.facts.iter().map(|fact| format!("*{}:* {}", fact.name, escaped(&fact.text, room, escape)));
         heading.into_iter().chain(facts).collect::<Vec<_>>().join("\n")
     };
     let whole = text(SECTION);

@@ -145,11 +145,15 @@ pub(super) fn classify(answer: &HttpAnswer) -> Answer {
     match answer.status {
         200 if is_ok != Some(false) => Answer::Taken,
         429 => {
-            let after = json.pointer("/parameters/retry_after").and_then(Value::as_u64).map(Duration::from_secs);
+            let after =
+                json.pointer("/parameters/retry_after").and_then(Value::as_u64).map(Duration::from_secs);
             answer.later(after, said)
         }
         // The chat does not exist for the bot, or has become another.
-        400 if said.is_some_and(|said| said.contains("chat not found") || said.contains("upgraded to a supergroup")) => {
+        400 if said.is_some_and(|said| {
+            said.contains("chat not found") || said.contains("upgraded to a supergroup")
+        }) =>
+        {
             answer.never(Refusal::DeadChannel, said)
         }
         // 401 and 404: the token; 403: the bot was thrown out.

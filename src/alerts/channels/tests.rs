@@ -24,7 +24,10 @@ fn channels() -> Vec<ChannelSettings> {
     let keyed = |host: &str| url(&format!("https://{host}.example/{KEY}"));
     vec![
         ChannelSettings::Slack(SlackSettings { url: keyed("slack") }),
-        ChannelSettings::PagerDuty(PagerDutySettings { routing_key: Secret(KEY.to_owned()), url: url("https://events.pagerduty.com") }),
+        ChannelSettings::PagerDuty(PagerDutySettings {
+            routing_key: Secret(KEY.to_owned()),
+            url: url("https://events.pagerduty.com"),
+        }),
         ChannelSettings::Discord(DiscordSettings { url: keyed("discord") }),
         ChannelSettings::Telegram(TelegramSettings {
             token: Secret(KEY.to_owned()),
@@ -32,8 +35,15 @@ fn channels() -> Vec<ChannelSettings> {
             thread_id: Some(7),
             url: url("https://api.telegram.org"),
         }),
-        ChannelSettings::Ntfy(NtfySettings { url: url("https://ntfy.sh"), topic: Secret(KEY.to_owned()), token: Some(Secret(KEY.to_owned())) }),
-        ChannelSettings::Webhook(WebhookSettings { url: keyed("hook"), secret: Some(Secret(KEY.to_owned())) }),
+        ChannelSettings::Ntfy(NtfySettings {
+            url: url("https://ntfy.sh"),
+            topic: Secret(KEY.to_owned()),
+            token: Some(Secret(KEY.to_owned())),
+        }),
+        ChannelSettings::Webhook(WebhookSettings {
+            url: keyed("hook"),
+            secret: Some(Secret(KEY.to_owned())),
+        }),
         ChannelSettings::Email(Box::new(EmailSettings {
             host: "mail.example".to_owned(),
             port: 587,
@@ -43,7 +53,9 @@ fn channels() -> Vec<ChannelSettings> {
             to: vec!["ops@example.org".parse().unwrap()],
             roots_pem: None,
         })),
-        ChannelSettings::Alertmanager(AlertmanagerSettings { urls: vec![url("http://127.0.0.1:9093"), url("http://127.0.0.1:9094")] }),
+        ChannelSettings::Alertmanager(AlertmanagerSettings {
+            urls: vec![url("http://127.0.0.1:9093"), url("http://127.0.0.1:9094")],
+        }),
     ]
 }
 
@@ -55,10 +67,14 @@ fn alert() -> AlertText {
         severity: Severity::P1,
         component: Component::Relays,
         title: "A relay kept a signed block".to_owned(),
-        message: "Slot 9120345: relay-b took our signed block and never published it; the slot is empty on chain.".to_owned(),
-        cost: "The whole slot: 0.081 ETH were promised. Every further slot that it wins is lost as well.".to_owned(),
+        message:
+            "Slot 9120345: relay-b took our signed block and never published it; the slot is empty on chain."
+                .to_owned(),
+        cost: "The whole slot: 0.081 ETH were promised. Every further slot that it wins is lost as well."
+            .to_owned(),
         done: "The block went to every other relay that had offered it; relay-b is quarantined.".to_owned(),
-        runbook: "Nothing for now: look at slot 9120345 on the page and ask relay-b what happened.".to_owned(),
+        runbook: "Nothing for now: look at slot 9120345 on the page and ask relay-b what happened."
+            .to_owned(),
         since: NOW - 75_000,
         until: None,
         labels: BTreeMap::new(),
@@ -91,7 +107,12 @@ fn storm() -> Message {
         };
         AlertText { subject: format!("relay-{number}"), severity, ..alert() }
     });
-    Message { id: "m-2".to_owned(), title: "500 alerts, 3 of them P1: relays".to_owned(), alerts: alerts.collect(), ..p1() }
+    Message {
+        id: "m-2".to_owned(),
+        title: "500 alerts, 3 of them P1: relays".to_owned(),
+        alerts: alerts.collect(),
+        ..p1()
+    }
 }
 
 fn context() -> ChannelContext {
@@ -134,7 +155,8 @@ fn renders_are_as_they_were() {
     for settings in channels() {
         for (name, message) in [("p1", p1()), ("storm", storm())] {
             // Everything in it, and 500 times the same: says nothing to a reader.
-            if name == "storm" && matches!(settings.kind(), ChannelKind::Webhook | ChannelKind::Alertmanager) {
+            if name == "storm" && matches!(settings.kind(), ChannelKind::Webhook | ChannelKind::Alertmanager)
+            {
                 continue;
             }
             let ending = if settings.kind() == ChannelKind::Email { "eml" } else { "json" };
@@ -160,12 +182,13 @@ fn nothing_secret_is_in_what_is_logged() {
 
 #[test]
 fn the_first_words_say_it() {
-    let words = |kind, title: &str| {
-        page::headline(&Message { kind, title: title.to_owned(), ..p1() })
-    };
+    let words = |kind, title: &str| page::headline(&Message { kind, title: title.to_owned(), ..p1() });
     assert_eq!(words(MessageKind::Firing, "A relay\nkept it"), "P1: A relay kept it");
     assert_eq!(words(MessageKind::Firing, "P1: A relay kept it"), "P1: A relay kept it");
-    assert_eq!(words(MessageKind::Reminder, "A relay kept it"), "P1, nobody has acknowledged: A relay kept it");
+    assert_eq!(
+        words(MessageKind::Reminder, "A relay kept it"),
+        "P1, nobody has acknowledged: A relay kept it"
+    );
     assert_eq!(words(MessageKind::Resolved, "A relay kept it"), "P1 resolved: A relay kept it");
     assert_eq!(words(MessageKind::Digest, "The week of box-1"), "The week of box-1");
 }
@@ -198,15 +221,33 @@ fn doubts_delays_and_detours_are_said_where_a_message_shows_twice() {
         );
         assert_eq!(text.contains("May be a repetition"), shows_twice, "{}", settings.kind());
         assert!(text.contains("ops"), "{}", settings.kind());
-        assert!(settings.kind() == ChannelKind::Webhook || text.contains("Late: this was written 1 h before"), "{text}");
+        assert!(
+            settings.kind() == ChannelKind::Webhook || text.contains("Late: this was written 1 h before"),
+            "{text}"
+        );
     }
 }
 
 /// A message that is too long for every service everywhere, in characters of one UTF-16 unit and byte each.
 fn endless() -> Message {
     let long = || "x".repeat(20_000);
-    let one = AlertText { message: long(), cost: long(), done: long(), runbook: long(), title: long(), subject: long(), ..alert() };
-    Message { title: long(), alerts: vec![one; 40], source: long(), group: long(), id: "m-3".to_owned(), ..p1() }
+    let one = AlertText {
+        message: long(),
+        cost: long(),
+        done: long(),
+        runbook: long(),
+        title: long(),
+        subject: long(),
+        ..alert()
+    };
+    Message {
+        title: long(),
+        alerts: vec![one; 40],
+        source: long(),
+        group: long(),
+        id: "m-3".to_owned(),
+        ..p1()
+    }
 }
 
 #[test]
@@ -236,15 +277,24 @@ fn every_limit_is_reached_and_none_is_passed() {
     let telegram = body(ChannelKind::Telegram, &endless());
     assert!((2000..=4300).contains(&telegram["text"].as_str().unwrap().len()));
     let webhook = body(ChannelKind::Webhook, &Message { alerts: vec![alert(); 501], ..p1() });
-    assert_eq!((webhook["alerts"].as_array().unwrap().len(), webhook["omitted_alerts"].as_u64()), (500, Some(1)));
+    assert_eq!(
+        (webhook["alerts"].as_array().unwrap().len(), webhook["omitted_alerts"].as_u64()),
+        (500, Some(1))
+    );
 }
 
 #[test]
 fn what_means_something_to_a_service_is_escaped() {
     let nasty = "<b>&\"*_`|[x](http://evil.example)@everyone <!channel> <https://evil.example|here>";
-    let message = Message { title: nasty.to_owned(), alerts: vec![AlertText { message: nasty.to_owned(), ..alert() }], ..p1() };
+    let message = Message {
+        title: nasty.to_owned(),
+        alerts: vec![AlertText { message: nasty.to_owned(), ..alert() }],
+        ..p1()
+    };
     let slack = body(ChannelKind::Slack, &message).to_string();
-    assert!(slack.contains("&lt;!channel&gt;") && !slack[slack.find("section").unwrap()..].contains("<!channel>"));
+    assert!(
+        slack.contains("&lt;!channel&gt;") && !slack[slack.find("section").unwrap()..].contains("<!channel>")
+    );
     let telegram = body(ChannelKind::Telegram, &message)["text"].to_string();
     assert!(telegram.contains("&lt;b&gt;&amp;&quot;") && !telegram.contains("<b>&"));
     let discord = body(ChannelKind::Discord, &message);
@@ -262,9 +312,17 @@ fn pagerduty_opens_acknowledges_and_closes_one_incident() {
     ];
     for (kind, want) in cases {
         let event = body(ChannelKind::PagerDuty, &Message { kind, ..p1() });
-        assert_eq!((event["event_action"].as_str(), event["dedup_key"].as_str()), (Some(want), Some("P1/relays/1")));
+        assert_eq!(
+            (event["event_action"].as_str(), event["dedup_key"].as_str()),
+            (Some(want), Some("P1/relays/1"))
+        );
     }
-    let severities = [(Severity::P1, "critical"), (Severity::P2, "error"), (Severity::P3, "warning"), (Severity::P4, "info")];
+    let severities = [
+        (Severity::P1, "critical"),
+        (Severity::P2, "error"),
+        (Severity::P3, "warning"),
+        (Severity::P4, "info"),
+    ];
     for (severity, want) in severities {
         assert_eq!(body(ChannelKind::PagerDuty, &Message { severity, ..p1() })["payload"]["severity"], want);
     }
@@ -274,7 +332,12 @@ fn pagerduty_opens_acknowledges_and_closes_one_incident() {
 
 #[test]
 fn only_what_fires_can_be_acknowledged() {
-    for (kind, want) in [(MessageKind::Firing, true), (MessageKind::Reminder, true), (MessageKind::Resolved, false), (MessageKind::Acknowledged, false)] {
+    for (kind, want) in [
+        (MessageKind::Firing, true),
+        (MessageKind::Reminder, true),
+        (MessageKind::Resolved, false),
+        (MessageKind::Acknowledged, false),
+    ] {
         let text = body(ChannelKind::Slack, &Message { kind, ..p1() }).to_string();
         assert_eq!(text.contains("/alerts/ack"), want, "{kind}");
     }
@@ -298,7 +361,8 @@ fn mail(message: &Message) -> String {
 fn a_mail_fits_a_terminal_and_is_known_again() {
     let (first, again) = (mail(&p1()), mail(&p1()));
     assert_eq!(first, again, "the same message is the same mail, and has the same Message-ID");
-    let header = |mail: &str, name: &str| mail.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    let header =
+        |mail: &str, name: &str| mail.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
     let resolved = mail(&Message { id: "m-9".to_owned(), kind: MessageKind::Resolved, ..p1() });
     assert_ne!(header(&first, "Message-ID:"), header(&resolved, "Message-ID:"));
     assert_eq!(header(&first, "References:"), header(&resolved, "References:"), "one thread");
@@ -313,7 +377,11 @@ fn a_mail_fits_a_terminal_and_is_known_again() {
 
 #[test]
 fn a_mail_cannot_be_given_headers_by_others() {
-    let message = Message { title: "x\r\nBcc: evil@example.org\r\n\r\nhello".to_owned(), source: "a\nb".to_owned(), ..p1() };
+    let message = Message {
+        title: "x\r\nBcc: evil@example.org\r\n\r\nhello".to_owned(),
+        source: "a\nb".to_owned(),
+        ..p1()
+    };
     let mail = mail(&message);
     assert!(!mail.contains("\nBcc:"), "{mail}");
 }
@@ -338,11 +406,20 @@ fn alertmanager_is_told_what_fires_and_what_was_resolved_lately() {
     assert_eq!(
         labels,
         [
-            "_1st=y", "alertname=payload_withheld", "component=relays", "instance=box-1", "k8s_io_pod_1=x", "priority=P1",
-            "severity=critical", "subject=relay-b"
+            "_1st=y",
+            "alertname=payload_withheld",
+            "component=relays",
+            "instance=box-1",
+            "k8s_io_pod_1=x",
+            "priority=P1",
+            "severity=critical",
+            "subject=relay-b"
         ]
     );
-    assert_eq!((told[0].starts_at.as_str(), told[0].ends_at.as_str()), ("2026-11-28T14:41:45Z", "2026-11-28T14:46:00Z"));
+    assert_eq!(
+        (told[0].starts_at.as_str(), told[0].ends_at.as_str()),
+        ("2026-11-28T14:41:45Z", "2026-11-28T14:46:00Z")
+    );
     assert!(told[2].starts_at <= told[2].ends_at && told[2].ends_at.as_str() == "2026-11-28T14:43:00Z");
 }
 
@@ -378,7 +455,12 @@ fn answers_mean_what_each_service_says() {
         (PagerDuty, 429, "", "later 60s"),
         (PagerDuty, 503, "", "later"),
         (Discord, 204, "", "taken"),
-        (Discord, 429, r#"{"message":"You are being rate limited.","retry_after":0.5,"global":false}"#, "later 500ms"),
+        (
+            Discord,
+            429,
+            r#"{"message":"You are being rate limited.","retry_after":0.5,"global":false}"#,
+            "later 500ms",
+        ),
         (Discord, 404, r#"{"message":"Unknown Webhook","code":10015}"#, "dead_channel"),
         (Discord, 401, r#"{"message":"Invalid Webhook Token","code":50027}"#, "dead_channel"),
         (Discord, 400, r#"{"message":"Invalid Form Body","code":50035}"#, "bad_message"),
@@ -419,7 +501,15 @@ fn answers_mean_what_each_service_says() {
 
 #[test]
 fn mail_servers_mean_what_their_codes_say() {
-    let cases = [(250, "taken"), (421, "later"), (450, "later"), (535, "dead_channel"), (550, "dead_channel"), (552, "bad_message"), (554, "bad_message")];
+    let cases = [
+        (250, "taken"),
+        (421, "later"),
+        (450, "later"),
+        (535, "dead_channel"),
+        (550, "dead_channel"),
+        (552, "bad_message"),
+        (554, "bad_message"),
+    ];
     for (status, want) in cases {
         let got = match email::classify(status, String::new()) {
             Answer::Taken => "taken",
@@ -433,24 +523,27 @@ fn mail_servers_mean_what_their_codes_say() {
 fn messages() -> impl Strategy<Value = Message> {
     let text = || prop_oneof!["\\PC{0,40}", "[🚨é<&*x\\n ]{0,1500}"];
     let alerts = proptest::collection::vec((text(), text(), text(), 0usize..4), 0..30);
-    (text(), alerts, proptest::option::of(text()), 0usize..6, text()).prop_map(|(title, alerts, body, kind, source)| {
-        let alerts = alerts.into_iter().map(|(message, subject, runbook, severity)| AlertText {
-            title: subject.clone(),
-            cost: message.clone(),
-            done: runbook.clone(),
-            severity: Severity::ALL[severity],
-            message,
-            subject,
-            runbook,
-            ..alert()
-        });
-        Message { title, alerts: alerts.collect(), body, kind: MessageKind::ALL[kind], source, ..p1() }
-    })
+    (text(), alerts, proptest::option::of(text()), 0usize..6, text()).prop_map(
+        |(title, alerts, body, kind, source)| {
+            let alerts = alerts.into_iter().map(|(message, subject, runbook, severity)| AlertText {
+                title: subject.clone(),
+                cost: message.clone(),
+                done: runbook.clone(),
+                severity: Severity::ALL[severity],
+                message,
+                subject,
+                runbook,
+                ..alert()
+            });
+            Message { title, alerts: alerts.collect(), body, kind: MessageKind::ALL[kind], source, ..p1() }
+        },
+    )
 }
 
 /// Without tags; the entities are those of one character each.
 fn plain(html: &str) -> String {
-    let without_tags: String = html.split('<').map(|part| part.split_once('>').map_or(part, |(_, rest)| rest)).collect();
+    let without_tags: String =
+        html.split('<').map(|part| part.split_once('>').map_or(part, |(_, rest)| rest)).collect();
     without_tags.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&")
 }
 

@@ -18,7 +18,11 @@ pub(super) enum Next<'a> {
 /// Chooses among rows that are ordered gravest first: the first that is due. `groups` says which messages are about the same.
 ///
 /// The end of something never overtakes its beginning: PagerDuty would open an incident that nothing ends.
-pub(super) fn choose<'a>(rows: &'a [OutboxRow], groups: &HashMap<String, String>, now: UnixMillis) -> Next<'a> {
+pub(super) fn choose<'a>(
+    rows: &'a [OutboxRow],
+    groups: &HashMap<String, String>,
+    now: UnixMillis,
+) -> Next<'a> {
     // By group, the earliest message of each class.
     let mut earliest: HashMap<(&str, Class), (UnixMillis, Class)> = HashMap::new();
     for row in rows {
@@ -61,18 +65,15 @@ fn class(row: &OutboxRow) -> Class {
     match MessageKind::parse(&row.kind) {
         Some(MessageKind::Acknowledged) => Class::Acknowledges,
         Some(MessageKind::Resolved) => Class::Closes,
-        Some(MessageKind::Firing | MessageKind::Reminder | MessageKind::Digest | MessageKind::Test) | None => Class::Opens,
+        Some(MessageKind::Firing | MessageKind::Reminder | MessageKind::Digest | MessageKind::Test)
+        | None => Class::Opens,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        events::Severity,
-        ledger::OutboxState,
-        types::Label,
-    };
+    use crate::{events::Severity, ledger::OutboxState, types::Label};
 
     fn row(id: &str, kind: MessageKind, made_at: UnixMillis, not_before: UnixMillis) -> OutboxRow {
         OutboxRow {

@@ -14,9 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{
-    OutboxParts, Stored,
     choose::{Next, choose},
-    stored,
+    parts::{OutboxParts, Stored, stored},
 };
 use crate::{
     alerts::{
@@ -166,7 +165,8 @@ impl Sender {
                 && let Some(body) = self.parts.ledger.alert_body(&row.id, &row.channel).await?
             {
                 // What cannot be read is in a group of its own, and found to be unreadable when it is its turn.
-                let group = serde_json::from_str::<Grouped>(&body).map_or_else(|_| row.id.clone(), |found| found.group);
+                let group = serde_json::from_str::<Grouped>(&body)
+                    .map_or_else(|_| row.id.clone(), |found| found.group);
                 self.groups.insert(row.id.clone(), group);
             }
         }
@@ -238,9 +238,7 @@ impl Sender {
         let row = OutboxRow { attempts, ..row.clone() };
         match sent {
             Attempt::Taken => self.taken(&row).await,
-            Attempt::Refused(message) => {
-                self.bury(&row, &message).await
-            }
+            Attempt::Refused(message) => self.bury(&row, &message).await,
             Attempt::Failed { after, may_have_arrived, message } => {
                 self.failed(&row, after, may_have_arrived || repetition.is_some(), &message).await
             }
@@ -294,7 +292,13 @@ impl Sender {
         Ok(())
     }
 
-    fn told_fallback(&self, row: &OutboxRow, outcome: DeliveryOutcome, message: &str, fallback: Option<NewOutboxRow>) {
+    fn told_fallback(
+        &self,
+        row: &OutboxRow,
+        outcome: DeliveryOutcome,
+        message: &str,
+        fallback: Option<NewOutboxRow>,
+    ) {
         let fallback = fallback.map(|row| row.channel);
         if fallback.is_some() {
             self.wake.send_replace(());
@@ -302,7 +306,13 @@ impl Sender {
         self.tell(row, outcome, Some(message.to_owned()), fallback);
     }
 
-    fn tell(&self, row: &OutboxRow, outcome: DeliveryOutcome, reason: Option<String>, fallback: Option<String>) {
+    fn tell(
+        &self,
+        row: &OutboxRow,
+        outcome: DeliveryOutcome,
+        reason: Option<String>,
+        fallback: Option<String>,
+    ) {
         tell(&self.parts, row, outcome, reason, fallback);
     }
 }

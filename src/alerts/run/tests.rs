@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::{FutureExt, future::BoxFuture};
+use tokio::sync::mpsc::{Receiver, channel};
 
 use super::*;
 use crate::{
@@ -37,7 +38,7 @@ struct Stage {
     group: TaskGroup,
     desk: Desk,
     seen: Arc<parking_lot::Mutex<Vec<(String, ChangeKind)>>>,
-    by_hand: mpsc::Receiver<QueuedMessage>,
+    by_hand: Receiver<QueuedMessage>,
     _settings: watch::Sender<Arc<AlertSettings>>,
 }
 
@@ -49,12 +50,18 @@ impl Stage {
         Self::of(folder, ledger, clock, hand, ByHand(Arc::new(parking_lot::Mutex::new(Some(vec![])))))
     }
 
-    fn of(folder: tempfile::TempDir, ledger: Ledger, clock: WallClock, hand: ClockHand, troubles: ByHand) -> Self {
+    fn of(
+        folder: tempfile::TempDir,
+        ledger: Ledger,
+        clock: WallClock,
+        hand: ClockHand,
+        troubles: ByHand,
+    ) -> Self {
         let mut settings = AlertSettings::default();
         settings.escalation.p1.contacts = vec!["pager".to_owned()];
         let (sender, settings) = watch::channel(Arc::new(settings));
         let (queued, seen) = (Arc::<Notify>::default(), Arc::<parking_lot::Mutex<Vec<_>>>::default());
-        let (to_hand, by_hand) = mpsc::channel(8);
+        let (to_hand, by_hand) = channel(8);
         let parts = AlertParts {
             ledger: ledger.clone(),
             clock: clock.clone(),
@@ -105,7 +112,8 @@ impl Stage {
 
 fn withheld() -> Trouble {
     let rule = made::rule("payload_withheld", Severity::P1, Component::Relays);
-    let rule = AlertRule { persistence: Persistence::Occurrence, clear_for: Duration::from_secs(86_400), ..rule };
+    let rule =
+        AlertRule { persistence: Persistence::Occurrence, clear_for: Duration::from_secs(86_400), ..rule };
     Trouble { since: START, ..made::trouble(rule, "titan") }
 }
 
@@ -124,9 +132,15 @@ async fn a_page_is_written_down_once_over_a_kill_and_acknowledged_by_its_inciden
     let unknown = stage.desk.acknowledge(AckTarget::Incident("other".to_owned()), "anna").await;
     assert_eq!(unknown, Err(DeskError::Unknown));
     assert_eq!(stage.desk.acknowledge(AckTarget::Incident(incident), "anna").await, Ok(1));
-    let over = ["P1 acknowledged by anna: Title of payload_withheld: titan", "P1 over: Title of payload_withheld: titan"];
+    let over = [
+        "P1 acknowledged by anna: Title of payload_withheld: titan",
+        "P1 over: Title of payload_withheld: titan",
+    ];
     let titles = stage.titles().await;
-    assert_eq!(titles[1..].iter().collect::<std::collections::BTreeSet<_>>(), over.map(str::to_owned).iter().collect());
+    assert_eq!(
+        titles[1..].iter().collect::<std::collections::BTreeSet<_>>(),
+        over.map(str::to_owned).iter().collect()
+    );
     assert_eq!(stage.seen.lock().clone(), [("payload_withheld".to_owned(), ChangeKind::Resolved)]);
     let stage = stage.killed().await;
     stage.until(|snapshot| snapshot.at >= START).await;
@@ -143,7 +157,8 @@ async fn nothing_is_over_because_nobody_could_be_asked() {
     };
     stage.until(lasts).await;
     *stage.troubles.0.lock() = None;
-    let away = |snapshot: &Snapshot| snapshot.alerts.iter().any(|view| view.alert.rule.name == "alert_source_away");
+    let away =
+        |snapshot: &Snapshot| snapshot.alerts.iter().any(|view| view.alert.rule.name == "alert_source_away");
     assert!(lasts(&*stage.until(away).await));
     *stage.troubles.0.lock() = Some(vec![]);
     stage.until(|snapshot| !lasts(snapshot)).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{AlertServiceKind, http::RawRequest};
+use super::parts::{AlertServiceKind, RawRequest, Reply};
 use crate::{alerts::channels::sign, types::Secret};
 
 pub(super) const SLACK_PATH: &str = "/services/T00000000/B00000000/sim-secret";
@@ -15,14 +15,6 @@ const TELEGRAM_PATH: &str = "/bot123:sim-secret/sendMessage";
 const NTFY_AUTH: &str = "Bearer sim-secret";
 /// What PagerDuty's keys look like.
 const ROUTING_KEY: usize = 32;
-
-/// An answer.
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) content_type: &'static str,
-    pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: String,
-}
 
 impl Reply {
     pub(super) fn text(status: u16, body: &str) -> Self {
@@ -53,9 +45,10 @@ impl Reply {
                 429,
                 &json!({"code": 42901, "http": 429, "error": "limit reached: too many requests, please be nice"}),
             ),
-            AlertServiceKind::PagerDuty => {
-                Self::json(429, &json!({"status": "throttle exceeded", "message": "Requests for this service are arriving too quickly."}))
-            }
+            AlertServiceKind::PagerDuty => Self::json(
+                429,
+                &json!({"status": "throttle exceeded", "message": "Requests for this service are arriving too quickly."}),
+            ),
             AlertServiceKind::Slack => Self::text(429, "rate_limited"),
             AlertServiceKind::Webhook(_) | AlertServiceKind::Alertmanager | AlertServiceKind::Check => {
                 Self::text(429, "too many requests")
@@ -69,12 +62,19 @@ impl Reply {
     pub(super) fn gone(kind: &AlertServiceKind) -> Self {
         match kind {
             AlertServiceKind::Slack => Self::text(404, "no_service"),
-            AlertServiceKind::Discord => Self::json(404, &json!({"message": "Unknown Webhook", "code": 10015})),
-            AlertServiceKind::Telegram => telegram_error(403, "Forbidden: bot was kicked from the group chat"),
-            AlertServiceKind::PagerDuty => {
-                Self::json(400, &json!({"status": "invalid event", "message": "Event object is invalid", "errors": ["Invalid routing key"]}))
+            AlertServiceKind::Discord => {
+                Self::json(404, &json!({"message": "Unknown Webhook", "code": 10015}))
             }
-            AlertServiceKind::Ntfy => Self::json(403, &json!({"code": 40301, "http": 403, "error": "forbidden"})),
+            AlertServiceKind::Telegram => {
+                telegram_error(403, "Forbidden: bot was kicked from the group chat")
+            }
+            AlertServiceKind::PagerDuty => Self::json(
+                400,
+                &json!({"status": "invalid event", "message": "Event object is invalid", "errors": ["Invalid routing key"]}),
+            ),
+            AlertServiceKind::Ntfy => {
+                Self::json(403, &json!({"code": 40301, "http": 403, "error": "forbidden"}))
+            }
             AlertServiceKind::Webhook(_) => Self::text(410, "gone"),
             AlertServiceKind::Alertmanager | AlertServiceKind::Check => Self::text(404, "not found"),
         }
@@ -110,7 +110,9 @@ pub(super) fn check(kind: &AlertServiceKind, request: &RawRequest) -> Reply {
         AlertServiceKind::Discord if request.path != DISCORD_PATH => Reply::gone(kind),
         AlertServiceKind::Discord => match discord(&body) {
             Ok(()) => Reply::text(204, ""),
-            Err(error) => Reply::json(400, &json!({"code": 50035, "message": "Invalid Form Body", "errors": error})),
+            Err(error) => {
+                Reply::json(400, &json!({"code": 50035, "message": "Invalid Form Body", "errors": error}))
+            }
         },
         AlertServiceKind::Telegram if request.path != TELEGRAM_PATH => telegram_error(404, "Not Found"),
         AlertServiceKind::Telegram => match telegram(&body) {
@@ -141,7 +143,11 @@ pub(super) fn check(kind: &AlertServiceKind, request: &RawRequest) -> Reply {
 fn text(value: Option<&Value>, most: usize, name: &str) -> Result<usize, String> {
     let text = value.and_then(Value::as_str).ok_or_else(|| format!("{name} is no text"))?;
     let length = text.chars().count();
-    if length == 0 || length > most { Err(format!("{name} has {length} of at most {most} characters")) } else { Ok(length) }
+    if length == 0 || length > most {
+        Err(format!("{name} has {length} of at most {most} characters"))
+    } else {
+        Ok(length)
+    }
 }
 
 fn only(value: &Value, known: &[&str]) -> Result<(), String> {
@@ -168,7 +174,11 @@ fn slack(body: &Value) -> Result<(), String> {
         let content = inner.and_then(|inner| inner.get("text"));
         let is_sound = match block.get("type").and_then(Value::as_str) {
             Some("header") => inner_type == Some("plain_text") && text(content, 150, "header").is_ok(),
-            Some("section") => inner_type == Some("mrkdwn") && text(content, 3000, "section").is_ok() && escaped(content).is_ok(),
+            Some("section") => {
+                inner_type == Some("mrkdwn")
+                    && text(content, 3000, "section").is_ok()
+                    && escaped(content).is_ok()
+            }
             Some("context") => {
                 let elements = list(block, "elements");
                 (1..=10).contains(&elements.len())
@@ -191,9 +201,14 @@ fn escaped(value: Option<&Value>) -> Result<(), String> {
         text.get(at..).is_some_and(|rest| entities.iter().any(|entity| rest.starts_with(entity)))
     });
     let links = text.split('<').skip(1).all(|rest| {
-        rest.split_once('>').is_some_and(|(link, _)| link.starts_with("http://") || link.starts_with("https://"))
+        rest.split_once('>')
+            .is_some_and(|(link, _)| link.starts_with("http://") || link.starts_with("https://"))
     });
-    if is_sound && links && text.matches('<').count() == text.matches('>').count() { Ok(()) } else { Err("invalid_blocks".to_owned()) }
+    if is_sound && links && text.matches('<').count() == text.matches('>').count() {
+        Ok(())
+    } else {
+        Err("invalid_blocks".to_owned())
+    }
 }
 
 fn discord(body: &Value) -> Result<(), String> {
@@ -233,7 +248,14 @@ fn discord(body: &Value) -> Result<(), String> {
 fn telegram(body: &Value) -> Result<(), String> {
     only(
         body,
-        &["chat_id", "text", "parse_mode", "link_preview_options", "disable_notification", "message_thread_id"],
+        &[
+            "chat_id",
+            "text",
+            "parse_mode",
+            "link_preview_options",
+            "disable_notification",
+            "message_thread_id",
+        ],
     )?;
     text(body.get("chat_id"), 100, "chat_id").map_err(|_| "chat not found")?;
     if body.get("parse_mode").and_then(Value::as_str) != Some("HTML") {
@@ -290,7 +312,10 @@ fn pagerduty(path: &str, size: usize, body: &Value) -> Reply {
         return Reply::json(413, &json!({"message": "event too large"}));
     }
     let invalid = |error: &str| {
-        Reply::json(400, &json!({"status": "invalid event", "message": "Event object is invalid", "errors": [error]}))
+        Reply::json(
+            400,
+            &json!({"status": "invalid event", "message": "Event object is invalid", "errors": [error]}),
+        )
     };
     let key = body.get("routing_key").and_then(Value::as_str).unwrap_or_default();
     if key.len() != ROUTING_KEY {
@@ -305,7 +330,9 @@ fn pagerduty(path: &str, size: usize, body: &Value) -> Reply {
         return invalid(&error);
     }
     match path {
-        "/v2/change/enqueue" => Reply::json(202, &json!({"status": "success", "message": "Change event processed"})),
+        "/v2/change/enqueue" => {
+            Reply::json(202, &json!({"status": "success", "message": "Change event processed"}))
+        }
         "/v2/enqueue" => {
             let action = body.get("event_action").and_then(Value::as_str);
             let severity = payload.get("severity").and_then(Value::as_str);
@@ -319,7 +346,10 @@ fn pagerduty(path: &str, size: usize, body: &Value) -> Reply {
                 return invalid(&error);
             }
             let dedup_key = body.get("dedup_key");
-            Reply::json(202, &json!({"status": "success", "message": "Event processed", "dedup_key": dedup_key}))
+            Reply::json(
+                202,
+                &json!({"status": "success", "message": "Event processed", "dedup_key": dedup_key}),
+            )
         }
         _ => Reply::json(404, &json!({"message": "not found"})),
     }
@@ -331,7 +361,10 @@ fn ntfy(path: &str, body: &Value) -> Result<(), String> {
     }
     only(body, &["topic", "title", "message", "priority", "tags", "click", "actions"])?;
     let topic = body.get("topic").and_then(Value::as_str).unwrap_or_default();
-    if topic.is_empty() || topic.len() > 64 || !topic.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
+    if topic.is_empty()
+        || topic.len() > 64
+        || !topic.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    {
         return Err("topic name invalid".to_owned());
     }
     let message = body.get("message").and_then(Value::as_str).unwrap_or_default();

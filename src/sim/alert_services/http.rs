@@ -7,24 +7,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::checks::Reply;
+use super::parts::{RawRequest, Reply};
 
 const MAX_HEAD: usize = 64 << 10;
 const MAX_BODY: usize = 4 << 20;
-
-/// A request as it came.
-pub(super) struct RawRequest {
-    pub(super) method: String,
-    pub(super) path: String,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
-}
-
-impl RawRequest {
-    pub(super) fn header(&self, name: &str) -> &str {
-        self.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str())
-    }
-}
 
 /// Reads a request; none where the client has closed.
 pub(super) async fn read_request(stream: &mut TcpStream) -> io::Result<Option<RawRequest>> {
@@ -43,7 +29,8 @@ pub(super) async fn read_request(stream: &mut TcpStream) -> io::Result<Option<Ra
     let head = String::from_utf8_lossy(held.get(..end).unwrap_or_default()).into_owned();
     let mut lines = head.split("\r\n");
     let mut first = lines.next().unwrap_or_default().split(' ');
-    let (method, path) = (first.next().unwrap_or_default().to_owned(), first.next().unwrap_or_default().to_owned());
+    let (method, path) =
+        (first.next().unwrap_or_default().to_owned(), first.next().unwrap_or_default().to_owned());
     let headers: Vec<_> = lines
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))

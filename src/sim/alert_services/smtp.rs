@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::accept;
+use super::parts::accept;
 
 /// What `AUTH PLAIN` must say.
 const LOGIN: &[u8] = b"\0relaymux\0sim-secret";
@@ -135,7 +135,11 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
     write.write_all(b"220 sim ESMTP\r\n").await?;
     while let Some(line) = lines.next_line().await? {
         let (verb, rest) = line.split_once([' ', ':']).unwrap_or((line.as_str(), ""));
-        let address = || rest.rsplit_once('<').and_then(|(_, rest)| rest.split_once('>')).map(|(address, _)| address.to_owned());
+        let address = || {
+            rest.rsplit_once('<')
+                .and_then(|(_, rest)| rest.split_once('>'))
+                .map(|(address, _)| address.to_owned())
+        };
         let answer = match verb.to_ascii_uppercase().as_str() {
             "EHLO" if rest.is_empty() => "501 no name".to_owned(),
             "EHLO" => "250-sim\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 AUTH PLAIN".to_owned(),
