@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    alert_rules::alert_rules,
     chain_watch::ChainWatchParts,
     duties::DutyParts,
     policies::{Clients, LoadedKeys, build_policies, cached_keys},
@@ -14,6 +15,7 @@ use super::{
     seed::SeedParts,
 };
 use crate::{
+    alerts::{AlertSettings, Desk, ForeignSettings, ForeignSource, RoomParts},
     auction::{Auction, AuctionParts, Validators},
     builder_api::BuilderApiParts,
     bundles::BundleParts,
@@ -29,7 +31,7 @@ use crate::{
         ExpectedProposals, HealthMonitor, HealthMonitorHandle, ProbeParts, Relay, SavedHealth, SharedRelays,
     },
     serve::Listener,
-    sla::{SlaNodes, SlaParts},
+    sla::{SlaNodes, SlaParts, SlaReader},
 };
 
 /// What rooms share.
@@ -153,7 +155,41 @@ impl Connected {
         }
     }
 
-    pub(super) fn ops_api(&self, metrics: PrometheusHandle, admin_token: String) -> OpsParts {
+    /// Where others' alerts are held: the hook fills it, and alerts look at it.
+    pub(super) fn foreign_alerts(&self) -> Arc<ForeignSource> {
+        let settings = ForeignSettings { source: self.source(), ..ForeignSettings::default() };
+        Arc::new(ForeignSource::new(self.stores.ledger.clone(), self.clock.clone(), settings))
+    }
+
+    /// Alerts of signals and of others; nobody is told but whoever asks the ops API.
+    pub(super) fn alerts(&self, foreign: &Arc<ForeignSource>) -> RoomParts {
+        let settings = AlertSettings { source: self.source(), ..AlertSettings::default() };
+        RoomParts {
+            ledger: self.stores.ledger.clone(),
+            clock: self.clock.clone(),
+            spine: self.spine.clone(),
+            signals: self.signals(),
+            rules: alert_rules(),
+            settings: watch::channel(Arc::new(settings)).1,
+            channels: Vec::new(),
+            sources: vec![Arc::clone(foreign) as _],
+            deadman: None,
+            http: self.clients.http.clone(),
+        }
+    }
+
+    /// The name of this sidecar in messages.
+    fn source(&self) -> String {
+        format!("relaymux {}", self.config.spec.name)
+    }
+
+    pub(super) fn ops_api(
+        &self,
+        metrics: PrometheusHandle,
+        admin_token: String,
+        alerts: Desk,
+        foreign: Arc<ForeignSource>,
+    ) -> OpsParts {
         OpsParts {
             settings: self.config.ops.clone(),
             network: self.config.spec.name.clone(),
@@ -169,6 +205,11 @@ impl Connected {
             degraded: self.degraded.clone(),
             stopping: self.stopping.clone(),
             auction: Arc::clone(&self.auction),
+            alerts,
+            hook: Some(foreign),
+            ack_key: None,
+            sla: SlaReader::new(self.stores.ledger.clone()),
+            source: self.source(),
         }
     }
 

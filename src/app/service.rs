@@ -29,7 +29,7 @@ use super::{
     watch_signals::resolve_of_earlier_processes,
 };
 use crate::{
-    builder_api, bundles,
+    alerts, builder_api, bundles,
     config::Config,
     consensus::WallClock,
     events::Spine,
@@ -140,7 +140,10 @@ impl Service {
 
         let watchers = &groups.watchers;
         builder_api::start(connected.builder_api(), listeners.builder, DRAIN_SLACK, &groups.builder);
-        ops_api::start(connected.ops_api(metrics.clone(), storage.admin_token), listeners.ops, watchers);
+        let foreign = connected.foreign_alerts();
+        let desk = alerts::start_room(connected.alerts(&foreign), watchers);
+        let ops = connected.ops_api(metrics.clone(), storage.admin_token, desk, foreign);
+        ops_api::start(ops, listeners.ops, watchers);
         if let Some(parts) = connected.bundles(listeners.bundles) {
             bundles::start(parts, &groups.bundles).map_err(|error| {
                 groups.stop();
