@@ -9,11 +9,7 @@
 
 mod words;
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use serde::{Deserialize, Serialize};
@@ -131,9 +127,10 @@ impl Held {
                 ForeignStatus::Resolved => {
                     taken.resolved += 1;
                     // Sent late: it began anew since.
-                    let is_old = self.alerts.get(&name).is_some_and(|held| {
-                        alert.ends_at.is_some_and(|ends_at| ends_at < held.kept.since)
-                    });
+                    let is_old = self
+                        .alerts
+                        .get(&name)
+                        .is_some_and(|held| alert.ends_at.is_some_and(|ends_at| ends_at < held.kept.since));
                     if !is_old && self.alerts.remove(&name).is_some() {
                         unwritten.firing.remove(&name);
                         unwritten.over.push(name);

@@ -20,7 +20,9 @@ impl Kept {
     /// What is kept of an alert that came now.
     pub(super) fn of(alert: &ForeignAlert, now: UnixMillis) -> Self {
         let said = |names: &[&str], most| {
-            let text = names.iter().find_map(|name| alert.annotations.get(*name).filter(|text| !text.trim().is_empty()));
+            let text = names
+                .iter()
+                .find_map(|name| alert.annotations.get(*name).filter(|text| !text.trim().is_empty()));
             text.map(|text| one_line(text, most))
         };
         let label = |name: &str| alert.labels.get(name).map_or("", String::as_str);
@@ -64,7 +66,9 @@ fn is_link(text: &str) -> bool {
 /// Without control characters and line breaks, at most so many characters.
 fn one_line(text: &str, most: usize) -> String {
     let mut line = String::new();
-    for word in text.split(|char: char| char.is_whitespace() || char.is_control()).filter(|word| !word.is_empty()) {
+    for word in
+        text.split(|char: char| char.is_whitespace() || char.is_control()).filter(|word| !word.is_empty())
+    {
         if !line.is_empty() {
             line.push(' ');
         }
