@@ -349,7 +349,7 @@ mod tests {
     #[tokio::test]
     async fn the_gravest_come_first_and_then_the_oldest() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         for (id, severity, made_at) in
             [("a", Severity::P3, 10), ("b", Severity::P1, 30), ("c", Severity::P1, 20)]
         {
@@ -373,11 +373,11 @@ mod tests {
     #[tokio::test]
     async fn an_attempt_without_an_end_is_known_after_a_kill() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         ledger.enqueue_alert(&new("a", Severity::P1, 10)).await.unwrap();
         assert!(ledger.begin_alert_attempt("a", "ops", 11).await.unwrap());
         drop(ledger);
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         let row = waiting(&ledger).await.remove(0);
         assert_eq!((row.state.known(), row.attempts, row.last_error), (Some(OutboxState::Sending), 1, None));
         assert_eq!(ledger.alert_body("a", "ops").await.unwrap().as_deref(), Some("{}"));
@@ -386,7 +386,7 @@ mod tests {
     #[tokio::test]
     async fn a_failure_and_its_fallback_are_written_together_and_once() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), "mainnet").await.unwrap();
+        let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         ledger.enqueue_alert(&new("a", Severity::P1, 10)).await.unwrap();
         let row = waiting(&ledger).await.remove(0);
         let fallback = NewOutboxRow { channel: "second".to_owned(), ..new("a", Severity::P1, 10) };

@@ -208,7 +208,7 @@ impl Ledger {
         self.writes.state()
     }
 
-    pub(super) fn note_write(&self, now: i64, error: Option<String>) {
+    pub(crate) fn note_write(&self, now: i64, error: Option<String>) {
         self.writes.note(now, error);
     }
 
