@@ -51,7 +51,11 @@ impl Config {
     ///
     /// # Errors
     /// When the file cannot be read, or anything in it is wrong: all mistakes at once.
-    pub fn load(path: &Path, environment: &[(String, String)], rules: &[&AlertRule]) -> Result<Self, ConfigError> {
+    pub fn load(
+        path: &Path,
+        environment: &[(String, String)],
+        rules: &[&AlertRule],
+    ) -> Result<Self, ConfigError> {
         Self::parse(&Self::read(path)?, path, environment, rules)
     }
 
@@ -68,7 +72,12 @@ impl Config {
     ///
     /// # Errors
     /// All mistakes at once.
-    pub fn parse(text: &str, path: &Path, environment: &[(String, String)], rules: &[&AlertRule]) -> Result<Self, ConfigError> {
+    pub fn parse(
+        text: &str,
+        path: &Path,
+        environment: &[(String, String)],
+        rules: &[&AlertRule],
+    ) -> Result<Self, ConfigError> {
         let wrong = |mistakes: Vec<Mistake>, included| ConfigError::Wrong {
             path: path.to_owned(),
             mistakes,

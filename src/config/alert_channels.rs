@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     alerts::channels::{
-        AlertmanagerSettings, Channel, ChannelKind, ChannelSettings, DiscordSettings, EmailSettings, EmailTls,
-        NtfySettings, PagerDutySettings, SlackSettings, TelegramSettings, WebhookSettings,
+        AlertmanagerSettings, Channel, ChannelKind, ChannelSettings, DiscordSettings, EmailSettings,
+        EmailTls, NtfySettings, PagerDutySettings, SlackSettings, TelegramSettings, WebhookSettings,
     },
     types::{Secret, SecretUrl},
 };
@@ -52,7 +52,12 @@ pub(super) fn channels(raw: &[RawChannel], folder: &Path, checker: &mut Checker)
 }
 
 /// The name of a channel, contact or rota, if it is one.
-pub(super) fn name_of(what: &str, id: Option<&String>, section: &str, checker: &mut Checker) -> Option<String> {
+pub(super) fn name_of(
+    what: &str,
+    id: Option<&String>,
+    section: &str,
+    checker: &mut Checker,
+) -> Option<String> {
     let id = id.map(String::as_str).unwrap_or_default();
     let is_name = !id.is_empty()
         && id.len() <= 64
@@ -161,7 +166,8 @@ impl Reading<'_> {
     /// The address that nothing else would do for.
     fn needed_url(&mut self, why: &str) -> Option<SecretUrl> {
         let raw = self.raw;
-        let place = Place { section: self.section, key: "url", text: raw.url.as_ref(), file: raw.url_file.as_ref() };
+        let place =
+            Place { section: self.section, key: "url", text: raw.url.as_ref(), file: raw.url_file.as_ref() };
         if !place.is_there() {
             place.missing(why, self.checker);
         }
@@ -175,14 +181,21 @@ impl Reading<'_> {
     /// The address of a service that has a well-known one.
     fn url_or(&mut self, default: &str, plain: PlainHttp) -> Option<SecretUrl> {
         let raw = self.raw;
-        let place = Place { section: self.section, key: "url", text: raw.url.as_ref(), file: raw.url_file.as_ref() };
+        let place =
+            Place { section: self.section, key: "url", text: raw.url.as_ref(), file: raw.url_file.as_ref() };
         if place.is_there() {
             return secret_url(place, self.folder, plain, self.checker);
         }
         SecretUrl::parse(default).ok()
     }
 
-    fn token(&mut self, key: &'static str, text: Option<&String>, file: Option<&String>, why: Option<&str>) -> Option<Secret> {
+    fn token(
+        &mut self,
+        key: &'static str,
+        text: Option<&String>,
+        file: Option<&String>,
+        why: Option<&str>,
+    ) -> Option<Secret> {
         let place = Place { section: self.section, key, text, file };
         if let (false, Some(why)) = (place.is_there(), why) {
             place.missing(why, self.checker);
@@ -200,7 +213,10 @@ impl Reading<'_> {
                 let given = self.place("routing_key", text, file).given();
                 self.checker.wrong(
                     &given,
-                    format!("is no integration key: it has {} characters, and those have 32 letters and digits", key.0.len()),
+                    format!(
+                        "is no integration key: it has {} characters, and those have 32 letters and digits",
+                        key.0.len()
+                    ),
                     "copy the Integration Key of an \"Events API v2\" integration of the service",
                 );
             }
@@ -258,7 +274,11 @@ impl Reading<'_> {
             if !is_topic {
                 let given = self.place("topic", text, file).given();
                 let message = "is no topic: those are letters, digits, - and _, 64 at most";
-                self.checker.wrong(&given, message, "one that cannot be guessed, such as `openssl rand -hex 12` makes");
+                self.checker.wrong(
+                    &given,
+                    message,
+                    "one that cannot be guessed, such as `openssl rand -hex 12` makes",
+                );
             }
             is_topic
         });
@@ -303,7 +323,11 @@ impl Reading<'_> {
         } else if many.is_empty() || many.len() > MAX_INSTANCES {
             self.checker.wrong(
                 &format!("{}.urls", self.section),
-                if many.is_empty() { "is missing: alerts are sent to every instance" } else { "names more than 20" },
+                if many.is_empty() {
+                    "is missing: alerts are sent to every instance"
+                } else {
+                    "names more than 20"
+                },
                 "such as urls = [\"http://alertmanager:9093\"]; all instances, and no balancer before them",
             );
         }
@@ -323,19 +347,29 @@ impl Reading<'_> {
         let mailbox = |key: String, text: &str, checker: &mut Checker| {
             let parsed = text.parse::<Mailbox>();
             parsed
-                .map_err(|_| checker.wrong(&key, "is no mail address", "such as \"relaymux <relaymux@example.org>\""))
+                .map_err(|_| {
+                    checker.wrong(&key, "is no mail address", "such as \"relaymux <relaymux@example.org>\"")
+                })
                 .ok()
         };
         let from = match &raw.from {
             Some(from) => mailbox(format!("{}.from", self.section), from, self.checker),
             None => {
-                self.wrong("from", "is missing: mails need a sender", "such as from = \"relaymux@example.org\"");
+                self.wrong(
+                    "from",
+                    "is missing: mails need a sender",
+                    "such as from = \"relaymux@example.org\"",
+                );
                 None
             }
         };
         let receivers = raw.to.as_deref().unwrap_or_default();
         if receivers.is_empty() || receivers.len() > MAX_RECEIVERS {
-            let message = if receivers.is_empty() { "is missing: nobody would get the mail" } else { "has more than 50" };
+            let message = if receivers.is_empty() {
+                "is missing: nobody would get the mail"
+            } else {
+                "has more than 50"
+            };
             self.wrong("to", message, "such as to = [\"ops@example.org\"]");
         }
         let mut to = Vec::new();
@@ -455,6 +489,7 @@ impl Reading<'_> {
 /// The name of a public channel of Telegram.
 fn is_channel(chat: &str) -> bool {
     chat.strip_prefix('@').is_some_and(|name| {
-        (4..=32).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        (4..=32).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     })
 }

@@ -54,7 +54,12 @@ pub(super) fn time_of_day(text: &str) -> Option<Time> {
 }
 
 /// A time zone by its name.
-pub(super) fn time_zone(key: &str, name: Option<&String>, default: &TimeZone, checker: &mut Checker) -> TimeZone {
+pub(super) fn time_zone(
+    key: &str,
+    name: Option<&String>,
+    default: &TimeZone,
+    checker: &mut Checker,
+) -> TimeZone {
     let Some(name) = name else { return default.clone() };
     zone(name).unwrap_or_else(|_| {
         let shown: String = name.chars().take(60).collect();
@@ -162,7 +167,11 @@ fn read_rota(
 ) -> Rota {
     let at = |key: &str| format!("{section}.{key}");
     if raw.members.is_empty() {
-        checker.wrong(&at("members"), "is missing or empty: nobody would be on call", "name contacts or channels");
+        checker.wrong(
+            &at("members"),
+            "is missing or empty: nobody would be on call",
+            "name contacts or channels",
+        );
     }
     if raw.members.len() > MAX_ENTRIES || raw.overrides.len() > MAX_ENTRIES {
         let key = if raw.members.len() > MAX_ENTRIES { "members" } else { "overrides" };
@@ -173,7 +182,8 @@ fn read_rota(
     }
     let zone = time_zone(&at("time_zone"), raw.time_zone.as_ref(), default_zone, checker);
     let text = raw.handover.as_deref().unwrap_or("mon 09:00");
-    let handover = text.split_once(' ').and_then(|(day, time)| Some((weekday(day)?, time_of_day(time.trim())?)));
+    let handover =
+        text.split_once(' ').and_then(|(day, time)| Some((weekday(day)?, time_of_day(time.trim())?)));
     let (handover_day, handover_time) = handover.unwrap_or_else(|| {
         let message = "is no day of the week and time";
         checker.wrong(&at("handover"), message, "such as handover = \"mon 09:00\"");
@@ -223,13 +233,20 @@ fn read_override(
     let to = moment("to", raw.to.as_ref());
     let member = raw.member.clone();
     match &member {
-        None => checker.wrong(&format!("{section}.member"), "is missing", "who stands in: a contact or channel"),
+        None => {
+            checker.wrong(&format!("{section}.member"), "is missing", "who stands in: a contact or channel")
+        }
         Some(name) => names.check(name, &["contact", "channel"], &format!("{section}.member"), checker),
     }
     let found = Override { from: from?, to: to?, member: member? };
     if found.to <= found.from {
         let message = "is not after from: nobody would stand in";
-        checker.contradicts(&format!("{section}.to"), &format!("{section}.from"), message, "the day after the last one");
+        checker.contradicts(
+            &format!("{section}.to"),
+            &format!("{section}.from"),
+            message,
+            "the day after the last one",
+        );
         return None;
     }
     Some(found)
@@ -255,7 +272,12 @@ pub(super) fn escalation(raw: &[RawEscalation], names: &Names, checker: &mut Che
     for (index, line) in raw.iter().enumerate() {
         let at = |key: &str| format!("alerts.escalation[{index}].{key}");
         for (number, contact) in line.contacts.iter().enumerate() {
-            names.check(contact, &["channel", "contact", "rota"], &at(&format!("contacts[{number}]")), checker);
+            names.check(
+                contact,
+                &["channel", "contact", "rota"],
+                &at(&format!("contacts[{number}]")),
+                checker,
+            );
         }
         let severity = severity(&at("severity"), line.severity.as_ref(), checker);
         let default = severity.map_or(5 * MINUTE, |severity| matrix.of(severity).respond_within);

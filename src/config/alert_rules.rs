@@ -34,7 +34,11 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// The operator's own rules.
 pub(super) fn rules(raw: &[RawRule], shipped: &[&AlertRule], checker: &mut Checker) -> Vec<MetricRule> {
     if raw.len() > MAX_RULES {
-        checker.wrong("alerts.rules", format!("there are more than {MAX_RULES}"), "leave out what nobody acts on");
+        checker.wrong(
+            "alerts.rules",
+            format!("there are more than {MAX_RULES}"),
+            "leave out what nobody acts on",
+        );
     }
     let mut names = BTreeSet::new();
     let mut found = Vec::new();
@@ -44,7 +48,11 @@ pub(super) fn rules(raw: &[RawRule], shipped: &[&AlertRule], checker: &mut Check
         if let Some(name) = &name
             && !names.insert(name.clone())
         {
-            checker.wrong(&format!("{section}.name"), format!("`{name}` is there twice"), "give each a name of its own");
+            checker.wrong(
+                &format!("{section}.name"),
+                format!("`{name}` is there twice"),
+                "give each a name of its own",
+            );
         }
         let rule = read_rule(rule, name, &section, checker);
         found.extend(rule);
@@ -52,14 +60,20 @@ pub(super) fn rules(raw: &[RawRule], shipped: &[&AlertRule], checker: &mut Check
     found
 }
 
-fn name(name: Option<&String>, section: &str, shipped: &[&AlertRule], checker: &mut Checker) -> Option<String> {
+fn name(
+    name: Option<&String>,
+    section: &str,
+    shipped: &[&AlertRule],
+    checker: &mut Checker,
+) -> Option<String> {
     let key = format!("{section}.name");
     let name = name.map(String::as_str).unwrap_or_default();
     let is_name = (1..=64).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
         && name.starts_with(|first: char| first.is_ascii_lowercase());
     if !is_name {
-        let message = if name.is_empty() { "is missing" } else { "is no name of lower case letters, digits and _" };
+        let message =
+            if name.is_empty() { "is missing" } else { "is no name of lower case letters, digits and _" };
         checker.wrong(&key, message, "such as name = \"slow_headers\"");
         return None;
     }
@@ -71,7 +85,12 @@ fn name(name: Option<&String>, section: &str, shipped: &[&AlertRule], checker: &
     Some(name.to_owned())
 }
 
-fn read_rule(raw: &RawRule, name: Option<String>, section: &str, checker: &mut Checker) -> Option<MetricRule> {
+fn read_rule(
+    raw: &RawRule,
+    name: Option<String>,
+    section: &str,
+    checker: &mut Checker,
+) -> Option<MetricRule> {
     let at = |key: &str| format!("{section}.{key}");
     let metric = metric(raw.metric.as_ref(), &at("metric"), checker);
     let matchers = matchers(raw.labels.as_ref(), &at("labels"), checker);
@@ -80,19 +99,32 @@ fn read_rule(raw: &RawRule, name: Option<String>, section: &str, checker: &mut C
         Some(text) => Aggregation::parse(text),
     };
     if aggregation.is_none() {
-        let message = format!("there is no way `{}` to put series together", raw.aggregate.as_deref().unwrap_or_default());
-        checker.wrong(&at("aggregate"), message, "any: each series for itself; sum, max or min: of all together");
+        let message = format!(
+            "there is no way `{}` to put series together",
+            raw.aggregate.as_deref().unwrap_or_default()
+        );
+        checker.wrong(
+            &at("aggregate"),
+            message,
+            "any: each series for itself; sum, max or min: of all together",
+        );
     }
     let comparison = raw.op.as_deref().and_then(Comparison::parse);
     if comparison.is_none() {
-        let message =
-            raw.op.as_ref().map_or("is missing".to_owned(), |text| format!("there is no comparison `{text}`"));
-        let hint = format!("one of {}: the value is wrong when it is so", Comparison::ALL.map(Comparison::label).join(" "));
+        let message = raw
+            .op
+            .as_ref()
+            .map_or("is missing".to_owned(), |text| format!("there is no comparison `{text}`"));
+        let hint = format!(
+            "one of {}: the value is wrong when it is so",
+            Comparison::ALL.map(Comparison::label).join(" ")
+        );
         checker.wrong(&at("op"), message, hint);
     }
     let threshold = raw.threshold.filter(|threshold| threshold.is_finite());
     if threshold.is_none() {
-        let message = if raw.threshold.is_none() { "is missing" } else { "is no number that can be compared with" };
+        let message =
+            if raw.threshold.is_none() { "is missing" } else { "is no number that can be compared with" };
         checker.wrong(&at("threshold"), message, "such as threshold = 0.5");
     }
     let severity = match &raw.severity {
@@ -104,8 +136,10 @@ fn read_rule(raw: &RawRule, name: Option<String>, section: &str, checker: &mut C
         .rate_over
         .as_ref()
         .map(|over| duration(&at("rate_over"), Some(over), 5 * MINUTE, 30 * SECOND..=DAY, checker));
-    let fail_for = duration(&at("for"), raw.fail_for.as_ref(), Duration::ZERO, Duration::ZERO..=7 * DAY, checker);
-    let clear_for = duration(&at("clear_for"), raw.clear_for.as_ref(), MINUTE, Duration::ZERO..=7 * DAY, checker);
+    let fail_for =
+        duration(&at("for"), raw.fail_for.as_ref(), Duration::ZERO, Duration::ZERO..=7 * DAY, checker);
+    let clear_for =
+        duration(&at("clear_for"), raw.clear_for.as_ref(), MINUTE, Duration::ZERO..=7 * DAY, checker);
     let title = text(raw.title.as_ref(), &at("title"), checker);
     let runbook = text(raw.runbook.as_ref(), &at("runbook"), checker);
     let (metric, comparison, threshold) = (metric?, comparison?, threshold?);
@@ -191,15 +225,24 @@ fn matchers(labels: Option<&RawLabels>, key: &str, checker: &mut Checker) -> Opt
                 Matcher::new(label, MatchOperator::Equal, value).map_err(|error| error.to_string())
             })
             .collect(),
-        Some(RawLabels::Text(text)) => {
-            parts(text).into_iter().map(|part| part.parse::<Matcher>().map_err(|error| error.to_string())).collect()
-        }
+        Some(RawLabels::Text(text)) => parts(text)
+            .into_iter()
+            .map(|part| part.parse::<Matcher>().map_err(|error| error.to_string()))
+            .collect(),
     };
     let read = read.and_then(|matchers| {
-        if matchers.len() > MAX_MATCHERS { Err(format!("has more than {MAX_MATCHERS} conditions")) } else { Ok(matchers) }
+        if matchers.len() > MAX_MATCHERS {
+            Err(format!("has more than {MAX_MATCHERS} conditions"))
+        } else {
+            Ok(matchers)
+        }
     });
     read.map_err(|error| {
-        checker.wrong(key, error, "such as labels = { relay = \"titan\" } or labels = 'relay=~\"titan.*\",outcome!=\"ok\"'");
+        checker.wrong(
+            key,
+            error,
+            "such as labels = { relay = \"titan\" } or labels = 'relay=~\"titan.*\",outcome!=\"ok\"'",
+        );
     })
     .ok()
 }

@@ -138,7 +138,9 @@ pub(super) fn alerts(raw: &RawAlerts, context: &AlertsContext<'_>, checker: &mut
     let rules = rules(&raw.rules, context.shipped, checker);
     let (disabled, severities) = shipped_rules(raw, context.shipped, checker);
     let default = AlertSettings::default();
-    let mut within = |key: &str, value, default, bounds| duration(&format!("alerts.{key}"), value, default, bounds, checker);
+    let mut within = |key: &str, value, default, bounds| {
+        duration(&format!("alerts.{key}"), value, default, bounds, checker)
+    };
     let settings = AlertSettings {
         group_wait: within("group_wait", raw.group_wait.as_ref(), default.group_wait, Duration::ZERO..=HOUR),
         group_interval: within(
@@ -223,10 +225,19 @@ fn who_is_told(config: &AlertsConfig, checker: &mut Checker) {
         .chain(config.settings.contacts.values())
         .flatten()
         .chain(config.settings.rotas.values().flat_map(|rota| &rota.members))
-        .chain(config.settings.rotas.values().flat_map(|rota| &rota.overrides).map(|exception| &exception.member))
+        .chain(
+            config
+                .settings
+                .rotas
+                .values()
+                .flat_map(|rota| &rota.overrides)
+                .map(|exception| &exception.member),
+        )
         .chain(config.channels.iter().filter_map(|channel| channel.fallback.as_ref()))
         .collect();
-    for channel in config.channels.iter().filter(|channel| !is_manager(channel) && !named.contains(&channel.id)) {
+    for channel in
+        config.channels.iter().filter(|channel| !is_manager(channel) && !named.contains(&channel.id))
+    {
         checker.warn(format!(
             "alerts: no escalation, contact, rota or fallback names the channel `{}`: nothing is sent there",
             channel.id
@@ -240,11 +251,16 @@ fn source(name: Option<&String>, environment: &[(String, String)], checker: &mut
     if let Some(name) = name {
         if !is_good(name.trim()) {
             let message = "is empty, longer than 100 bytes, or has several lines";
-            checker.wrong("alerts.source", message, "the name of this machine in messages, such as \"box-1\"");
+            checker.wrong(
+                "alerts.source",
+                message,
+                "the name of this machine in messages, such as \"box-1\"",
+            );
         }
         return name.trim().to_owned();
     }
-    let of_environment = environment.iter().find(|(name, _)| name == "HOSTNAME").map(|(_, host)| host.clone());
+    let of_environment =
+        environment.iter().find(|(name, _)| name == "HOSTNAME").map(|(_, host)| host.clone());
     let of_system = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let found = of_environment.or_else(of_system).map(|host| host.trim().to_owned());
     found.filter(|host| is_good(host)).unwrap_or_else(|| AlertSettings::default().source)

@@ -70,7 +70,11 @@ pub(super) fn duration(
             let (least, most) = (shown(*bounds.start()), shown(*bounds.end()));
             checker.wrong(
                 key,
-                format!("{} is too {}", shown(duration), if duration < *bounds.start() { "short" } else { "long" }),
+                format!(
+                    "{} is too {}",
+                    shown(duration),
+                    if duration < *bounds.start() { "short" } else { "long" }
+                ),
                 format!("write {least} to {most}; without the key it is {}", shown(default)),
             );
             default
@@ -115,11 +119,15 @@ mod tests {
     #[test]
     fn what_is_out_of_bounds_is_a_mistake_and_the_default_goes_on() {
         let minute = Duration::from_secs(60);
-        for (text, said) in
-            [("5m", None), ("59s", Some("59s is too short")), ("2d", Some("2d is too long")), ("x", Some("`x` is no length"))]
-        {
+        for (text, said) in [
+            ("5m", None),
+            ("59s", Some("59s is too short")),
+            ("2d", Some("2d is too long")),
+            ("x", Some("`x` is no length")),
+        ] {
             let mut checker = Checker::default();
-            let got = duration("k", Some(&Span(text.to_owned())), minute, minute..=minute * 1440, &mut checker);
+            let got =
+                duration("k", Some(&Span(text.to_owned())), minute, minute..=minute * 1440, &mut checker);
             let found = checker.mistakes.first().map(|mistake| mistake.message.as_str());
             assert_eq!(got, if said.is_none() { minute * 5 } else { minute }, "{text}");
             assert_eq!(found.is_some(), said.is_some(), "{text}");

@@ -6,11 +6,11 @@ use serde::{Deserialize, Deserializer, de};
 use serde_path_to_error::{Path, Segment};
 use toml::{Table, Value};
 
+pub(super) use super::raw_text::{Amount, Scalar};
 use super::{
     Mistake, keys,
     raw_alerts::{RawAlerts, RawSla},
 };
-pub(super) use super::raw_text::{Amount, Scalar};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]

@@ -89,7 +89,11 @@ pub(super) fn token(place: Place<'_>, folder: &Path, checker: &mut Checker) -> O
     if found.0.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Some(found);
     }
-    checker.wrong(&place.given(), "has blanks or letters that no key has", "copy it once more from where it was made");
+    checker.wrong(
+        &place.given(),
+        "has blanks or letters that no key has",
+        "copy it once more from where it was made",
+    );
     None
 }
 
@@ -127,11 +131,20 @@ pub(super) fn secret_url(
 }
 
 /// An address that may be a secret.
-pub(super) fn checked_url(key: &str, text: &str, plain: PlainHttp, checker: &mut Checker) -> Option<SecretUrl> {
+pub(super) fn checked_url(
+    key: &str,
+    text: &str,
+    plain: PlainHttp,
+    checker: &mut Checker,
+) -> Option<SecretUrl> {
     let url = match SecretUrl::parse(text) {
         Ok(url) => url,
         Err(error) => {
-            checker.wrong(key, format!("is no address that can be called: {error}"), "copy it once more from the service");
+            checker.wrong(
+                key,
+                format!("is no address that can be called: {error}"),
+                "copy it once more from the service",
+            );
             return None;
         }
     };

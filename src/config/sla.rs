@@ -22,9 +22,13 @@ mod tests {
 
     #[test]
     fn a_target_leaves_something_to_fail() {
-        for (percent, allowed) in
-            [(99.9, Some(1000)), (99.0, Some(10_000)), (99.999, Some(10)), (50.0, Some(500_000)), (99.95, Some(500))]
-        {
+        for (percent, allowed) in [
+            (99.9, Some(1000)),
+            (99.0, Some(10_000)),
+            (99.999, Some(10)),
+            (50.0, Some(500_000)),
+            (99.95, Some(500)),
+        ] {
             let mut checker = Checker::default();
             let found = sla(&RawSla { target_percent: Some(percent) }, &mut checker);
             assert_eq!(allowed, Some(found.budget_secs(1_000_000)), "{percent}");

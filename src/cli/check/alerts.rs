@@ -51,7 +51,8 @@ pub(super) fn report_alerts(config: &AlertsConfig, now: UnixMillis, findings: &m
         })),
     });
     findings.detail("alerts", text, document);
-    let has_manager = config.channels.iter().any(|channel| channel.settings.kind() == ChannelKind::Alertmanager);
+    let has_manager =
+        config.channels.iter().any(|channel| channel.settings.kind() == ChannelKind::Alertmanager);
     if !has_manager && steps(Severity::P1).iter().all(|step| step.channels.is_empty()) {
         findings.remark("warning", "P1, the gravest of all, reaches nobody: see [[alerts.escalation]]");
     }

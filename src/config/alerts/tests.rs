@@ -158,8 +158,16 @@ target_percent = 99.5
 #[test]
 fn every_key_has_its_meaning() {
     let config = good(FULL);
-    let AlertsConfig { settings, channels, rules, dead_man, disabled, severities, ack_link_valid_for, weekly_digest_on } =
-        config.alerts;
+    let AlertsConfig {
+        settings,
+        channels,
+        rules,
+        dead_man,
+        disabled,
+        severities,
+        ack_link_valid_for,
+        weekly_digest_on,
+    } = config.alerts;
     assert_eq!(settings.source, "box-7");
     assert_eq!(settings.pages.as_deref(), Some("https://box.example/relaymux"));
     let secs = [
@@ -209,12 +217,18 @@ fn every_key_has_its_meaning() {
     assert_eq!(lines, [(600, 2), (1800, 0), (14_400, 0), (86_400, 2)]);
 
     let first = &rules[0];
-    assert_eq!((first.aggregation, first.comparison, first.matchers.len()), (Aggregation::Max, Comparison::Above, 1));
+    assert_eq!(
+        (first.aggregation, first.comparison, first.matchers.len()),
+        (Aggregation::Max, Comparison::Above, 1)
+    );
     assert_eq!((&*first.rule.title, first.rule.severity), ("Headers are slow", Severity::P2));
     assert_eq!((first.rule.fail_for.as_secs(), first.rule.clear_for.as_secs()), (300, 120));
     let second = &rules[1];
     assert_eq!((second.matchers.len(), second.rate_over), (2, Some(Duration::from_secs(600))));
-    assert_eq!((&*second.rule.title, second.rule.severity), ("relaymux_faults_total each second over 10m >= 1", Severity::P3));
+    assert_eq!(
+        (&*second.rule.title, second.rule.severity),
+        ("relaymux_faults_total each second over 10m >= 1", Severity::P3)
+    );
     assert_eq!(config.sla.budget_secs(1000), 5);
     assert_eq!(config.warnings, Vec::<String>::new());
 }
@@ -236,19 +250,25 @@ fn without_the_section_alerts_are_kept_and_nobody_is_told() {
     }
 }
 
-const SLACK: &str = "[[alerts.channels]]\nid = \"ops\"\nkind = \"slack\"\nurl = \"https://hooks.slack.com/k3y\"\n";
+const SLACK: &str =
+    "[[alerts.channels]]\nid = \"ops\"\nkind = \"slack\"\nurl = \"https://hooks.slack.com/k3y\"\n";
 const P1: &str = "[[alerts.escalation]]\nseverity = \"P1\"\ncontacts = [\"ops\"]\n";
 
 /// Each has one mistake: at this key, in these words, with this hint.
 #[test]
 fn every_mistake_names_its_key_and_what_to_do() {
     let email = |more: &str| {
-        format!("{P1}[[alerts.channels]]\nid = \"ops\"\nkind = \"email\"\nfrom = \"a@b.example\"\nto = [\"c@d.example\"]\n{more}")
+        format!(
+            "{P1}[[alerts.channels]]\nid = \"ops\"\nkind = \"email\"\nfrom = \"a@b.example\"\nto = [\"c@d.example\"]\n{more}"
+        )
     };
-    let of_kind = |kind: &str, more: &str| format!("{P1}[[alerts.channels]]\nid = \"ops\"\nkind = \"{kind}\"\n{more}");
+    let of_kind =
+        |kind: &str, more: &str| format!("{P1}[[alerts.channels]]\nid = \"ops\"\nkind = \"{kind}\"\n{more}");
     let alerts = |more: &str| format!("[alerts]\n{more}\n");
     let told = |more: &str| format!("{SLACK}{P1}{more}");
-    let rule = |more: &str| format!("[[alerts.rules]]\nname = \"r\"\nmetric = \"relaymux_x\"\nop = \">\"\nthreshold = 1\n{more}");
+    let rule = |more: &str| {
+        format!("[[alerts.rules]]\nname = \"r\"\nmetric = \"relaymux_x\"\nop = \">\"\nthreshold = 1\n{more}")
+    };
     let cases: Vec<(String, &str, &str, &str)> = vec![
         (alerts("group_wait = \"5 min\""), "alerts.group_wait", "no length of time", "\"5m\""),
         (alerts("group_wait = 5"), "alerts.group_wait", "expected a length of time", "docs/configuration.md"),
@@ -257,16 +277,41 @@ fn every_mistake_names_its_key_and_what_to_do() {
         (alerts("reacknowledge_p1_after = \"1s\""), "alerts.reacknowledge_p1_after", "too short", "4h"),
         (alerts("digest_at = \"9\""), "alerts.digest_at", "no time of day", "09:00"),
         (alerts("weekly_digest_on = \"monday\""), "alerts.weekly_digest_on", "no day", "mon, tue"),
-        (alerts("time_zone = \"Europe/Berlln\""), "alerts.time_zone", "no time zone `Europe/Berlln`", "tzdata"),
+        (
+            alerts("time_zone = \"Europe/Berlln\""),
+            "alerts.time_zone",
+            "no time zone `Europe/Berlln`",
+            "tzdata",
+        ),
         (alerts("source = \"\""), "alerts.source", "is empty", "box-1"),
         (alerts("public_url = \"box.example\""), "alerts.public_url", "not an http", "https://"),
         (alerts("public_url = \"https://me:k3y@box.example\""), "alerts.public_url", "has a user", "alone"),
         (alerts("dead_man_every = \"1m\""), "alerts.dead_man_url", "is missing", "dead_man_url_file"),
-        (alerts("dead_man_url = \"http://hc.example/k3y\""), "alerts.dead_man_url", "http:// to another machine", "https://"),
+        (
+            alerts("dead_man_url = \"http://hc.example/k3y\""),
+            "alerts.dead_man_url",
+            "http:// to another machine",
+            "https://",
+        ),
         (alerts("dead_man_url = \"k3y\""), "alerts.dead_man_url", "not a URL", "copy it"),
-        (alerts("disable = [\"payload_witheld\"]"), "alerts.disable[0]", "no rule `payload_witheld`", "`payload_withheld`"),
-        (alerts("severities = { payload_witheld = \"P2\" }"), "alerts.severities.payload_witheld", "no rule", "`payload_withheld`"),
-        (alerts("severities = { payload_withheld = \"P5\" }"), "alerts.severities.payload_withheld", "no severity `P5`", "P1: slots"),
+        (
+            alerts("disable = [\"payload_witheld\"]"),
+            "alerts.disable[0]",
+            "no rule `payload_witheld`",
+            "`payload_withheld`",
+        ),
+        (
+            alerts("severities = { payload_witheld = \"P2\" }"),
+            "alerts.severities.payload_witheld",
+            "no rule",
+            "`payload_withheld`",
+        ),
+        (
+            alerts("severities = { payload_withheld = \"P5\" }"),
+            "alerts.severities.payload_withheld",
+            "no severity `P5`",
+            "P1: slots",
+        ),
         (
             alerts("disable = [\"payload_withheld\"]\nseverities = { payload_withheld = \"P2\" }"),
             "alerts.severities.payload_withheld",
@@ -274,27 +319,87 @@ fn every_mistake_names_its_key_and_what_to_do() {
             "one of the two",
         ),
         (alerts("chanels = []"), "alerts.chanels", "unknown key", "`channels`"),
-        (format!("{}disable = [\"r\"]\n{}", alerts(""), rule("")), "alerts.disable[0]", "is one of [[alerts.rules]]", "change it there"),
+        (
+            format!("{}disable = [\"r\"]\n{}", alerts(""), rule("")),
+            "alerts.disable[0]",
+            "is one of [[alerts.rules]]",
+            "change it there",
+        ),
         (SLACK.to_owned(), "alerts.channels", "nobody is told of P1", "severity = \"P1\""),
-        (told("[[alerts.channels]]\nid = \"ops\"\nkind = \"ntfy\"\ntopic = \"t\"\n"), "alerts.channels[1].id", "twice", "own"),
-        (told("[[alerts.channels]]\nkind = \"ntfy\"\ntopic = \"t\"\n"), "alerts.channels[1].id", "is missing", "id ="),
+        (
+            told("[[alerts.channels]]\nid = \"ops\"\nkind = \"ntfy\"\ntopic = \"t\"\n"),
+            "alerts.channels[1].id",
+            "twice",
+            "own",
+        ),
+        (
+            told("[[alerts.channels]]\nkind = \"ntfy\"\ntopic = \"t\"\n"),
+            "alerts.channels[1].id",
+            "is missing",
+            "id =",
+        ),
         (of_kind("slak", ""), "alerts.channels[0].kind", "no kind `slak`", "`slack`"),
         (told("[[alerts.channels]]\nid = \"x\"\n"), "alerts.channels[1].kind", "is missing", "pagerduty"),
         (of_kind("slack", ""), "alerts.channels[0].url", "is missing", "url_file"),
-        (of_kind("slack", "url = \"http://hooks.slack.com/k3y\"\n"), "alerts.channels[0].url", "http:// to another", "https://"),
-        (of_kind("slack", "url = \"ftp://hooks/k3y\"\n"), "alerts.channels[0].url", "must begin with https://", "copy it"),
+        (
+            of_kind("slack", "url = \"http://hooks.slack.com/k3y\"\n"),
+            "alerts.channels[0].url",
+            "http:// to another",
+            "https://",
+        ),
+        (
+            of_kind("slack", "url = \"ftp://hooks/k3y\"\n"),
+            "alerts.channels[0].url",
+            "must begin with https://",
+            "copy it",
+        ),
         (of_kind("slack", "url = \" \"\n"), "alerts.channels[0].url", "is empty", "alone"),
-        (of_kind("slack", "url_file = \"no.url\"\n"), "alerts.channels[0].url_file", "/nowhere/no.url: ", "relative"),
-        (format!("{P1}{SLACK}url_file = \"x\"\n"), "alerts.channels[0].url_file", "given as well", "keep one"),
-        (format!("{P1}{SLACK}token = \"k3y\"\n"), "alerts.channels[0].token", "no key of a channel of kind slack", "url, url_file"),
-        (format!("{P1}{SLACK}fallback = \"opz\"\n"), "alerts.channels[0].fallback", "no channel `opz`", "`ops`"),
+        (
+            of_kind("slack", "url_file = \"no.url\"\n"),
+            "alerts.channels[0].url_file",
+            "/nowhere/no.url: ",
+            "relative",
+        ),
+        (
+            format!("{P1}{SLACK}url_file = \"x\"\n"),
+            "alerts.channels[0].url_file",
+            "given as well",
+            "keep one",
+        ),
+        (
+            format!("{P1}{SLACK}token = \"k3y\"\n"),
+            "alerts.channels[0].token",
+            "no key of a channel of kind slack",
+            "url, url_file",
+        ),
+        (
+            format!("{P1}{SLACK}fallback = \"opz\"\n"),
+            "alerts.channels[0].fallback",
+            "no channel `opz`",
+            "`ops`",
+        ),
         (format!("{P1}{SLACK}fallback = \"ops\"\n"), "alerts.channels[0].fallback", "itself", "another"),
         (format!("{P1}{SLACK}urll = \"k3y\"\n"), "alerts.channels[0].urll", "unknown key", "`url`"),
         (of_kind("pagerduty", ""), "alerts.channels[0].routing_key", "is missing", "routing_key_file"),
-        (of_kind("pagerduty", "routing_key = \"k3y\"\n"), "alerts.channels[0].routing_key", "has 3 characters", "Integration Key"),
+        (
+            of_kind("pagerduty", "routing_key = \"k3y\"\n"),
+            "alerts.channels[0].routing_key",
+            "has 3 characters",
+            "Integration Key",
+        ),
         (of_kind("telegram", "chat_id = 1\n"), "alerts.channels[0].token", "is missing", "token_file"),
-        (of_kind("telegram", "chat_id = 1\ntoken = \"k3y\"\n"), "alerts.channels[0].token", "no token of a bot", "@BotFather"),
-        (of_kind("telegram", "token = \"1:k3yk3yk3yk3yk3yk3yk3y\"\n"), "alerts.channels[0].chat_id", "is missing", "getUpdates"),
+        (
+            of_kind("telegram", "chat_id = 1\ntoken = \"k3y\"\n"),
+            "alerts.channels[0].token",
+            "no token of a bot",
+            "@BotFather",
+        ),
+        (
+            of_kind("telegram", "token = \"1:k3yk3yk3yk3yk3yk3yk3y\"\n"),
+            "alerts.channels[0].chat_id",
+            "is missing",
+            "getUpdates",
+        ),
         (
             of_kind("telegram", "chat_id = \"ops\"\ntoken = \"1:k3yk3yk3yk3yk3yk3yk3y\"\n"),
             "alerts.channels[0].chat_id",
@@ -303,26 +408,96 @@ fn every_mistake_names_its_key_and_what_to_do() {
         ),
         (of_kind("ntfy", ""), "alerts.channels[0].topic", "is missing", "topic_file"),
         (of_kind("ntfy", "topic = \"k3y/x\"\n"), "alerts.channels[0].topic", "no topic", "openssl"),
-        (of_kind("ntfy", "topic = \"t\"\ntoken = \"k3y k3y\"\n"), "alerts.channels[0].token", "has blanks", "copy it"),
+        (
+            of_kind("ntfy", "topic = \"t\"\ntoken = \"k3y k3y\"\n"),
+            "alerts.channels[0].token",
+            "has blanks",
+            "copy it",
+        ),
         (of_kind("webhook", ""), "alerts.channels[0].url", "is missing", "url_file"),
-        (of_kind("webhook", "url = \"https://h.example\"\nsecret = \"k3y\"\n"), "alerts.channels[0].secret", "guessed", "openssl"),
+        (
+            of_kind("webhook", "url = \"https://h.example\"\nsecret = \"k3y\"\n"),
+            "alerts.channels[0].secret",
+            "guessed",
+            "openssl",
+        ),
         (of_kind("alertmanager", ""), "alerts.channels[0].urls", "is missing", "9093"),
         (of_kind("alertmanager", "urls = [\"k3y\"]\n"), "alerts.channels[0].urls[0]", "not a URL", "copy it"),
         (email(""), "alerts.channels[0].host", "is missing", "smtp"),
         (email("host = \"smtp://x\"\n"), "alerts.channels[0].host", "is no name", "alone"),
-        (email("host = \"mx.example\"\ntls = \"ssl\"\n"), "alerts.channels[0].tls", "`ssl` is not one", "implicit"),
-        (email("host = \"mx.example\"\ntls = \"none\"\n"), "alerts.channels[0].tls", "not this machine", "starttls"),
+        (
+            email("host = \"mx.example\"\ntls = \"ssl\"\n"),
+            "alerts.channels[0].tls",
+            "`ssl` is not one",
+            "implicit",
+        ),
+        (
+            email("host = \"mx.example\"\ntls = \"none\"\n"),
+            "alerts.channels[0].tls",
+            "not this machine",
+            "starttls",
+        ),
         (email("host = \"mx.example\"\nport = 0\n"), "alerts.channels[0].port", "0 is no port", "587"),
-        (email("host = \"mx.example\"\nusername = \"me\"\n"), "alerts.channels[0].password", "is missing", "password_file"),
-        (email("host = \"mx.example\"\npassword = \"k3y\"\n"), "alerts.channels[0].username", "is missing", "whose"),
-        (email("host = \"mx.example\"\n").replace("c@d.example", "c"), "alerts.channels[0].to[0]", "no mail address", "@"),
-        (email("host = \"mx.example\"\n").replace("\"c@d.example\"", ""), "alerts.channels[0].to", "nobody", "to ="),
-        (email("host = \"mx.example\"\n").replace("from = \"a@b.example\"\n", ""), "alerts.channels[0].from", "is missing", "from ="),
-        (told("[[alerts.contacts]]\nid = \"anna\"\n"), "alerts.contacts[0].channels", "nobody would be told", "name one"),
-        (told("[[alerts.contacts]]\nid = \"ops\"\nchannels = [\"ops\"]\n"), "alerts.contacts[0].id", "name of a channel", "another"),
-        (told("[[alerts.contacts]]\nid = \"a\"\nchannels = [\"op\"]\n"), "alerts.contacts[0].channels[0]", "no channel `op`", "`ops`"),
-        (told("[[alerts.rotas]]\nid = \"r\"\n"), "alerts.rotas[0].members", "nobody would be on call", "name contacts"),
-        (told("[[alerts.rotas]]\nid = \"r\"\nmembers = [\"zoe\"]\n"), "alerts.rotas[0].members[0]", "no contact or channel `zoe`", "ops"),
+        (
+            email("host = \"mx.example\"\nusername = \"me\"\n"),
+            "alerts.channels[0].password",
+            "is missing",
+            "password_file",
+        ),
+        (
+            email("host = \"mx.example\"\npassword = \"k3y\"\n"),
+            "alerts.channels[0].username",
+            "is missing",
+            "whose",
+        ),
+        (
+            email("host = \"mx.example\"\n").replace("c@d.example", "c"),
+            "alerts.channels[0].to[0]",
+            "no mail address",
+            "@",
+        ),
+        (
+            email("host = \"mx.example\"\n").replace("\"c@d.example\"", ""),
+            "alerts.channels[0].to",
+            "nobody",
+            "to =",
+        ),
+        (
+            email("host = \"mx.example\"\n").replace("from = \"a@b.example\"\n", ""),
+            "alerts.channels[0].from",
+            "is missing",
+            "from =",
+        ),
+        (
+            told("[[alerts.contacts]]\nid = \"anna\"\n"),
+            "alerts.contacts[0].channels",
+            "nobody would be told",
+            "name one",
+        ),
+        (
+            told("[[alerts.contacts]]\nid = \"ops\"\nchannels = [\"ops\"]\n"),
+            "alerts.contacts[0].id",
+            "name of a channel",
+            "another",
+        ),
+        (
+            told("[[alerts.contacts]]\nid = \"a\"\nchannels = [\"op\"]\n"),
+            "alerts.contacts[0].channels[0]",
+            "no channel `op`",
+            "`ops`",
+        ),
+        (
+            told("[[alerts.rotas]]\nid = \"r\"\n"),
+            "alerts.rotas[0].members",
+            "nobody would be on call",
+            "name contacts",
+        ),
+        (
+            told("[[alerts.rotas]]\nid = \"r\"\nmembers = [\"zoe\"]\n"),
+            "alerts.rotas[0].members[0]",
+            "no contact or channel `zoe`",
+            "ops",
+        ),
         (
             told("[[alerts.rotas]]\nid = \"r\"\nmembers = [\"ops\"]\nhandover = \"monday\"\n"),
             "alerts.rotas[0].handover",
@@ -336,20 +511,39 @@ fn every_mistake_names_its_key_and_what_to_do() {
             "without quotes",
         ),
         (
-            told("[[alerts.rotas]]\nid = \"r\"\nmembers = [\"ops\"]\noverrides = [{ from = 2026-01-02, to = 2026-01-01, member = \"ops\" }]\n"),
+            told(
+                "[[alerts.rotas]]\nid = \"r\"\nmembers = [\"ops\"]\noverrides = [{ from = 2026-01-02, to = 2026-01-01, member = \"ops\" }]\n",
+            ),
             "alerts.rotas[0].overrides[0].to",
             "is not after from",
             "the day after",
         ),
         (
-            told("[[alerts.rotas]]\nid = \"r\"\nmembers = [\"ops\"]\noverrides = [{ from = 2026-01-02, to = 2026-01-03 }]\n"),
+            told(
+                "[[alerts.rotas]]\nid = \"r\"\nmembers = [\"ops\"]\noverrides = [{ from = 2026-01-02, to = 2026-01-03 }]\n",
+            ),
             "alerts.rotas[0].overrides[0].member",
             "is missing",
             "stands in",
         ),
-        (told("[[alerts.escalation]]\nseverity = \"P2\"\ncontacts = [\"zoe\"]\n"), "alerts.escalation[1].contacts[0]", "`zoe`", "ops"),
-        (told("[[alerts.escalation]]\nseverity = \"P0\"\n"), "alerts.escalation[1].severity", "no severity `P0`", "P1: slots"),
-        (told("[[alerts.escalation]]\nseverity = \"P1\"\ncontacts = [\"ops\"]\n"), "alerts.escalation[1].severity", "twice", "one"),
+        (
+            told("[[alerts.escalation]]\nseverity = \"P2\"\ncontacts = [\"zoe\"]\n"),
+            "alerts.escalation[1].contacts[0]",
+            "`zoe`",
+            "ops",
+        ),
+        (
+            told("[[alerts.escalation]]\nseverity = \"P0\"\n"),
+            "alerts.escalation[1].severity",
+            "no severity `P0`",
+            "P1: slots",
+        ),
+        (
+            told("[[alerts.escalation]]\nseverity = \"P1\"\ncontacts = [\"ops\"]\n"),
+            "alerts.escalation[1].severity",
+            "twice",
+            "one",
+        ),
         (
             told("[[alerts.escalation]]\nseverity = \"P2\"\nrespond_within = \"1s\"\n"),
             "alerts.escalation[1].respond_within",
@@ -357,10 +551,25 @@ fn every_mistake_names_its_key_and_what_to_do() {
             "30m",
         ),
         (rule("").replace("\"r\"", "\"R\""), "alerts.rules[0].name", "no name", "slow_headers"),
-        (rule("").replace("\"r\"", "\"payload_withheld\""), "alerts.rules[0].name", "relaymux itself", "alerts.severities"),
+        (
+            rule("").replace("\"r\"", "\"payload_withheld\""),
+            "alerts.rules[0].name",
+            "relaymux itself",
+            "alerts.severities",
+        ),
         (format!("{}{}", rule(""), rule("")), "alerts.rules[1].name", "twice", "own"),
-        (rule("").replace("relaymux_x", "node_load1"), "alerts.rules[0].metric", "none of relaymux's", "relaymux_"),
-        (rule("").replace("relaymux_x", "relaymux_x{a=1}"), "alerts.rules[0].metric", "labels have a key", "relaymux_"),
+        (
+            rule("").replace("relaymux_x", "node_load1"),
+            "alerts.rules[0].metric",
+            "none of relaymux's",
+            "relaymux_",
+        ),
+        (
+            rule("").replace("relaymux_x", "relaymux_x{a=1}"),
+            "alerts.rules[0].metric",
+            "labels have a key",
+            "relaymux_",
+        ),
         (rule("").replace('>', "=>"), "alerts.rules[0].op", "no comparison `=>`", ">="),
         (rule("").replace("threshold = 1\n", ""), "alerts.rules[0].threshold", "is missing", "0.5"),
         (rule("").replace("= 1\n", "= nan\n"), "alerts.rules[0].threshold", "no number", "0.5"),
@@ -390,9 +599,15 @@ fn every_mistake_names_its_key_and_what_to_do() {
 /// All that is wrong is said at once, and nothing twice.
 #[test]
 fn one_mistake_hides_no_other_and_makes_none() {
-    let text = FULL.replace("kind = \"slack\"", "kind = \"slak\"").replace("0.8", "inf").replace("\"10m\"\ncont", "\"10\"\ncont");
+    let text = FULL
+        .replace("kind = \"slack\"", "kind = \"slak\"")
+        .replace("0.8", "inf")
+        .replace("\"10m\"\ncont", "\"10\"\ncont");
     let keys: Vec<String> = mistakes(read(&text)).into_iter().map(|mistake| mistake.key).collect();
-    assert_eq!(keys, ["alerts.channels[0].kind", "alerts.escalation[0].respond_within", "alerts.rules[0].threshold"]);
+    assert_eq!(
+        keys,
+        ["alerts.channels[0].kind", "alerts.escalation[0].respond_within", "alerts.rules[0].threshold"]
+    );
 }
 
 #[cfg(unix)]
@@ -401,7 +616,8 @@ fn secrets_come_from_files_that_are_followed_and_never_shown() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("slack.url");
-    let text = format!("{}{P1}", SLACK.replace("url = \"https://hooks.slack.com/k3y\"", "url_file = \"slack.url\""));
+    let text =
+        format!("{}{P1}", SLACK.replace("url = \"https://hooks.slack.com/k3y\"", "url_file = \"slack.url\""));
     let write = |content: &str, mode: u32| {
         std::fs::write(&file, content).unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
@@ -415,7 +631,11 @@ fn secrets_come_from_files_that_are_followed_and_never_shown() {
 
     write("https://hooks.slack.com/k3y\n", 0o644);
     let config = read_in(folder.path(), &text, &[]).unwrap();
-    assert!(config.warnings[0].contains("slack.url: others can read this key: chmod 600"), "{:?}", config.warnings);
+    assert!(
+        config.warnings[0].contains("slack.url: others can read this key: chmod 600"),
+        "{:?}",
+        config.warnings
+    );
 
     for (content, said) in [
         ("", "is empty"),
@@ -435,13 +655,21 @@ fn secrets_come_from_files_that_are_followed_and_never_shown() {
 
 #[test]
 fn the_environment_sets_keys_of_channels_and_is_never_quoted() {
-    let with = |value| read_in(Path::new("/nowhere"), &format!("{SLACK}{P1}"), &[("RELAYMUX_ALERTS__CHANNELS__0__URL", value)]);
+    let with = |value| {
+        read_in(
+            Path::new("/nowhere"),
+            &format!("{SLACK}{P1}"),
+            &[("RELAYMUX_ALERTS__CHANNELS__0__URL", value)],
+        )
+    };
     let config = with("https://other.example/x").unwrap();
     let ChannelSettings::Slack(slack) = &config.alerts.channels[0].settings else { panic!() };
     assert_eq!(slack.url.expose().host_str(), Some("other.example"));
     let error = with("http://other.example/k3y").unwrap_err().to_string();
     assert!(error.contains("RELAYMUX_ALERTS__CHANNELS__0__URL") && !error.contains("k3y"), "{error}");
-    let regraded = read_in(Path::new("/nowhere"), "", &[("RELAYMUX_ALERTS__SEVERITIES__PAYLOAD_WITHHELD", "P2")]).unwrap();
+    let regraded =
+        read_in(Path::new("/nowhere"), "", &[("RELAYMUX_ALERTS__SEVERITIES__PAYLOAD_WITHHELD", "P2")])
+            .unwrap();
     assert_eq!(regraded.alerts.severities.get("payload_withheld"), Some(&Severity::P2));
 }
 
@@ -451,7 +679,9 @@ fn what_is_odd_is_warned_about() {
     for (text, said) in [
         (format!("{SLACK}{P1}{unused}"), "names the channel `unused`"),
         (
-            format!("{SLACK}{P1}[[alerts.channels]]\nid = \"am\"\nkind = \"alertmanager\"\nurls = [\"http://am.example:9093\"]\n"),
+            format!(
+                "{SLACK}{P1}[[alerts.channels]]\nid = \"am\"\nkind = \"alertmanager\"\nurls = [\"http://am.example:9093\"]\n"
+            ),
             "alerts.channels[1].urls[0] is http://",
         ),
         (
@@ -460,13 +690,17 @@ fn what_is_odd_is_warned_about() {
         ),
     ] {
         let warnings = good(&text).warnings;
-        assert!(warnings.len() == 1 && warnings[0].contains(said) && !warnings[0].contains("k3y"), "{warnings:?}");
+        assert!(
+            warnings.len() == 1 && warnings[0].contains(said) && !warnings[0].contains("k3y"),
+            "{warnings:?}"
+        );
     }
 }
 
 #[test]
 fn alertmanager_alone_needs_nobody_in_the_escalation() {
-    let config = good("[[alerts.channels]]\nid = \"am\"\nkind = \"alertmanager\"\nurls = [\"http://am:9093\"]\n");
+    let config =
+        good("[[alerts.channels]]\nid = \"am\"\nkind = \"alertmanager\"\nurls = [\"http://am:9093\"]\n");
     assert!(config.alerts.settings.escalation.p1.contacts.is_empty());
     assert_eq!(config.warnings, Vec::<String>::new());
 }
