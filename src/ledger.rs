@@ -11,6 +11,8 @@
 //! kept as it is. Every table that several sidecars may share says which instance wrote a row (`instance`). Sums of days and months follow
 //! the slots by a position (`sums`).
 
+mod alert_foreign;
+mod alert_history;
 mod alert_outbox;
 mod alert_signals;
 mod alert_silences;
@@ -51,6 +53,8 @@ mod views;
 mod write_state;
 mod writer;
 
+pub use alert_foreign::ForeignRow;
+pub use alert_history::NotificationView;
 pub use alert_outbox::{NewOutboxRow, OutboxCount, OutboxRow, OutboxState};
 pub use alert_signals::SignalRow;
 pub use alert_silences::SilenceRow;

@@ -1,5 +1,5 @@
-//! The HTTP server for people and Prometheus: health, metrics, relays, slots, the event stream, a dashboard that works without
-//! internet.
+//! The HTTP server for people and Prometheus: health, metrics, relays, slots, alerts, availability, the event stream, a dashboard that works
+//! without internet.
 //!
 //! It reads snapshots, the ledger and the spine; what changes something needs the admin token, and on an address that others reach, so does
 //! reading. It never waits on the hot path and the hot path never waits on it; callers
@@ -7,13 +7,21 @@
 //! of a relay's URL is shown.
 
 mod access;
+mod acknowledge;
 mod admin;
+mod alert_views;
+mod alerts;
+mod body;
 mod bundles;
 mod degraded;
+mod digest;
 mod events;
+mod facts;
 mod handlers;
 mod profit;
 mod settings;
+mod silences;
+mod sla;
 mod state;
 mod views;
 

@@ -89,6 +89,11 @@ impl Matcher {
         }
     }
 
+    /// Label, operator and value, as they were given.
+    pub fn parts(&self) -> (&str, MatchOperator, &str) {
+        (&self.label, self.operator, &self.value)
+    }
+
     /// The value that a label must have, where it must have exactly one.
     pub fn exact_value_of(&self, label: &str) -> Option<&str> {
         (self.operator == MatchOperator::Equal && self.label == label).then_some(self.value.as_str())

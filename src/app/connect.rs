@@ -7,6 +7,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    alerting::Alerting,
+    budget_watch::BudgetWatchParts,
     chain_watch::ChainWatchParts,
     duties::DutyParts,
     policies::{Clients, LoadedKeys, build_policies, cached_keys},
@@ -14,6 +16,7 @@ use super::{
     seed::SeedParts,
 };
 use crate::{
+    alerts::Desk,
     auction::{Auction, AuctionParts, Validators},
     builder_api::BuilderApiParts,
     bundles::BundleParts,
@@ -29,7 +32,7 @@ use crate::{
         ExpectedProposals, HealthMonitor, HealthMonitorHandle, ProbeParts, Relay, SavedHealth, SharedRelays,
     },
     serve::Listener,
-    sla::{SlaNodes, SlaParts},
+    sla::{SlaNodes, SlaParts, SlaReader},
 };
 
 /// What rooms share.
@@ -153,7 +156,22 @@ impl Connected {
         }
     }
 
-    pub(super) fn ops_api(&self, metrics: PrometheusHandle, admin_token: String) -> OpsParts {
+    /// Reads availability against what the operator wants to hold.
+    fn sla_reader(&self) -> SlaReader {
+        SlaReader { ledger: self.stores.ledger.clone(), objective: self.config.sla }
+    }
+
+    pub(super) fn budget_watch(&self) -> BudgetWatchParts {
+        BudgetWatchParts { reader: self.sla_reader(), signals: self.signals(), clock: self.clock.clone() }
+    }
+
+    pub(super) fn ops_api(
+        &self,
+        metrics: PrometheusHandle,
+        admin_token: String,
+        alerts: Desk,
+        alerting: &Alerting,
+    ) -> OpsParts {
         OpsParts {
             settings: self.config.ops.clone(),
             network: self.config.spec.name.clone(),
@@ -169,6 +187,11 @@ impl Connected {
             degraded: self.degraded.clone(),
             stopping: self.stopping.clone(),
             auction: Arc::clone(&self.auction),
+            alerts,
+            hook: Some(Arc::clone(&alerting.foreign)),
+            ack_key: Some(alerting.key.clone()),
+            sla: self.sla_reader(),
+            source: self.config.alerts.settings.source.clone(),
         }
     }
 
@@ -268,6 +291,7 @@ impl Connected {
         &self,
         source: Option<ConfigSource>,
         asked: mpsc::Receiver<()>,
+        alerting: &Alerting,
     ) -> Option<Reloader> {
         Some(Reloader {
             source: source?,
@@ -279,6 +303,7 @@ impl Connected {
             clients: self.clients.clone(),
             loaded: self.loaded.clone(),
             due: BTreeMap::new(),
+            alerting: alerting.clone(),
         })
     }
 }

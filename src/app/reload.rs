@@ -23,6 +23,7 @@ use tracing::{error, info, warn};
 
 use super::{
     alert_rules::alert_rules,
+    alerting::Alerting,
     policies::{Clients, LoadedKeys, build_policies, cache_keys, overlap},
 };
 use crate::{
@@ -101,6 +102,8 @@ pub(super) struct Reloader {
     pub(super) clients: Clients,
     pub(super) loaded: LoadedKeys,
     pub(super) due: BTreeMap<String, Instant>,
+    /// Hears whom alerts are told to.
+    pub(super) alerting: Alerting,
 }
 
 impl Reloader {
@@ -216,6 +219,7 @@ impl Reloader {
             sla: self.running.sla,
             ..new
         };
+        self.alerting.adopt(&self.running.alerts);
     }
 
     /// Loads the keys of every set that is due.

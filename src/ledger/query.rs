@@ -87,6 +87,11 @@ const STEPS: &[Step] = &[
     },
     Step { version: 21, name: "alerts", sql: include_str!("../../migrations/ledger/0021_alerts.sql") },
     Step { version: 22, name: "sla", sql: include_str!("../../migrations/ledger/0022_sla.sql") },
+    Step {
+        version: 23,
+        name: "foreign alerts",
+        sql: include_str!("../../migrations/ledger/0023_alert_foreign.sql"),
+    },
 ];
 
 /// Most memory that a ledger without a file takes: some ten days of every slot with 8 relays. Beyond it, writes fail and are told.

@@ -1,7 +1,7 @@
 //! Who may read, and who may change something.
 //!
 //! On an address that only this machine reaches, everybody reads. On any other, reading needs the admin token or the read token; probes
-//! stay open, and the metrics where the operator says so. What changes something needs the admin token everywhere, and as a bearer: a browser
+//! stay open, the two paths that a signed token opens, and the metrics where the operator says so. What changes something needs the admin token everywhere, and as a bearer: a browser
 //! sends a password that it knows by itself, which is good for reading and nothing else.
 
 use axum::{
@@ -11,11 +11,14 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use subtle::ConstantTimeEq;
 
-use super::OpsSettings;
+use super::{OpsSettings, acknowledge};
 use crate::serve::ApiError;
 
 /// Paths that load balancers and orchestrators ask, which have no token: neither tokens nor the rate limit are for them.
 pub(super) const PROBES: [&str; 2] = ["/healthz", "/readyz"];
+
+/// Paths whose permission is a signed token in the address or the body, which they check themselves: what people tap in a message.
+const SIGNED: [&str; 2] = [acknowledge::PAGE, acknowledge::POST];
 
 const READ_REFUSED: &str = "other machines reach this address, so reading needs a token: send `Authorization: Bearer <token>`; a browser \
      asks for it, any user name will do. The token is in admin.token of data_dir, or in [ops] read_token_file. For Prometheus, \
@@ -55,8 +58,10 @@ impl Access {
     /// # Errors
     /// 401 in words, with what makes a browser ask.
     pub(super) fn check_read(&self, path: &str, headers: &HeaderMap) -> Result<Reader, Box<Response>> {
-        let is_open =
-            !self.reads_need_token || PROBES.contains(&path) || (self.metrics_are_open && path == "/metrics");
+        let is_open = !self.reads_need_token
+            || PROBES.contains(&path)
+            || SIGNED.contains(&path)
+            || (self.metrics_are_open && path == "/metrics");
         let token = || bearer(headers).map(str::to_owned).or_else(|| password(headers));
         if token().is_some_and(|token| self.reads(&token)) {
             return Ok(Reader::Known);
@@ -159,6 +164,16 @@ mod tests {
             (String::new(), "/metrics", true, true),
             (String::new(), "/metrics/x", true, false),
             (String::new(), "/api/v1/slots", true, false),
+            (String::new(), "/alerts/acknowledge", false, true),
+            (String::new(), "/api/v1/alerts/acknowledge", false, true),
+            (String::new(), "/alerts/acknowledge/", false, false),
+            (String::new(), "/alerts/acknowledge/x", false, false),
+            (String::new(), "/ALERTS/acknowledge", false, false),
+            (String::new(), "//alerts/acknowledge", false, false),
+            (String::new(), "/alerts", false, false),
+            (String::new(), "/api/v1/alerts", false, false),
+            (String::new(), "/api/v1/alerts/hook", false, false),
+            (String::new(), "/api/v1/alerts/acknowledge/ack", false, false),
             ("Bearer secret".to_owned(), "/api/v1/slots", false, true),
             ("bearer reader".to_owned(), "/metrics", false, true),
             ("Bearer guess".to_owned(), "/metrics", false, false),

@@ -11,17 +11,22 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{Html, IntoResponse, Response},
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     access::{PROBES, Reader},
+    acknowledge::{self, acknowledge_incident, acknowledge_page},
     admin::{operator_command, rotate},
+    alerts::{acknowledge_one, alerts_list, alerts_page, notifications, take_foreign},
     bundles::{bundle_one, bundles_list},
+    digest::digest,
     events::stream_events,
     profit::{profit_page, profit_report, profit_slots},
+    silences::{silence_end, silence_new, silences_list},
+    sla::{gas, readiness, sla_report},
     state::{Api, OpsParts, Shared, database_error, unknown_relay},
     views::{Check, Health, RelayView},
 };
@@ -60,10 +65,28 @@ pub(super) fn router(parts: OpsParts, stop: CancellationToken) -> Router {
         .route("/api/v1/bundles", get(bundles_list))
         .route("/api/v1/bundles/{hash}", get(bundle_one))
         .route("/api/v1/events", get(stream_events))
+        .merge(alert_routes())
+        .route("/api/v1/sla", get(sla_report))
+        .route("/api/v1/readiness", get(readiness))
+        .route("/api/v1/gas", get(gas))
+        .route("/api/v1/digest", get(digest))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), admit))
         .with_state(shared)
+}
+
+fn alert_routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/alerts", get(alerts_page))
+        .route(acknowledge::PAGE, get(acknowledge_page))
+        .route(acknowledge::POST, post(acknowledge_incident))
+        .route("/api/v1/alerts", get(alerts_list))
+        .route("/api/v1/alerts/hook", post(take_foreign))
+        .route("/api/v1/alerts/notifications", get(notifications))
+        .route("/api/v1/alerts/silences", get(silences_list).post(silence_new))
+        .route("/api/v1/alerts/silences/{id}", delete(silence_end))
+        .route("/api/v1/alerts/{id}/ack", post(acknowledge_one))
 }
 
 async fn admit(State(api): Api, request: Request, next: Next) -> Response {

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Degraded, OpsSettings, access::Access};
 use crate::{
+    alerts::{Desk, ForeignSource, ack_link::AckKey},
     auction::Auction,
     consensus::WallClock,
     events::{Conditions, Spine},
@@ -16,6 +17,7 @@ use crate::{
     profit::Reporter,
     relay::{HealthMonitorHandle, SharedRelays},
     serve::ApiError,
+    sla::SlaReader,
 };
 
 /// What this API shows.
@@ -49,6 +51,16 @@ pub struct OpsParts {
     pub stopping: CancellationToken,
     /// Pages stand back behind its headers and blocks.
     pub auction: Arc<Auction>,
+    /// Knows what is wrong, and takes that somebody takes care.
+    pub alerts: Desk,
+    /// Takes others' alerts; the same one that `alerts` looks at. None where they are not taken.
+    pub hook: Option<Arc<ForeignSource>>,
+    /// What links in messages are signed with; none where messages have none.
+    pub ack_key: Option<AckKey>,
+    /// Reads availability.
+    pub sla: SlaReader,
+    /// The name of this machine or sidecar, as in messages.
+    pub source: String,
 }
 
 #[derive(Debug)]
@@ -66,6 +78,11 @@ pub(super) struct Shared {
     pub(super) reporter: Reporter,
     pub(super) stopping: CancellationToken,
     pub(super) auction: Arc<Auction>,
+    pub(super) alerts: Desk,
+    pub(super) hook: Option<Arc<ForeignSource>>,
+    pub(super) ack_key: Option<AckKey>,
+    pub(super) sla: SlaReader,
+    pub(super) source: String,
     /// Ends event streams.
     pub(super) stop: CancellationToken,
     /// Bounds the requests of all callers without a token.
@@ -93,6 +110,11 @@ impl Shared {
             degraded,
             stopping,
             auction,
+            alerts,
+            hook,
+            ack_key,
+            sla,
+            source,
         } = parts;
         let access = Access::new(&settings, admin_token);
         let limit = NonZeroU32::new(settings.max_requests_per_second);
@@ -111,6 +133,11 @@ impl Shared {
             reporter,
             stopping,
             auction,
+            alerts,
+            hook,
+            ack_key,
+            sla,
+            source,
             stop,
             limiter: limiter(),
             known_limiter: limiter(),

@@ -65,9 +65,15 @@ pub struct OutboxParts {
 }
 
 impl OutboxParts {
-    /// Parts with the machine's clock.
-    pub fn new(ledger: Ledger, http: Client, channels: Vec<Channel>, tell: TellDelivery) -> Self {
-        Self { ledger, http, channels, tell, now: Arc::new(|| WallClock.now()) }
+    /// Parts with a clock.
+    pub fn new(
+        ledger: Ledger,
+        http: Client,
+        channels: Vec<Channel>,
+        tell: TellDelivery,
+        clock: WallClock,
+    ) -> Self {
+        Self { ledger, http, channels, tell, now: Arc::new(move || clock.now()) }
     }
 }
 
