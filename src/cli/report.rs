@@ -26,7 +26,7 @@ use crate::{
     config::Config,
     consensus::WallClock,
     ledger::{Journal, Ledger, LedgerError},
-    profit::{ReportQuery, Reporter, evidence},
+    profit::{ReportQuery, evidence},
     sla::{Period, ReadinessFacts, SlaReader},
     types::{DAY_MS, Slot, UtcDay},
 };
@@ -92,14 +92,14 @@ async fn write(config: &Config, arguments: &ReportArguments) -> Result<(), Repor
         }
         ReportSubject::Sla => {
             let period = arguments.window.unwrap_or(Period::THIRTY_DAYS);
-            let known = sla::Known::read(&reporter(&ledger, config), period, now).await?;
+            let known = sla::Known::read(&sla::reporter(&ledger, config), period, now).await?;
             let report = SlaReader { ledger: ledger.clone(), objective: config.sla }
                 .report(period, known.mev, now)
                 .await?;
             sla::shown(&report, arguments.format)
         }
         ReportSubject::Readiness => {
-            let known = sla::Known::read(&reporter(&ledger, config), Period::THIRTY_DAYS, now).await?;
+            let known = sla::Known::read(&sla::reporter(&ledger, config), Period::THIRTY_DAYS, now).await?;
             let relays = config.relays.iter().filter(|relay| relay.enabled).count();
             let facts = ReadinessFacts { relays, usable_relays: None, profit: known.profit };
             let readiness =
@@ -111,7 +111,7 @@ async fn write(config: &Config, arguments: &ReportArguments) -> Result<(), Repor
             digest::shown(&digest::digest(&ledger, config, period, now).await?, arguments.format)
         }
         ReportSubject::Profit => {
-            let reporter = reporter(&ledger, config);
+            let reporter = sla::reporter(&ledger, config);
             let (from, to) = (arguments.from, arguments.to);
             let query = ReportQuery { from, to, by: arguments.by, period: arguments.period };
             match (arguments.format, arguments.by) {
@@ -147,17 +147,6 @@ async fn write(config: &Config, arguments: &ReportArguments) -> Result<(), Repor
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(())
-}
-
-/// Makes reports of what slots paid.
-fn reporter(ledger: &Ledger, config: &Config) -> Reporter {
-    Reporter {
-        ledger: ledger.clone(),
-        slots: config.spec.clock(),
-        settings: config.profit.clone(),
-        has_execution: config.execution.is_some(),
-        has_beacon: config.beacon.is_some(),
-    }
 }
 
 fn start_of(day: Date) -> i64 {

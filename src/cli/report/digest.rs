@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{ReportFormat, relays, reporter, sla::Known, terminal};
+use super::{
+    ReportFormat, relays,
+    sla::{Known, reporter},
+    terminal,
+};
 use crate::{
     config::Config,
     ledger::{Ledger, LedgerError},

@@ -4,11 +4,23 @@ use std::iter;
 
 use super::{ReportFormat, terminal};
 use crate::{
-    ledger::LedgerError,
+    config::Config,
+    ledger::{Ledger, LedgerError},
     profit::{ProfitReport, ReportQuery, Reporter, TargetVerdict, csv},
     sla::{MevFacts, Period, ProfitFacts, Readiness, SlaReport},
     types::{DAY_MS, UnixMillis, UtcDay, Wei},
 };
+
+/// Makes reports of what slots paid.
+pub(super) fn reporter(ledger: &Ledger, config: &Config) -> Reporter {
+    Reporter {
+        ledger: ledger.clone(),
+        slots: config.spec.clock(),
+        settings: config.profit.clone(),
+        has_execution: config.execution.is_some(),
+        has_beacon: config.beacon.is_some(),
+    }
+}
 
 /// What the profit room knows of a window.
 #[derive(Clone, Copy, Debug)]
