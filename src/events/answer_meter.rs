@@ -31,7 +31,7 @@ pub struct AnswersSeen {
     pub bad: u64,
     /// Later than the time there was.
     pub slow: u64,
-    /// How long all of them took.
+    /// How long those took that came: a connection that is refused at once is not quick.
     pub latency: LatencyCounts,
 }
 
@@ -66,7 +66,7 @@ impl Default for Counters {
 }
 
 impl AnswerMeter {
-    /// Counts an answer. Never waits.
+    /// Counts an answer, and how long it took unless it failed. Never waits.
     pub fn note(&self, grade: AnswerGrade, elapsed: Duration) {
         let counter = match grade {
             AnswerGrade::Good => &self.0.good,
@@ -74,7 +74,9 @@ impl AnswerMeter {
             AnswerGrade::Bad => &self.0.bad,
         };
         counter.fetch_add(1, Relaxed);
-        if let Some(bucket) = self.0.latency.get(bucket_of(elapsed)) {
+        if grade != AnswerGrade::Bad
+            && let Some(bucket) = self.0.latency.get(bucket_of(elapsed))
+        {
             bucket.fetch_add(1, Relaxed);
         }
     }
@@ -102,7 +104,7 @@ mod tests {
             clone.note(grade, Duration::from_millis(ms));
         }
         let seen = meter.take();
-        assert_eq!((seen.good, seen.slow, seen.bad, seen.latency.total(), seen.total()), (1, 1, 1, 3, 3));
+        assert_eq!((seen.good, seen.slow, seen.bad, seen.latency.total(), seen.total()), (1, 1, 1, 2, 3));
         assert_eq!(meter.take(), AnswersSeen::default());
     }
 }

@@ -211,7 +211,7 @@ fn targets(report: &SlaReport) -> Vec<String> {
 
 fn profit_line(profit: Option<ProfitFacts>) -> String {
     let Some(profit) = profit.filter(|profit| profit.is_known) else {
-        return "not known: give the url of a node in [execution]".to_owned();
+        return "not known yet: it takes an execution node ([execution] url) and settled slots".to_owned();
     };
     let bundles = if profit.bundles.is_zero() {
         String::new()

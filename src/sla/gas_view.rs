@@ -26,7 +26,7 @@ impl GasView {
     /// Puts it together.
     pub fn new(newest: Option<GasRow>, window: GasSums, hours: Vec<GasHour>, now: UnixMillis) -> Self {
         let in_words = match newest {
-            None => "not known: give the url of a node in [execution]".to_owned(),
+            None => "not known: no execution node has said it yet ([execution] url)".to_owned(),
             Some(row) => {
                 let age = now.saturating_sub(row.minute.saturating_mul(60_000));
                 let blob = row.blob_base_fee_wei.map_or_else(
@@ -88,6 +88,6 @@ mod tests {
             "gas price 2 gwei, base fee 1.5 gwei, blob base fee 0.000000001 gwei, 5 m ago"
         );
         let none = GasView::new(None, GasSums::default(), vec![], 0);
-        assert_eq!(none.in_words, "not known: give the url of a node in [execution]");
+        assert_eq!(none.in_words, "not known: no execution node has said it yet ([execution] url)");
     }
 }

@@ -52,7 +52,7 @@ labelled! {
         /// 99.9 % for 30 days.
         Uptime = "uptime_of_30_days",
         /// More than 0.01 ETH a day.
-        Profit = "profit_above_0_01_eth_a_day",
+        Profit = "profit_per_day",
         /// No critical incident for 7 days.
         NoCriticals = "no_critical_for_7_days",
         /// Full disaster recovery tested.
@@ -286,7 +286,7 @@ fn uptime(inputs: &ReadinessInputs, now: UnixMillis) -> Judged {
 
 fn profit(inputs: &ReadinessInputs, now: UnixMillis) -> Judged {
     let Some(profit) = inputs.facts.profit.filter(|profit| profit.is_known) else {
-        let how = "what slots paid is not known: give the url of a node in [execution]";
+        let how = "what slots paid is not known yet: it takes an execution node ([execution] url) and settled slots";
         return (None, how.to_owned(), None);
     };
     let is_enough = profit.per_day.as_u256() > alloy_primitives::U256::from(PER_DAY_WEI);
@@ -295,8 +295,11 @@ fn profit(inputs: &ReadinessInputs, now: UnixMillis) -> Judged {
     } else {
         format!("; beside it, bundles earned {} ETH in all", profit.bundles.to_eth())
     };
-    let evidence =
-        format!("{} ETH a day over {}{bundles}", profit.per_day.to_eth(), count(profit.days, "day", "days"));
+    let evidence = format!(
+        "{} ETH a day over {}, more than 0.01 is asked for{bundles}",
+        profit.per_day.to_eth(),
+        count(profit.days, "day", "days")
+    );
     if profit.days < DAYS {
         return (None, format!("{evidence}. It is judged over 30 days"), Some(now));
     }
@@ -484,7 +487,7 @@ mod tests {
         assert_eq!(find(CriterionName::LoadTest).age.as_deref(), Some("1 d"));
         assert_eq!(
             find(CriterionName::Profit).evidence,
-            "0.010000000000000001 ETH a day over 30 days; beside it, bundles earned 0.5 ETH in all"
+            "0.010000000000000001 ETH a day over 30 days, more than 0.01 is asked for; beside it, bundles earned 0.5 ETH in all"
         );
     }
 }

@@ -219,7 +219,12 @@ fn latency(all: &[Availability], window: Period) -> Target {
     let nodes = all.iter().filter(|found| matches!(found.indicator, Indicator::Node(_)));
     let timed = nodes.filter_map(|found| Some((found, found.latency_p95_ms?)));
     let Some((found, p95)) = timed.max_by(|(_, a), (_, b)| a.total_cmp(b)) else {
-        let why = "no node was asked: give the url of one in [execution] or [beacon]";
+        let is_asked = all.iter().any(|found| matches!(found.indicator, Indicator::Node(_)));
+        let why = if is_asked {
+            "no node answered in this window"
+        } else {
+            "no node was asked: give the url of one in [execution] or [beacon]"
+        };
         return no_data(TargetName::RpcLatency, target, why, window);
     };
     let ms = |value: Option<f64>| value.map_or_else(|| "?".to_owned(), |ms| format!("{ms:.0}"));
@@ -430,6 +435,18 @@ pub(super) mod tests {
         }
         let none = ReportInputs { mev: Some(MevFacts::default()), ..inputs() };
         assert_eq!(line(none, TargetName::MevSuccess).detail, "0 own proposals in this window");
+    }
+
+    /// A connection that is refused at once is not quick.
+    #[test]
+    fn a_node_that_is_away_has_no_latency() {
+        let away = Indicator::Node(NodeName::parse("execution").unwrap());
+        let away = Availability { latency_p95_ms: None, ..measured(away, 40) };
+        let found = line(ReportInputs { indicators: vec![away], ..inputs() }, TargetName::RpcLatency);
+        assert_eq!(
+            (found.status, found.detail.as_str()),
+            (TargetStatus::NoData, "no node answered in this window")
+        );
     }
 
     #[test]
