@@ -26,7 +26,11 @@ impl Ledger {
     ///
     /// # Errors
     /// When the file cannot be written; nothing of it was, then.
-    pub async fn save_foreign_alerts(&self, firing: &[ForeignRow], over: &[String]) -> Result<(), LedgerError> {
+    pub async fn save_foreign_alerts(
+        &self,
+        firing: &[ForeignRow],
+        over: &[String],
+    ) -> Result<(), LedgerError> {
         if firing.is_empty() && over.is_empty() {
             return Ok(());
         }

@@ -2,10 +2,7 @@
 
 use serde::Serialize;
 
-use super::{
-    AlertRow, Ledger, LedgerError, OutboxState,
-    row::from_row,
-};
+use super::{AlertRow, Ledger, LedgerError, OutboxState, row::from_row};
 use crate::{
     events::Severity,
     types::{Label, UnixMillis},
@@ -41,7 +38,18 @@ pub struct NotificationView {
 }
 
 from_row!(|row| NotificationView {
-    id, channel, incident, kind, severity, title, made_at, state, attempts, sent_at, not_before, last_error
+    id,
+    channel,
+    incident,
+    kind,
+    severity,
+    title,
+    made_at,
+    state,
+    attempts,
+    sent_at,
+    not_before,
+    last_error
 });
 
 impl Ledger {
@@ -134,11 +142,14 @@ mod tests {
             .iter()
             .map(|row| (&*row.channel, &*row.title, row.state.as_ref().map(Label::as_str), row.sent_at))
             .collect();
-        assert_eq!(short, [
-            ("phone", "A node is down", Some("queued"), None),
-            ("slack", "A node is down", Some("sent"), Some(9)),
-            ("slack", "A node is down", None, None),
-        ]);
+        assert_eq!(
+            short,
+            [
+                ("phone", "A node is down", Some("queued"), None),
+                ("slack", "A node is down", Some("sent"), Some(9)),
+                ("slack", "A node is down", None, None),
+            ]
+        );
         assert_eq!(ledger.notifications(1).await.unwrap().len(), 1);
     }
 

@@ -25,9 +25,6 @@ use crate::{
     serve::ApiError,
 };
 
-/// Where the page is, and where its button sends to.
-pub(super) const PAGE: &str = "/alerts/acknowledge";
-pub(super) const POST: &str = "/api/v1/alerts/acknowledge";
 /// Alerts shown on the page.
 const SHOWN: usize = 20;
 /// Who acknowledged, where nobody says.
@@ -48,17 +45,22 @@ impl<'a> Page<'a> {
     /// What an incident looks like to whoever tapped its link.
     fn of(incident: &str, snapshot: &'a Snapshot) -> Self {
         let alerts = snapshot.alerts.iter().map(|view| &view.alert);
-        let alerts: Vec<&Alert> = alerts.filter(|alert| alert.is_of(incident) && alert.phase.is_active()).collect();
+        let alerts: Vec<&Alert> =
+            alerts.filter(|alert| alert.is_of(incident) && alert.phase.is_active()).collect();
         let open = alerts.iter().filter(|alert| alert.acknowledged.is_none()).count();
         let (heading, words) = match (alerts.as_slice(), open) {
-            ([], _) => ("It is over", "Nothing that this message told of lasts. There is nothing to acknowledge.".to_owned()),
+            ([], _) => (
+                "It is over",
+                "Nothing that this message told of lasts. There is nothing to acknowledge.".to_owned(),
+            ),
             (taken, 0) => {
-                let by = taken.iter().find_map(|alert| alert.acknowledged.as_ref()).map_or("Somebody", |by| by.by.as_str());
+                let by = taken
+                    .iter()
+                    .find_map(|alert| alert.acknowledged.as_ref())
+                    .map_or("Somebody", |by| by.by.as_str());
                 ("Somebody takes care of it", format!("{by} acknowledged it already. It lasts still."))
             }
-            ([_], _) => {
-                ("Do you take care of it?", "Once you do, nobody else is woken for it.".to_owned())
-            }
+            ([_], _) => ("Do you take care of it?", "Once you do, nobody else is woken for it.".to_owned()),
             _ => ("Do you take care of these?", "Once you do, nobody else is woken for them.".to_owned()),
         };
         Self { status: StatusCode::OK, heading, words, alerts, has_button: open > 0 }
@@ -69,7 +71,8 @@ impl<'a> Page<'a> {
             AckLinkError::Expired => ("This link has expired", status_of(error)),
             AckLinkError::Invalid => ("This link does not work", status_of(error)),
         };
-        let words = "Open the alerts and acknowledge there, with the admin token. Nothing was changed.".to_owned();
+        let words =
+            "Open the alerts and acknowledge there, with the admin token. Nothing was changed.".to_owned();
         Self { status, heading, words, alerts: Vec::new(), has_button: false }
     }
 
@@ -148,7 +151,10 @@ pub(super) struct Tapped {
 }
 
 /// `GET /alerts/acknowledge?token=`
-pub(super) async fn acknowledge_page(State(api): Api, query: Result<Query<Tapped>, QueryRejection>) -> Response {
+pub(super) async fn acknowledge_page(
+    State(api): Api,
+    query: Result<Query<Tapped>, QueryRejection>,
+) -> Response {
     let token = query.map(|Query(tapped)| tapped.token).unwrap_or_default();
     match incident(&api, &token) {
         Ok(incident) => Page::of(&incident, &api.alerts.snapshot()).into_response(),
@@ -170,13 +176,15 @@ pub(super) async fn acknowledge_incident(
     body: Body,
 ) -> Result<Response, ApiError> {
     let Pressed { token, by } = body::json(&headers, body).await?;
-    let incident = incident(&api, &token).map_err(|error| ApiError::new(status_of(error), error.to_string()))?;
+    let incident =
+        incident(&api, &token).map_err(|error| ApiError::new(status_of(error), error.to_string()))?;
     let by = who(by.as_deref(), SOMEBODY);
     match api.alerts.acknowledge(AckTarget::Incident(incident), &by).await {
         Ok(acknowledged) => Ok(Json(json!({ "acknowledged": acknowledged, "by": by })).into_response()),
-        Err(DeskError::Unknown) => {
-            Err(ApiError::new(StatusCode::NOT_FOUND, "nothing that this message told of lasts: there is nothing to acknowledge"))
-        }
+        Err(DeskError::Unknown) => Err(ApiError::new(
+            StatusCode::NOT_FOUND,
+            "nothing that this message told of lasts: there is nothing to acknowledge",
+        )),
         Err(error) => Err(desk_error(&error)),
     }
 }
@@ -184,7 +192,10 @@ pub(super) async fn acknowledge_incident(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{alerts::ack_link::{AckKey, sign}, ops_api::alert_views::made};
+    use crate::{
+        alerts::ack_link::{AckKey, sign},
+        ops_api::alert_views::made,
+    };
 
     const INCIDENT: &str = "P1-relays-1-5";
 
@@ -224,7 +235,10 @@ mod tests {
         let mut snapshot = snapshot();
         snapshot.alerts[0].alert.message = "<script>alert('x')</script> {{form}} & \"".to_owned();
         let html = Page::of(INCIDENT, &snapshot).html();
-        assert!(html.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; {{form}} &amp; &quot;"), "{html}");
+        assert!(
+            html.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; {{form}} &amp; &quot;"),
+            "{html}"
+        );
         assert_eq!(html.matches("<script>").count(), 1, "the page's own");
     }
 

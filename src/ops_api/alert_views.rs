@@ -45,7 +45,8 @@ pub(super) struct Summary {
 
 impl Summary {
     pub(super) fn of(snapshot: &Snapshot, now: UnixMillis) -> Self {
-        let open: Vec<&AlertView> = snapshot.alerts.iter().filter(|view| view.alert.phase.is_active()).collect();
+        let open: Vec<&AlertView> =
+            snapshot.alerts.iter().filter(|view| view.alert.phase.is_active()).collect();
         let told: Vec<&AlertView> = open.iter().filter(|view| view.hidden.is_none()).copied().collect();
         let is_taken = |view: &&&AlertView| view.alert.acknowledged.is_some();
         let hidden = open.len() - told.len();
@@ -189,7 +190,11 @@ fn why_hidden(hidden: &Hidden, snapshot: &Snapshot) -> HiddenView {
                 "" => format!("Silenced by {}.", silence.created_by),
                 comment => format!("Silenced by {}: {comment}", silence.created_by),
             };
-            HiddenView { by: "silence", id: id.clone(), why: silence.map_or_else(|| "Silenced.".to_owned(), by) }
+            HiddenView {
+                by: "silence",
+                id: id.clone(),
+                why: silence.map_or_else(|| "Silenced.".to_owned(), by),
+            }
         }
         Hidden::Inhibited(id) => {
             let cause = snapshot.alerts.iter().find(|view| view.alert.fingerprint == *id);
@@ -220,10 +225,9 @@ pub(super) struct PastAlert {
 
 impl From<AlertRow> for PastAlert {
     fn from(row: AlertRow) -> Self {
-        let acknowledged = row.acknowledged_at.map(|at| AcknowledgedView {
-            by: row.acknowledged_by.clone().unwrap_or_default(),
-            at,
-        });
+        let acknowledged = row
+            .acknowledged_at
+            .map(|at| AcknowledgedView { by: row.acknowledged_by.clone().unwrap_or_default(), at });
         Self {
             id: row.fingerprint,
             episode: row.id,
@@ -262,7 +266,12 @@ pub(super) struct AlertsView {
 }
 
 impl AlertsView {
-    pub(super) fn of(snapshot: &Snapshot, past: Option<Vec<AlertRow>>, limit: usize, now: UnixMillis) -> Self {
+    pub(super) fn of(
+        snapshot: &Snapshot,
+        past: Option<Vec<AlertRow>>,
+        limit: usize,
+        now: UnixMillis,
+    ) -> Self {
         let open = || snapshot.alerts.iter().filter(|view| !view.alert.phase.is_resolved());
         Self {
             at: snapshot.at,

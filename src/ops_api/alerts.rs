@@ -140,7 +140,10 @@ pub(super) async fn take_foreign(
     api.alerts.wake();
     let taken = taken?;
     if body.truncated > 0 {
-        warn!(left_out = body.truncated, "an Alertmanager left alerts out: raise `max_alerts` of its `webhook_config`");
+        warn!(
+            left_out = body.truncated,
+            "an Alertmanager left alerts out: raise `max_alerts` of its `webhook_config`"
+        );
     }
     Ok(Json(json!({ "taken": taken, "truncated": body.truncated })).into_response())
 }

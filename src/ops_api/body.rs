@@ -36,7 +36,8 @@ pub(super) async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let text = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { bytes };
-    serde_json::from_slice(text).map_err(|error| ApiError::bad_request(format!("the body is not as expected: {error}")))
+    serde_json::from_slice(text)
+        .map_err(|error| ApiError::bad_request(format!("the body is not as expected: {error}")))
 }
 
 #[cfg(test)]

@@ -63,7 +63,8 @@ impl MatcherJson {
         if self.name.is_empty() {
             return Err(ApiError::bad_request("a matcher has no name of a label"));
         }
-        Matcher::new(&self.name, operator, &self.value).map_err(|error| ApiError::bad_request(error.to_string()))
+        Matcher::new(&self.name, operator, &self.value)
+            .map_err(|error| ApiError::bad_request(error.to_string()))
     }
 }
 
@@ -189,7 +190,11 @@ pub(super) async fn silences_list(State(api): Api) -> Json<Vec<SilenceView>> {
 }
 
 /// `POST /api/v1/alerts/silences`: makes one, or changes the one of its `id`.
-pub(super) async fn silence_new(State(api): Api, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+pub(super) async fn silence_new(
+    State(api): Api,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
     api.access.check_change(&headers)?;
     let asked: SilenceJson = body::json(&headers, body).await?;
     let asked_id = asked.id.clone();
@@ -219,7 +224,8 @@ pub(super) async fn silence_end(
 
 fn unknown_silence(id: &str) -> ApiError {
     let shown: String = id.chars().take(64).collect();
-    let message = format!("no silence `{shown}` holds or is to come: GET /api/v1/alerts/silences has their ids");
+    let message =
+        format!("no silence `{shown}` holds or is to come: GET /api/v1/alerts/silences has their ids");
     ApiError::new(StatusCode::NOT_FOUND, message)
 }
 
@@ -249,11 +255,17 @@ mod tests {
     fn a_silence_of_alertmanagers_is_understood_and_shown_as_it_came() {
         let silence = read(sample()).unwrap();
         assert_eq!((silence.starts_at, silence.ends_at), (NOW, NOW + 7_200_000));
-        assert_eq!(silence.matchers, ["alertname=\"disk_full\"".parse().unwrap(), "subject=~\"/data.*\"".parse().unwrap()]);
+        assert_eq!(
+            silence.matchers,
+            ["alertname=\"disk_full\"".parse().unwrap(), "subject=~\"/data.*\"".parse().unwrap()]
+        );
         let shown = serde_json::to_value(SilenceView::of(&silence, NOW)).unwrap();
         assert_eq!((&shown["id"], &shown["status"]["state"]), (&"new".into(), &"active".into()));
         assert_eq!((&shown["endsAt"], &shown["hides_p1"]), (&"2026-11-28T08:00:00Z".into(), &true.into()));
-        assert_eq!(shown["matchers"][1], json!({"name": "subject", "value": "/data.*", "isRegex": true, "isEqual": true}));
+        assert_eq!(
+            shown["matchers"][1],
+            json!({"name": "subject", "value": "/data.*", "isRegex": true, "isEqual": true})
+        );
         for (now, state) in [(NOW - 1, "pending"), (NOW + 7_200_000, "expired")] {
             assert_eq!(SilenceView::of(&silence, now).status.state.label(), state);
         }

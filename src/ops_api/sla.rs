@@ -71,7 +71,8 @@ pub(super) async fn gas(
     let hour = now.div_euclid(3_600_000).saturating_add(1);
     let first = window.from.div_euclid(60).max(hour.saturating_sub(GAS_HOURS));
     let ledger = &api.sla.ledger;
-    let newest = ledger.newest_gas(window.until.saturating_add(1)).await.map_err(|error| database_error(&error))?;
+    let newest =
+        ledger.newest_gas(window.until.saturating_add(1)).await.map_err(|error| database_error(&error))?;
     let sums = ledger.gas_sums(window.from, window.until).await.map_err(|error| database_error(&error))?;
     let hours = ledger.gas_hours(first, hour).await.map_err(|error| database_error(&error))?;
     Ok(Json(GasView::new(newest, sums, hours, now)))

@@ -32,9 +32,15 @@ fn moment(hours: i64) -> Moment {
 #[test]
 fn an_alert_is_a_trouble_in_the_words_of_its_sender() {
     let mut held = Held::default();
-    assert_eq!(take(&mut held, &[alert("DiskFull", "critical", "firing")]), Taken { firing: 1, ..Taken::default() });
+    assert_eq!(
+        take(&mut held, &[alert("DiskFull", "critical", "firing")]),
+        Taken { firing: 1, ..Taken::default() }
+    );
     let trouble = held.alerts.values().next().unwrap().trouble.clone();
-    assert_eq!((&*trouble.rule.name, trouble.severity(), trouble.subject.as_str()), ("DiskFull", Severity::P1, "box-1:9100"));
+    assert_eq!(
+        (&*trouble.rule.name, trouble.severity(), trouble.subject.as_str()),
+        ("DiskFull", Severity::P1, "box-1:9100")
+    );
     assert_eq!((&*trouble.rule.title, trouble.message.as_str()), ("No room on /data", "3 % are left."));
     assert_eq!(trouble.rule.runbook, "Follow the runbook: https://runbooks.example/disk");
     assert_eq!((trouble.rule.component, trouble.since), (Component::External, NOW - HOUR_MS));
@@ -48,7 +54,8 @@ fn it_lasts_until_its_sender_says_that_it_is_over() {
     let (disk, node) = (alert("DiskFull", "critical", "firing"), alert("NodeDown", "page", "firing"));
     take(&mut held, &[disk.clone(), node, disk]);
     assert_eq!(held.alerts.len(), 2, "the same alert twice is one");
-    let taken = take(&mut held, &[alert("DiskFull", "critical", "resolved"), alert("Unknown", "page", "resolved")]);
+    let taken =
+        take(&mut held, &[alert("DiskFull", "critical", "resolved"), alert("Unknown", "page", "resolved")]);
     assert_eq!(taken, Taken { resolved: 2, ..Taken::default() });
     assert_eq!(held.alerts.values().map(|held| held.kept.name.as_str()).collect::<Vec<_>>(), ["NodeDown"]);
     // A late end of an earlier episode ends nothing.
@@ -128,7 +135,8 @@ fn the_gravest_have_a_place() {
 async fn what_lasts_is_there_after_a_restart_and_what_is_over_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let (clock, hand) = WallClock::manual(NOW);
-    let source = |ledger: &Ledger| ForeignSource::new(ledger.clone(), clock.clone(), ForeignSettings::default());
+    let source =
+        |ledger: &Ledger| ForeignSource::new(ledger.clone(), clock.clone(), ForeignSettings::default());
     let names = async |source: &ForeignSource, at| {
         let found = source.collect(at).await.unwrap();
         found.troubles.iter().map(|trouble| trouble.rule.name.clone().into_owned()).collect::<Vec<_>>()

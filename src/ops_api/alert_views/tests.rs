@@ -28,7 +28,10 @@ fn an_alert_has_all_that_a_person_needs() {
             "acknowledged": {"by": "anna", "at": NOW}, "told_at": NOW, "incident": "i", "hidden": null, "labels": {},
         })
     );
-    assert_eq!((&shown["at"], &shown["not_saved"], &shown["left_out"]), (&NOW.into(), &Value::Null, &0.into()));
+    assert_eq!(
+        (&shown["at"], &shown["not_saved"], &shown["left_out"]),
+        (&NOW.into(), &Value::Null, &0.into())
+    );
     assert_eq!(shown.get("past"), None);
 }
 
@@ -36,13 +39,19 @@ fn an_alert_has_all_that_a_person_needs() {
 fn the_summary_is_one_line() {
     assert_eq!(summary(&Snapshot::default(), NOW).0, Verdict::Unknown);
     assert_eq!(summary(&made::snapshot(0), NOW), (Verdict::Well, "Nothing is wrong".to_owned()));
-    assert_eq!(summary(&made::snapshot(1), NOW), (Verdict::Wrong, "1 alert: It is too hot (attic 0)".to_owned()));
+    assert_eq!(
+        summary(&made::snapshot(1), NOW),
+        (Verdict::Wrong, "1 alert: It is too hot (attic 0)".to_owned())
+    );
     assert_eq!(
         summary(&made::snapshot(3), NOW),
         (Verdict::Wrong, "3 alerts, the gravest: It is too hot (attic 0)".to_owned())
     );
     let stale = summary(&made::snapshot(0), NOW + 300_000);
-    assert_eq!(stale, (Verdict::Unknown, "Not known: nobody has looked for 5 min; the log says why".to_owned()));
+    assert_eq!(
+        stale,
+        (Verdict::Unknown, "Not known: nobody has looked for 5 min; the log says why".to_owned())
+    );
     assert_eq!(summary(&made::snapshot(0), NOW + STALE_MS).0, Verdict::Well);
 }
 

@@ -1,7 +1,15 @@
 //! What an alert of somebody else says, in the words that ours have: cut to what a person reads.
 
-use super::Kept;
-use crate::{alerts::hook::ForeignAlert, types::UnixMillis};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    alerts::{hook::ForeignAlert, trouble::Trouble},
+    events::{AlertRule, Component, Persistence, Severity},
+    ledger::ForeignRow,
+    types::UnixMillis,
+};
 
 /// Longest title, in characters.
 const MAX_TITLE: usize = 160;
@@ -16,11 +24,28 @@ const MAX_LABELS: usize = 32;
 /// What an alert is about, by the labels that say so, the first that is there.
 const SUBJECTS: [&str; 7] = ["subject", "instance", "node", "pod", "host", "device", "job"];
 
+/// What is kept of an alert: bounded, in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Kept {
+    pub(super) name: String,
+    pub(super) subject: String,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) severity: Severity,
+    pub(super) title: String,
+    pub(super) message: String,
+    pub(super) cost: String,
+    pub(super) done: String,
+    pub(super) runbook: String,
+    pub(super) since: UnixMillis,
+}
+
 impl Kept {
     /// What is kept of an alert that came now.
     pub(super) fn of(alert: &ForeignAlert, now: UnixMillis) -> Self {
         let said = |names: &[&str], most| {
-            let text = names.iter().find_map(|name| alert.annotations.get(*name).filter(|text| !text.trim().is_empty()));
+            let text = names
+                .iter()
+                .find_map(|name| alert.annotations.get(*name).filter(|text| !text.trim().is_empty()));
             text.map(|text| one_line(text, most))
         };
         let label = |name: &str| alert.labels.get(name).map_or("", String::as_str);
@@ -55,6 +80,41 @@ impl Kept {
             name,
         }
     }
+
+    pub(super) fn trouble(&self) -> Trouble {
+        let rule = AlertRule {
+            name: self.name.clone().into(),
+            severity: self.severity,
+            component: Component::External,
+            title: self.title.clone().into(),
+            cost: self.cost.clone().into(),
+            done: self.done.clone().into(),
+            runbook: self.runbook.clone().into(),
+            page: "/alerts".into(),
+            // Whoever found it has waited already.
+            fail_for: Duration::ZERO,
+            clear_for: Duration::ZERO,
+            persistence: Persistence::Condition,
+        };
+        Trouble {
+            rule: Arc::new(rule),
+            subject: self.subject.clone(),
+            labels: self.labels.clone(),
+            severity: None,
+            message: self.message.clone(),
+            since: self.since,
+        }
+    }
+
+    pub(super) fn row(&self, name: &str, now: UnixMillis) -> ForeignRow {
+        ForeignRow {
+            fingerprint: name.to_owned(),
+            severity: self.severity.into(),
+            // Plain texts always have a JSON.
+            alert: serde_json::to_string(self).unwrap_or_default(),
+            heard_at: now,
+        }
+    }
 }
 
 fn is_link(text: &str) -> bool {
@@ -64,7 +124,9 @@ fn is_link(text: &str) -> bool {
 /// Without control characters and line breaks, at most so many characters.
 fn one_line(text: &str, most: usize) -> String {
     let mut line = String::new();
-    for word in text.split(|char: char| char.is_whitespace() || char.is_control()).filter(|word| !word.is_empty()) {
+    for word in
+        text.split(|char: char| char.is_whitespace() || char.is_control()).filter(|word| !word.is_empty())
+    {
         if !line.is_empty() {
             line.push(' ');
         }
