@@ -23,6 +23,7 @@
 
 mod admin_token;
 mod alert_rules;
+mod alerting;
 mod attributes_watch;
 mod budget_watch;
 mod chain_watch;

@@ -1,5 +1,6 @@
 //! The commands: arguments in, exit code out. Each is a thin shell around `app`, `config` and `sim`.
 
+mod alert;
 mod arguments;
 mod check;
 mod demo;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use arguments::{Arguments, Command};
+use arguments::{AlertCommand, Arguments, Command};
 use exit::FAILED;
 use import::Asked;
 use loading::environment;
@@ -61,6 +62,9 @@ async fn carry_out() -> ExitCode {
         Command::Import(arguments) => import::import(&arguments),
         Command::Report(arguments) => report::report(arguments).await,
         Command::Demo(arguments) => demo::demo(arguments).await,
+        Command::Alert(arguments) => match arguments.command {
+            AlertCommand::Test(arguments) => alert::test(arguments).await,
+        },
     }
 }
 

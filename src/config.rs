@@ -4,12 +4,17 @@
 //! starts nothing. Two layers: `raw` mirrors the file; [`Config`] is composed of the settings that each room declares for itself.
 //! An unknown key is a mistake that names the nearest known one; a malformed relay is a refusal to start, never one relay fewer.
 
+mod alert_channels;
+mod alert_people;
+mod alert_rules;
+mod alerts;
 mod auction;
 mod bundles;
 mod chain;
 mod check;
 mod checker;
 mod combinations;
+mod durations;
 mod env;
 mod excerpt;
 mod health;
@@ -19,11 +24,16 @@ mod locate;
 mod mistake;
 mod proposers;
 mod raw;
+mod raw_alerts;
+mod raw_text;
 mod relays;
+mod secrets;
 mod settings;
+mod sla;
 
 use std::path::Path;
 
+pub use alerts::AlertsConfig;
 pub use import::{
     ImportError, Imported, MevBoost, import_commit_boost, import_mev_boost, import_vouch, is_mev_boost_flag,
     mev_boost_takes_value, sound_text,
@@ -32,15 +42,21 @@ pub use mistake::{ConfigError, Excerpt, Mark, Mistake};
 pub use proposers::{ProposerSet, parse_key_list};
 pub use settings::Config;
 
+use crate::events::AlertRule;
 use mistake::is_within;
 
 impl Config {
-    /// Reads and checks a file; `environment` is the process's, or a test's.
+    /// Reads and checks a file; `environment` is the process's, or a test's. `rules`: every rule that alerts can have, for those that the file
+    /// names.
     ///
     /// # Errors
     /// When the file cannot be read, or anything in it is wrong: all mistakes at once.
-    pub fn load(path: &Path, environment: &[(String, String)]) -> Result<Self, ConfigError> {
-        Self::parse(&Self::read(path)?, path, environment)
+    pub fn load(
+        path: &Path,
+        environment: &[(String, String)],
+        rules: &[&AlertRule],
+    ) -> Result<Self, ConfigError> {
+        Self::parse(&Self::read(path)?, path, environment, rules)
     }
 
     /// Reads a file's text.
@@ -52,11 +68,16 @@ impl Config {
             .map_err(|error| ConfigError::Read { path: path.to_owned(), error: error.to_string() })
     }
 
-    /// Checks a text; `path` is for messages and for relative paths in it.
+    /// Checks a text; `path` is for messages and for relative paths in it. `rules`: every rule that alerts can have.
     ///
     /// # Errors
     /// All mistakes at once.
-    pub fn parse(text: &str, path: &Path, environment: &[(String, String)]) -> Result<Self, ConfigError> {
+    pub fn parse(
+        text: &str,
+        path: &Path,
+        environment: &[(String, String)],
+        rules: &[&AlertRule],
+    ) -> Result<Self, ConfigError> {
         let wrong = |mistakes: Vec<Mistake>, included| ConfigError::Wrong {
             path: path.to_owned(),
             mistakes,
@@ -81,6 +102,7 @@ impl Config {
         let around = check::Surroundings {
             folder: path.parent().unwrap_or(Path::new("")),
             environment,
+            rules,
             is_data_dir_of_environment: as_text("data_dir").is_some(),
         };
         let (mut config, found) = check::check(read.config, &around);

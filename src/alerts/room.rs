@@ -17,6 +17,7 @@ use super::{
     deadman::{self, DeadmanSettings},
     desk::{Desk, Snapshot},
     engine::ChangeKind,
+    grading::{Graded, Grading},
     live_signals::LiveSignals,
     outbox::{self, OutboxHandle, OutboxParts},
     run::{AlertParts, start},
@@ -59,6 +60,8 @@ pub struct RoomParts {
     pub channels: Vec<Channel>,
     /// Who knows of troubles beside signals: rules over metrics, the hook.
     pub sources: Vec<Arc<dyn TroubleSource>>,
+    /// What the operator changed about rules.
+    pub grading: Grading,
     /// Who is told outside that this machine lives.
     pub deadman: Option<DeadmanSettings>,
     /// Without redirects: a service that sends us elsewhere is not the one that was configured.
@@ -73,12 +76,27 @@ impl fmt::Debug for RoomParts {
 
 /// Starts everything.
 pub fn start_room(parts: RoomParts, group: &TaskGroup) -> Desk {
-    let RoomParts { ledger, clock, spine, signals, rules, settings, channels, sources, deadman, http } =
-        parts;
+    let RoomParts {
+        ledger,
+        clock,
+        spine,
+        signals,
+        rules,
+        settings,
+        channels,
+        sources,
+        grading,
+        deadman,
+        http,
+    } = parts;
     let live = Arc::new(LiveSignals::new(ledger.clone(), clock.clone()));
     let of_signals = SignalSource::new(ledger.clone(), signals, &rules);
     let mut all: Vec<Arc<dyn TroubleSource>> = vec![Arc::new(of_signals), Arc::clone(&live) as _];
     all.extend(sources);
+    let grading = Arc::new(grading);
+    let graded =
+        |source| Arc::new(Graded { source, grading: Arc::clone(&grading) }) as Arc<dyn TroubleSource>;
+    let all: Vec<_> = all.into_iter().map(graded).collect();
 
     let (page, pages) = mpsc::channel(BY_HAND);
     let (their_channels, their_http, their_clock) = (channels.clone(), http.clone(), clock.clone());

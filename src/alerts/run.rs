@@ -156,7 +156,7 @@ impl Watcher {
         self.silences.retain(|silence| silence.ends_at > now);
         let look = self.board.look(now, &troubles, &absence, &self.silences, &settings);
         if look.nobody != self.nobody {
-            for group in &look.nobody {
+            for group in look.nobody.iter().filter(|_| !settings.delegated) {
                 error!(%group, "there is an alert, and nobody to be told: name contacts in [[alerts.escalation]]");
             }
             self.nobody = look.nobody;

@@ -96,6 +96,8 @@ pub struct AlertSettings {
     pub source: String,
     /// Where the ops API is for those who read messages: `https://box.example`. Without it, messages have no links.
     pub pages: Option<String>,
+    /// Whether an Alertmanager is told everything, so that it is well if nobody here is told.
+    pub delegated: bool,
     /// Links that acknowledge. Without them, people acknowledge in the dashboard or by the API.
     pub ack_links: Option<AckLinks>,
 }
@@ -115,6 +117,7 @@ impl Default for AlertSettings {
             most_alerts: 20_000,
             source: "relaymux".to_owned(),
             pages: None,
+            delegated: false,
             ack_links: None,
         }
     }

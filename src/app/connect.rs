@@ -7,7 +7,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    alert_rules::alert_rules,
+    alerting::Alerting,
+    budget_watch::BudgetWatchParts,
     chain_watch::ChainWatchParts,
     duties::DutyParts,
     policies::{Clients, LoadedKeys, build_policies, cached_keys},
@@ -15,7 +16,7 @@ use super::{
     seed::SeedParts,
 };
 use crate::{
-    alerts::{AlertSettings, Desk, ForeignSettings, ForeignSource, RoomParts},
+    alerts::Desk,
     auction::{Auction, AuctionParts, Validators},
     builder_api::BuilderApiParts,
     bundles::BundleParts,
@@ -155,32 +156,13 @@ impl Connected {
         }
     }
 
-    /// Where others' alerts are held: the hook fills it, and alerts look at it.
-    pub(super) fn foreign_alerts(&self) -> Arc<ForeignSource> {
-        let settings = ForeignSettings { source: self.source(), ..ForeignSettings::default() };
-        Arc::new(ForeignSource::new(self.stores.ledger.clone(), self.clock.clone(), settings))
+    /// Reads availability against what the operator wants to hold.
+    fn sla_reader(&self) -> SlaReader {
+        SlaReader { ledger: self.stores.ledger.clone(), objective: self.config.sla }
     }
 
-    /// Alerts of signals and of others; nobody is told but whoever asks the ops API.
-    pub(super) fn alerts(&self, foreign: &Arc<ForeignSource>) -> RoomParts {
-        let settings = AlertSettings { source: self.source(), ..AlertSettings::default() };
-        RoomParts {
-            ledger: self.stores.ledger.clone(),
-            clock: self.clock.clone(),
-            spine: self.spine.clone(),
-            signals: self.signals(),
-            rules: alert_rules(),
-            settings: watch::channel(Arc::new(settings)).1,
-            channels: Vec::new(),
-            sources: vec![Arc::clone(foreign) as _],
-            deadman: None,
-            http: self.clients.http.clone(),
-        }
-    }
-
-    /// The name of this sidecar in messages.
-    fn source(&self) -> String {
-        format!("relaymux {}", self.config.spec.name)
+    pub(super) fn budget_watch(&self) -> BudgetWatchParts {
+        BudgetWatchParts { reader: self.sla_reader(), signals: self.signals(), clock: self.clock.clone() }
     }
 
     pub(super) fn ops_api(
@@ -188,7 +170,7 @@ impl Connected {
         metrics: PrometheusHandle,
         admin_token: String,
         alerts: Desk,
-        foreign: Arc<ForeignSource>,
+        alerting: &Alerting,
     ) -> OpsParts {
         OpsParts {
             settings: self.config.ops.clone(),
@@ -206,10 +188,10 @@ impl Connected {
             stopping: self.stopping.clone(),
             auction: Arc::clone(&self.auction),
             alerts,
-            hook: Some(foreign),
-            ack_key: None,
-            sla: SlaReader::new(self.stores.ledger.clone()),
-            source: self.source(),
+            hook: Some(Arc::clone(&alerting.foreign)),
+            ack_key: Some(alerting.key.clone()),
+            sla: self.sla_reader(),
+            source: self.config.alerts.settings.source.clone(),
         }
     }
 
@@ -309,6 +291,7 @@ impl Connected {
         &self,
         source: Option<ConfigSource>,
         asked: mpsc::Receiver<()>,
+        alerting: &Alerting,
     ) -> Option<Reloader> {
         Some(Reloader {
             source: source?,
@@ -320,6 +303,7 @@ impl Connected {
             clients: self.clients.clone(),
             loaded: self.loaded.clone(),
             due: BTreeMap::new(),
+            alerting: alerting.clone(),
         })
     }
 }

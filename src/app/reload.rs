@@ -21,7 +21,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::policies::{Clients, LoadedKeys, build_policies, cache_keys, overlap};
+use super::{
+    alert_rules::alert_rules,
+    alerting::Alerting,
+    policies::{Clients, LoadedKeys, build_policies, cache_keys, overlap},
+};
 use crate::{
     auction::Auction,
     config::{Config, ConfigError},
@@ -54,7 +58,7 @@ impl ConfigSource {
     /// As [`Config::parse`], and when the file cannot be read.
     pub fn read(path: PathBuf, environment: Vec<(String, String)>) -> Result<(Self, Config), ConfigError> {
         let text = Config::read(&path)?;
-        let config = Config::parse(&text, &path, &environment)?;
+        let config = Config::parse(&text, &path, &environment, &alert_rules())?;
         let mut source = Self { path, environment, included: Vec::new(), fingerprint: 0 };
         source.note(&text, &config.included);
         Ok((source, config))
@@ -98,6 +102,8 @@ pub(super) struct Reloader {
     pub(super) clients: Clients,
     pub(super) loaded: LoadedKeys,
     pub(super) due: BTreeMap<String, Instant>,
+    /// Hears whom alerts are told to.
+    pub(super) alerting: Alerting,
 }
 
 impl Reloader {
@@ -136,7 +142,7 @@ impl Reloader {
     }
 
     async fn reload(&mut self, text: &str) {
-        let parsed = Config::parse(text, &self.source.path, &self.source.environment);
+        let parsed = Config::parse(text, &self.source.path, &self.source.environment, &alert_rules());
         let new = match parsed {
             Ok(new) => new,
             Err(mistakes) => {
@@ -209,8 +215,11 @@ impl Reloader {
             beacon: self.running.beacon.clone(),
             follows_attributes: self.running.follows_attributes,
             execution: self.running.execution.clone(),
+            alerts: self.running.alerts.reloaded(&new.alerts),
+            sla: self.running.sla,
             ..new
         };
+        self.alerting.adopt(&self.running.alerts);
     }
 
     /// Loads the keys of every set that is due.

@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
+    alerting::Alerting,
     attributes_watch::start_attributes_watch,
+    budget_watch::watch_budgets,
     chain_watch::start_chain_watch,
     connect::{Connected, connect},
     data_dir::DataDirLock,
@@ -140,9 +142,9 @@ impl Service {
 
         let watchers = &groups.watchers;
         builder_api::start(connected.builder_api(), listeners.builder, DRAIN_SLACK, &groups.builder);
-        let foreign = connected.foreign_alerts();
-        let desk = alerts::start_room(connected.alerts(&foreign), watchers);
-        let ops = connected.ops_api(metrics.clone(), storage.admin_token, desk, foreign);
+        let alerting = Alerting::new(&connected);
+        let desk = alerts::start_room(alerting.parts(&connected, metrics.clone()), watchers);
+        let ops = connected.ops_api(metrics.clone(), storage.admin_token, desk, &alerting);
         ops_api::start(ops, listeners.ops, watchers);
         if let Some(parts) = connected.bundles(listeners.bundles) {
             bundles::start(parts, &groups.bundles).map_err(|error| {
@@ -157,7 +159,7 @@ impl Service {
         publish_storage_troubles(&connected.signals(), &connected.stores.troubles).await;
         start_seed(connected.seed(), watchers);
         let (reload, asked) = mpsc::channel(1);
-        if let Some(reloader) = connected.reloader(source, asked) {
+        if let Some(reloader) = connected.reloader(source, asked, &alerting) {
             reloader.start(watchers);
         }
         start_chain_watch(connected.chain_watch(), watchers);
@@ -166,6 +168,8 @@ impl Service {
         start_duties(connected.duties(expect), watchers);
         start_probes(connected.probes(expected), watchers);
         sla::start(connected.sla(addresses.builder), watchers);
+        let budgets = connected.budget_watch();
+        watchers.restarting("error_budgets", move |stop| watch_budgets(budgets.clone(), stop));
         Ok(Self { addresses, groups, connected, fatal, reload, _lock: lock })
     }
 

@@ -25,7 +25,7 @@ const BUCKETS: [f64; 16] =
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The tasks that begin anew when they fail.
-const RESTARTING: [&str; 11] = [
+const RESTARTING: [&str; 20] = [
     "metrics",
     "chain_watch",
     "duties",
@@ -37,6 +37,15 @@ const RESTARTING: [&str; 11] = [
     "settlements",
     "sla",
     "sla_probes",
+    "alerts",
+    "alert_delivery",
+    "alert_orphans",
+    "alert_signals",
+    "alert_wakes",
+    "alertmanager",
+    "alertmanager_snapshots",
+    "deadman",
+    "error_budgets",
 ];
 
 /// A log filter as people write it: a level, mev-boost's spelling included, or tracing's language (`relaymux=debug`).
@@ -143,6 +152,7 @@ fn describe_all() {
     crate::profit::describe_metrics();
     crate::bundles::describe_metrics();
     crate::builder_api::describe_metrics();
+    crate::alerts::describe_delivery_metrics();
     crate::tasks::describe_metrics(&RESTARTING);
     super::chain_watch::describe_metrics();
     metrics::describe_gauge!("relaymux_build_info", "1, labelled with the version");

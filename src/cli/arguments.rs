@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     app::{LogFormat, parse_log_filter},
+    events::Severity,
     profit::By,
     sla::Period,
 };
@@ -33,6 +34,8 @@ pub(super) enum Command {
     Report(ReportArguments),
     /// Plays the whole main job on this machine alone: simulated relays and proposer, the real builder API between them.
     Demo(DemoArguments),
+    /// Alerts: proves that whoever is to be told can be told.
+    Alert(AlertArguments),
 }
 
 #[derive(Debug, Args)]
@@ -154,6 +157,34 @@ pub(super) enum ReportFormat {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct AlertArguments {
+    #[command(subcommand)]
+    pub(super) command: AlertCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AlertCommand {
+    /// Sends a test message to everybody whom a severity reaches, and says whether it arrived.
+    Test(AlertTestArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AlertTestArguments {
+    /// Whose escalation is tried: P1, P2, P3 or P4.
+    #[arg(long, value_parser = severity)]
+    pub(super) severity: Severity,
+    /// One channel alone, whatever the escalation says.
+    #[arg(long, value_name = "ID")]
+    pub(super) channel: Option<String>,
+    /// The configuration file.
+    #[arg(long, default_value = "relays.toml", env = "RELAYMUX_CONFIG")]
+    pub(super) config: PathBuf,
+    /// Prints the result of each channel as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct DemoArguments {
     /// Stops after this many slots; without it, at Ctrl-C.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
@@ -181,6 +212,10 @@ pub(super) struct DemoLogArguments {
 fn window(text: &str) -> Result<Period, String> {
     Period::parse(text)
         .ok_or_else(|| "expected a number of days such as 30d (1d to 730d), or month".to_owned())
+}
+
+fn severity(text: &str) -> Result<Severity, String> {
+    Severity::parse(&text.to_ascii_uppercase()).ok_or_else(|| "expected P1, P2, P3 or P4".to_owned())
 }
 
 fn by(text: &str) -> Result<By, String> {

@@ -2,6 +2,7 @@
 //!
 //! It changes nothing and starts no service. Exit code 0: sound; 1: something does not answer; 2: the configuration is wrong.
 
+mod alerts;
 mod nodes;
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
@@ -11,7 +12,10 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use reqwest::header::HeaderValue;
 use tokio::time::Instant;
 
-use self::nodes::{Nodes, check_nodes, report_fork};
+use self::{
+    alerts::report_alerts,
+    nodes::{Nodes, check_nodes, report_fork},
+};
 use super::{
     arguments::CheckArguments,
     exit::MISUSED,
@@ -21,6 +25,7 @@ use super::{
     terminal::{self, complain, complain_of_config, say},
 };
 use crate::{
+    app::alert_rules,
     auction::{AuctionSettings, Keep, RelayTerms},
     config::{Config, ProposerSet},
     consensus::WallClock,
@@ -34,7 +39,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) async fn check(arguments: CheckArguments) -> ExitCode {
     let path = arguments.config.display().to_string();
-    let config = match Config::load(&arguments.config, &environment()) {
+    let config = match Config::load(&arguments.config, &environment(), &alert_rules()) {
         Ok(config) => config,
         Err(error) => {
             if arguments.json {
@@ -50,6 +55,7 @@ pub(super) async fn check(arguments: CheckArguments) -> ExitCode {
     if let Some(proposer) = arguments.proposer {
         return explain(&config, &proposer, arguments.offline).await;
     }
+    report_alerts(&config.alerts, clock.now(), &mut findings);
     if arguments.offline {
         // What is in force is said, and is no mistake of the file.
         let _ = report_fork(&config.spec, None, clock.now(), &mut findings);

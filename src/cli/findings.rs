@@ -117,6 +117,16 @@ impl Findings {
         self.remarks.insert(what.to_owned(), message.to_string().into());
     }
 
+    /// Tells of something that has a shape of its own: in words now, or under a key of the document.
+    pub(super) fn detail(&mut self, key: &str, words: impl std::fmt::Display, document: serde_json::Value) {
+        if !self.is_json {
+            say(words);
+        }
+        if let Some(head) = self.head.as_object_mut() {
+            head.insert(key.to_owned(), document);
+        }
+    }
+
     /// A remark was about something wrong.
     pub(super) fn not_well(&mut self) {
         self.is_well = false;

@@ -93,14 +93,17 @@ async fn write(config: &Config, arguments: &ReportArguments) -> Result<(), Repor
         ReportSubject::Sla => {
             let period = arguments.window.unwrap_or(Period::THIRTY_DAYS);
             let known = sla::Known::read(&reporter(&ledger, config), period, now).await?;
-            let report = SlaReader::new(ledger.clone()).report(period, known.mev, now).await?;
+            let report = SlaReader { ledger: ledger.clone(), objective: config.sla }
+                .report(period, known.mev, now)
+                .await?;
             sla::shown(&report, arguments.format)
         }
         ReportSubject::Readiness => {
             let known = sla::Known::read(&reporter(&ledger, config), Period::THIRTY_DAYS, now).await?;
             let relays = config.relays.iter().filter(|relay| relay.enabled).count();
             let facts = ReadinessFacts { relays, usable_relays: None, profit: known.profit };
-            let readiness = SlaReader::new(ledger.clone()).readiness(facts, now).await?;
+            let readiness =
+                SlaReader { ledger: ledger.clone(), objective: config.sla }.readiness(facts, now).await?;
             sla::readiness(&readiness, arguments.format)
         }
         ReportSubject::Digest => {

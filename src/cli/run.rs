@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     app::{
-        ConfigSource, LogFormat, Service, Signal, Signals, StartError, init_logging, install_metrics,
-        write_whole,
+        ConfigSource, LogFormat, Service, Signal, Signals, StartError, alert_rules, init_logging,
+        install_metrics, write_whole,
     },
     config::Config,
 };
@@ -37,13 +37,14 @@ pub(super) async fn run(arguments: RunArguments) -> ExitCode {
 /// Runs as mev-boost was started. There is no file to follow.
 pub(super) async fn run_legacy(legacy: Legacy) -> ExitCode {
     let environment = environment();
-    let config = match Config::parse(&legacy.text, Path::new("mev-boost's flags"), &environment) {
-        Ok(config) => config,
-        Err(error) => {
-            complain_of_config(&error);
-            return ExitCode::from(MISUSED);
-        }
-    };
+    let config =
+        match Config::parse(&legacy.text, Path::new("mev-boost's flags"), &environment, &alert_rules()) {
+            Ok(config) => config,
+            Err(error) => {
+                complain_of_config(&error);
+                return ExitCode::from(MISUSED);
+            }
+        };
     let format = if legacy.json_logs { LogFormat::Json } else { LogFormat::Text };
     init_logging(format, legacy.log_level.as_deref().unwrap_or("info"));
     info!(

@@ -135,14 +135,7 @@ fn read_key(file: &str, folder: &Path, key: &str, checker: &mut Checker) -> Opti
             return None;
         }
     };
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(&path).map_or(0, |data| data.permissions().mode());
-        if mode & 0o077 != 0 {
-            checker.warnings.push(format!("{}: others can read this key: chmod 600", path.display()));
-        }
-    }
+    checker.warn_if_others_read(&path);
     BundleKey::parse(&text)
         .map_err(|error| checker.wrong(key, format!("{}: {error}", path.display()), KEY_HINT))
         .ok()

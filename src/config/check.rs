@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     Config, Mistake,
+    alerts::{AlertsContext, alerts},
     auction::auction,
     bundles::bundles,
     chain::chain_spec,
@@ -17,10 +18,12 @@ use super::{
     proposers::{ProposerContext, proposers},
     raw::{RawBuilderApi, RawConfig, RawOps, RawProfit},
     relays::{builders, relays},
+    sla::sla,
 };
 use crate::{
     auction::AuctionSettings,
     builder_api::BuilderApiSettings,
+    events::AlertRule,
     ops_api::{OpsSettings, Secret},
     profit::{Prices, ProfitSettings},
     relay::{HealthMonitorSettings, TlsRoots},
@@ -32,6 +35,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) folder: &'a Path,
     /// The process's environment.
     pub(super) environment: &'a [(String, String)],
+    /// Every rule that alerts can have.
+    pub(super) rules: &'a [&'a AlertRule],
     /// Whether `data_dir` comes from there: then it is relative to the working directory, as paths on a command line are.
     pub(super) is_data_dir_of_environment: bool,
 }
@@ -61,10 +66,16 @@ pub(super) fn check(raw: RawConfig, around: &Surroundings<'_>) -> (Config, Vec<M
         ProposerContext { folder, auction: &auction, slot_ms: spec.slot_ms, relays: &relays, terms: &terms };
     let proposers = proposers(&raw.proposers, labels_file, &context, &mut checker);
     let bundles = raw.bundles.and_then(|raw| bundles(raw, folder, execution.is_some(), &mut checker));
+    let ops = ops(&raw.ops, folder, &mut checker);
+    let context =
+        AlertsContext { folder, environment: around.environment, ops: ops.listen, shipped: around.rules };
+    let alerts = alerts(&raw.alerts, &context, &mut checker);
     let mut config = Config {
         data_dir,
         builder_api: builder_api(&raw.builder_api, &mut checker),
-        ops: ops(&raw.ops, folder, &mut checker),
+        ops,
+        alerts,
+        sla: sla(&raw.sla, &mut checker),
         relays,
         terms,
         builders,
@@ -153,8 +164,6 @@ fn warn_about_later_sections(raw: &RawConfig, checker: &mut Checker) {
         ("disk", &raw.disk),
         ("maintenance", &raw.maintenance),
         ("backup", &raw.backup),
-        ("alerts", &raw.alerts),
-        ("sla", &raw.sla),
         ("telemetry", &raw.telemetry),
         ("ledger", &raw.ledger),
     ];

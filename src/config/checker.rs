@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -83,6 +83,18 @@ impl Checker {
         let text = std::fs::read_to_string(&path);
         self.included.push(path);
         text
+    }
+
+    /// Warns of a file with a secret that others can read.
+    pub(super) fn warn_if_others_read(&mut self, path: &Path) {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = std::fs::metadata(path).map_or(0, |data| data.permissions().mode());
+            if mode & 0o077 != 0 {
+                self.warn(format!("{}: others can read this key: chmod 600", path.display()));
+            }
+        }
     }
 
     /// Where to listen: IP and port, or `localhost` and port.

@@ -138,7 +138,9 @@ mod tests {
     }
 
     fn mistakes_of(text: &str) -> String {
-        crate::config::Config::parse(text, std::path::Path::new("relays.toml"), &[]).unwrap_err().to_string()
+        crate::config::Config::parse(text, std::path::Path::new("relays.toml"), &[], &[])
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]

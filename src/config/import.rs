@@ -109,7 +109,7 @@ impl Imported {
 /// When `check` would refuse it: a key that is no key, a file that is not there.
 pub fn sound_text(imported: &Imported, from: &str, folder: &Path) -> Result<String, ImportError> {
     let text = imported.to_text(from);
-    match Config::parse(&text, &folder.join("relays.toml"), &[]) {
+    match Config::parse(&text, &folder.join("relays.toml"), &[], &[]) {
         Ok(_) => Ok(text),
         Err(ConfigError::Read { error, .. }) => Err(ImportError::Unsound(error)),
         Err(ConfigError::Wrong { mistakes, .. }) => {

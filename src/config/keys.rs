@@ -3,10 +3,22 @@
 use super::Mistake;
 
 /// Lists of sections: `[[relays]]`.
-const LISTS: [&str; 5] = ["relays", "builders", "proposers", "bundles.builders", "bundles.searchers"];
+const LISTS: [&str; 11] = [
+    "relays",
+    "builders",
+    "proposers",
+    "bundles.builders",
+    "bundles.searchers",
+    "alerts.channels",
+    "alerts.escalation",
+    "alerts.contacts",
+    "alerts.rotas",
+    "alerts.rotas.overrides",
+    "alerts.rules",
+];
 
 /// Sections whose keys are not ours to know: names of headers, sections of later versions.
-const FREE: [&str; 12] = [
+const FREE: [&str; 10] = [
     "headers",
     "get_params",
     "rpc",
@@ -15,18 +27,35 @@ const FREE: [&str; 12] = [
     "disk",
     "maintenance",
     "backup",
-    "alerts",
-    "sla",
     "telemetry",
     "ledger",
 ];
 
+/// Tables of `[alerts]` whose keys are names: of rules, of labels. Their values are no secrets.
+const BY_NAME: [&str; 2] = ["severities", "labels"];
+
 /// Keys whose values are credentials, or addresses that may hold some.
-const SECRET: [&str; 8] =
-    ["url", "headers", "get_params", "proxy", "pubkeys_url", "rpc_url", "node_url", "api_url"];
+const SECRET: [&str; 16] = [
+    "url",
+    "headers",
+    "get_params",
+    "proxy",
+    "pubkeys_url",
+    "rpc_url",
+    "node_url",
+    "api_url",
+    "urls",
+    "dead_man_url",
+    "routing_key",
+    "token",
+    "topic",
+    "username",
+    "password",
+    "secret",
+];
 
 /// Known keys by section, for the nearest one to an unknown.
-const KEYS: [(&str, &str); 19] = [
+const KEYS: [(&str, &str); 27] = [
     (
         "",
         "network data_dir builder_api ops auction tls relays builders proposers proposer_labels_file trust rotation beacon \
@@ -50,6 +79,25 @@ const KEYS: [(&str, &str); 19] = [
     ),
     ("searchers", "address signing_key_file"),
     ("bundles.builders", "id url dialect signature authorization_file max_requests_per_second on_request"),
+    (
+        "alerts",
+        "source public_url group_wait group_interval reacknowledge_after reacknowledge_p1_after digest_at weekly_digest_on time_zone \
+         dead_man_url dead_man_url_file dead_man_every ack_link_valid_for disable severities channels escalation contacts rotas rules",
+    ),
+    (
+        "channels",
+        "id kind fallback url url_file urls routing_key routing_key_file token token_file chat_id thread_id topic topic_file host port \
+         tls username password password_file from to roots_file secret secret_file",
+    ),
+    ("escalation", "severity respond_within contacts"),
+    ("contacts", "id channels"),
+    ("rotas", "id members first_week handover time_zone overrides"),
+    ("overrides", "from to member"),
+    (
+        "rules",
+        "name metric labels aggregate op threshold rate_over for clear_for severity component title runbook",
+    ),
+    ("sla", "target_percent"),
     (
         "trust",
         "seed_from_public_record half_life_days quarantine_secs quarantine_max_secs breaker_failures breaker_successes breaker_open_secs \
@@ -113,6 +161,7 @@ pub(super) fn is_key(steps: &[String]) -> bool {
     for step in steps {
         match section.last() {
             Some(last) if FREE.contains(last) => return true,
+            Some(last) if BY_NAME.contains(last) && section.first() == Some(&"alerts") => return true,
             // The id of a relay.
             Some(&"terms") => section.push(step),
             _ if is_list(&section.join(".")) && step.bytes().all(|b| b.is_ascii_digit()) => {}
@@ -191,6 +240,14 @@ mod tests {
             ("proposers.0.terms.titan.colour", false),
             ("proposers.0.min_bid_eth", true),
             ("rpc.anything.at.all", true),
+            ("alerts.channels.0.url_file", true),
+            ("alerts.channels.0.urk", false),
+            ("alerts.rotas.0.overrides.0.member", true),
+            ("alerts.severities.payload_withheld", true),
+            ("alerts.rules.0.labels.relay", true),
+            ("alerts.anything", false),
+            ("sla.target_percent", true),
+            ("proposers.0.labels.x", false),
             ("port", false),
             ("service_host", false),
             ("data_dir.x", false),

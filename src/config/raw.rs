@@ -6,7 +6,11 @@ use serde::{Deserialize, Deserializer, de};
 use serde_path_to_error::{Path, Segment};
 use toml::{Table, Value};
 
-use super::{Mistake, keys};
+pub(super) use super::raw_text::{Amount, Scalar};
+use super::{
+    Mistake, keys,
+    raw_alerts::{RawAlerts, RawSla},
+};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -28,6 +32,8 @@ pub(super) struct RawConfig {
     pub(super) execution: RawNode,
     pub(super) profit: RawProfit,
     pub(super) bundles: Option<RawBundles>,
+    pub(super) alerts: RawAlerts,
+    pub(super) sla: RawSla,
     // Sections that are part of the contract and are built later: taken, and warned about.
     pub(super) rpc: Option<Value>,
     pub(super) nodes: Option<Value>,
@@ -35,8 +41,6 @@ pub(super) struct RawConfig {
     pub(super) disk: Option<Value>,
     pub(super) maintenance: Option<Value>,
     pub(super) backup: Option<Value>,
-    pub(super) alerts: Option<Value>,
-    pub(super) sla: Option<Value>,
     pub(super) telemetry: Option<Value>,
     pub(super) ledger: Option<Value>,
 }
@@ -320,53 +324,6 @@ impl RawRelay {
             frequency_get_header_ms: self.frequency_get_header_ms,
             keep: self.keep.clone(),
         }
-    }
-}
-
-/// An amount in ETH: text, or a number whose digits are taken as they are written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Amount(pub(super) String);
-
-/// Text, number or boolean, as a query value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Scalar(pub(super) String);
-
-struct AsText(&'static str);
-
-impl de::Visitor<'_> for AsText {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
-        Ok(text.to_owned())
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<String, E> {
-        Ok(number.to_string())
-    }
-
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<String, E> {
-        // The shortest text that reads back as the same float: what was written, for any amount people write.
-        Ok(number.to_string())
-    }
-
-    fn visit_bool<E: de::Error>(self, flag: bool) -> Result<String, E> {
-        Ok(flag.to_string())
-    }
-}
-
-impl<'de> Deserialize<'de> for Amount {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AsText("an amount in ETH such as \"0.05\"")).map(Self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Scalar {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AsText("a text, number or boolean")).map(Self)
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::HashMap, path::PathBuf};
 
 use url::Url;
 
-use super::ProposerSet;
+use super::{AlertsConfig, ProposerSet};
 use crate::{
     auction::{AuctionSettings, BuilderRule, RelayTerms},
     builder_api::BuilderApiSettings,
@@ -13,6 +13,7 @@ use crate::{
     ops_api::OpsSettings,
     profit::ProfitSettings,
     relay::{HealthMonitorSettings, RelaySettings, TlsRoots},
+    sla::Objective,
     types::RelayId,
 };
 
@@ -51,6 +52,10 @@ pub struct Config {
     pub execution: Option<Url>,
     /// `[bundles]`; none: off.
     pub bundles: Option<BundleSettings>,
+    /// `[alerts]`
+    pub alerts: AlertsConfig,
+    /// `[sla] target_percent`
+    pub sla: Objective,
     /// `[profit]`
     pub profit: ProfitSettings,
     /// `[trust] seed_from_public_record`: looked at once, at start.
@@ -84,6 +89,8 @@ impl Config {
             execution,
             profit,
             bundles,
+            alerts,
+            sla,
             seed_from_public_record: _,
             included: _,
             warnings: _,
@@ -114,6 +121,10 @@ impl Config {
         }
         if *profit != other.profit {
             sections.push("[profit]");
+        }
+        sections.extend(alerts.needs_restart(&other.alerts));
+        if *sla != other.sla {
+            sections.push("[sla]");
         }
         sections
     }

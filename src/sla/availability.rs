@@ -19,6 +19,20 @@ impl Objective {
     /// 99.9 %: 43 minutes and 12 seconds of 30 days.
     pub const THREE_NINES: Self = Self { allowed_ppm: 1000 };
 
+    /// So many percent must be good, to a thousandth: `None` below 50, and above 99.999, where no budget would be left.
+    pub fn of_percent(percent: f64) -> Option<Self> {
+        if !(50.0..=99.999).contains(&percent) {
+            return None;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "10 to 500,000, by the bounds above"
+        )]
+        let allowed_ppm = ((100.0 - percent) * 1000.0).round() as u64 * 10;
+        Some(Self { allowed_ppm })
+    }
+
     /// The share that must be good.
     pub fn target(self) -> f64 {
         1.0 - self.allowed_share()

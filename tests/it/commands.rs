@@ -131,10 +131,16 @@ fn the_shipped_configuration_is_sound_and_every_section_of_the_contract_is_known
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = run_in(folder, &["check", "--offline"], &[]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let later = format!("{}[rotation]\ncpu_high_percent = 85.0\n[sla]\nx = 1\n", relay());
+    let later = format!(
+        "{}[rotation]\ncpu_high_percent = 85.0\n[sla]\ntarget_percent = 99.5\n[telemetry]\nx = 1\n",
+        relay()
+    );
     let (code, words) = check(&later, &[]);
     assert_eq!(code, 0);
-    assert!(words.contains("[sla] has no effect in this version"), "{words}");
+    assert!(
+        words.contains("[telemetry] has no effect in this version") && !words.contains("[sla]"),
+        "{words}"
+    );
 }
 
 /// [C1]

@@ -10,6 +10,7 @@
 )]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod alerts;
 mod bundles;
 mod checks;
 mod clock;

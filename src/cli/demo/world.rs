@@ -8,12 +8,13 @@ use crate::{
     auction::AuctionSettings,
     builder_api::BuilderApiSettings,
     cli::arguments::DemoArguments,
-    config::Config,
+    config::{AlertsConfig, Config},
     consensus::{ChainSpec, Network},
     ops_api::OpsSettings,
     profit::ProfitSettings,
     relay::{HealthMonitorSettings, RelaySettings, TlsRoots, parse_relay_url, rotation::RotationPolicy},
     sim::{Behaviour, HeaderFault, PayloadFault, SimExecution, SimRelay, SimRelayParts},
+    sla::Objective,
     types::{Epoch, Fork, RelayId, UnixMillis, Wei},
 };
 
@@ -141,6 +142,8 @@ pub(super) fn demo_config(
         follows_attributes: false,
         execution: Some(chain.url().parse()?),
         bundles: None,
+        alerts: AlertsConfig::default(),
+        sla: Objective::THREE_NINES,
         profit: ProfitSettings {
             registrations_every: Duration::ZERO,
             check_every: Duration::from_secs(2),

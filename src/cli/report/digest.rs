@@ -34,7 +34,9 @@ pub(super) async fn digest(
     let inputs = DigestInputs {
         cadence: if period == Period::Days(1) { Cadence::Daily } else { Cadence::Weekly },
         source: config.spec.name.clone(),
-        report: SlaReader::new(ledger.clone()).report(period, known.mev, now).await?,
+        report: SlaReader { ledger: ledger.clone(), objective: config.sla }
+            .report(period, known.mev, now)
+            .await?,
         profit: known.profit,
         relays: relays::relays(ledger, config, since, now)
             .await?

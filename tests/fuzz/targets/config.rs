@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use relaymux::{
+    app::alert_rules,
     config::{Config, ImportError, Imported, import_commit_boost, import_vouch, parse_key_list},
     consensus::parse_spec_file,
 };
@@ -94,14 +95,14 @@ fn own_file(text: &str, environment: Option<&(String, String)>) -> Fate {
     let environment: Vec<(String, String)> =
         environment.iter().map(|(name, value)| (format!("RELAYMUX_{name}"), value.clone())).collect();
     let path = Path::new(crate::REPOSITORY).join("relays.toml");
-    match Config::parse(text, &path, &environment) {
+    match Config::parse(text, &path, &environment, &alert_rules()) {
         // What is said points into the text, whatever is in its lines.
         Err(error) => {
             assert!(!error.to_string().is_empty());
             Fate::Refused
         }
         Ok(config) => {
-            let again = Config::parse(text, &path, &environment).unwrap();
+            let again = Config::parse(text, &path, &environment, &alert_rules()).unwrap();
             assert_eq!(config.needs_restart(&again), Vec::<&str>::new(), "a file that did not change");
             assert_eq!(config.relays.len(), again.relays.len());
             Fate::Decoded

@@ -1,0 +1,103 @@
+//! What alerts work with, made of the configuration: who is told, by which channels, and what is wrong by which rules.
+
+use std::{path::Path, sync::Arc};
+
+use alloy_primitives::hex;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::watch;
+use tracing::warn;
+
+use super::{connect::Connected, files::write_whole, metric_rules::metric_rules};
+use crate::{
+    alerts::{
+        AckLinks, AlertSettings, ForeignSettings, ForeignSource, Grading, MetricRules, MetricSource,
+        RoomParts, ack_link::AckKey, channels::ChannelKind,
+    },
+    app::alert_rules,
+    config::AlertsConfig,
+};
+
+/// What signs links that acknowledge: 32 bytes in hex, for the owner alone.
+const KEY_FILE: &str = "acknowledge.key";
+
+/// What alerts share with the ops API and with reloads.
+#[derive(Clone, Debug)]
+pub(super) struct Alerting {
+    pub(super) key: AckKey,
+    /// Others' alerts: the hook fills it, and alerts look at it.
+    pub(super) foreign: Arc<ForeignSource>,
+    settings: Arc<watch::Sender<Arc<AlertSettings>>>,
+}
+
+impl Alerting {
+    pub(super) fn new(connected: &Connected) -> Self {
+        let config = &connected.config;
+        let key = ensure_key(&config.data_dir);
+        let settings =
+            ForeignSettings { source: config.alerts.settings.source.clone(), ..Default::default() };
+        let ledger = connected.stores.ledger.clone();
+        let foreign = Arc::new(ForeignSource::new(ledger, connected.clock.clone(), settings));
+        let settings = Arc::new(watch::channel(Arc::new(settings_of(&config.alerts, &key))).0);
+        Self { key, foreign, settings }
+    }
+
+    /// Tells people as a new configuration says, from now on.
+    pub(super) fn adopt(&self, config: &AlertsConfig) {
+        let new = settings_of(config, &self.key);
+        self.settings.send_if_modified(|running| {
+            let is_new = **running != new;
+            if is_new {
+                *running = Arc::new(new);
+            }
+            is_new
+        });
+    }
+
+    /// The parts of the room.
+    pub(super) fn parts(&self, connected: &Connected, metrics: PrometheusHandle) -> RoomParts {
+        let config = &connected.config.alerts;
+        let rules = metric_rules().into_iter().chain(config.rules.iter().cloned()).collect();
+        let of_metrics = MetricSource::new(MetricRules::new(rules), Arc::new(move || metrics.render()));
+        RoomParts {
+            ledger: connected.stores.ledger.clone(),
+            clock: connected.clock.clone(),
+            spine: connected.spine.clone(),
+            signals: connected.signals(),
+            rules: alert_rules(),
+            settings: self.settings.subscribe(),
+            channels: config.channels.clone(),
+            sources: vec![Arc::new(of_metrics), Arc::clone(&self.foreign) as _],
+            grading: Grading { disabled: config.disabled.clone(), severities: config.severities.clone() },
+            deadman: config.dead_man.clone(),
+            http: connected.clients.http.clone(),
+        }
+    }
+}
+
+fn settings_of(config: &AlertsConfig, key: &AckKey) -> AlertSettings {
+    let mut settings = config.settings.clone();
+    settings.delegated =
+        config.channels.iter().any(|channel| channel.settings.kind() == ChannelKind::Alertmanager);
+    settings.ack_links = settings.pages.as_ref().map(|pages| AckLinks {
+        prefix: format!("{}/alerts/acknowledge?token=", pages.trim_end_matches('/')),
+        key: key.clone(),
+        valid_for: config.ack_link_valid_for,
+    });
+    settings
+}
+
+/// Reads the key of a folder, or makes it. Where it cannot be kept, links of this run are not valid after it.
+fn ensure_key(data_dir: &Path) -> AckKey {
+    let path = data_dir.join(KEY_FILE);
+    let kept = std::fs::read_to_string(&path).ok();
+    let bytes = kept.and_then(|text| hex::decode(text.trim()).ok()).and_then(|bytes| bytes.try_into().ok());
+    if let Some(bytes) = bytes {
+        return AckKey::new(bytes);
+    }
+    let key = AckKey::random();
+    if let Err(error) = write_whole(&path, hex::encode(key.bytes()).as_bytes(), 0o600) {
+        warn!(path = %path.display(), %error,
+            "the key of links that acknowledge alerts cannot be kept: links in messages are not valid after a restart");
+    }
+    key
+}

@@ -1,0 +1,183 @@
+//! Alerts: who is told of what, over real sockets, by the real binary, also over a `kill -9`.
+
+use relaymux::{
+    consensus::Encoding,
+    sim::{AlertServiceKind, PayloadFault, ReceivedAlert, ServiceHabit, SimAlertService},
+    types::Secret,
+};
+use serde_json::{Value, json};
+
+use crate::stage::{Stage, StageBuilder, binary, eventually, honest, stage};
+
+fn told_by(channel: &str) -> String {
+    let lines = ["P1", "P2", "P3"].map(|severity| {
+        format!("[[alerts.escalation]]\nseverity = \"{severity}\"\nrespond_within = \"1h\"\ncontacts = [\"ops\"]\n")
+    });
+    format!("[[alerts.channels]]\nid = \"ops\"\n{channel}\n{}", lines.concat())
+}
+
+fn slack(service: &SimAlertService) -> StageBuilder {
+    stage()
+        .relay(honest().payload(PayloadFault::Withholds))
+        .file("slack.url", &service.url())
+        .section(&told_by("kind = \"slack\"\nurl_file = \"slack.url\""))
+}
+
+/// A slot whose block the only relay keeps.
+async fn lose_a_block(stage: &Stage) -> u64 {
+    let slot = stage.slot();
+    assert_ne!(stage.reveal(2, Encoding::Ssz).await.0, 202);
+    slot.as_u64()
+}
+
+async fn messages(service: &SimAlertService, count: usize) -> Vec<ReceivedAlert> {
+    eventually("so many messages", async || {
+        let received = service.received();
+        (received.len() >= count).then_some(received)
+    })
+    .await
+}
+
+async fn open_alerts(stage: &Stage) -> Vec<Value> {
+    let alerts = stage.ops_json("/api/v1/alerts?state=open").await;
+    alerts["open"].as_array().unwrap_or_else(|| panic!("{alerts}")).clone()
+}
+
+async fn change(stage: &Stage, path: &str, body: &Value) -> (u16, Value) {
+    let token = std::fs::read_to_string(stage.data_dir().join("admin.token")).unwrap();
+    let request = stage.http.post(format!("{}{path}", stage.ops)).bearer_auth(token.trim()).json(body);
+    let response = request.send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap_or(Value::Null))
+}
+
+/// [N01] The night of the operator who has relays and a Slack webhook: one page about a withheld payload, understood half asleep, and nothing
+/// else, also after a `kill -9`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withheld_payload_is_one_page_and_the_night_is_quiet_otherwise() {
+    let service = SimAlertService::start(AlertServiceKind::Slack).await.unwrap();
+    let mut stage = slack(&service).start().await;
+    let slot = lose_a_block(&stage).await;
+    let page = messages(&service, 1).await.remove(0);
+    let text = page.body.to_string();
+    for part in ["P1", "No relay published a signed block", &format!("slot {slot}"), "What to do", "/alerts/acknowledge?token="] {
+        assert!(text.contains(part), "`{part}` is missing: {text}");
+    }
+    let alerts = open_alerts(&stage).await;
+    let alert = alerts.iter().find(|alert| alert["rule"] == "block_not_published").unwrap();
+    assert_eq!((&alert["severity"], &alert["phase"]), (&json!("P1"), &json!("firing")));
+    // Written down as sent, or a restart could not know.
+    eventually("the message to be known as sent", async || {
+        let told = stage.ops_json("/api/v1/alerts/notifications").await.to_string();
+        told.contains("\"sent\"").then_some(())
+    })
+    .await;
+    stage.kill();
+    stage.start_again().await;
+    // A second lost block is told: so the first would have been told again by now.
+    lose_a_block(&stage).await;
+    let all = messages(&service, 2).await;
+    let about_first = all.iter().filter(|message| message.body.to_string().contains(&format!("slot {slot}"))).count();
+    assert_eq!((all.len(), about_first), (2, 1), "{all:?}");
+    assert_eq!(service.refused(), Vec::<String>::new());
+}
+
+/// [N02] A `kill -9` while a message is on its way loses nothing: it is sent again with the same key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_on_its_way_at_a_kill_is_sent_again_with_the_same_key() {
+    let service = SimAlertService::start(AlertServiceKind::Webhook(Secret("shared".to_owned()))).await.unwrap();
+    let url = service.url();
+    let mut stage = stage()
+        .relay(honest().payload(PayloadFault::Withholds))
+        .section(&told_by(&format!("kind = \"webhook\"\nurl = \"{url}\"\nsecret = \"shared\"")))
+        .start()
+        .await;
+    service.habit(ServiceHabit::Hangs);
+    lose_a_block(&stage).await;
+    let first = messages(&service, 1).await.remove(0);
+    stage.kill();
+    service.habit(ServiceHabit::Takes);
+    stage.start_again().await;
+    let again = messages(&service, 2).await.remove(1);
+    let key = |message: &ReceivedAlert| message.header("idempotency-key").unwrap().to_owned();
+    assert_eq!(key(&again), key(&first));
+    assert_eq!(again.body["alerts"][0]["fingerprint"], first.body["alerts"][0]["fingerprint"]);
+}
+
+/// [N03] Somebody takes care: by the API with the token, by the link in the message without; a link alone, opened, changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_are_acknowledged_by_the_api_and_by_the_link() {
+    let service = SimAlertService::start(AlertServiceKind::Slack).await.unwrap();
+    let stage = slack(&service).start().await;
+    lose_a_block(&stage).await;
+    let text = messages(&service, 1).await.remove(0).body.to_string();
+    let token: String = text
+        .split("/alerts/acknowledge?token=")
+        .nth(1)
+        .unwrap()
+        .chars()
+        .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '%'))
+        .collect();
+    let page = stage.http.get(format!("{}/alerts/acknowledge?token={token}", stage.ops)).send().await.unwrap();
+    assert_eq!(page.status().as_u16(), 200);
+    let is_acknowledged = async || {
+        open_alerts(&stage).await.iter().any(|alert| !alert["acknowledged_at"].is_null() || !alert["acknowledged"].is_null())
+    };
+    assert!(!is_acknowledged().await, "opening a link acknowledges nothing");
+    let (status, _) = {
+        let request = stage.http.post(format!("{}/api/v1/alerts/acknowledge", stage.ops));
+        let response = request.json(&json!({ "token": token })).send().await.unwrap();
+        (response.status().as_u16(), ())
+    };
+    assert_eq!(status, 200);
+    messages(&service, 2).await;
+    let (status, answer) = change(&stage, "/api/v1/alerts/nothing/ack", &json!({ "by": "somebody" })).await;
+    assert_eq!(status, 404, "{answer}");
+}
+
+/// [N04] Alertmanager's alerts enter the same matrix, and leave it.
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_of_others_are_taken_in_and_are_over_when_they_say_so() {
+    let service = SimAlertService::start(AlertServiceKind::Slack).await.unwrap();
+    let stage = slack(&service).start().await;
+    let body = |status: &str, ends: &str| {
+        json!({
+            "version": "4", "groupKey": "{}", "truncatedAlerts": 0, "status": status, "receiver": "relaymux",
+            "groupLabels": {}, "commonLabels": {}, "commonAnnotations": {}, "externalURL": "http://am",
+            "alerts": [{
+                "status": status,
+                "labels": { "alertname": "DiskFull", "severity": "critical", "instance": "db1" },
+                "annotations": { "summary": "The disk of db1 is full" },
+                "startsAt": "2026-11-28T00:00:00Z", "endsAt": ends, "generatorURL": "", "fingerprint": "0123456789abcdef",
+            }],
+        })
+    };
+    let unauthorized = stage.http.post(format!("{}/api/v1/alerts/hook", stage.ops)).json(&body("firing", "0001-01-01T00:00:00Z"));
+    assert_eq!(unauthorized.send().await.unwrap().status().as_u16(), 401);
+    let (status, answer) = change(&stage, "/api/v1/alerts/hook", &body("firing", "0001-01-01T00:00:00Z")).await;
+    assert_eq!(status, 200, "{answer}");
+    let text = messages(&service, 1).await.remove(0).body.to_string();
+    assert!(text.contains("P1") && text.contains("The disk of db1 is full"), "{text}");
+    let (status, answer) = change(&stage, "/api/v1/alerts/hook", &body("resolved", "2026-11-28T01:00:00Z")).await;
+    assert_eq!(status, 200, "{answer}");
+    eventually("the alert to be over", async || open_alerts(&stage).await.is_empty().then_some(())).await;
+}
+
+/// [N05] `relaymux alert test` proves a channel, and says why it fails without showing its address.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_message_proves_a_channel() {
+    let service = SimAlertService::start(AlertServiceKind::Slack).await.unwrap();
+    let stage = slack(&service).start().await;
+    let run = async || {
+        let mut command = binary();
+        command.current_dir(stage.folder.path()).args(["alert", "test", "--severity", "P1"]);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, shown) = run().await;
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(service.received()[0].body.to_string().contains("This is a test"), "{:?}", service.received());
+    service.habit(ServiceHabit::Gone);
+    let (code, shown) = run().await;
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("not taken") && !shown.contains(&service.url()), "{shown}");
+}
