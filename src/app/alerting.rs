@@ -1,6 +1,6 @@
 //! What alerts work with, made of the configuration: who is told, by which channels, and what is wrong by which rules.
 
-use std::{path::Path, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use alloy_primitives::hex;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -27,23 +27,25 @@ pub(super) struct Alerting {
     /// Others' alerts: the hook fills it, and alerts look at it.
     pub(super) foreign: Arc<ForeignSource>,
     settings: Arc<watch::Sender<Arc<AlertSettings>>>,
+    /// Where the ops API listens: where pages are, unless the configuration knows better.
+    ops: SocketAddr,
 }
 
 impl Alerting {
-    pub(super) fn new(connected: &Connected) -> Self {
+    pub(super) fn new(connected: &Connected, ops: SocketAddr) -> Self {
         let config = &connected.config;
         let key = ensure_key(&config.data_dir);
         let settings =
             ForeignSettings { source: config.alerts.settings.source.clone(), ..Default::default() };
         let ledger = connected.stores.ledger.clone();
         let foreign = Arc::new(ForeignSource::new(ledger, connected.clock.clone(), settings));
-        let settings = Arc::new(watch::channel(Arc::new(settings_of(&config.alerts, &key))).0);
-        Self { key, foreign, settings }
+        let settings = Arc::new(watch::channel(Arc::new(settings_of(&config.alerts, &key, ops))).0);
+        Self { key, foreign, settings, ops }
     }
 
     /// Tells people as a new configuration says, from now on.
     pub(super) fn adopt(&self, config: &AlertsConfig) {
-        let new = settings_of(config, &self.key);
+        let new = settings_of(config, &self.key, self.ops);
         self.settings.send_if_modified(|running| {
             let is_new = **running != new;
             if is_new {
@@ -74,8 +76,11 @@ impl Alerting {
     }
 }
 
-fn settings_of(config: &AlertsConfig, key: &AckKey) -> AlertSettings {
+fn settings_of(config: &AlertsConfig, key: &AckKey, ops: SocketAddr) -> AlertSettings {
     let mut settings = config.settings.clone();
+    // A port that was free is known only now.
+    let is_somewhere = !ops.ip().is_unspecified();
+    settings.pages = settings.pages.or_else(|| is_somewhere.then(|| format!("http://{ops}")));
     settings.delegated =
         config.channels.iter().any(|channel| channel.settings.kind() == ChannelKind::Alertmanager);
     settings.ack_links = settings.pages.as_ref().map(|pages| AckLinks {

@@ -61,7 +61,8 @@ pub(super) async fn test(arguments: AlertTestArguments) -> ExitCode {
     } else {
         let mut table = terminal::table(["channel", "kind", "result"]);
         for (channel, result) in &results {
-            let result = result.as_ref().map_or_else(|reason| format!("not taken: {reason}"), |()| "taken".to_owned());
+            let result =
+                result.as_ref().map_or_else(|reason| format!("not taken: {reason}"), |()| "taken".to_owned());
             table.add_row([channel.id.clone(), channel.settings.kind().to_string(), result]);
         }
         terminal::say(table);

@@ -59,7 +59,13 @@ async fn a_withheld_payload_is_one_page_and_the_night_is_quiet_otherwise() {
     let slot = lose_a_block(&stage).await;
     let page = messages(&service, 1).await.remove(0);
     let text = page.body.to_string();
-    for part in ["P1", "No relay published a signed block", &format!("slot {slot}"), "What to do", "/alerts/acknowledge?token="] {
+    for part in [
+        "P1",
+        "No relay published a signed block",
+        &format!("slot {slot}"),
+        "Do now",
+        "/alerts/acknowledge?token=",
+    ] {
         assert!(text.contains(part), "`{part}` is missing: {text}");
     }
     let alerts = open_alerts(&stage).await;
@@ -76,7 +82,8 @@ async fn a_withheld_payload_is_one_page_and_the_night_is_quiet_otherwise() {
     // A second lost block is told: so the first would have been told again by now.
     lose_a_block(&stage).await;
     let all = messages(&service, 2).await;
-    let about_first = all.iter().filter(|message| message.body.to_string().contains(&format!("slot {slot}"))).count();
+    let about_first =
+        all.iter().filter(|message| message.body.to_string().contains(&format!("slot {slot}"))).count();
     assert_eq!((all.len(), about_first), (2, 1), "{all:?}");
     assert_eq!(service.refused(), Vec::<String>::new());
 }
@@ -84,11 +91,13 @@ async fn a_withheld_payload_is_one_page_and_the_night_is_quiet_otherwise() {
 /// [N02] A `kill -9` while a message is on its way loses nothing: it is sent again with the same key.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_on_its_way_at_a_kill_is_sent_again_with_the_same_key() {
-    let service = SimAlertService::start(AlertServiceKind::Webhook(Secret("shared".to_owned()))).await.unwrap();
+    let service = SimAlertService::start(AlertServiceKind::Webhook(Secret("0123456789abcdef".to_owned())))
+        .await
+        .unwrap();
     let url = service.url();
     let mut stage = stage()
         .relay(honest().payload(PayloadFault::Withholds))
-        .section(&told_by(&format!("kind = \"webhook\"\nurl = \"{url}\"\nsecret = \"shared\"")))
+        .section(&told_by(&format!("kind = \"webhook\"\nurl = \"{url}\"\nsecret = \"0123456789abcdef\"")))
         .start()
         .await;
     service.habit(ServiceHabit::Hangs);
@@ -117,10 +126,14 @@ async fn alerts_are_acknowledged_by_the_api_and_by_the_link() {
         .chars()
         .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '%'))
         .collect();
-    let page = stage.http.get(format!("{}/alerts/acknowledge?token={token}", stage.ops)).send().await.unwrap();
+    let page =
+        stage.http.get(format!("{}/alerts/acknowledge?token={token}", stage.ops)).send().await.unwrap();
     assert_eq!(page.status().as_u16(), 200);
     let is_acknowledged = async || {
-        open_alerts(&stage).await.iter().any(|alert| !alert["acknowledged_at"].is_null() || !alert["acknowledged"].is_null())
+        open_alerts(&stage)
+            .await
+            .iter()
+            .any(|alert| !alert["acknowledged_at"].is_null() || !alert["acknowledged"].is_null())
     };
     assert!(!is_acknowledged().await, "opening a link acknowledges nothing");
     let (status, _) = {
@@ -151,13 +164,18 @@ async fn alerts_of_others_are_taken_in_and_are_over_when_they_say_so() {
             }],
         })
     };
-    let unauthorized = stage.http.post(format!("{}/api/v1/alerts/hook", stage.ops)).json(&body("firing", "0001-01-01T00:00:00Z"));
+    let unauthorized = stage
+        .http
+        .post(format!("{}/api/v1/alerts/hook", stage.ops))
+        .json(&body("firing", "0001-01-01T00:00:00Z"));
     assert_eq!(unauthorized.send().await.unwrap().status().as_u16(), 401);
-    let (status, answer) = change(&stage, "/api/v1/alerts/hook", &body("firing", "0001-01-01T00:00:00Z")).await;
+    let (status, answer) =
+        change(&stage, "/api/v1/alerts/hook", &body("firing", "0001-01-01T00:00:00Z")).await;
     assert_eq!(status, 200, "{answer}");
     let text = messages(&service, 1).await.remove(0).body.to_string();
     assert!(text.contains("P1") && text.contains("The disk of db1 is full"), "{text}");
-    let (status, answer) = change(&stage, "/api/v1/alerts/hook", &body("resolved", "2026-11-28T01:00:00Z")).await;
+    let (status, answer) =
+        change(&stage, "/api/v1/alerts/hook", &body("resolved", "2026-11-28T01:00:00Z")).await;
     assert_eq!(status, 200, "{answer}");
     eventually("the alert to be over", async || open_alerts(&stage).await.is_empty().then_some(())).await;
 }
@@ -171,7 +189,10 @@ async fn a_test_message_proves_a_channel() {
         let mut command = binary();
         command.current_dir(stage.folder.path()).args(["alert", "test", "--severity", "P1"]);
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap(),
+        )
     };
     let (code, shown) = run().await;
     assert_eq!(code, Some(0), "{shown}");

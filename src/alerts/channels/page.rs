@@ -136,7 +136,9 @@ pub(super) fn headline(message: &Message) -> String {
         MessageKind::Digest => String::new(),
     };
     let title = one_line(&message.title);
-    clip(&if title.starts_with(&mark) { title } else { mark + &title }, 200).into_owned()
+    // The title of whoever decides already says how grave it is, and whether it is news.
+    let says_it = title.starts_with(&mark) || title.starts_with(&format!("{severity} "));
+    clip(&if says_it { title } else { mark + &title }, 200).into_owned()
 }
 
 /// A sign that is seen before anything is read.
