@@ -7,15 +7,16 @@
 //! What relaymux itself told an Alertmanager may come back by the hook. It is left out: two that pass each other's alerts on would keep them
 //! alive for ever.
 
-mod words;
+mod kept;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::Mutex;
 use tracing::warn;
 
+use self::kept::Kept;
 use super::{
     engine::Absence,
     hook::{ForeignAlert, ForeignStatus, HookBody},
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::{
     consensus::WallClock,
-    events::{AlertRule, Component, Persistence, Severity},
+    events::{Component, Severity},
     ledger::{ForeignRow, Ledger, LedgerError},
     types::UnixMillis,
 };
@@ -61,21 +62,6 @@ pub struct Taken {
     pub own: usize,
     /// Alerts for which there was no place.
     pub left_out: usize,
-}
-
-/// What is kept of an alert: bounded, in words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Kept {
-    name: String,
-    subject: String,
-    labels: BTreeMap<String, String>,
-    severity: Severity,
-    title: String,
-    message: String,
-    cost: String,
-    done: String,
-    runbook: String,
-    since: UnixMillis,
 }
 
 #[derive(Debug)]
@@ -181,43 +167,6 @@ impl Held {
             !is_over
         });
         over
-    }
-}
-
-impl Kept {
-    fn trouble(&self) -> Trouble {
-        let rule = AlertRule {
-            name: self.name.clone().into(),
-            severity: self.severity,
-            component: Component::External,
-            title: self.title.clone().into(),
-            cost: self.cost.clone().into(),
-            done: self.done.clone().into(),
-            runbook: self.runbook.clone().into(),
-            page: "/alerts".into(),
-            // Whoever found it has waited already.
-            fail_for: Duration::ZERO,
-            clear_for: Duration::ZERO,
-            persistence: Persistence::Condition,
-        };
-        Trouble {
-            rule: Arc::new(rule),
-            subject: self.subject.clone(),
-            labels: self.labels.clone(),
-            severity: None,
-            message: self.message.clone(),
-            since: self.since,
-        }
-    }
-
-    fn row(&self, name: &str, now: UnixMillis) -> ForeignRow {
-        ForeignRow {
-            fingerprint: name.to_owned(),
-            severity: self.severity.into(),
-            // Plain texts always have a JSON.
-            alert: serde_json::to_string(self).unwrap_or_default(),
-            heard_at: now,
-        }
     }
 }
 

@@ -11,14 +11,17 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use subtle::ConstantTimeEq;
 
-use super::{OpsSettings, acknowledge};
+use super::OpsSettings;
 use crate::serve::ApiError;
 
 /// Paths that load balancers and orchestrators ask, which have no token: neither tokens nor the rate limit are for them.
 pub(super) const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 
-/// Paths whose permission is a signed token in the address or the body, which they check themselves: what people tap in a message.
-const SIGNED: [&str; 2] = [acknowledge::PAGE, acknowledge::POST];
+/// The page behind links in messages that acknowledge, and where its button sends to.
+pub(super) const ACKNOWLEDGE_PAGE: &str = "/alerts/acknowledge";
+pub(super) const ACKNOWLEDGE: &str = "/api/v1/alerts/acknowledge";
+/// Paths whose permission is a signed token in the address or the body, which they check themselves: what people tap on a phone.
+const SIGNED: [&str; 2] = [ACKNOWLEDGE_PAGE, ACKNOWLEDGE];
 
 const READ_REFUSED: &str = "other machines reach this address, so reading needs a token: send `Authorization: Bearer <token>`; a browser \
      asks for it, any user name will do. The token is in admin.token of data_dir, or in [ops] read_token_file. For Prometheus, \

@@ -25,9 +25,6 @@ use crate::{
     serve::ApiError,
 };
 
-/// Where the page is, and where its button sends to.
-pub(super) const PAGE: &str = "/alerts/acknowledge";
-pub(super) const POST: &str = "/api/v1/alerts/acknowledge";
 /// Alerts shown on the page.
 const SHOWN: usize = 20;
 /// Who acknowledged, where nobody says.

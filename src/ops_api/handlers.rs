@@ -17,8 +17,8 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    access::{PROBES, Reader},
-    acknowledge::{self, acknowledge_incident, acknowledge_page},
+    access::{ACKNOWLEDGE, ACKNOWLEDGE_PAGE, PROBES, Reader},
+    acknowledge::{acknowledge_incident, acknowledge_page},
     admin::{operator_command, rotate},
     alerts::{acknowledge_one, alerts_list, alerts_page, notifications, take_foreign},
     bundles::{bundle_one, bundles_list},
@@ -79,8 +79,8 @@ pub(super) fn router(parts: OpsParts, stop: CancellationToken) -> Router {
 fn alert_routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/alerts", get(alerts_page))
-        .route(acknowledge::PAGE, get(acknowledge_page))
-        .route(acknowledge::POST, post(acknowledge_incident))
+        .route(ACKNOWLEDGE_PAGE, get(acknowledge_page))
+        .route(ACKNOWLEDGE, post(acknowledge_incident))
         .route("/api/v1/alerts", get(alerts_list))
         .route("/api/v1/alerts/hook", post(take_foreign))
         .route("/api/v1/alerts/notifications", get(notifications))

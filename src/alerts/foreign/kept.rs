@@ -1,7 +1,15 @@
 //! What an alert of somebody else says, in the words that ours have: cut to what a person reads.
 
-use super::Kept;
-use crate::{alerts::hook::ForeignAlert, types::UnixMillis};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    alerts::{hook::ForeignAlert, trouble::Trouble},
+    events::{AlertRule, Component, Persistence, Severity},
+    ledger::ForeignRow,
+    types::UnixMillis,
+};
 
 /// Longest title, in characters.
 const MAX_TITLE: usize = 160;
@@ -15,6 +23,21 @@ const MAX_LABEL: usize = 200;
 const MAX_LABELS: usize = 32;
 /// What an alert is about, by the labels that say so, the first that is there.
 const SUBJECTS: [&str; 7] = ["subject", "instance", "node", "pod", "host", "device", "job"];
+
+/// What is kept of an alert: bounded, in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Kept {
+    pub(super) name: String,
+    pub(super) subject: String,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) severity: Severity,
+    pub(super) title: String,
+    pub(super) message: String,
+    pub(super) cost: String,
+    pub(super) done: String,
+    pub(super) runbook: String,
+    pub(super) since: UnixMillis,
+}
 
 impl Kept {
     /// What is kept of an alert that came now.
@@ -55,6 +78,41 @@ impl Kept {
             since: alert.starts_at.unwrap_or(now).min(now),
             title,
             name,
+        }
+    }
+
+    pub(super) fn trouble(&self) -> Trouble {
+        let rule = AlertRule {
+            name: self.name.clone().into(),
+            severity: self.severity,
+            component: Component::External,
+            title: self.title.clone().into(),
+            cost: self.cost.clone().into(),
+            done: self.done.clone().into(),
+            runbook: self.runbook.clone().into(),
+            page: "/alerts".into(),
+            // Whoever found it has waited already.
+            fail_for: Duration::ZERO,
+            clear_for: Duration::ZERO,
+            persistence: Persistence::Condition,
+        };
+        Trouble {
+            rule: Arc::new(rule),
+            subject: self.subject.clone(),
+            labels: self.labels.clone(),
+            severity: None,
+            message: self.message.clone(),
+            since: self.since,
+        }
+    }
+
+    pub(super) fn row(&self, name: &str, now: UnixMillis) -> ForeignRow {
+        ForeignRow {
+            fingerprint: name.to_owned(),
+            severity: self.severity.into(),
+            // Plain texts always have a JSON.
+            alert: serde_json::to_string(self).unwrap_or_default(),
+            heard_at: now,
         }
     }
 }
