@@ -3,18 +3,17 @@
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use alloy_primitives::hex;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::{connect::Connected, files::write_whole, metric_rules::metric_rules};
+use super::files::write_whole;
 use crate::{
     alerts::{
-        AckLinks, AlertSettings, ForeignSettings, ForeignSource, Grading, MetricRules, MetricSource,
-        RoomParts, ack_link::AckKey, channels::ChannelKind,
+        AckLinks, AlertSettings, ForeignSettings, ForeignSource, ack_link::AckKey, channels::ChannelKind,
     },
-    app::alert_rules,
-    config::AlertsConfig,
+    config::{AlertsConfig, Config},
+    consensus::WallClock,
+    ledger::Ledger,
 };
 
 /// What signs links that acknowledge: 32 bytes in hex, for the owner alone.
@@ -32,13 +31,11 @@ pub(super) struct Alerting {
 }
 
 impl Alerting {
-    pub(super) fn new(connected: &Connected, ops: SocketAddr) -> Self {
-        let config = &connected.config;
+    pub(super) fn new(config: &Config, ledger: Ledger, clock: WallClock, ops: SocketAddr) -> Self {
         let key = ensure_key(&config.data_dir);
         let settings =
             ForeignSettings { source: config.alerts.settings.source.clone(), ..Default::default() };
-        let ledger = connected.stores.ledger.clone();
-        let foreign = Arc::new(ForeignSource::new(ledger, connected.clock.clone(), settings));
+        let foreign = Arc::new(ForeignSource::new(ledger, clock, settings));
         let settings = Arc::new(watch::channel(Arc::new(settings_of(&config.alerts, &key, ops))).0);
         Self { key, foreign, settings, ops }
     }
@@ -55,24 +52,9 @@ impl Alerting {
         });
     }
 
-    /// The parts of the room.
-    pub(super) fn parts(&self, connected: &Connected, metrics: PrometheusHandle) -> RoomParts {
-        let config = &connected.config.alerts;
-        let rules = metric_rules().into_iter().chain(config.rules.iter().cloned()).collect();
-        let of_metrics = MetricSource::new(MetricRules::new(rules), Arc::new(move || metrics.render()));
-        RoomParts {
-            ledger: connected.stores.ledger.clone(),
-            clock: connected.clock.clone(),
-            spine: connected.spine.clone(),
-            signals: connected.signals(),
-            rules: alert_rules(),
-            settings: self.settings.subscribe(),
-            channels: config.channels.clone(),
-            sources: vec![Arc::new(of_metrics), Arc::clone(&self.foreign) as _],
-            grading: Grading { disabled: config.disabled.clone(), severities: config.severities.clone() },
-            deadman: config.dead_man.clone(),
-            http: connected.clients.http.clone(),
-        }
+    /// Who is told what, followed when it changes.
+    pub(super) fn settings(&self) -> watch::Receiver<Arc<AlertSettings>> {
+        self.settings.subscribe()
     }
 }
 

@@ -7,16 +7,18 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    alert_rules::alert_rules,
     alerting::Alerting,
     budget_watch::BudgetWatchParts,
     chain_watch::ChainWatchParts,
     duties::DutyParts,
+    metric_rules::metric_rules,
     policies::{Clients, LoadedKeys, build_policies, cached_keys},
     reload::{ConfigSource, Reloader},
     seed::SeedParts,
 };
 use crate::{
-    alerts::Desk,
+    alerts::{Desk, Grading, MetricRules, MetricSource, RoomParts},
     auction::{Auction, AuctionParts, Validators},
     builder_api::BuilderApiParts,
     bundles::BundleParts,
@@ -159,6 +161,26 @@ impl Connected {
     /// Reads availability against what the operator wants to hold.
     fn sla_reader(&self) -> SlaReader {
         SlaReader { ledger: self.stores.ledger.clone(), objective: self.config.sla }
+    }
+
+    /// The room that says who is told what.
+    pub(super) fn alerts(&self, alerting: &Alerting, metrics: PrometheusHandle) -> RoomParts {
+        let config = &self.config.alerts;
+        let rules = metric_rules().into_iter().chain(config.rules.iter().cloned()).collect();
+        let of_metrics = MetricSource::new(MetricRules::new(rules), Arc::new(move || metrics.render()));
+        RoomParts {
+            ledger: self.stores.ledger.clone(),
+            clock: self.clock.clone(),
+            spine: self.spine.clone(),
+            signals: self.signals(),
+            rules: alert_rules(),
+            settings: alerting.settings(),
+            channels: config.channels.clone(),
+            sources: vec![Arc::new(of_metrics), Arc::clone(&alerting.foreign) as _],
+            grading: Grading { disabled: config.disabled.clone(), severities: config.severities.clone() },
+            deadman: config.dead_man.clone(),
+            http: self.clients.http.clone(),
+        }
     }
 
     pub(super) fn budget_watch(&self) -> BudgetWatchParts {

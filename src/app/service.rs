@@ -142,8 +142,9 @@ impl Service {
 
         let watchers = &groups.watchers;
         builder_api::start(connected.builder_api(), listeners.builder, DRAIN_SLACK, &groups.builder);
-        let alerting = Alerting::new(&connected, addresses.ops);
-        let desk = alerts::start_room(alerting.parts(&connected, metrics.clone()), watchers);
+        let (ledger, clock) = (connected.stores.ledger.clone(), connected.clock.clone());
+        let alerting = Alerting::new(&connected.config, ledger, clock, addresses.ops);
+        let desk = alerts::start_room(connected.alerts(&alerting, metrics.clone()), watchers);
         let ops = connected.ops_api(metrics.clone(), storage.admin_token, desk, &alerting);
         ops_api::start(ops, listeners.ops, watchers);
         if let Some(parts) = connected.bundles(listeners.bundles) {

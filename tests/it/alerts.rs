@@ -13,7 +13,7 @@ fn told_by(channel: &str) -> String {
     let lines = ["P1", "P2", "P3"].map(|severity| {
         format!("[[alerts.escalation]]\nseverity = \"{severity}\"\nrespond_within = \"1h\"\ncontacts = [\"ops\"]\n")
     });
-    format!("[[alerts.channels]]\nid = \"ops\"\n{channel}\n{}", lines.concat())
+    format!("[alerts]\ngroup_wait = \"1s\"\n[[alerts.channels]]\nid = \"ops\"\n{channel}\n{}", lines.concat())
 }
 
 fn slack(service: &SimAlertService) -> StageBuilder {
