@@ -93,7 +93,7 @@ mod tests {
         let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
         assert_eq!(ledger.foreign_alerts(9).await.unwrap(), [node.clone(), disk]);
         let again = row("disk", Severity::P2, 9);
-        ledger.save_foreign_alerts(&[again.clone()], &[node.fingerprint]).await.unwrap();
+        ledger.save_foreign_alerts(std::slice::from_ref(&again), &[node.fingerprint]).await.unwrap();
         assert_eq!(ledger.foreign_alerts(9).await.unwrap(), [again]);
         assert_eq!(ledger.foreign_alerts(0).await.unwrap(), []);
     }

@@ -31,8 +31,7 @@ fn wrapped(first: &str, others: &str, words: &str) -> String {
     let mut lines = vec![first.to_owned()];
     for word in words.split_whitespace() {
         let mut word: Vec<char> = word.chars().collect();
-        loop {
-            let Some(line) = lines.last_mut() else { break };
+        while let Some(line) = lines.last_mut() {
             let used = line.chars().count();
             let is_begun = line.trim_end().len() < line.len() || line.is_empty();
             let gap = usize::from(!is_begun);
