@@ -23,6 +23,7 @@ use relaymux::{
         deadman::{self, DeadmanSettings},
         outbox::{self, LIFE_MS, OutboxHandle, OutboxParts, queued},
     },
+    consensus::WallClock,
     events::{Component, Severity},
     ledger::{Ledger, OutboxRow, WriteState},
     relay::{TlsRoots, build_http_client},
@@ -135,7 +136,7 @@ fn client() -> reqwest::Client {
 }
 
 async fn ledger(folder: &Path) -> Ledger {
-    Ledger::open(folder, "mainnet").await.unwrap()
+    Ledger::open(folder, "mainnet", 0).await.unwrap()
 }
 
 /// Puts messages into the queue, all of one channel.
@@ -582,7 +583,7 @@ async fn every_alertmanager_is_told_of_each_change_though_one_hangs() {
     let firing: usize = b.received().iter().map(|received| received.body.as_array().unwrap().len()).sum();
     assert_eq!(firing, 100);
     snapshot.send_modify(|snapshot| {
-        let resolved = vec![AlertText { until: Some(relaymux::consensus::WallClock.now()), ..alert() }];
+        let resolved = vec![AlertText { until: Some(WallClock::system().now()), ..alert() }];
         *snapshot = Arc::new(AlertmanagerSnapshot { firing: Vec::new(), resolved, ..(**snapshot).clone() });
     });
     timeout(PATIENCE, b.wait_for(3)).await.unwrap();
@@ -622,7 +623,7 @@ async fn somebody_outside_hears_that_we_live_and_that_we_fail() {
 #[ignore = "needs an Alertmanager: RELAYMUX_ALERTMANAGER=http://127.0.0.1:9093"]
 async fn a_real_alertmanager_agrees() {
     let address = std::env::var("RELAYMUX_ALERTMANAGER").unwrap();
-    let now = relaymux::consensus::WallClock.now();
+    let now = WallClock::system().now();
     let labels = [("k8s.io/pod-1".to_owned(), "x".to_owned()), ("empty".to_owned(), String::new())];
     let firing = AlertText { since: now - 75_000, labels: labels.into(), ..alert() };
     let over = AlertText { subject: "relay-c".to_owned(), ..firing.clone() };
