@@ -50,7 +50,7 @@ async fn change(stage: &Stage, path: &str, body: &Value) -> (u16, Value) {
     (response.status().as_u16(), response.json().await.unwrap_or(Value::Null))
 }
 
-/// [N01] The night of the operator who has relays and a Slack webhook: one page about a withheld payload, understood half asleep, and nothing
+/// [N1] The night of the operator who has relays and a Slack webhook: one page about a withheld payload, understood half asleep, and nothing
 /// else, also after a `kill -9`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_withheld_payload_is_one_page_and_the_night_is_quiet_otherwise() {
@@ -92,7 +92,7 @@ async fn a_withheld_payload_is_one_page_and_the_night_is_quiet_otherwise() {
     assert_eq!(service.refused(), Vec::<String>::new());
 }
 
-/// [N02] A `kill -9` while a message is on its way loses nothing: it is sent again with the same key.
+/// [N2] A `kill -9` while a message is on its way loses nothing: it is sent again with the same key.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_on_its_way_at_a_kill_is_sent_again_with_the_same_key() {
     let service = SimAlertService::start(AlertServiceKind::Webhook(Secret("0123456789abcdef".to_owned())))
@@ -116,7 +116,7 @@ async fn a_message_on_its_way_at_a_kill_is_sent_again_with_the_same_key() {
     assert_eq!(again.body["alerts"][0]["fingerprint"], first.body["alerts"][0]["fingerprint"]);
 }
 
-/// [N03] Somebody takes care: by the API with the token, by the link in the message without; a link alone, opened, changes nothing.
+/// [N3] Somebody takes care: by the API with the token, by the link in the message without; a link alone, opened, changes nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn alerts_are_acknowledged_by_the_api_and_by_the_link() {
     let service = SimAlertService::start(AlertServiceKind::Slack).await.unwrap();
@@ -151,7 +151,7 @@ async fn alerts_are_acknowledged_by_the_api_and_by_the_link() {
     assert_eq!(status, 404, "{answer}");
 }
 
-/// [N04] Alertmanager's alerts enter the same matrix, and leave it.
+/// [N4] Alertmanager's alerts enter the same matrix, and leave it.
 #[tokio::test(flavor = "multi_thread")]
 async fn alerts_of_others_are_taken_in_and_are_over_when_they_say_so() {
     let service = SimAlertService::start(AlertServiceKind::Slack).await.unwrap();
@@ -184,7 +184,7 @@ async fn alerts_of_others_are_taken_in_and_are_over_when_they_say_so() {
     eventually("the alert to be over", async || open_alerts(&stage).await.is_empty().then_some(())).await;
 }
 
-/// [N05] `relaymux alert test` proves a channel, and says why it fails without showing its address.
+/// [N5] `relaymux alert test` proves a channel, and says why it fails without showing its address.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_test_message_proves_a_channel() {
     let service = SimAlertService::start(AlertServiceKind::Slack).await.unwrap();
