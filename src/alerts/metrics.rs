@@ -17,6 +17,10 @@ pub fn describe_delivery_metrics() {
     describe_gauge!(UP, "1 while the channel takes alerts, 0 since it last did not");
     describe_counter!(ALERTMANAGER, "Requests to Alertmanagers by outcome: sent, failed, dead");
     describe_counter!(DEADMAN, "Signs of life sent outward by outcome: sent, failed, dead");
+    for outcome in DeliveryOutcome::ALL {
+        counter!(ALERTMANAGER, "outcome" => outcome.label()).increment(0);
+        counter!(DEADMAN, "outcome" => outcome.label()).increment(0);
+    }
 }
 
 /// Begins what matters of a channel at 0: a counter that appears with its first failure has no increase.

@@ -185,7 +185,7 @@ mod tests {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 names_in(&path, names);
-            } else if path.extension().is_some_and(|end| end == "rs") {
+            } else if path.extension().is_some_and(|end| end == "rs") && !path.ends_with("tests.rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
                 let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
                 let quoted = code.split('"').filter(|part| part.starts_with("relaymux_"));
@@ -220,7 +220,8 @@ mod tests {
     /// What is counted for each relay or builder begins when that appears. Everything else is there from the start: `increase()` sees the first one.
     #[test]
     fn every_counter_begins_at_zero() {
-        const OF_EACH: [&str; 7] = [
+        const OF_EACH: [&str; 8] = [
+            "relaymux_alert_deliveries_total",
             "relaymux_offers_total",
             "relaymux_relay_wins_total",
             "relaymux_relay_calls_total",

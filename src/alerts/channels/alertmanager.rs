@@ -141,7 +141,7 @@ pub(in crate::alerts) fn classify(answer: &HttpAnswer) -> Answer {
 /// A message without alerts, such as a test, as one alert of a few minutes.
 pub(super) fn of_text(now: UnixMillis, message: &Message) -> PostableAlert {
     let labels = [
-        ("alertname", "relaymux_message"),
+        ("alertname", "RelaymuxMessage"),
         ("severity", pagerduty::severity(message.severity)),
         ("priority", message.severity.label()),
         ("component", "relaymux"),
