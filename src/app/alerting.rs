@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What signs links that acknowledge: 32 bytes in hex, for the owner alone.
-const KEY_FILE: &str = "acknowledge.key";
+pub(super) const KEY_FILE: &str = "acknowledge.key";
 
 /// What alerts share with the ops API and with reloads.
 #[derive(Clone, Debug)]

@@ -14,9 +14,11 @@ use std::{
 
 use tracing::{info, warn};
 
+use super::alerting::KEY_FILE;
+
 const LOCK_FILE: &str = "relaymux.lock";
 /// Files of ours begin so; what else lies in the folder is left alone. Copies and files moved aside begin with the name of the original.
-const OUR_FILES: [&str; 4] = ["ledger.db", "journal.db", "admin.token", LOCK_FILE];
+const OUR_FILES: [&str; 5] = ["ledger.db", "journal.db", "admin.token", KEY_FILE, LOCK_FILE];
 /// Read, write and enter, for group and others.
 const OPEN_TO_OTHERS: u32 = 0o077;
 /// The sticky bit: a folder that is shared on purpose, as `/tmp`.

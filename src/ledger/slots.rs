@@ -8,7 +8,7 @@ use super::{
     row::{from_row, get},
 };
 use crate::{
-    events::SlotStatus,
+    events::{Fate, SlotStatus},
     types::{Slot, Wei},
 };
 
@@ -20,6 +20,19 @@ pub(super) const NEWEST_SLOTS: &str = "SELECT slot FROM (\
      ORDER BY slot DESC LIMIT $1";
 
 impl Ledger {
+    /// Whether every signed block of a slot was refused by all relays when it was handed in; `false` where none was handed in.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn was_refused_by_all(&self, slot: u64) -> Result<bool, LedgerError> {
+        let failed = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM submissions WHERE slot = $1 AND fate = $2) \
+             AND NOT EXISTS (SELECT 1 FROM submissions WHERE slot = $1 AND fate <> $2)",
+        );
+        let failed = failed.bind(slot.cast_signed()).bind(Fate::Failed.label());
+        Ok(failed.fetch_one(self.pool()).await?)
+    }
+
     /// The newest slots that something happened in, newest first.
     ///
     /// # Errors

@@ -46,6 +46,9 @@ impl Watcher {
                     raise(signals, &PAYMENT_UNCLEAR, &subject, message).await?;
                 }
             }
+            // Told when it happened, and no news now: nobody is woken twice for one block.
+            SlotOutcome::NotDelivered
+                if row.status == SlotStatus::Final && ledger.was_refused_by_all(row.slot).await? => {}
             SlotOutcome::NotDelivered if row.status == SlotStatus::Final => {
                 let message = format!("{subject}: {}", row.message);
                 raise(signals, &NOT_DELIVERED, &subject, message).await?;
