@@ -144,7 +144,7 @@ pub fn start_room(parts: RoomParts, group: &TaskGroup) -> Desk {
 fn log_change(alert: &Alert, change: ChangeKind) {
     let (rule, subject, severity) = (&*alert.rule.name, &*alert.subject, alert.severity.label());
     match change {
-        ChangeKind::Fired => warn!(rule, subject, severity, "alert: {}", alert.message),
+        ChangeKind::Fired => warn!(rule, subject, severity, "alert: {}", alert.rule.title),
         ChangeKind::Resolved => info!(rule, subject, severity, "alert is over"),
         _ => {}
     }
