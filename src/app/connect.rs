@@ -32,6 +32,7 @@ use crate::{
     profit::{ProfitParts, Reporter},
     relay::{
         ExpectedProposals, HealthMonitor, HealthMonitorHandle, ProbeParts, Relay, SavedHealth, SharedRelays,
+        build_http_client,
     },
     serve::Listener,
     sla::{SlaNodes, SlaParts, SlaReader},
@@ -152,7 +153,9 @@ impl Connected {
             builder: self.answers.clone(),
             builder_address: Some(builder),
             meters: Vec::new(),
-            http: self.clients.http.clone(),
+            // Of our own port, which no proxy reaches.
+            http: build_http_client(&self.config.tls_roots, None)
+                .unwrap_or_else(|_| self.clients.http.clone()),
             stopping: self.stopping.clone(),
             data_dir: self.config.data_dir.clone(),
         }

@@ -35,7 +35,8 @@ impl Waiting {
         self.is_answered = true;
         let elapsed = self.since.elapsed();
         let grade = match status {
-            status if status.is_server_error() => AnswerGrade::Bad,
+            // 502 says that relays failed, in words that came from us in time: they have indicators of their own.
+            status if status.is_server_error() && status != StatusCode::BAD_GATEWAY => AnswerGrade::Bad,
             _ if is_late(self.endpoint, elapsed, || self.auction.policies()) => AnswerGrade::Slow,
             _ => AnswerGrade::Good,
         };

@@ -63,11 +63,12 @@ impl Indicator {
         matches!(self, Self::BuilderApi)
     }
 
-    /// How grave a burning budget can be at most. Others serve while one relay is away, and headers are served without a node.
+    /// How grave a burning budget can be at most. Without relays blocks are built locally and pay less; others serve while one relay is away, and
+    /// headers are served without a node.
     pub const fn gravest(&self) -> Severity {
         match self {
-            Self::BuilderApi | Self::Relays => Severity::P1,
-            Self::Node(_) => Severity::P2,
+            Self::BuilderApi => Severity::P1,
+            Self::Relays | Self::Node(_) => Severity::P2,
             Self::Relay(_) => Severity::P3,
         }
     }

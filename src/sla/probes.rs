@@ -107,14 +107,20 @@ async fn probe_own(parts: &ProbeParts) {
         return;
     }
     let asked = tokio::time::Instant::now();
-    let answer = parts.http.get(format!("http://{address}/")).timeout(OWN_TIMEOUT).send().await;
-    let grade = match answer {
-        // Any answer of ours is one, a refusal, too.
-        Ok(answer) if !answer.status().is_server_error() => AnswerGrade::Good,
-        Ok(_) | Err(_) if parts.stopping.is_cancelled() => return,
-        Ok(_) | Err(_) => AnswerGrade::Bad,
+    // Once more, as a single stall of the machine is no outage.
+    let is_well = root_answers(parts, address).await || root_answers(parts, address).await;
+    let grade = match is_well {
+        true => AnswerGrade::Good,
+        false if parts.stopping.is_cancelled() => return,
+        false => AnswerGrade::Bad,
     };
     parts.builder_meter.note(grade, asked.elapsed());
+}
+
+/// Whether the root answers as it always does: whatever else answers there is not ours.
+async fn root_answers(parts: &ProbeParts, address: SocketAddr) -> bool {
+    let answer = parts.http.get(format!("http://{address}/")).timeout(OWN_TIMEOUT).send().await;
+    answer.is_ok_and(|answer| answer.status().is_success())
 }
 
 /// Every address of this machine is reached by its own.

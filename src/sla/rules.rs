@@ -3,7 +3,7 @@
 use crate::events::alert_rules;
 
 alert_rules! {
-    /// A budget burns too fast: a signal for each `BurnAlert`, as grave as that says, with its indicator as the subject.
+    /// A budget burns too fast: a signal for each `BurnAlert`, as grave as that says, with its indicator and how fast as the subject.
     ERROR_BUDGET_BURNS {
         name: "error_budget_burns",
         severity: P2,
