@@ -66,7 +66,9 @@ impl LiveSignals {
     }
 
     fn forget_written(&self, now: UnixMillis) {
-        if self.ledger.write_state().failing_since.is_none() {
+        let state = self.ledger.write_state();
+        // A writer that is behind has not got there either.
+        if state.failing_since.is_none() && state.waiting == 0 {
             self.held.lock().retain(|_, trouble| now.saturating_sub(trouble.since) < WRITTEN_WITHIN_MS);
         }
     }

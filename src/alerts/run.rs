@@ -32,6 +32,7 @@ use crate::{
     events::Severity,
     ledger::{AlertWrite, Ledger, LedgerError, QueuedMessage},
     tasks::TaskGroup,
+    types::DAY_MS,
 };
 
 /// Looks are at least this far apart, but for those that somebody waits for.
@@ -43,7 +44,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long after a ledger that could not be read it is read again.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Most messages that are kept while they cannot be written down.
-const MAX_UNSAVED: usize = 10_000;
+const MAX_UNSAVED: usize = 1_000;
+/// Most occurrences whose sources are told in one look that they are over.
+const MAX_ENDED: u32 = 50;
+/// How long alerts that are over and messages that were sent are kept, in milliseconds: 90 days.
+const KEPT_MS: i64 = 90 * DAY_MS;
+/// How often older ones are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(6 * 3600);
 
 /// Hears what becomes of alerts. Must not block.
 pub type Observer = Arc<dyn Fn(&Alert, ChangeKind) + Send + Sync>;
@@ -123,6 +130,8 @@ struct Watcher {
     unsaved: AlertWrite,
     not_saved: Option<String>,
     nobody: Vec<GroupKey>,
+    /// When what was over long ago was last forgotten.
+    forgot: Option<Instant>,
 }
 
 impl Watcher {
@@ -145,6 +154,7 @@ impl Watcher {
             unsaved: AlertWrite::default(),
             not_saved: None,
             nobody: Vec::new(),
+            forgot: None,
         })
     }
 
@@ -165,6 +175,7 @@ impl Watcher {
         self.save().await;
         if self.not_saved.is_none() {
             self.end_occurrences(&troubles).await;
+            self.forget().await;
         }
         for change in &look.changes {
             if let Some(alert) = self.board.alerts().find(|alert| alert.fingerprint == change.fingerprint) {
@@ -185,11 +196,40 @@ impl Watcher {
         if over.is_empty() {
             return;
         }
+        let mut ended = 0;
         for trouble in troubles {
             let alert = over.get(trouble.fingerprint().as_str()).filter(|alert| alert.since == trouble.since);
             if let Some(alert) = alert {
                 let told = self.parts.sources.iter().map(|source| timeout(PATIENCE, source.end(alert)));
                 join_all(told).await;
+                ended += 1;
+            }
+            // The rest with the next looks: no page waits for what is over.
+            if ended == MAX_ENDED {
+                return;
+            }
+        }
+    }
+
+    /// Forgets, now and then, what was over and told long ago.
+    async fn forget(&mut self) {
+        if self.forgot.is_some_and(|at| at.elapsed() < FORGET_EVERY) {
+            return;
+        }
+        self.forgot = Some(Instant::now());
+        let before = self.parts.clock.now().saturating_sub(KEPT_MS);
+        let ledger = &self.parts.ledger;
+        let done = async {
+            Ok::<_, LedgerError>((
+                ledger.forget_alerts(before).await?,
+                ledger.forget_deliveries(before).await?,
+            ))
+        };
+        match timeout(PATIENCE, done).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => warn!(%error, "alerts of long ago are not forgotten"),
+            Err(_) => {
+                warn!("alerts of long ago are not forgotten: the ledger did not answer within five seconds")
             }
         }
     }
@@ -219,7 +259,12 @@ impl Watcher {
     }
 
     async fn save(&mut self) {
-        let saved = self.parts.ledger.save_alerts(&self.unsaved).await;
+        // A disk that hangs is as bad as one that refuses, and neither keeps a page back. What is written twice is written once.
+        let saving = timeout(PATIENCE, self.parts.ledger.save_alerts(&self.unsaved));
+        let saved = match saving.await {
+            Ok(saved) => saved.map_err(|error| error.to_string()),
+            Err(_) => Err("the ledger did not answer within five seconds".to_owned()),
+        };
         match saved {
             Ok(()) => {
                 if self.not_saved.take().is_some() {
@@ -234,7 +279,7 @@ impl Watcher {
                 if self.not_saved.is_none() {
                     error!(%error, "alerts cannot be written down; only pages of P1 and P2 are sent until they can");
                 }
-                self.not_saved = Some(error.to_string());
+                self.not_saved = Some(error);
                 self.hand_over();
             }
         }
@@ -254,6 +299,8 @@ impl Watcher {
             self.unsaved.messages.sort_by_key(|message| (message.severity, message.made_at));
             self.unsaved.messages.truncate(MAX_UNSAVED);
         }
+        let surplus = self.unsaved.notifications.len().saturating_sub(MAX_UNSAVED);
+        self.unsaved.notifications.drain(..surplus);
     }
 
     async fn obey(&mut self, command: Command, counter: &Counter) {

@@ -6,7 +6,7 @@ use crate::{
     alerts::{Aggregation, Comparison, MetricRule},
     app::rules::{ALERT_CHANNEL_DOWN, EVENTS_LOST, LEDGER_BEHIND, RUNTIME_LAG},
     auction::rules::LATE_HEADER,
-    events::AlertRule,
+    events::{AlertRule, Persistence},
     relay::rules::NO_USABLE_RELAY,
 };
 
@@ -43,7 +43,21 @@ fn level(
     }
 }
 
-/// Any growth of a counter.
+/// Any growth of a counter. It lasts as long as the growth is in the window: by figures alone, one occurrence cannot be told from the next.
 fn growth(rule: &AlertRule, metric: &str) -> MetricRule {
-    MetricRule { rate_over: Some(WINDOW), ..level(rule, metric, Aggregation::Sum, Comparison::Above, 0.0) }
+    let rule = AlertRule { persistence: Persistence::Condition, clear_for: WINDOW, ..rule.clone() };
+    MetricRule { rate_over: Some(WINDOW), ..level(&rule, metric, Aggregation::Sum, Comparison::Above, 0.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An occurrence is told from the next by when it was, and a figure has no such time: each look would be another.
+    #[test]
+    fn what_figures_show_lasts() {
+        for found in metric_rules() {
+            assert_eq!(found.rule.persistence, Persistence::Condition, "{}", found.rule.name);
+        }
+    }
 }

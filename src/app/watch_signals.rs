@@ -77,6 +77,7 @@ impl WatchSignals {
             Ok(true) => info!(rule = &*rule.name, subject, "over: {message}"),
             Err(error) => {
                 warn!(%error, rule = &*rule.name, "the end of the signal is not in the ledger");
+                self.book.publish_end(rule, subject, message);
             }
         }
     }

@@ -35,7 +35,7 @@ alert_rules! {
         name: "journal_failed",
         severity: P1,
         component: Disk,
-        Condition { fail_for: 0, clear_for: 0 },
+        Occurrence { fail_for: 0, clear_for: DAY },
         title: "A signed block left without being written down",
         cost: "If relaymux dies now, nobody knows what became of that block. The slot itself is served.",
         done: "The block was sent to the relays all the same, as the slot would be lost if it waited.",

@@ -78,6 +78,12 @@ impl SignalBook {
         Ok(was_open)
     }
 
+    /// Publishes an end whatever the ledger says of it: its writer takes it in when it can.
+    pub fn publish_end(&self, rule: &'static AlertRule, subject: &str, message: &str) {
+        let over = AlertSignal::over(rule, subject, message.to_owned(), self.clock.now());
+        self.spine.publish(Event::AlertSignal(over));
+    }
+
     fn raised(
         &self,
         rule: &'static AlertRule,
