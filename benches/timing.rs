@@ -20,13 +20,13 @@ use std::{
 };
 
 use alloy_primitives::{B256, U256};
+use http::HeaderValue;
 use relaymux::{
     consensus::{Encoding, PresetName, WallClock, bls::SigningKey, bls::ValidatedKey, parse_spec_file},
-    relay::{CallContext, Relay, RelaySettings, TlsRoots, build_http_client},
+    relay::{CallContext, Relay, RelayClients, RelaySettings, TlsRoots, build_http_client},
     sim::{Behaviour, SimProposer, SimRelay, SimRelayParts},
     types::{RelayId, Slot, Wei},
 };
-use reqwest::header::HeaderValue;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -207,13 +207,15 @@ fn median(mut sample: Vec<Duration>) -> Duration {
 }
 
 async fn warm() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let roots = folder.path().join("roots.pem");
     std::fs::write(&roots, made.cert.pem()).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let config = rustls::ServerConfig::builder()
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key);
     let port = tls_server(config.unwrap()).await;
@@ -226,8 +228,8 @@ async fn warm() {
     };
     let (mut cold, mut again) = (Vec::new(), Vec::new());
     for _ in 0..CONNECTIONS {
-        let http = build_http_client(&TlsRoots::File(roots.clone()), None).unwrap();
-        let relay = Relay::new(settings.clone(), PresetName::Mainnet, http, WallClock::system());
+        let clients = RelayClients::build(&TlsRoots::File(roots.clone()), None).unwrap();
+        let relay = Relay::new(settings.clone(), PresetName::Mainnet, clients, WallClock::system());
         for sample in [&mut cold, &mut again] {
             let started = Instant::now();
             relay.status(&context()).await.unwrap();

@@ -7,10 +7,10 @@
 //! What each one did is judged here too ([`health`], [`rotation`]: pure), and its monitor decides who is asked. This room never
 //! judges a bid's worth: the auction does.
 
-mod body;
 mod client;
 mod clock_offsets;
 pub mod health;
+mod http;
 mod http_client;
 mod large_bids;
 mod memory;
@@ -30,9 +30,8 @@ mod submit;
 
 pub use client::{CallContext, HeaderCall, Relay};
 pub use clock_offsets::clock_offsets;
-pub use http_client::{
-    HttpClientError, TlsRoots, build_fresh_http_client, build_http_client, build_http1_client,
-};
+pub use http::{HttpClientError, RelayClients, TlsRoots};
+pub use http_client::build_http_client;
 pub use memory::RelayMemory;
 pub use metrics::describe_metrics;
 pub use monitor::{HealthMonitor, HealthMonitorHandle, HealthMonitorSettings, OperatorCommand, SavedHealth};

@@ -17,54 +17,34 @@ use crate::{
     config::{Config, parse_key_list},
     consensus::WallClock,
     ethereum::LoaderKind,
-    relay::{
-        HeaderMode, HttpClientError, Relay, RelaySettings, build_fresh_http_client, build_http_client,
-        build_http1_client,
-    },
+    relay::{HttpClientError, Relay, RelayClients, RelaySettings, build_http_client},
     types::BlsPublicKey,
 };
 
 /// Keys that came from loaders, by set.
 pub(super) type LoadedKeys = BTreeMap<String, Vec<BlsPublicKey>>;
 
-/// The HTTP clients and the clock that relays share.
+/// The HTTP clients and the clock that everybody shares.
 #[derive(Clone, Debug)]
 pub(super) struct Clients {
+    /// For nodes, public records and lists of keys.
     pub(super) http: Client,
-    /// Keeps no connection, for blocks that a kept one swallows.
-    fresh: Client,
-    http1: Option<Client>,
+    /// For relays' builder API.
+    relays: RelayClients,
     clock: WallClock,
 }
 
 impl Clients {
-    /// Clients for a configuration; the one for streams only where there are any.
+    /// Clients for a configuration.
     pub(super) fn for_config(config: &Config, clock: WallClock) -> Result<Self, HttpClientError> {
-        let http = build_http_client(&config.tls_roots, config.proxy.as_deref())?;
-        let fresh = build_fresh_http_client(&config.tls_roots, config.proxy.as_deref())?;
-        let mut clients = Self { http, fresh, http1: None, clock };
-        clients.prepare_for(config)?;
-        Ok(clients)
-    }
-
-    /// Makes what a new configuration needs and the old one did not.
-    pub(super) fn prepare_for(&mut self, config: &Config) -> Result<(), HttpClientError> {
-        let has_streams = config.relays.iter().any(|relay| relay.get_header == HeaderMode::Stream);
-        if has_streams && self.http1.is_none() {
-            self.http1 = Some(build_http1_client(&config.tls_roots, config.proxy.as_deref())?);
-        }
-        Ok(())
+        let (roots, proxy) = (&config.tls_roots, config.proxy.as_deref());
+        Ok(Self { http: build_http_client(roots, proxy)?, relays: RelayClients::build(roots, proxy)?, clock })
     }
 
     /// A relay that speaks through these clients.
     pub(super) fn relay(&self, settings: &RelaySettings, config: &Config) -> Arc<Relay> {
-        let (http, clock) = (self.http.clone(), self.clock.clone());
-        let relay = Relay::new(settings.clone(), config.spec.preset, http, clock);
-        let relay = relay.with_fresh(self.fresh.clone());
-        Arc::new(match (&self.http1, settings.get_header) {
-            (Some(http1), HeaderMode::Stream) => relay.with_http1(http1.clone()),
-            (_, HeaderMode::Http | HeaderMode::Stream) => relay,
-        })
+        let (clients, clock) = (self.relays.clone(), self.clock.clone());
+        Arc::new(Relay::new(settings.clone(), config.spec.preset, clients, clock))
     }
 }
 

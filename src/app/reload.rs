@@ -160,10 +160,6 @@ impl Reloader {
         for warning in &new.warnings {
             warn!("{warning}");
         }
-        if let Err(failure) = self.clients.prepare_for(&new) {
-            error!(error = %failure, "configuration not changed");
-            return;
-        }
         let fixed = self.running.needs_restart(&new);
         if !fixed.is_empty() {
             warn!(

@@ -96,15 +96,15 @@ mod tests {
     use super::*;
     use crate::{
         consensus::{PresetName, WallClock},
-        relay::{RelaySettings, TlsRoots, build_http_client, parse_relay_url},
+        relay::{RelayClients, RelaySettings, TlsRoots, parse_relay_url},
     };
 
     fn relay(name: &str) -> Arc<Relay> {
         let key = "0xac6e77dfe25ecd6110b8e780608cce0dab71fdd5ebea22a16c0205200f2f8e2e3ad3b71d3499c54ad14d6c21b41a37ae";
-        let http = build_http_client(&TlsRoots::Bundled, None).unwrap();
+        let clients = RelayClients::build(&TlsRoots::Bundled, None).unwrap();
         let (url, pubkey) = parse_relay_url(&format!("http://{key}@{name}.invalid")).unwrap();
         let settings = RelaySettings::new(RelayId::parse(name).unwrap(), url, pubkey);
-        Arc::new(Relay::new(settings, PresetName::Mainnet, http, WallClock::manual(0).0))
+        Arc::new(Relay::new(settings, PresetName::Mainnet, clients, WallClock::manual(0).0))
     }
 
     fn names(relays: &[Arc<Relay>]) -> Vec<&str> {

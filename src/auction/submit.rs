@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::B256;
 use bytes::Bytes;
-use reqwest::header::HeaderValue;
+use http::HeaderValue;
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 

@@ -9,7 +9,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use comfy_table::Table;
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use reqwest::header::HeaderValue;
+use http::HeaderValue;
 use tokio::time::Instant;
 
 use self::{
@@ -30,7 +30,7 @@ use crate::{
     config::{Config, ProposerSet},
     consensus::WallClock,
     ethereum::load_keys,
-    relay::{CallContext, Relay, build_http_client},
+    relay::{CallContext, HttpClientError, Relay, RelayClients, build_http_client},
     types::BlsPublicKey,
 };
 
@@ -61,14 +61,14 @@ pub(super) async fn check(arguments: CheckArguments) -> ExitCode {
         let _ = report_fork(&config.spec, None, clock.now(), &mut findings);
         return findings.end();
     }
-    let http = match build_http_client(&config.tls_roots, config.proxy.as_deref()) {
-        Ok(http) => http,
+    let (http, clients) = match clients(&config) {
+        Ok(clients) => clients,
         Err(error) => {
             complain(error);
             return ExitCode::from(MISUSED);
         }
     };
-    let relay = |settings| Arc::new(Relay::new(settings, config.spec.preset, http.clone(), clock.clone()));
+    let relay = |settings| Arc::new(Relay::new(settings, config.spec.preset, clients.clone(), clock.clone()));
     let relays: Vec<Arc<Relay>> = config.relays.into_iter().map(relay).collect();
     let Config { spec, execution, beacon, bundles, .. } = config;
     let nodes = Nodes { spec, execution, beacon, bundles, clock: clock.clone() };
@@ -76,6 +76,12 @@ pub(super) async fn check(arguments: CheckArguments) -> ExitCode {
     check_relays(&relays, &mut findings).await;
     check_nodes(&http, nodes, &relays, &mut findings).await;
     findings.end()
+}
+
+/// What nodes and relays are asked by.
+fn clients(config: &Config) -> Result<(reqwest::Client, RelayClients), HttpClientError> {
+    let (roots, proxy) = (&config.tls_roots, config.proxy.as_deref());
+    Ok((build_http_client(roots, proxy)?, RelayClients::build(roots, proxy)?))
 }
 
 /// Asks every enabled relay for its status, all at once, and tells of each as it answers.

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{
     checker::Checker,

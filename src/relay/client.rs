@@ -5,15 +5,16 @@ use std::{num::NonZeroU32, time::Duration};
 use alloy_primitives::B256;
 use bytes::Bytes;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use reqwest::{
-    Client, RequestBuilder, Response,
-    header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT},
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{ACCEPT, CONTENT_TYPE, USER_AGENT},
 };
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
-    BidAnswer, CallFailure, HeaderMode, HeaderOutcome, RegisterOutcome, RelayMemory, RelaySettings,
-    body::{read_capped, read_error_text},
+    BidAnswer, CallFailure, HeaderMode, HeaderOutcome, RegisterOutcome, RelayClients, RelayMemory,
+    RelaySettings,
+    http::{Call, Endpoint, HttpClient, read_capped, read_error_text},
     large_bids::decode_large,
     metrics::CallMeter,
     outcome::Answer,
@@ -75,11 +76,8 @@ pub struct HeaderCall {
 pub struct Relay {
     settings: RelaySettings,
     pub(super) preset: PresetName,
-    pub(super) http: Client,
-    /// Keeps no connection: every call opens its own.
-    fresh: Option<Client>,
-    /// For streams: HTTP/1.1 only, as websockets need it.
-    http1: Option<Client>,
+    pub(super) clients: RelayClients,
+    pub(super) endpoint: Endpoint,
     limiter: Option<DefaultDirectRateLimiter>,
     /// Of its own, so that no batch of registrations ever costs a header.
     registration_limiter: Option<DefaultDirectRateLimiter>,
@@ -91,17 +89,16 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// A relay spoken to through `http`, on a chain of this preset.
-    pub fn new(settings: RelaySettings, preset: PresetName, http: Client, clock: WallClock) -> Self {
+    /// A relay spoken to through these clients, on a chain of this preset.
+    pub fn new(settings: RelaySettings, preset: PresetName, clients: RelayClients, clock: WallClock) -> Self {
         let quota = NonZeroU32::new(settings.max_calls_per_second).map(Quota::per_second);
         let limiter = quota.map(RateLimiter::direct);
         let registration_limiter = quota.map(RateLimiter::direct);
         Self {
+            endpoint: Endpoint::new(&settings, clients.proxy_authorization.as_ref()),
             settings,
             preset,
-            http,
-            fresh: None,
-            http1: None,
+            clients,
             limiter,
             registration_limiter,
             memory: RelayMemory::default(),
@@ -109,28 +106,6 @@ impl Relay {
             clock,
             its_clock: RelayClock::default(),
         }
-    }
-
-    /// Gives it a client of HTTP/1.1 alone, for streams.
-    #[must_use]
-    pub fn with_http1(mut self, http1: Client) -> Self {
-        self.http1 = Some(http1);
-        self
-    }
-
-    /// Gives it a client that keeps no connection, for a second attempt where the first says nothing.
-    #[must_use]
-    pub fn with_fresh(mut self, fresh: Client) -> Self {
-        self.fresh = Some(fresh);
-        self
-    }
-
-    pub(super) fn fresh_http(&self) -> &Client {
-        self.fresh.as_ref().unwrap_or(&self.http)
-    }
-
-    pub(super) fn stream_http(&self) -> &Client {
-        self.http1.as_ref().unwrap_or(&self.http)
     }
 
     pub(super) fn now(&self) -> UnixMillis {
@@ -157,17 +132,17 @@ impl Relay {
     /// # Errors
     /// Any other answer, or none by the deadline.
     pub async fn status(&self, context: &CallContext) -> Result<(), CallFailure> {
-        self.status_by(&self.http, context).await
+        self.status_by(&self.clients.kept, context).await
     }
 
-    async fn status_by(&self, http: &Client, context: &CallContext) -> Result<(), CallFailure> {
+    async fn status_by(&self, http: &HttpClient, context: &CallContext) -> Result<(), CallFailure> {
         let started = Instant::now();
-        let request = http.get(self.settings.url_of("/eth/v1/builder/status"));
-        let result =
-            self.call(request, context, MAX_EMPTY_BYTES).await.and_then(|answer| match answer.status {
-                200 => Ok(()),
-                status => Err(CallFailure::Status { status, message: "expected 200".to_owned() }),
-            });
+        let call = self.endpoint.get(format_args!("/eth/v1/builder/status"));
+        let answer = self.call(http, call, context, MAX_EMPTY_BYTES).await;
+        let result = answer.and_then(|answer| match answer.status {
+            200 => Ok(()),
+            status => Err(CallFailure::Status { status, message: "expected 200".to_owned() }),
+        });
         let label = result.as_ref().map_or_else(|failure| failure.kind().label(), |()| "ok");
         self.meter.record(self.id(), "status", label, started.elapsed());
         result
@@ -178,14 +153,14 @@ impl Relay {
     /// # Errors
     /// As [`Relay::status`].
     pub async fn warm_up(&self, context: &CallContext) -> Result<(), CallFailure> {
-        match &self.http1 {
+        match self.settings.get_header {
+            HeaderMode::Http => self.status(context).await,
             // Both: a stream that is not served falls back to HTTP.
-            Some(http1) if self.settings.get_header == HeaderMode::Stream => {
-                let (by_http, by_http1) =
-                    futures_util::future::join(self.status(context), self.status_by(http1, context)).await;
+            HeaderMode::Stream => {
+                let by_http1 = self.status_by(&self.clients.http1, context);
+                let (by_http, by_http1) = futures_util::future::join(self.status(context), by_http1).await;
                 by_http.and(by_http1)
             }
-            Some(_) | None => self.status(context).await,
         }
     }
 
@@ -228,15 +203,14 @@ impl Relay {
             return HeaderOutcome::Failed(CallFailure::RateLimited);
         }
         let HeaderCall { slot, parent_hash, proposer, fork } = call;
-        let path = format!("/eth/v1/builder/header/{slot}/{parent_hash:#x}/{proposer}");
         let left = context.deadline.saturating_duration_since(Instant::now()).as_millis();
-        let request = self
-            .http
-            .get(self.settings.url_of(&path))
+        let call = self
+            .endpoint
+            .get(format_args!("/eth/v1/builder/header/{slot}/{parent_hash:#x}/{proposer}"))
             .header(ACCEPT, ACCEPT_BOTH)
             .header(DATE_MILLISECONDS, self.clock.now())
             .header(TIMEOUT_MS, u64::try_from(left).unwrap_or(u64::MAX));
-        match self.versioned_call(request, context, *fork, MAX_BID_BYTES).await {
+        match self.versioned_call(&self.clients.kept, call, context, *fork, MAX_BID_BYTES).await {
             Err(failure) => HeaderOutcome::Failed(failure),
             Ok(answer) if answer.status == 204 => HeaderOutcome::NoBid,
             Ok(answer) => match decode_bid(*fork, &answer).await {
@@ -292,19 +266,19 @@ impl Relay {
     ) -> Result<(), CallFailure> {
         let mut pause = FIRST_PAUSE;
         loop {
-            let mut request = self
-                .http
-                .post(self.settings.url_of("/eth/v1/builder/validators"))
-                .header(CONTENT_TYPE, encoding.mime())
+            let mut call = self
+                .endpoint
+                .post("/eth/v1/builder/validators", bytes.clone())
+                .header(CONTENT_TYPE, HeaderValue::from_static(encoding.mime()))
                 .header(DATE_MILLISECONDS, self.clock.now());
             if let Some(fork) = version {
-                request = request.header(CONSENSUS_VERSION, fork.name());
+                call = call.header(CONSENSUS_VERSION, HeaderValue::from_static(fork.name()));
             }
             if let Some(limiter) = &self.registration_limiter {
                 // Registrations can wait for their turn; past the deadline the call itself says that it is too late.
                 let _ = timeout_at(context.deadline, limiter.until_ready()).await;
             }
-            let failure = match self.call(request.body(bytes.clone()), context, MAX_EMPTY_BYTES).await {
+            let failure = match self.call(&self.clients.kept, call, context, MAX_EMPTY_BYTES).await {
                 Ok(_) => return Ok(()),
                 Err(failure) => failure,
             };
@@ -319,41 +293,43 @@ impl Relay {
     /// A call whose answer is an object of `fork`.
     pub(super) async fn versioned_call(
         &self,
-        request: RequestBuilder,
+        http: &HttpClient,
+        call: Call<'_>,
         context: &CallContext,
         fork: Fork,
         limit: usize,
     ) -> Result<Answer, CallFailure> {
-        self.call_with(request, context, limit, |response| check_version(response, fork)).await
+        self.call_with(http, call, context, limit, |headers| check_version(headers, fork)).await
     }
 
     pub(super) async fn call(
         &self,
-        request: RequestBuilder,
+        http: &HttpClient,
+        call: Call<'_>,
         context: &CallContext,
         limit: usize,
     ) -> Result<Answer, CallFailure> {
-        self.call_with(request, context, limit, |_| Ok(Encoding::Json)).await
+        self.call_with(http, call, context, limit, |_| Ok(Encoding::Json)).await
     }
 
     pub(super) async fn call_with(
         &self,
-        request: RequestBuilder,
+        http: &HttpClient,
+        call: Call<'_>,
         context: &CallContext,
         limit: usize,
-        check: impl Fn(&Response) -> Result<Encoding, CallFailure>,
+        check: impl Fn(&HeaderMap) -> Result<Encoding, CallFailure>,
     ) -> Result<Answer, CallFailure> {
-        let request =
-            request.header(USER_AGENT, context.user_agent.clone()).headers(self.settings.headers.clone());
+        let request = call.header(USER_AGENT, context.user_agent.clone()).into_request()?;
         let whole = async {
             let sent = self.clock.now();
-            let response = request.send().await.map_err(|e| CallFailure::from_reqwest(&e))?;
+            let response = http.send(request).await?;
             self.its_clock.note(response.headers(), sent, self.clock.now());
             let status = response.status().as_u16();
             match status {
                 204 => Ok(Answer { status, encoding: Encoding::Json, body: Bytes::new() }),
                 200..300 => {
-                    let encoding = check(&response)?;
+                    let encoding = check(response.headers())?;
                     let body = read_capped(response, limit).await?;
                     Ok(Answer { status, encoding, body })
                 }
@@ -386,17 +362,17 @@ async fn decode_bid_of(fork: Fork, answer: &Answer) -> Result<SignedBuilderBid, 
 
 /// Reads how an answer is encoded, and refuses one that is labelled with another fork. A missing label is taken on trust: the
 /// object is decoded as the slot's fork either way, and a signature over it is checked.
-fn check_version(response: &Response, fork: Fork) -> Result<Encoding, CallFailure> {
+fn check_version(headers: &HeaderMap, fork: Fork) -> Result<Encoding, CallFailure> {
     let shown = |value: &HeaderValue, most: usize| -> String {
         String::from_utf8_lossy(value.as_bytes()).chars().take(most).collect()
     };
-    if let Some(label) = response.headers().get(CONSENSUS_VERSION) {
+    if let Some(label) = headers.get(CONSENSUS_VERSION) {
         let labelled = label.to_str().ok().and_then(|label| label.parse::<Fork>().ok());
         if labelled != Some(fork) {
             return Err(CallFailure::WrongFork { expected: fork.name(), got: shown(label, 32) });
         }
     }
-    let mime = response.headers().get(CONTENT_TYPE);
+    let mime = headers.get(CONTENT_TYPE);
     let encoding = match mime {
         Some(mime) => mime.to_str().ok().and_then(Encoding::from_mime),
         None => Encoding::from_mime(""),

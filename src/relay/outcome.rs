@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use reqwest::header::HeaderValue;
+use http::HeaderValue;
 
 use super::SubmitVersion;
 use crate::{
@@ -126,15 +126,6 @@ pub struct RawPayload {
 }
 
 impl CallFailure {
-    /// Sorts a client error; the URL (which may hold an account's id) is left out.
-    pub(super) fn from_reqwest(error: &reqwest::Error) -> Self {
-        if error.is_timeout() {
-            return Self::TimedOut;
-        }
-        let message = root_message(error);
-        if error.is_connect() { Self::Connect(message) } else { Self::Transport(message) }
-    }
-
     /// What it is in metrics and records.
     pub const fn kind(&self) -> CallFault {
         match self {
@@ -187,21 +178,6 @@ impl CallFailure {
     /// Whether the relay refused the encoding.
     pub(super) fn refuses_encoding(&self) -> bool {
         matches!(self, Self::Status { status: 406 | 415, .. })
-    }
-}
-
-/// The innermost cause in words, without the URL.
-fn root_message(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    let message = cause.to_string();
-    // The outermost error is the only one that prints the URL.
-    if std::ptr::addr_eq(cause, error) {
-        "request failed".to_owned()
-    } else {
-        message.chars().take(160).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use reqwest::header::HeaderValue;
+use http::HeaderValue;
 use tokio::{
     sync::watch,
     time::{Instant, sleep},

@@ -1,7 +1,10 @@
 //! The time by a relay's answers, to compare this machine's clock with.
 
+use http::{
+    HeaderMap, HeaderName,
+    header::{AGE, DATE},
+};
 use parking_lot::Mutex;
-use reqwest::header::{AGE, DATE, HeaderMap, HeaderName};
 
 use crate::{
     consensus::{ClockSample, OffsetRange, SourceClock},

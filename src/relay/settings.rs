@@ -1,6 +1,6 @@
 //! What `relays.toml` says about one relay, checked.
 
-use reqwest::header::HeaderMap;
+use http::HeaderMap;
 use url::Url;
 
 use crate::{
@@ -120,17 +120,6 @@ impl RelaySettings {
         }
     }
 
-    /// The URL of an API path: the base URL's own path prefix and query are kept, `get_params` are added.
-    pub fn url_of(&self, path: &str) -> Url {
-        let mut url = self.url.clone();
-        let prefix = self.url.path().trim_end_matches('/');
-        url.set_path(&format!("{prefix}{path}"));
-        if !self.get_params.is_empty() {
-            url.query_pairs_mut().extend_pairs(&self.get_params);
-        }
-        url
-    }
-
     /// The URL for people: no user info, no query (which may hold an account's id).
     pub fn public_url(&self) -> String {
         let mut url = self.url.clone();
@@ -186,12 +175,9 @@ mod tests {
     }
 
     #[test]
-    fn query_and_params_stay_on_every_call() {
-        let (url, pubkey) = parse_relay_url(&format!("https://{KEY}@foo.com/base?id=me")).unwrap();
-        let mut settings = RelaySettings::new(RelayId::parse("foo").unwrap(), url, pubkey);
-        settings.get_params.push(("a".into(), "b c".into()));
-        let status = settings.url_of("/eth/v1/builder/status");
-        assert_eq!(status.as_str(), "https://foo.com/base/eth/v1/builder/status?id=me&a=b+c");
+    fn people_are_shown_no_query() {
+        let (url, pubkey) = parse_relay_url(&format!("https://{KEY}@foo.com/base/?id=me")).unwrap();
+        let settings = RelaySettings::new(RelayId::parse("foo").unwrap(), url, pubkey);
         assert_eq!(settings.public_url(), "https://foo.com/base");
     }
 }

@@ -7,16 +7,16 @@
 
 use std::time::Duration;
 
-use alloy_primitives::hex;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use reqwest::{
-    StatusCode, Upgraded,
+use http::{
+    HeaderValue, StatusCode,
     header::{
-        CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
-        USER_AGENT,
+        CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
     },
 };
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout, timeout_at},
@@ -34,6 +34,7 @@ use tracing::debug;
 use super::{
     BidAnswer, CallContext, CallFailure, HeaderCall, HeaderOutcome, Relay,
     client::{DATE_MILLISECONDS, MAX_BID_BYTES, TIMEOUT_MS, decode_bid},
+    http::failure_of,
     outcome::Answer,
 };
 use crate::{consensus::Encoding, types::Fork};
@@ -44,6 +45,9 @@ const CONNECT_SHARE: u32 = 3;
 const MAX_FRAMES: usize = 256;
 /// Kind of a frame that holds a bid.
 const BID: u8 = 1;
+
+/// An open stream.
+type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// Why a header stream gives no more bids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,23 +97,22 @@ impl Relay {
         call: &HeaderCall,
         context: &CallContext,
         left: Duration,
-    ) -> Result<WebSocketStream<Upgraded>, CallFailure> {
+    ) -> Result<Socket, CallFailure> {
         let HeaderCall { slot, parent_hash, proposer, fork: _ } = call;
-        let parent_hash = hex::encode_prefixed(parent_hash);
-        let path = format!("/eth/v1/builder/header_stream/{slot}/{parent_hash}/{proposer}");
         let key = generate_key();
-        let request = self
-            .stream_http()
-            .get(self.settings().url_of(&path))
+        let shown_key = HeaderValue::from_str(&key)
+            .map_err(|error| CallFailure::Transport(format!("the websocket's key: {error}")))?;
+        let call = self
+            .endpoint
+            .get(format_args!("/eth/v1/builder/header_stream/{slot}/{parent_hash:#x}/{proposer}"))
             .header(CONNECTION, HeaderValue::from_static("Upgrade"))
             .header(UPGRADE, HeaderValue::from_static("websocket"))
             .header(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
-            .header(SEC_WEBSOCKET_KEY, &key)
+            .header(SEC_WEBSOCKET_KEY, shown_key)
             .header(DATE_MILLISECONDS, self.now())
             .header(TIMEOUT_MS, u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
-            .header(USER_AGENT, context.user_agent.clone())
-            .headers(self.settings().headers.clone());
-        let response = request.send().await.map_err(|e| CallFailure::from_reqwest(&e))?;
+            .header(USER_AGENT, context.user_agent.clone());
+        let response = self.clients.http1.send(call.into_request()?).await?;
         let status = response.status();
         if status != StatusCode::SWITCHING_PROTOCOLS {
             return Err(CallFailure::Status { status: status.as_u16(), message: "no websocket".to_owned() });
@@ -118,11 +121,11 @@ impl Relay {
         if accepted != Some(derive_accept_key(key.as_bytes()).as_bytes()) {
             return Err(CallFailure::Transport("the websocket's accept key is wrong".to_owned()));
         }
-        let socket = response.upgrade().await.map_err(|e| CallFailure::from_reqwest(&e))?;
+        let socket = hyper::upgrade::on(response).await.map_err(|error| failure_of(&error))?;
         let config = WebSocketConfig::default()
             .max_message_size(Some(MAX_BID_BYTES))
             .max_frame_size(Some(MAX_BID_BYTES));
-        Ok(WebSocketStream::from_raw_socket(socket, Role::Client, Some(config)).await)
+        Ok(WebSocketStream::from_raw_socket(TokioIo::new(socket), Role::Client, Some(config)).await)
     }
 }
 
@@ -133,7 +136,7 @@ enum Heard {
 }
 
 async fn listen(
-    mut socket: WebSocketStream<Upgraded>,
+    mut socket: Socket,
     fork: Fork,
     deadline: Instant,
     frames: &mpsc::Sender<HeaderOutcome>,

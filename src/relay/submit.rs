@@ -13,9 +13,9 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{
-    Client, Response,
-    header::{ACCEPT, CONTENT_TYPE, HeaderMap},
+use http::{
+    HeaderMap,
+    header::{ACCEPT, CONTENT_TYPE},
 };
 use tokio::{
     sync::watch,
@@ -28,6 +28,7 @@ use super::{
     client::{
         ACCEPT_BOTH, CONSENSUS_VERSION, DATE_MILLISECONDS, FIRST_PAUSE, LONGEST_PAUSE, MAX_PAYLOAD_BYTES,
     },
+    http::{Call, HttpClient},
     metrics::SUBMIT,
     outcome::Answer,
 };
@@ -137,12 +138,12 @@ impl Relay {
 
 impl Submission<'_> {
     async fn on_two_connections(&self) -> SubmitOutcome {
-        let first = self.until_answered(&self.relay.http, true);
+        let first = self.until_answered(&self.relay.clients.kept, true);
         let second = async {
             self.first_is_silent().await;
             self.has_second.store(true, Ordering::Relaxed);
             info!(relay = %self.relay.id(), "relay says nothing to a signed block, trying again on a fresh connection");
-            self.until_answered(self.relay.fresh_http(), false).await
+            self.until_answered(&self.relay.clients.fresh, false).await
         };
         tokio::pin!(first, second);
         tokio::select! {
@@ -180,7 +181,7 @@ impl Submission<'_> {
         }
     }
 
-    async fn until_answered(&self, http: &Client, is_first: bool) -> SubmitOutcome {
+    async fn until_answered(&self, http: &HttpClient, is_first: bool) -> SubmitOutcome {
         let memory = &self.relay.memory;
         let mut way = Way::first(self.block, self.version, memory);
         let mut pause = FIRST_PAUSE;
@@ -221,7 +222,7 @@ impl Submission<'_> {
 
     async fn call(
         &self,
-        http: &Client,
+        http: &HttpClient,
         by: SubmitVersion,
         encoding: Encoding,
     ) -> Result<SubmitOutcome, CallFailure> {
@@ -231,17 +232,17 @@ impl Submission<'_> {
             SubmitVersion::V2 => "/eth/v2/builder/blinded_blocks",
         };
         let (content_type, consensus_version) = self.block.labels(encoding);
-        let mut request = http
-            .post(relay.settings().url_of(path))
+        let mut call = relay
+            .endpoint
+            .post(path, self.block.bytes(encoding))
             .header(ACCEPT, ACCEPT_BOTH)
             .header(CONTENT_TYPE, content_type)
-            .header(DATE_MILLISECONDS, relay.now())
-            .body(self.block.bytes(encoding));
+            .header(DATE_MILLISECONDS, relay.now());
         if let Some(version) = consensus_version {
-            request = request.header(CONSENSUS_VERSION, version);
+            call = call.header(CONSENSUS_VERSION, version);
         }
         if by == SubmitVersion::V2 {
-            let answer = relay.call(request, self.context, MAX_PAYLOAD_BYTES).await?;
+            let answer = relay.call(http, call, self.context, MAX_PAYLOAD_BYTES).await?;
             return match answer.status {
                 // The specification has 202; some relays answer 200.
                 200 | 202 => Ok(SubmitOutcome::Accepted { status: answer.status, has_shown_payload: false }),
@@ -252,9 +253,9 @@ impl Submission<'_> {
                 }),
             };
         }
-        let Some(block) = self.block.decoded() else { return self.raw_payload(request).await };
+        let Some(block) = self.block.decoded() else { return self.raw_payload(http, call).await };
         let fork = block.fork();
-        let answer = relay.versioned_call(request, self.context, fork, MAX_PAYLOAD_BYTES).await?;
+        let answer = relay.versioned_call(http, call, self.context, fork, MAX_PAYLOAD_BYTES).await?;
         has_payload(&answer)?;
         let (preset, signed, deadline) = (relay.preset, block.clone(), self.context.deadline);
         // Megabytes of hex and a trie of transactions: milliseconds that no runtime worker should spend.
@@ -264,15 +265,15 @@ impl Submission<'_> {
     }
 
     /// The payload of a block that we cannot read is passed on as unread: the client compares it with what it signed.
-    async fn raw_payload(&self, request: reqwest::RequestBuilder) -> Result<SubmitOutcome, CallFailure> {
+    async fn raw_payload(&self, http: &HttpClient, call: Call<'_>) -> Result<SubmitOutcome, CallFailure> {
         let headers = OnceLock::new();
-        let keep_headers = |response: &Response| {
-            let _ = headers.set(response.headers().clone());
-            let mime = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let keep_headers = |of_answer: &HeaderMap| {
+            let _ = headers.set(of_answer.clone());
+            let mime = of_answer.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
             let mime = mime.unwrap_or_default();
             Encoding::from_mime(mime).ok_or_else(|| CallFailure::ContentType(mime.chars().take(64).collect()))
         };
-        let answer = self.relay.call_with(request, self.context, MAX_PAYLOAD_BYTES, keep_headers).await?;
+        let answer = self.relay.call_with(http, call, self.context, MAX_PAYLOAD_BYTES, keep_headers).await?;
         has_payload(&answer)?;
         let headers: HeaderMap = headers.into_inner().unwrap_or_default();
         Ok(SubmitOutcome::Unchecked(Box::new(RawPayload {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use alloy_primitives::B256;
-use reqwest::header::HeaderValue;
+use http::HeaderValue;
 use tokio::{
     sync::{mpsc, watch},
     time::{Duration, Instant, sleep, timeout},

@@ -9,7 +9,7 @@ use crate::{
         AuctionRecord, BlockReceived, BlockSignature, BlockSignatureChecked, Confidence, Evidence, Method,
         PaymentOutcome, RelayAnswer, RevealOutcome, Ruling, SlotOutcome, SlotSettled, SlotStatus, Winner,
     },
-    relay::{Relay, RelaySettings, RelayStatus, TlsRoots, build_http_client, parse_relay_url},
+    relay::{Relay, RelayClients, RelaySettings, RelayStatus, TlsRoots, parse_relay_url},
     types::{Fork, Slot, Wei},
 };
 
@@ -26,12 +26,12 @@ fn kept() -> Kept {
 fn kept_with(saved: SavedHealth, watches_chain: bool) -> Kept {
     let key =
         "0xac6e77dfe25ecd6110b8e780608cce0dab71fdd5ebea22a16c0205200f2f8e2e3ad3b71d3499c54ad14d6c21b41a37ae";
-    let http = build_http_client(&TlsRoots::Bundled, None).unwrap();
+    let clients = RelayClients::build(&TlsRoots::Bundled, None).unwrap();
     let clock = WallClock::manual(NOW).0;
     let relay = |name: &str| {
         let (url, pubkey) = parse_relay_url(&format!("http://{key}@{name}.invalid")).unwrap();
         let settings = RelaySettings::new(RelayId::parse(name).unwrap(), url, pubkey);
-        Arc::new(Relay::new(settings, PresetName::Mainnet, http.clone(), clock.clone()))
+        Arc::new(Relay::new(settings, PresetName::Mainnet, clients.clone(), clock.clone()))
     };
     let relays = Arc::new(SharedRelays::new(vec![relay("a"), relay("b")]));
     let (spine, stop) = (Spine::new(), CancellationToken::new());

@@ -1,0 +1,106 @@
+//! The clients that all relays share: one pool, one TLS set-up, no redirects, no proxy unless asked for.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::{
+    client::legacy::{Client, Error},
+    rt::{TokioExecutor, TokioTimer},
+};
+
+use super::{
+    HTTP1, HTTP1_AND_2, HttpClientError, Tls, TlsRoots,
+    connector::Connector,
+    failure::{failure_of, was_not_begun},
+    proxy::Proxy,
+};
+use crate::relay::CallFailure;
+
+/// Most connections kept to one relay. Arbitrary: more than a race and a submission use at once.
+const MAX_IDLE_PER_HOST: usize = 64;
+/// How often an HTTP/2 connection is asked whether it is still there.
+const PING_EVERY: Duration = Duration::from_secs(10);
+/// Most headers of an answer.
+const MAX_HEADERS: usize = 64;
+/// How often a call is made again that a relay refused to begin with. Arbitrary.
+const MAX_NOT_BEGUN: u32 = 2;
+
+/// An answer whose head is there.
+pub(in crate::relay) type Answered = Response<Incoming>;
+
+/// What calls to relays are made by. Clones share their connections.
+#[derive(Clone, Debug)]
+pub struct RelayClients {
+    /// For everything: connections are kept.
+    pub(in crate::relay) kept: HttpClient,
+    /// Keeps no connection: every call opens its own, so none goes into one that died unnoticed.
+    pub(in crate::relay) fresh: HttpClient,
+    /// For streams: HTTP/1.1 only, as websockets begin with it.
+    pub(in crate::relay) http1: HttpClient,
+    /// What opens the proxy, for calls that it is told in clear.
+    pub(in crate::relay) proxy_authorization: Option<HeaderValue>,
+}
+
+impl RelayClients {
+    /// Builds them. Costs milliseconds: once per start.
+    ///
+    /// # Errors
+    /// When the roots or the proxy are unusable.
+    pub fn build(roots: &TlsRoots, proxy: Option<&str>) -> Result<Self, HttpClientError> {
+        let tls = Tls::new(roots)?;
+        let proxy = proxy.map(Proxy::parse).transpose()?;
+        let connector = |protocols| Connector::new(&tls, protocols, proxy.as_ref());
+        Ok(Self {
+            kept: HttpClient::new(connector(HTTP1_AND_2)?, MAX_IDLE_PER_HOST),
+            fresh: HttpClient::new(connector(HTTP1_AND_2)?, 0),
+            http1: HttpClient::new(connector(HTTP1)?, MAX_IDLE_PER_HOST),
+            proxy_authorization: proxy.and_then(|proxy| proxy.authorization),
+        })
+    }
+}
+
+/// A pool of connections, and how they are opened.
+#[derive(Clone, Debug)]
+pub(in crate::relay) struct HttpClient(Client<Connector, Full<Bytes>>);
+
+impl HttpClient {
+    fn new(connector: Connector, max_idle_per_host: usize) -> Self {
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            // Relays close idle connections (mev-boost-relay after 3 s); on our side there is no reason to.
+            .pool_idle_timeout(None)
+            .pool_max_idle_per_host(max_idle_per_host)
+            .http2_keep_alive_interval(PING_EVERY)
+            .http2_keep_alive_while_idle(true)
+            .http1_max_headers(MAX_HEADERS);
+        Self(builder.build(connector))
+    }
+
+    /// Makes a call, until its answer's head is there. One that died with a kept connection before a byte of it left is made again, and so
+    /// is one that the relay refused to begin with, as HTTP/2 can say.
+    ///
+    /// # Errors
+    /// When no answer comes.
+    pub(in crate::relay) async fn send(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Answered, CallFailure> {
+        for _ in 0..MAX_NOT_BEGUN {
+            let again = request.clone();
+            match self.0.request(request).await {
+                Err(error) if was_not_begun(&error) => request = again,
+                answered => return finish(answered),
+            }
+        }
+        finish(self.0.request(request).await)
+    }
+}
+
+fn finish(answered: Result<Answered, Error>) -> Result<Answered, CallFailure> {
+    answered.map_err(|error| failure_of(&error))
+}
