@@ -12,6 +12,7 @@ pub mod config;
 pub mod consensus;
 pub mod ethereum;
 pub mod events;
+pub mod gateway;
 pub mod host;
 pub mod jsonrpc;
 pub mod ledger;

@@ -13,7 +13,7 @@ use imports::{Module, Tests, Tree, names};
 const CLOCK_MAKERS: [&str; 3] = ["app", "cli", "sim"];
 
 /// Each room's floor. A room may import rooms of lower floors; `sim` stands beside the house and may use any but `app` and `cli`.
-const FLOORS: [(&str, u8); 24] = [
+const FLOORS: [(&str, u8); 26] = [
     ("types", 0),
     ("consensus", 1),
     ("breaker", 1),
@@ -28,10 +28,12 @@ const FLOORS: [(&str, u8); 24] = [
     ("auction", 3),
     ("profit", 3),
     ("bundles", 3),
+    ("gateway", 3),
     ("alerts", 3),
     ("sla", 3),
     ("builder_api", 4),
     ("bundles_api", 4),
+    ("rpc_api", 4),
     ("ops_api", 4),
     ("config", 5),
     ("sim", 5),

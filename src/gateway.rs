@@ -1,0 +1,34 @@
+//! The JSON-RPC gateway: the operator's nodes behind one address, so that a client never sees one of them die.
+//!
+//! Upstreams stand in tiers (primary, replica, backup). `health` says of each whether it may serve, from what probes and traffic observed;
+//! `order` says in which order they are tried. A call goes through `policy` (is it served, of which class), `cache` (is the answer known for
+//! ever), `flight` (is the same call under way), and `dispatch`, which tries upstreams until one of them answers, all within one deadline.
+//! `verdict` says which answers are a node's fault, so that the next one is tried, and which are answers. Writes go to several upstreams at
+//! once; filters stay with the upstream that made them; subscriptions are made of all upstreams' streams.
+//!
+//! It promises: a call that any upstream can answer within the deadline is answered. Nothing that may have an effect twice is sent twice:
+//! what is repeated is read-only, or a raw transaction, which is the same however often it is sent. Nothing is served by an upstream that never
+//! showed a head, and one upstream's absurd claim takes no other out. What one client was told of the chain's head never goes backwards.
+//!
+//! It never shows a provider's URL or key, never opens an address that the configuration does not name, and knows no server: who listens is
+//! `rpc_api`.
+
+pub mod answer;
+pub mod board;
+pub mod call;
+pub mod head;
+pub mod session;
+pub mod settings;
+pub mod transport_failure;
+pub mod upstream;
+
+pub use answer::{BadAnswer, NodeError, RawJson, RpcAnswer, read_answer, read_answers};
+pub use board::{Board, Feedback, Snapshot, Standing, UpstreamState};
+pub use call::RpcCall;
+pub use head::Head;
+pub use session::{ClientId, Session};
+pub use settings::{
+    CacheSettings, ClientLimits, HealthPolicy, MethodPolicy, RpcSettings, UpstreamSettings,
+};
+pub use transport_failure::TransportFailure;
+pub use upstream::{Tier, UpstreamId};

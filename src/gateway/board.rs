@@ -1,0 +1,131 @@
+//! What is known of all upstreams, as one snapshot that calls read without waiting, replaced as a whole by whoever probes.
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use serde::Serialize;
+use tokio::sync::{mpsc, watch};
+
+use super::{Head, Tier, UpstreamId};
+use crate::types::{UnixMillis, labelled};
+
+labelled! {
+    /// How an upstream is.
+    pub enum UpstreamState {
+        /// It never showed a head: nothing is known, and it serves nothing.
+        Unknown = "unknown",
+        /// It serves.
+        Healthy = "healthy",
+        /// It is behind the tip: it serves only what no healthy one can.
+        Lagging = "lagging",
+        /// It says itself that it is not there yet.
+        Syncing = "syncing",
+        /// It does not answer, or its head is too old.
+        Down = "down",
+        /// It is a node of another chain. Only a restart of it or a change of the configuration ends this.
+        WrongChain = "wrong_chain",
+        /// At a height that others have, its block is another one than the majority's.
+        Forked = "forked",
+    }
+}
+
+impl UpstreamState {
+    /// Whether calls go to it: healthy ones first, lagging ones when there is no healthy one.
+    pub const fn serves(self) -> bool {
+        matches!(self, Self::Healthy | Self::Lagging)
+    }
+}
+
+/// What is known of one upstream.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Standing {
+    /// Its name.
+    pub id: UpstreamId,
+    /// Its tier.
+    pub tier: Tier,
+    /// How it is.
+    pub state: UpstreamState,
+    /// Why, in a sentence; empty while it is healthy.
+    pub reason: String,
+    /// Since when, in Unix milliseconds.
+    pub since: UnixMillis,
+    /// The newest block that it showed.
+    pub head: Option<Head>,
+    /// The newest finalized block that it showed.
+    pub finalized: Option<u64>,
+    /// Blocks behind the tip.
+    pub lag: Option<u64>,
+    /// The oldest block that it is known to have state for; none: not known.
+    pub earliest: Option<u64>,
+    /// What it calls itself.
+    pub version: Option<String>,
+}
+
+/// What is known of all of them at one time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// In the configuration's order.
+    pub upstreams: Vec<Standing>,
+    /// Places in `upstreams` of those that serve, in the order in which they are asked: by tier, the preferred one of each tier first,
+    /// healthy ones before lagging ones whatever their tier.
+    pub order: Vec<usize>,
+    /// The chain's tip, as those who can be believed show it.
+    pub tip: Option<Head>,
+    /// The highest finalized block that any of those that serve showed.
+    pub finalized: Option<u64>,
+}
+
+/// What a call observed of an upstream, for whoever judges it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Feedback {
+    /// It answered.
+    Answered {
+        /// How long that took.
+        elapsed: Duration,
+    },
+    /// Its connection was refused, or there was none: down at once.
+    Refused(String),
+    /// It gave nothing usable.
+    Failed(String),
+    /// It showed a head: a subscription, or an answer that had one.
+    Head(Head),
+}
+
+/// The board. Clones show the same.
+#[derive(Clone, Debug)]
+pub struct Board {
+    now: Arc<ArcSwap<Snapshot>>,
+    changed: watch::Sender<u64>,
+    feedback: mpsc::Sender<(usize, Feedback)>,
+}
+
+impl Board {
+    /// A board that knows nothing yet, and where what calls observe comes out. What comes while nobody takes it is dropped: probes will see it.
+    pub fn new(upstreams: Vec<Standing>) -> (Self, mpsc::Receiver<(usize, Feedback)>) {
+        let (feedback, observed) = mpsc::channel(1024);
+        let snapshot = Snapshot { upstreams, ..Snapshot::default() };
+        let now = Arc::new(ArcSwap::from_pointee(snapshot));
+        (Self { now, changed: watch::Sender::new(0), feedback }, observed)
+    }
+
+    /// What is known now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.now.load_full()
+    }
+
+    /// Shows something else from now on.
+    pub fn publish(&self, snapshot: Snapshot) {
+        self.now.store(Arc::new(snapshot));
+        self.changed.send_modify(|version| *version = version.wrapping_add(1));
+    }
+
+    /// Wakes whoever waits when there is something else to see.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Tells what a call observed of the upstream at a place. Never waits.
+    pub fn observed(&self, place: usize, feedback: Feedback) {
+        let _ = self.feedback.try_send((place, feedback));
+    }
+}

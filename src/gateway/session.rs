@@ -1,0 +1,61 @@
+//! One client's connection: what it was told of the chain so far, so that it is never told less.
+
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+/// Who asks, as limits count it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ClientId {
+    /// By the name of its bearer token.
+    Token(Arc<str>),
+    /// By its address.
+    Address(IpAddr),
+}
+
+/// A connection of a client's. Clones are of the same connection.
+#[derive(Clone, Debug)]
+pub struct Session(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    client: ClientId,
+    latest: AtomicU64,
+    finalized: AtomicU64,
+}
+
+impl Session {
+    /// A connection of somebody who was told nothing yet.
+    pub fn new(client: ClientId) -> Self {
+        Self(Arc::new(State { client, latest: AtomicU64::new(0), finalized: AtomicU64::new(0) }))
+    }
+
+    /// Who asks.
+    pub fn client(&self) -> &ClientId {
+        &self.0.client
+    }
+
+    /// The highest block that it was told of, 0 for none.
+    pub fn latest(&self) -> u64 {
+        self.0.latest.load(Relaxed)
+    }
+
+    /// The highest finalized block that it was told of, 0 for none.
+    pub fn finalized(&self) -> u64 {
+        self.0.finalized.load(Relaxed)
+    }
+
+    /// It was told of a block at the tip.
+    pub fn note_latest(&self, number: u64) {
+        self.0.latest.fetch_max(number, Relaxed);
+    }
+
+    /// It was told of a finalized block.
+    pub fn note_finalized(&self, number: u64) {
+        self.0.finalized.fetch_max(number, Relaxed);
+    }
+}
