@@ -14,6 +14,7 @@
 )]
 
 mod bundles;
+mod gateway;
 mod node;
 mod payments;
 mod profit;

@@ -71,6 +71,32 @@ fn free_port() -> u16 {
 }
 
 impl Node {
+    /// Stops it where it stands: its connections stay open, and nobody answers on them.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    /// Kills it, without a word to anybody.
+    pub(crate) fn die(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// The address of its websocket.
+    pub(crate) fn ws_url(&self) -> String {
+        self.url.replacen("http", "ws", 1)
+    }
+
     async fn start(mut command: Command, port: u16, folder: tempfile::TempDir) -> Self {
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let child =

@@ -1,0 +1,239 @@
+//! The gateway before two nodes of one chain that are killed and frozen, while a wallet reads, sends and listens through it.
+
+use std::{path::PathBuf, process::Stdio, time::Duration};
+
+use relaymux::consensus::WallClock;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
+    time::timeout,
+};
+
+use crate::{
+    node::{Node, US},
+    stage::{Stage, eventually, honest, stage},
+};
+
+/// No word of the wallet's takes this long on a working machine.
+const WORD: Duration = Duration::from_secs(30);
+
+/// Two nodes that are told the same, and so have the same blocks.
+struct Pair {
+    primary: Node,
+    replica: Node,
+    /// Times of the blocks that the primary has not been told to mine.
+    missed: Vec<u64>,
+    timestamp: u64,
+}
+
+impl Pair {
+    async fn start() -> Self {
+        // Their first block is new enough to serve, and old enough for all blocks of a test to be before now.
+        let genesis = WallClock::system().now() / 1000 - 40;
+        let chain = ["--chain-id", "31337"];
+        let (primary, replica) = (Node::anvil(genesis, &chain).await, Node::anvil(genesis, &chain).await);
+        Self { primary, replica, missed: Vec::new(), timestamp: u64::try_from(genesis).unwrap() }
+    }
+
+    fn next_time(&mut self) -> u64 {
+        self.timestamp = (self.timestamp + 1).max(u64::try_from(WallClock::system().now() / 1000).unwrap() - 20);
+        self.timestamp
+    }
+
+    /// Mines a block on both.
+    async fn mine(&mut self) -> Value {
+        let time = self.next_time();
+        let (first, second) = (self.primary.mine(time, US).await, self.replica.mine(time, US).await);
+        assert_eq!(first["hash"], second["hash"], "the two nodes are of one chain");
+        second
+    }
+
+    /// Mines a block on the replica alone.
+    async fn mine_on_replica(&mut self) -> Value {
+        let time = self.next_time();
+        self.missed.push(time);
+        self.replica.mine(time, US).await
+    }
+
+    /// Waits until both have a transaction that was sent to one address.
+    async fn both_have(&self, hash: &str) {
+        for node in [&self.primary, &self.replica] {
+            has(node, hash).await;
+        }
+    }
+}
+
+async fn has(node: &Node, hash: &str) {
+    eventually("the node to have the transaction", async || {
+        let found = node.rpc("eth_getTransactionByHash", json!([hash])).await;
+        (!found.is_null()).then_some(())
+    })
+    .await;
+}
+
+/// A wallet in a process of its own.
+struct Wallet {
+    _child: Child,
+    stdin: ChildStdin,
+    stdout: Lines<BufReader<ChildStdout>>,
+}
+
+impl Wallet {
+    async fn start(address: &str) -> Self {
+        let folder = PathBuf::from(std::env::var_os("RELAYMUX_DEVNET").unwrap()).join("searcher");
+        let mut child = Command::new("node")
+            .current_dir(folder)
+            .args(["wallet.mjs", &format!("http://{address}"), &format!("ws://{address}")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let mut wallet = Self { _child: child, stdin, stdout: BufReader::new(stdout).lines() };
+        assert_eq!(wallet.word().await, json!({"ready": true}));
+        wallet
+    }
+
+    async fn word(&mut self) -> Value {
+        let line = timeout(WORD, self.stdout.next_line()).await.expect("the wallet to say something").unwrap();
+        serde_json::from_str(&line.expect("the wallet to live")).unwrap()
+    }
+
+    async fn tell(&mut self, word: &str) -> Value {
+        self.stdin.write_all(format!("{word}\n").as_bytes()).await.unwrap();
+        let answer = self.word().await;
+        assert!(answer.get("error").is_none(), "{word}: {answer}");
+        answer
+    }
+}
+
+async fn serve(pair: &Pair, more: &str) -> (Stage, String) {
+    let section = format!(
+        "[rpc]\nlisten = \"127.0.0.1:0\"\nchain_id = 31337\n{more}\n[[rpc.upstreams]]\nid = \"primary\"\nurl = \"{}\"\nws_url = \"{}\"\n\
+         tier = \"primary\"\nprobe_ms = 200\n[[rpc.upstreams]]\nid = \"replica\"\nurl = \"{}\"\nws_url = \"{}\"\n\
+         tier = \"replica\"\nprobe_ms = 200\n",
+        pair.primary.url,
+        pair.primary.ws_url(),
+        pair.replica.url,
+        pair.replica.ws_url()
+    );
+    let stage = stage().relay(honest()).section(&section).start().await;
+    let ports = std::fs::read(stage.folder.path().join("ports.json")).unwrap();
+    let ports: Value = serde_json::from_slice(&ports).unwrap();
+    let address = ports["rpc"].as_str().expect("the gateway's address in the ports file").to_owned();
+    eventually("both upstreams to serve", async || {
+        let view = stage.ops_json("/api/v1/rpc").await;
+        let states: Vec<&str> =
+            view["upstreams"].as_array()?.iter().filter_map(|upstream| upstream["state"].as_str()).collect();
+        (states == ["healthy", "healthy"]).then_some(())
+    })
+    .await;
+    (stage, address)
+}
+
+/// Waits until the wallet was told of a block.
+async fn hears_of(wallet: &mut Wallet, block: &Value) {
+    let number = u64::from_str_radix(block["number"].as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
+    for _ in 0..3_000 {
+        let seen = wallet.tell("seen").await;
+        if seen["heads"].as_array().unwrap().iter().any(|head| head.as_u64() == Some(number)) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the wallet never heard of block {number}");
+}
+
+/// A wallet, a subscription of heads and one of logs, through a node that freezes, one that comes back, and one that is killed: none of them
+/// notices. Every head and every log comes once, in order; no read fails; what was told of the head never goes backwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_die_all_day_and_no_client_notices() {
+    let mut pair = Pair::start().await;
+    pair.mine().await;
+    let (stage, address) = serve(&pair, "").await;
+    let mut wallet = Wallet::start(&address).await;
+    // A contract that logs, mined by both.
+    let deployed = wallet.tell("deploy").await;
+    pair.both_have(deployed["hash"].as_str().unwrap()).await;
+    let first = pair.mine().await;
+    hears_of(&mut wallet, &first).await;
+    let receipt = wallet.tell(&format!("receipt {}", deployed["hash"].as_str().unwrap())).await;
+    let contract = receipt["contract"].as_str().unwrap_or_else(|| panic!("{receipt}")).to_owned();
+    wallet.tell(&format!("watch {contract}")).await;
+    let mut calls = Vec::new();
+    let mut last = first.clone();
+    // All is well.
+    for _ in 0..3 {
+        let call = wallet.tell("call").await;
+        pair.both_have(call["hash"].as_str().unwrap()).await;
+        calls.push(call);
+        last = pair.mine().await;
+    }
+    hears_of(&mut wallet, &last).await;
+    // The primary freezes.
+    pair.primary.freeze();
+    for _ in 0..3 {
+        let call = wallet.tell("call").await;
+        has(&pair.replica, call["hash"].as_str().unwrap()).await;
+        calls.push(call);
+        last = pair.mine_on_replica().await;
+        hears_of(&mut wallet, &last).await;
+    }
+    // It comes back, and catches up, one block after the other.
+    pair.primary.thaw();
+    let raw: Vec<Value> = calls[3..].iter().map(|call| call["raw"].clone()).collect();
+    for (time, raw) in std::mem::take(&mut pair.missed).into_iter().zip(raw) {
+        // It may have had it from the gateway, in the moment in which it came back.
+        let _ = pair.primary.try_rpc("eth_sendRawTransaction", json!([raw])).await;
+        pair.primary.mine(time, US).await;
+    }
+    let (behind, ahead) = (
+        pair.primary.rpc("eth_getBlockByNumber", json!(["latest", false])).await,
+        pair.replica.rpc("eth_getBlockByNumber", json!(["latest", false])).await,
+    );
+    assert_eq!(behind["hash"], ahead["hash"], "the primary caught up");
+    for _ in 0..2 {
+        let call = wallet.tell("call").await;
+        pair.both_have(call["hash"].as_str().unwrap()).await;
+        calls.push(call);
+        last = pair.mine().await;
+    }
+    hears_of(&mut wallet, &last).await;
+    // The replica, which serves until the primary has proved itself, is killed; or it is not asked, and nobody notices either.
+    pair.replica.freeze();
+    for _ in 0..2 {
+        let time = pair.next_time();
+        let call = wallet.tell("call").await;
+        has(&pair.primary, call["hash"].as_str().unwrap()).await;
+        calls.push(call);
+        last = pair.primary.mine(time, US).await;
+        hears_of(&mut wallet, &last).await;
+    }
+    pair.replica.die();
+    let time = pair.next_time();
+    last = pair.primary.mine(time, US).await;
+    hears_of(&mut wallet, &last).await;
+
+    // Every log was told, once; wait for the last one.
+    let seen = eventually("every log", async || {
+        let seen = wallet.tell("seen").await;
+        (seen["logs"].as_array()?.len() >= calls.len()).then_some(seen)
+    })
+    .await;
+    assert_eq!(seen["failures"], json!([]), "{}", stage.log());
+    assert_eq!(seen["backwards"], json!([]));
+    assert!(seen["reads"]["http"].as_u64() > Some(20) && seen["reads"]["websocket"].as_u64() > Some(20), "{seen}");
+    let number = |block: &Value| {
+        u64::from_str_radix(block["number"].as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
+    };
+    let heads: Vec<u64> = seen["heads"].as_array().unwrap().iter().map(|head| head.as_u64().unwrap()).collect();
+    let from = heads[0];
+    assert!(from <= number(&first), "{heads:?}");
+    assert_eq!(heads, (from..=number(&last)).collect::<Vec<_>>(), "each head once, in order");
+    let logged: Vec<&Value> = seen["logs"].as_array().unwrap().iter().map(|log| &log["transaction"]).collect();
+    let called: Vec<&Value> = calls.iter().map(|call| &call["hash"]).collect();
+    assert_eq!(logged, called, "each log once, in order");
+    assert!(seen["logs"].as_array().unwrap().iter().all(|log| log["removed"] == json!(false)));
+}
