@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::{Instant, sleep};
 
-use crate::{process, upstream::CHAIN_ID};
+use crate::{arena::World, process, upstream::CHAIN_ID};
 
 /// A program before the nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +66,8 @@ impl Drop for Running {
 }
 
 impl Running {
-    /// Starts one before a primary and a replica, and waits until it serves. `relays` are lines of relaymux's configuration.
-    pub(crate) async fn start(program: &Program, nodes: [SocketAddr; 2], relays: &str) -> Self {
+    /// Starts one before a primary and a replica, and waits until it serves. relaymux has the relays of a world, where there is one.
+    pub(crate) async fn start(program: &Program, nodes: [SocketAddr; 2], world: Option<&World>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (command, address) = match program {
             Program::Direct => (None, Some(nodes[0])),
@@ -80,7 +80,10 @@ impl Running {
                 (Some(command), Some(address))
             }
             Program::Relaymux => {
-                fs::write(folder.path().join("relays.toml"), relaymux(nodes, relays)).unwrap();
+                fs::write(folder.path().join("relays.toml"), relaymux(nodes, world)).unwrap();
+                if let Some(world) = world {
+                    fs::write(folder.path().join("spec.yaml"), &world.spec_text).unwrap();
+                }
                 let mut command = Command::new(env!("CARGO_BIN_EXE_relaymux"));
                 command.args(["run", "--log", "error", "--ports-file", "ports.json"]);
                 (Some(command), None)
@@ -135,19 +138,21 @@ impl Running {
     }
 }
 
-fn relaymux(nodes: [SocketAddr; 2], relays: &str) -> String {
-    let upstreams: String = ["primary", "replica"]
-        .iter()
-        .zip(nodes)
-        .map(|(tier, node)| {
-            format!("[[rpc.upstreams]]\nid = \"{tier}\"\nurl = \"http://{node}\"\ntier = \"{tier}\"\nprobe_ms = 1000\n")
-        })
-        .collect();
-    format!(
-        "network = \"spec.yaml\"\ndata_dir = \"data\"\n[builder_api]\nlisten = \"127.0.0.1:0\"\n[ops]\nlisten = \"127.0.0.1:0\"\n\
-         [rpc]\nlisten = \"127.0.0.1:0\"\nchain_id = {CHAIN_ID}\n{upstreams}{relays}"
-    )
-    .replace("network = \"spec.yaml\"", if relays.is_empty() { "network = \"mainnet\"" } else { "network = \"spec.yaml\"" })
+fn relaymux(nodes: [SocketAddr; 2], world: Option<&World>) -> String {
+    let network = if world.is_some() { "spec.yaml" } else { "mainnet" };
+    let mut config = format!(
+        "network = \"{network}\"\ndata_dir = \"data\"\n[builder_api]\nlisten = \"127.0.0.1:0\"\n[ops]\nlisten = \"127.0.0.1:0\"\n\
+         [rpc]\nlisten = \"127.0.0.1:0\"\nchain_id = {CHAIN_ID}\n"
+    );
+    for (tier, node) in ["primary", "replica"].iter().zip(nodes) {
+        config.push_str(&format!(
+            "[[rpc.upstreams]]\nid = \"{tier}\"\nurl = \"http://{node}\"\ntier = \"{tier}\"\nprobe_ms = 1000\n"
+        ));
+    }
+    for (n, relay) in world.iter().flat_map(|world| &world.relays).enumerate() {
+        config.push_str(&format!("[[relays]]\nid = \"r{n}\"\nurl = \"{}\"\n", relay.url()));
+    }
+    config
 }
 
 /// HAProxy as its users set it up before two nodes, at its best: it asks for a block, tries another server, and takes up the first again.

@@ -22,10 +22,16 @@
     reason = "a benchmark fails by panicking and speaks to its user"
 )]
 
+#[allow(dead_code, reason = "shared with the other benchmark, which uses more of it")]
+#[path = "../side_by_side/arena.rs"]
+mod arena;
+#[allow(dead_code, reason = "shared with the other benchmark, which uses more of it")]
 #[path = "../side_by_side/client.rs"]
 mod client;
 mod contestant;
+mod headers;
 mod load;
+#[allow(dead_code, reason = "shared with the other benchmark, which uses more of it")]
 #[path = "../side_by_side/machine.rs"]
 mod machine;
 mod process;
@@ -71,7 +77,7 @@ impl Bench {
         let mut measured = Vec::new();
         for program in &self.programs {
             let nodes = [Upstream::start().await, Upstream::start().await];
-            let running = Running::start(program, [nodes[0].address, nodes[1].address], "").await;
+            let running = Running::start(program, [nodes[0].address, nodes[1].address], None).await;
             measured.push(measure(running, nodes).await);
         }
         measured
@@ -84,7 +90,7 @@ impl Bench {
         let addresses = [nodes[0].address, nodes[1].address];
         let mut running = Vec::new();
         for program in self.programs.iter().chain([&Program::Direct]) {
-            running.push(Running::start(program, addresses, "").await);
+            running.push(Running::start(program, addresses, None).await);
         }
         let mut connections = Vec::new();
         for process in &running {
@@ -229,5 +235,8 @@ async fn bench(arguments: &[String]) {
     }
     if runs("websockets") {
         websockets::idle(&bench.table).await;
+    }
+    if runs("headers") {
+        headers::beside_load().await;
     }
 }

@@ -21,7 +21,7 @@ const AT_ONCE: usize = 64;
 pub(crate) async fn idle(table: &Table) {
     table.head(&format!("{CLIENTS} websocket clients that listen to heads"));
     let nodes = [Upstream::start().await, Upstream::start().await];
-    let running = Running::start(&Program::Relaymux, [nodes[0].address, nodes[1].address], "").await;
+    let running = Running::start(&Program::Relaymux, [nodes[0].address, nodes[1].address], None).await;
     let before = running.memory("VmRSS");
     let mut clients: Vec<WebSocketStream<TcpStream>> = Vec::new();
     let mut refused = 0_usize;

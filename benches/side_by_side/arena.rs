@@ -83,7 +83,7 @@ pub(crate) struct Ask {
 pub(crate) struct World {
     pub(crate) relays: Vec<SimRelay>,
     pub(crate) spec: ChainSpec,
-    spec_text: String,
+    pub(crate) spec_text: String,
     pub(crate) proposer: SimProposer,
 }
 
