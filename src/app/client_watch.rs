@@ -76,7 +76,7 @@ impl ClientWatch {
         let Some(found) = found else {
             self.said.remove(node);
             return signals
-                .resolve(&CLIENT_TOO_OLD, node, "it is new enough for every fork that is near")
+                .resolve(&CLIENT_TOO_OLD, node, "no fork that is near is known to need a newer one")
                 .await;
         };
         let before = self.said.insert(node, found.clone());

@@ -203,7 +203,7 @@ alert_rules! {
         name: "certificate_expires",
         severity: P3,
         component: Backup,
-        Condition { fail_for: 0, clear_for: 0 },
+        Condition { fail_for: 300, clear_for: 0 },
         title: "A certificate ends soon, or cannot be read",
         cost: "From its end on, whoever checks it is not served: a dashboard behind it, or the mail server that alerts go through.",
         done: "Nothing: relaymux renews no certificate.",
