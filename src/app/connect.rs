@@ -7,11 +7,13 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    age_source::AgeSource,
     alert_rules::alert_rules,
     alerting::Alerting,
     budget_watch::BudgetWatchParts,
     chain_watch::ChainWatchParts,
     duties::DutyParts,
+    host_source::HostSource,
     metric_rules::metric_rules,
     policies::{Clients, LoadedKeys, build_policies, cached_keys},
     reload::{ConfigSource, Reloader},
@@ -179,7 +181,12 @@ impl Connected {
             rules: alert_rules(),
             settings: alerting.settings(),
             channels: config.channels.clone(),
-            sources: vec![Arc::new(of_metrics), Arc::clone(&alerting.foreign) as _],
+            sources: vec![
+                Arc::new(of_metrics),
+                Arc::clone(&alerting.foreign) as _,
+                Arc::new(HostSource::new(&config.host_root, Arc::clone(&self.relays))),
+                Arc::new(AgeSource::new(config.ages.clone())),
+            ],
             grading: Grading { disabled: config.disabled.clone(), severities: config.severities.clone() },
             deadman: config.dead_man.clone(),
             http: self.clients.http.clone(),
@@ -277,6 +284,7 @@ impl Connected {
             conditions: self.conditions.clone(),
             signals: self.signals(),
             clock: self.clock.clone(),
+            client_floors: self.config.alerts.client_floors.clone(),
         }
     }
 

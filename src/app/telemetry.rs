@@ -155,6 +155,7 @@ fn describe_all() {
     crate::alerts::describe_delivery_metrics();
     crate::tasks::describe_metrics(&RESTARTING);
     super::chain_watch::describe_metrics();
+    super::host_source::describe_metrics();
     metrics::describe_gauge!("relaymux_build_info", "1, labelled with the version");
     process_metrics().describe();
 }

@@ -3,14 +3,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use jiff::{civil::Weekday, tz::TimeZone};
 
 use super::{
+    alert_ages::{AgeSettings, ages},
     alert_channels::channels,
+    alert_floors::client_floors,
     alert_people::{Names, contacts, escalation, rotas, time_of_day, time_zone, weekday},
     alert_rules::{rules, shipped_rules},
     checker::{Checker, url},
@@ -24,6 +26,7 @@ use crate::{
         channels::{Channel, ChannelKind},
         deadman::DeadmanSettings,
     },
+    ethereum::ClientFloor,
     events::{AlertRule, Severity},
 };
 
@@ -56,6 +59,12 @@ pub struct AlertsConfig {
     pub ack_link_valid_for: Duration,
     /// `weekly_digest_on`; none: there is no weekly digest.
     pub weekly_digest_on: Option<Weekday>,
+    /// Certificates and secrets whose age is watched. Read at start only.
+    pub ages: AgeSettings,
+    /// `[[alerts.client_floors]]`. Read at start only.
+    pub client_floors: Vec<ClientFloor>,
+    /// `host_root`: where the machine's `/proc` and `/sys` are. Read at start only.
+    pub host_root: PathBuf,
 }
 
 impl Default for AlertsConfig {
@@ -70,6 +79,9 @@ impl Default for AlertsConfig {
             severities: BTreeMap::new(),
             ack_link_valid_for: ACK_LINK_VALID_FOR,
             weekly_digest_on: Some(WEEKLY_DIGEST_ON),
+            ages: AgeSettings::default(),
+            client_floors: Vec::new(),
+            host_root: PathBuf::from("/"),
         }
     }
 }
@@ -86,6 +98,9 @@ impl AlertsConfig {
             severities,
             ack_link_valid_for,
             weekly_digest_on: _,
+            ages,
+            client_floors,
+            host_root,
         } = self;
         [
             ("[[alerts.channels]]", *channels != other.channels),
@@ -94,6 +109,11 @@ impl AlertsConfig {
             ("[alerts] disable", *disabled != other.disabled),
             ("[alerts] severities", *severities != other.severities),
             ("[alerts] ack_link_valid_for", *ack_link_valid_for != other.ack_link_valid_for),
+            ("[alerts] certificates", ages.certificates != other.ages.certificates),
+            ("[alerts] certificate_warning", ages.certificate_warning != other.ages.certificate_warning),
+            ("[alerts] secret_max_age", ages.secret_max_age != other.ages.secret_max_age),
+            ("[[alerts.client_floors]]", *client_floors != other.client_floors),
+            ("[alerts] host_root", *host_root != other.host_root),
         ]
         .into_iter()
         .filter(|(_, differs)| *differs)
@@ -191,6 +211,9 @@ pub(super) fn alerts(raw: &RawAlerts, context: &AlertsContext<'_>, checker: &mut
         rules,
         disabled,
         severities,
+        ages: ages(raw, folder, checker),
+        client_floors: client_floors(&raw.client_floors, checker),
+        host_root: raw.host_root.as_ref().map_or_else(|| PathBuf::from("/"), |root| folder.join(root)),
     };
     if checker.mistakes_so_far() == before {
         who_is_told(&found, checker);

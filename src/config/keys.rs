@@ -3,7 +3,7 @@
 use super::Mistake;
 
 /// Lists of sections: `[[relays]]`.
-const LISTS: [&str; 11] = [
+const LISTS: [&str; 12] = [
     "relays",
     "builders",
     "proposers",
@@ -15,6 +15,7 @@ const LISTS: [&str; 11] = [
     "alerts.rotas",
     "alerts.rotas.overrides",
     "alerts.rules",
+    "alerts.client_floors",
 ];
 
 /// Sections whose keys are not ours to know: names of headers, sections of later versions.
@@ -55,7 +56,7 @@ const SECRET: [&str; 16] = [
 ];
 
 /// Known keys by section, for the nearest one to an unknown.
-const KEYS: [(&str, &str); 27] = [
+const KEYS: [(&str, &str); 28] = [
     (
         "",
         "network data_dir builder_api ops auction tls relays builders proposers proposer_labels_file trust rotation beacon \
@@ -82,7 +83,8 @@ const KEYS: [(&str, &str); 27] = [
     (
         "alerts",
         "source public_url group_wait group_interval reacknowledge_after reacknowledge_p1_after digest_at weekly_digest_on time_zone \
-         dead_man_url dead_man_url_file dead_man_every ack_link_valid_for disable severities channels escalation contacts rotas rules",
+         dead_man_url dead_man_url_file dead_man_every ack_link_valid_for disable severities channels escalation contacts rotas rules \
+         certificates certificate_warning secret_max_age client_floors host_root",
     ),
     (
         "channels",
@@ -97,6 +99,7 @@ const KEYS: [(&str, &str); 27] = [
         "rules",
         "name metric labels aggregate op threshold rate_over for clear_for severity component title runbook",
     ),
+    ("client_floors", "client fork version"),
     ("sla", "target_percent"),
     (
         "trust",

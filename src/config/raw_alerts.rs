@@ -31,6 +31,20 @@ pub(super) struct RawAlerts {
     pub(super) contacts: Vec<RawContact>,
     pub(super) rotas: Vec<RawRota>,
     pub(super) rules: Vec<RawRule>,
+    pub(super) certificates: Vec<String>,
+    pub(super) certificate_warning: Option<Span>,
+    pub(super) secret_max_age: Option<Span>,
+    pub(super) client_floors: Vec<RawClientFloor>,
+    pub(super) host_root: Option<String>,
+}
+
+/// `[[alerts.client_floors]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawClientFloor {
+    pub(super) client: Option<String>,
+    pub(super) fork: Option<String>,
+    pub(super) version: Option<String>,
 }
 
 /// `[[alerts.channels]]`: the keys of all kinds.

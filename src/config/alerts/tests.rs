@@ -65,6 +65,10 @@ dead_man_url = "https://hc.example/ping/k3y"
 dead_man_every = "30s"
 ack_link_valid_for = "2d"
 disable = ["payload_withheld"]
+certificates = ["/etc/box/fullchain.pem"]
+certificate_warning = "2w"
+secret_max_age = "180d"
+host_root = "/host"
 
 [[alerts.channels]]
 id = "slack"
@@ -151,6 +155,11 @@ op = ">="
 threshold = 1
 rate_over = "10m"
 
+[[alerts.client_floors]]
+client = "geth"
+fork = "gloas"
+version = "1.17.10"
+
 [sla]
 target_percent = 99.5
 "#;
@@ -167,6 +176,9 @@ fn every_key_has_its_meaning() {
         severities,
         ack_link_valid_for,
         weekly_digest_on,
+        ages,
+        client_floors,
+        host_root,
     } = config.alerts;
     assert_eq!(settings.source, "box-7");
     assert_eq!(settings.pages.as_deref(), Some("https://box.example/relaymux"));
@@ -183,6 +195,12 @@ fn every_key_has_its_meaning() {
     assert_eq!(settings.digest_zone.iana_name(), Some("Europe/Berlin"));
     assert_eq!(dead_man.unwrap().interval, Duration::from_secs(30));
     assert_eq!((disabled.len(), severities.len()), (1, 0));
+    assert_eq!(ages.certificates, [std::path::Path::new("/etc/box/fullchain.pem")]);
+    assert_eq!(
+        (ages.certificate_warning.as_secs(), ages.secret_max_age.map(|age| age.as_secs())),
+        (1_209_600, Some(15_552_000))
+    );
+    assert_eq!((client_floors.len(), host_root.as_path()), (1, std::path::Path::new("/host")));
 
     let kinds: Vec<ChannelKind> = channels.iter().map(|channel| channel.settings.kind()).collect();
     let mut all = ChannelKind::ALL.to_vec();
