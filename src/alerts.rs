@@ -34,6 +34,7 @@ pub mod hook;
 mod inhibit;
 mod limits;
 mod live_signals;
+mod maintenance;
 mod matcher;
 mod message;
 mod metric_rule;
@@ -65,6 +66,9 @@ pub use grading::Grading;
 pub use group::GroupKey;
 pub use inhibit::stands_on;
 pub use live_signals::LiveSignals;
+pub use maintenance::{
+    LONGEST_ONCE_MS, LONGEST_RECURRING, MAX_WINDOWS, Maintenance, MaintenanceSpan, MaintenanceTime,
+};
 pub use matcher::{MatchOperator, Matcher, MatcherError};
 pub use message::{AlertText, Message, MessageKind};
 pub use metric_rule::{Aggregation, Comparison, MetricRule, MetricRules};
@@ -78,7 +82,7 @@ pub use rota::{Override, Rota, UnknownZone, who_is_on_call, zone};
 pub use run::{AlertParts, Observer, start};
 pub use settings_escalation::{AckLinks, AlertSettings, EscalationSettings, Matrix};
 pub use signal_source::SignalSource;
-pub use silence::{MAX_SILENCES, Silence, SilenceError, SilenceKind, silence_of};
+pub use silence::{MAX_MATCHERS, MAX_SILENCES, Silence, SilenceError, SilenceKind, silence_of};
 pub use source::{Collected, MetricSource, TroubleSource};
 pub use surplus::{alert_source_away, alerts_dropped};
 pub use trouble::{Trouble, fingerprint};

@@ -34,6 +34,7 @@ mod data_dir;
 mod duties;
 mod files;
 mod fork_watch;
+mod maintenance_watch;
 mod metric_rules;
 mod node_watch;
 mod open;

@@ -5,6 +5,7 @@
 //! An unknown key is a mistake that names the nearest known one; a malformed relay is a refusal to start, never one relay fewer.
 
 mod alert_channels;
+mod alert_maintenance;
 mod alert_people;
 mod alert_rules;
 mod alerts;

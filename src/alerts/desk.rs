@@ -31,7 +31,7 @@ pub struct Snapshot {
     pub at: UnixMillis,
     /// Every alert that is kept, gravest first.
     pub alerts: Vec<AlertView>,
-    /// Silences that hold or are to come.
+    /// Silences that hold or are to come, and maintenance windows, which are silences by the calendar.
     pub silences: Vec<Silence>,
     /// Why the last look could not be written down, where it could not.
     pub not_saved: Option<String>,

@@ -16,7 +16,7 @@ use super::{
     message::{Message, MessageKind},
     moment::{Moment, millis},
     settings_escalation::AlertSettings,
-    silence::{Silence, silence_of},
+    silence::{Silence, SilenceKind, silence_of},
     text,
 };
 use crate::{events::Severity, types::UnixMillis};
@@ -48,6 +48,8 @@ pub struct Outgoing {
 pub enum Hidden {
     /// A silence, by its id.
     Silenced(String),
+    /// A maintenance window, by its name.
+    Maintenance(String),
     /// A cause, by its fingerprint.
     Inhibited(String),
 }
@@ -75,7 +77,11 @@ pub fn hidden(engine: &Engine, silences: &[Silence], now: UnixMillis) -> BTreeMa
     let holding: Vec<Silence> = silences.iter().filter(|silence| silence.is_active(now)).cloned().collect();
     for alert in engine.alerts().filter(|alert| alert.phase.is_active()) {
         if let Some(silence) = silence_of(&holding, alert, now) {
-            hidden.insert(alert.fingerprint.clone(), Hidden::Silenced(silence.id.clone()));
+            let because = match silence.kind {
+                SilenceKind::Silence => Hidden::Silenced(silence.id.clone()),
+                SilenceKind::Maintenance => Hidden::Maintenance(silence.comment.clone()),
+            };
+            hidden.insert(alert.fingerprint.clone(), because);
         }
     }
     let causes = Causes::among(engine.alerts().filter(|alert| !hidden.contains_key(&alert.fingerprint)));

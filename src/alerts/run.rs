@@ -19,6 +19,7 @@ use super::{
     desk::{AckTarget, AlertView, Command, Counter, Desk, DeskError, Snapshot},
     engine::{Absence, ChangeKind},
     group::GroupKey,
+    maintenance,
     moment::Moment,
     settings_escalation::AlertSettings,
     silence::{MAX_SILENCES, Silence},
@@ -32,7 +33,7 @@ use crate::{
     events::Severity,
     ledger::{AlertWrite, Ledger, LedgerError, QueuedMessage},
     tasks::TaskGroup,
-    types::DAY_MS,
+    types::{DAY_MS, UnixMillis},
 };
 
 /// Looks are at least this far apart, but for those that somebody waits for.
@@ -164,7 +165,8 @@ impl Watcher {
         let settings = Arc::clone(&self.parts.settings.borrow());
         let now = self.parts.clock.now();
         self.silences.retain(|silence| silence.ends_at > now);
-        let look = self.board.look(now, &troubles, &absence, &self.silences, &settings);
+        let silences = self.all_silences(now);
+        let look = self.board.look(now, &troubles, &absence, &silences, &settings);
         if look.nobody != self.nobody {
             for group in look.nobody.iter().filter(|_| !settings.delegated) {
                 error!(%group, "there is an alert, and nobody to be told: name contacts in [[alerts.escalation]]");
@@ -354,12 +356,19 @@ impl Watcher {
         Ok(())
     }
 
+    /// Those that people made, and the windows of the configuration.
+    fn all_silences(&self, now: UnixMillis) -> Vec<Silence> {
+        let windows = maintenance::silences(&self.parts.settings.borrow().maintenance, now);
+        self.silences.iter().cloned().chain(windows).collect()
+    }
+
     fn saved(&self) -> Result<(), DeskError> {
         self.not_saved.as_ref().map_or(Ok(()), |error| Err(DeskError::NotSaved(error.clone())))
     }
 
     fn show(&self, counter: &Counter) {
-        let mut hidden = self.board.hidden(&self.silences);
+        let silences = self.all_silences(self.board.now().at);
+        let mut hidden = self.board.hidden(&silences);
         let mut alerts: Vec<AlertView> = self
             .board
             .alerts()
@@ -369,7 +378,7 @@ impl Watcher {
         counter.snapshot.store(Arc::new(Snapshot {
             at: self.board.now().at,
             alerts,
-            silences: self.silences.clone(),
+            silences,
             not_saved: self.not_saved.clone(),
         }));
     }

@@ -9,6 +9,7 @@ use jiff::{civil::Time, tz::TimeZone};
 
 use super::{
     ack_link::AckKey,
+    maintenance::Maintenance,
     rota::{MAX_MEMBERS, Rota, who_is_on_call},
 };
 use crate::{events::Severity, types::UnixMillis};
@@ -98,6 +99,8 @@ pub struct AlertSettings {
     pub pages: Option<String>,
     /// Whether an Alertmanager is told everything, so that it is well if nobody here is told.
     pub delegated: bool,
+    /// Times in which something is meant to be wrong.
+    pub maintenance: Vec<Maintenance>,
     /// Links that acknowledge. Without them, people acknowledge in the dashboard or by the API.
     pub ack_links: Option<AckLinks>,
 }
@@ -118,6 +121,7 @@ impl Default for AlertSettings {
             source: "relaymux".to_owned(),
             pages: None,
             delegated: false,
+            maintenance: Vec::new(),
             ack_links: None,
         }
     }

@@ -253,7 +253,7 @@ fn read_override(
 }
 
 /// The moment of a date or date-time of TOML; without an offset, by the clock of a zone.
-fn instant(value: &Datetime, zone: &TimeZone) -> Option<UnixMillis> {
+pub(super) fn instant(value: &Datetime, zone: &TimeZone) -> Option<UnixMillis> {
     let text = value.to_string();
     if value.offset.is_some() {
         return text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond);

@@ -11,6 +11,7 @@ use jiff::{civil::Weekday, tz::TimeZone};
 
 use super::{
     alert_channels::channels,
+    alert_maintenance::maintenance,
     alert_people::{Names, contacts, escalation, rotas, time_of_day, time_zone, weekday},
     alert_rules::{rules, shipped_rules},
     checker::{Checker, url},
@@ -135,6 +136,7 @@ pub(super) fn alerts(raw: &RawAlerts, context: &AlertsContext<'_>, checker: &mut
     let contacts = contacts(&raw.contacts, &mut names, checker);
     let rotas = rotas(&raw.rotas, &zone, &mut names, checker);
     let escalation = escalation(&raw.escalation, &names, checker);
+    let maintenance = maintenance(&raw.maintenance, &zone, checker);
     let rules = rules(&raw.rules, context.shipped, checker);
     let (disabled, severities) = shipped_rules(raw, context.shipped, checker);
     let default = AlertSettings::default();
@@ -164,6 +166,7 @@ pub(super) fn alerts(raw: &RawAlerts, context: &AlertsContext<'_>, checker: &mut
         contacts,
         rotas,
         escalation,
+        maintenance,
         digest_at: raw.digest_at.as_ref().map_or(default.digest_at, |text| {
             time_of_day(text).unwrap_or_else(|| {
                 let hint = "such as digest_at = \"09:00\", by the clock of time_zone";

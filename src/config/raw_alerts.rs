@@ -31,6 +31,7 @@ pub(super) struct RawAlerts {
     pub(super) contacts: Vec<RawContact>,
     pub(super) rotas: Vec<RawRota>,
     pub(super) rules: Vec<RawRule>,
+    pub(super) maintenance: Vec<RawMaintenance>,
 }
 
 /// `[[alerts.channels]]`: the keys of all kinds.
@@ -137,6 +138,21 @@ pub(super) struct RawOverride {
     pub(super) from: Option<Datetime>,
     pub(super) to: Option<Datetime>,
     pub(super) member: Option<String>,
+}
+
+/// `[[alerts.maintenance]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawMaintenance {
+    pub(super) name: Option<String>,
+    pub(super) matchers: Vec<String>,
+    pub(super) from: Option<Datetime>,
+    pub(super) until: Option<Datetime>,
+    pub(super) weekdays: Option<Vec<String>>,
+    pub(super) start_time: Option<String>,
+    pub(super) duration: Option<Span>,
+    pub(super) time_zone: Option<String>,
+    pub(super) sla: bool,
 }
 
 /// `[[alerts.rules]]`

@@ -206,3 +206,65 @@ async fn a_test_message_proves_a_channel() {
     assert_eq!(code, Some(1), "{shown}");
     assert!(shown.contains("not taken") && !shown.contains(&service.url()), "{shown}");
 }
+
+/// [N6] A maintenance window holds back what it matches, and no P1 that it does not name; what lasts when it ends is told then. A window that is
+/// gone from the configuration ends at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_maintenance_window_holds_back_what_it_matches_until_it_ends() {
+    let service = SimAlertService::start(AlertServiceKind::Slack).await.unwrap();
+    let window = "[[alerts.maintenance]]\nname = \"new disk\"\nmatchers = ['component=\"external\"']\nsla = true\n\
+                  from = 2020-01-01T00:00:00Z\nuntil = 2020-03-01T00:00:00Z\n";
+    let now = jiff::Timestamp::now();
+    let window = window
+        .replace(
+            "2020-01-01T00:00:00Z",
+            &(now - jiff::SignedDuration::from_hours(1)).strftime("%FT%TZ").to_string(),
+        )
+        .replace(
+            "2020-03-01T00:00:00Z",
+            &(now + jiff::SignedDuration::from_hours(1)).strftime("%FT%TZ").to_string(),
+        );
+    let stage = slack(&service).section(&window).start().await;
+    let alert = |name: &str, severity: &str| {
+        json!({
+            "version": "4", "groupKey": "{}", "truncatedAlerts": 0, "status": "firing", "receiver": "relaymux",
+            "groupLabels": {}, "commonLabels": {}, "commonAnnotations": {}, "externalURL": "http://am",
+            "alerts": [{
+                "status": "firing",
+                "labels": { "alertname": name, "severity": severity, "instance": "db1" },
+                "annotations": { "summary": format!("{name} of db1") },
+                "startsAt": "2026-11-28T00:00:00Z", "endsAt": "0001-01-01T00:00:00Z", "generatorURL": "",
+                "fingerprint": name,
+            }],
+        })
+    };
+    for (name, severity) in [("DiskSlow", "error"), ("DiskDead", "critical")] {
+        let (status, answer) = change(&stage, "/api/v1/alerts/hook", &alert(name, severity)).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    let text = messages(&service, 1).await.remove(0).body.to_string();
+    assert!(text.contains("DiskDead of db1"), "{text}");
+    let hidden = eventually("the other to be held back", async || {
+        let open = open_alerts(&stage).await;
+        open.into_iter().find(|alert| alert["hidden"]["by"] == "maintenance")
+    })
+    .await;
+    assert_eq!((&hidden["severity"], &hidden["phase"]), (&json!("P2"), &json!("firing")));
+    assert_eq!(hidden["hidden"]["why"], "maintenance: new disk");
+    let silences = stage.ops_json("/api/v1/alerts/silences").await;
+    assert_eq!(
+        (&silences[0]["kind"], &silences[0]["status"]["state"]),
+        (&json!("maintenance"), &json!("active"))
+    );
+    let sla = eventually("the window to be announced", async || {
+        let sla = stage.ops_json("/api/v1/sla?window=1d").await;
+        sla["maintenance"].as_array().is_some_and(|rows| !rows.is_empty()).then_some(sla)
+    })
+    .await;
+    assert_eq!(sla["maintenance"][0]["reason"], "maintenance window: new disk");
+    assert_eq!(service.received().len(), 1, "{:?}", service.received());
+    // Gone from the configuration: over.
+    stage.write_config(&stage.config().replace(&window, ""));
+    let text = messages(&service, 2).await.remove(1).body.to_string();
+    assert!(text.contains("DiskSlow of db1"), "{text}");
+}

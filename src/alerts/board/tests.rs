@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::{
     super::{
         alert::made,
+        maintenance::{Maintenance, MaintenanceTime, silences},
         message::{Message, MessageKind},
         silence::SilenceKind,
     },
@@ -94,8 +95,15 @@ impl Box {
     }
 
     fn look(&mut self) {
-        let look = self.board.look(self.now, &self.troubles, &Absence::Over, &self.silences, &self.settings);
+        let silences = self.all_silences();
+        let look = self.board.look(self.now, &self.troubles, &Absence::Over, &silences, &self.settings);
         self.store.save(look.write);
+    }
+
+    /// Those set by hand, and maintenance windows.
+    fn all_silences(&self) -> Vec<Silence> {
+        let windows = silences(&self.settings.maintenance, self.now);
+        self.silences.iter().cloned().chain(windows).collect()
     }
 
     /// Looks every second for a while.
@@ -243,6 +251,45 @@ fn a_silence_hides_and_keeps() {
         ("devops", "P2 Title of disk_full: /data"),
     ];
     assert_eq!(it.told(), lines(&expected));
+}
+
+/// From a window of the configuration to who is told: what it matches waits until it ends, P1 that it does not name never does.
+#[test]
+fn a_maintenance_window_holds_back_what_it_matches_until_it_ends() {
+    let window = |matcher: &str| Maintenance {
+        name: "new disk".to_owned(),
+        matchers: vec![matcher.parse().unwrap()],
+        when: MaintenanceTime::Once { from: START, until: START + 60 * MINUTE },
+        sla: false,
+    };
+    let mut it = Box::new();
+    it.settings.maintenance = vec![window("component=disk"), window("alertname=ledger_dead")];
+    let ends = it.raise(rule("disk_slow", Severity::P2, Component::Disk), "/data");
+    let lasts = it.raise(rule("disk_full", Severity::P2, Component::Disk), "/data");
+    it.raise(rule("ledger_dead", Severity::P1, Component::Disk), "");
+    it.raise(rule("disk_dead", Severity::P1, Component::Disk), "/data");
+    it.raise(rule("clock_wrong", Severity::P2, Component::Host), "");
+    it.pass(4 * MINUTE);
+    let told = [("pager", "P1 Title of disk_dead: /data"), ("devops", "P2 Title of clock_wrong")];
+    assert_eq!(it.told(), lines(&told));
+    let hidden = it.board.hidden(&it.all_silences());
+    assert_eq!(hidden.get(&lasts), Some(&Hidden::Maintenance("new disk".to_owned())));
+    // Killed and started again in the middle of it.
+    it.restart();
+    it.end(&ends);
+    let clock = it.troubles.iter().find(|it| it.rule.name == "clock_wrong").unwrap().fingerprint();
+    assert!(it.board.acknowledge(&clock, "anna"));
+    it.end(&clock);
+    it.pass(55 * MINUTE);
+    assert!(
+        it.told().iter().all(|(_, title)| !title.contains("disk_full") && !title.contains("ledger_dead"))
+    );
+    it.pass(2 * MINUTE);
+    let told = it.told();
+    for title in ["P1 Title of ledger_dead", "P2 Title of disk_full: /data"] {
+        assert!(told.iter().any(|(_, told)| told == title), "{title}: {told:?}");
+    }
+    assert!(told.iter().all(|(_, title)| !title.contains("disk_slow")), "{told:?}");
 }
 
 #[test]
