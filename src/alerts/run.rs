@@ -17,6 +17,7 @@ use super::{
     alert::Alert,
     board::Board,
     desk::{AckTarget, AlertView, Command, Counter, Desk, DeskError, Snapshot},
+    drill::{Drill, DrillStep, DrillView},
     engine::{Absence, ChangeKind},
     group::GroupKey,
     maintenance,
@@ -31,7 +32,7 @@ use super::{
 use crate::{
     consensus::WallClock,
     events::Severity,
-    ledger::{AlertWrite, Ledger, LedgerError, QueuedMessage},
+    ledger::{AlertWrite, EvidenceRow, Ledger, LedgerError, QueuedMessage},
     tasks::TaskGroup,
     types::{DAY_MS, UnixMillis},
 };
@@ -131,6 +132,10 @@ struct Watcher {
     unsaved: AlertWrite,
     not_saved: Option<String>,
     nobody: Vec<GroupKey>,
+    /// The drill that is under way, or the last one.
+    drill: Option<Drill>,
+    /// What a drill came to, until it is written down.
+    evidence: Option<EvidenceRow>,
     /// When what was over long ago was last forgotten.
     forgot: Option<Instant>,
 }
@@ -155,6 +160,8 @@ impl Watcher {
             unsaved: AlertWrite::default(),
             not_saved: None,
             nobody: Vec::new(),
+            drill: None,
+            evidence: None,
             forgot: None,
         })
     }
@@ -175,6 +182,7 @@ impl Watcher {
         }
         self.unsaved.extend(look.write);
         self.save().await;
+        self.follow_drill().await;
         if self.not_saved.is_none() {
             self.end_occurrences(&troubles).await;
             self.forget().await;
@@ -244,7 +252,8 @@ impl Watcher {
             let answer = answer.unwrap_or_else(|_| Err("it did not answer within five seconds".to_owned()));
             (source.name(), answer)
         });
-        let (mut troubles, mut absence) = (Vec::new(), Absence::Over);
+        let mut troubles: Vec<Trouble> = self.drill.as_ref().and_then(Drill::trouble).into_iter().collect();
+        let mut absence = Absence::Over;
         for (name, answer) in join_all(asked).await {
             match answer {
                 Ok(collected) => {
@@ -329,6 +338,90 @@ impl Watcher {
                 let done = self.end_silence(&id).await;
                 self.look(counter).await;
                 let _ = answer.send(done);
+            }
+            Command::StartDrill { severity, wait, answer } => {
+                let begun = self.start_drill(severity, wait);
+                if begun.is_ok() {
+                    self.look(counter).await;
+                }
+                let view = self.drill.as_ref().map(|drill| drill.view.clone()).ok_or(DeskError::NoDrill);
+                let _ = answer.send(begun.and(view));
+            }
+            Command::FollowDrill { id, answer } => {
+                let now = self.board.now().next(self.parts.clock.now());
+                if let Some(drill) = self.drill.as_mut().filter(|drill| drill.view.id == id) {
+                    drill.hear_of(now);
+                }
+                self.follow_drill().await;
+                let _ = answer.send(self.view_of_drill(&id));
+            }
+            Command::EndDrill { id, answer } => {
+                let now = self.board.now();
+                if let Some(drill) = self.drill.as_mut().filter(|drill| drill.view.id == id) {
+                    drill.interrupt("The drill was ended", now);
+                    self.look(counter).await;
+                }
+                let _ = answer.send(self.view_of_drill(&id));
+            }
+        }
+    }
+
+    fn start_drill(&mut self, severity: Severity, wait: Duration) -> Result<(), DeskError> {
+        if self.drill.as_ref().is_some_and(|drill| !drill.view.state.is_over()) {
+            return Err(DeskError::DrillUnderWay);
+        }
+        let settings = self.parts.settings.borrow();
+        let now = self.board.now().next(self.parts.clock.now());
+        if settings.channels_of_first(usize::MAX, severity, now.at).is_empty() {
+            return Err(DeskError::ReachesNobody(severity));
+        }
+        info!(%severity, "a drill of alerts begins");
+        self.drill = Some(Drill::new(severity, wait, &settings.source, now));
+        Ok(())
+    }
+
+    fn view_of_drill(&self, id: &str) -> Result<DrillView, DeskError> {
+        let drill = self.drill.as_ref().filter(|drill| drill.view.id == id);
+        drill.map(|drill| drill.view.clone()).ok_or(DeskError::NoDrill)
+    }
+
+    /// Looks how far the drill is, and writes down what it came to.
+    async fn follow_drill(&mut self) {
+        let now = self.board.now();
+        let Some(drill) = self.drill.as_mut().filter(|drill| !drill.is_past(now)) else { return };
+        let label = |alert: &&Alert| alert.is_drill() && alert.label("drill") == Some(drill.view.id.as_str());
+        let alert = self.board.alerts().find(label);
+        let told = alert.and_then(|alert| alert.told.as_ref()).map(|told| told.incident.clone());
+        let rows = match told.as_ref().or(drill.incident.as_ref()) {
+            Some(incident) => timeout(PATIENCE, self.parts.ledger.incident_messages(incident)).await,
+            None => Ok(Ok(Vec::new())),
+        };
+        // What cannot be read now is with the next look.
+        let rows = rows.ok().and_then(Result::ok).unwrap_or_default();
+        let settings = self.parts.settings.borrow().clone();
+        let steps = rows.into_iter().map(|row| DrillStep {
+            who: settings.reached_by(drill.view.severity, &row.channel, row.made_at),
+            message: row.id,
+            kind: row.kind,
+            made_at: row.made_at,
+            took_ms: row.sent_at.map(|at| at.saturating_sub(row.made_at).max(0)),
+            state: Some(row.state),
+            attempts: row.attempts,
+            error: row.last_error,
+            channel: row.channel,
+        });
+        if let Some(evidence) = drill.follow(now, alert, steps.collect()) {
+            info!(ok = evidence.ok, "a drill of alerts is over: {}", evidence.summary);
+            self.evidence = Some(evidence);
+        }
+        if let Some(evidence) = &self.evidence {
+            match timeout(PATIENCE, self.parts.ledger.save_evidence(evidence)).await {
+                Ok(Ok(())) => {
+                    drill.view.recorded = true;
+                    self.evidence = None;
+                }
+                Ok(Err(error)) => warn!(%error, "what a drill came to cannot be written down yet"),
+                Err(_) => warn!("what a drill came to cannot be written down yet: the ledger did not answer"),
             }
         }
     }

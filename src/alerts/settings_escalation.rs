@@ -151,6 +151,18 @@ impl AlertSettings {
         line.iter().take(contacts).flat_map(|name| self.channels_of(name, now)).collect()
     }
 
+    /// Whom of the contacts of a severity a channel reaches now, by name; of a rota, who is on call.
+    pub(super) fn reached_by(&self, severity: Severity, channel: &str, now: UnixMillis) -> Vec<String> {
+        let line = &self.escalation.of(severity).contacts;
+        let reached = line.iter().filter(|name| self.channels_of(name, now).iter().any(|its| its == channel));
+        let shown =
+            reached.map(|name| match self.rotas.get(name).and_then(|rota| who_is_on_call(rota, now)) {
+                Some(on_call) => format!("{name} ({on_call})"),
+                None => name.clone(),
+            });
+        shown.collect()
+    }
+
     /// When an acknowledged alert is asked about again.
     pub(super) const fn reacknowledge_after(&self, severity: Severity) -> Duration {
         match severity {

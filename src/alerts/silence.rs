@@ -95,8 +95,11 @@ impl Silence {
         self.starts_at <= now && now < self.ends_at
     }
 
-    /// Whether it hides an alert while it holds.
+    /// Whether it hides an alert while it holds. Nothing hides a drill: somebody waits for it.
     pub fn hides(&self, alert: &Alert) -> bool {
+        if alert.is_drill() {
+            return false;
+        }
         let names_the_rule = || {
             self.matchers.iter().any(|matcher| matcher.exact_value_of("alertname") == Some(&*alert.rule.name))
         };

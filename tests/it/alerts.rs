@@ -268,3 +268,110 @@ async fn a_maintenance_window_holds_back_what_it_matches_until_it_ends() {
     let text = messages(&service, 2).await.remove(1).body.to_string();
     assert!(text.contains("DiskSlow of db1"), "{text}");
 }
+
+/// Runs `relaymux drill alert` beside a stage.
+fn drill(stage: &Stage, more: &[&str]) -> std::process::Child {
+    let mut command = binary();
+    command.current_dir(stage.folder.path()).args(["drill", "alert", "--url", &stage.ops]).args(more);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+}
+
+async fn ended(child: std::process::Child) -> (Option<i32>, String) {
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), shown)
+}
+
+async fn recovery(stage: &Stage) -> Value {
+    let readiness = stage.ops_json("/api/v1/readiness").await;
+    let phases = readiness["phases"].as_array().unwrap();
+    let mut criteria = phases.iter().flat_map(|phase| phase["criteria"].as_array().unwrap());
+    criteria.find(|criterion| criterion["name"] == "disaster_recovery_tested").unwrap_or_else(|| panic!("{readiness}")).clone()
+}
+
+/// [N7] A drill goes through the whole matrix, waits for a person, and is evidence; nothing of it stays open.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_reaches_a_person_and_is_evidence() {
+    let service = SimAlertService::start(AlertServiceKind::Slack).await.unwrap();
+    let stage = slack(&service).start().await;
+    assert!(recovery(&stage).await["evidence"].as_str().unwrap().contains("`relaymux drill alert` was never run"));
+    let running = drill(&stage, &[]);
+    let page = messages(&service, 1).await.remove(0).body.to_string();
+    for part in ["P1", "DRILL, nothing is wrong", "/alerts/acknowledge?token="] {
+        assert!(page.contains(part), "`{part}` is missing: {page}");
+    }
+    let alert = eventually("the drill among the alerts", async || {
+        open_alerts(&stage).await.into_iter().find(|alert| alert["rule"] == "alert_drill")
+    })
+    .await;
+    // One at a time.
+    let (code, shown) = ended(drill(&stage, &[])).await;
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("under way already"), "{shown}");
+    let path = format!("/api/v1/alerts/{}/ack", alert["id"].as_str().unwrap());
+    assert_eq!(change(&stage, &path, &json!({ "by": "anna" })).await.0, 200);
+    let (code, shown) = ended(running).await;
+    assert_eq!(code, Some(0), "{shown}");
+    for part in [
+        "the alert to ops by ops: arrived after",
+        "acknowledged by anna",
+        "that it is over to ops by ops: arrived",
+        "The drill held: anna acknowledged a drill of P1 after",
+        "written down as evidence",
+    ] {
+        assert!(shown.contains(part), "`{part}` is missing: {shown}");
+    }
+    for message in service.received() {
+        assert!(message.body.to_string().contains("DRILL"), "{message:?}");
+    }
+    assert_eq!(service.received().len(), 3, "the alert, who takes care, and the end: {:?}", service.received());
+    assert!(open_alerts(&stage).await.is_empty());
+    let criterion = recovery(&stage).await;
+    assert!(criterion["evidence"].as_str().unwrap().contains("anna acknowledged a drill of P1"), "{criterion}");
+    assert!(!criterion["age"].is_null() && !criterion["evidence_at"].is_null(), "{criterion}");
+}
+
+/// [N7] Whatever interrupts a drill, nothing of it stays open: whoever asked is told to stop, or the service is killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_that_is_interrupted_leaves_nothing_open() {
+    let service = SimAlertService::start(AlertServiceKind::Slack).await.unwrap();
+    let mut stage = slack(&service).start().await;
+    let over = |message: &ReceivedAlert| message.body.to_string().contains("P1 over: DRILL");
+    let running = drill(&stage, &[]);
+    messages(&service, 1).await;
+    let pid = running.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let (code, shown) = ended(running).await;
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("the drill was ended: nobody is asked any more"), "{shown}");
+    assert!(over(&messages(&service, 2).await[1]), "{:?}", service.received());
+    assert!(open_alerts(&stage).await.is_empty());
+    // The service is killed in the middle of one.
+    let mut running = drill(&stage, &[]);
+    messages(&service, 3).await;
+    stage.kill();
+    running.kill().unwrap();
+    running.wait().unwrap();
+    stage.start_again().await;
+    // The page itself may come twice: whether it arrived was perhaps not written down.
+    eventually("the end of the second drill", async || {
+        (service.received().iter().filter(|message| over(message)).count() == 2).then_some(())
+    })
+    .await;
+    assert!(open_alerts(&stage).await.is_empty());
+    assert!(recovery(&stage).await["evidence"].as_str().unwrap().contains("was never run"), "it proves nothing");
+}
+
+/// [N7] Nobody acknowledges, or a channel does not take it: the drill did not hold, and that is written down, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_that_nobody_answers_does_not_hold() {
+    let service = SimAlertService::start(AlertServiceKind::Slack).await.unwrap();
+    let stage = slack(&service).start().await;
+    let (code, shown) = ended(drill(&stage, &["--wait", "10s", "--json"])).await;
+    assert_eq!(code, Some(1), "{shown}");
+    let drill: Value = serde_json::from_str(&shown).unwrap_or_else(|error| panic!("{error}: {shown}"));
+    assert_eq!((&drill["state"], &drill["recorded"]), (&json!("failed"), &json!(true)), "{drill}");
+    assert!(drill["summary"].as_str().unwrap().starts_with("Nobody acknowledged a drill of P1 within 10 s"));
+    assert!(recovery(&stage).await["evidence"].as_str().unwrap().contains("Nobody acknowledged"));
+    assert!(open_alerts(&stage).await.is_empty());
+}
