@@ -31,6 +31,7 @@ mod clock_watch;
 mod conflict_watch;
 mod connect;
 mod data_dir;
+mod digests;
 mod duties;
 mod files;
 mod fork_watch;

@@ -27,6 +27,7 @@ mod state;
 mod views;
 
 pub use degraded::Degraded;
+pub use digest::DigestMaker;
 pub use settings::{OpsSettings, Secret};
 pub use state::OpsParts;
 

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use tokio::{
     sync::{Mutex, Notify, mpsc, watch},
+    task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,7 @@ use super::{
     alert::Alert,
     board::Board,
     desk::{AckTarget, AlertView, Command, Counter, Desk, DeskError, Snapshot},
+    digest::{DigestSource, DigestText, DueDigest},
     drill::{Drill, DrillStep, DrillView},
     engine::{Absence, ChangeKind},
     group::GroupKey,
@@ -43,6 +45,8 @@ const SOONEST: Duration = Duration::from_secs(1);
 const LATEST: Duration = Duration::from_secs(5);
 /// How long a source has to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a digest may take to be made: over weeks of minutes on a slow disk.
+const DIGEST_PATIENCE: Duration = Duration::from_secs(60);
 /// How long after a ledger that could not be read it is read again.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Most messages that are kept while they cannot be written down.
@@ -72,6 +76,8 @@ pub struct AlertParts {
     pub queued: Arc<Notify>,
     /// Takes pages that cannot be written down.
     pub by_hand: Option<mpsc::Sender<QueuedMessage>>,
+    /// Says what a day or a week came to; without it, digests are of P4 alone.
+    pub digests: Option<Arc<dyn DigestSource>>,
     /// Hears of changes once they are written down.
     pub observer: Observer,
 }
@@ -134,6 +140,8 @@ struct Watcher {
     nobody: Vec<GroupKey>,
     /// The drill that is under way, or the last one.
     drill: Option<Drill>,
+    /// The digest that is being made.
+    digest: Option<(DueDigest, JoinSet<Option<DigestText>>)>,
     /// What a drill came to, until it is written down.
     evidence: Option<EvidenceRow>,
     /// When what was over long ago was last forgotten.
@@ -160,6 +168,7 @@ impl Watcher {
             unsaved: AlertWrite::default(),
             not_saved: None,
             nobody: Vec::new(),
+            digest: None,
             drill: None,
             evidence: None,
             forgot: None,
@@ -172,6 +181,7 @@ impl Watcher {
         let settings = Arc::clone(&self.parts.settings.borrow());
         let now = self.parts.clock.now();
         self.silences.retain(|silence| silence.ends_at > now);
+        self.prepare_digest(now, &settings);
         let silences = self.all_silences(now);
         let look = self.board.look(now, &troubles, &absence, &silences, &settings);
         if look.nobody != self.nobody {
@@ -193,6 +203,37 @@ impl Watcher {
             }
         }
         self.show(counter);
+    }
+
+    /// Has the digest that is due made beside the looks, as that takes a while, and gives it to the board once it is there.
+    fn prepare_digest(&mut self, now: UnixMillis, settings: &AlertSettings) {
+        let Some(due) = self.board.digest_due(now, settings) else {
+            self.digest = None;
+            return;
+        };
+        let Some(source) = &self.parts.digests else {
+            self.board.digest_made(due, None);
+            return;
+        };
+        let is_begun = self.digest.as_ref().is_some_and(|(begun, _)| *begun == due);
+        if let (true, Some((_, making))) = (is_begun, &mut self.digest) {
+            if let Some(made) = making.try_join_next() {
+                self.board.digest_made(due, made.ok().flatten());
+                self.digest = None;
+            }
+            return;
+        }
+        let making = source.make(due.clone());
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let made = timeout(DIGEST_PATIENCE, making).await;
+            let made = made.unwrap_or_else(|_| Err("it took longer than a minute".to_owned()));
+            made.inspect_err(
+                |error| warn!(%error, "what a digest is to say could not be read: it is sent without"),
+            )
+            .ok()
+        });
+        self.digest = Some((due, task));
     }
 
     /// Tells whoever still shows an occurrence that it is over, so that the next one is news to them.
@@ -376,6 +417,7 @@ impl Watcher {
             return Err(DeskError::ReachesNobody(severity));
         }
         info!(%severity, "a drill of alerts begins");
+        self.board.drill_begins();
         self.drill = Some(Drill::new(severity, wait, &settings.source, now));
         Ok(())
     }

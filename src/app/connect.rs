@@ -11,6 +11,7 @@ use super::{
     alerting::Alerting,
     budget_watch::BudgetWatchParts,
     chain_watch::ChainWatchParts,
+    digests::Digests,
     duties::DutyParts,
     metric_rules::metric_rules,
     policies::{Clients, LoadedKeys, build_policies, cached_keys},
@@ -28,7 +29,7 @@ use crate::{
     ethereum::{BeaconNode, ExecutionNode},
     events::{AnswerMeter, Conditions, Spine},
     ledger::{SignalBook, Stores},
-    ops_api::{Degraded, OpsParts},
+    ops_api::{Degraded, DigestMaker, OpsParts},
     profit::{ProfitParts, Reporter},
     relay::{
         ExpectedProposals, HealthMonitor, HealthMonitorHandle, ProbeParts, Relay, SavedHealth, SharedRelays,
@@ -181,8 +182,18 @@ impl Connected {
             channels: config.channels.clone(),
             sources: vec![Arc::new(of_metrics), Arc::clone(&alerting.foreign) as _],
             grading: Grading { disabled: config.disabled.clone(), severities: config.severities.clone() },
+            digests: Some(Arc::new(Digests(self.digest_maker()))),
             deadman: config.dead_man.clone(),
             http: self.clients.http.clone(),
+        }
+    }
+
+    fn digest_maker(&self) -> DigestMaker {
+        DigestMaker {
+            ledger: self.stores.ledger.clone(),
+            reporter: self.reporter(),
+            sla: self.sla_reader(),
+            source: self.config.alerts.settings.source.clone(),
         }
     }
 

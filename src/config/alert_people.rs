@@ -265,6 +265,15 @@ pub(super) fn instant(value: &Datetime, zone: &TimeZone) -> Option<UnixMillis> {
     zone.to_ambiguous_zoned(local).compatible().ok().map(|zoned| zoned.timestamp().as_millisecond())
 }
 
+/// Who gets digests.
+pub(super) fn digest_contacts(raw: &[String], names: &Names, checker: &mut Checker) -> Vec<String> {
+    for (number, contact) in raw.iter().enumerate() {
+        let key = format!("alerts.digest_contacts[{number}]");
+        names.check(contact, &["channel", "contact", "rota"], &key, checker);
+    }
+    raw.to_vec()
+}
+
 /// Who is told how soon.
 pub(super) fn escalation(raw: &[RawEscalation], names: &Names, checker: &mut Checker) -> Matrix {
     let mut matrix = Matrix::default();

@@ -12,7 +12,7 @@ use jiff::{civil::Weekday, tz::TimeZone};
 use super::{
     alert_channels::channels,
     alert_maintenance::maintenance,
-    alert_people::{Names, contacts, escalation, rotas, time_of_day, time_zone, weekday},
+    alert_people::{Names, contacts, digest_contacts, escalation, rotas, time_of_day, time_zone, weekday},
     alert_rules::{rules, shipped_rules},
     checker::{Checker, url},
     durations::duration,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     alerts::{
-        AlertSettings, MetricRule,
+        AlertSettings, DailyDigest, MetricRule,
         channels::{Channel, ChannelKind},
         deadman::DeadmanSettings,
     },
@@ -35,8 +35,6 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// How long a link acknowledges, unless configured.
 const ACK_LINK_VALID_FOR: Duration = DAY;
-/// When the weekly digest comes, unless configured.
-const WEEKLY_DIGEST_ON: Weekday = Weekday::Monday;
 
 /// `[alerts]`. Without the section alerts are kept and shown all the same, and nobody is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,8 +53,6 @@ pub struct AlertsConfig {
     pub severities: BTreeMap<String, Severity>,
     /// `ack_link_valid_for`: how long a link in a message acknowledges. Read at start only.
     pub ack_link_valid_for: Duration,
-    /// `weekly_digest_on`; none: there is no weekly digest.
-    pub weekly_digest_on: Option<Weekday>,
 }
 
 impl Default for AlertsConfig {
@@ -70,7 +66,6 @@ impl Default for AlertsConfig {
             disabled: BTreeSet::new(),
             severities: BTreeMap::new(),
             ack_link_valid_for: ACK_LINK_VALID_FOR,
-            weekly_digest_on: Some(WEEKLY_DIGEST_ON),
         }
     }
 }
@@ -78,16 +73,7 @@ impl Default for AlertsConfig {
 impl AlertsConfig {
     /// What differs from another configuration's and is read at start only, by name.
     pub(super) fn needs_restart(&self, other: &Self) -> Vec<&'static str> {
-        let Self {
-            settings: _,
-            channels,
-            rules,
-            dead_man,
-            disabled,
-            severities,
-            ack_link_valid_for,
-            weekly_digest_on: _,
-        } = self;
+        let Self { settings: _, channels, rules, dead_man, disabled, severities, ack_link_valid_for } = self;
         [
             ("[[alerts.channels]]", *channels != other.channels),
             ("[[alerts.rules]]", *rules != other.rules),
@@ -109,7 +95,7 @@ impl AlertsConfig {
         if self.channels != new.channels {
             return self.clone();
         }
-        Self { settings: new.settings.clone(), weekly_digest_on: new.weekly_digest_on, ..self.clone() }
+        Self { settings: new.settings.clone(), ..self.clone() }
     }
 }
 
@@ -175,6 +161,9 @@ pub(super) fn alerts(raw: &RawAlerts, context: &AlertsContext<'_>, checker: &mut
             })
         }),
         digest_zone: zone,
+        digest_contacts: digest_contacts(&raw.digest_contacts, &names, checker),
+        daily_digest: daily(raw.daily_digest.as_deref(), default.daily_digest, checker),
+        weekly_digest_on: weekly(raw.weekly_digest_on.as_deref(), default.weekly_digest_on, checker),
         source: source(raw.source.as_ref(), context.environment, checker),
         pages: pages(raw.public_url.as_deref(), context.ops, checker),
         ..default
@@ -188,7 +177,6 @@ pub(super) fn alerts(raw: &RawAlerts, context: &AlertsContext<'_>, checker: &mut
             5 * MINUTE..=30 * DAY,
             checker,
         ),
-        weekly_digest_on: weekly(raw.weekly_digest_on.as_deref(), checker),
         settings,
         channels,
         rules,
@@ -226,6 +214,7 @@ fn who_is_told(config: &AlertsConfig, checker: &mut Checker) {
     let named: BTreeSet<&String> = lines
         .into_iter()
         .chain(config.settings.contacts.values())
+        .chain([&config.settings.digest_contacts])
         .flatten()
         .chain(config.settings.rotas.values().flat_map(|rota| &rota.members))
         .chain(
@@ -306,9 +295,18 @@ fn dead_man(raw: &RawAlerts, folder: &Path, checker: &mut Checker) -> Option<Dea
     Some(DeadmanSettings { url, interval })
 }
 
-fn weekly(text: Option<&str>, checker: &mut Checker) -> Option<Weekday> {
+fn daily(text: Option<&str>, default: DailyDigest, checker: &mut Checker) -> DailyDigest {
+    let Some(text) = text else { return default };
+    DailyDigest::parse(text).unwrap_or_else(|| {
+        let hint = "always, news (on days on which something happened), or never";
+        checker.wrong("alerts.daily_digest", "is not when a digest can come", hint);
+        default
+    })
+}
+
+fn weekly(text: Option<&str>, default: Option<Weekday>, checker: &mut Checker) -> Option<Weekday> {
     match text {
-        None => Some(WEEKLY_DIGEST_ON),
+        None => default,
         Some("never") => None,
         Some(text) => {
             let day = weekday(text);

@@ -82,7 +82,7 @@ const KEYS: [(&str, &str); 28] = [
     ("bundles.builders", "id url dialect signature authorization_file max_requests_per_second on_request"),
     (
         "alerts",
-        "source public_url group_wait group_interval reacknowledge_after reacknowledge_p1_after digest_at weekly_digest_on time_zone \
+        "source public_url group_wait group_interval reacknowledge_after reacknowledge_p1_after digest_at daily_digest digest_contacts weekly_digest_on time_zone \
          dead_man_url dead_man_url_file dead_man_every ack_link_valid_for disable severities channels escalation contacts rotas rules maintenance",
     ),
     (

@@ -18,6 +18,8 @@ pub(super) struct RawAlerts {
     pub(super) reacknowledge_after: Option<Span>,
     pub(super) reacknowledge_p1_after: Option<Span>,
     pub(super) digest_at: Option<String>,
+    pub(super) daily_digest: Option<String>,
+    pub(super) digest_contacts: Vec<String>,
     pub(super) weekly_digest_on: Option<String>,
     pub(super) time_zone: Option<String>,
     pub(super) dead_man_url: Option<String>,

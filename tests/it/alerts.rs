@@ -286,7 +286,10 @@ async fn recovery(stage: &Stage) -> Value {
     let readiness = stage.ops_json("/api/v1/readiness").await;
     let phases = readiness["phases"].as_array().unwrap();
     let mut criteria = phases.iter().flat_map(|phase| phase["criteria"].as_array().unwrap());
-    criteria.find(|criterion| criterion["name"] == "disaster_recovery_tested").unwrap_or_else(|| panic!("{readiness}")).clone()
+    criteria
+        .find(|criterion| criterion["name"] == "disaster_recovery_tested")
+        .unwrap_or_else(|| panic!("{readiness}"))
+        .clone()
 }
 
 /// [N7] A drill goes through the whole matrix, waits for a person, and is evidence; nothing of it stays open.
@@ -294,7 +297,9 @@ async fn recovery(stage: &Stage) -> Value {
 async fn a_drill_reaches_a_person_and_is_evidence() {
     let service = SimAlertService::start(AlertServiceKind::Slack).await.unwrap();
     let stage = slack(&service).start().await;
-    assert!(recovery(&stage).await["evidence"].as_str().unwrap().contains("`relaymux drill alert` was never run"));
+    assert!(
+        recovery(&stage).await["evidence"].as_str().unwrap().contains("`relaymux drill alert` was never run")
+    );
     let running = drill(&stage, &[]);
     let page = messages(&service, 1).await.remove(0).body.to_string();
     for part in ["P1", "DRILL, nothing is wrong", "/alerts/acknowledge?token="] {
@@ -324,10 +329,18 @@ async fn a_drill_reaches_a_person_and_is_evidence() {
     for message in service.received() {
         assert!(message.body.to_string().contains("DRILL"), "{message:?}");
     }
-    assert_eq!(service.received().len(), 3, "the alert, who takes care, and the end: {:?}", service.received());
+    assert_eq!(
+        service.received().len(),
+        3,
+        "the alert, who takes care, and the end: {:?}",
+        service.received()
+    );
     assert!(open_alerts(&stage).await.is_empty());
     let criterion = recovery(&stage).await;
-    assert!(criterion["evidence"].as_str().unwrap().contains("anna acknowledged a drill of P1"), "{criterion}");
+    assert!(
+        criterion["evidence"].as_str().unwrap().contains("anna acknowledged a drill of P1"),
+        "{criterion}"
+    );
     assert!(!criterion["age"].is_null() && !criterion["evidence_at"].is_null(), "{criterion}");
 }
 
@@ -359,7 +372,10 @@ async fn a_drill_that_is_interrupted_leaves_nothing_open() {
     })
     .await;
     assert!(open_alerts(&stage).await.is_empty());
-    assert!(recovery(&stage).await["evidence"].as_str().unwrap().contains("was never run"), "it proves nothing");
+    assert!(
+        recovery(&stage).await["evidence"].as_str().unwrap().contains("was never run"),
+        "it proves nothing"
+    );
 }
 
 /// [N7] Nobody acknowledges, or a channel does not take it: the drill did not hold, and that is written down, too.
@@ -374,4 +390,53 @@ async fn a_drill_that_nobody_answers_does_not_hold() {
     assert!(drill["summary"].as_str().unwrap().starts_with("Nobody acknowledged a drill of P1 within 10 s"));
     assert!(recovery(&stage).await["evidence"].as_str().unwrap().contains("Nobody acknowledged"));
     assert!(open_alerts(&stage).await.is_empty());
+}
+
+/// [N8] A day and a week are each told once, to whom the configuration says, also over a `kill -9` with the message on its way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_digest_is_sent_once_for_its_period_over_a_kill() {
+    let service = SimAlertService::start(AlertServiceKind::Webhook(Secret("0123456789abcdef".to_owned())))
+        .await
+        .unwrap();
+    let url = service.url();
+    let channel = told_by(&format!("kind = \"webhook\"\nurl = \"{url}\"\nsecret = \"0123456789abcdef\""));
+    let today =
+        jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).strftime("%a").to_string().to_lowercase();
+    let digests = format!(
+        "[alerts]\ndigest_at = \"23:59\"\nweekly_digest_on = \"{today}\"\ndigest_contacts = [\"ops\"]\n"
+    );
+    let mut stage =
+        stage().relay(honest()).section(&channel.replacen("[alerts]\n", &digests, 1)).start().await;
+    eventually("the first look", async || {
+        (stage.ops_json("/api/v1/alerts").await["at"].as_i64()? > 0).then_some(())
+    })
+    .await;
+    assert!(service.received().is_empty(), "a service that was just installed says nothing");
+    service.habit(ServiceHabit::Hangs);
+    // Their time has come, as it is another one.
+    stage.write_config(&stage.config().replace("digest_at = \"23:59\"", "digest_at = \"00:00\""));
+    messages(&service, 1).await;
+    stage.kill();
+    service.habit(ServiceHabit::Takes);
+    stage.start_again().await;
+    let sent = eventually("both to be known as sent", async || {
+        let told = stage.ops_json("/api/v1/alerts/notifications").await;
+        let sent =
+            told.as_array()?.iter().filter(|row| row["kind"] == "digest" && row["state"] == "sent").count();
+        (sent == 2).then_some(told)
+    })
+    .await;
+    assert_eq!(sent.as_array().unwrap().len(), 2, "{sent}");
+    let keys: std::collections::BTreeSet<String> =
+        service.received().iter().map(|it| it.header("idempotency-key").unwrap().to_owned()).collect();
+    assert_eq!(keys.len(), 2, "{keys:?}");
+    for (name, title) in [("daily", "Your day: uptime"), ("weekly", "Your week: uptime")] {
+        assert!(keys.iter().any(|key| key.contains(&format!("digest-{name}-2"))), "{keys:?}");
+        let received = service.received();
+        let digest =
+            received.iter().find(|it| it.body["title"].as_str().unwrap().starts_with(title)).unwrap();
+        let body = digest.body["body"].as_str().unwrap();
+        assert!(body.contains("Availability") && body.contains("Relays"), "{body}");
+        assert!(body.lines().all(|line| line.chars().count() <= 72), "{body}");
+    }
 }
