@@ -14,7 +14,10 @@ use jiff::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{alert::Alert, settings_escalation::AlertSettings};
+use super::{
+    alert::Alert,
+    settings_escalation::{AlertSettings, DailyDigest},
+};
 use crate::types::{UnixMillis, UtcDay, labelled};
 
 /// Most lines of a digest.
@@ -37,18 +40,6 @@ impl DigestCadence {
             Self::Daily => 1,
             Self::Weekly => 7,
         }
-    }
-}
-
-labelled! {
-    /// When there is a daily digest.
-    pub enum DailyDigest {
-        /// Each day.
-        Always = "always",
-        /// On days on which something happened.
-        News = "news",
-        /// Never.
-        Never = "never",
     }
 }
 

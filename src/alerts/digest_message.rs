@@ -4,9 +4,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     alert::Alert,
-    digest::{DailyDigest, DigestCadence, DigestText, DueDigest, Line},
+    digest::{DigestCadence, DigestText, DueDigest, Line},
     message::{Message, MessageKind},
-    settings_escalation::AlertSettings,
+    settings_escalation::{AlertSettings, DailyDigest},
     text,
 };
 use crate::{

@@ -12,11 +12,13 @@ use jiff::{
 
 use super::{
     ack_link::AckKey,
-    digest::DailyDigest,
     maintenance::Maintenance,
     rota::{MAX_MEMBERS, Rota, who_is_on_call},
 };
-use crate::{events::Severity, types::UnixMillis};
+use crate::{
+    events::Severity,
+    types::{UnixMillis, labelled},
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -72,6 +74,18 @@ pub struct AckLinks {
     pub key: AckKey,
     /// How long a link can be used. Default: 24 hours.
     pub valid_for: Duration,
+}
+
+labelled! {
+    /// When there is a daily digest.
+    pub enum DailyDigest {
+        /// Each day.
+        Always = "always",
+        /// On days on which something happened.
+        News = "news",
+        /// Never.
+        Never = "never",
+    }
 }
 
 /// All that decides who is told what and when.

@@ -5,10 +5,11 @@ use proptest::prelude::*;
 use super::{
     super::{
         alert::made,
-        digest::{DailyDigest, DigestText},
+        digest::DigestText,
         drill::alert_drill,
         maintenance::{Maintenance, MaintenanceTime, silences},
         message::{Message, MessageKind},
+        settings_escalation::DailyDigest,
         silence::SilenceKind,
     },
     *,
