@@ -7,6 +7,7 @@
 mod alert_ages;
 mod alert_channels;
 mod alert_floors;
+mod alert_maintenance;
 mod alert_people;
 mod alert_rules;
 mod alerts;
@@ -37,6 +38,7 @@ use std::path::Path;
 
 pub use alert_ages::AgeSettings;
 pub use alerts::AlertsConfig;
+pub(crate) use durations::parse as parse_duration;
 pub use import::{
     ImportError, Imported, MevBoost, import_commit_boost, import_mev_boost, import_vouch, is_mev_boost_flag,
     mev_boost_takes_value, sound_text,

@@ -12,6 +12,7 @@ use super::{
     alerting::Alerting,
     budget_watch::BudgetWatchParts,
     chain_watch::ChainWatchParts,
+    digests::Digests,
     duties::DutyParts,
     host_source::HostSource,
     metric_rules::metric_rules,
@@ -30,7 +31,7 @@ use crate::{
     ethereum::{BeaconNode, ExecutionNode},
     events::{AnswerMeter, Conditions, Spine},
     ledger::{SignalBook, Stores},
-    ops_api::{Degraded, OpsParts},
+    ops_api::{Degraded, DigestMaker, OpsParts},
     profit::{ProfitParts, Reporter},
     relay::{
         ExpectedProposals, HealthMonitor, HealthMonitorHandle, ProbeParts, Relay, SavedHealth, SharedRelays,
@@ -188,8 +189,18 @@ impl Connected {
                 Arc::new(AgeSource::new(config.ages.clone())),
             ],
             grading: Grading { disabled: config.disabled.clone(), severities: config.severities.clone() },
+            digests: Some(Arc::new(Digests(self.digest_maker()))),
             deadman: config.dead_man.clone(),
             http: self.clients.http.clone(),
+        }
+    }
+
+    fn digest_maker(&self) -> DigestMaker {
+        DigestMaker {
+            ledger: self.stores.ledger.clone(),
+            reporter: self.reporter(),
+            sla: self.sla_reader(),
+            source: self.config.alerts.settings.source.clone(),
         }
     }
 
