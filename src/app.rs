@@ -22,18 +22,25 @@
 //! round, one of length 1 for requests to reload, one of commands to the monitor, a watch of expected proposals.
 
 mod admin_token;
+mod age_source;
 mod alert_rules;
 mod alerting;
 mod attributes_watch;
 mod budget_watch;
+mod certificate;
 mod chain_watch;
+mod client_watch;
 mod clock_watch;
 mod conflict_watch;
 mod connect;
 mod data_dir;
+mod digests;
 mod duties;
 mod files;
 mod fork_watch;
+mod host_judge;
+mod host_source;
+mod maintenance_watch;
 mod metric_rules;
 mod node_watch;
 mod open;

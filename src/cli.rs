@@ -4,6 +4,7 @@ mod alert;
 mod arguments;
 mod check;
 mod demo;
+mod drill;
 mod exit;
 mod findings;
 mod import;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use arguments::{AlertCommand, Arguments, Command};
+use arguments::{AlertCommand, Arguments, Command, DrillCommand};
 use exit::FAILED;
 use import::Asked;
 use loading::environment;
@@ -64,6 +65,9 @@ async fn carry_out() -> ExitCode {
         Command::Demo(arguments) => demo::demo(arguments).await,
         Command::Alert(arguments) => match arguments.command {
             AlertCommand::Test(arguments) => alert::test(arguments).await,
+        },
+        Command::Drill(arguments) => match arguments.command {
+            DrillCommand::Alert(arguments) => drill::alert(arguments).await,
         },
     }
 }

@@ -4,7 +4,10 @@
 //! starts nothing. Two layers: `raw` mirrors the file; [`Config`] is composed of the settings that each room declares for itself.
 //! An unknown key is a mistake that names the nearest known one; a malformed relay is a refusal to start, never one relay fewer.
 
+mod alert_ages;
 mod alert_channels;
+mod alert_floors;
+mod alert_maintenance;
 mod alert_people;
 mod alert_rules;
 mod alerts;
@@ -33,7 +36,9 @@ mod sla;
 
 use std::path::Path;
 
+pub use alert_ages::AgeSettings;
 pub use alerts::AlertsConfig;
+pub(crate) use durations::parse as parse_duration;
 pub use import::{
     ImportError, Imported, MevBoost, import_commit_boost, import_mev_boost, import_vouch, is_mev_boost_flag,
     mev_boost_takes_value, sound_text,

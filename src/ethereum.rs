@@ -4,6 +4,8 @@
 //! room keeps no state and decides nothing: whoever asks knows what it can do without.
 
 mod beacon;
+mod client_floor;
+mod client_version;
 mod data_api;
 mod execution;
 mod gas;
@@ -12,6 +14,8 @@ mod keys;
 mod tries;
 
 pub use beacon::{BeaconBlock, BeaconNode, ChainNews, EventTooLong, SseDecoder, SyncStatus};
+pub use client_floor::{ClientFloor, TooOld, too_old};
+pub use client_version::{ClientVersion, Release};
 pub use data_api::{BidTrace, Delivered, KnownRegistration, delivered, delivered_in, registration_of};
 pub use execution::{Block, BlockId, ChainWithdrawal, ExecutionNode, Log, Receipt, Transaction, Transfer};
 pub use gas::GasPrice;

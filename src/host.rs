@@ -6,7 +6,7 @@
 //! only their difference tells.
 //!
 //! Formats of `/proc` are read by `procfs-core`. The cgroup file system is read here, as that library knows a process's membership and none of
-//! the files it leads to; of a PSI file only the line `some`, as CPU has no line `full` before Linux 5.13. Sources: proc(5), kernel
+//! the files it leads to; of a PSI file only the lines that are asked for, as CPU has no line `full` before Linux 5.13. Sources: proc(5), kernel
 //! documentation of cgroup-v1, cgroup-v2 and PSI.
 
 mod cgroup;
@@ -16,5 +16,5 @@ mod sample;
 mod sampler;
 
 pub use lag::LagMeter;
-pub use sample::{HostSample, Load, Memory};
+pub use sample::{HostSample, Load, Memory, Stalls};
 pub use sampler::HostSampler;

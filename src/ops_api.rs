@@ -15,6 +15,7 @@ mod body;
 mod bundles;
 mod degraded;
 mod digest;
+mod drill;
 mod events;
 mod facts;
 mod handlers;
@@ -26,6 +27,7 @@ mod state;
 mod views;
 
 pub use degraded::Degraded;
+pub use digest::DigestMaker;
 pub use settings::{OpsSettings, Secret};
 pub use state::OpsParts;
 

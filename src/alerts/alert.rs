@@ -159,6 +159,11 @@ impl Alert {
         }
     }
 
+    /// Whether it is a rehearsal.
+    pub fn is_drill(&self) -> bool {
+        self.rule.component == Component::Drill
+    }
+
     /// Whether people were told of it by this incident.
     pub fn is_of(&self, incident: &str) -> bool {
         self.told.as_ref().is_some_and(|told| told.incident == incident)

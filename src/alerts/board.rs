@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     alert::{Alert, Phase},
-    digest::DigestState,
+    digest::{DigestState, DigestText, DueDigest},
     engine::{Absence, Change, ChangeKind, Engine},
     group::{Group, GroupKey},
     moment::Moment,
@@ -19,7 +19,7 @@ use super::{
     trouble::Trouble,
 };
 use crate::{
-    events::Severity,
+    events::{Component, Severity},
     ledger::{
         AlertGroupRow, AlertNotification, AlertPhase, AlertRow, AlertWrite, QueuedMessage, StoredAlerts,
     },
@@ -108,6 +108,29 @@ impl Board {
         }
         let plan = plan(&mut self.engine, &mut self.groups, silences, settings);
         Look { changes, write: self.take_write(&plan.outgoing), nobody: plan.nobody }
+    }
+
+    /// The digest that is to be sent, once somebody has said what is in it ([`Self::digest_made`]). One that nobody would get is done with.
+    pub fn digest_due(&mut self, now: UnixMillis, settings: &AlertSettings) -> Option<DueDigest> {
+        while let Some(due) = self.groups.digest.due(settings, now) {
+            if !settings.digest_channels(now).is_empty() {
+                return Some(due);
+            }
+            let _ = self.groups.digest.take(&due, settings);
+        }
+        None
+    }
+
+    /// What a digest says beside alerts of P4; none where nobody could say. It is sent with the next look.
+    pub fn digest_made(&mut self, due: DueDigest, text: Option<DigestText>) {
+        self.groups.made = Some((due, text));
+    }
+
+    /// A drill begins: earlier ones do not count for how many messages are enough.
+    pub fn drill_begins(&mut self) {
+        for (_, group) in self.groups.groups.iter_mut().filter(|(key, _)| key.component == Component::Drill) {
+            *group = group.anew();
+        }
     }
 
     /// Notes that somebody takes care of an alert. Whether there is one that lasts. Told and written down with the next look.

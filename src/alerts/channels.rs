@@ -23,6 +23,7 @@ pub use alertmanager::{
     AlertmanagerSettings, AlertmanagerSnapshot, PostableAlert, payload as alertmanager_payload,
 };
 pub use answer::{Answer, HttpAnswer, Refusal, parse_retry_after};
+pub(super) use clip::wrap;
 pub use discord::DiscordSettings;
 pub use email::{EmailSettings, EmailTls};
 pub use ntfy::NtfySettings;

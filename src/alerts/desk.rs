@@ -1,16 +1,17 @@
 //! What others ask of alerts: what there is, and that somebody takes care.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{
     alert::Alert,
+    drill::DrillView,
     notify::Hidden,
     silence::{Silence, SilenceError},
 };
-use crate::types::UnixMillis;
+use crate::{events::Severity, types::UnixMillis};
 
 /// Commands that wait.
 const COMMANDS: usize = 64;
@@ -31,7 +32,7 @@ pub struct Snapshot {
     pub at: UnixMillis,
     /// Every alert that is kept, gravest first.
     pub alerts: Vec<AlertView>,
-    /// Silences that hold or are to come.
+    /// Silences that hold or are to come, and maintenance windows, which are silences by the calendar.
     pub silences: Vec<Silence>,
     /// Why the last look could not be written down, where it could not.
     pub not_saved: Option<String>,
@@ -58,6 +59,17 @@ pub enum DeskError {
     /// There are too many.
     #[error("there are as many silences as are kept: end some first")]
     TooManySilences,
+    /// One drill at a time.
+    #[error("a drill is under way already: end it, or wait for its end")]
+    DrillUnderWay,
+    /// There is no drill of that name: never, or not since the last start.
+    #[error(
+        "there is no such drill: a restart of the service ends a drill, and the next one takes its place"
+    )]
+    NoDrill,
+    /// A drill would reach nobody.
+    #[error("{0} reaches nobody: name contacts for it in [[alerts.escalation]]")]
+    ReachesNobody(Severity),
     /// It could not be written down.
     #[error("it could not be written down, and is not kept over a restart: {0}")]
     NotSaved(String),
@@ -73,6 +85,9 @@ pub(super) enum Command {
     Acknowledge { target: AckTarget, by: String, answer: Answer<usize> },
     Silence { silence: Silence, answer: Answer<()> },
     EndSilence { id: String, answer: Answer<()> },
+    StartDrill { severity: Severity, wait: Duration, answer: Answer<DrillView> },
+    FollowDrill { id: String, answer: Answer<DrillView> },
+    EndDrill { id: String, answer: Answer<DrillView> },
 }
 
 /// Asks alerts for something. Clones ask the same.
@@ -133,6 +148,33 @@ impl Desk {
     pub async fn end_silence(&self, id: &str) -> Result<(), DeskError> {
         let id = id.to_owned();
         self.ask(|answer| Command::EndSilence { id, answer }).await
+    }
+
+    /// Begins a drill: an alert about nothing, for at most so long. It ends by itself where [`Self::drill`] does not ask for it every few
+    /// seconds.
+    ///
+    /// # Errors
+    /// When there is one already, or nobody would be told.
+    pub async fn start_drill(&self, severity: Severity, wait: Duration) -> Result<DrillView, DeskError> {
+        self.ask(|answer| Command::StartDrill { severity, wait, answer }).await
+    }
+
+    /// How far a drill is. Whoever asks keeps it going.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub async fn drill(&self, id: &str) -> Result<DrillView, DeskError> {
+        let id = id.to_owned();
+        self.ask(|answer| Command::FollowDrill { id, answer }).await
+    }
+
+    /// Ends a drill, where it is not over.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub async fn end_drill(&self, id: &str) -> Result<DrillView, DeskError> {
+        let id = id.to_owned();
+        self.ask(|answer| Command::EndDrill { id, answer }).await
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, DeskError> {

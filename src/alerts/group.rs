@@ -99,6 +99,14 @@ pub(super) struct Waits {
 }
 
 impl Group {
+    /// The same group as if it had not been told of lately: what limits messages is forgotten. Only where no incident lasts.
+    pub(super) fn anew(&self) -> Self {
+        match &self.incident {
+            None => Self { incidents: self.incidents, ..Self::default() },
+            Some(_) => self.clone(),
+        }
+    }
+
     /// Whether what is new is told now. `rules`: the rules of all that is new.
     pub(super) fn beginnings_are_due<'a>(
         &mut self,

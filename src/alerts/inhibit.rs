@@ -27,9 +27,10 @@ use crate::events::{Component, Severity};
 /// - `Backup`: is read from a disk and written to one.
 /// - `Sla`: is the sum of all that is measured. What burns it is told already. Money has no target there.
 /// - `External`: nobody here knows what others' alerts are about.
+/// - `Drill`: is about nothing.
 pub const fn stands_on(part: Component) -> &'static [Component] {
     match part {
-        Component::Host | Component::External => &[],
+        Component::Host | Component::External | Component::Drill => &[],
         Component::Disk | Component::Relays => &[Component::Host],
         Component::Execution | Component::Relaymux => &[Component::Host, Component::Disk],
         Component::Consensus => &[Component::Host, Component::Disk, Component::Execution],

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     ack_link,
     alert::{Acknowledgement, Alert, Phase, Told},
-    digest::DigestState,
+    digest::{DigestState, DigestText, DueDigest},
+    digest_message::{Digested, expires_at},
     engine::Engine,
     escalate::Escalation,
     group::{Group, GroupKey, Waits},
@@ -16,7 +17,7 @@ use super::{
     message::{Message, MessageKind},
     moment::{Moment, millis},
     settings_escalation::AlertSettings,
-    silence::{Silence, silence_of},
+    silence::{Silence, SilenceKind, silence_of},
     text,
 };
 use crate::{events::Severity, types::UnixMillis};
@@ -48,6 +49,8 @@ pub struct Outgoing {
 pub enum Hidden {
     /// A silence, by its id.
     Silenced(String),
+    /// A maintenance window, by its name.
+    Maintenance(String),
     /// A cause, by its fingerprint.
     Inhibited(String),
 }
@@ -67,6 +70,8 @@ pub struct Groups {
     /// By what they have in common.
     pub(super) groups: BTreeMap<GroupKey, Group>,
     pub(super) digest: DigestState,
+    /// What the digest that is due says beside alerts of P4. Not written down: it is made anew after a restart.
+    pub(super) made: Option<(DueDigest, Option<DigestText>)>,
 }
 
 /// Of each alert that lasts, why nobody is told of it; those that are told are not in it.
@@ -75,7 +80,11 @@ pub fn hidden(engine: &Engine, silences: &[Silence], now: UnixMillis) -> BTreeMa
     let holding: Vec<Silence> = silences.iter().filter(|silence| silence.is_active(now)).cloned().collect();
     for alert in engine.alerts().filter(|alert| alert.phase.is_active()) {
         if let Some(silence) = silence_of(&holding, alert, now) {
-            hidden.insert(alert.fingerprint.clone(), Hidden::Silenced(silence.id.clone()));
+            let because = match silence.kind {
+                SilenceKind::Silence => Hidden::Silenced(silence.id.clone()),
+                SilenceKind::Maintenance => Hidden::Maintenance(silence.comment.clone()),
+            };
+            hidden.insert(alert.fingerprint.clone(), because);
         }
     }
     let causes = Causes::among(engine.alerts().filter(|alert| !hidden.contains_key(&alert.fingerprint)));
@@ -108,7 +117,7 @@ pub fn plan(
         let mut teller = Teller { engine, settings, key, now, plan: &mut plan };
         teller.tell(group, members);
     }
-    digest(&mut groups.digest, settings, now, &mut plan);
+    digest(engine, groups, &hidden, settings, &mut plan);
     plan
 }
 
@@ -457,29 +466,34 @@ impl Teller<'_> {
     }
 }
 
-/// The digest, once a day.
-fn digest(state: &mut DigestState, settings: &AlertSettings, now: Moment, plan: &mut Plan) {
-    let Some((lines, left_out)) = state.take_due(settings, now.at) else { return };
-    let channels = settings.channels_of_first(usize::MAX, Severity::P4, now.at);
-    let group = format!("digest-{}-{}", state.sent, now.at);
-    let count = u64::try_from(lines.len()).unwrap_or(u64::MAX).saturating_add(left_out);
-    let message = Message {
-        id: group.clone(),
-        group,
-        kind: MessageKind::Digest,
-        severity: Severity::P4,
-        title: format!("P4 {count} things that can wait"),
-        alerts: Vec::new(),
-        body: Some(text::digest(lines.iter(), left_out)),
-        acknowledge_url: None,
-        page_url: settings.pages.as_ref().map(|base| format!("{}/alerts", base.trim_end_matches('/'))),
-        at: now.at,
-        source: settings.source.clone(),
+/// The digest that is due, once what it says is there.
+fn digest(
+    engine: &Engine,
+    groups: &mut Groups,
+    hidden: &BTreeMap<String, Hidden>,
+    settings: &AlertSettings,
+    plan: &mut Plan,
+) {
+    let now = engine.now().at;
+    let Some((made, text)) = groups.made.take() else { return };
+    // The clock or the settings may have changed meanwhile.
+    let Some(due) = groups.digest.due(settings, now).filter(|due| *due == made) else { return };
+    let is_open = |alert: &&Alert| {
+        matches!(alert.severity, Severity::P1 | Severity::P2)
+            && alert.phase.is_active()
+            && alert.acknowledged.is_none()
+            && !alert.is_drill()
+            && !hidden.contains_key(&alert.fingerprint)
     };
-    plan.outgoing.extend(channels.into_iter().map(|channel| Outgoing {
+    let mut open: Vec<&Alert> = engine.alerts().filter(is_open).collect();
+    open.sort_by_key(|alert| (alert.severity, alert.began.watched_ms, alert.id));
+    let (waiting, left_out) = groups.digest.take(&due, settings);
+    let digested = Digested { due: &due, text: text.as_ref(), open: &open, waiting: &waiting, left_out };
+    let Some(message) = digested.message(settings, now) else { return };
+    plan.outgoing.extend(settings.digest_channels(now).into_iter().map(|channel| Outgoing {
         channel,
         message: message.clone(),
         fingerprints: Vec::new(),
-        expires_at: now.at.saturating_add(WORTH_TELLING_MS),
+        expires_at: expires_at(&due, now),
     }));
 }

@@ -16,6 +16,7 @@ use super::{
     channels::{AlertmanagerSettings, AlertmanagerSnapshot, Channel, ChannelSettings},
     deadman::{self, DeadmanSettings},
     desk::{Desk, Snapshot},
+    digest::DigestSource,
     engine::ChangeKind,
     grading::{Graded, Grading},
     live_signals::LiveSignals,
@@ -62,6 +63,8 @@ pub struct RoomParts {
     pub sources: Vec<Arc<dyn TroubleSource>>,
     /// What the operator changed about rules.
     pub grading: Grading,
+    /// Says what a day or a week came to.
+    pub digests: Option<Arc<dyn DigestSource>>,
     /// Who is told outside that this machine lives.
     pub deadman: Option<DeadmanSettings>,
     /// Without redirects: a service that sends us elsewhere is not the one that was configured.
@@ -86,6 +89,7 @@ pub fn start_room(parts: RoomParts, group: &TaskGroup) -> Desk {
         channels,
         sources,
         grading,
+        digests,
         deadman,
         http,
     } = parts;
@@ -113,6 +117,7 @@ pub fn start_room(parts: RoomParts, group: &TaskGroup) -> Desk {
             sources: all,
             queued: Arc::clone(&queued),
             by_hand: Some(page),
+            digests,
             observer: Arc::new(log_change),
         },
         group,

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use tokio::{
     sync::{Mutex, Notify, mpsc, watch},
+    task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -17,8 +18,11 @@ use super::{
     alert::Alert,
     board::Board,
     desk::{AckTarget, AlertView, Command, Counter, Desk, DeskError, Snapshot},
+    digest::{DigestSource, DigestText, DueDigest},
+    drill::{Drill, DrillStep, DrillView},
     engine::{Absence, ChangeKind},
     group::GroupKey,
+    maintenance,
     moment::Moment,
     settings_escalation::AlertSettings,
     silence::{MAX_SILENCES, Silence},
@@ -30,9 +34,9 @@ use super::{
 use crate::{
     consensus::WallClock,
     events::Severity,
-    ledger::{AlertWrite, Ledger, LedgerError, QueuedMessage},
+    ledger::{AlertWrite, EvidenceRow, Ledger, LedgerError, QueuedMessage},
     tasks::TaskGroup,
-    types::DAY_MS,
+    types::{DAY_MS, UnixMillis},
 };
 
 /// Looks are at least this far apart, but for those that somebody waits for.
@@ -41,6 +45,8 @@ const SOONEST: Duration = Duration::from_secs(1);
 const LATEST: Duration = Duration::from_secs(5);
 /// How long a source has to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a digest may take to be made: over weeks of minutes on a slow disk.
+const DIGEST_PATIENCE: Duration = Duration::from_secs(60);
 /// How long after a ledger that could not be read it is read again.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Most messages that are kept while they cannot be written down.
@@ -70,6 +76,8 @@ pub struct AlertParts {
     pub queued: Arc<Notify>,
     /// Takes pages that cannot be written down.
     pub by_hand: Option<mpsc::Sender<QueuedMessage>>,
+    /// Says what a day or a week came to; without it, digests are of P4 alone.
+    pub digests: Option<Arc<dyn DigestSource>>,
     /// Hears of changes once they are written down.
     pub observer: Observer,
 }
@@ -130,6 +138,12 @@ struct Watcher {
     unsaved: AlertWrite,
     not_saved: Option<String>,
     nobody: Vec<GroupKey>,
+    /// The drill that is under way, or the last one.
+    drill: Option<Drill>,
+    /// The digest that is being made.
+    digest: Option<(DueDigest, JoinSet<Option<DigestText>>)>,
+    /// What a drill came to, until it is written down.
+    evidence: Option<EvidenceRow>,
     /// When what was over long ago was last forgotten.
     forgot: Option<Instant>,
 }
@@ -154,6 +168,9 @@ impl Watcher {
             unsaved: AlertWrite::default(),
             not_saved: None,
             nobody: Vec::new(),
+            digest: None,
+            drill: None,
+            evidence: None,
             forgot: None,
         })
     }
@@ -164,7 +181,9 @@ impl Watcher {
         let settings = Arc::clone(&self.parts.settings.borrow());
         let now = self.parts.clock.now();
         self.silences.retain(|silence| silence.ends_at > now);
-        let look = self.board.look(now, &troubles, &absence, &self.silences, &settings);
+        self.prepare_digest(now, &settings);
+        let silences = self.all_silences(now);
+        let look = self.board.look(now, &troubles, &absence, &silences, &settings);
         if look.nobody != self.nobody {
             for group in look.nobody.iter().filter(|_| !settings.delegated) {
                 error!(%group, "there is an alert, and nobody to be told: name contacts in [[alerts.escalation]]");
@@ -173,6 +192,7 @@ impl Watcher {
         }
         self.unsaved.extend(look.write);
         self.save().await;
+        self.follow_drill().await;
         if self.not_saved.is_none() {
             self.end_occurrences(&troubles).await;
             self.forget().await;
@@ -183,6 +203,37 @@ impl Watcher {
             }
         }
         self.show(counter);
+    }
+
+    /// Has the digest that is due made beside the looks, as that takes a while, and gives it to the board once it is there.
+    fn prepare_digest(&mut self, now: UnixMillis, settings: &AlertSettings) {
+        let Some(due) = self.board.digest_due(now, settings) else {
+            self.digest = None;
+            return;
+        };
+        let Some(source) = &self.parts.digests else {
+            self.board.digest_made(due, None);
+            return;
+        };
+        let is_begun = self.digest.as_ref().is_some_and(|(begun, _)| *begun == due);
+        if let (true, Some((_, making))) = (is_begun, &mut self.digest) {
+            if let Some(made) = making.try_join_next() {
+                self.board.digest_made(due, made.ok().flatten());
+                self.digest = None;
+            }
+            return;
+        }
+        let making = source.make(due.clone());
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let made = timeout(DIGEST_PATIENCE, making).await;
+            let made = made.unwrap_or_else(|_| Err("it took longer than a minute".to_owned()));
+            made.inspect_err(
+                |error| warn!(%error, "what a digest is to say could not be read: it is sent without"),
+            )
+            .ok()
+        });
+        self.digest = Some((due, task));
     }
 
     /// Tells whoever still shows an occurrence that it is over, so that the next one is news to them.
@@ -242,7 +293,8 @@ impl Watcher {
             let answer = answer.unwrap_or_else(|_| Err("it did not answer within five seconds".to_owned()));
             (source.name(), answer)
         });
-        let (mut troubles, mut absence) = (Vec::new(), Absence::Over);
+        let mut troubles: Vec<Trouble> = self.drill.as_ref().and_then(Drill::trouble).into_iter().collect();
+        let mut absence = Absence::Over;
         for (name, answer) in join_all(asked).await {
             match answer {
                 Ok(collected) => {
@@ -328,6 +380,91 @@ impl Watcher {
                 self.look(counter).await;
                 let _ = answer.send(done);
             }
+            Command::StartDrill { severity, wait, answer } => {
+                let begun = self.start_drill(severity, wait);
+                if begun.is_ok() {
+                    self.look(counter).await;
+                }
+                let view = self.drill.as_ref().map(|drill| drill.view.clone()).ok_or(DeskError::NoDrill);
+                let _ = answer.send(begun.and(view));
+            }
+            Command::FollowDrill { id, answer } => {
+                let now = self.board.now().next(self.parts.clock.now());
+                if let Some(drill) = self.drill.as_mut().filter(|drill| drill.view.id == id) {
+                    drill.hear_of(now);
+                }
+                self.follow_drill().await;
+                let _ = answer.send(self.view_of_drill(&id));
+            }
+            Command::EndDrill { id, answer } => {
+                let now = self.board.now();
+                if let Some(drill) = self.drill.as_mut().filter(|drill| drill.view.id == id) {
+                    drill.interrupt("The drill was ended", now);
+                    self.look(counter).await;
+                }
+                let _ = answer.send(self.view_of_drill(&id));
+            }
+        }
+    }
+
+    fn start_drill(&mut self, severity: Severity, wait: Duration) -> Result<(), DeskError> {
+        if self.drill.as_ref().is_some_and(|drill| !drill.view.state.is_over()) {
+            return Err(DeskError::DrillUnderWay);
+        }
+        let settings = self.parts.settings.borrow();
+        let now = self.board.now().next(self.parts.clock.now());
+        if settings.channels_of_first(usize::MAX, severity, now.at).is_empty() {
+            return Err(DeskError::ReachesNobody(severity));
+        }
+        info!(%severity, "a drill of alerts begins");
+        self.board.drill_begins();
+        self.drill = Some(Drill::new(severity, wait, &settings.source, now));
+        Ok(())
+    }
+
+    fn view_of_drill(&self, id: &str) -> Result<DrillView, DeskError> {
+        let drill = self.drill.as_ref().filter(|drill| drill.view.id == id);
+        drill.map(|drill| drill.view.clone()).ok_or(DeskError::NoDrill)
+    }
+
+    /// Looks how far the drill is, and writes down what it came to.
+    async fn follow_drill(&mut self) {
+        let now = self.board.now();
+        let Some(drill) = self.drill.as_mut().filter(|drill| !drill.is_past(now)) else { return };
+        let label = |alert: &&Alert| alert.is_drill() && alert.label("drill") == Some(drill.view.id.as_str());
+        let alert = self.board.alerts().find(label);
+        let told = alert.and_then(|alert| alert.told.as_ref()).map(|told| told.incident.clone());
+        let rows = match told.as_ref().or(drill.incident.as_ref()) {
+            Some(incident) => timeout(PATIENCE, self.parts.ledger.incident_messages(incident)).await,
+            None => Ok(Ok(Vec::new())),
+        };
+        // What cannot be read now is with the next look.
+        let rows = rows.ok().and_then(Result::ok).unwrap_or_default();
+        let settings = self.parts.settings.borrow().clone();
+        let steps = rows.into_iter().map(|row| DrillStep {
+            who: settings.reached_by(drill.view.severity, &row.channel, row.made_at),
+            message: row.id,
+            kind: row.kind,
+            made_at: row.made_at,
+            took_ms: row.sent_at.map(|at| at.saturating_sub(row.made_at).max(0)),
+            state: Some(row.state),
+            attempts: row.attempts,
+            error: row.last_error,
+            channel: row.channel,
+        });
+        if let Some(evidence) = drill.follow(now, alert, steps.collect()) {
+            info!(ok = evidence.ok, "a drill of alerts is over: {}", evidence.summary);
+            self.evidence = Some(evidence);
+        }
+        if let Some(evidence) = &self.evidence {
+            match timeout(PATIENCE, self.parts.ledger.save_evidence(evidence)).await {
+                Ok(Ok(())) => {
+                    drill.view.recorded = true;
+                    self.evidence = None;
+                }
+                Ok(Err(error)) => warn!(%error, "what a drill came to cannot be written down yet"),
+                Err(_) => warn!("what a drill came to cannot be written down yet: the ledger did not answer"),
+            }
         }
     }
 
@@ -354,12 +491,19 @@ impl Watcher {
         Ok(())
     }
 
+    /// Those that people made, and the windows of the configuration.
+    fn all_silences(&self, now: UnixMillis) -> Vec<Silence> {
+        let windows = maintenance::silences(&self.parts.settings.borrow().maintenance, now);
+        self.silences.iter().cloned().chain(windows).collect()
+    }
+
     fn saved(&self) -> Result<(), DeskError> {
         self.not_saved.as_ref().map_or(Ok(()), |error| Err(DeskError::NotSaved(error.clone())))
     }
 
     fn show(&self, counter: &Counter) {
-        let mut hidden = self.board.hidden(&self.silences);
+        let silences = self.all_silences(self.board.now().at);
+        let mut hidden = self.board.hidden(&silences);
         let mut alerts: Vec<AlertView> = self
             .board
             .alerts()
@@ -369,7 +513,7 @@ impl Watcher {
         counter.snapshot.store(Arc::new(Snapshot {
             at: self.board.now().at,
             alerts,
-            silences: self.silences.clone(),
+            silences,
             not_saved: self.not_saved.clone(),
         }));
     }

@@ -5,13 +5,20 @@ use std::{
     time::Duration,
 };
 
-use jiff::{civil::Time, tz::TimeZone};
+use jiff::{
+    civil::{Time, Weekday},
+    tz::TimeZone,
+};
 
 use super::{
     ack_link::AckKey,
+    maintenance::Maintenance,
     rota::{MAX_MEMBERS, Rota, who_is_on_call},
 };
-use crate::{events::Severity, types::UnixMillis};
+use crate::{
+    events::Severity,
+    types::{UnixMillis, labelled},
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -69,6 +76,18 @@ pub struct AckLinks {
     pub valid_for: Duration,
 }
 
+labelled! {
+    /// When there is a daily digest.
+    pub enum DailyDigest {
+        /// Each day.
+        Always = "always",
+        /// On days on which something happened.
+        News = "news",
+        /// Never.
+        Never = "never",
+    }
+}
+
 /// All that decides who is told what and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlertSettings {
@@ -86,7 +105,13 @@ pub struct AlertSettings {
     pub reacknowledge_after: Duration,
     /// The same of P1. Default: 4 hours.
     pub reacknowledge_p1_after: Duration,
-    /// When the digest is sent, by the clock on the wall. Default: 09:00.
+    /// Who gets digests: channels, contacts or rotas by name. None: those of P4.
+    pub digest_contacts: Vec<String>,
+    /// When there is a daily digest. Default: each day.
+    pub daily_digest: DailyDigest,
+    /// On which day there is a weekly one. Default: on Mondays.
+    pub weekly_digest_on: Option<Weekday>,
+    /// When digests are sent, by the clock on the wall. Default: 09:00.
     pub digest_at: Time,
     /// Whose clock on the wall. Default: UTC.
     pub digest_zone: TimeZone,
@@ -98,6 +123,8 @@ pub struct AlertSettings {
     pub pages: Option<String>,
     /// Whether an Alertmanager is told everything, so that it is well if nobody here is told.
     pub delegated: bool,
+    /// Times in which something is meant to be wrong.
+    pub maintenance: Vec<Maintenance>,
     /// Links that acknowledge. Without them, people acknowledge in the dashboard or by the API.
     pub ack_links: Option<AckLinks>,
 }
@@ -112,12 +139,16 @@ impl Default for AlertSettings {
             group_interval: 5 * MINUTE,
             reacknowledge_after: 24 * HOUR,
             reacknowledge_p1_after: 4 * HOUR,
+            digest_contacts: Vec::new(),
+            daily_digest: DailyDigest::Always,
+            weekly_digest_on: Some(Weekday::Monday),
             digest_at: Time::constant(9, 0, 0, 0),
             digest_zone: TimeZone::UTC,
             most_alerts: 20_000,
             source: "relaymux".to_owned(),
             pages: None,
             delegated: false,
+            maintenance: Vec::new(),
             ack_links: None,
         }
     }
@@ -145,6 +176,26 @@ impl AlertSettings {
     ) -> BTreeSet<String> {
         let line = &self.escalation.of(severity).contacts;
         line.iter().take(contacts).flat_map(|name| self.channels_of(name, now)).collect()
+    }
+
+    /// The channels that digests go to.
+    pub(super) fn digest_channels(&self, now: UnixMillis) -> BTreeSet<String> {
+        if self.digest_contacts.is_empty() {
+            return self.channels_of_first(usize::MAX, Severity::P4, now);
+        }
+        self.digest_contacts.iter().flat_map(|name| self.channels_of(name, now)).collect()
+    }
+
+    /// Whom of the contacts of a severity a channel reaches now, by name; of a rota, who is on call.
+    pub(super) fn reached_by(&self, severity: Severity, channel: &str, now: UnixMillis) -> Vec<String> {
+        let line = &self.escalation.of(severity).contacts;
+        let reached = line.iter().filter(|name| self.channels_of(name, now).iter().any(|its| its == channel));
+        let shown =
+            reached.map(|name| match self.rotas.get(name).and_then(|rota| who_is_on_call(rota, now)) {
+                Some(on_call) => format!("{name} ({on_call})"),
+                None => name.clone(),
+            });
+        shown.collect()
     }
 
     /// When an acknowledged alert is asked about again.
@@ -219,6 +270,13 @@ impl AlertSettings {
                 ));
             }
         }
+        for contact in &self.digest_contacts {
+            if !is_person(contact) && !self.rotas.contains_key(contact) {
+                mistakes.push(format!(
+                    "digest_contacts names `{contact}`, which is no channel, no contact and no rota"
+                ));
+            }
+        }
         if self.escalation.p1.contacts.is_empty() && !channels.is_empty() {
             mistakes.push("nobody is told of P1: name a contact in the escalation of P1".to_owned());
         }
@@ -278,6 +336,13 @@ mod tests {
         }
         assert_eq!(settings.channels_of_first(1, Severity::P2, monday), ["slack".to_owned()].into());
         assert!(settings.channels_of_first(1, Severity::P3, monday).is_empty());
+        assert!(settings.digest_channels(monday).is_empty());
+        let mut digests = settings.clone();
+        digests.escalation.p4.contacts = vec!["slack".to_owned()];
+        assert_eq!(digests.digest_channels(monday), ["slack".to_owned()].into());
+        digests.digest_contacts = vec!["anna".to_owned()];
+        assert_eq!(digests.digest_channels(monday), ["pager".to_owned(), "slack".to_owned()].into());
+        assert_eq!(digests.reached_by(Severity::P1, "slack", monday), ["oncall (anna)", "anna"]);
     }
 
     #[test]
@@ -286,7 +351,8 @@ mod tests {
         assert_eq!(good.mistakes(&channels), Vec::<String>::new());
         assert_eq!(AlertSettings::default().mistakes(&BTreeSet::new()), Vec::<String>::new());
         type Change = fn(&mut AlertSettings);
-        let cases: [(&str, Change); 9] = [
+        let cases: [(&str, Change); 10] = [
+            ("digest_contacts names `bob`", |it| it.digest_contacts.push("bob".to_owned())),
             ("`beeper` that there is not", |it| {
                 it.contacts.get_mut("anna").unwrap().push("beeper".to_owned())
             }),

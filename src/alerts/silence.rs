@@ -17,7 +17,7 @@ use crate::{
 /// Most silences that are kept.
 pub const MAX_SILENCES: usize = 1000;
 /// Most matchers of one.
-const MAX_MATCHERS: usize = 20;
+pub const MAX_MATCHERS: usize = 20;
 /// Longest silence: 90 days. What is to be hidden for ever is a rule to be turned off.
 const LONGEST_MS: i64 = 90 * 86_400_000;
 /// Longest name and comment, in bytes.
@@ -28,7 +28,7 @@ labelled! {
     pub enum SilenceKind {
         /// Somebody made it.
         Silence = "silence",
-        /// A schedule made it.
+        /// A window of the configuration.
         Maintenance = "maintenance",
     }
 }
@@ -95,8 +95,11 @@ impl Silence {
         self.starts_at <= now && now < self.ends_at
     }
 
-    /// Whether it hides an alert while it holds.
+    /// Whether it hides an alert while it holds. Nothing hides a drill: somebody waits for it.
     pub fn hides(&self, alert: &Alert) -> bool {
+        if alert.is_drill() {
+            return false;
+        }
         let names_the_rule = || {
             self.matchers.iter().any(|matcher| matcher.exact_value_of("alertname") == Some(&*alert.rule.name))
         };

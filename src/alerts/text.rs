@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use super::{
     alert::{Acknowledgement, Alert},
+    channels::wrap,
     message::AlertText,
     moment::Moment,
 };
 use crate::types::UnixMillis;
 
+/// Columns of a digest's lines: as mail is read in terminals.
+const WIDTH: usize = 72;
 /// Longest title, in characters.
 const MAX_TITLE_CHARS: usize = 200;
 
@@ -120,7 +123,8 @@ pub(super) fn digest<'a>(lines: impl Iterator<Item = &'a super::digest::Line>, l
     for line in lines {
         let subject = if line.subject.is_empty() { "here" } else { &line.subject };
         let times = if line.count == 1 { String::new() } else { format!(" ({} times)", line.count) };
-        by_title.entry(&line.title).or_default().push(format!("- {subject}{times}: {}", line.message));
+        let words = format!("{subject}{times}: {}", line.message);
+        by_title.entry(&line.title).or_default().push(wrap(&words, WIDTH, "- ", "  "));
     }
     let mut text = String::new();
     for (title, lines) in by_title {

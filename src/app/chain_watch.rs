@@ -1,7 +1,7 @@
-//! Watches what everything else takes for granted: that this machine's clock is right, that the nodes are of the configured network, and
-//! that the network is on a fork that this version serves. Once a slot; nothing here is on the way of a header.
+//! Watches what everything else takes for granted: that this machine's clock is right, that the nodes are of the configured network
+//! and new enough for coming forks, and that the network is on a fork that this version serves. Once a slot; nothing here is on the way of a header.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use metrics::{Unit, counter, describe_counter, describe_gauge};
 
@@ -9,13 +9,13 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    clock_watch::ClockWatch, conflict_watch::ConflictWatch, fork_watch::ForkWatch, node_watch::NodeWatch,
-    watch_signals::WatchSignals,
+    client_watch::ClientWatch, clock_watch::ClockWatch, conflict_watch::ConflictWatch, fork_watch::ForkWatch,
+    node_watch::NodeWatch, watch_signals::WatchSignals,
 };
 use crate::{
     auction::Auction,
     consensus::{BlobSchedule, WallClock},
-    ethereum::{BeaconNode, ExecutionNode},
+    ethereum::{BeaconNode, ClientFloor, ExecutionNode},
     events::{Conditions, NoRequestReason},
     ledger::SignalBook,
     relay::SharedRelays,
@@ -36,6 +36,8 @@ pub(super) struct ChainWatchParts {
     pub(super) conditions: Conditions,
     pub(super) signals: SignalBook,
     pub(super) clock: WallClock,
+    /// Releases of clients that forks need, beside those known here.
+    pub(super) client_floors: Vec<ClientFloor>,
 }
 
 /// Describes what the watches of chain and duties count, and begins their counters at 0, so that the first event is an increase.
@@ -67,11 +69,28 @@ pub(super) fn start_chain_watch(parts: ChainWatchParts, group: &TaskGroup) {
 
 /// Watches until told to stop.
 async fn run_chain_watch(parts: ChainWatchParts, stop: CancellationToken) {
-    let ChainWatchParts { auction, relays, beacon, execution, conditions, signals, clock: wall } = parts;
+    let ChainWatchParts {
+        auction,
+        relays,
+        beacon,
+        execution,
+        conditions,
+        signals,
+        clock: wall,
+        client_floors,
+    } = parts;
     let spec = auction.spec().clone();
     let pause = Duration::from_millis(spec.slot_ms).clamp(MIN_PAUSE, MAX_PAUSE);
     let mut signals = WatchSignals::new(signals);
     let slots = spec.clock();
+    let mut clients = ClientWatch {
+        spec: spec.clone(),
+        beacon: beacon.clone(),
+        execution: execution.clone(),
+        floors: client_floors,
+        looks: 0,
+        said: BTreeMap::new(),
+    };
     let mut forks = ForkWatch { spec, conditions: conditions.clone(), said: None };
     let mut nodes = NodeWatch { beacon: beacon.clone(), execution, conditions: conditions.clone() };
     let mut conflicts = beacon.as_ref().map(|_| ConflictWatch {
@@ -103,6 +122,7 @@ async fn run_chain_watch(parts: ChainWatchParts, stop: CancellationToken) {
             // A node that is away for a moment takes nothing back.
             schedule = seen.spec.map(|spec| spec.forks).or(schedule.take());
             forks.look(schedule.as_deref(), wall.now(), &mut signals).await;
+            clients.look(schedule.as_deref(), wall.now(), &mut signals).await;
             clock.look(seen.sync.map(|sync| sync.head), wall.now(), &mut signals).await;
         };
         tokio::select! {

@@ -7,11 +7,14 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    age_source::AgeSource,
     alert_rules::alert_rules,
     alerting::Alerting,
     budget_watch::BudgetWatchParts,
     chain_watch::ChainWatchParts,
+    digests::Digests,
     duties::DutyParts,
+    host_source::HostSource,
     metric_rules::metric_rules,
     policies::{Clients, LoadedKeys, build_policies, cached_keys},
     reload::{ConfigSource, Reloader},
@@ -28,7 +31,7 @@ use crate::{
     ethereum::{BeaconNode, ExecutionNode},
     events::{AnswerMeter, Conditions, Spine},
     ledger::{SignalBook, Stores},
-    ops_api::{Degraded, OpsParts},
+    ops_api::{Degraded, DigestMaker, OpsParts},
     profit::{ProfitParts, Reporter},
     relay::{
         ExpectedProposals, HealthMonitor, HealthMonitorHandle, ProbeParts, Relay, SavedHealth, SharedRelays,
@@ -179,10 +182,25 @@ impl Connected {
             rules: alert_rules(),
             settings: alerting.settings(),
             channels: config.channels.clone(),
-            sources: vec![Arc::new(of_metrics), Arc::clone(&alerting.foreign) as _],
+            sources: vec![
+                Arc::new(of_metrics),
+                Arc::clone(&alerting.foreign) as _,
+                Arc::new(HostSource::new(&config.host_root, Arc::clone(&self.relays))),
+                Arc::new(AgeSource::new(config.ages.clone())),
+            ],
             grading: Grading { disabled: config.disabled.clone(), severities: config.severities.clone() },
+            digests: Some(Arc::new(Digests(self.digest_maker()))),
             deadman: config.dead_man.clone(),
             http: self.clients.http.clone(),
+        }
+    }
+
+    fn digest_maker(&self) -> DigestMaker {
+        DigestMaker {
+            ledger: self.stores.ledger.clone(),
+            reporter: self.reporter(),
+            sla: self.sla_reader(),
+            source: self.config.alerts.settings.source.clone(),
         }
     }
 
@@ -277,6 +295,7 @@ impl Connected {
             conditions: self.conditions.clone(),
             signals: self.signals(),
             clock: self.clock.clone(),
+            client_floors: self.config.alerts.client_floors.clone(),
         }
     }
 

@@ -150,4 +150,88 @@ alert_rules! {
         runbook: "`relaymux alert test --severity P1` says why. Most often the webhook's address or the token was revoked.",
         page: "/alerts",
     }
+    /// The CPU is busy, and stays so.
+    CPU_HIGH {
+        name: "cpu_high",
+        severity: P3,
+        component: Host,
+        Condition { fail_for: 300, clear_for: 120 },
+        title: "This machine's CPU is at its limit",
+        cost: "Nothing as long as answers come in time. Little more load, and headers come late or bids are missed.",
+        done: "Where our own answers come late, relays rest whose bids hardly ever win: the message names them.",
+        runbook: "See what takes the CPU (`top`, `systemd-cgtop`). A client that syncs is done by itself; limit or move what is not needed.",
+        page: "/",
+    }
+    /// Memory runs out.
+    MEMORY_LOW {
+        name: "memory_low",
+        severity: P3,
+        component: Host,
+        Condition { fail_for: 120, clear_for: 120 },
+        title: "Memory is nearly used up",
+        cost: "When it is gone, the kernel kills a process: most likely the largest, which is your execution or consensus client.",
+        done: "Nothing: relaymux itself needs little, and stops no other program.",
+        runbook: "See who has it (`ps aux --sort=-rss | head`). Restart what has grown between two proposals, or lower its cache.",
+        page: "/",
+    }
+    /// Tasks wait for memory.
+    MEMORY_STALLS {
+        name: "memory_stalls",
+        severity: P3,
+        component: Host,
+        Condition { fail_for: 60, clear_for: 120 },
+        title: "Programs stand still for want of memory",
+        cost: "Clients answer late or not at all; attestations and blocks are missed if it gets worse.",
+        done: "Nothing: relaymux stops no other program.",
+        runbook: "See who has the memory (`ps aux --sort=-rss | head`) and whether it swaps (`vmstat 1`). Stop what is not needed, now if this is P2.",
+        page: "/",
+    }
+    /// Tasks wait for a disk.
+    IO_STALLS {
+        name: "io_stalls",
+        severity: P3,
+        component: Disk,
+        Condition { fail_for: 120, clear_for: 120 },
+        title: "Programs stand still for want of the disk",
+        cost: "Clients fall behind and attest late. The journal of signed blocks, which is written before a block leaves, is slow as well.",
+        done: "A signed block waits half a second for its journal at most, and leaves then.",
+        runbook: "See who reads and writes (`iotop -o`, `iostat -x 1`). A pruning or syncing client is done by itself; else look at the disk's health (`smartctl -a`).",
+        page: "/",
+    }
+    /// A certificate ends.
+    CERTIFICATE_EXPIRES {
+        name: "certificate_expires",
+        severity: P3,
+        component: Backup,
+        Condition { fail_for: 300, clear_for: 0 },
+        title: "A certificate ends soon, or cannot be read",
+        cost: "From its end on, whoever checks it is not served: a dashboard behind it, or the mail server that alerts go through.",
+        done: "Nothing: relaymux renews no certificate.",
+        runbook: "Renew it (`certbot renew`, or whatever made it) and put it into the same file: the file is read again within a minute.",
+        page: "/alerts",
+    }
+    /// A secret is old.
+    SECRET_OLD {
+        name: "secret_old",
+        severity: P4,
+        component: Backup,
+        Condition { fail_for: 0, clear_for: 0 },
+        title: "A secret is older than you want it to be",
+        cost: "Nothing. The longer a key is in use, the more places know it.",
+        done: "It is used as it is.",
+        runbook: "Make a new one where it comes from, write it into the same file, and revoke the old one.",
+        page: "/alerts",
+    }
+    /// A client is too old for a fork.
+    CLIENT_TOO_OLD {
+        name: "client_too_old",
+        severity: P3,
+        component: Consensus,
+        Condition { fail_for: 0, clear_for: 0 },
+        title: "A client is too old for a coming fork",
+        cost: "From the fork on it is on a chain of its own: attestations and proposals are lost until it is updated.",
+        done: "Nothing: relaymux updates no client.",
+        runbook: "Update the client that the message names before the date in it. Over the update the alert ends by itself.",
+        page: "/readyz",
+    }
 }

@@ -21,6 +21,7 @@ use super::{
     connect::{Connected, connect},
     data_dir::DataDirLock,
     duties::start_duties,
+    maintenance_watch::{MaintenanceWatchParts, watch_maintenance},
     open::{Opened, open},
     reload::ConfigSource,
     seed::start_seed,
@@ -171,6 +172,12 @@ impl Service {
         sla::start(connected.sla(addresses.builder), watchers);
         let budgets = connected.budget_watch();
         watchers.restarting("error_budgets", move |stop| watch_budgets(budgets.clone(), stop));
+        let windows = MaintenanceWatchParts {
+            settings: alerting.settings(),
+            ledger: connected.stores.ledger.clone(),
+            clock: connected.clock.clone(),
+        };
+        watchers.restarting("maintenance_windows", move |stop| watch_maintenance(windows.clone(), stop));
         Ok(Self { addresses, groups, connected, fatal, reload, _lock: lock })
     }
 

@@ -25,7 +25,7 @@ const BUCKETS: [f64; 16] =
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The tasks that begin anew when they fail.
-const RESTARTING: [&str; 20] = [
+const RESTARTING: [&str; 21] = [
     "metrics",
     "chain_watch",
     "duties",
@@ -46,6 +46,7 @@ const RESTARTING: [&str; 20] = [
     "alertmanager_snapshots",
     "deadman",
     "error_budgets",
+    "maintenance_windows",
 ];
 
 /// A log filter as people write it: a level, mev-boost's spelling included, or tracing's language (`relaymux=debug`).
@@ -155,6 +156,7 @@ fn describe_all() {
     crate::alerts::describe_delivery_metrics();
     crate::tasks::describe_metrics(&RESTARTING);
     super::chain_watch::describe_metrics();
+    super::host_source::describe_metrics();
     metrics::describe_gauge!("relaymux_build_info", "1, labelled with the version");
     process_metrics().describe();
 }

@@ -1,10 +1,11 @@
 //! The command line: which commands and flags there are, and what they say of themselves. It runs nothing.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    alerts::DRILL_WAIT,
     app::{LogFormat, parse_log_filter},
     events::Severity,
     profit::By,
@@ -36,6 +37,8 @@ pub(super) enum Command {
     Demo(DemoArguments),
     /// Alerts: proves that whoever is to be told can be told.
     Alert(AlertArguments),
+    /// Rehearsals, with the running service; what comes of one is kept as evidence.
+    Drill(DrillArguments),
 }
 
 #[derive(Debug, Args)]
@@ -185,6 +188,38 @@ pub(super) struct AlertTestArguments {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct DrillArguments {
+    #[command(subcommand)]
+    pub(super) command: DrillCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DrillCommand {
+    /// Sends an alert marked DRILL through the whole escalation, by real channels, shows who was told and whether it arrived, and waits for a
+    /// person to acknowledge it. Ends with 0 where somebody did and every message arrived.
+    Alert(DrillAlertArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DrillAlertArguments {
+    /// Whose escalation is rehearsed: P1, P2 or P3.
+    #[arg(long, default_value = "P1", value_parser = asking_severity)]
+    pub(super) severity: Severity,
+    /// How long somebody has to acknowledge, 10s to 24h. Contacts are told one after the other in the meantime, as of a real alert.
+    #[arg(long, default_value = "15m", value_parser = drill_wait)]
+    pub(super) wait: Duration,
+    /// Where the service's ops API is. Default: [ops] listen, http://127.0.0.1:18551 where that is not set.
+    #[arg(long)]
+    pub(super) url: Option<String>,
+    /// The configuration file: says where the admin token is.
+    #[arg(long, default_value = "relays.toml", env = "RELAYMUX_CONFIG")]
+    pub(super) config: PathBuf,
+    /// Prints nothing but the whole drill as JSON once it is over.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct DemoArguments {
     /// Stops after this many slots; without it, at Ctrl-C.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
@@ -216,6 +251,16 @@ fn window(text: &str) -> Result<Period, String> {
 
 fn severity(text: &str) -> Result<Severity, String> {
     Severity::parse(&text.to_ascii_uppercase()).ok_or_else(|| "expected P1, P2, P3 or P4".to_owned())
+}
+
+fn asking_severity(text: &str) -> Result<Severity, String> {
+    let asks = |found: &Severity| *found != Severity::P4;
+    severity(text).ok().filter(asks).ok_or_else(|| "expected P1, P2 or P3: P4 asks nobody".to_owned())
+}
+
+fn drill_wait(text: &str) -> Result<Duration, String> {
+    let found = crate::config::parse_duration(text).filter(|wait| DRILL_WAIT.contains(wait));
+    found.ok_or_else(|| "expected a length of time such as 15m (10s to 24h)".to_owned())
 }
 
 fn by(text: &str) -> Result<By, String> {

@@ -253,7 +253,7 @@ fn read_override(
 }
 
 /// The moment of a date or date-time of TOML; without an offset, by the clock of a zone.
-fn instant(value: &Datetime, zone: &TimeZone) -> Option<UnixMillis> {
+pub(super) fn instant(value: &Datetime, zone: &TimeZone) -> Option<UnixMillis> {
     let text = value.to_string();
     if value.offset.is_some() {
         return text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond);
@@ -263,6 +263,15 @@ fn instant(value: &Datetime, zone: &TimeZone) -> Option<UnixMillis> {
         None => text.parse::<Date>().ok()?.to_datetime(Time::midnight()),
     };
     zone.to_ambiguous_zoned(local).compatible().ok().map(|zoned| zoned.timestamp().as_millisecond())
+}
+
+/// Who gets digests.
+pub(super) fn digest_contacts(raw: &[String], names: &Names, checker: &mut Checker) -> Vec<String> {
+    for (number, contact) in raw.iter().enumerate() {
+        let key = format!("alerts.digest_contacts[{number}]");
+        names.check(contact, &["channel", "contact", "rota"], &key, checker);
+    }
+    raw.to_vec()
 }
 
 /// Who is told how soon.

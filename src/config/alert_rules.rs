@@ -189,9 +189,14 @@ fn metric(name: Option<&String>, key: &str, checker: &mut Checker) -> Option<Str
 
 fn component(name: Option<&String>, key: &str, checker: &mut Checker) -> Option<Component> {
     let Some(name) = name else { return Some(Component::Relaymux) };
-    let found = Component::parse(name);
+    // A drill is about nothing.
+    let found = Component::parse(name).filter(|found| *found != Component::Drill);
     if found.is_none() {
-        let known = Component::ALL.map(Component::label);
+        let known: Vec<&str> = Component::ALL
+            .into_iter()
+            .filter(|known| *known != Component::Drill)
+            .map(Component::label)
+            .collect();
         checker.wrong(key, format!("there is no component `{name}`"), one_of(name, &known, "components"));
     }
     found

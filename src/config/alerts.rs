@@ -3,15 +3,18 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use jiff::{civil::Weekday, tz::TimeZone};
 
 use super::{
+    alert_ages::{AgeSettings, ages},
     alert_channels::channels,
-    alert_people::{Names, contacts, escalation, rotas, time_of_day, time_zone, weekday},
+    alert_floors::client_floors,
+    alert_maintenance::maintenance,
+    alert_people::{Names, contacts, digest_contacts, escalation, rotas, time_of_day, time_zone, weekday},
     alert_rules::{rules, shipped_rules},
     checker::{Checker, url},
     durations::duration,
@@ -20,10 +23,11 @@ use super::{
 };
 use crate::{
     alerts::{
-        AlertSettings, MetricRule,
+        AlertSettings, DailyDigest, MetricRule,
         channels::{Channel, ChannelKind},
         deadman::DeadmanSettings,
     },
+    ethereum::ClientFloor,
     events::{AlertRule, Severity},
 };
 
@@ -34,8 +38,6 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// How long a link acknowledges, unless configured.
 const ACK_LINK_VALID_FOR: Duration = DAY;
-/// When the weekly digest comes, unless configured.
-const WEEKLY_DIGEST_ON: Weekday = Weekday::Monday;
 
 /// `[alerts]`. Without the section alerts are kept and shown all the same, and nobody is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,8 +56,12 @@ pub struct AlertsConfig {
     pub severities: BTreeMap<String, Severity>,
     /// `ack_link_valid_for`: how long a link in a message acknowledges. Read at start only.
     pub ack_link_valid_for: Duration,
-    /// `weekly_digest_on`; none: there is no weekly digest.
-    pub weekly_digest_on: Option<Weekday>,
+    /// Certificates and secrets whose age is watched. Read at start only.
+    pub ages: AgeSettings,
+    /// `[[alerts.client_floors]]`. Read at start only.
+    pub client_floors: Vec<ClientFloor>,
+    /// `host_root`: where the machine's `/proc` and `/sys` are. Read at start only.
+    pub host_root: PathBuf,
 }
 
 impl Default for AlertsConfig {
@@ -69,7 +75,9 @@ impl Default for AlertsConfig {
             disabled: BTreeSet::new(),
             severities: BTreeMap::new(),
             ack_link_valid_for: ACK_LINK_VALID_FOR,
-            weekly_digest_on: Some(WEEKLY_DIGEST_ON),
+            ages: AgeSettings::default(),
+            client_floors: Vec::new(),
+            host_root: PathBuf::from("/"),
         }
     }
 }
@@ -85,7 +93,9 @@ impl AlertsConfig {
             disabled,
             severities,
             ack_link_valid_for,
-            weekly_digest_on: _,
+            ages,
+            client_floors,
+            host_root,
         } = self;
         [
             ("[[alerts.channels]]", *channels != other.channels),
@@ -94,6 +104,11 @@ impl AlertsConfig {
             ("[alerts] disable", *disabled != other.disabled),
             ("[alerts] severities", *severities != other.severities),
             ("[alerts] ack_link_valid_for", *ack_link_valid_for != other.ack_link_valid_for),
+            ("[alerts] certificates", ages.certificates != other.ages.certificates),
+            ("[alerts] certificate_warning", ages.certificate_warning != other.ages.certificate_warning),
+            ("[alerts] secret_max_age", ages.secret_max_age != other.ages.secret_max_age),
+            ("[[alerts.client_floors]]", *client_floors != other.client_floors),
+            ("[alerts] host_root", *host_root != other.host_root),
         ]
         .into_iter()
         .filter(|(_, differs)| *differs)
@@ -108,7 +123,7 @@ impl AlertsConfig {
         if self.channels != new.channels {
             return self.clone();
         }
-        Self { settings: new.settings.clone(), weekly_digest_on: new.weekly_digest_on, ..self.clone() }
+        Self { settings: new.settings.clone(), ..self.clone() }
     }
 }
 
@@ -135,6 +150,7 @@ pub(super) fn alerts(raw: &RawAlerts, context: &AlertsContext<'_>, checker: &mut
     let contacts = contacts(&raw.contacts, &mut names, checker);
     let rotas = rotas(&raw.rotas, &zone, &mut names, checker);
     let escalation = escalation(&raw.escalation, &names, checker);
+    let maintenance = maintenance(&raw.maintenance, &zone, checker);
     let rules = rules(&raw.rules, context.shipped, checker);
     let (disabled, severities) = shipped_rules(raw, context.shipped, checker);
     let default = AlertSettings::default();
@@ -164,6 +180,7 @@ pub(super) fn alerts(raw: &RawAlerts, context: &AlertsContext<'_>, checker: &mut
         contacts,
         rotas,
         escalation,
+        maintenance,
         digest_at: raw.digest_at.as_ref().map_or(default.digest_at, |text| {
             time_of_day(text).unwrap_or_else(|| {
                 let hint = "such as digest_at = \"09:00\", by the clock of time_zone";
@@ -172,6 +189,9 @@ pub(super) fn alerts(raw: &RawAlerts, context: &AlertsContext<'_>, checker: &mut
             })
         }),
         digest_zone: zone,
+        digest_contacts: digest_contacts(&raw.digest_contacts, &names, checker),
+        daily_digest: daily(raw.daily_digest.as_deref(), default.daily_digest, checker),
+        weekly_digest_on: weekly(raw.weekly_digest_on.as_deref(), default.weekly_digest_on, checker),
         source: source(raw.source.as_ref(), context.environment, checker),
         pages: pages(raw.public_url.as_deref(), context.ops, checker),
         ..default
@@ -185,12 +205,14 @@ pub(super) fn alerts(raw: &RawAlerts, context: &AlertsContext<'_>, checker: &mut
             5 * MINUTE..=30 * DAY,
             checker,
         ),
-        weekly_digest_on: weekly(raw.weekly_digest_on.as_deref(), checker),
         settings,
         channels,
         rules,
         disabled,
         severities,
+        ages: ages(raw, folder, checker),
+        client_floors: client_floors(&raw.client_floors, checker),
+        host_root: raw.host_root.as_ref().map_or_else(|| PathBuf::from("/"), |root| folder.join(root)),
     };
     if checker.mistakes_so_far() == before {
         who_is_told(&found, checker);
@@ -223,6 +245,7 @@ fn who_is_told(config: &AlertsConfig, checker: &mut Checker) {
     let named: BTreeSet<&String> = lines
         .into_iter()
         .chain(config.settings.contacts.values())
+        .chain([&config.settings.digest_contacts])
         .flatten()
         .chain(config.settings.rotas.values().flat_map(|rota| &rota.members))
         .chain(
@@ -303,9 +326,18 @@ fn dead_man(raw: &RawAlerts, folder: &Path, checker: &mut Checker) -> Option<Dea
     Some(DeadmanSettings { url, interval })
 }
 
-fn weekly(text: Option<&str>, checker: &mut Checker) -> Option<Weekday> {
+fn daily(text: Option<&str>, default: DailyDigest, checker: &mut Checker) -> DailyDigest {
+    let Some(text) = text else { return default };
+    DailyDigest::parse(text).unwrap_or_else(|| {
+        let hint = "always, news (on days on which something happened), or never";
+        checker.wrong("alerts.daily_digest", "is not when a digest can come", hint);
+        default
+    })
+}
+
+fn weekly(text: Option<&str>, default: Option<Weekday>, checker: &mut Checker) -> Option<Weekday> {
     match text {
-        None => Some(WEEKLY_DIGEST_ON),
+        None => default,
         Some("never") => None,
         Some(text) => {
             let day = weekday(text);

@@ -135,7 +135,7 @@ fn read_key(file: &str, folder: &Path, key: &str, checker: &mut Checker) -> Opti
             return None;
         }
     };
-    checker.warn_if_others_read(&path);
+    checker.note_secret(&path);
     BundleKey::parse(&text)
         .map_err(|error| checker.wrong(key, format!("{}: {error}", path.display()), KEY_HINT))
         .ok()
@@ -191,7 +191,9 @@ fn builder(
         return None;
     };
     let bearer = raw.authorization_file.as_ref().and_then(|file| {
-        let text = checker.include(&at("authorization_file"), folder.join(file))?;
+        let path = folder.join(file);
+        let text = checker.include(&at("authorization_file"), path.clone())?;
+        checker.secrets.push(path);
         Some(Bearer(text.trim().to_owned()))
     });
     let auth = auth(raw.signature.as_deref(), dialect.auth, &at("signature"), checker);

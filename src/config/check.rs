@@ -98,6 +98,8 @@ pub(super) fn check(raw: RawConfig, around: &Surroundings<'_>) -> (Config, Vec<M
         warnings: Vec::new(),
     };
     combinations(&config, &mut checker);
+    config.alerts.ages.secrets = checker.secrets;
+    config.alerts.ages.roots = checker.certificates;
     config.included = checker.included;
     config.warnings = checker.warnings;
     (config, checker.mistakes)
@@ -248,7 +250,9 @@ fn builder_api(raw: &RawBuilderApi, checker: &mut Checker) -> BuilderApiSettings
 fn ops(raw: &RawOps, folder: &Path, checker: &mut Checker) -> OpsSettings {
     let default = OpsSettings::default();
     let read_token = raw.read_token_file.as_ref().and_then(|file| {
-        let text = checker.include("ops.read_token_file", folder.join(file))?;
+        let path = folder.join(file);
+        let text = checker.include("ops.read_token_file", path.clone())?;
+        checker.secrets.push(path);
         let token = text.trim();
         if token.len() < 16 || !token.bytes().all(|b| b.is_ascii_graphic()) {
             let hint =

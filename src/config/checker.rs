@@ -18,6 +18,10 @@ pub(super) struct Checker {
     pub(super) warnings: Vec<String>,
     /// Files that are part of the configuration.
     pub(super) included: Vec<PathBuf>,
+    /// Files of them that are one secret each.
+    pub(super) secrets: Vec<PathBuf>,
+    /// Files of them that are one certificate each.
+    pub(super) certificates: Vec<PathBuf>,
 }
 
 impl Checker {
@@ -85,8 +89,9 @@ impl Checker {
         text
     }
 
-    /// Warns of a file with a secret that others can read.
-    pub(super) fn warn_if_others_read(&mut self, path: &Path) {
+    /// Notes a file that is a secret, whose age may be watched; warns if others can read it.
+    pub(super) fn note_secret(&mut self, path: &Path) {
+        self.secrets.push(path.to_owned());
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;

@@ -10,7 +10,7 @@ const MAX_BYTES: usize = 40;
 const HINT: &str = "write a number and s, m, h, d or w, such as \"30s\", \"5m\", \"1h30m\" or \"7d\"";
 
 /// Reads a length of time; each unit once, the longer ones first. `None` for anything else.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+pub(crate) fn parse(text: &str) -> Option<Duration> {
     if text.is_empty() || text.len() > MAX_BYTES {
         return None;
     }

@@ -3,7 +3,7 @@
 use super::Mistake;
 
 /// Lists of sections: `[[relays]]`.
-const LISTS: [&str; 11] = [
+const LISTS: [&str; 13] = [
     "relays",
     "builders",
     "proposers",
@@ -15,6 +15,8 @@ const LISTS: [&str; 11] = [
     "alerts.rotas",
     "alerts.rotas.overrides",
     "alerts.rules",
+    "alerts.client_floors",
+    "alerts.maintenance",
 ];
 
 /// Sections whose keys are not ours to know: names of headers, sections of later versions.
@@ -55,7 +57,7 @@ const SECRET: [&str; 16] = [
 ];
 
 /// Known keys by section, for the nearest one to an unknown.
-const KEYS: [(&str, &str); 27] = [
+const KEYS: [(&str, &str); 29] = [
     (
         "",
         "network data_dir builder_api ops auction tls relays builders proposers proposer_labels_file trust rotation beacon \
@@ -81,8 +83,9 @@ const KEYS: [(&str, &str); 27] = [
     ("bundles.builders", "id url dialect signature authorization_file max_requests_per_second on_request"),
     (
         "alerts",
-        "source public_url group_wait group_interval reacknowledge_after reacknowledge_p1_after digest_at weekly_digest_on time_zone \
-         dead_man_url dead_man_url_file dead_man_every ack_link_valid_for disable severities channels escalation contacts rotas rules",
+        "source public_url group_wait group_interval reacknowledge_after reacknowledge_p1_after digest_at daily_digest digest_contacts weekly_digest_on time_zone \
+         dead_man_url dead_man_url_file dead_man_every ack_link_valid_for disable severities channels escalation contacts rotas rules maintenance \
+         certificates certificate_warning secret_max_age client_floors host_root",
     ),
     (
         "channels",
@@ -93,10 +96,12 @@ const KEYS: [(&str, &str); 27] = [
     ("contacts", "id channels"),
     ("rotas", "id members first_week handover time_zone overrides"),
     ("overrides", "from to member"),
+    ("alerts.maintenance", "name matchers from until weekdays start_time duration time_zone sla"),
     (
         "rules",
         "name metric labels aggregate op threshold rate_over for clear_for severity component title runbook",
     ),
+    ("client_floors", "client fork version"),
     ("sla", "target_percent"),
     (
         "trust",
@@ -135,6 +140,7 @@ pub(super) fn known_keys(section: &str) -> Vec<&'static str> {
     let name = match steps.as_slice() {
         [_, "terms", ..] => "terms",
         ["bundles", "builders"] => "bundles.builders",
+        ["alerts", "maintenance"] => "alerts.maintenance",
         [.., last] => last,
         [] => "",
     };
@@ -160,7 +166,7 @@ pub(super) fn is_key(steps: &[String]) -> bool {
     section.push(first);
     for step in steps {
         match section.last() {
-            Some(last) if FREE.contains(last) => return true,
+            _ if is_free(&section) => return true,
             Some(last) if BY_NAME.contains(last) && section.first() == Some(&"alerts") => return true,
             // The id of a relay.
             Some(&"terms") => section.push(step),
@@ -170,6 +176,11 @@ pub(super) fn is_key(steps: &[String]) -> bool {
         }
     }
     true
+}
+
+/// Whether the keys of a section are not ours to know. `[[alerts.maintenance]]` has the name of one of them, and is none.
+fn is_free(section: &[&str]) -> bool {
+    section.last().is_some_and(|last| FREE.contains(last)) && *section != ["alerts", "maintenance"]
 }
 
 /// The known key that is nearest to a name, if it is near enough to be meant.
@@ -190,7 +201,10 @@ pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
 /// Whether a key's value may be or hold a secret: its own, one within it, or that of a section whose keys are not ours to know.
 pub(super) fn may_hold_a_secret(key: &str) -> bool {
     let is_secret = |name: &str| SECRET.contains(&name) || FREE.contains(&name);
-    key.split('.').map(|step| step.split('[').next().unwrap_or(step)).any(is_secret)
+    let steps: Vec<&str> = key.split('.').map(|step| step.split('[').next().unwrap_or(step)).collect();
+    (1..=steps.len())
+        .filter_map(|end| steps.get(..end))
+        .any(|path| path.last().is_some_and(|last| SECRET.contains(last)) || is_free(path))
         || known_keys(key).iter().any(|inner| is_secret(inner))
 }
 
@@ -245,6 +259,9 @@ mod tests {
             ("alerts.rotas.0.overrides.0.member", true),
             ("alerts.severities.payload_withheld", true),
             ("alerts.rules.0.labels.relay", true),
+            ("alerts.maintenance.0.start_time", true),
+            ("alerts.maintenance.0.location", false),
+            ("maintenance.anything", true),
             ("alerts.anything", false),
             ("sla.target_percent", true),
             ("proposers.0.labels.x", false),

@@ -18,6 +18,8 @@ pub(super) struct RawAlerts {
     pub(super) reacknowledge_after: Option<Span>,
     pub(super) reacknowledge_p1_after: Option<Span>,
     pub(super) digest_at: Option<String>,
+    pub(super) daily_digest: Option<String>,
+    pub(super) digest_contacts: Vec<String>,
     pub(super) weekly_digest_on: Option<String>,
     pub(super) time_zone: Option<String>,
     pub(super) dead_man_url: Option<String>,
@@ -31,6 +33,21 @@ pub(super) struct RawAlerts {
     pub(super) contacts: Vec<RawContact>,
     pub(super) rotas: Vec<RawRota>,
     pub(super) rules: Vec<RawRule>,
+    pub(super) certificates: Vec<String>,
+    pub(super) certificate_warning: Option<Span>,
+    pub(super) secret_max_age: Option<Span>,
+    pub(super) client_floors: Vec<RawClientFloor>,
+    pub(super) host_root: Option<String>,
+    pub(super) maintenance: Vec<RawMaintenance>,
+}
+
+/// `[[alerts.client_floors]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawClientFloor {
+    pub(super) client: Option<String>,
+    pub(super) fork: Option<String>,
+    pub(super) version: Option<String>,
 }
 
 /// `[[alerts.channels]]`: the keys of all kinds.
@@ -137,6 +154,21 @@ pub(super) struct RawOverride {
     pub(super) from: Option<Datetime>,
     pub(super) to: Option<Datetime>,
     pub(super) member: Option<String>,
+}
+
+/// `[[alerts.maintenance]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawMaintenance {
+    pub(super) name: Option<String>,
+    pub(super) matchers: Vec<String>,
+    pub(super) from: Option<Datetime>,
+    pub(super) until: Option<Datetime>,
+    pub(super) weekdays: Option<Vec<String>>,
+    pub(super) start_time: Option<String>,
+    pub(super) duration: Option<Span>,
+    pub(super) time_zone: Option<String>,
+    pub(super) sla: bool,
 }
 
 /// `[[alerts.rules]]`

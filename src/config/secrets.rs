@@ -65,7 +65,7 @@ pub(super) fn secret(place: Place<'_>, folder: &Path, checker: &mut Checker) -> 
         (None, Some(file)) => {
             let path = folder.join(file);
             let text = checker.include(&place.given(), path.clone())?;
-            checker.warn_if_others_read(&path);
+            checker.note_secret(&path);
             text
         }
     };

@@ -3,6 +3,8 @@
 //! From Gloas on (EIP-7732) proposers get their blocks from builders by the protocol itself: there are no relays' builder bids any more,
 //! and every header request is answered with 204. An operator has to hear of that before it happens, not from his income afterwards.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::{ChainSpec, NamedFork};
@@ -79,6 +81,24 @@ impl ChainSpec {
             epoch: first.epoch,
             source,
         })
+    }
+
+    /// When each fork begins or began, by name and in Unix milliseconds: by the configuration and the beacon node's specification, whichever has
+    /// it earlier. Forks without a date are left out.
+    pub fn fork_starts(&self, reported: Option<&[NamedFork]>) -> BTreeMap<String, UnixMillis> {
+        let own = self.forks.iter().map(|fork| (fork.fork.name(), fork.epoch));
+        let named = self.other_forks.iter().chain(reported.unwrap_or_default());
+        let mut starts = BTreeMap::new();
+        for (name, epoch) in own.chain(named.map(|fork| (fork.name.as_str(), fork.epoch))) {
+            if epoch != Epoch::NEVER {
+                let at = self.start_of(epoch);
+                starts
+                    .entry(name.to_owned())
+                    .and_modify(|known: &mut UnixMillis| *known = at.min(*known))
+                    .or_insert(at);
+            }
+        }
+        starts
     }
 
     fn start_of(&self, epoch: Epoch) -> UnixMillis {

@@ -247,6 +247,15 @@ impl ExecutionNode {
         }
     }
 
+    /// What it says of itself, at most 256 characters.
+    ///
+    /// # Errors
+    /// When the node does not answer as it should.
+    pub async fn client_version(&self) -> Result<String, NodeError> {
+        let version: Option<String> = self.typed("web3_clientVersion", json!([])).await?;
+        Ok(version.unwrap_or_default().chars().take(256).collect())
+    }
+
     /// A block, with its transactions or only its head; `None` when the node has none such.
     ///
     /// # Errors

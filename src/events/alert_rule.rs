@@ -45,6 +45,8 @@ labelled! {
         Sla = "sla",
         /// What others sent to the hook.
         External = "external",
+        /// A rehearsal: nothing is wrong.
+        Drill = "drill",
     }
 }
 

@@ -7,6 +7,17 @@ pub struct HostSample {
     pub host: Load,
     /// Our own cgroup, of what it may use.
     pub own: Load,
+    /// What stood still on the whole machine.
+    pub stalls: Stalls,
+}
+
+/// PSI `full avg60`: the share of the last minute in which every task that was not idle waited, in percent. None without PSI.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Stalls {
+    /// For memory.
+    pub memory: Option<f64>,
+    /// For disks.
+    pub io: Option<f64>,
 }
 
 /// What one of them is under. What cannot be read is none.

@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 use procfs_core::{CpuTime, ExplicitSystemInfo, FromRead, FromReadSI, KernelStats, Meminfo};
 use tokio::time::Instant;
 
-use super::{HostSample, Load, Memory, cgroup::Cgroup, psi::some_avg10};
+use super::{
+    HostSample, Load, Memory, Stalls,
+    cgroup::Cgroup,
+    psi::{full_avg60, some_avg10},
+};
 
 /// `/proc/stat` is read for shares of ticks, whatever their length.
 const ANY_SYSTEM: ExplicitSystemInfo = ExplicitSystemInfo {
@@ -60,7 +64,9 @@ impl HostSampler {
         };
         let own =
             Load { cpu: self.own_cpu(now), ..self.cgroup.as_ref().map(load_without_cpu).unwrap_or_default() };
-        HostSample { host, own }
+        let stalls =
+            Stalls { memory: full_avg60(&pressure.join("memory")), io: full_avg60(&pressure.join("io")) };
+        HostSample { host, own, stalls }
     }
 
     fn host_cpu(&mut self) -> Option<f64> {
@@ -154,6 +160,10 @@ mod tests {
                 "proc/pressure/cpu",
                 "some avg10=12.50 avg60=3.00 avg300=1.00 total=9\nfull avg10=0.00 avg60=0 avg300=0 total=0\n",
             ),
+            (
+                "proc/pressure/io",
+                "some avg10=1.00 avg60=2.00 avg300=3.00 total=9\nfull avg10=4.00 avg60=5.50 avg300=6.00 total=9\n",
+            ),
             (&own("cpu.stat"), "usage_usec 1000000\nuser_usec 1\n"),
             (&own("cpu.max"), "50000 100000\n"),
             // As Linux before 5.13 writes it.
@@ -165,10 +175,11 @@ mod tests {
         ]);
         let mut sampler = HostSampler::under(folder.path());
         let start = Instant::now();
-        let HostSample { host, own: first } = sampler.sample(start);
+        let HostSample { host, own: first, stalls } = sampler.sample(start);
         assert_eq!((host.cpu, first.cpu), (None, None));
         assert_eq!((host.cpu_psi, first.cpu_psi), (Some(12.5), Some(70.0)));
         assert_eq!((host.memory_psi, first.memory_psi), (None, Some(3.0)));
+        assert_eq!(stalls, Stalls { memory: None, io: Some(5.5) });
         assert_eq!(host.memory, Some(Memory { used: 600 * 1024, total: 1000 * 1024 }));
         assert_eq!(first.memory, Some(Memory { used: 3000, total: 8000 }));
         write(
@@ -181,7 +192,7 @@ mod tests {
                 (&own("memory.max"), "max\n"),
             ],
         );
-        let HostSample { host, own } = sampler.sample(start + Duration::from_secs(1));
+        let HostSample { host, own, .. } = sampler.sample(start + Duration::from_secs(1));
         assert_eq!(host.cpu, Some(90.0));
         assert!((own.cpu.unwrap() - 80.0).abs() < 1e-9);
         assert_eq!(own.memory, None);
@@ -209,7 +220,7 @@ mod tests {
                 ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9000\n"),
             ],
         );
-        let HostSample { host, own } = sampler.sample(start + Duration::from_secs(1));
+        let HostSample { host, own, .. } = sampler.sample(start + Duration::from_secs(1));
         // One second of CPU in one second of two cores, without a quota.
         assert!((own.cpu.unwrap() - 50.0).abs() < 1e-9);
         assert_eq!(own.memory, Some(Memory { used: 4000, total: 9000 }));

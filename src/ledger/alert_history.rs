@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{AlertRow, Ledger, LedgerError, OutboxState, row::from_row};
+use super::{AlertRow, Ledger, LedgerError, OutboxRow, OutboxState, row::from_row};
 use crate::{
     events::Severity,
     types::{Label, UnixMillis},
@@ -63,6 +63,19 @@ impl Ledger {
              ORDER BY pending_at DESC, id DESC LIMIT $2",
         );
         Ok(rows.bind(self.instance()).bind(i64::from(limit)).fetch_all(self.pool()).await?)
+    }
+
+    /// Every message of an incident on every channel, also on one that was told in another's stead, oldest first; the first thousand.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn incident_messages(&self, incident: &str) -> Result<Vec<OutboxRow>, LedgerError> {
+        let rows = sqlx::query_as(
+            "SELECT id, channel, severity, kind, state, attempts, not_before, expires_at, made_at, last_attempt_at, sent_at, last_error \
+             FROM alert_outbox WHERE id IN (SELECT id FROM alert_notifications WHERE incident = $1) \
+             ORDER BY made_at, id, channel LIMIT 1000",
+        );
+        Ok(rows.bind(incident).fetch_all(self.pool()).await?)
     }
 
     /// Who was told what of late, and whether it arrived; the newest first. Also what went to a channel in another's stead, and tests.
@@ -151,6 +164,10 @@ mod tests {
             ]
         );
         assert_eq!(ledger.notifications(1).await.unwrap().len(), 1);
+        let of_incident = ledger.incident_messages("i").await.unwrap();
+        let short: Vec<_> = of_incident.iter().map(|row| (&*row.channel, row.sent_at)).collect();
+        assert_eq!(short, [("slack", Some(9)), ("phone", None)]);
+        assert_eq!(ledger.incident_messages("j").await.unwrap(), []);
     }
 
     #[tokio::test]

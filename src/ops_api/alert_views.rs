@@ -66,8 +66,10 @@ impl Summary {
             (if in_hand { Verdict::InHand } else { Verdict::Wrong }, words)
         } else if hidden > 0 {
             let words = match hidden {
-                1 => "1 alert lasts that is silenced".to_owned(),
-                count => format!("{count} alerts last that are silenced, or follow from one that is"),
+                1 => "1 alert lasts that is silenced or in maintenance".to_owned(),
+                count => format!(
+                    "{count} alerts last that are silenced or in maintenance, or follow from one that is"
+                ),
             };
             (Verdict::Well, format!("Nothing else is wrong: {words}"))
         } else {
@@ -100,9 +102,9 @@ pub(super) struct AcknowledgedView {
 /// Why nobody is told.
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct HiddenView {
-    /// `silence` or `cause`.
+    /// `silence`, `maintenance` or `cause`.
     by: &'static str,
-    /// Of the silence, or of the alert that is the cause.
+    /// Of the silence, or of the alert that is the cause; of a maintenance window, its name.
     id: String,
     why: String,
 }
@@ -195,6 +197,9 @@ fn why_hidden(hidden: &Hidden, snapshot: &Snapshot) -> HiddenView {
                 id: id.clone(),
                 why: silence.map_or_else(|| "Silenced.".to_owned(), by),
             }
+        }
+        Hidden::Maintenance(name) => {
+            HiddenView { by: "maintenance", id: name.clone(), why: format!("maintenance: {name}") }
         }
         Hidden::Inhibited(id) => {
             let cause = snapshot.alerts.iter().find(|view| view.alert.fingerprint == *id);

@@ -112,9 +112,11 @@ pub(super) fn who(by: Option<&str>, nobody: &str) -> String {
 
 pub(super) fn desk_error(error: &DeskError) -> ApiError {
     let status = match error {
-        DeskError::Unknown => StatusCode::NOT_FOUND,
+        DeskError::Unknown | DeskError::NoDrill => StatusCode::NOT_FOUND,
         DeskError::Silence(_) => StatusCode::BAD_REQUEST,
-        DeskError::TooManySilences => StatusCode::CONFLICT,
+        DeskError::TooManySilences | DeskError::DrillUnderWay | DeskError::ReachesNobody(_) => {
+            StatusCode::CONFLICT
+        }
         DeskError::NotSaved(_) | DeskError::Away => StatusCode::SERVICE_UNAVAILABLE,
     };
     ApiError::new(status, error.to_string())
@@ -203,6 +205,9 @@ mod tests {
             (DeskError::Unknown, 404),
             (DeskError::Silence(SilenceError::EndsFirst), 400),
             (DeskError::TooManySilences, 409),
+            (DeskError::DrillUnderWay, 409),
+            (DeskError::ReachesNobody(crate::events::Severity::P1), 409),
+            (DeskError::NoDrill, 404),
             (DeskError::NotSaved(String::new()), 503),
             (DeskError::Away, 503),
         ] {

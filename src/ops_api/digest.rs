@@ -10,12 +10,13 @@ use serde::Deserialize;
 
 use super::{
     facts::{self, known},
-    state::{Api, Shared, database_error},
+    state::{Api, database_error},
 };
 use crate::{
-    ledger::LedgerError,
+    ledger::{Ledger, LedgerError},
+    profit::Reporter,
     serve::ApiError,
-    sla::{Cadence, Digest, DigestInputs, Period, RestartFacts, make_digest},
+    sla::{Cadence, Digest, DigestInputs, Period, RestartFacts, SlaReader, make_digest},
     types::{UnixMillis, labelled},
 };
 
@@ -59,7 +60,13 @@ pub(super) async fn digest(
 ) -> Result<Response, ApiError> {
     let Query(asked) = query.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let (cadence, format) = asked.read()?;
-    let made = make(&api, cadence, api.clock.now()).await.map_err(|error| database_error(&error))?;
+    let maker = DigestMaker {
+        ledger: api.ledger.clone(),
+        reporter: api.reporter.clone(),
+        sla: api.sla.clone(),
+        source: api.source.clone(),
+    };
+    let made = maker.make(cadence, api.clock.now()).await.map_err(|error| database_error(&error))?;
     Ok(match format {
         Format::Json => Json(made).into_response(),
         Format::Text => {
@@ -69,28 +76,47 @@ pub(super) async fn digest(
     })
 }
 
-async fn make(api: &Shared, cadence: Cadence, now: UnixMillis) -> Result<Digest, LedgerError> {
-    let period = Period::Days(cadence.days());
-    let since = period.window(now).from.saturating_mul(60_000);
-    let known = known(api, period, now).await?;
-    let alerts = api.ledger.alerts_between(since, now, MAX_ALERTS).await?;
-    let restarts = api.ledger.notice_counts(since).await?;
-    let inputs = DigestInputs {
-        cadence,
-        source: api.source.clone(),
-        report: api.sla.report(period, known.mev, now).await?,
-        profit: known.profit,
-        relays: facts::relays(api.ledger.relay_stats(since, now).await?),
-        disk_forecast: None,
-        restarts: restarts
-            .into_iter()
-            .filter(|(rule, _, _)| rule == TASK_FAILED)
-            .map(|(_, task, count)| RestartFacts { task, count })
-            .collect(),
-        alerts: facts::alerts(&alerts),
-        expiries: Vec::new(),
-    };
-    Ok(make_digest(inputs, now))
+/// Makes digests of what is known of the box.
+#[derive(Clone, Debug)]
+pub struct DigestMaker {
+    /// Where relays, alerts and restarts are read.
+    pub ledger: Ledger,
+    /// Makes profit reports.
+    pub reporter: Reporter,
+    /// Reads availability.
+    pub sla: SlaReader,
+    /// The name of this machine or sidecar.
+    pub source: String,
+}
+
+impl DigestMaker {
+    /// What the day or week until a time came to.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn make(&self, cadence: Cadence, until: UnixMillis) -> Result<Digest, LedgerError> {
+        let period = Period::Days(cadence.days());
+        let since = period.window(until).from.saturating_mul(60_000);
+        let known = known(&self.reporter, period, until).await?;
+        let alerts = self.ledger.alerts_between(since, until, MAX_ALERTS).await?;
+        let restarts = self.ledger.notice_counts(since).await?;
+        let inputs = DigestInputs {
+            cadence,
+            source: self.source.clone(),
+            report: self.sla.report(period, known.mev, until).await?,
+            profit: known.profit,
+            relays: facts::relays(self.ledger.relay_stats(since, until).await?),
+            disk_forecast: None,
+            restarts: restarts
+                .into_iter()
+                .filter(|(rule, _, _)| rule == TASK_FAILED)
+                .map(|(_, task, count)| RestartFacts { task, count })
+                .collect(),
+            alerts: facts::alerts(&alerts),
+            expiries: Vec::new(),
+        };
+        Ok(make_digest(inputs, until))
+    }
 }
 
 #[cfg(test)]

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::state::Shared;
 use crate::{
     ledger::{AlertRow, LedgerError, RelayStats},
-    profit::{ReportQuery, TargetVerdict},
+    profit::{ReportQuery, Reporter, TargetVerdict},
     sla::{AlertFacts, MevFacts, Period, ProfitFacts, RelayFacts},
     types::{DAY_MS, UnixMillis, UtcDay, Wei},
 };
@@ -18,8 +17,11 @@ pub(super) struct Known {
 }
 
 /// Of the whole days that a period touches.
-pub(super) async fn known(api: &Shared, period: Period, now: UnixMillis) -> Result<Known, LedgerError> {
-    let reporter = &api.reporter;
+pub(super) async fn known(
+    reporter: &Reporter,
+    period: Period,
+    now: UnixMillis,
+) -> Result<Known, LedgerError> {
     if !reporter.has_execution {
         return Ok(Known::default());
     }

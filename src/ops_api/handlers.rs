@@ -23,6 +23,7 @@ use super::{
     alerts::{acknowledge_one, alerts_list, alerts_page, notifications, take_foreign},
     bundles::{bundle_one, bundles_list},
     digest::digest,
+    drill::{drill_end, drill_follow, drill_start},
     events::stream_events,
     profit::{profit_page, profit_report, profit_slots},
     silences::{silence_end, silence_new, silences_list},
@@ -83,6 +84,8 @@ fn alert_routes() -> Router<Arc<Shared>> {
         .route(ACKNOWLEDGE, post(acknowledge_incident))
         .route("/api/v1/alerts", get(alerts_list))
         .route("/api/v1/alerts/hook", post(take_foreign))
+        .route("/api/v1/alerts/drill", post(drill_start))
+        .route("/api/v1/alerts/drill/{id}", post(drill_follow).delete(drill_end))
         .route("/api/v1/alerts/notifications", get(notifications))
         .route("/api/v1/alerts/silences", get(silences_list).post(silence_new))
         .route("/api/v1/alerts/silences/{id}", delete(silence_end))

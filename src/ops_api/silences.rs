@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{
     alerts::{desk_error, who},
     body,
-    state::Api,
+    state::{Api, Shared},
 };
 use crate::{
     alerts::{DeskError, MatchOperator, Matcher, Silence, SilenceKind},
@@ -97,7 +97,7 @@ pub(super) struct SilenceView {
     created_by: String,
     comment: String,
     updated_at: String,
-    /// `silence`: somebody made it; `maintenance`: a schedule did.
+    /// `silence`: somebody made it; `maintenance`: a window of the configuration.
     kind: SilenceKind,
     /// Whether it names a rule: no other hides an alert of P1.
     #[serde(rename = "hides_p1")]
@@ -201,6 +201,7 @@ pub(super) async fn silence_new(
     let silence = asked.read(format!("{:032x}", rand::random::<u128>()), api.clock.now())?;
     let id = silence.id.clone();
     let is_change = asked_id.is_some_and(|id| !id.is_empty());
+    check_not_of_configuration(&api, &id)?;
     if is_change && api.alerts.snapshot().silences.iter().all(|known| known.id != id) {
         return Err(unknown_silence(&id));
     }
@@ -215,11 +216,23 @@ pub(super) async fn silence_end(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     api.access.check_change(&headers)?;
+    check_not_of_configuration(&api, &id)?;
     match api.alerts.end_silence(&id).await {
         Ok(()) => Ok(Json(json!({ "silenceID": id })).into_response()),
         Err(DeskError::Unknown) => Err(unknown_silence(&id)),
         Err(error) => Err(desk_error(&error)),
     }
+}
+
+/// A window of the configuration is changed there.
+fn check_not_of_configuration(api: &Shared, id: &str) -> Result<(), ApiError> {
+    let snapshot = api.alerts.snapshot();
+    let is_window = |known: &Silence| known.id == id && matches!(known.kind, SilenceKind::Maintenance);
+    if snapshot.silences.iter().any(is_window) {
+        let message = "this is a window of [[alerts.maintenance]]: change it in the configuration, which is followed while the service runs";
+        return Err(ApiError::new(StatusCode::CONFLICT, message));
+    }
+    Ok(())
 }
 
 fn unknown_silence(id: &str) -> ApiError {

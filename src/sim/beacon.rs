@@ -51,6 +51,8 @@ pub struct BeaconBehaviour {
     pub hides_genesis: bool,
     /// What becomes of a request for its events.
     pub events: EventHabit,
+    /// What it says of itself.
+    pub version: String,
 }
 
 /// A running beacon node. Stops when dropped.
@@ -92,6 +94,7 @@ impl SimBeacon {
             blob_schedule: Vec::new(),
             hides_genesis: false,
             events: EventHabit::Served,
+            version: "SimBeacon/v1.0.0/sim".to_owned(),
         }));
         let events = EventFeed::default();
         let asked: Arc<RwLock<BTreeMap<String, usize>>> = Arc::default();
@@ -102,6 +105,7 @@ impl SimBeacon {
             .route("/eth/v1/config/spec", get(config_spec))
             .route("/eth/v1/events", get(event_stream))
             .route("/eth/v1/node/syncing", get(syncing))
+            .route("/eth/v1/node/version", get(version))
             .route("/eth/v1/beacon/headers/head", get(head))
             .route("/eth/v1/validator/duties/proposer/{epoch}", get(duties))
             .layer(axum::middleware::from_fn_with_state(shared.clone(), count))
@@ -215,6 +219,11 @@ async fn syncing(State(node): State<Shared>) -> Json<Value> {
         "is_optimistic": false,
         "el_offline": false,
     } }))
+}
+
+async fn version(State(node): State<Shared>) -> Json<Value> {
+    let version = node.behaviour.read().version.clone();
+    Json(json!({ "data": { "version": version } }))
 }
 
 async fn head(State(node): State<Shared>) -> Json<Value> {

@@ -103,6 +103,7 @@ pub(super) struct Chain {
     /// Blocks below this height are gone, and what is said of them.
     pruned: (u64, PrunedAnswer),
     refused: BTreeSet<String>,
+    version: String,
     calls: BTreeMap<String, u64>,
 }
 
@@ -127,6 +128,7 @@ impl Chain {
             mined: 0,
             pruned: (0, PrunedAnswer::Null),
             refused: BTreeSet::new(),
+            version: "SimExecution/v1.0.0/sim".to_owned(),
             calls: BTreeMap::new(),
         }
     }
@@ -162,6 +164,11 @@ impl Chain {
         let (hash, timestamp) = (keccak256(seed.concat()), self.head().timestamp + self.slot_secs);
         self.append(hash, timestamp, coinbase, transactions);
         hash
+    }
+
+    /// What it says of itself from now on.
+    pub(super) fn call_itself(&mut self, version: &str) {
+        version.clone_into(&mut self.version);
     }
 
     /// Takes the newest block out of the chain, but not the first.
@@ -257,6 +264,7 @@ impl Chain {
         }
         match method {
             "eth_chainId" => Ok(json!(U64::from(self.id))),
+            "web3_clientVersion" => Ok(json!(self.version)),
             "eth_blockNumber" => Ok(json!(U64::from(self.height()))),
             "eth_getBlockByNumber" | "eth_getBlockByHash" if *param(1) == json!(true) => {
                 of_block(|block| block.json(true))

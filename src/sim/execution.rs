@@ -107,6 +107,11 @@ impl SimExecution {
         self.chain.lock().finalize(Finality::Behind(depth));
     }
 
+    /// Says this of itself from now on (`web3_clientVersion`).
+    pub fn call_itself(&self, version: &str) {
+        self.chain.lock().call_itself(version);
+    }
+
     /// Serves every method but these from now on.
     pub fn refuse(&self, methods: &[&str]) {
         self.chain.lock().refuse(methods);

@@ -96,6 +96,19 @@ pub struct Digest {
 }
 
 impl Digest {
+    /// What stands under the headline, for a message that has it as its subject: at most 72 columns.
+    pub fn body(&self) -> String {
+        text::render(&[&format!("{}, {}", self.source, UtcDay::of(self.at).date())], &self.sections)
+    }
+
+    /// Whether something happened: an alert, a restart, or downtime.
+    pub fn is_news(&self) -> bool {
+        let is_down = |part: &super::Availability| part.minutes.bad > 0 || part.minutes.bad_unwatched > 0;
+        !self.alerts.is_empty()
+            || self.restarts.iter().any(|restart| restart.count > 0)
+            || self.report.indicators.iter().any(is_down)
+    }
+
     /// The same as plain text for a mail in a terminal: at most 72 columns.
     pub fn text(&self) -> String {
         text::render(
@@ -387,6 +400,8 @@ mod tests {
             assert!(text.contains(words), "{words} is missing:\n{text}");
         }
         assert!(!text.contains("far away"));
+        assert!(digest.is_news());
+        assert_eq!(digest.body(), text.split_once('\n').unwrap().1, "the same without its first line");
     }
 
     #[test]
@@ -414,6 +429,7 @@ mod tests {
                 .all(|section| !section.lines.is_empty())
         );
         assert!(digest.text().contains("no header was asked for"));
+        assert!(!digest.is_news());
         let json = serde_json::to_value(&digest).unwrap();
         assert_eq!(
             (json["cadence"].as_str(), json["report"]["window"].as_str()),

@@ -11,6 +11,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod alerts;
+mod box_alerts;
 mod bundles;
 mod checks;
 mod clock;
@@ -28,8 +29,10 @@ mod http;
 mod import;
 mod journal;
 mod ledger_writes;
+mod mail;
 mod metrics;
 mod missed_requests;
+mod monitoring;
 mod networks;
 mod ops;
 mod overload;

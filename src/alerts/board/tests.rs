@@ -5,7 +5,11 @@ use proptest::prelude::*;
 use super::{
     super::{
         alert::made,
+        digest::DigestText,
+        drill::alert_drill,
+        maintenance::{Maintenance, MaintenanceTime, silences},
         message::{Message, MessageKind},
+        settings_escalation::DailyDigest,
         silence::SilenceKind,
     },
     *,
@@ -23,6 +27,8 @@ fn settings() -> AlertSettings {
     settings.escalation.p2.contacts = contacts(&["devops"]);
     settings.escalation.p3.contacts = contacts(&["support"]);
     settings.escalation.p4.contacts = contacts(&["mail"]);
+    // Digests are looked at apart.
+    (settings.daily_digest, settings.weekly_digest_on) = (DailyDigest::Never, None);
     settings
 }
 
@@ -79,6 +85,8 @@ struct Box {
     settings: AlertSettings,
     silences: Vec<Silence>,
     troubles: Vec<Trouble>,
+    /// What digests say beside alerts of P4.
+    digest: Option<DigestText>,
     now: UnixMillis,
     read: usize,
 }
@@ -87,15 +95,38 @@ impl Box {
     fn new() -> Self {
         let (settings, store) = (settings(), Store::default());
         let (board, _) = Board::restore(&store.read(), settings.most_alerts);
-        let mut new =
-            Self { board, store, settings, silences: vec![], troubles: vec![], now: START, read: 0 };
+        let mut new = Self {
+            board,
+            store,
+            settings,
+            silences: vec![],
+            troubles: vec![],
+            digest: None,
+            now: START,
+            read: 0,
+        };
         new.look();
         new
     }
 
     fn look(&mut self) {
-        let look = self.board.look(self.now, &self.troubles, &Absence::Over, &self.silences, &self.settings);
-        self.store.save(look.write);
+        let write = self.look_unsaved();
+        self.store.save(write);
+    }
+
+    /// Those set by hand, and maintenance windows.
+    fn all_silences(&self) -> Vec<Silence> {
+        let windows = silences(&self.settings.maintenance, self.now);
+        self.silences.iter().cloned().chain(windows).collect()
+    }
+
+    /// A look of which nothing is written down.
+    fn look_unsaved(&mut self) -> AlertWrite {
+        if let Some(due) = self.board.digest_due(self.now, &self.settings) {
+            self.board.digest_made(due, self.digest.clone());
+        }
+        let silences = self.all_silences();
+        self.board.look(self.now, &self.troubles, &Absence::Over, &silences, &self.settings).write
     }
 
     /// Looks every second for a while.
@@ -245,6 +276,45 @@ fn a_silence_hides_and_keeps() {
     assert_eq!(it.told(), lines(&expected));
 }
 
+/// From a window of the configuration to who is told: what it matches waits until it ends, P1 that it does not name never does.
+#[test]
+fn a_maintenance_window_holds_back_what_it_matches_until_it_ends() {
+    let window = |matcher: &str| Maintenance {
+        name: "new disk".to_owned(),
+        matchers: vec![matcher.parse().unwrap()],
+        when: MaintenanceTime::Once { from: START, until: START + 60 * MINUTE },
+        sla: false,
+    };
+    let mut it = Box::new();
+    it.settings.maintenance = vec![window("component=disk"), window("alertname=ledger_dead")];
+    let ends = it.raise(rule("disk_slow", Severity::P2, Component::Disk), "/data");
+    let lasts = it.raise(rule("disk_full", Severity::P2, Component::Disk), "/data");
+    it.raise(rule("ledger_dead", Severity::P1, Component::Disk), "");
+    it.raise(rule("disk_dead", Severity::P1, Component::Disk), "/data");
+    it.raise(rule("clock_wrong", Severity::P2, Component::Host), "");
+    it.pass(4 * MINUTE);
+    let told = [("pager", "P1 Title of disk_dead: /data"), ("devops", "P2 Title of clock_wrong")];
+    assert_eq!(it.told(), lines(&told));
+    let hidden = it.board.hidden(&it.all_silences());
+    assert_eq!(hidden.get(&lasts), Some(&Hidden::Maintenance("new disk".to_owned())));
+    // Killed and started again in the middle of it.
+    it.restart();
+    it.end(&ends);
+    let clock = it.troubles.iter().find(|it| it.rule.name == "clock_wrong").unwrap().fingerprint();
+    assert!(it.board.acknowledge(&clock, "anna"));
+    it.end(&clock);
+    it.pass(55 * MINUTE);
+    assert!(
+        it.told().iter().all(|(_, title)| !title.contains("disk_full") && !title.contains("ledger_dead"))
+    );
+    it.pass(2 * MINUTE);
+    let told = it.told();
+    for title in ["P1 Title of ledger_dead", "P2 Title of disk_full: /data"] {
+        assert!(told.iter().any(|(_, told)| told == title), "{title}: {told:?}");
+    }
+    assert!(told.iter().all(|(_, title)| !title.contains("disk_slow")), "{told:?}");
+}
+
 #[test]
 fn what_was_told_and_is_silenced_reminds_nobody_and_is_told_to_be_over() {
     let mut it = Box::new();
@@ -289,17 +359,105 @@ fn flapping_is_told_once_and_its_end() {
 }
 
 #[test]
-fn what_can_wait_is_told_once_a_day() {
+fn what_can_wait_is_told_once_a_day_with_what_the_day_came_to() {
     let mut it = Box::new();
+    it.settings.daily_digest = DailyDigest::Always;
+    it.look();
+    it.digest = Some(DigestText {
+        headline: "Your day: uptime 100 %, 1 alert".to_owned(),
+        body: "Availability\n  all of it\n".to_owned(),
+        is_news: true,
+    });
     it.raise(rule("version_old", Severity::P4, Component::Consensus), "lighthouse");
     for _ in 0..30 {
         it.pass(60 * MINUTE);
+        // Killed each hour: one row for a period, whatever happens.
+        it.restart();
     }
     let digests: Vec<Message> = it.store.messages.iter().map(message).collect();
     assert_eq!(digests.len(), 1);
     assert_eq!((digests[0].kind, it.store.messages[0].channel.as_str()), (MessageKind::Digest, "mail"));
+    assert_eq!(digests[0].title, "Your day: uptime 100 %, 1 alert, 1 thing that can wait");
     let body = digests[0].body.as_deref().unwrap();
-    assert_eq!(body, "Title of version_old\n- lighthouse: What happened to lighthouse.");
+    assert_eq!(
+        body,
+        "Can wait\nTitle of version_old\n- lighthouse: What happened to lighthouse.\n\nAvailability\n  all of it"
+    );
+}
+
+/// Killed between the decision and the ledger, with a message in the queue and without the state that says so, and after days of being away.
+#[test]
+fn a_digest_is_neither_lost_nor_doubled() {
+    let mut it = Box::new();
+    it.settings.weekly_digest_on = Some(jiff::civil::Weekday::Tuesday);
+    it.settings.digest_contacts = vec!["boss".to_owned()];
+    it.look();
+    // START is a Monday; away over two Tuesdays.
+    it.now += 10 * 24 * 60 * MINUTE;
+    let before = it.store.clone();
+    let look = it.look_unsaved();
+    assert_eq!(look.messages.len(), 1, "{look:?}");
+    it.restart();
+    it.pass(60 * MINUTE);
+    let digests: Vec<String> = it.store.messages.iter().map(|queued| message(queued).id).collect();
+    assert_eq!(digests, [look.messages[0].id.clone()], "lost with the kill, and made again as the same");
+    assert_eq!(it.store.messages[0].channel, "boss");
+    // The state of before, with the queue of now: the same id again, which the queue has already.
+    it.store.groups = before.groups;
+    it.restart();
+    it.pass(60 * MINUTE);
+    assert_eq!(it.store.messages.len(), 1);
+}
+
+/// Drills beside a real incident: each is told at once, in an incident of its own, hidden by nothing, and over when nobody holds it.
+#[test]
+fn a_drill_is_an_incident_of_its_own_and_never_stays_open() {
+    let mut it = Box::new();
+    it.silences = vec![Silence {
+        id: "s".to_owned(),
+        kind: SilenceKind::Silence,
+        matchers: vec!["alertname=alert_drill".parse().unwrap()],
+        starts_at: START,
+        ends_at: START + 60 * MINUTE,
+        created_by: "anna".to_owned(),
+        comment: String::new(),
+        made_at: START,
+    }];
+    it.raise(rule("relay_away", Severity::P1, Component::Relays), "titan");
+    it.pass(SECOND);
+    it.told();
+    for number in 0..5 {
+        it.board.drill_begins();
+        let trouble = Trouble {
+            labels: [("drill".to_owned(), number.to_string())].into(),
+            since: it.now,
+            ..made::trouble(alert_drill(), "")
+        };
+        let fingerprint = trouble.fingerprint();
+        it.troubles.push(trouble);
+        it.pass(SECOND);
+        assert_eq!(it.told(), lines(&[("pager", "P1 DRILL, nothing is wrong")]), "{number}");
+        let incident = it.board.alerts().find(|alert| alert.is_drill() && alert.phase.is_active());
+        let incident = incident.unwrap().told.as_ref().unwrap().incident.clone();
+        if number % 2 == 0 {
+            assert_eq!(it.board.acknowledge_incident(&incident, "anna"), 1, "the drill alone");
+            it.pass(SECOND);
+            assert_eq!(it.told().len(), 2, "who takes care, and that it is over");
+        } else {
+            // Killed: the drill is gone with the process, and somebody else does not answer.
+            it.restart();
+            it.end(&fingerprint);
+            it.now += SECOND;
+            let silences = it.all_silences();
+            let look = it.board.look(it.now, &[], &Absence::Unknown, &silences, &it.settings);
+            it.store.save(look.write);
+            assert_eq!(it.told(), lines(&[("pager", "P1 over: DRILL, nothing is wrong")]));
+        }
+        it.end(&fingerprint);
+        it.pass(SECOND);
+        assert_eq!(it.told(), []);
+        assert!(!it.board.alerts().any(|alert| alert.is_drill() && alert.phase.is_active()));
+    }
 }
 
 #[test]

@@ -70,7 +70,7 @@ pub(super) fn plain_lines(text: &str) -> String {
 
 /// Breaks a text at spaces into lines of at most `width` characters, each behind an indent. Words that are longer stay whole: a link that is
 /// broken leads nowhere.
-pub(super) fn wrap(text: &str, width: usize, first_indent: &str, indent: &str) -> String {
+pub(in crate::alerts) fn wrap(text: &str, width: usize, first_indent: &str, indent: &str) -> String {
     let mut out = String::from(first_indent);
     let mut column = first_indent.chars().count();
     let mut is_empty = true;

@@ -254,7 +254,11 @@ fn words(settings: &EmailSettings, error: &lettre::transport::smtp::Error) -> St
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        text = format!("{text}: {cause}");
+        // Most errors of the library say their cause themselves.
+        let cause_in_words = cause.to_string();
+        if !text.contains(&cause_in_words) {
+            text = format!("{text}: {cause_in_words}");
+        }
         source = cause.source();
     }
     let mut text = one_line(&text);

@@ -69,6 +69,7 @@ impl Stage {
             sources: vec![Arc::new(troubles.clone())],
             queued: Arc::clone(&queued),
             by_hand: Some(to_hand),
+            digests: None,
             observer: {
                 let seen = Arc::clone(&seen);
                 Arc::new(move |alert, kind| seen.lock().push((alert.rule.name.clone().into_owned(), kind)))

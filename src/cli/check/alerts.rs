@@ -31,11 +31,17 @@ pub(super) fn report_alerts(config: &AlertsConfig, now: UnixMillis, findings: &m
         let within = format!("{} min", config.settings.escalation.of(severity).respond_within.as_secs() / 60);
         let (words, next) = match (steps(severity).as_slice(), severity) {
             ([], _) => ("nobody".to_owned(), String::new()),
-            (steps, Severity::P4) => (words(steps, " and "), "once a day".to_owned()),
+            (steps, Severity::P4) => (words(steps, " and "), "in a digest".to_owned()),
             (steps, _) => (words(steps, ", then "), within),
         };
         table.add_row([severity.label().to_owned(), words, next]);
     }
+    let digests = match config.settings.digest_contacts.as_slice() {
+        [] => steps(Severity::P4),
+        named => steps_of_names(config, named, now),
+    };
+    let tells = if digests.is_empty() { "nobody".to_owned() } else { words(&digests, " and ") };
+    table.add_row(["digests".to_owned(), tells, String::new()]);
     let channels: Vec<String> = config.channels.iter().map(describe).collect();
     let text = format!("alert channels: {}\n{table}", channels.join(", "));
     let document = json!({
@@ -59,8 +65,11 @@ pub(super) fn report_alerts(config: &AlertsConfig, now: UnixMillis, findings: &m
 }
 
 fn steps_of(config: &AlertsConfig, severity: Severity, now: UnixMillis) -> Vec<Step> {
-    let contacts = &config.settings.escalation.of(severity).contacts;
-    contacts
+    steps_of_names(config, &config.settings.escalation.of(severity).contacts, now)
+}
+
+fn steps_of_names(config: &AlertsConfig, names: &[String], now: UnixMillis) -> Vec<Step> {
+    names
         .iter()
         .map(|name| Step { name: name.clone(), channels: config.settings.channels_of(name, now) })
         .collect()

@@ -155,6 +155,7 @@ impl Reading<'_> {
         let path = self.folder.join(file);
         let text = self.checker.include(&key, path.clone())?;
         if text.matches("-----BEGIN CERTIFICATE-----").count() == 1 {
+            self.checker.certificates.push(path);
             return Some(text.into_bytes());
         }
         self.checker.wrong(

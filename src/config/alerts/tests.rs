@@ -60,11 +60,17 @@ reacknowledge_after = "12h"
 reacknowledge_p1_after = "2h"
 digest_at = "08:30"
 weekly_digest_on = "fri"
+daily_digest = "news"
+digest_contacts = ["bob"]
 time_zone = "Europe/Berlin"
 dead_man_url = "https://hc.example/ping/k3y"
 dead_man_every = "30s"
 ack_link_valid_for = "2d"
 disable = ["payload_withheld"]
+certificates = ["/etc/box/fullchain.pem"]
+certificate_warning = "2w"
+secret_max_age = "180d"
+host_root = "/host"
 
 [[alerts.channels]]
 id = "slack"
@@ -151,6 +157,11 @@ op = ">="
 threshold = 1
 rate_over = "10m"
 
+[[alerts.client_floors]]
+client = "geth"
+fork = "gloas"
+version = "1.17.10"
+
 [sla]
 target_percent = 99.5
 "#;
@@ -166,7 +177,9 @@ fn every_key_has_its_meaning() {
         disabled,
         severities,
         ack_link_valid_for,
-        weekly_digest_on,
+        ages,
+        client_floors,
+        host_root,
     } = config.alerts;
     assert_eq!(settings.source, "box-7");
     assert_eq!(settings.pages.as_deref(), Some("https://box.example/relaymux"));
@@ -179,10 +192,18 @@ fn every_key_has_its_meaning() {
     ]
     .map(|duration| duration.as_secs());
     assert_eq!(secs, [10, 120, 43_200, 7200, 172_800]);
-    assert_eq!((settings.digest_at, weekly_digest_on), (Time::constant(8, 30, 0, 0), Some(Weekday::Friday)));
+    let digests = (settings.digest_at, settings.weekly_digest_on, settings.daily_digest);
+    assert_eq!(digests, (Time::constant(8, 30, 0, 0), Some(Weekday::Friday), DailyDigest::News));
+    assert_eq!(settings.digest_contacts, ["bob"]);
     assert_eq!(settings.digest_zone.iana_name(), Some("Europe/Berlin"));
     assert_eq!(dead_man.unwrap().interval, Duration::from_secs(30));
     assert_eq!((disabled.len(), severities.len()), (1, 0));
+    assert_eq!(ages.certificates, [std::path::Path::new("/etc/box/fullchain.pem")]);
+    assert_eq!(
+        (ages.certificate_warning.as_secs(), ages.secret_max_age.map(|age| age.as_secs())),
+        (1_209_600, Some(15_552_000))
+    );
+    assert_eq!((client_floors.len(), host_root.as_path()), (1, std::path::Path::new("/host")));
 
     let kinds: Vec<ChannelKind> = channels.iter().map(|channel| channel.settings.kind()).collect();
     let mut all = ChannelKind::ALL.to_vec();
@@ -239,7 +260,8 @@ fn without_the_section_alerts_are_kept_and_nobody_is_told() {
     assert!(config.alerts.channels.is_empty() && config.alerts.dead_man.is_none());
     assert_eq!(config.alerts.settings.source, "box-1");
     assert_eq!(config.alerts.settings.pages.as_deref(), Some("http://127.0.0.1:18551"));
-    assert_eq!(config.alerts.weekly_digest_on, Some(Weekday::Monday));
+    assert_eq!(config.alerts.settings.weekly_digest_on, Some(Weekday::Monday));
+    assert_eq!(config.alerts.settings.daily_digest, DailyDigest::Always);
     for (listen, pages) in [
         ("0.0.0.0:80", Some("http://127.0.0.1:80")),
         ("127.0.0.1:0", None),
@@ -277,6 +299,8 @@ fn every_mistake_names_its_key_and_what_to_do() {
         (alerts("reacknowledge_p1_after = \"1s\""), "alerts.reacknowledge_p1_after", "too short", "4h"),
         (alerts("digest_at = \"9\""), "alerts.digest_at", "no time of day", "09:00"),
         (alerts("weekly_digest_on = \"monday\""), "alerts.weekly_digest_on", "no day", "mon, tue"),
+        (alerts("daily_digest = \"yes\""), "alerts.daily_digest", "not when", "always, news"),
+        (alerts("digest_contacts = [\"bob\"]"), "alerts.digest_contacts[0]", "`bob`", ""),
         (
             alerts("time_zone = \"Europe/Berlln\""),
             "alerts.time_zone",

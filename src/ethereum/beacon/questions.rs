@@ -88,6 +88,18 @@ impl BeaconNode {
         value.ok_or_else(|| NodeError::answer(&url, "the node does not say its block's value"))
     }
 
+    /// What it says of itself, at most 256 characters.
+    ///
+    /// # Errors
+    /// When the node does not answer as it should.
+    pub async fn client_version(&self) -> Result<String, NodeError> {
+        let url = self.url("/eth/v1/node/version");
+        let answer = self.ask(&url).await?;
+        let version = answer.pointer("/data/version").and_then(Value::as_str);
+        let version = version.ok_or_else(|| NodeError::answer(&url, "there is no version"))?;
+        Ok(version.chars().take(256).collect())
+    }
+
     /// The slot of the newest block.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ impl HealthMonitor {
         let policy = self.settings.rotation;
         let lag_ms = self.lag.take();
         let sample = if policy.enabled {
-            let HostSample { host, own } = self.sampler.sample(Instant::now());
+            let HostSample { host, own, .. } = self.sampler.sample(Instant::now());
             Sample {
                 lag_ms,
                 host_cpu: host.cpu,
