@@ -14,6 +14,7 @@
 //! `rpc_api`.
 
 pub mod answer;
+pub mod block_need;
 pub mod board;
 pub mod call;
 pub mod head;
@@ -23,6 +24,7 @@ pub mod transport_failure;
 pub mod upstream;
 
 pub use answer::{BadAnswer, NodeError, RawJson, RpcAnswer, read_answer, read_answers};
+pub use block_need::{BlockNeed, Bound};
 pub use board::{Board, Feedback, Snapshot, Standing, UpstreamState};
 pub use call::RpcCall;
 pub use head::Head;
