@@ -17,6 +17,7 @@ pub mod answer;
 pub mod block_need;
 pub mod board;
 pub mod call;
+pub mod flight;
 pub mod head;
 pub mod session;
 pub mod settings;
@@ -27,6 +28,7 @@ pub use answer::{BadAnswer, NodeError, RawJson, RpcAnswer, read_answer, read_ans
 pub use block_need::{BlockNeed, Bound};
 pub use board::{Board, Feedback, Snapshot, Standing, UpstreamState};
 pub use call::RpcCall;
+pub use flight::{Flights, Flown};
 pub use head::Head;
 pub use session::{ClientId, Session};
 pub use settings::{
