@@ -16,6 +16,7 @@
 pub mod answer;
 pub mod block_need;
 pub mod board;
+pub mod cache;
 pub mod call;
 pub mod flight;
 pub mod head;
@@ -27,6 +28,7 @@ pub mod upstream;
 pub use answer::{BadAnswer, NodeError, RawJson, RpcAnswer, read_answer, read_answers};
 pub use block_need::{BlockNeed, Bound};
 pub use board::{Board, Feedback, Snapshot, Standing, UpstreamState};
+pub use cache::Cache;
 pub use call::RpcCall;
 pub use flight::{Flights, Flown};
 pub use head::Head;
