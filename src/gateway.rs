@@ -20,6 +20,7 @@ pub mod cache;
 pub mod call;
 pub mod flight;
 pub mod head;
+pub mod logs;
 pub mod session;
 pub mod settings;
 pub mod transport_failure;
@@ -32,6 +33,7 @@ pub use cache::Cache;
 pub use call::RpcCall;
 pub use flight::{Flights, Flown};
 pub use head::Head;
+pub use logs::{LogsBounds, LogsFailure, LogsLimit, LogsQuery};
 pub use session::{ClientId, Session};
 pub use settings::{
     CacheSettings, ClientLimits, HealthPolicy, MethodPolicy, RpcSettings, UpstreamSettings,
