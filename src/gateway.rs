@@ -18,11 +18,13 @@ pub mod block_need;
 pub mod board;
 pub mod cache;
 pub mod call;
+pub mod call_error;
 pub mod flight;
 pub mod head;
 pub mod logs;
 pub mod session;
 pub mod settings;
+pub mod transport;
 pub mod transport_failure;
 pub mod upstream;
 
@@ -32,11 +34,13 @@ pub use board::{Board, Feedback, Snapshot, Standing, UpstreamState};
 pub use cache::Cache;
 pub use call::RpcCall;
 pub use flight::{Flights, Flown};
+pub use call_error::CallError;
 pub use head::Head;
 pub use logs::{LogsBounds, LogsFailure, LogsLimit, LogsQuery};
 pub use session::{ClientId, Session};
 pub use settings::{
     CacheSettings, ClientLimits, HealthPolicy, MethodPolicy, RpcSettings, UpstreamSettings,
 };
+pub use transport::{TakeBudget, Transport};
 pub use transport_failure::TransportFailure;
 pub use upstream::{Tier, UpstreamId};
