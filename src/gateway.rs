@@ -14,21 +14,33 @@
 //! `rpc_api`.
 
 pub mod answer;
+pub mod block_need;
 pub mod board;
+pub mod cache;
 pub mod call;
+pub mod call_error;
+pub mod flight;
 pub mod head;
+pub mod logs;
 pub mod session;
 pub mod settings;
+pub mod transport;
 pub mod transport_failure;
 pub mod upstream;
 
 pub use answer::{BadAnswer, NodeError, RawJson, RpcAnswer, read_answer, read_answers};
+pub use block_need::{BlockNeed, Bound};
 pub use board::{Board, Feedback, Snapshot, Standing, UpstreamState};
+pub use cache::Cache;
 pub use call::RpcCall;
+pub use flight::{Flights, Flown};
+pub use call_error::CallError;
 pub use head::Head;
+pub use logs::{LogsBounds, LogsFailure, LogsLimit, LogsQuery};
 pub use session::{ClientId, Session};
 pub use settings::{
     CacheSettings, ClientLimits, HealthPolicy, MethodPolicy, RpcSettings, UpstreamSettings,
 };
+pub use transport::{TakeBudget, Transport};
 pub use transport_failure::TransportFailure;
 pub use upstream::{Tier, UpstreamId};
