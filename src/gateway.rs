@@ -14,21 +14,54 @@
 //! `rpc_api`.
 
 pub mod answer;
+pub mod ask;
+pub mod block_need;
 pub mod board;
 pub mod call;
+pub mod call_error;
+mod dispatch;
+mod failovers;
+mod filters;
 pub mod head;
+mod hedge;
+mod lane;
+mod lanes;
+mod methods;
+mod metrics;
+mod own_answer;
+mod pattern;
+mod policy;
+mod room;
+mod select;
+mod send;
+mod served;
 pub mod session;
 pub mod settings;
+mod shown;
+#[cfg(test)]
+mod stage;
 pub mod transport_failure;
 pub mod upstream;
+mod verdict;
+mod view;
 
 pub use answer::{BadAnswer, NodeError, RawJson, RpcAnswer, read_answer, read_answers};
+pub use ask::{Ask, Asking};
+pub use block_need::{BlockNeed, Bound};
 pub use board::{Board, Feedback, Snapshot, Standing, UpstreamState};
 pub use call::RpcCall;
+pub use call_error::CallError;
+pub use failovers::Failover;
 pub use head::Head;
+pub use methods::{Method, MethodClass};
+pub use metrics::describe_call_metrics;
+pub use policy::{Refusal, admit};
+pub use room::{Gateway, GatewayParts, Keep};
+pub use served::{Served, ServedBy};
 pub use session::{ClientId, Session};
 pub use settings::{
     CacheSettings, ClientLimits, HealthPolicy, MethodPolicy, RpcSettings, UpstreamSettings,
 };
 pub use transport_failure::TransportFailure;
 pub use upstream::{Tier, UpstreamId};
+pub use view::{RpcView, UpstreamView};
