@@ -38,7 +38,14 @@ pub struct Failovers(Mutex<VecDeque<Failover>>);
 
 impl Failovers {
     /// A call was answered by another upstream than the first.
-    pub fn note(&self, from: &UpstreamId, to: &UpstreamId, reason: Reason, waited: Duration, now: UnixMillis) {
+    pub fn note(
+        &self,
+        from: &UpstreamId,
+        to: &UpstreamId,
+        reason: Reason,
+        waited: Duration,
+        now: UnixMillis,
+    ) {
         let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
         let mut kept = self.0.lock();
         let alike = kept.iter_mut().rev().find(|known| {
@@ -57,7 +64,15 @@ impl Failovers {
             kept.pop_front();
         }
         let (from, to) = (from.clone(), to.clone());
-        kept.push_back(Failover { at: now, last: now, from, to, reason, calls: 1, longest_wait_ms: waited_ms });
+        kept.push_back(Failover {
+            at: now,
+            last: now,
+            from,
+            to,
+            reason,
+            calls: 1,
+            longest_wait_ms: waited_ms,
+        });
     }
 
     /// The last ones, the newest first.

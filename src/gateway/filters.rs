@@ -21,8 +21,7 @@ use self::{
     kept::{Filter, FilterKind, Kept, Made, is_small},
 };
 use super::{
-    CallError, Feedback, Method, RawJson, RpcAnswer, RpcCall, Served, ServedBy, Session,
-    TransportFailure,
+    CallError, Feedback, Method, RawJson, RpcAnswer, RpcCall, Served, ServedBy, Session, TransportFailure,
     lanes::Lanes,
     own_answer,
     verdict::{self, Verdict},
@@ -45,7 +44,8 @@ impl Filters {
         if let Some(kind) = FilterKind::made_by(call) {
             return self.create(lanes, kind, session, deadline).await;
         }
-        let Some((id, filter)) = id_of(call).and_then(|id| Some((id, self.0.find(id, Instant::now())?))) else {
+        let Some((id, filter)) = id_of(call).and_then(|id| Some((id, self.0.find(id, Instant::now())?)))
+        else {
             // Word for word what geth says: clients make a new one then.
             return Served::error(ErrorCode::Server, "filter not found");
         };
@@ -98,6 +98,8 @@ async fn make(
     deadline: Instant,
 ) -> Result<Made, Served> {
     let call = kind.call();
+    // Before it is made: a block that comes between is told by the filter.
+    let heads: Vec<u64> = (0..lanes.all().len()).map(|place| known_head(lanes, place)).collect();
     let served = lanes.run(&call, Method::of(&call.method), session, deadline).await;
     let place = match &served.by {
         ServedBy::Upstream(id) => lanes.all().iter().position(|lane| lane.id == *id),
@@ -105,7 +107,7 @@ async fn make(
     };
     match (place, served) {
         (Some(place), Served { answer: RpcAnswer::Result(id), .. }) => {
-            let head = known_head(lanes, place);
+            let head = heads.get(place).copied().unwrap_or_default();
             Ok(Made { place, id, head })
         }
         (_, served) => Err(served),
@@ -120,12 +122,7 @@ fn known_head(lanes: &Lanes, place: usize) -> u64 {
 }
 
 /// What happened since the last look.
-async fn changes(
-    lanes: &Arc<Lanes>,
-    filter: &mut Filter,
-    session: &Session,
-    deadline: Instant,
-) -> Served {
+async fn changes(lanes: &Arc<Lanes>, filter: &mut Filter, session: &Session, deadline: Instant) -> Served {
     // Before it is asked: what it tells reaches to here at least.
     let head = known_head(lanes, filter.place);
     let call = RpcCall::new("eth_getFilterChanges", with_id(&filter.id));
@@ -140,12 +137,7 @@ async fn changes(
 }
 
 /// Makes the filter anew elsewhere, and reads what happened since the last look.
-async fn move_on(
-    lanes: &Arc<Lanes>,
-    filter: &mut Filter,
-    session: &Session,
-    deadline: Instant,
-) -> Served {
+async fn move_on(lanes: &Arc<Lanes>, filter: &mut Filter, session: &Session, deadline: Instant) -> Served {
     // First the filter, then the past: what comes in between is told by both, and told once.
     let made = match make(lanes, &filter.kind, session, deadline).await {
         Ok(made) => made,
@@ -181,12 +173,7 @@ fn told(lanes: &Lanes, filter: &mut Filter, answer: RpcAnswer, head: u64) -> Ser
 }
 
 /// `eth_getFilterLogs`: all logs of the filter, which any upstream can read.
-async fn all_logs(
-    lanes: &Arc<Lanes>,
-    filter: &Filter,
-    session: &Session,
-    deadline: Instant,
-) -> Served {
+async fn all_logs(lanes: &Arc<Lanes>, filter: &Filter, session: &Session, deadline: Instant) -> Served {
     let FilterKind::Logs(params) = &filter.kind else {
         return Served::error(ErrorCode::Server, "filter not found");
     };
@@ -202,16 +189,11 @@ async fn uninstall(lanes: &Arc<Lanes>, filter: &Filter, deadline: Instant) -> Se
 }
 
 /// Asks one upstream, for no longer than one may take.
-async fn ask(
-    lanes: &Lanes,
-    place: usize,
-    call: &RpcCall,
-    deadline: Instant,
-) -> Result<RpcAnswer, CallError> {
+async fn ask(lanes: &Lanes, place: usize, call: &RpcCall, deadline: Instant) -> Result<RpcAnswer, CallError> {
     let lane = lanes.at(place).ok_or(CallError::Transport(TransportFailure::TimedOut))?;
     let started = Instant::now();
     let until = deadline.min(started + lanes.attempt());
-    lane.note_asked();
+    lane.note_asked(1);
     let result = match timeout_at(until, lane.ask.call(call, until)).await {
         Ok(result) => result,
         Err(_) => Err(CallError::Transport(TransportFailure::TimedOut)),

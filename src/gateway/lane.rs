@@ -77,12 +77,17 @@ impl Lane {
         }
     }
 
-    /// It is asked.
-    pub fn note_asked(&self) {
-        self.asked.fetch_add(1, Relaxed);
+    /// It is asked for so many calls.
+    pub fn note_asked(&self, calls: usize) {
+        self.asked.fetch_add(u64::try_from(calls).unwrap_or(u64::MAX), Relaxed);
     }
 
-    /// How often it was asked since the start.
+    /// It answered something whose time says nothing of single calls.
+    pub fn note_alive(&self, now: Instant) {
+        self.moments.lock().last_answer = Some(now);
+    }
+
+    /// How many calls it was asked for since the start.
     pub fn asked(&self) -> u64 {
         self.asked.load(Relaxed)
     }
@@ -90,7 +95,7 @@ impl Lane {
     /// It answered after so long.
     pub fn note_answer(&self, class: MethodClass, elapsed: Duration, now: Instant) {
         self.latencies(class).note(elapsed);
-        self.moments.lock().last_answer = Some(now);
+        self.note_alive(now);
     }
 
     /// Whether it answered anything since then: who does is alive, however slow one call is.

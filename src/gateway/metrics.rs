@@ -16,7 +16,10 @@ const REFUSED: &str = "relaymux_rpc_refused_methods_total";
 
 /// Describes what is counted of calls, and begins it at 0.
 pub fn describe_call_metrics() {
-    describe_counter!(REQUESTS, "Calls to the gateway by method, who answered, and outcome: result, error, failed");
+    describe_counter!(
+        REQUESTS,
+        "Calls to the gateway by method, who answered, and outcome: result, error, failed"
+    );
     describe_histogram!(SECONDS, Unit::Seconds, "Time from a call to its answer, by class");
     describe_counter!(FAILOVERS, "Calls answered by another upstream than the first, by the first and why");
     describe_counter!(ATTEMPTS, "Calls sent to upstreams, by upstream and what came of them");
@@ -72,4 +75,3 @@ pub fn looked_up(hit: bool) {
 pub fn refused() {
     counter!(REFUSED).increment(1);
 }
-

@@ -43,7 +43,9 @@ pub fn admit(name: &str, policy: &MethodPolicy) -> Result<Method, Refusal> {
         Access::Usual => Ok(method),
         Access::Accounts if policy.allow.iter().any(|allowed| allowed == name) => Ok(method),
         Access::Accounts => Err(Refusal::Accounts),
-        Access::OnRequest if name == "eth_subscribe" || name == "eth_unsubscribe" => Err(Refusal::Subscription),
+        Access::OnRequest if name == "eth_subscribe" || name == "eth_unsubscribe" => {
+            Err(Refusal::Subscription)
+        }
         Access::OnRequest => match CONTROL.iter().find(|space| name.starts_with(**space)) {
             Some(space) if is_named(policy, name, space) => Ok(method),
             Some(_) => Err(Refusal::Control),

@@ -18,7 +18,8 @@ pub struct MethodLists {
 impl MethodLists {
     /// Whether it may be asked.
     pub fn take(&self, method: &str) -> bool {
-        (self.only.is_empty() || pattern::matches(&self.only, method)) && !pattern::matches(&self.never, method)
+        (self.only.is_empty() || pattern::matches(&self.only, method))
+            && !pattern::matches(&self.never, method)
     }
 }
 
@@ -72,10 +73,7 @@ pub fn candidates(snapshot: &Snapshot, seen: &[Seen], need: Need) -> Vec<Candida
             let latest = standing.head.map_or(0, |head| head.number).max(seen.latest);
             let finalized = standing.finalized.unwrap_or(0).max(seen.finalized);
             let candidate = Candidate { place, tier: standing.tier, latest, finalized };
-            let rank = Rank {
-                lacks: lacks(candidate, standing.earliest, need),
-                resting: seen.resting,
-            };
+            let rank = Rank { lacks: lacks(candidate, standing.earliest, need), resting: seen.resting };
             Some((rank, candidate))
         })
         .collect();
@@ -103,7 +101,9 @@ fn lacks(candidate: Candidate, earliest: Option<u64>, need: Need) -> bool {
         Bound::Number(number) => lacks_number(number),
     };
     match need.block {
-        BlockNeed::None | BlockNeed::Latest | BlockNeed::Pending | BlockNeed::Safe | BlockNeed::Hash => behind,
+        BlockNeed::None | BlockNeed::Latest | BlockNeed::Pending | BlockNeed::Safe | BlockNeed::Hash => {
+            behind
+        }
         BlockNeed::Finalized => behind_final,
         BlockNeed::Earliest => pruned(0),
         BlockNeed::Number(number) => lacks_number(number),
@@ -127,8 +127,12 @@ mod tests {
     use crate::gateway::{Head, Standing, UpstreamId, UpstreamState};
 
     fn standing(place: usize, tier: Tier, state: UpstreamState, number: u64) -> Standing {
-        let head =
-            Head { number, hash: B256::repeat_byte(1), parent_hash: B256::repeat_byte(2), timestamp: number * 12 };
+        let head = Head {
+            number,
+            hash: B256::repeat_byte(1),
+            parent_hash: B256::repeat_byte(2),
+            timestamp: number * 12,
+        };
         Standing {
             id: UpstreamId::parse(&format!("u{place}")).unwrap(),
             tier,
@@ -167,7 +171,8 @@ mod tests {
     #[test]
     fn the_boards_order_is_kept_where_nothing_speaks_against_it() {
         let board = snapshot([100, 100, 100]);
-        for block in [BlockNeed::None, BlockNeed::Latest, BlockNeed::Number(90), BlockNeed::Hash, BlockNeed::Earliest]
+        for block in
+            [BlockNeed::None, BlockNeed::Latest, BlockNeed::Number(90), BlockNeed::Hash, BlockNeed::Earliest]
         {
             assert_eq!(places(&board, &[MAY; 3], need(block)), [0, 1, 2], "{block:?}");
         }

@@ -18,8 +18,8 @@ use tokio::{
 
 use self::said::{Said, of_answer};
 use super::{
-    CallError, Feedback, Method, RpcAnswer, RpcCall, Served, Session, Tier, TransportFailure,
-    lanes::Lanes, metrics, own_answer, select::Candidate, verdict,
+    CallError, Feedback, Method, RpcAnswer, RpcCall, Served, Session, Tier, TransportFailure, lanes::Lanes,
+    metrics, own_answer, select::Candidate, verdict,
 };
 use crate::jsonrpc::ErrorCode;
 
@@ -78,8 +78,7 @@ async fn one_round(
     let (tell, mut came) = mpsc::channel(round.len().max(1));
     let hash = hash_of(call);
     for (rank, candidate) in round.iter().enumerate() {
-        let (lanes, call, tell, place) =
-            (Arc::clone(lanes), call.clone(), tell.clone(), candidate.place);
+        let (lanes, call, tell, place) = (Arc::clone(lanes), call.clone(), tell.clone(), candidate.place);
         let tracker = lanes.background().clone();
         // It goes on when the client has its answer: the transaction should be everywhere.
         tracker.spawn(async move {
@@ -119,15 +118,10 @@ async fn one_round(
 }
 
 /// Asks one upstream, and tells what that says of it.
-async fn ask(
-    lanes: &Lanes,
-    place: usize,
-    call: &RpcCall,
-    deadline: Instant,
-) -> Result<RpcAnswer, CallError> {
+async fn ask(lanes: &Lanes, place: usize, call: &RpcCall, deadline: Instant) -> Result<RpcAnswer, CallError> {
     let lane = lanes.at(place).ok_or(CallError::Transport(TransportFailure::TimedOut))?;
     let (started, method) = (Instant::now(), Method::of(&call.method));
-    lane.note_asked();
+    lane.note_asked(1);
     let result = match timeout_at(deadline, lane.ask.call(call, deadline)).await {
         Ok(result) => result,
         Err(_) => Err(CallError::Transport(TransportFailure::TimedOut)),
@@ -201,7 +195,9 @@ impl Refused {
         let why = if each.is_empty() { "none is up".to_owned() } else { each.join(", ") };
         Served::error(
             ErrorCode::Internal,
-            format!("no upstream took the transaction: {why}. It may be sent again: it is the same transaction"),
+            format!(
+                "no upstream took the transaction: {why}. It may be sent again: it is the same transaction"
+            ),
         )
     }
 }

@@ -144,8 +144,13 @@ impl Stage {
 
     /// The board shows these heads.
     pub(super) fn heads(&self, heads: [u64; 3]) {
-        let upstreams: Vec<Standing> =
-            self.settings.upstreams.iter().zip(heads).map(|(upstream, head)| standing(upstream, head)).collect();
+        let upstreams: Vec<Standing> = self
+            .settings
+            .upstreams
+            .iter()
+            .zip(heads)
+            .map(|(upstream, head)| standing(upstream, head))
+            .collect();
         let tip = upstreams.iter().filter_map(|standing| standing.head).max_by_key(|head| head.number);
         self.board.publish(Snapshot { upstreams, order: vec![0, 1, 2], tip, finalized: Some(64) });
     }

@@ -228,10 +228,17 @@ const UNKNOWN_METHOD: &[&str] = &[
     "is not a supported",
 ];
 
-const SYNCING: &[&str] = &["is syncing", "still syncing", "not synced", "not yet synced", "initial sync", "node is behind"];
+const SYNCING: &[&str] =
+    &["is syncing", "still syncing", "not synced", "not yet synced", "initial sync", "node is behind"];
 
-const UNAUTHORIZED: &[&str] =
-    &["unauthorized", "invalid api key", "must be authenticated", "key is inactive", "invalid project id", "/billing"];
+const UNAUTHORIZED: &[&str] = &[
+    "unauthorized",
+    "invalid api key",
+    "must be authenticated",
+    "key is inactive",
+    "invalid project id",
+    "/billing",
+];
 
 const INTERNAL: &[&str] = &[
     "internal error",

@@ -134,13 +134,14 @@ impl<'a> Race<'a> {
                     if kept.is_some() {
                         return kept;
                     }
-                    if let Some((_, Wake::Slow)) = wake && let Some((slow, since)) = newest {
+                    let is_hedge = matches!(wake, Some((_, Wake::Hedge)));
+                    if !is_hedge && let Some((slow, since)) = newest {
                         self.is_slow(slow.place, since);
                         troubles.note(slow.place, Reason::TimedOut, true, None);
                     }
                     wake = None;
                     if let Some(next) = waiting.pop_front() {
-                        if hedged.is_none() {
+                        if is_hedge {
                             hedged = Some(next.place);
                         }
                         newest = Some((next, Instant::now()));
@@ -162,7 +163,7 @@ impl<'a> Race<'a> {
     /// Asks one upstream.
     fn attempt(&self, candidate: Candidate) -> Option<impl Future<Output = Ended> + Send + use<'_, 'a>> {
         let lane = self.lanes.at(candidate.place)?;
-        lane.note_asked();
+        lane.note_asked(1);
         let (call, deadline) = (self.call, self.deadline);
         Some(async move {
             let started = Instant::now();
@@ -215,13 +216,16 @@ impl<'a> Race<'a> {
         metrics::attempted(&lane.id, reason.label());
         let observed = |feedback| self.lanes.board().observed(place, feedback);
         match error {
-            CallError::Transport(TransportFailure::Connect(words)) => observed(Feedback::Refused(words.clone())),
+            CallError::Transport(TransportFailure::Connect(words)) => {
+                observed(Feedback::Refused(words.clone()))
+            }
             CallError::Transport(TransportFailure::Status { status: 429, retry_after }) => {
                 lane.rest(*retry_after, Instant::now());
             }
             CallError::Transport(TransportFailure::TimedOut) if lane.answered_since(started) => {}
-            // Neither says anything of the upstream.
+            // None of these says anything of the upstream: a client that sends nonsense must not take it from all others.
             CallError::Transport(TransportFailure::OverBudget | TransportFailure::TooLarge { .. }) => {}
+            CallError::Transport(TransportFailure::Status { status: 400 | 404..=499, .. }) => {}
             CallError::Transport(
                 TransportFailure::TimedOut | TransportFailure::Broken(_) | TransportFailure::Status { .. },
             )
@@ -266,7 +270,9 @@ impl<'a> Race<'a> {
         let tip = self.lanes.board().snapshot().tip.map(|tip| tip.number);
         let absurd = |number: u64| tip.is_some_and(|tip| number > tip.saturating_add(BELIEVED_BEYOND_TIP));
         match shown::of(self.method, self.block, result) {
-            Shown::Nothing if self.method.may_be_absent && result.as_bytes() == "null" => Some(Reason::Absent),
+            Shown::Nothing if self.method.may_be_absent && result.as_bytes() == "null" => {
+                Some(Reason::Absent)
+            }
             Shown::Nothing => None,
             Shown::Number(number) if absurd(number) => Some(Reason::AbsurdHead),
             Shown::Latest(head) if absurd(head.number) => Some(Reason::AbsurdHead),

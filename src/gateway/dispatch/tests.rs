@@ -57,7 +57,10 @@ async fn a_refused_connection_is_no_wait_at_all_and_is_told() {
     let served = run(&stage, "eth_call", json!([{}, "latest"])).await;
     assert_eq!((result(&served), by(&served)), (json!(REPLICA), "replica"));
     assert_eq!(started.elapsed(), Duration::ZERO);
-    assert!(matches!(&stage.feedback()[..], [(PRIMARY, Feedback::Refused(_)), (REPLICA, Feedback::Answered { .. })]));
+    assert!(matches!(
+        &stage.feedback()[..],
+        [(PRIMARY, Feedback::Refused(_)), (REPLICA, Feedback::Answered { .. })]
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -121,6 +124,29 @@ async fn one_slow_call_says_nothing_of_an_upstream_that_answers_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_sends_nonsense_takes_no_upstream_out() {
+    for (act, is_told) in [
+        (Act::Fail(TransportFailure::Status { status: 413, retry_after: None }), false),
+        (Act::Fail(TransportFailure::Status { status: 400, retry_after: None }), false),
+        (Act::Fail(TransportFailure::Status { status: 429, retry_after: None }), false),
+        (Act::Fail(TransportFailure::TooLarge { limit: 1 }), false),
+        (Act::Refuse(-32603, "Internal error"), false),
+        (Act::Fail(TransportFailure::Status { status: 502, retry_after: None }), true),
+        (Act::Fail(TransportFailure::Broken("cut".to_owned())), true),
+    ] {
+        let mut stage = Stage::new();
+        let plays = act.clone();
+        stage.actor(PRIMARY).plays(move |_, _| plays.clone());
+        assert_eq!(by(&run(&stage, "eth_call", json!([{}])).await), "replica");
+        let told = stage
+            .feedback()
+            .iter()
+            .any(|told| matches!(told, (PRIMARY, Feedback::Failed(_) | Feedback::Refused(_))));
+        assert_eq!(told, is_told, "{act:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_may_not_be_repeated_is_sent_once() {
     let stage = Stage::new();
     stage.actor(PRIMARY).plays(|_, _| Act::Fail(TransportFailure::Broken("cut".to_owned())));
@@ -143,7 +169,9 @@ async fn what_may_not_be_repeated_is_sent_once() {
 async fn when_nobody_can_be_reached_everybody_is_tried_again() {
     let stage = Stage::new();
     for place in [PRIMARY, REPLICA, BACKUP] {
-        stage.actor(place).plays(move |_, nth| if nth == 0 { Act::refused() } else { Act::Say(json!(place)) });
+        stage
+            .actor(place)
+            .plays(move |_, nth| if nth == 0 { Act::refused() } else { Act::Say(json!(place)) });
     }
     let served = run(&stage, "eth_call", json!([{}])).await;
     assert_eq!((result(&served), stage.heard()), (json!(PRIMARY), [2, 1, 1]));
@@ -177,8 +205,7 @@ async fn nobody_serves_is_waited_for_a_moment_only() {
         stage.serve(&[REPLICA]);
     };
     let started = Instant::now();
-    let (served, ()) =
-        tokio::join!(lanes.run(&call, Method::of("eth_call"), &stage.session, deadline()), up);
+    let (served, ()) = tokio::join!(lanes.run(&call, Method::of("eth_call"), &stage.session, deadline()), up);
     assert_eq!((by(&served), started.elapsed()), ("replica", Duration::from_millis(30)));
 }
 
@@ -292,9 +319,7 @@ async fn what_all_say_of_the_call_is_told_in_the_firsts_words() {
 async fn who_asks_for_rest_is_asked_last_for_so_long() {
     let stage = Stage::new();
     stage.actor(PRIMARY).plays(|_, nth| match nth {
-        0 => {
-            Act::Fail(TransportFailure::Status { status: 429, retry_after: Some(Duration::from_secs(5)) })
-        }
+        0 => Act::Fail(TransportFailure::Status { status: 429, retry_after: Some(Duration::from_secs(5)) }),
         _ => Act::Say(json!(PRIMARY)),
     });
     let (lanes, call) = (stage.lanes(), call("eth_call", json!([{}])));

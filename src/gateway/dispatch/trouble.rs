@@ -71,6 +71,9 @@ impl Troubles {
                 Some(format!("{}: {}", lanes.get(trouble.place)?.id, trouble.reason.label()))
             })
             .collect();
-        Served::error(ErrorCode::Internal, format!("no upstream answered {method} in time: {}", each.join(", ")))
+        Served::error(
+            ErrorCode::Internal,
+            format!("no upstream answered {method} in time: {}", each.join(", ")),
+        )
     }
 }

@@ -61,8 +61,7 @@ pub(super) async fn blocks_since(
     let from = last.saturating_add(1).max(head.saturating_sub(MAX_BLOCKS - 1));
     let mut hashes = Vec::new();
     for number in from..=head {
-        let call =
-            RpcCall::new("eth_getBlockByNumber", json!([format!("{number:#x}"), false]).to_string());
+        let call = RpcCall::new("eth_getBlockByNumber", json!([format!("{number:#x}"), false]).to_string());
         let block = result(lanes, &call, session, deadline).await?;
         if let Ok(Block { hash }) = serde_json::from_value(block) {
             hashes.push(hash);
@@ -108,12 +107,13 @@ mod tests {
             (json!("no filter"), 5, 9, None),
         ] {
             let got = range_of(&Bytes::from(filter.to_string()), last, head);
-            let range = got.as_ref().map(|list| {
-                (list[0]["fromBlock"].as_str().unwrap(), list[0]["toBlock"].as_str().unwrap())
-            });
+            let range = got
+                .as_ref()
+                .map(|list| (list[0]["fromBlock"].as_str().unwrap(), list[0]["toBlock"].as_str().unwrap()));
             assert_eq!(range, want, "{filter}");
         }
-        let kept = range_of(&Bytes::from(json!([{"address": "0xa", "topics": [null]}]).to_string()), 1, 2).unwrap();
+        let kept =
+            range_of(&Bytes::from(json!([{"address": "0xa", "topics": [null]}]).to_string()), 1, 2).unwrap();
         assert_eq!((kept[0]["address"].as_str(), kept[0]["topics"].is_array()), (Some("0xa"), true));
     }
 }

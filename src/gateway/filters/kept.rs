@@ -113,7 +113,9 @@ impl Kept {
             return Err(format!("there are {MAX} filters already, of all clients; try again later"));
         }
         if kept.values().filter(|entry| entry.client == *client).count() >= MAX_OF_CLIENT {
-            return Err(format!("you have {MAX_OF_CLIENT} filters already: uninstall some (eth_uninstallFilter)"));
+            return Err(format!(
+                "you have {MAX_OF_CLIENT} filters already: uninstall some (eth_uninstallFilter)"
+            ));
         }
         Ok(())
     }
@@ -121,8 +123,11 @@ impl Kept {
     /// Keeps one; the id that the client has it by.
     pub(super) fn insert(&self, filter: Filter, now: Instant) -> u128 {
         let id: u128 = rand::random();
-        let entry =
-            Entry { client: filter.client.clone(), used: now, filter: Arc::new(tokio::sync::Mutex::new(filter)) };
+        let entry = Entry {
+            client: filter.client.clone(),
+            used: now,
+            filter: Arc::new(tokio::sync::Mutex::new(filter)),
+        };
         self.0.lock().insert(id, entry);
         id
     }

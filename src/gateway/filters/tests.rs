@@ -76,7 +76,10 @@ async fn a_filter_stays_with_its_upstream_behind_an_id_of_ours() {
     assert_eq!(client.get("eth_uninstallFilter", json!([id])).await, json!(true));
     assert_eq!(client.get("eth_getFilterChanges", json!([id])).await, json!({ "error": "filter not found" }));
     for nonsense in [json!([]), json!(["0xzz"]), json!([7]), json!(["0x1"])] {
-        assert_eq!(client.get("eth_getFilterChanges", nonsense).await, json!({ "error": "filter not found" }));
+        assert_eq!(
+            client.get("eth_getFilterChanges", nonsense).await,
+            json!({ "error": "filter not found" })
+        );
     }
 }
 
@@ -93,11 +96,9 @@ async fn a_log_filter_outlives_its_upstream_without_a_gap_and_without_a_double()
         json!([log(103, 5), log(104, 0)]),
         json!([log(101, 0), log(102, 1), log(103, 5)]),
     ));
-    assert_eq!(
-        client.get("eth_getFilterChanges", json!([id])).await,
-        json!([log(102, 1), log(103, 5)])
-    );
-    let asked = client.stage.actor(REPLICA).heard.lock().iter().find(|call| &*call.method == "eth_getLogs").cloned();
+    assert_eq!(client.get("eth_getFilterChanges", json!([id])).await, json!([log(102, 1), log(103, 5)]));
+    let asked =
+        client.stage.actor(REPLICA).heard.lock().iter().find(|call| &*call.method == "eth_getLogs").cloned();
     let params: Value = serde_json::from_slice(&asked.unwrap().params).unwrap();
     assert_eq!(params, json!([{ "address": "0xa", "fromBlock": "0x65", "toBlock": "0x67" }]));
     // The new filter tells of 103, too, as it was made before the past was read.

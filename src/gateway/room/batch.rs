@@ -92,11 +92,8 @@ fn shared(gateway: &Gateway, place: usize, call: RpcCall, session: &Session) -> 
         // Sends, filters and what is heavy go their own ways, and refusals are the gateway's.
         Ok(_) | Err(_) => return Err(call),
     };
-    let is_kept = gateway
-        .cache
-        .as_ref()
-        .is_some_and(|cache| cache.get(&call, gateway.lanes.board().snapshot().finalized).is_some());
-    if is_kept {
+    // What is kept costs no request.
+    if gateway.cache.get(&call, &gateway.board().snapshot()).is_some() {
         return Err(call);
     }
     match gateway.lanes.candidates(&call, session).into_iter().next() {
@@ -113,14 +110,17 @@ async fn one_group(
     deadline: Instant,
 ) -> Vec<(usize, Served)> {
     let lanes = &gateway.lanes;
-    let started = Instant::now();
+    let (started, before) = (Instant::now(), gateway.board().snapshot());
     let calls: Vec<RpcCall> = group.iter().map(|item| item.call.clone()).collect();
     let until = deadline.min(started + lanes.attempt());
     let answers = match group.first().and_then(|item| lanes.at(item.candidate.place)) {
         Some(lane) => {
-            lane.note_asked();
+            lane.note_asked(calls.len());
             match timeout_at(until, lane.ask.batch(&calls, until)).await {
-                Ok(Ok(answers)) if answers.len() == calls.len() => answers.into_iter().map(Some).collect(),
+                Ok(Ok(answers)) if answers.len() == calls.len() => {
+                    lane.note_alive(Instant::now());
+                    answers.into_iter().map(Some).collect()
+                }
                 Ok(Ok(_)) => vec![None; calls.len()],
                 Ok(Err(error)) => {
                     metrics::attempted(&lane.id, verdict::of_failure(&error).label());
@@ -135,12 +135,16 @@ async fn one_group(
         }
         None => vec![None; calls.len()],
     };
-    let each = group.into_iter().zip(answers).map(|(item, answer): (Item, Option<RpcAnswer>)| async move {
-        let place = item.place;
-        if let Some(served) = good(gateway, &item, answer, session, deadline, started) {
-            return (place, served);
+    let each = group.into_iter().zip(answers).map(|(item, answer): (Item, Option<RpcAnswer>)| {
+        let before = &before;
+        async move {
+            let place = item.place;
+            if let Some(served) = good(gateway, &item, answer, session, deadline, started) {
+                gateway.keep(&item.call, &served, before);
+                return (place, served);
+            }
+            (place, gateway.call(item.call, session, deadline).await)
         }
-        (place, gateway.call(item.call, session, deadline).await)
     });
     join_all(each).await
 }
@@ -160,7 +164,6 @@ fn good(
         Heard::Good(answer) => {
             let answer = never_lower(answer, item.method, session);
             let served = Served::upstream(lane.id.clone(), answer);
-            gateway.keep(&item.call, &served);
             metrics::answered(item.method, &served, started.elapsed());
             Some(served)
         }

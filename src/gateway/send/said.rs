@@ -36,7 +36,8 @@ const KNOWN: &[&str] = &[
 ];
 
 /// geth's and reth's "nonce too low", OpenEthereum's "Transaction nonce is too low", Nethermind's "OldNonce".
-const NONCE_TOO_LOW: &[&str] = &["nonce too low", "nonce is too low", "nonce has already been used", "oldnonce"];
+const NONCE_TOO_LOW: &[&str] =
+    &["nonce too low", "nonce is too low", "nonce has already been used", "oldnonce"];
 
 /// What a node says.
 pub(super) fn of_answer(answer: &RpcAnswer) -> Said {

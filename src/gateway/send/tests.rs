@@ -60,7 +60,10 @@ async fn it_goes_to_all_own_nodes_at_once_and_the_first_answers() {
     assert_eq!(stage.actor(PRIMARY).finished.load(Relaxed), 0);
     lanes.background().close();
     lanes.background().wait().await;
-    assert_eq!((stage.actor(PRIMARY).finished.load(Relaxed), started.elapsed()), (1, Duration::from_millis(300)));
+    assert_eq!(
+        (stage.actor(PRIMARY).finished.load(Relaxed), started.elapsed()),
+        (1, Duration::from_millis(300))
+    );
 }
 
 #[tokio::test(start_paused = true)]
