@@ -13,7 +13,7 @@ use alloy_primitives::{B256, hex, keccak256};
 use serde_json::{json, value::RawValue};
 use tokio::{
     sync::mpsc,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 
 use self::said::{Said, of_answer};
@@ -25,8 +25,12 @@ use crate::jsonrpc::ErrorCode;
 
 /// Longest search for a transaction whose nonce is too low.
 const SEARCH: Duration = Duration::from_secs(3);
+/// First pause before everybody is tried again; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// How long a transaction waits for anybody to come up while nobody serves. An arbitrary number.
+const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Sends a raw transaction.
+/// Sends a raw transaction. When nobody can be reached, everybody is tried again a moment later, as long as the client waits.
 pub async fn send(
     lanes: &Arc<Lanes>,
     call: &RpcCall,
@@ -34,20 +38,68 @@ pub async fn send(
     session: &Session,
     deadline: Instant,
 ) -> Served {
-    let (backups, own): (Vec<Candidate>, Vec<Candidate>) =
-        lanes.candidates(call, session).into_iter().partition(|candidate| candidate.tier == Tier::Backup);
-    let rounds = if to_backups { vec![[own, backups].concat()] } else { vec![own, backups] };
-    let mut refused = Refused::default();
-    for round in rounds.into_iter().filter(|round| !round.is_empty()) {
-        if let Some(served) = one_round(lanes, call, &round, deadline, &mut refused).await {
-            return served;
+    let (started, mut pause) = (Instant::now(), FIRST_PAUSE);
+    let mut changes = lanes.board().changes();
+    loop {
+        let candidates = lanes.candidates(call, session);
+        let nobody = candidates.is_empty();
+        let refused = match everybody(lanes, call, candidates, to_backups, deadline).await {
+            Ok(served) => return served,
+            Err(refused) => refused,
+        };
+        let patience = if nobody { PATIENCE } else { deadline.duration_since(started) };
+        if refused.said_anything() || started.elapsed() >= patience || Instant::now() + pause >= deadline {
+            return refused.into_served();
         }
+        tokio::select! {
+            () = sleep(pause) => {}
+            _ = changes.changed() => {}
+        }
+        pause = pause.saturating_mul(2);
+    }
+}
+
+/// Sends to everybody once: to the operator's own nodes at once, and to backups when none of those took it within the time that one upstream may take.
+async fn everybody(
+    lanes: &Arc<Lanes>,
+    call: &RpcCall,
+    candidates: Vec<Candidate>,
+    to_backups: bool,
+    deadline: Instant,
+) -> Result<Served, Refused> {
+    let (tell, mut came) = mpsc::channel(candidates.len().max(1));
+    let start = |(rank, candidate): (usize, Candidate)| {
+        start(Arc::clone(lanes), call.clone(), rank, candidate.place, deadline, tell.clone());
+    };
+    let (mut later, now): (Vec<_>, Vec<_>) = candidates
+        .into_iter()
+        .enumerate()
+        .partition(|(_, candidate)| candidate.tier == Tier::Backup && !to_backups);
+    let (mut open, mut refused) = (now.len(), Refused::default());
+    now.into_iter().for_each(start);
+    let backups_at = Instant::now() + lanes.attempt();
+    loop {
         // A paid upstream is not asked what the operator's own nodes have looked at and refused.
-        if refused.by_words() {
-            break;
+        let wanted = !later.is_empty() && !refused.by_words();
+        if open == 0 && !wanted {
+            return Err(refused);
+        }
+        let is_due = open == 0;
+        tokio::select! {
+            biased;
+            Some(came) = came.recv(), if !is_due => {
+                open -= 1;
+                if let Some(served) = hear(lanes, came, hash_of(call), &mut refused) {
+                    return Ok(served);
+                }
+            }
+            () = sleep_until(if is_due { Instant::now() } else { backups_at }), if wanted => {
+                open += later.len();
+                later.drain(..).for_each(start);
+            }
+            () = sleep_until(deadline) => return Err(refused),
         }
     }
-    refused.into_served()
 }
 
 /// The hash of the transaction in a call's parameters; none for what is no transaction.
@@ -59,7 +111,7 @@ pub fn hash_of(call: &RpcCall) -> Option<B256> {
 }
 
 struct Came {
-    /// Its place in the round, which is the order in which it would be asked.
+    /// Its place in the order in which upstreams are asked.
     rank: usize,
     place: usize,
     result: Result<RpcAnswer, CallError>,
@@ -67,52 +119,47 @@ struct Came {
     has_it: bool,
 }
 
-/// Sends to all of a round; the first success, or none.
-async fn one_round(
-    lanes: &Arc<Lanes>,
-    call: &RpcCall,
-    round: &[Candidate],
+/// Sends to one upstream, in a task of its own: it goes on when the client has its answer, as the transaction should be everywhere.
+fn start(
+    lanes: Arc<Lanes>,
+    call: RpcCall,
+    rank: usize,
+    place: usize,
     deadline: Instant,
-    refused: &mut Refused,
-) -> Option<Served> {
-    let (tell, mut came) = mpsc::channel(round.len().max(1));
-    let hash = hash_of(call);
-    for (rank, candidate) in round.iter().enumerate() {
-        let (lanes, call, tell, place) = (Arc::clone(lanes), call.clone(), tell.clone(), candidate.place);
-        let tracker = lanes.background().clone();
-        // It goes on when the client has its answer: the transaction should be everywhere.
-        tracker.spawn(async move {
-            let result = ask(&lanes, place, &call, deadline).await;
-            let too_low = result.as_ref().is_ok_and(|answer| of_answer(answer) == Said::NonceTooLow);
-            let has_it = match hash.filter(|_| too_low) {
-                Some(hash) => is_known(&lanes, place, hash, deadline).await,
-                None => false,
-            };
-            let _ = tell.send(Came { rank, place, result, has_it }).await;
-        });
-    }
-    drop(tell);
-    while let Ok(Some(Came { rank, place, result, has_it })) = timeout_at(deadline, came.recv()).await {
-        let Some(lane) = lanes.at(place) else { continue };
-        let answer = match result {
-            Ok(answer) => answer,
-            Err(error) => {
-                refused.failed(rank, format!("{}: {}", lane.id, error.label()));
-                continue;
-            }
+    tell: mpsc::Sender<Came>,
+) {
+    let tracker = lanes.background().clone();
+    tracker.spawn(async move {
+        let result = ask(&lanes, place, &call, deadline).await;
+        let too_low = result.as_ref().is_ok_and(|answer| of_answer(answer) == Said::NonceTooLow);
+        let has_it = match hash_of(&call).filter(|_| too_low) {
+            Some(hash) => is_known(&lanes, place, hash, deadline).await,
+            None => false,
         };
-        let success = |answer| Some(Served::upstream(lane.id.clone(), answer));
-        match (of_answer(&answer), hash) {
-            (Said::Taken, _) => return success(answer),
-            (Said::Known, Some(hash)) => return success(own_answer::result(&json!(hash))),
-            (Said::NonceTooLow, Some(hash)) if has_it => {
-                return success(own_answer::result(&json!(hash)));
-            }
-            (Said::Known | Said::NonceTooLow | Said::Refused, _) => {
-                refused.said(rank, true, Served::upstream(lane.id.clone(), answer));
-            }
-            (Said::OwnFault, _) => refused.said(rank, false, Served::upstream(lane.id.clone(), answer)),
+        let _ = tell.send(Came { rank, place, result, has_it }).await;
+    });
+}
+
+/// What an upstream's answer comes to: success, or one more that did not take it.
+fn hear(lanes: &Lanes, came: Came, hash: Option<B256>, refused: &mut Refused) -> Option<Served> {
+    let Came { rank, place, result, has_it } = came;
+    let lane = lanes.at(place)?;
+    let answer = match result {
+        Ok(answer) => answer,
+        Err(error) => {
+            refused.failed(rank, format!("{}: {}", lane.id, error.label()));
+            return None;
         }
+    };
+    let success = |answer| Some(Served::upstream(lane.id.clone(), answer));
+    match (of_answer(&answer), hash) {
+        (Said::Taken, _) => return success(answer),
+        (Said::Known, Some(hash)) => return success(own_answer::result(&json!(hash))),
+        (Said::NonceTooLow, Some(hash)) if has_it => return success(own_answer::result(&json!(hash))),
+        (Said::Known | Said::NonceTooLow | Said::Refused, _) => {
+            refused.said(rank, true, Served::upstream(lane.id.clone(), answer));
+        }
+        (Said::OwnFault, _) => refused.said(rank, false, Served::upstream(lane.id.clone(), answer)),
     }
     None
 }
@@ -165,7 +212,7 @@ async fn is_known(lanes: &Lanes, place: usize, hash: B256, deadline: Instant) ->
 /// What was said by those that did not take it.
 #[derive(Default)]
 struct Refused {
-    /// By round and place in it: whether its words are of the transaction, and the words.
+    /// By the order of upstreams: whether its words are of the transaction, and the words.
     said: Vec<(usize, bool, Served)>,
     failed: Vec<(usize, String)>,
 }
@@ -177,6 +224,11 @@ impl Refused {
 
     fn failed(&mut self, rank: usize, words: String) {
         self.failed.push((rank, words));
+    }
+
+    /// Whether anybody could be reached.
+    fn said_anything(&self) -> bool {
+        !self.said.is_empty()
     }
 
     /// Whether anybody looked at the transaction and refused it.

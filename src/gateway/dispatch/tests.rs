@@ -2,6 +2,7 @@
 
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -361,4 +362,58 @@ async fn a_failover_is_written_down_with_what_it_cost() {
     let [failover] = &lanes.failovers().list()[..] else { panic!() };
     assert_eq!((failover.from.as_str(), failover.to.as_str()), ("primary", "replica"));
     assert_eq!((failover.reason.label(), failover.calls, failover.longest_wait_ms), ("timeout", 3, 500));
+}
+
+fn acts() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        Just(Act::refused()),
+        Just(Act::Hang),
+        Just(Act::Fail(TransportFailure::Broken("cut".to_owned()))),
+        Just(Act::Refuse(-32603, "Internal error")),
+        Just(Act::Refuse(-32000, "header not found")),
+        (0_u64..2_000).prop_map(|ms| Act::after(ms, Act::Say(json!("0x1")))),
+        (0_u64..2_000).prop_map(|ms| Act::after(ms, Act::Refuse(3, "execution reverted"))),
+    ]
+}
+
+/// Plays a call against three upstreams, each of which does one thing.
+fn play(acts: &[Act; 3], method: &str) -> (Served, Duration, [usize; 3]) {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let stage = Stage::new();
+        for (place, act) in acts.iter().cloned().enumerate() {
+            stage.actor(place).plays(move |_, _| act.clone());
+        }
+        let started = Instant::now();
+        let served = run(&stage, method, json!([{}])).await;
+        (served, started.elapsed(), stage.heard())
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_anybody_can_answer_is_answered(acts in prop::array::uniform3(acts())) {
+        let (served, elapsed, heard) = play(&acts, "eth_call");
+        if acts.iter().any(|act| matches!(act, Act::After(..))) {
+            let answered = match &served.answer {
+                RpcAnswer::Result(_) => true,
+                RpcAnswer::Error(error) => error.code == 3,
+            };
+            prop_assert!(answered, "{:?} {:?}", acts, served);
+            // Two that are slow before it, and its own time.
+            prop_assert!(elapsed <= Duration::from_millis(500 + 500 + 2_000), "{:?} {:?}", acts, elapsed);
+            prop_assert!(heard.iter().all(|count| *count <= 1), "{:?} {:?}", acts, heard);
+        }
+        prop_assert!(elapsed <= Duration::from_secs(10));
+    }
+
+    #[test]
+    fn what_may_have_an_effect_reaches_one_upstream_at_most(acts in prop::array::uniform3(acts())) {
+        let (_, _, heard) = play(&acts, "eth_sendTransaction");
+        let reached = acts.iter().zip(heard).filter(|(act, _)| {
+            !matches!(act, Act::Fail(TransportFailure::Connect(_)))
+        });
+        prop_assert!(reached.map(|(_, count)| count).sum::<usize>() <= 1, "{:?} {:?}", acts, heard);
+    }
 }

@@ -89,6 +89,31 @@ async fn a_backup_is_asked_by_setting_or_when_own_nodes_cannot() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn frozen_own_nodes_hold_up_no_backup_for_longer_than_one_attempt() {
+    let stage = Stage::new();
+    for place in [PRIMARY, REPLICA] {
+        stage.actor(place).plays(|_, _| Act::Hang);
+    }
+    let started = Instant::now();
+    assert_eq!(result(&run(&stage).await), json!(BACKUP));
+    assert_eq!((started.elapsed(), stage.heard()), (Duration::from_millis(500), [1, 1, 1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_nobody_can_be_reached_everybody_is_tried_again() {
+    let stage = Stage::new();
+    for place in [PRIMARY, REPLICA, BACKUP] {
+        stage.actor(place).plays(|_, nth| if nth == 0 { Act::refused() } else { Act::Say(json!("0x1")) });
+    }
+    assert_eq!(result(&run(&stage).await), json!("0x1"));
+    let stage = Stage::new();
+    stage.serve(&[]);
+    let started = Instant::now();
+    assert!(words(&run(&stage).await).contains("none is up"));
+    assert!(started.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_refuses_does_not_outvote_one_that_takes_it() {
     let stage = Stage::new();
     stage.actor(PRIMARY).plays(|_, _| Act::Refuse(-32000, "txpool is full"));
@@ -137,6 +162,7 @@ async fn a_nonce_that_is_too_low_is_looked_up_before_it_is_told() {
     let started = Instant::now();
     assert_eq!((result(&run(&stage).await), started.elapsed()), (json!("0x2"), Duration::from_millis(200)));
     stage.actor(REPLICA).plays(|_, _| Act::refused());
+    stage.actor(BACKUP).plays(|_, _| Act::refused());
     let started = Instant::now();
     assert!(words(&run(&stage).await).starts_with("nonce too low"));
     assert_eq!(started.elapsed(), Duration::from_secs(3));
