@@ -28,7 +28,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Lanes {
     /// Asks until somebody answers.
-    pub async fn run(&self, call: &RpcCall, method: Method, session: &Session, deadline: Instant) -> Served {
+    pub(super) async fn run(
+        &self,
+        call: &RpcCall,
+        method: Method,
+        session: &Session,
+        deadline: Instant,
+    ) -> Served {
         let started = Instant::now();
         let (mut troubles, mut first, mut pause) = (Troubles::default(), None, FIRST_PAUSE);
         let mut changes = self.board().changes();

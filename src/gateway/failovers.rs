@@ -34,11 +34,11 @@ pub struct Failover {
 
 /// The last ones.
 #[derive(Debug, Default)]
-pub struct Failovers(Mutex<VecDeque<Failover>>);
+pub(super) struct Failovers(Mutex<VecDeque<Failover>>);
 
 impl Failovers {
     /// A call was answered by another upstream than the first.
-    pub fn note(
+    pub(super) fn note(
         &self,
         from: &UpstreamId,
         to: &UpstreamId,
@@ -76,7 +76,7 @@ impl Failovers {
     }
 
     /// The last ones, the newest first.
-    pub fn list(&self) -> Vec<Failover> {
+    pub(super) fn list(&self) -> Vec<Failover> {
         self.0.lock().iter().rev().cloned().collect()
     }
 }

@@ -30,11 +30,11 @@ use crate::jsonrpc::ErrorCode;
 
 /// All clients' filters.
 #[derive(Debug, Default)]
-pub struct Filters(Kept);
+pub(super) struct Filters(Kept);
 
 impl Filters {
     /// Serves a call that makes a filter or uses one.
-    pub async fn serve(
+    pub(super) async fn serve(
         &self,
         lanes: &Arc<Lanes>,
         call: &RpcCall,

@@ -11,7 +11,7 @@ const ENOUGH: usize = 20;
 
 /// The last answers' times of one upstream and class.
 #[derive(Debug, Default)]
-pub struct Latencies(Mutex<Ring>);
+pub(super) struct Latencies(Mutex<Ring>);
 
 #[derive(Debug, Default)]
 struct Ring {
@@ -21,7 +21,7 @@ struct Ring {
 
 /// How long an upstream takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quantiles {
+pub(super) struct Quantiles {
     /// Half of its answers came by then.
     pub p50: Duration,
     /// Nine of ten did.
@@ -32,7 +32,7 @@ pub struct Quantiles {
 
 impl Latencies {
     /// It answered after so long.
-    pub fn note(&self, elapsed: Duration) {
+    pub(super) fn note(&self, elapsed: Duration) {
         let mut ring = self.0.lock();
         let micros = crate::types::micros(elapsed);
         let place = ring.next;
@@ -44,7 +44,7 @@ impl Latencies {
     }
 
     /// How long it takes; none while too few answers are known.
-    pub fn quantiles(&self) -> Option<Quantiles> {
+    pub(super) fn quantiles(&self) -> Option<Quantiles> {
         let mut sorted = self.0.lock().micros.clone();
         if sorted.len() < ENOUGH {
             return None;
@@ -62,7 +62,7 @@ impl Latencies {
 const SHORTEST: Duration = Duration::from_millis(5);
 
 /// How long to wait for an upstream before another is asked beside it; none where nothing is known of it.
-pub fn delay(known: Option<Quantiles>) -> Option<Duration> {
+pub(super) fn delay(known: Option<Quantiles>) -> Option<Duration> {
     known.map(|known| known.p90.max(SHORTEST))
 }
 

@@ -23,7 +23,7 @@ const USUAL_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// One upstream.
-pub struct Lane {
+pub(super) struct Lane {
     /// Its name.
     pub id: UpstreamId,
     /// How it is asked.
@@ -52,7 +52,7 @@ impl std::fmt::Debug for Lane {
 
 impl Lane {
     /// An upstream that was not asked anything yet.
-    pub fn new(settings: &UpstreamSettings, ask: Arc<dyn Ask>) -> Self {
+    pub(super) fn new(settings: &UpstreamSettings, ask: Arc<dyn Ask>) -> Self {
         Self {
             id: settings.id.clone(),
             ask,
@@ -68,7 +68,7 @@ impl Lane {
     }
 
     /// What its answers showed, for a call of a method.
-    pub fn seen(&self, method: &str, now: Instant) -> Seen {
+    pub(super) fn seen(&self, method: &str, now: Instant) -> Seen {
         Seen {
             latest: self.latest.load(Relaxed),
             finalized: self.finalized.load(Relaxed),
@@ -78,49 +78,49 @@ impl Lane {
     }
 
     /// It is asked for so many calls.
-    pub fn note_asked(&self, calls: usize) {
+    pub(super) fn note_asked(&self, calls: usize) {
         self.asked.fetch_add(u64::try_from(calls).unwrap_or(u64::MAX), Relaxed);
     }
 
     /// It answered something whose time says nothing of single calls.
-    pub fn note_alive(&self, now: Instant) {
+    pub(super) fn note_alive(&self, now: Instant) {
         self.moments.lock().last_answer = Some(now);
     }
 
     /// How many calls it was asked for since the start.
-    pub fn asked(&self) -> u64 {
+    pub(super) fn asked(&self) -> u64 {
         self.asked.load(Relaxed)
     }
 
     /// It answered after so long.
-    pub fn note_answer(&self, class: MethodClass, elapsed: Duration, now: Instant) {
+    pub(super) fn note_answer(&self, class: MethodClass, elapsed: Duration, now: Instant) {
         self.latencies(class).note(elapsed);
         self.note_alive(now);
     }
 
     /// Whether it answered anything since then: who does is alive, however slow one call is.
-    pub fn answered_since(&self, then: Instant) -> bool {
+    pub(super) fn answered_since(&self, then: Instant) -> bool {
         self.moments.lock().last_answer.is_some_and(|last| last >= then)
     }
 
     /// It showed a block at its tip.
-    pub fn note_latest(&self, number: u64) {
+    pub(super) fn note_latest(&self, number: u64) {
         self.latest.fetch_max(number, Relaxed);
     }
 
     /// It showed a finalized block.
-    pub fn note_finalized(&self, number: u64) {
+    pub(super) fn note_finalized(&self, number: u64) {
         self.finalized.fetch_max(number, Relaxed);
     }
 
     /// It asks us to come later.
-    pub fn rest(&self, retry_after: Option<Duration>, now: Instant) {
+    pub(super) fn rest(&self, retry_after: Option<Duration>, now: Instant) {
         let rest = retry_after.unwrap_or(USUAL_REST).min(LONGEST_REST);
         self.moments.lock().resting_until = now.checked_add(rest);
     }
 
     /// How long it takes for calls of a class.
-    pub fn quantiles(&self, class: MethodClass) -> Option<Quantiles> {
+    pub(super) fn quantiles(&self, class: MethodClass) -> Option<Quantiles> {
         self.latencies(class).quantiles()
     }
 

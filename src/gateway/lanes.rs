@@ -15,7 +15,7 @@ use crate::{consensus::WallClock, types::UnixMillis};
 
 /// All upstreams.
 #[derive(Debug)]
-pub struct Lanes {
+pub(super) struct Lanes {
     all: Vec<Lane>,
     board: Board,
     attempt: Duration,
@@ -27,7 +27,7 @@ pub struct Lanes {
 
 impl Lanes {
     /// One for these upstreams, which are in the order of the configuration, as on the board.
-    pub fn new(settings: &RpcSettings, all: Vec<Lane>, board: Board, clock: WallClock) -> Arc<Self> {
+    pub(super) fn new(settings: &RpcSettings, all: Vec<Lane>, board: Board, clock: WallClock) -> Arc<Self> {
         Arc::new(Self {
             all,
             board,
@@ -40,37 +40,37 @@ impl Lanes {
     }
 
     /// The upstreams, by their places.
-    pub fn all(&self) -> &[Lane] {
+    pub(super) fn all(&self) -> &[Lane] {
         &self.all
     }
 
     /// The upstream at a place.
-    pub fn at(&self, place: usize) -> Option<&Lane> {
+    pub(super) fn at(&self, place: usize) -> Option<&Lane> {
         self.all.get(place)
     }
 
     /// What is known of the upstreams.
-    pub const fn board(&self) -> &Board {
+    pub(super) const fn board(&self) -> &Board {
         &self.board
     }
 
     /// The last calls that another upstream than the first answered.
-    pub const fn failovers(&self) -> &Failovers {
+    pub(super) const fn failovers(&self) -> &Failovers {
         &self.failovers
     }
 
     /// Calls that go on after their client has its answer. Each ends by its deadline.
-    pub const fn background(&self) -> &TaskTracker {
+    pub(super) const fn background(&self) -> &TaskTracker {
         &self.background
     }
 
     /// Longest time that one upstream may take while another could be asked.
-    pub const fn attempt(&self) -> Duration {
+    pub(super) const fn attempt(&self) -> Duration {
         self.attempt
     }
 
     /// Who can be asked for a call, the best first.
-    pub fn candidates(&self, call: &RpcCall, session: &Session) -> Vec<Candidate> {
+    pub(super) fn candidates(&self, call: &RpcCall, session: &Session) -> Vec<Candidate> {
         let now = Instant::now();
         let seen: Vec<Seen> = self.all.iter().map(|lane| lane.seen(&call.method, now)).collect();
         let need = Need {
@@ -82,12 +82,12 @@ impl Lanes {
     }
 
     /// Whether a slow read is asked of a second upstream.
-    pub const fn hedges(&self) -> bool {
+    pub(super) const fn hedges(&self) -> bool {
         self.hedge
     }
 
     /// The time of day, for what people are shown.
-    pub fn time_of_day(&self) -> UnixMillis {
+    pub(super) fn time_of_day(&self) -> UnixMillis {
         self.clock.now()
     }
 }

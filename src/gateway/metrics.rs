@@ -36,7 +36,7 @@ pub fn describe_call_metrics() {
 }
 
 /// A call was answered.
-pub fn answered(method: Method, served: &Served, elapsed: Duration) {
+pub(super) fn answered(method: Method, served: &Served, elapsed: Duration) {
     let upstream = match &served.by {
         ServedBy::Upstream(id) => id.as_str().to_owned(),
         ServedBy::Cache => "cache".to_owned(),
@@ -52,26 +52,26 @@ pub fn answered(method: Method, served: &Served, elapsed: Duration) {
 }
 
 /// A call to an upstream ended.
-pub fn attempted(upstream: &UpstreamId, outcome: &'static str) {
+pub(super) fn attempted(upstream: &UpstreamId, outcome: &'static str) {
     counter!(ATTEMPTS, "upstream" => upstream.as_str().to_owned(), "outcome" => outcome).increment(1);
 }
 
 /// Another upstream than the first answered.
-pub fn failed_over(from: &UpstreamId, reason: Reason) {
+pub(super) fn failed_over(from: &UpstreamId, reason: Reason) {
     counter!(FAILOVERS, "upstream" => from.as_str().to_owned(), "reason" => reason.label()).increment(1);
 }
 
 /// Of two that were asked as the first was slow, one answered.
-pub fn hedged(second_won: bool) {
+pub(super) fn hedged(second_won: bool) {
     counter!(HEDGES, "won" => if second_won { "second" } else { "first" }).increment(1);
 }
 
 /// What is kept had an answer, or had none.
-pub fn looked_up(hit: bool) {
+pub(super) fn looked_up(hit: bool) {
     counter!(CACHE, "result" => if hit { "hit" } else { "miss" }).increment(1);
 }
 
 /// A method is not served.
-pub fn refused() {
+pub(super) fn refused() {
     counter!(REFUSED).increment(1);
 }

@@ -1,12 +1,12 @@
 //! Names of methods in the configuration: `eth_call`, or a prefix that ends in `*`, such as `trace_*`.
 
 /// Whether any of these names or prefixes is the method's.
-pub fn matches(patterns: &[String], method: &str) -> bool {
+pub(super) fn matches(patterns: &[String], method: &str) -> bool {
     patterns.iter().any(|pattern| is_match(pattern, method))
 }
 
 /// Whether a name or prefix is the method's.
-pub fn is_match(pattern: &str, method: &str) -> bool {
+pub(super) fn is_match(pattern: &str, method: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(prefix) => method.starts_with(prefix),
         None => pattern == method,

@@ -8,7 +8,7 @@ use super::{BlockNeed, Bound, Snapshot, Tier, pattern};
 
 /// What an upstream may be asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MethodLists {
+pub(super) struct MethodLists {
     /// Names and prefixes; empty: all.
     pub only: Vec<String>,
     /// Names and prefixes that it is never asked for.
@@ -17,7 +17,7 @@ pub struct MethodLists {
 
 impl MethodLists {
     /// Whether it may be asked.
-    pub fn take(&self, method: &str) -> bool {
+    pub(super) fn take(&self, method: &str) -> bool {
         (self.only.is_empty() || pattern::matches(&self.only, method))
             && !pattern::matches(&self.never, method)
     }
@@ -25,7 +25,7 @@ impl MethodLists {
 
 /// What is known of an upstream beside the board.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub(super) struct Seen {
     /// The highest block that it showed in an answer; 0: none.
     pub latest: u64,
     /// The highest finalized block that it showed in an answer; 0: none.
@@ -38,7 +38,7 @@ pub struct Seen {
 
 /// What a call needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Need {
+pub(super) struct Need {
     /// The block that it is about.
     pub block: BlockNeed,
     /// The highest block that the client was told of.
@@ -49,7 +49,7 @@ pub struct Need {
 
 /// An upstream that can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Candidate {
+pub(super) struct Candidate {
     /// Its place on the board.
     pub place: usize,
     /// Its tier.
@@ -61,7 +61,7 @@ pub struct Candidate {
 }
 
 /// Those that can be asked, the best first. `seen` is by places on the board.
-pub fn candidates(snapshot: &Snapshot, seen: &[Seen], need: Need) -> Vec<Candidate> {
+pub(super) fn candidates(snapshot: &Snapshot, seen: &[Seen], need: Need) -> Vec<Candidate> {
     let mut ranked: Vec<(Rank, Candidate)> = snapshot
         .order
         .iter()

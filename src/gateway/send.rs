@@ -31,7 +31,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Sends a raw transaction. When nobody can be reached, everybody is tried again a moment later, as long as the client waits.
-pub async fn send(
+pub(super) async fn send(
     lanes: &Arc<Lanes>,
     call: &RpcCall,
     to_backups: bool,
@@ -103,7 +103,7 @@ async fn everybody(
 }
 
 /// The hash of the transaction in a call's parameters; none for what is no transaction.
-pub fn hash_of(call: &RpcCall) -> Option<B256> {
+pub(super) fn hash_of(call: &RpcCall) -> Option<B256> {
     let params: Vec<&RawValue> = serde_json::from_slice(&call.params).ok()?;
     let raw: &str = serde_json::from_str(params.first()?.get()).ok()?;
     let bytes = hex::decode(raw.strip_prefix("0x")?).ok()?;

@@ -7,7 +7,7 @@ use super::{BlockNeed, Head, Method, RawJson, methods::Shows, own_answer::read_q
 
 /// What an answer shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shown {
+pub(super) enum Shown {
     /// Nothing of a head.
     Nothing,
     /// The newest block's number.
@@ -28,7 +28,7 @@ struct Block<'a> {
 }
 
 /// What an answer to a call shows. What cannot be read shows nothing.
-pub fn of(method: Method, block: BlockNeed, result: &RawJson) -> Shown {
+pub(super) fn of(method: Method, block: BlockNeed, result: &RawJson) -> Shown {
     match (method.shows, block) {
         (Shows::Number, _) => {
             result.read::<&str>().ok().and_then(read_quantity).map_or(Shown::Nothing, Shown::Number)

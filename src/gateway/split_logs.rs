@@ -13,7 +13,7 @@ use super::{
 use crate::jsonrpc::ErrorCode;
 
 /// An upstream whose logs go in parts where they must.
-pub struct SplitLogs {
+pub(super) struct SplitLogs {
     inner: Arc<dyn Ask>,
     limit: LogsLimit,
     bounds: LogsBounds,
@@ -22,7 +22,12 @@ pub struct SplitLogs {
 
 impl SplitLogs {
     /// One that takes so many blocks of logs at once, as far as the configuration says.
-    pub fn new(inner: Arc<dyn Ask>, max_logs_range: Option<u64>, bounds: LogsBounds, board: Board) -> Self {
+    pub(super) fn new(
+        inner: Arc<dyn Ask>,
+        max_logs_range: Option<u64>,
+        bounds: LogsBounds,
+        board: Board,
+    ) -> Self {
         Self { inner, limit: LogsLimit::new(max_logs_range), bounds, board }
     }
 

@@ -51,7 +51,7 @@ labelled! {
 
 /// What an answer means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// A result.
     Answer,
     /// An error that every upstream would give: it is the client's.
@@ -61,7 +61,7 @@ pub enum Verdict {
 }
 
 /// What an answer means.
-pub fn of_answer(answer: &RpcAnswer) -> Verdict {
+pub(super) fn of_answer(answer: &RpcAnswer) -> Verdict {
     match answer {
         RpcAnswer::Result(_) => Verdict::Answer,
         RpcAnswer::Error(error) => of_error(error),
@@ -69,13 +69,13 @@ pub fn of_answer(answer: &RpcAnswer) -> Verdict {
 }
 
 /// Why an upstream that gave no answer gave none.
-pub fn of_failure(error: &CallError) -> Reason {
+pub(super) fn of_failure(error: &CallError) -> Reason {
     match error {
         CallError::Bad(_) => Reason::BadAnswer,
         CallError::Transport(failure) => match failure {
             TransportFailure::Connect(_) => Reason::Unreachable,
             TransportFailure::TimedOut => Reason::TimedOut,
-            TransportFailure::Status { status: 401 | 402 | 403, .. } => Reason::Unauthorized,
+            TransportFailure::Status { status: 401..=403, .. } => Reason::Unauthorized,
             TransportFailure::Status { status: 429, .. } => Reason::RateLimited,
             TransportFailure::Broken(_) | TransportFailure::Status { .. } => Reason::Broken,
             TransportFailure::TooLarge { .. } => Reason::TooMuch,
