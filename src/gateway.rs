@@ -44,6 +44,7 @@ mod shown;
 mod split_logs;
 #[cfg(test)]
 mod stage;
+pub mod transport;
 pub mod transport_failure;
 pub mod upstream;
 mod verdict;
@@ -67,6 +68,7 @@ pub use room::{Gateway, GatewayParts};
 pub use served::{Served, ServedBy};
 pub use session::{ClientId, Session};
 pub use settings::{CacheSettings, ClientLimits, HealthPolicy, MethodPolicy, RpcSettings, UpstreamSettings};
+pub use transport::{TakeBudget, Transport};
 pub use transport_failure::TransportFailure;
 pub use upstream::{Tier, UpstreamId};
 pub use view::{RpcView, UpstreamView};

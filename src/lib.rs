@@ -14,6 +14,7 @@ pub mod ethereum;
 pub mod events;
 pub mod gateway;
 pub mod host;
+pub mod http_client;
 pub mod jsonrpc;
 pub mod ledger;
 pub mod ops_api;

@@ -11,7 +11,6 @@ mod client;
 mod clock_offsets;
 pub mod health;
 mod http;
-mod http_client;
 mod large_bids;
 mod memory;
 mod metrics;
@@ -30,8 +29,6 @@ mod submit;
 
 pub use client::{CallContext, HeaderCall, Relay};
 pub use clock_offsets::clock_offsets;
-pub use http::{HttpClientError, RelayClients, TlsRoots};
-pub use http_client::build_http_client;
 pub use memory::RelayMemory;
 pub use metrics::describe_metrics;
 pub use monitor::{HealthMonitor, HealthMonitorHandle, HealthMonitorSettings, OperatorCommand, SavedHealth};
@@ -42,3 +39,5 @@ pub use set::{RelayStatus, SharedRelays};
 pub use settings::{HeaderMode, RelaySettings, RelayUrlError, parse_relay_url};
 pub use signed_block::{EncodedBlock, RawLabels, SubmitVersion};
 pub use stream::{StreamEnd, bid_in_frame, stream_code};
+
+pub use crate::http_client::{HttpClientError, HttpClients as RelayClients, TlsRoots, build_http_client};

@@ -25,6 +25,17 @@ impl RawJson {
         Some(Self(text))
     }
 
+    /// Text that was put together from JSON values here, so that it need not be read again.
+    pub(super) fn composed(text: Bytes) -> Self {
+        Self(text)
+    }
+
+    /// The same with memory of its own: what is kept for long must not hold the whole body that it came in.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
+    }
+
     /// The text.
     pub fn as_bytes(&self) -> &Bytes {
         &self.0

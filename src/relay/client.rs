@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::{
     BidAnswer, CallFailure, HeaderMode, HeaderOutcome, RegisterOutcome, RelayClients, RelayMemory,
     RelaySettings,
-    http::{Call, Endpoint, HttpClient, read_capped, read_error_text},
+    http::{Call, Endpoint, read_error_text},
     large_bids::decode_large,
     metrics::CallMeter,
     outcome::Answer,
@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     consensus::{DecodeError, Encoding, OffsetRange, PresetName, SignedBuilderBid, WallClock, prepare_kzg},
+    http_client::{HttpClient, read_capped},
     types::{BlsPublicKey, Fork, RelayId, Slot, UnixMillis},
 };
 

@@ -9,6 +9,7 @@ use super::SubmitVersion;
 use crate::{
     consensus::{DecodeError, Encoding, PayloadError, RevealedPayload, SignedBuilderBid},
     events::{BidOutcome, CallFault, RegistrationOutcome, RevealOutcome},
+    http_client::HttpFailure,
 };
 
 /// A call that gave nothing usable.
@@ -123,6 +124,17 @@ pub struct RawPayload {
     pub consensus_version: Option<HeaderValue>,
     /// The body as the relay sent it, undecoded.
     pub body: Bytes,
+}
+
+impl From<HttpFailure> for CallFailure {
+    fn from(failure: HttpFailure) -> Self {
+        match failure {
+            HttpFailure::TimedOut => Self::TimedOut,
+            HttpFailure::Connect(words) => Self::Connect(words),
+            HttpFailure::Broken(words) => Self::Transport(words),
+            HttpFailure::TooLarge { limit } => Self::TooLarge { limit },
+        }
+    }
 }
 
 impl CallFailure {

@@ -34,10 +34,9 @@ use tracing::debug;
 use super::{
     BidAnswer, CallContext, CallFailure, HeaderCall, HeaderOutcome, Relay,
     client::{DATE_MILLISECONDS, MAX_BID_BYTES, TIMEOUT_MS, decode_bid},
-    http::failure_of,
     outcome::Answer,
 };
-use crate::{consensus::Encoding, types::Fork};
+use crate::{consensus::Encoding, http_client::failure_of, types::Fork};
 
 /// Part of the budget that connecting may take: the rest is for asking by HTTP. Arbitrary.
 const CONNECT_SHARE: u32 = 3;

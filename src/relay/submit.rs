@@ -28,12 +28,13 @@ use super::{
     client::{
         ACCEPT_BOTH, CONSENSUS_VERSION, DATE_MILLISECONDS, FIRST_PAUSE, LONGEST_PAUSE, MAX_PAYLOAD_BYTES,
     },
-    http::{Call, HttpClient},
+    http::Call,
     metrics::SUBMIT,
     outcome::Answer,
 };
 use crate::{
     consensus::{Encoding, PresetName, RevealedPayload, SignedBlindedBlock},
+    http_client::HttpClient,
     types::Fork,
 };
 

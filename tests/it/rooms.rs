@@ -13,12 +13,13 @@ use imports::{Module, Tests, Tree, names};
 const CLOCK_MAKERS: [&str; 3] = ["app", "cli", "sim"];
 
 /// Each room's floor. A room may import rooms of lower floors; `sim` stands beside the house and may use any but `app` and `cli`.
-const FLOORS: [(&str, u8); 26] = [
+const FLOORS: [(&str, u8); 27] = [
     ("types", 0),
     ("consensus", 1),
     ("breaker", 1),
     ("events", 1),
     ("host", 1),
+    ("http_client", 1),
     ("jsonrpc", 1),
     ("serve", 1),
     ("tasks", 1),

@@ -1,4 +1,4 @@
-//! The clients that all relays share: one pool, one TLS set-up, no redirects, no proxy unless asked for.
+//! The clients that many hosts share: one pool, one TLS set-up, no redirects, no proxy unless asked for.
 
 use std::time::Duration;
 
@@ -12,39 +12,38 @@ use hyper_util::{
 };
 
 use super::{
-    HTTP1, HTTP1_AND_2, HttpClientError, Tls, TlsRoots,
+    HTTP1, HTTP1_AND_2, HttpClientError, HttpFailure, Tls, TlsRoots,
     connector::Connector,
     failure::{failure_of, was_not_begun},
     proxy::Proxy,
 };
-use crate::relay::CallFailure;
 
-/// Most connections kept to one relay. Arbitrary: more than a race and a submission use at once.
-const MAX_IDLE_PER_HOST: usize = 64;
+/// Most connections kept to one host. Arbitrary: more than are in use at once but for a moment.
+const MAX_IDLE_PER_HOST: usize = 256;
 /// How often an HTTP/2 connection is asked whether it is still there.
 const PING_EVERY: Duration = Duration::from_secs(10);
 /// Most headers of an answer.
 const MAX_HEADERS: usize = 64;
-/// How often a call is made again that a relay refused to begin with. Arbitrary.
+/// How often a call is made again that the far side refused to begin with. Arbitrary.
 const MAX_NOT_BEGUN: u32 = 2;
 
 /// An answer whose head is there.
-pub(in crate::relay) type Answered = Response<Incoming>;
+pub type Answered = Response<Incoming>;
 
-/// What calls to relays are made by. Clones share their connections.
+/// What calls are made by. Clones share their connections.
 #[derive(Clone, Debug)]
-pub struct RelayClients {
+pub struct HttpClients {
     /// For everything: connections are kept.
-    pub(in crate::relay) kept: HttpClient,
+    pub kept: HttpClient,
     /// Keeps no connection: every call opens its own, so none goes into one that died unnoticed.
-    pub(in crate::relay) fresh: HttpClient,
+    pub fresh: HttpClient,
     /// For streams: HTTP/1.1 only, as websockets begin with it.
-    pub(in crate::relay) http1: HttpClient,
+    pub http1: HttpClient,
     /// What opens the proxy, for calls that it is told in clear.
-    pub(in crate::relay) proxy_authorization: Option<HeaderValue>,
+    pub proxy_authorization: Option<HeaderValue>,
 }
 
-impl RelayClients {
+impl HttpClients {
     /// Builds them. Costs milliseconds: once per start.
     ///
     /// # Errors
@@ -64,7 +63,7 @@ impl RelayClients {
 
 /// A pool of connections, and how they are opened.
 #[derive(Clone, Debug)]
-pub(in crate::relay) struct HttpClient(Client<Connector, Full<Bytes>>);
+pub struct HttpClient(Client<Connector, Full<Bytes>>);
 
 impl HttpClient {
     fn new(connector: Connector, max_idle_per_host: usize) -> Self {
@@ -72,7 +71,7 @@ impl HttpClient {
         builder
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
-            // Relays close idle connections (mev-boost-relay after 3 s); on our side there is no reason to.
+            // The far side closes idle connections (mev-boost-relay after 3 s); on our side there is no reason to.
             .pool_idle_timeout(None)
             .pool_max_idle_per_host(max_idle_per_host)
             .http2_keep_alive_interval(PING_EVERY)
@@ -82,14 +81,11 @@ impl HttpClient {
     }
 
     /// Makes a call, until its answer's head is there. One that died with a kept connection before a byte of it left is made again, and so
-    /// is one that the relay refused to begin with, as HTTP/2 can say.
+    /// is one that the far side refused to begin with, as HTTP/2 can say.
     ///
     /// # Errors
     /// When no answer comes.
-    pub(in crate::relay) async fn send(
-        &self,
-        mut request: Request<Full<Bytes>>,
-    ) -> Result<Answered, CallFailure> {
+    pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Answered, HttpFailure> {
         for _ in 0..MAX_NOT_BEGUN {
             let again = request.clone();
             match self.0.request(request).await {
@@ -101,6 +97,6 @@ impl HttpClient {
     }
 }
 
-fn finish(answered: Result<Answered, Error>) -> Result<Answered, CallFailure> {
+fn finish(answered: Result<Answered, Error>) -> Result<Answered, HttpFailure> {
     answered.map_err(|error| failure_of(&error))
 }

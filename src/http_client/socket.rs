@@ -1,4 +1,4 @@
-//! A connection to a relay, whichever way it was made: what hyper reads and writes.
+//! A connection, whichever way it was made: what hyper reads and writes.
 
 use std::{
     io,
@@ -14,9 +14,9 @@ use hyper_util::{
 };
 use tokio::net::TcpStream;
 
-/// To a relay or to a proxy, with TLS or without.
+/// To a host or to a proxy, with TLS or without.
 pub(super) type Direct = MaybeHttpsStream<TokioIo<TcpStream>>;
-/// The same with TLS inside, which a relay speaks behind a proxy's tunnel.
+/// The same with TLS inside, which a host speaks behind a proxy's tunnel.
 pub(super) type Tunnelled = MaybeHttpsStream<Direct>;
 
 /// An open connection.
@@ -27,17 +27,17 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// To the relay itself.
+    /// To the host itself.
     pub(super) fn direct(stream: Direct) -> Self {
         Self { stream: MaybeHttpsStream::Http(stream), is_forwarded: false }
     }
 
-    /// To the relay, through a proxy that sees what TLS leaves to see.
+    /// To the host, through a proxy that sees what TLS leaves to see.
     pub(super) fn tunnelled(stream: Tunnelled) -> Self {
         Self { stream, is_forwarded: false }
     }
 
-    /// To a proxy that asks the relay itself.
+    /// To a proxy that asks the host itself.
     pub(super) fn forwarded(stream: Direct) -> Self {
         Self { stream: MaybeHttpsStream::Http(stream), is_forwarded: true }
     }

@@ -27,7 +27,7 @@ impl Proxy {
         // exceptions have a say.
         let matcher = Matcher::builder().all(String::from(url.ok_or_else(unusable)?)).build();
         // A proxy that is not understood here would be passed by.
-        let found = matcher.intercept(&Uri::from_static("http://relay.example.org/")).ok_or_else(unusable)?;
+        let found = matcher.intercept(&Uri::from_static("http://host.example.org/")).ok_or_else(unusable)?;
         Ok(Self { uri: found.uri().clone(), authorization: found.basic_auth().cloned() })
     }
 }

@@ -4,8 +4,6 @@ use std::io::{self, Write};
 
 use flate2::write::MultiGzDecoder;
 
-use crate::relay::CallFailure;
-
 /// A packed body on its way.
 pub(super) struct Unpacking {
     decoder: MultiGzDecoder<Bounded>,
@@ -47,19 +45,19 @@ impl Unpacking {
     ///
     /// # Errors
     /// When they are no gzip, or the body is larger than it may be, packed or unpacked: a stream of empty blocks has no end either.
-    pub(super) fn push(&mut self, packed: &[u8]) -> Result<(), CallFailure> {
+    pub(super) fn push(&mut self, packed: &[u8]) -> Result<(), HttpFailure> {
         self.came += packed.len();
         let result = self.decoder.write_all(packed);
         result.map_err(|error| self.failure(&error))?;
         let limit = self.decoder.get_ref().limit;
-        if self.came > limit { Err(CallFailure::TooLarge { limit }) } else { Ok(()) }
+        if self.came > limit { Err(HttpFailure::TooLarge { limit }) } else { Ok(()) }
     }
 
     /// The whole body. One of no bytes at all is empty, whatever its label.
     ///
     /// # Errors
     /// As [`Unpacking::push`], and when it is cut off.
-    pub(super) fn finish(mut self) -> Result<Vec<u8>, CallFailure> {
+    pub(super) fn finish(mut self) -> Result<Vec<u8>, HttpFailure> {
         if self.came > 0 {
             let result = self.decoder.try_finish();
             result.map_err(|error| self.failure(&error))?;
@@ -74,12 +72,12 @@ impl Unpacking {
         std::mem::take(&mut self.decoder.get_mut().bytes)
     }
 
-    fn failure(&self, error: &io::Error) -> CallFailure {
+    fn failure(&self, error: &io::Error) -> HttpFailure {
         let Bounded { limit, is_exceeded, .. } = *self.decoder.get_ref();
         if is_exceeded {
-            CallFailure::TooLarge { limit }
+            HttpFailure::TooLarge { limit }
         } else {
-            CallFailure::Transport(format!("gzip: {error}"))
+            HttpFailure::Broken(format!("gzip: {error}"))
         }
     }
 }
@@ -109,13 +107,13 @@ mod tests {
     fn neither_what_unpacks_nor_what_comes_goes_beyond_the_limit() {
         let bomb = packed(&vec![0; 1 << 20]);
         let mut unpacking = Unpacking::new(1000);
-        assert!(matches!(unpacking.push(&bomb), Err(CallFailure::TooLarge { limit: 1000 })));
+        assert!(matches!(unpacking.push(&bomb), Err(HttpFailure::TooLarge { limit: 1000 })));
         assert_eq!(unpacking.so_far().len(), 1000);
         // Members that unpack to nothing, without end.
         let nothing = packed(b"");
         let mut unpacking = Unpacking::new(1000);
         let mut pushed = (0..1000).map(|_| unpacking.push(&nothing));
-        assert!(pushed.any(|result| matches!(result, Err(CallFailure::TooLarge { limit: 1000 }))));
+        assert!(pushed.any(|result| matches!(result, Err(HttpFailure::TooLarge { limit: 1000 }))));
     }
 
     #[test]
@@ -127,7 +125,7 @@ mod tests {
             unpacking.push(start).unwrap();
             unpacking
         };
-        assert!(matches!(pushed().finish(), Err(CallFailure::Transport(_))));
+        assert!(matches!(pushed().finish(), Err(HttpFailure::Broken(_))));
         assert_eq!(pushed().so_far(), b"a start");
         assert_eq!(Unpacking::new(1000).finish().unwrap(), b"");
     }

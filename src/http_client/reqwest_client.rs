@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Proxy, redirect};
 
-use super::http::{HTTP1_AND_2, HttpClientError, Tls, TlsRoots};
+use super::{HTTP1_AND_2, HttpClientError, Tls, TlsRoots};
 
 /// Longest wait for a TCP and TLS handshake. The call's own deadline is usually shorter.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

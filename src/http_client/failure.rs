@@ -5,7 +5,26 @@ use std::{error::Error, io, iter::successors};
 use hyper_util::client::legacy;
 
 use super::connector::ConnectTimedOut;
-use crate::relay::CallFailure;
+
+/// A call that brought no whole answer. Its words hold no URL.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HttpFailure {
+    /// No answer within the time that the system gives a connection.
+    #[error("no answer in time")]
+    TimedOut,
+    /// No connection: refused, no route, no name, TLS failure.
+    #[error("no connection: {0}")]
+    Connect(String),
+    /// The connection broke, or what came was not HTTP.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    /// The body exceeds what it may be.
+    #[error("body larger than {limit} bytes")]
+    TooLarge {
+        /// Most bytes, after decompression.
+        limit: usize,
+    },
+}
 
 /// Longest text kept of a cause, in characters.
 const KEPT_CHARS: usize = 160;
@@ -16,9 +35,9 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 }
 
 /// Sorts a client's error. No error of these libraries prints the URL, which may hold an account's id.
-pub(in crate::relay) fn failure_of(error: &(dyn Error + 'static)) -> CallFailure {
+pub fn failure_of(error: &(dyn Error + 'static)) -> HttpFailure {
     if causes(error).any(is_timeout) {
-        return CallFailure::TimedOut;
+        return HttpFailure::TimedOut;
     }
     let message = causes(error)
         .last()
@@ -26,11 +45,7 @@ pub(in crate::relay) fn failure_of(error: &(dyn Error + 'static)) -> CallFailure
         .unwrap_or_default();
     let is_connect =
         |cause: &(dyn Error + 'static)| cause.downcast_ref().is_some_and(legacy::Error::is_connect);
-    if causes(error).any(is_connect) {
-        CallFailure::Connect(message)
-    } else {
-        CallFailure::Transport(message)
-    }
+    if causes(error).any(is_connect) { HttpFailure::Connect(message) } else { HttpFailure::Broken(message) }
 }
 
 fn is_timeout(cause: &(dyn Error + 'static)) -> bool {

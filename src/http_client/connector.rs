@@ -1,4 +1,4 @@
-//! Opens connections to relays: TCP, TLS where the URL says so, and the operator's proxy between.
+//! Opens connections: TCP, TLS where the URL says so, and the operator's proxy between.
 
 use std::{
     fmt,
@@ -40,14 +40,14 @@ type Direct = HttpsConnector<HttpConnector>;
 
 /// The ways that connections take.
 struct Ways {
-    /// To relays; where there is a proxy, to the proxy, for relays without TLS: it is told the whole URL.
+    /// To the host; where there is a proxy, to the proxy, for hosts without TLS: it is told the whole URL.
     direct: Direct,
     proxied: Option<Proxied>,
 }
 
 struct Proxied {
     proxy: Uri,
-    /// For relays with TLS, which begins behind the tunnel.
+    /// For hosts with TLS, which begins behind the tunnel.
     tunnel: HttpsConnector<Tunnel<Direct>>,
 }
 
@@ -77,7 +77,7 @@ impl fmt::Debug for Connector {
 }
 
 impl Connector {
-    /// One that offers these protocols to relays with TLS.
+    /// One that offers these protocols to hosts with TLS.
     ///
     /// # Errors
     /// When TLS cannot be set up.
@@ -86,21 +86,21 @@ impl Connector {
         protocols: &[&[u8]],
         proxy: Option<&Proxy>,
     ) -> Result<Self, HttpClientError> {
-        let to_relays = Arc::new(tls.config(protocols)?);
-        let direct = Direct::from((tcp(), Arc::clone(&to_relays)));
-        let proxied = proxy.map(|proxy| proxied(proxy, tls, to_relays)).transpose()?;
+        let to_hosts = Arc::new(tls.config(protocols)?);
+        let direct = Direct::from((tcp(), Arc::clone(&to_hosts)));
+        let proxied = proxy.map(|proxy| proxied(proxy, tls, to_hosts)).transpose()?;
         Ok(Self(Arc::new(Ways { direct, proxied })))
     }
 }
 
-fn proxied(proxy: &Proxy, tls: &Tls, to_relays: Arc<ClientConfig>) -> Result<Proxied, HttpClientError> {
+fn proxied(proxy: &Proxy, tls: &Tls, to_hosts: Arc<ClientConfig>) -> Result<Proxied, HttpClientError> {
     // A tunnel is asked for in HTTP/1.1, so nothing else is offered to a proxy that has TLS itself.
     let to_proxy = Direct::from((tcp(), Arc::new(tls.config(&[])?)));
     let mut tunnel = Tunnel::new(proxy.uri.clone(), to_proxy);
     if let Some(authorization) = &proxy.authorization {
         tunnel = tunnel.with_auth(authorization.clone());
     }
-    Ok(Proxied { proxy: proxy.uri.clone(), tunnel: HttpsConnector::from((tunnel, to_relays)) })
+    Ok(Proxied { proxy: proxy.uri.clone(), tunnel: HttpsConnector::from((tunnel, to_hosts)) })
 }
 
 fn tcp() -> HttpConnector {
