@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use flate2::write::MultiGzDecoder;
 
+use super::HttpFailure;
+
 /// A packed body on its way.
 pub(super) struct Unpacking {
     decoder: MultiGzDecoder<Bounded>,
