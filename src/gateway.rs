@@ -14,33 +14,61 @@
 //! `rpc_api`.
 
 pub mod answer;
+pub mod ask;
 pub mod block_need;
 pub mod board;
 pub mod cache;
 pub mod call;
 pub mod call_error;
+mod dispatch;
+mod failovers;
+mod filters;
 pub mod flight;
 pub mod head;
+mod hedge;
+mod lane;
+mod lanes;
 pub mod logs;
+mod methods;
+mod metrics;
+mod own_answer;
+mod pattern;
+mod policy;
+mod room;
+mod select;
+mod send;
+mod served;
 pub mod session;
 pub mod settings;
+mod shown;
+mod split_logs;
+#[cfg(test)]
+mod stage;
 pub mod transport;
 pub mod transport_failure;
 pub mod upstream;
+mod verdict;
+mod view;
 
 pub use answer::{BadAnswer, NodeError, RawJson, RpcAnswer, read_answer, read_answers};
+pub use ask::{Ask, Asking};
 pub use block_need::{BlockNeed, Bound};
 pub use board::{Board, Feedback, Snapshot, Standing, UpstreamState};
 pub use cache::Cache;
 pub use call::RpcCall;
-pub use flight::{Flights, Flown};
 pub use call_error::CallError;
+pub use failovers::Failover;
+pub use flight::{Flights, Flown};
 pub use head::Head;
 pub use logs::{LogsBounds, LogsFailure, LogsLimit, LogsQuery};
+pub use methods::{Method, MethodClass};
+pub use metrics::describe_call_metrics;
+pub use policy::{Refusal, admit};
+pub use room::{Gateway, GatewayParts};
+pub use served::{Served, ServedBy};
 pub use session::{ClientId, Session};
-pub use settings::{
-    CacheSettings, ClientLimits, HealthPolicy, MethodPolicy, RpcSettings, UpstreamSettings,
-};
+pub use settings::{CacheSettings, ClientLimits, HealthPolicy, MethodPolicy, RpcSettings, UpstreamSettings};
 pub use transport::{TakeBudget, Transport};
 pub use transport_failure::TransportFailure;
 pub use upstream::{Tier, UpstreamId};
+pub use view::{RpcView, UpstreamView};

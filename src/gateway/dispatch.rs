@@ -1,0 +1,100 @@
+//! Runs one call: upstream after upstream until one of them answers, all within one deadline.
+//!
+//! An upstream that does not answer within `rpc.attempt` is not given up: the next one is asked beside it, and the first good answer wins. What
+//! may not be asked twice is asked once, and goes on to another upstream only where the first cannot have got it. When nobody can be reached,
+//! everybody is tried again a moment later, as long as the client waits: two nodes that start again at the same time are no reason to fail.
+
+mod race;
+mod trouble;
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use self::{race::Won, trouble::Troubles};
+use super::{
+    Method, RpcAnswer, RpcCall, Served, Session,
+    lanes::Lanes,
+    methods::{Repeat, Shows},
+    metrics, own_answer,
+};
+
+pub(super) use self::race::{Heard, Race};
+
+/// First pause before everybody is tried again; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// How long a call waits for anybody to come up while nobody serves. An arbitrary number.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Lanes {
+    /// Asks until somebody answers.
+    pub(super) async fn run(
+        &self,
+        call: &RpcCall,
+        method: Method,
+        session: &Session,
+        deadline: Instant,
+    ) -> Served {
+        let started = Instant::now();
+        let (mut troubles, mut first, mut pause) = (Troubles::default(), None, FIRST_PAUSE);
+        let mut changes = self.board().changes();
+        loop {
+            let candidates = self.candidates(call, session);
+            first = first.or(candidates.first().map(|candidate| candidate.place));
+            let race = Race::new(self, call, method, session, deadline);
+            if let Some(won) = race.run(&candidates, &mut troubles).await {
+                return self.served(won, first, &troubles, method, session, started);
+            }
+            let again = if candidates.is_empty() {
+                // Nobody serves, and somebody may at once; or nobody may be asked, and waiting changes nothing.
+                self.board().snapshot().order.is_empty() && started.elapsed() < PATIENCE
+            } else {
+                troubles.may_pass() && (method.repeat == Repeat::Freely || troubles.nothing_was_sent())
+            };
+            if !again || Instant::now() + pause >= deadline {
+                return troubles.into_served(self.all(), &call.method);
+            }
+            tokio::select! {
+                () = sleep(pause) => {}
+                _ = changes.changed() => {}
+            }
+            pause = pause.saturating_mul(2);
+        }
+    }
+
+    fn served(
+        &self,
+        won: Won,
+        first: Option<usize>,
+        troubles: &Troubles,
+        method: Method,
+        session: &Session,
+        started: Instant,
+    ) -> Served {
+        let Some(lane) = self.at(won.place) else { return Served::own(won.answer) };
+        if let Some(from) = first.filter(|first| *first != won.place)
+            && let Some(reason) = troubles.of(from)
+            && let Some(from) = self.at(from)
+        {
+            self.failovers().note(&from.id, &lane.id, reason, started.elapsed(), self.time_of_day());
+            metrics::failed_over(&from.id, reason);
+        }
+        Served::upstream(lane.id.clone(), never_lower(won.answer, method, session))
+    }
+}
+
+/// `eth_blockNumber` is never lower than what the client was told: the block that it heard of exists.
+pub(super) fn never_lower(answer: RpcAnswer, method: Method, session: &Session) -> RpcAnswer {
+    if method.shows != Shows::Number {
+        return answer;
+    }
+    let RpcAnswer::Result(result) = &answer else { return answer };
+    let number = result.read::<&str>().ok().and_then(own_answer::read_quantity);
+    match number {
+        Some(number) if number < session.latest() => own_answer::quantity(session.latest()),
+        Some(_) | None => answer,
+    }
+}
+
+#[cfg(test)]
+mod tests;

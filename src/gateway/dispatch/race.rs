@@ -1,0 +1,338 @@
+//! One round of a call: candidates are asked one after another, and beside each other where one is slow.
+
+use std::{collections::VecDeque, time::Duration};
+
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use tokio::time::{Instant, sleep_until};
+
+use super::trouble::Troubles;
+use crate::gateway::{
+    BlockNeed, CallError, Feedback, Method, MethodClass, RawJson, RpcAnswer, RpcCall, Session, Tier,
+    TransportFailure, block_need, hedge,
+    lane::Lane,
+    lanes::Lanes,
+    methods::Repeat,
+    metrics,
+    select::Candidate,
+    shown::{self, Shown},
+    verdict::{self, Reason, Verdict},
+};
+
+/// How far a head may lie beyond the tip that probes saw: blocks of a second tier's chain between two probes. Beyond, it is believed to be absurd.
+const BELIEVED_BEYOND_TIP: u64 = 256;
+
+/// An answer that counts.
+#[derive(Clone, Debug)]
+pub(in crate::gateway) struct Won {
+    pub(in crate::gateway) place: usize,
+    pub(in crate::gateway) answer: RpcAnswer,
+}
+
+/// What came of one attempt.
+#[derive(Clone, Debug)]
+pub(in crate::gateway) enum Heard {
+    /// The answer.
+    Good(RpcAnswer),
+    /// An answer that counts unless somebody else has a better one.
+    Doubtful(RpcAnswer, Reason),
+    /// None.
+    Bad { reason: Reason, sent: bool, answer: Option<RpcAnswer> },
+}
+
+struct Ended {
+    candidate: Candidate,
+    started: Instant,
+    result: Result<RpcAnswer, CallError>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wake {
+    /// It is slower than it usually is.
+    Hedge,
+    /// It takes longer than one upstream may.
+    Slow,
+}
+
+/// One round.
+pub(in crate::gateway) struct Race<'a> {
+    lanes: &'a Lanes,
+    call: &'a RpcCall,
+    method: Method,
+    block: BlockNeed,
+    session: &'a Session,
+    /// What the client was told when it asked. What it is told meanwhile is no measure of this answer.
+    told: (u64, u64),
+    deadline: Instant,
+}
+
+impl<'a> Race<'a> {
+    pub(in crate::gateway) fn new(
+        lanes: &'a Lanes,
+        call: &'a RpcCall,
+        method: Method,
+        session: &'a Session,
+        deadline: Instant,
+    ) -> Self {
+        let block = block_need::of(&call.method, &call.params);
+        let told = (session.latest(), session.finalized());
+        Self { lanes, call, method, block, session, told, deadline }
+    }
+
+    /// Asks until an answer counts; `None` when nobody had one.
+    pub(super) async fn run(&self, candidates: &[Candidate], troubles: &mut Troubles) -> Option<Won> {
+        let mut waiting: VecDeque<Candidate> = candidates.iter().copied().collect();
+        let mut running = FuturesUnordered::new();
+        let (mut kept, mut hedged, mut wake, mut newest): (Option<Won>, Option<usize>, _, _) =
+            (None, None, None, None::<(Candidate, Instant)>);
+        loop {
+            if running.is_empty() {
+                if kept.is_some() {
+                    return kept;
+                }
+                let candidate = waiting.pop_front()?;
+                newest = Some((candidate, Instant::now()));
+                wake = self.wake(candidate, waiting.front(), hedged.is_some());
+                running.push(self.attempt(candidate)?);
+            }
+            let wake_at = wake.map_or(self.deadline, |(at, _)| at);
+            tokio::select! {
+                biased;
+                Some(ended) = running.next() => {
+                    let Ended { candidate, .. } = ended;
+                    match self.heard(ended) {
+                        Heard::Good(answer) => {
+                            if let Some(second) = hedged {
+                                metrics::hedged(second == candidate.place);
+                            }
+                            return Some(Won { place: candidate.place, answer });
+                        }
+                        Heard::Doubtful(answer, reason) => {
+                            let better = self.better(candidate, reason, &waiting);
+                            let first = kept.is_none();
+                            kept = self.best(kept, Won { place: candidate.place, answer }, reason);
+                            // One second opinion on what is absent; as many as can do better on an old head.
+                            let Some(at) = better.filter(|_| first || reason != Reason::Absent) else { return kept };
+                            let candidate = waiting.remove(at)?;
+                            newest = Some((candidate, Instant::now()));
+                            wake = self.wake(candidate, waiting.front(), true);
+                            running.push(self.attempt(candidate)?);
+                        }
+                        Heard::Bad { reason, sent, answer } => {
+                            troubles.note(candidate.place, reason, sent, answer);
+                            if sent && self.method.repeat == Repeat::Never {
+                                return None;
+                            }
+                            if kept.is_none() && let Some(next) = waiting.pop_front() {
+                                newest = Some((next, Instant::now()));
+                                wake = self.wake(next, waiting.front(), hedged.is_some());
+                                running.push(self.attempt(next)?);
+                            }
+                        }
+                    }
+                }
+                () = sleep_until(wake_at), if wake.is_some() => {
+                    if kept.is_some() {
+                        return kept;
+                    }
+                    let is_hedge = matches!(wake, Some((_, Wake::Hedge)));
+                    if !is_hedge && let Some((slow, since)) = newest {
+                        self.is_slow(slow.place, since);
+                        troubles.note(slow.place, Reason::TimedOut, true, None);
+                    }
+                    wake = None;
+                    if let Some(next) = waiting.pop_front() {
+                        if is_hedge {
+                            hedged = Some(next.place);
+                        }
+                        newest = Some((next, Instant::now()));
+                        wake = self.wake(next, waiting.front(), true);
+                        running.push(self.attempt(next)?);
+                    }
+                }
+                () = sleep_until(self.deadline) => {
+                    if let Some((slow, since)) = newest {
+                        self.is_slow(slow.place, since);
+                        troubles.note(slow.place, Reason::TimedOut, true, None);
+                    }
+                    return kept;
+                }
+            }
+        }
+    }
+
+    /// Asks one upstream.
+    fn attempt(&self, candidate: Candidate) -> Option<impl Future<Output = Ended> + Send + use<'_, 'a>> {
+        let lane = self.lanes.at(candidate.place)?;
+        lane.note_asked(1);
+        let (call, deadline) = (self.call, self.deadline);
+        Some(async move {
+            let started = Instant::now();
+            let result = lane.ask.call(call, deadline).await;
+            Ended { candidate, started, result }
+        })
+    }
+
+    /// When to ask the next upstream beside this one, and why; never where the call may not be asked twice.
+    fn wake(&self, asked: Candidate, next: Option<&Candidate>, hedged: bool) -> Option<(Instant, Wake)> {
+        let next = next.filter(|_| self.method.repeat == Repeat::Freely)?;
+        let (now, attempt) = (Instant::now(), self.lanes.attempt());
+        let may_hedge = self.lanes.hedges()
+            && !hedged
+            && self.method.class == MethodClass::Read
+            && next.tier != Tier::Backup;
+        let usual = self.lanes.at(asked.place).filter(|_| may_hedge);
+        match usual.and_then(|lane| hedge::delay(lane.quantiles(self.method.class))) {
+            Some(delay) if delay < attempt => Some((now + delay, Wake::Hedge)),
+            Some(_) | None => Some((now + attempt, Wake::Slow)),
+        }
+    }
+
+    /// It takes longer than it may. Whether that says something of the upstream, or of this call alone, what else it answered tells.
+    fn is_slow(&self, place: usize, since: Instant) {
+        let Some(lane) = self.lanes.at(place) else { return };
+        metrics::attempted(&lane.id, Reason::TimedOut.label());
+        if !lane.answered_since(since) {
+            let words = format!("no answer within {} ms", since.elapsed().as_millis());
+            self.lanes.board().observed(place, Feedback::Failed(words));
+        }
+    }
+
+    fn heard(&self, ended: Ended) -> Heard {
+        let Ended { candidate, started, result } = ended;
+        let Some(lane) = self.lanes.at(candidate.place) else {
+            return Heard::Bad { reason: Reason::Internal, sent: true, answer: None };
+        };
+        match result {
+            Ok(answer) => {
+                lane.note_answer(self.method.class, started.elapsed(), Instant::now());
+                self.judge(candidate, answer, started.elapsed())
+            }
+            Err(error) => self.failed(candidate.place, lane, started, &error),
+        }
+    }
+
+    fn failed(&self, place: usize, lane: &Lane, started: Instant, error: &CallError) -> Heard {
+        let reason = verdict::of_failure(error);
+        metrics::attempted(&lane.id, reason.label());
+        let observed = |feedback| self.lanes.board().observed(place, feedback);
+        match error {
+            CallError::Transport(TransportFailure::Connect(words)) => {
+                observed(Feedback::Refused(words.clone()))
+            }
+            CallError::Transport(TransportFailure::Status { status: 429, retry_after }) => {
+                lane.rest(*retry_after, Instant::now());
+            }
+            CallError::Transport(TransportFailure::TimedOut) if lane.answered_since(started) => {}
+            // None of these says anything of the upstream: a client that sends nonsense must not take it from all others.
+            CallError::Transport(TransportFailure::OverBudget | TransportFailure::TooLarge { .. }) => {}
+            CallError::Transport(TransportFailure::Status { status: 400 | 404..=499, .. }) => {}
+            CallError::Transport(
+                TransportFailure::TimedOut | TransportFailure::Broken(_) | TransportFailure::Status { .. },
+            )
+            | CallError::Bad(_) => observed(Feedback::Failed(error.to_string())),
+        }
+        Heard::Bad { reason, sent: !error.nothing_was_sent(), answer: None }
+    }
+
+    /// What an answer of an upstream's comes to.
+    pub(in crate::gateway) fn judge(&self, from: Candidate, answer: RpcAnswer, elapsed: Duration) -> Heard {
+        let Some(lane) = self.lanes.at(from.place) else { return Heard::Good(answer) };
+        self.lanes.board().observed(from.place, Feedback::Answered { elapsed });
+        let result = match (verdict::of_answer(&answer), &answer) {
+            (Verdict::NextUpstream(reason), _) => {
+                metrics::attempted(&lane.id, reason.label());
+                if reason == Reason::RateLimited {
+                    lane.rest(None, Instant::now());
+                }
+                // Whoever does not serve it, or does not let us in, has done nothing.
+                let undone = matches!(
+                    reason,
+                    Reason::UnknownMethod | Reason::RateLimited | Reason::Unauthorized | Reason::Syncing
+                );
+                return Heard::Bad { reason, sent: !undone, answer: Some(answer) };
+            }
+            (Verdict::Answer, RpcAnswer::Result(result)) => result,
+            (Verdict::Answer | Verdict::Final, _) => {
+                metrics::attempted(&lane.id, "answered");
+                return Heard::Good(answer);
+            }
+        };
+        let doubt = self.doubt(from.place, lane, result);
+        metrics::attempted(&lane.id, doubt.map_or("answered", Reason::label));
+        match doubt {
+            None => Heard::Good(answer),
+            Some(reason) => Heard::Doubtful(answer, reason),
+        }
+    }
+
+    /// Why a result should not be believed yet. One that is believed is remembered: of the upstream, and of what the client was told.
+    fn doubt(&self, place: usize, lane: &Lane, result: &RawJson) -> Option<Reason> {
+        let tip = self.lanes.board().snapshot().tip.map(|tip| tip.number);
+        let absurd = |number: u64| tip.is_some_and(|tip| number > tip.saturating_add(BELIEVED_BEYOND_TIP));
+        match shown::of(self.method, self.block, result) {
+            Shown::Nothing if self.method.may_be_absent && result.as_bytes() == "null" => {
+                Some(Reason::Absent)
+            }
+            Shown::Nothing => None,
+            Shown::Number(number) if absurd(number) => Some(Reason::AbsurdHead),
+            Shown::Latest(head) if absurd(head.number) => Some(Reason::AbsurdHead),
+            Shown::Finalized(number) if absurd(number) => Some(Reason::AbsurdHead),
+            Shown::Number(number) => self.showed_latest(lane, number),
+            Shown::Latest(head) => {
+                self.lanes.board().observed(place, Feedback::Head(head));
+                self.showed_latest(lane, head.number)
+            }
+            Shown::Finalized(number) => {
+                lane.note_finalized(number);
+                if number < self.told.1 {
+                    return Some(Reason::OlderHead);
+                }
+                self.session.note_finalized(number);
+                None
+            }
+        }
+    }
+
+    fn showed_latest(&self, lane: &Lane, number: u64) -> Option<Reason> {
+        lane.note_latest(number);
+        if number < self.told.0 {
+            return Some(Reason::OlderHead);
+        }
+        self.session.note_latest(number);
+        None
+    }
+
+    /// The place in the queue of somebody who may have a better answer than a doubtful one.
+    fn better(&self, from: Candidate, reason: Reason, waiting: &VecDeque<Candidate>) -> Option<usize> {
+        if self.method.repeat == Repeat::Never {
+            return None;
+        }
+        let has = |other: &Candidate| match (reason, self.block) {
+            (Reason::AbsurdHead, _) => true,
+            (Reason::OlderHead, BlockNeed::Finalized) => other.finalized >= self.told.1,
+            (Reason::OlderHead, _) => other.latest >= self.told.0,
+            // A block that nobody has yet is absent everywhere.
+            (_, BlockNeed::Number(number)) if other.latest < number => false,
+            // A wallet asks for its receipt each second: a paid upstream is asked only where the other is truly behind, not between two probes.
+            _ if other.tier == Tier::Backup => other.latest > from.latest.saturating_add(1),
+            _ => other.latest > from.latest,
+        };
+        waiting.iter().position(has)
+    }
+
+    /// The better of two doubtful answers: the higher head; of absent ones the first.
+    fn best(&self, kept: Option<Won>, new: Won, reason: Reason) -> Option<Won> {
+        let Some(kept) = kept else { return Some(new) };
+        let height = |won: &Won| match &won.answer {
+            RpcAnswer::Result(result) => match shown::of(self.method, self.block, result) {
+                Shown::Nothing => 0,
+                Shown::Number(number) | Shown::Finalized(number) => number,
+                Shown::Latest(head) => head.number,
+            },
+            RpcAnswer::Error(_) => 0,
+        };
+        // The first absurd head is no better than the second.
+        let higher = reason == Reason::OlderHead && height(&new) > height(&kept);
+        Some(if higher { new } else { kept })
+    }
+}

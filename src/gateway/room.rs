@@ -1,0 +1,183 @@
+//! The gateway: what becomes of a call, from its name to its answer.
+
+mod batch;
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{
+    Ask, Board, Cache, Flights, Flown, Head, LogsBounds, Method, RpcAnswer, RpcCall, RpcSettings, RpcView,
+    Served, ServedBy, Session, Snapshot, block_need,
+    filters::Filters,
+    lane::Lane,
+    lanes::Lanes,
+    methods::{FilterUse, Repeat},
+    metrics, policy, send,
+    shown::{self, Shown},
+    split_logs::SplitLogs,
+    view,
+};
+use crate::consensus::WallClock;
+
+/// Most calls whose answers several clients can wait for at once. An arbitrary number: above, each is asked by itself.
+const SHARED: usize = 4096;
+
+/// What the gateway is made of.
+pub struct GatewayParts {
+    /// `[rpc]`
+    pub settings: RpcSettings,
+    /// How each upstream is asked, in the order of the configuration.
+    pub upstreams: Vec<Arc<dyn Ask>>,
+    /// What is known of the upstreams, in the same order.
+    pub board: Board,
+    /// The time of day, for what people are shown.
+    pub clock: WallClock,
+}
+
+/// The gateway.
+pub struct Gateway {
+    settings: RpcSettings,
+    lanes: Arc<Lanes>,
+    cache: Cache,
+    flights: Flights<RpcCall, Served>,
+    filters: Filters,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("lanes", &self.lanes).finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// Makes it. It asks nobody yet.
+    pub fn new(parts: GatewayParts) -> Arc<Self> {
+        let GatewayParts { settings, upstreams, board, clock } = parts;
+        let bounds = LogsBounds { bytes: settings.limits.max_answer_bytes, ..LogsBounds::default() };
+        let all = settings
+            .upstreams
+            .iter()
+            .zip(upstreams)
+            .map(|(upstream, ask)| {
+                let split = SplitLogs::new(ask, upstream.max_logs_range, bounds, board.clone());
+                Lane::new(upstream, Arc::new(split))
+            })
+            .collect();
+        let lanes = Lanes::new(&settings, all, board, clock);
+        let cache = Cache::new(settings.cache);
+        Arc::new(Self { settings, lanes, cache, flights: Flights::new(SHARED), filters: Filters::default() })
+    }
+
+    /// Answers one call by a deadline: where nobody can, with an error that says why.
+    pub async fn call(&self, call: RpcCall, session: &Session, deadline: Instant) -> Served {
+        let started = Instant::now();
+        let method = match policy::admit(&call.method, &self.settings.methods) {
+            Ok(method) => method,
+            Err(refusal) => {
+                metrics::refused();
+                return Served::own(refusal.answer(&call.method));
+            }
+        };
+        let served = match self.kept(&call) {
+            Some(served) => served,
+            None => self.route(&call, method, session, deadline).await,
+        };
+        metrics::answered(method, &served, started.elapsed());
+        served
+    }
+
+    /// What people are shown.
+    pub fn view(&self) -> RpcView {
+        view::of(&self.settings, &self.lanes)
+    }
+
+    /// What is known of the upstreams.
+    pub fn board(&self) -> &Board {
+        self.lanes.board()
+    }
+
+    /// Waits for transactions that are still being sent although their clients have their answers. Each ends by its deadline.
+    pub async fn drained(&self) {
+        self.flights.ended().await;
+        self.lanes.background().close();
+        self.lanes.background().wait().await;
+    }
+
+    /// The answer that is known already.
+    fn kept(&self, call: &RpcCall) -> Option<Served> {
+        let kept = self.cache.get(call, &self.board().snapshot());
+        metrics::looked_up(kept.is_some());
+        kept.map(|result| Served { answer: RpcAnswer::Result(result), by: ServedBy::Cache })
+    }
+
+    /// Remembers an upstream's answer. `before` is what was known before it was asked.
+    fn keep(&self, call: &RpcCall, served: &Served, before: &Snapshot) {
+        if let (RpcAnswer::Result(result), ServedBy::Upstream(_)) = (&served.answer, &served.by) {
+            self.cache.put(call, result, before);
+        }
+    }
+
+    async fn route(&self, call: &RpcCall, method: Method, session: &Session, deadline: Instant) -> Served {
+        if &*call.method == "eth_sendRawTransaction" {
+            return send::send(&self.lanes, call, self.settings.send_to_backups, session, deadline).await;
+        }
+        if method.filter != FilterUse::None {
+            return self.filters.serve(&self.lanes, call, session, deadline).await;
+        }
+        let before = self.board().snapshot();
+        let served = match self.shared(call, method, session, deadline).await {
+            Some(served) => served,
+            None => self.lanes.run(call, method, session, deadline).await,
+        };
+        self.keep(call, &served, &before);
+        served
+    }
+
+    /// The answer to the same call of somebody else's that is under way, or to this one, for all who come meanwhile. `None` where this client needs
+    /// an answer of its own: it may not be repeated, or the client was told more of the chain than whoever is asked is known to have.
+    async fn shared(
+        &self,
+        call: &RpcCall,
+        method: Method,
+        session: &Session,
+        deadline: Instant,
+    ) -> Option<Served> {
+        let told = session.latest();
+        let first = self.lanes.candidates(call, session).into_iter().next()?;
+        if method.repeat == Repeat::Never || first.latest < told || first.finalized < session.finalized() {
+            return None;
+        }
+        let work = || {
+            let (lanes, call, session) = (Arc::clone(&self.lanes), call.clone(), session.clone());
+            async move { lanes.run(&call, method, &session, deadline).await }
+        };
+        match self.flights.join(call.clone(), work).await? {
+            Flown::Led(served) => Some(served),
+            // Its time was up earlier.
+            Flown::Followed(served) if served.by == ServedBy::Gateway => None,
+            Flown::Followed(served) => is_news(&served, call, method, session).then_some(served),
+        }
+    }
+}
+
+/// Whether an answer to somebody else shows this client nothing older than it was told. What it shows counts as told.
+fn is_news(served: &Served, call: &RpcCall, method: Method, session: &Session) -> bool {
+    let RpcAnswer::Result(result) = &served.answer else { return true };
+    match shown::of(method, block_need::of(&call.method, &call.params), result) {
+        Shown::Nothing => true,
+        Shown::Number(number) | Shown::Latest(Head { number, .. }) => {
+            let is_news = number >= session.latest();
+            session.note_latest(number);
+            is_news
+        }
+        Shown::Finalized(number) => {
+            let is_news = number >= session.finalized();
+            session.note_finalized(number);
+            is_news
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

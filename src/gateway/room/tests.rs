@@ -1,0 +1,175 @@
+//! The gateway as a whole, over upstreams that play scripts.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{Gateway, GatewayParts};
+use crate::{
+    consensus::WallClock,
+    gateway::{
+        CacheSettings, ClientId, RpcAnswer, RpcCall, Served, ServedBy, Session,
+        stage::{Act, PRIMARY, REPLICA, Stage, block, deadline},
+    },
+};
+
+fn gateway(stage: &Stage) -> Arc<Gateway> {
+    Gateway::new(GatewayParts {
+        settings: stage.settings.clone(),
+        upstreams: stage.asks(),
+        board: stage.board.clone(),
+        clock: WallClock::manual(0).0,
+    })
+}
+
+fn call(method: &str, params: Value) -> RpcCall {
+    RpcCall::new(method, params.to_string())
+}
+
+fn value(served: &Served) -> Value {
+    match &served.answer {
+        RpcAnswer::Result(result) => result.read().unwrap(),
+        RpcAnswer::Error(error) => json!({ "code": error.code }),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_served_reaches_no_upstream() {
+    let stage = Stage::new();
+    let gateway = gateway(&stage);
+    for method in ["admin_addPeer", "debug_setHead", "eth_sendTransaction", "eth_accounts", "eth_what", ""] {
+        let served = gateway.call(call(method, json!([])), &stage.session, deadline()).await;
+        assert_eq!((value(&served), served.by), (json!({ "code": -32601 }), ServedBy::Gateway), "{method}");
+    }
+    assert_eq!(stage.heard(), [0, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_is_not_asked_again() {
+    let mut stage = Stage::new();
+    stage.settings.cache = CacheSettings { max_bytes: 1 << 20 };
+    stage.actor(PRIMARY).plays(|call, _| match &*call.method {
+        "eth_getBlockByNumber" => Act::Say(block(1)),
+        _ => Act::Say(json!("0x1")),
+    });
+    let gateway = gateway(&stage);
+    let old = call("eth_getBlockByNumber", json!(["0x1", false]));
+    let first = gateway.call(old.clone(), &stage.session, deadline()).await;
+    let second = gateway.call(old, &stage.session, deadline()).await;
+    assert_eq!(
+        (value(&first), second.by.clone(), stage.heard()),
+        (value(&second), ServedBy::Cache, [1, 0, 0])
+    );
+    // What names the block that is being built is asked each time.
+    for _ in 0..2 {
+        gateway.call(call("eth_getBalance", json!(["0xa", "pending"])), &stage.session, deadline()).await;
+    }
+    assert_eq!(stage.heard(), [3, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_call_is_asked_once_for_all_who_wait() {
+    let stage = Stage::new();
+    stage.actor(PRIMARY).plays(|call, _| match &*call.method {
+        "eth_newBlockFilter" => Act::after(100, Act::Say(json!("0x7"))),
+        _ => Act::after(100, Act::Say(json!("0x64"))),
+    });
+    let gateway = gateway(&stage);
+    let other = Session::new(ClientId::Token("other".into()));
+    let number = || call("eth_blockNumber", json!([]));
+    let (one, two) = tokio::join!(
+        gateway.call(number(), &stage.session, deadline()),
+        gateway.call(number(), &other, deadline()),
+    );
+    assert_eq!((value(&one), value(&two), stage.heard()), (json!("0x64"), json!("0x64"), [1, 0, 0]));
+    assert_eq!((stage.session.latest(), other.latest()), (100, 100));
+    // Each client has its own filter.
+    let make = || call("eth_newBlockFilter", json!([]));
+    let (one, two) = tokio::join!(
+        gateway.call(make(), &stage.session, deadline()),
+        gateway.call(make(), &other, deadline()),
+    );
+    assert!(value(&one) != value(&two));
+    assert_eq!(stage.heard(), [3, 0, 0]);
+    // A client that was told more waits for no answer to somebody who was told less.
+    other.note_latest(101);
+    let (_, two) = tokio::join!(
+        gateway.call(number(), &stage.session, deadline()),
+        gateway.call(number(), &other, deadline()),
+    );
+    assert_eq!((value(&two), other.latest()), (json!("0x65"), 101));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_keeps_its_order_and_goes_in_parts_of_ten() {
+    let stage = Stage::new();
+    stage.actor(PRIMARY).plays(|call, _| Act::Say(serde_json::from_slice(&call.params).unwrap()));
+    let gateway = gateway(&stage);
+    let calls: Vec<RpcCall> =
+        (0..23).map(|at| call("eth_getBalance", json!(["0xa", format!("{at:#x}")]))).collect();
+    let served = gateway.call_batch(calls, &stage.session, deadline()).await;
+    for (at, served) in served.iter().enumerate() {
+        assert_eq!(value(served)[1], json!(format!("{at:#x}")));
+    }
+    let mut batches = stage.actor(PRIMARY).batches.lock().clone();
+    batches.sort_unstable();
+    assert_eq!((batches, stage.heard()), (vec![3, 10, 10], [23, 0, 0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_bad_item_never_fails_the_others() {
+    let stage = Stage::new();
+    stage.actor(PRIMARY).plays(|call, _| match &*call.method {
+        "eth_gasPrice" => Act::Refuse(-32603, "Internal error"),
+        "eth_call" => Act::Refuse(3, "execution reverted"),
+        "eth_sendRawTransaction" => Act::Say(json!("0xhash")),
+        _ => Act::Say(json!("primary")),
+    });
+    stage.actor(REPLICA).plays(|call, _| match &*call.method {
+        "eth_sendRawTransaction" => Act::Hang,
+        _ => Act::Say(json!("replica")),
+    });
+    let gateway = gateway(&stage);
+    let calls = vec![
+        call("eth_getBalance", json!(["0xa", "latest"])),
+        call("eth_gasPrice", json!([])),
+        call("admin_peers", json!([])),
+        call("eth_call", json!([{}, "latest"])),
+        call("eth_sendRawTransaction", json!(["0x02"])),
+        call("eth_getBalance", json!(["0xb", "latest"])),
+    ];
+    let served = gateway.call_batch(calls, &stage.session, deadline()).await;
+    let values: Vec<Value> = served.iter().map(value).collect();
+    let (primary, replica) = (json!("primary"), json!("replica"));
+    let (refused, reverted, hash) = (json!({ "code": -32601 }), json!({ "code": 3 }), json!("0xhash"));
+    assert_eq!(values, [primary.clone(), replica, refused, reverted, hash, primary]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_an_upstream_does_not_take_is_asked_one_by_one() {
+    let stage = Stage::new();
+    stage.actor(PRIMARY).plays(|_, _| Act::refused());
+    let gateway = gateway(&stage);
+    let calls = vec![call("eth_gasPrice", json!([])), call("eth_chainId", json!([]))];
+    let served = gateway.call_batch(calls, &stage.session, deadline()).await;
+    assert!(served.iter().all(|served| value(served) == json!(REPLICA)));
+    assert_eq!(gateway.call_batch(Vec::new(), &stage.session, deadline()).await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_people_see_is_what_happened() {
+    let stage = Stage::new();
+    stage.actor(PRIMARY).plays(|_, _| Act::refused());
+    let gateway = gateway(&stage);
+    gateway.call(call("eth_gasPrice", json!([])), &stage.session, deadline()).await;
+    let shown = serde_json::to_value(gateway.view()).unwrap();
+    assert_eq!(shown["order"], json!(["primary", "replica", "backup"]));
+    assert_eq!(
+        (&shown["upstreams"][0]["requests"], &shown["upstreams"][1]["share"]),
+        (&json!(1), &json!(0.5))
+    );
+    assert_eq!(shown["upstreams"][0]["state"], json!("healthy"));
+    assert_eq!(shown["failovers"][0]["reason"], json!("unreachable"));
+    assert!(!shown.to_string().contains("127.0.0.1"), "{shown}");
+    gateway.drained().await;
+}
