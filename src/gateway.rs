@@ -19,6 +19,7 @@ pub mod call;
 pub mod head;
 pub mod session;
 pub mod settings;
+pub mod subscriptions;
 pub mod transport_failure;
 pub mod upstream;
 
