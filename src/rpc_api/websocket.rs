@@ -1,0 +1,154 @@
+//! Websockets of clients: the upgrade of an HTTP request, checked, and how many there may be.
+//!
+//! Once upgraded, a connection is one task ([`session`]): calls are answered as over HTTP ([`RpcFront`]), subscriptions by the gateway's hub. An idle
+//! client costs a few KiB. Source: RFC 6455, section 4.2.
+
+mod calls;
+mod session;
+mod upgrade;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, Request, Response, StatusCode, header::RETRY_AFTER},
+};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use hyper_util::rt::TokioIo;
+use metrics::{describe_gauge, gauge};
+use tokio::time::timeout;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::protocol::{Role, WebSocketConfig},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::debug;
+
+use crate::gateway::{ClientId, ClientLimits, Session, subscriptions::Subscriptions};
+pub use upgrade::{Refusal, is_upgrade};
+
+/// Bytes that are read at once, allocated for each connection: calls are small, and larger ones are read in parts.
+const READ_BUFFER: usize = 1 << 10;
+/// Longest time from the answer that upgrades to the upgraded connection.
+const UPGRADE: Duration = Duration::from_secs(10);
+
+/// Answers calls as over HTTP.
+pub trait RpcFront: Send + Sync {
+    /// The answer to a message, one call or a batch; `None` where there is nothing to say, as for notifications.
+    fn answer<'a>(&'a self, body: Bytes, session: &'a Session) -> BoxFuture<'a, Option<Bytes>>;
+}
+
+/// Takes clients' websockets. Clones are of the same.
+#[derive(Clone)]
+pub struct Websockets(Arc<Shared>);
+
+struct Shared {
+    front: Arc<dyn RpcFront>,
+    subscriptions: Subscriptions,
+    limits: ClientLimits,
+    allowed_origins: Vec<String>,
+    open: AtomicUsize,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// One open connection, as it is counted.
+struct Place(Arc<Shared>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        gauge!("relaymux_rpc_websockets").decrement(1.0);
+    }
+}
+
+/// Describes what is counted.
+pub fn describe_metrics() {
+    describe_gauge!("relaymux_rpc_websockets", "Open websockets of clients");
+    gauge!("relaymux_rpc_websockets").set(0.0);
+}
+
+impl Websockets {
+    /// Takes websockets until the stop, which closes them all.
+    pub fn new(
+        front: Arc<dyn RpcFront>,
+        subscriptions: Subscriptions,
+        limits: ClientLimits,
+        allowed_origins: Vec<String>,
+        stop: CancellationToken,
+    ) -> Self {
+        let (open, tasks) = (AtomicUsize::new(0), TaskTracker::new());
+        Self(Arc::new(Shared { front, subscriptions, limits, allowed_origins, open, tasks, stop }))
+    }
+
+    /// Waits until every connection is closed, once the stop has come.
+    pub async fn ended(&self) {
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+
+    /// The answer to a request that asks for a websocket ([`is_upgrade`]); where it is 101, the connection is served from then on. Who the client is
+    /// has been checked.
+    pub fn take(&self, mut request: Request<Body>, client: ClientId) -> Response<Body> {
+        let accept = match upgrade::check(&request, &self.0.allowed_origins) {
+            Ok(accept) => accept,
+            Err(refusal) => return refusal.into_response(),
+        };
+        let Some(place) = self.place() else {
+            let message = "as many websockets are open as may be: close some, or raise [rpc] max_websockets";
+            let mut response = text(StatusCode::SERVICE_UNAVAILABLE, message);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            return response;
+        };
+        let upgraded = hyper::upgrade::on(&mut request);
+        let shared = Arc::clone(&self.0);
+        self.0.tasks.spawn(async move {
+            let _place = place;
+            let stream = match timeout(UPGRADE, upgraded).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => return debug!(%error, "a websocket's connection ended before it began"),
+                Err(_) => return debug!("a websocket did not begin in time"),
+            };
+            let socket = WebSocketStream::from_raw_socket(
+                TokioIo::new(stream),
+                Role::Server,
+                Some(config(shared.limits.max_body_bytes)),
+            );
+            session::run(socket.await, &shared, Session::new(client)).await;
+        });
+        upgrade::accepted(accept)
+    }
+
+    fn place(&self) -> Option<Place> {
+        let shared = &self.0;
+        let before = shared.open.fetch_add(1, Ordering::Relaxed);
+        gauge!("relaymux_rpc_websockets").increment(1.0);
+        let place = Place(Arc::clone(shared));
+        (before < shared.limits.max_websockets && !shared.stop.is_cancelled()).then_some(place)
+    }
+}
+
+/// Small buffers, as most connections are idle.
+fn config(max_message: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_message_size(Some(max_message))
+        .max_frame_size(Some(max_message))
+}
+
+fn text(status: StatusCode, message: &str) -> Response<Body> {
+    let mut response = Response::new(Body::from(message.to_owned()));
+    *response.status_mut() = status;
+    response
+}
+
+#[cfg(test)]
+mod tests;
