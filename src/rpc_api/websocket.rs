@@ -31,7 +31,7 @@ use tokio_tungstenite::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::debug;
 
-use crate::gateway::{ClientId, ClientLimits, Session, subscriptions::Subscriptions};
+use crate::gateway::{ClientLimits, Session, subscriptions::Subscriptions};
 pub use upgrade::{Refusal, is_upgrade};
 
 /// Bytes that are read at once, allocated for each connection: calls are small, and larger ones are read in parts.
@@ -94,9 +94,9 @@ impl Websockets {
         self.0.tasks.wait().await;
     }
 
-    /// The answer to a request that asks for a websocket ([`is_upgrade`]); where it is 101, the connection is served from then on. Who the client is
-    /// has been checked.
-    pub fn take(&self, mut request: Request<Body>, client: ClientId) -> Response<Body> {
+    /// The answer to a request that asks for a websocket ([`is_upgrade`]); where it is 101, the connection is served from then on, as the one of
+    /// a session that is its own. Who the client is has been checked.
+    pub fn upgrade(&self, mut request: Request<Body>, session: Session) -> Response<Body> {
         let accept = match upgrade::check(&request, &self.0.allowed_origins) {
             Ok(accept) => accept,
             Err(refusal) => return refusal.into_response(),
@@ -121,7 +121,7 @@ impl Websockets {
                 Role::Server,
                 Some(config(shared.limits.max_body_bytes)),
             );
-            session::run(socket.await, &shared, Session::new(client)).await;
+            session::run(socket.await, &shared, session).await;
         });
         upgrade::accepted(accept)
     }

@@ -156,7 +156,7 @@ impl ScriptedUpstreams {
     }
 
     pub(crate) async fn subscribed(&self, name: &str) {
-        self.until(name, |script| script.line.is_some()).await;
+        self.until(name, |script| script.line.as_ref().is_some_and(|line| !line.is_closed())).await;
         // The hub takes what the socket tells.
         sleep(Duration::from_millis(20)).await;
     }

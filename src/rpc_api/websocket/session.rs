@@ -41,8 +41,8 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const AT_ONCE: usize = 32;
 /// Longest time that a part of a message may wait for the client to take it.
 const WRITE: Duration = Duration::from_secs(30);
-/// Longest time for a close frame.
-const CLOSE: Duration = Duration::from_secs(2);
+/// Longest time for a close frame to reach a client that has to read what was sent before.
+const CLOSE: Duration = Duration::from_secs(10);
 /// Larger messages go out in frames of this size, as the library keeps a buffer as large as the largest frame for as long as the connection lives.
 const FRAME: usize = 256 << 10;
 

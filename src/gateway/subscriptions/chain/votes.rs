@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Block, Chain, Path, STANDS_STILL};
+use super::{Block, Chain, Path, RING, STANDS_STILL};
 
 /// Who is for one of two branches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,13 +72,42 @@ impl Chain {
 
     /// Where the chain begins anew, when most show what cannot be linked with what was told.
     pub(super) fn new_beginning(&self, order: &[usize]) -> Option<Arc<Block>> {
+        let oldest = self.told.front()?.number();
         let claims = self.by_preference(order);
-        let is_beyond = |block: &Arc<Block>| matches!(self.path(block), Path::Beyond);
-        let mut beyond = claims.iter().filter(|(_, block)| is_beyond(block)).peekable();
-        let preferred = beyond.peek().map(|(place, _)| *place);
-        let leads = preferred.is_some() && preferred == claims.first().map(|(place, _)| *place);
-        let first = beyond.peek().map(|(_, block)| Arc::clone(block))?;
-        let doubled = beyond.count().saturating_mul(2);
-        (doubled > claims.len() || (doubled == claims.len() && leads)).then_some(first)
+        let links: Vec<Link> = claims.iter().map(|(_, block)| self.link(block, oldest)).collect();
+        let apart = links.iter().filter(|link| **link == Link::Apart).count().saturating_mul(2);
+        let leads = links.first() == Some(&Link::Apart);
+        let has_most = apart > claims.len() || (apart == claims.len() && apart > 0 && leads);
+        // A chain that was reset goes on below what was told, and nobody has what was told any more.
+        let was_reset = links.iter().all(|link| *link != Link::Linked && *link != Link::Near);
+        if !has_most && !was_reset {
+            return None;
+        }
+        let wanted = if has_most { Link::Apart } else { *links.first()? };
+        claims.iter().zip(&links).find(|(_, link)| **link == wanted).map(|((_, block), _)| Arc::clone(block))
     }
+
+    fn link(&self, block: &Arc<Block>, oldest: u64) -> Link {
+        let ring = u64::try_from(RING).unwrap_or(u64::MAX);
+        match self.path(block) {
+            Path::Told | Path::Linked(..) | Path::Missing(_) => Link::Linked,
+            Path::Beyond if block.number() >= oldest => Link::Apart,
+            Path::Beyond if block.number().saturating_add(ring) < oldest => Link::Apart,
+            Path::Beyond if block.number().saturating_add(STANDS_STILL) <= oldest => Link::Below,
+            Path::Beyond => Link::Near,
+        }
+    }
+}
+
+/// How an upstream's newest block stands to what was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    /// It hangs together with it, or may.
+    Linked,
+    /// It is a little older than what was told first: its upstream is a bit late.
+    Near,
+    /// It is older, by less than is remembered: late, or of a chain that was reset.
+    Below,
+    /// It cannot be of one chain with what was told.
+    Apart,
 }

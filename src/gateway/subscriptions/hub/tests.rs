@@ -25,12 +25,12 @@ struct Stage {
     board: Board,
     observed: mpsc::Receiver<(usize, Feedback)>,
     hub: Subscriptions,
-    _group: TaskGroup,
+    group: TaskGroup,
 }
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        self._group.stop();
+        self.group.stop();
     }
 }
 
@@ -73,7 +73,7 @@ fn stage(count: usize, limits: ClientLimits) -> Stage {
         clock,
     };
     let hub = start_subscriptions(parts, &group);
-    Stage { world, upstreams, board, observed, hub, _group: group }
+    Stage { world, upstreams, board, observed, hub, group }
 }
 
 async fn next(line: &mut Line) -> Notice {
