@@ -10,7 +10,8 @@
 //!   the one with more votes wins, and with as many on both sides the one of the upstream that the board asks first. So an upstream on a fork of
 //!   its own makes nobody flap, and an upstream that lags, whose block was told long since, has no vote.
 //! - A block that cannot be linked, too far from the told ones or of an unknown parent, begins the chain anew ([`Step::Jump`]) only
-//!   once most upstreams show such blocks, or half of them with the preferred one. Until then it is passed over.
+//!   once most upstreams show such blocks, or half of them with the preferred one, or when all upstreams fell back to before the
+//!   first told block. Until then it is passed over.
 //! - A block whose time lies in the future is refused.
 //!
 //! An upstream votes from its first block until it is gone.
@@ -76,6 +77,8 @@ pub struct Chain {
     pooled: VecDeque<B256>,
     /// Each upstream's newest block.
     claims: BTreeMap<usize, Arc<Block>>,
+    /// The highest number that each upstream showed since the chain began, whether it is gone or not.
+    highest: BTreeMap<usize, u64>,
     /// Blocks that nobody could give.
     lost: HashSet<B256>,
     max_future_s: u64,
@@ -102,6 +105,7 @@ impl Chain {
             pool: HashMap::new(),
             pooled: VecDeque::new(),
             claims: BTreeMap::new(),
+            highest: BTreeMap::new(),
             lost: HashSet::new(),
             max_future_s,
         }
@@ -119,6 +123,8 @@ impl Chain {
         }
         let block = Arc::new(block);
         self.claims.insert(place, Arc::clone(&block));
+        let highest = self.highest.entry(place).or_default();
+        *highest = block.number().max(*highest);
         let known = self.is_told(&block);
         if !known {
             self.add_to_pool(block);
@@ -220,6 +226,7 @@ impl Chain {
 
     fn jump(&mut self, to: Arc<Block>) -> Step {
         self.told.clear();
+        self.highest = self.claims.iter().map(|(place, block)| (*place, block.number())).collect();
         self.tell(Arc::clone(&to));
         Step::Jump(to)
     }

@@ -152,8 +152,18 @@ fn who_is_late_when_the_first_block_is_told_begins_nothing_anew() {
     assert_eq!(show(&mut chain, 1, 90, 'a'), ["known"]);
     assert!(chain.gone(0, &ORDER).is_empty());
     assert_eq!(show(&mut chain, 1, 91, 'a'), ["new 91a"]);
-    chain.gone(1, &ORDER);
-    assert_eq!(show(&mut chain, 2, 81, 'a'), ["jump 81a"], "nobody else is there");
+    assert!(chain.gone(1, &ORDER).is_empty());
+    assert_eq!(show(&mut chain, 2, 81, 'a'), [""; 0], "it is late, whoever else is there");
+    assert_eq!(show(&mut chain, 0, 92, 'a'), ["new 92a"]);
+}
+
+#[test]
+fn a_development_chain_that_was_reset_is_followed() {
+    let mut chain = chain_at(90);
+    show(&mut chain, 0, 91, 'a');
+    chain.gone(0, &ORDER);
+    assert_eq!(show(&mut chain, 0, 5, 'a'), ["jump 5a"]);
+    assert_eq!(show(&mut chain, 0, 6, 'a'), ["new 6a"]);
 }
 
 #[test]

@@ -74,12 +74,12 @@ impl Chain {
     pub(super) fn new_beginning(&self, order: &[usize]) -> Option<Arc<Block>> {
         let oldest = self.told.front()?.number();
         let claims = self.by_preference(order);
-        let links: Vec<Link> = claims.iter().map(|(_, block)| self.link(block, oldest)).collect();
+        let links: Vec<Link> = claims.iter().map(|(place, block)| self.link(*place, block, oldest)).collect();
         let apart = links.iter().filter(|link| **link == Link::Apart).count().saturating_mul(2);
         let leads = links.first() == Some(&Link::Apart);
         let has_most = apart > claims.len() || (apart == claims.len() && apart > 0 && leads);
         // A chain that was reset goes on below what was told, and nobody has what was told any more.
-        let was_reset = links.iter().all(|link| *link != Link::Linked && *link != Link::Near);
+        let was_reset = links.iter().all(|link| matches!(link, Link::Reset | Link::Apart));
         if !has_most && !was_reset {
             return None;
         }
@@ -87,14 +87,15 @@ impl Chain {
         claims.iter().zip(&links).find(|(_, link)| **link == wanted).map(|((_, block), _)| Arc::clone(block))
     }
 
-    fn link(&self, block: &Arc<Block>, oldest: u64) -> Link {
+    fn link(&self, place: usize, block: &Arc<Block>, oldest: u64) -> Link {
         let ring = u64::try_from(RING).unwrap_or(u64::MAX);
+        let had_told_ones = self.highest.get(&place).is_some_and(|highest| *highest >= oldest);
         match self.path(block) {
             Path::Told | Path::Linked(..) | Path::Missing(_) => Link::Linked,
             Path::Beyond if block.number() >= oldest => Link::Apart,
             Path::Beyond if block.number().saturating_add(ring) < oldest => Link::Apart,
-            Path::Beyond if block.number().saturating_add(STANDS_STILL) <= oldest => Link::Below,
-            Path::Beyond => Link::Near,
+            Path::Beyond if had_told_ones => Link::Reset,
+            Path::Beyond => Link::Late,
         }
     }
 }
@@ -104,10 +105,10 @@ impl Chain {
 enum Link {
     /// It hangs together with it, or may.
     Linked,
-    /// It is a little older than what was told first: its upstream is a bit late.
-    Near,
-    /// It is older, by less than is remembered: late, or of a chain that was reset.
-    Below,
+    /// It is older than what was told first: its upstream is late.
+    Late,
+    /// The same of an upstream that was not late before.
+    Reset,
     /// It cannot be of one chain with what was told.
     Apart,
 }
