@@ -5,6 +5,7 @@
 
 mod calls;
 mod session;
+mod shared;
 mod upgrade;
 
 use std::{
@@ -19,8 +20,6 @@ use axum::{
     body::Body,
     http::{HeaderValue, Request, Response, StatusCode, header::RETRY_AFTER},
 };
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use hyper_util::rt::TokioIo;
 use metrics::{describe_gauge, gauge};
 use tokio::time::timeout;
@@ -32,6 +31,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::debug;
 
 use crate::gateway::{ClientLimits, Session, subscriptions::Subscriptions};
+pub use shared::RpcFront;
+use shared::Shared;
 pub use upgrade::{Refusal, is_upgrade};
 
 /// Bytes that are read at once, allocated for each connection: calls are small, and larger ones are read in parts.
@@ -39,25 +40,9 @@ const READ_BUFFER: usize = 1 << 10;
 /// Longest time from the answer that upgrades to the upgraded connection.
 const UPGRADE: Duration = Duration::from_secs(10);
 
-/// Answers calls as over HTTP.
-pub trait RpcFront: Send + Sync {
-    /// The answer to a message, one call or a batch; `None` where there is nothing to say, as for notifications.
-    fn answer<'a>(&'a self, body: Bytes, session: &'a Session) -> BoxFuture<'a, Option<Bytes>>;
-}
-
 /// Takes clients' websockets. Clones are of the same.
 #[derive(Clone)]
 pub struct Websockets(Arc<Shared>);
-
-struct Shared {
-    front: Arc<dyn RpcFront>,
-    subscriptions: Subscriptions,
-    limits: ClientLimits,
-    allowed_origins: Vec<String>,
-    open: AtomicUsize,
-    tasks: TaskTracker,
-    stop: CancellationToken,
-}
 
 /// One open connection, as it is counted.
 struct Place(Arc<Shared>);
@@ -103,7 +88,7 @@ impl Websockets {
         };
         let Some(place) = self.place() else {
             let message = "as many websockets are open as may be: close some, or raise [rpc] max_websockets";
-            let mut response = text(StatusCode::SERVICE_UNAVAILABLE, message);
+            let mut response = upgrade::text(StatusCode::SERVICE_UNAVAILABLE, message);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
             return response;
         };
@@ -142,12 +127,6 @@ fn config(max_message: usize) -> WebSocketConfig {
         .write_buffer_size(0)
         .max_message_size(Some(max_message))
         .max_frame_size(Some(max_message))
-}
-
-fn text(status: StatusCode, message: &str) -> Response<Body> {
-    let mut response = Response::new(Body::from(message.to_owned()));
-    *response.status_mut() = status;
-    response
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use std::{
 
 use alloy_primitives::B256;
 
-use super::Block;
+use super::block::Block;
 
 /// Told blocks that are remembered: how deep a reorganisation may go, and how many blocks are fetched to close a gap. No chain that is served
 /// here reorganises deeper than its finality, which is 64 blocks on mainnet.
@@ -307,7 +307,8 @@ impl Chain {
 
     /// The upstreams that show something, the preferred first, and those that stand in no order last.
     fn by_preference(&self, order: &[usize]) -> Vec<(usize, Arc<Block>)> {
-        let mut claims: Vec<_> = self.claims.iter().map(|(place, block)| (*place, Arc::clone(block))).collect();
+        let mut claims: Vec<_> =
+            self.claims.iter().map(|(place, block)| (*place, Arc::clone(block))).collect();
         claims.sort_by_key(|(place, _)| order.iter().position(|one| one == place).unwrap_or(usize::MAX));
         claims
     }

@@ -69,7 +69,8 @@ impl LogFilter {
 
     /// Whether a log is wanted.
     pub fn matches(&self, address: Address, topics: &[B256]) -> bool {
-        let has = |any: &[(B256, B256)], topic: &B256| any.is_empty() || any.iter().any(|(one, _)| one == topic);
+        let has =
+            |any: &[(B256, B256)], topic: &B256| any.is_empty() || any.iter().any(|(one, _)| one == topic);
         (self.addresses.is_empty() || self.addresses.iter().any(|(one, _)| *one == address))
             && self.topics.len() <= topics.len()
             && self.topics.iter().zip(topics).all(|(any, topic)| has(any, topic))

@@ -18,9 +18,10 @@ use tracing::{info, warn};
 pub use clients::{Cut, Notice};
 
 use super::{
-    Block, SubscriptionParts,
+    block::Block,
     chain::{Chain, RING, Step},
     logs::LogBook,
+    parts::SubscriptionParts,
     seen::Seen,
     topic::{Bodies, SubscriptionId, Topic},
     upstream_socket::{News, UpstreamSocket, Wants},
@@ -54,7 +55,10 @@ pub(super) enum Command {
 /// Describes what is counted, and begins it at 0.
 pub fn describe_metrics() {
     describe_gauge!("relaymux_rpc_subscriptions", "Subscriptions of websocket clients");
-    describe_gauge!("relaymux_rpc_upstream_websockets", "Websockets to upstreams that are open and subscribed");
+    describe_gauge!(
+        "relaymux_rpc_upstream_websockets",
+        "Websockets to upstreams that are open and subscribed"
+    );
     describe_counter!("relaymux_rpc_heads_total", "Blocks that subscribers were told of");
     describe_counter!(
         "relaymux_rpc_backfilled_blocks_total",
@@ -62,9 +66,11 @@ pub fn describe_metrics() {
     );
     describe_counter!("relaymux_rpc_reorganisations_total", "Reorganisations that subscribers were told of");
     describe_counter!("relaymux_rpc_websocket_cuts_total", "Websocket clients that were cut, by the reason");
-    for name in
-        ["relaymux_rpc_heads_total", "relaymux_rpc_backfilled_blocks_total", "relaymux_rpc_reorganisations_total"]
-    {
+    for name in [
+        "relaymux_rpc_heads_total",
+        "relaymux_rpc_backfilled_blocks_total",
+        "relaymux_rpc_reorganisations_total",
+    ] {
         counter!(name).increment(0);
     }
     for reason in ["slow", "logs"] {
@@ -259,8 +265,11 @@ impl Hub {
             gauge!("relaymux_rpc_upstream_websockets").set(self.live.len() as f64);
         }
         let (believed, order) = self.believed();
-        let not_any_more: Vec<usize> =
-            self.chain.claimants().filter(|place| *place != self.polled() && !believed.contains(place)).collect();
+        let not_any_more: Vec<usize> = self
+            .chain
+            .claimants()
+            .filter(|place| *place != self.polled() && !believed.contains(place))
+            .collect();
         for place in not_any_more {
             let steps = self.chain.gone(place, &order);
             self.carry_out(steps);
@@ -323,7 +332,10 @@ impl Hub {
     fn fetch_logs(&mut self) {
         if self.book.waiting() > RING {
             // Better an end that the client sees than logs that it does not.
-            warn!(blocks = self.book.waiting(), "logs could not be fetched, those who subscribed to them are cut");
+            warn!(
+                blocks = self.book.waiting(),
+                "logs could not be fetched, those who subscribed to them are cut"
+            );
             counter!("relaymux_rpc_websocket_cuts_total", "reason" => "logs").increment(1);
             self.book.give_up_waiting();
             self.clients.cut_log_subscribers("logs could not be fetched from any upstream: subscribe anew");
@@ -376,9 +388,10 @@ fn is_believed(snapshot: &Snapshot, place: usize) -> bool {
     if !snapshot.order.is_empty() {
         return snapshot.order.contains(&place);
     }
-    snapshot.upstreams.get(place).is_none_or(|standing| {
-        !matches!(standing.state, UpstreamState::WrongChain | UpstreamState::Forked)
-    })
+    snapshot
+        .upstreams
+        .get(place)
+        .is_none_or(|standing| !matches!(standing.state, UpstreamState::WrongChain | UpstreamState::Forked))
 }
 
 #[cfg(test)]

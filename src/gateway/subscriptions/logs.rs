@@ -13,7 +13,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::Block;
+use super::{block::Block, chain::RING};
 use crate::gateway::{RawJson, RpcCall};
 
 /// Most bytes of sent logs that are kept for a reorganisation. Arbitrary: hundreds of full blocks.
@@ -84,7 +84,8 @@ pub fn read_unproved(answer: &RawJson, block: &Block) -> Result<Vec<Log>, BadLog
             if wire.block_hash != block.hash() {
                 return Err(BadLogs::OtherBlock);
             }
-            let raw = RawJson::parse(answer.as_bytes().slice_ref(text.get().as_bytes())).ok_or(BadLogs::NotLogs)?;
+            let raw =
+                RawJson::parse(answer.as_bytes().slice_ref(text.get().as_bytes())).ok_or(BadLogs::NotLogs)?;
             Ok(Log { address: wire.address, topics: wire.topics, raw })
         })
         .collect()
@@ -149,7 +150,7 @@ impl LogBook {
         if !batch.logs.is_empty() {
             self.bytes = self.bytes.saturating_add(size(&batch));
             self.sent.push_back((hash, batch.clone()));
-            while self.bytes > MAX_KEPT_BYTES || self.sent.len() > super::chain::RING {
+            while self.bytes > MAX_KEPT_BYTES || self.sent.len() > RING {
                 let Some((_, oldest)) = self.sent.pop_front() else { break };
                 self.bytes = self.bytes.saturating_sub(size(&oldest));
             }

@@ -6,7 +6,7 @@ use alloy_primitives::B256;
 
 /// Hashes that were told lately.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub(super) struct Seen {
     known: HashSet<B256>,
     order: VecDeque<B256>,
     max: usize,
@@ -14,12 +14,12 @@ pub struct Seen {
 
 impl Seen {
     /// Remembers so many. Takes no memory until there are any.
-    pub fn new(max: usize) -> Self {
+    pub(super) fn new(max: usize) -> Self {
         Self { known: HashSet::new(), order: VecDeque::new(), max }
     }
 
     /// Remembers a hash; whether it is new.
-    pub fn is_new(&mut self, hash: B256) -> bool {
+    pub(super) fn is_new(&mut self, hash: B256) -> bool {
         if !self.known.insert(hash) {
             return false;
         }
@@ -33,7 +33,7 @@ impl Seen {
     }
 
     /// Forgets everything, and gives the memory back.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         *self = Self::new(self.max);
     }
 }

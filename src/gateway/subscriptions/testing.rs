@@ -107,7 +107,9 @@ impl World {
                 let number = u64::from_str_radix(&params[0].as_str().unwrap()[2..], 16).unwrap();
                 if number <= tip { block(number, branch) } else { Value::Null }
             }
-            "eth_getBlockByHash" => find(&params[0]).map_or(Value::Null, |(number, branch)| block(number, branch)),
+            "eth_getBlockByHash" => {
+                find(&params[0]).map_or(Value::Null, |(number, branch)| block(number, branch))
+            }
             "eth_getLogs" => {
                 let (number, branch) = find(&params[0]["blockHash"]).unwrap();
                 json!([log(number, branch)])
@@ -183,7 +185,8 @@ impl ScriptedUpstreams {
     }
 
     fn say(&self, name: &str, subscription: &str, result: Value) {
-        let text = json!({"method": "eth_subscription", "params": {"subscription": subscription, "result": result}});
+        let text =
+            json!({"method": "eth_subscription", "params": {"subscription": subscription, "result": result}});
         let line = self.with(name, |script| script.line.clone()).expect("it is subscribed");
         line.try_send(Message::text(text.to_string())).unwrap();
     }
@@ -244,7 +247,11 @@ impl Dial for ScriptedUpstreams {
             self.with(&name, |script| script.end = Some(task.abort_handle()));
         }
         Box::pin(async move {
-            if refused { Err(io::ErrorKind::ConnectionRefused.into()) } else { Ok(Box::new(ours) as Box<dyn ByteStream>) }
+            if refused {
+                Err(io::ErrorKind::ConnectionRefused.into())
+            } else {
+                Ok(Box::new(ours) as Box<dyn ByteStream>)
+            }
         })
     }
 }

@@ -34,10 +34,10 @@ impl Topic {
     /// # Errors
     /// When they name nothing that can be subscribed to.
     pub fn read(params: &[&RawValue]) -> Result<Self, RpcError> {
-        let name: &str = params
-            .first()
-            .and_then(|name| serde_json::from_str(name.get()).ok())
-            .ok_or_else(|| RpcError::params("eth_subscribe wants a name: newHeads, logs or newPendingTransactions"))?;
+        let name: &str =
+            params.first().and_then(|name| serde_json::from_str(name.get()).ok()).ok_or_else(|| {
+                RpcError::params("eth_subscribe wants a name: newHeads, logs or newPendingTransactions")
+            })?;
         let more = params.get(1).map(|more| more.get()).filter(|more| *more != "null");
         match name {
             "newHeads" => Ok(Self::NewHeads),

@@ -20,7 +20,7 @@ use tracing::{debug, info, warn};
 use url::Url;
 
 use super::{
-    Block,
+    block::Block,
     dial::{ByteStream, Dial},
     topic::Bodies,
 };
@@ -171,7 +171,9 @@ impl UpstreamSocket {
         match client_async_with_config(request, stream, Some(config)).await {
             Ok((socket, _)) => Ok(socket),
             // The library's words may hold the request's URL or the answer's body.
-            Err(tungstenite::Error::Http(answer)) => Err(format!("HTTP {} in place of a websocket", answer.status())),
+            Err(tungstenite::Error::Http(answer)) => {
+                Err(format!("HTTP {} in place of a websocket", answer.status()))
+            }
             Err(tungstenite::Error::Io(error)) => Err(format!("the connection broke: {}", error.kind())),
             Err(_) => Err("the answer is no websocket's".to_owned()),
         }
@@ -225,7 +227,9 @@ impl UpstreamSocket {
                     last_message = Instant::now();
                     continue;
                 }
-                Some(Ok(Message::Close(_))) | None => return End::Failed("it closed the websocket".to_owned()),
+                Some(Ok(Message::Close(_))) | None => {
+                    return End::Failed("it closed the websocket".to_owned());
+                }
                 Some(Err(tungstenite::Error::Capacity(_))) => {
                     return End::Failed(format!("it sent a message of more than {MAX_MESSAGE} bytes"));
                 }
@@ -290,7 +294,9 @@ impl Heard {
         self.asked = wanted;
         match wanted {
             None => Ok(()),
-            Some(Bodies::Hashes) => send(socket, call(PENDING, "eth_subscribe", "[\"newPendingTransactions\"]")).await,
+            Some(Bodies::Hashes) => {
+                send(socket, call(PENDING, "eth_subscribe", "[\"newPendingTransactions\"]")).await
+            }
             Some(Bodies::Full) => {
                 send(socket, call(PENDING, "eth_subscribe", "[\"newPendingTransactions\",true]")).await
             }
@@ -304,7 +310,9 @@ impl Heard {
             let raw = || RawJson::parse(text.slice_ref(result.get().as_bytes()));
             if self.heads.as_ref() == Some(&subscription) {
                 let block = raw().and_then(|raw| Block::read(&raw));
-                return block.map(|block| Some(News::Head(place, block))).ok_or("it sent a head that is none".to_owned());
+                return block
+                    .map(|block| Some(News::Head(place, block)))
+                    .ok_or("it sent a head that is none".to_owned());
             }
             if self.pending.as_ref() == Some(&subscription) {
                 let news = match serde_json::from_str::<B256>(result.get()) {
@@ -365,7 +373,8 @@ fn authorization(url: &Url) -> Option<HeaderValue> {
 fn pause_after(failures: u32, chance: u32) -> Duration {
     let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
     let whole = FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE);
-    let shortened = u64::try_from(whole.as_millis()).unwrap_or(u64::MAX).saturating_mul(u64::from(chance)) >> 33;
+    let shortened =
+        u64::try_from(whole.as_millis()).unwrap_or(u64::MAX).saturating_mul(u64::from(chance)) >> 33;
     whole.saturating_sub(Duration::from_millis(shortened))
 }
 
@@ -375,9 +384,14 @@ mod tests {
 
     #[test]
     fn pauses_double_and_differ() {
-        for (failures, chance, want) in
-            [(1, 0, 500), (2, 0, 1000), (3, 0, 2000), (40, 0, 30_000), (7, u32::MAX, 15_000), (1, u32::MAX, 250)]
-        {
+        for (failures, chance, want) in [
+            (1, 0, 500),
+            (2, 0, 1000),
+            (3, 0, 2000),
+            (40, 0, 30_000),
+            (7, u32::MAX, 15_000),
+            (1, u32::MAX, 250),
+        ] {
             let pause = pause_after(failures, chance).as_millis();
             assert!(pause.abs_diff(want) <= 1, "{failures} {chance}: {pause}");
         }
@@ -390,9 +404,13 @@ mod tests {
         let hash = B256::repeat_byte(3);
         assert!(matches!(read(r#"{"id":1,"result":"0xa"}"#), Ok(Some(News::Up(0)))));
         assert!(matches!(read(r#"{"id":2,"result":"0xb"}"#), Ok(None)));
-        let of = |id: &str, result: &str| format!(r#"{{"method":"eth_subscription","params":{{"subscription":"{id}","result":{result}}}}}"#);
+        let of = |id: &str, result: &str| {
+            format!(r#"{{"method":"eth_subscription","params":{{"subscription":"{id}","result":{result}}}}}"#)
+        };
         assert!(matches!(read(&of("0xc", "{}")), Ok(None)));
-        assert!(matches!(read(&of("0xb", &format!("\"{hash}\""))), Ok(Some(News::Pending(one, None))) if one == hash));
+        assert!(
+            matches!(read(&of("0xb", &format!("\"{hash}\""))), Ok(Some(News::Pending(one, None))) if one == hash)
+        );
         let body = format!("{{\"hash\":\"{hash}\"}}");
         assert!(matches!(read(&of("0xb", &body)), Ok(Some(News::Pending(one, Some(_)))) if one == hash));
         assert!(read(&of("0xa", "{}")).is_err());

@@ -53,8 +53,12 @@ pub(super) fn take_apart(message: &[u8], max_batch: usize) -> Parts {
                 return Parts::Others;
             }
             let texts: Vec<&RawValue> = serde_json::from_slice(message).unwrap_or_default();
-            let others: Vec<&RawValue> =
-                texts.into_iter().zip(&owned).filter(|(_, own)| own.is_none()).map(|(text, _)| text).collect();
+            let others: Vec<&RawValue> = texts
+                .into_iter()
+                .zip(&owned)
+                .filter(|(_, own)| own.is_none())
+                .map(|(text, _)| text)
+                .collect();
             let others = if others.is_empty() { None } else { serde_json::to_vec(&others).ok() };
             Parts::Batch(owned.into_iter().flatten().collect(), others)
         }
@@ -97,7 +101,8 @@ impl OwnCall {
 /// A batch's answers: those of the front, which are a list or one error for all, then ours. JSON-RPC leaves their order open.
 pub(super) fn join(front: Option<&[u8]>, own: &[Vec<u8>]) -> Option<Vec<u8>> {
     let front = front.map(<[u8]>::trim_ascii).unwrap_or_default();
-    let inner = front.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")).unwrap_or(front).trim_ascii();
+    let inner =
+        front.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")).unwrap_or(front).trim_ascii();
     let parts: Vec<&[u8]> =
         [inner].into_iter().chain(own.iter().map(Vec::as_slice)).filter(|part| !part.is_empty()).collect();
     if parts.is_empty() {
@@ -126,7 +131,10 @@ mod tests {
             assert!(matches!(apart(text), Parts::Others), "{text}");
         }
         let one = apart(r#"{"id":"a","method":"eth_subscribe","params":["newHeads"]}"#);
-        assert!(matches!(&one, Parts::One(OwnCall { wish: Ok(Wish::Subscribe(Topic::NewHeads)), .. })), "{one:?}");
+        assert!(
+            matches!(&one, Parts::One(OwnCall { wish: Ok(Wish::Subscribe(Topic::NewHeads)), .. })),
+            "{one:?}"
+        );
         let Parts::Batch(own, Some(others)) = apart(
             r#"[{"id":1,"method":"eth_subscribe","params":["logs",{}]}, {"id":2,"method":"eth_call"}, 7,
                 {"method":"eth_unsubscribe","params":["0x1"]}]"#,

@@ -24,8 +24,8 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    Shared,
     calls::{self, OwnCall, Parts, Wish},
+    shared::Shared,
 };
 use crate::{
     gateway::{
@@ -92,7 +92,10 @@ struct Connection<'a> {
 
 impl<'a> Connection<'a> {
     /// Serves until the end; why, where the client is to be told.
-    async fn serve<S: AsyncRead + AsyncWrite + Unpin>(&mut self, socket: &mut WebSocketStream<S>) -> Option<End> {
+    async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        socket: &mut WebSocketStream<S>,
+    ) -> Option<End> {
         let mut answers: FuturesUnordered<BoxFuture<'a, Answered>> = FuturesUnordered::new();
         let mut last_heard = Instant::now();
         let mut ping_at = last_heard + PING_EVERY;
@@ -113,7 +116,9 @@ impl<'a> Connection<'a> {
                         Message::Text(text) => Bytes::from(text),
                         Message::Binary(bytes) => bytes,
                         // Pings are answered by the library, and so is a close.
-                        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) | Message::Close(_) => continue,
+                        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) | Message::Close(_) => {
+                            continue;
+                        }
                     };
                     match self.read(body).await {
                         Read::Later(answer) => {
@@ -154,7 +159,9 @@ impl<'a> Connection<'a> {
                 Event::Notice(None) => {
                     return Some(match cut.as_ref().and_then(Cut::given) {
                         Some(reason) => End(CloseCode::Again, reason),
-                        None => End(CloseCode::Restart, "subscriptions begin anew: connect and subscribe again"),
+                        None => {
+                            End(CloseCode::Restart, "subscriptions begin anew: connect and subscribe again")
+                        }
                     });
                 }
                 Event::Ping => {
@@ -228,7 +235,8 @@ impl<'a> Connection<'a> {
     ) -> Result<(), Option<End>> {
         if text.len() <= FRAME {
             // What is told is JSON, which is UTF-8; the check costs less than a copy.
-            let text = Utf8Bytes::try_from(text).map_err(|_| Some(End(CloseCode::Error, "an answer is not UTF-8")))?;
+            let text = Utf8Bytes::try_from(text)
+                .map_err(|_| Some(End(CloseCode::Error, "an answer is not UTF-8")))?;
             return self.send(socket, Message::Text(text)).await;
         }
         let mut left = text;
@@ -293,7 +301,9 @@ async fn next_notice(line: Option<&mut Line>) -> Option<Notice> {
 fn written(notice: &Notice) -> Bytes {
     let result = notice.result.as_bytes();
     let mut text = Vec::with_capacity(result.len() + 144);
-    text.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"method\":\"eth_subscription\",\"params\":{\"subscription\":\"");
+    text.extend_from_slice(
+        b"{\"jsonrpc\":\"2.0\",\"method\":\"eth_subscription\",\"params\":{\"subscription\":\"",
+    );
     text.extend_from_slice(notice.subscription.to_string().as_bytes());
     text.extend_from_slice(b"\",\"result\":");
     text.extend_from_slice(result);

@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, sync::Mutex};
 
 use axum::{Router, extract::State, routing::any};
-use futures_util::{SinkExt, StreamExt};
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt, future::BoxFuture};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_tungstenite::{
@@ -63,11 +64,13 @@ async fn stage(limits: ClientLimits) -> Stage {
     let (heads, mut to_show) = mpsc::channel::<Value>(10_000);
     tokio::spawn(async move {
         let mut socket = accept_async(upstream.accept().await.unwrap().0).await.unwrap();
-        let call: Value = serde_json::from_str(socket.next().await.unwrap().unwrap().to_text().unwrap()).unwrap();
+        let call: Value =
+            serde_json::from_str(socket.next().await.unwrap().unwrap().to_text().unwrap()).unwrap();
         let answer = json!({"jsonrpc": "2.0", "id": call["id"], "result": "0x1"});
         socket.send(Message::text(answer.to_string())).await.unwrap();
         while let Some(head) = to_show.recv().await {
-            let told = json!({"method": "eth_subscription", "params": {"subscription": "0x1", "result": head}});
+            let told =
+                json!({"method": "eth_subscription", "params": {"subscription": "0x1", "result": head}});
             socket.send(Message::text(told.to_string())).await.unwrap();
         }
     });

@@ -36,7 +36,7 @@ impl Refusal {
             Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::Origin => StatusCode::FORBIDDEN,
         };
-        let mut response = super::text(status, &self.to_string());
+        let mut response = text(status, &self.to_string());
         if self == Self::Version {
             response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         }
@@ -90,7 +90,8 @@ fn origin_may_call(headers: &HeaderMap, allowed: &[String]) -> bool {
     let Some(origin) = only(headers, &ORIGIN).and_then(|origin| std::str::from_utf8(origin).ok()) else {
         return false;
     };
-    let is_allowed = allowed.iter().any(|one| one == "*" || one.trim_end_matches('/').eq_ignore_ascii_case(origin));
+    let is_allowed =
+        allowed.iter().any(|one| one == "*" || one.trim_end_matches('/').eq_ignore_ascii_case(origin));
     is_allowed || is_own(origin, headers)
 }
 
@@ -120,6 +121,13 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
         (Some(value), None) => Some(value.as_bytes()),
         _ => None,
     }
+}
+
+/// An answer in words.
+pub(super) fn text(status: StatusCode, message: &str) -> Response<Body> {
+    let mut response = Response::new(Body::from(message.to_owned()));
+    *response.status_mut() = status;
+    response
 }
 
 #[cfg(test)]

@@ -104,10 +104,7 @@ fn a_reorganisation_to_a_lower_block_is_followed_once_most_have_it() {
     let steps = chain.fill((100..104).map(|number| block(number, 'b')).collect(), &ORDER);
     assert!(steps.is_empty(), "{steps:?}");
     let removed = "-105a 104a 103a 102a 101a 100a";
-    assert_eq!(
-        show(&mut chain, 0, 104, 'b'),
-        [format!("reorg {removed} +100b 101b 102b 103b 104b")]
-    );
+    assert_eq!(show(&mut chain, 0, 104, 'b'), [format!("reorg {removed} +100b 101b 102b 103b 104b")]);
 }
 
 #[test]
@@ -127,7 +124,10 @@ fn an_absurd_claim_is_passed_over_until_most_show_it() {
     show(&mut chain, 1, 90, 'a');
     assert_eq!(show(&mut chain, 2, 1_000_000, 'a'), [""; 0]);
     assert_eq!(show(&mut chain, 1, 91, 'a'), ["new 91a"]);
-    let future = Block { head: crate::gateway::Head { timestamp: NOW_S + 16, ..block(92, 'a').head }, ..block(92, 'a') };
+    let future = Block {
+        head: crate::gateway::Head { timestamp: NOW_S + 16, ..block(92, 'a').head },
+        ..block(92, 'a')
+    };
     assert_eq!(chain.take_in(2, future, NOW_S, &ORDER), [Step::Future]);
     assert_eq!(show(&mut chain, 1, 1_000_001, 'a'), ["jump 1000001a"], "two of three");
     assert_eq!(show(&mut chain, 0, 1_000_002, 'a'), ["new 1000002a"]);
@@ -205,8 +205,7 @@ fn follow(told: &mut Vec<Arc<Block>>, steps: Vec<Step>) -> Vec<Gap> {
             Step::Gap(gap) => gaps.push(gap),
             Step::Known | Step::Future => {}
         }
-        let is_linked =
-            |pair: &[Arc<Block>]| matches!(pair, [a, b] if a.hash() == b.head.parent_hash && a.number() + 1 == b.number());
+        let is_linked = |pair: &[Arc<Block>]| matches!(pair, [a, b] if a.hash() == b.head.parent_hash && a.number() + 1 == b.number());
         assert!(told.windows(2).all(is_linked));
     }
     gaps

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Block, Chain, Path, RING, STANDS_STILL};
+use super::{Chain, Path, RING, STANDS_STILL};
+use crate::gateway::subscriptions::block::Block;
 
 /// Who is for one of two branches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,7 +57,8 @@ impl Chain {
                     Path::Told if *number >= parts_at => told.add(rank, *number),
                     Path::Linked(place, _) if *place > fork => told.add(rank, *number),
                     Path::Linked(place, blocks)
-                        if *place == fork && blocks.first().is_some_and(|first| first.hash() == root.hash()) =>
+                        if *place == fork
+                            && blocks.first().is_some_and(|first| first.hash() == root.hash()) =>
                     {
                         other.add(rank, *number);
                     }

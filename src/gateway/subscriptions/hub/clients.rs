@@ -13,7 +13,7 @@ use crate::{
     gateway::{
         RawJson,
         subscriptions::{
-            Block,
+            block::Block,
             logs::{Batch, Log},
             topic::{Bodies, SubscriptionId, Topic},
         },
@@ -100,7 +100,8 @@ impl Clients {
         begun: u64,
     ) -> Result<SubscriptionId, RpcError> {
         let max = self.max_subscriptions;
-        let client = self.all.get_mut(&client).ok_or_else(|| RpcError::refused("this connection is being closed"))?;
+        let client =
+            self.all.get_mut(&client).ok_or_else(|| RpcError::refused("this connection is being closed"))?;
         if client.subscriptions.len() >= max {
             let message = format!("a connection may have {max} subscriptions: end one by eth_unsubscribe");
             return Err(RpcError::new(ErrorCode::LimitExceeded, message));

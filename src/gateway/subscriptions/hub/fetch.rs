@@ -15,9 +15,10 @@ use tracing::{debug, warn};
 use crate::gateway::{
     RawJson, RpcCall,
     subscriptions::{
-        Backfill, Block,
+        block::Block,
         chain::{Gap, RING},
         logs::{self, BadLogs, Log},
+        parts::Backfill,
     },
 };
 
@@ -68,7 +69,11 @@ pub(super) struct GapFiller {
 
 impl GapFiller {
     /// Begins to fill one of several gaps, the one that failed least, unless one is being filled.
-    pub(super) fn fill(&mut self, gaps: &[Gap], backfill: &Arc<dyn Backfill>) -> Option<BoxFuture<'static, Done>> {
+    pub(super) fn fill(
+        &mut self,
+        gaps: &[Gap],
+        backfill: &Arc<dyn Backfill>,
+    ) -> Option<BoxFuture<'static, Done>> {
         if self.under_way.is_some() {
             return None;
         }
@@ -135,7 +140,11 @@ pub(super) struct LogFetcher {
 
 impl LogFetcher {
     /// Begins to fetch a block's logs, unless some are being fetched.
-    pub(super) fn fetch(&mut self, block: &Arc<Block>, backfill: &Arc<dyn Backfill>) -> Option<BoxFuture<'static, Done>> {
+    pub(super) fn fetch(
+        &mut self,
+        block: &Arc<Block>,
+        backfill: &Arc<dyn Backfill>,
+    ) -> Option<BoxFuture<'static, Done>> {
         if std::mem::replace(&mut self.is_under_way, true) {
             return None;
         }
@@ -161,7 +170,10 @@ impl LogFetcher {
             Ok(answer) => match logs::read(&answer, block) {
                 Ok(logs) => return Some(logs),
                 Err(BadLogs::Incomplete) if failures >= PROOFS => {
-                    warn!(number = block.number(), "the logs of a block do not make its bloom, taking them all the same");
+                    warn!(
+                        number = block.number(),
+                        "the logs of a block do not make its bloom, taking them all the same"
+                    );
                     return logs::read_unproved(&answer, block).ok();
                 }
                 Err(error) => error.to_string(),

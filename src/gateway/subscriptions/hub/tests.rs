@@ -11,8 +11,9 @@ use crate::{
     gateway::{
         Board, ClientLimits, Head, Standing, UpstreamId,
         subscriptions::{
-            Bodies, Feed, Line, Notice, SubscriptionId, Subscriptions, start_subscriptions,
+            Bodies, Feed, Line, Notice, SubscriptionId, Subscriptions,
             filter::LogFilter,
+            start_subscriptions,
             testing::{NOW_S, ScriptedUpstreams, World, hash, header, logger},
         },
     },
@@ -274,7 +275,8 @@ async fn pending_transactions_come_once_and_only_while_somebody_wants_them() {
             stage.upstreams.show_pending(upstream, json!(hash(number, 'a')));
         }
     }
-    let told = [next(&mut line).await, next(&mut line).await].map(|notice| notice.result.read::<Value>().unwrap());
+    let told =
+        [next(&mut line).await, next(&mut line).await].map(|notice| notice.result.read::<Value>().unwrap());
     let want = HashSet::from([json!(hash(1, 'a')), json!(hash(2, 'a'))]);
     assert_eq!(told.into_iter().collect::<HashSet<_>>(), want);
     line.unsubscribe(id).await.unwrap();
