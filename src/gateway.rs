@@ -45,6 +45,7 @@ mod split_logs;
 #[cfg(test)]
 mod stage;
 pub mod transport;
+pub mod subscriptions;
 pub mod transport_failure;
 pub mod upstream;
 mod verdict;

@@ -1,0 +1,303 @@
+//! The hub between scripted upstreams, whose websockets are real ones over a pipe.
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use super::*;
+use crate::{
+    consensus::WallClock,
+    gateway::{
+        Board, ClientLimits, Head, Standing, UpstreamId,
+        subscriptions::{
+            Bodies, Feed, Line, Notice, SubscriptionId, Subscriptions,
+            filter::LogFilter,
+            start_subscriptions,
+            testing::{NOW_S, ScriptedUpstreams, World, hash, header, logger},
+        },
+    },
+    tasks::{TaskGroup, Tasks},
+};
+
+struct Stage {
+    world: World,
+    upstreams: ScriptedUpstreams,
+    board: Board,
+    observed: mpsc::Receiver<(usize, Feedback)>,
+    hub: Subscriptions,
+    group: TaskGroup,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.group.stop();
+    }
+}
+
+/// So many upstreams with websockets, the last of them a backup if there are three.
+fn stage(count: usize, limits: ClientLimits) -> Stage {
+    let (world, upstreams) = (World::default(), ScriptedUpstreams::default());
+    let tier = |place| if place == 2 { Tier::Backup } else { Tier::Primary };
+    let id = |place: usize| UpstreamId::parse(&format!("u{place}")).unwrap();
+    let standings = (0..count.max(1)).map(|place| Standing {
+        id: id(place),
+        tier: tier(place),
+        state: UpstreamState::Unknown,
+        reason: String::new(),
+        since: 0,
+        head: None,
+        finalized: None,
+        lag: None,
+        earliest: None,
+        version: None,
+    });
+    let (board, observed) = Board::new(standings.collect());
+    let feeds = (0..count).map(|place| Feed {
+        place,
+        id: id(place),
+        tier: tier(place),
+        url: format!("ws://u{place}/key").parse().unwrap(),
+        headers: http::HeaderMap::new(),
+    });
+    let (tasks, _) = Tasks::new(|news| panic!("{news:?}"));
+    let group = tasks.group();
+    let (clock, _) = WallClock::manual(i64::try_from(NOW_S).unwrap() * 1000);
+    let parts = SubscriptionParts {
+        feeds: feeds.collect(),
+        block_time: Duration::from_secs(12),
+        max_future: Duration::from_secs(15),
+        limits,
+        board: board.clone(),
+        backfill: Arc::new(world.clone()),
+        dial: Arc::new(upstreams.clone()),
+        clock,
+    };
+    let hub = start_subscriptions(parts, &group);
+    Stage { world, upstreams, board, observed, hub, group }
+}
+
+async fn next(line: &mut Line) -> Notice {
+    timeout(Duration::from_secs(300), line.notices.recv()).await.expect("a notice").expect("the hub lives")
+}
+
+async fn heads(line: &mut Line, count: usize) -> Vec<String> {
+    let mut heads = Vec::new();
+    for _ in 0..count {
+        let head: Value = next(line).await.result.read().unwrap();
+        heads.push(World::name_of(&head["hash"]));
+    }
+    heads
+}
+
+async fn logs(line: &mut Line, count: usize) -> Vec<String> {
+    let mut logs = Vec::new();
+    for _ in 0..count {
+        let log: Value = next(line).await.result.read().unwrap();
+        let sign = if log["removed"] == json!(true) { "-" } else { "" };
+        logs.push(format!("{sign}{}", World::name_of(&log["blockHash"])));
+    }
+    logs
+}
+
+fn numbers(range: std::ops::RangeInclusive<u64>) -> Vec<String> {
+    range.map(|number| format!("{number}a")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn killing_an_upstream_loses_no_head_and_no_log_and_doubles_none() {
+    let stage = stage(2, ClientLimits::default());
+    let (mut by_head, mut by_log) = (stage.hub.join().await.unwrap(), stage.hub.join().await.unwrap());
+    by_head.subscribe(Topic::NewHeads).await.unwrap();
+    by_log.subscribe(Topic::Logs(Arc::default())).await.unwrap();
+    stage.upstreams.subscribed("u0").await;
+    stage.upstreams.subscribed("u1").await;
+    stage.world.grow_to(60, 'a');
+    for number in 50..=52 {
+        stage.upstreams.show("u0", header(number, 'a'));
+        stage.upstreams.show("u1", header(number, 'a'));
+    }
+    assert_eq!(heads(&mut by_head, 3).await, numbers(50..=52));
+    stage.upstreams.kill("u0");
+    // The other one was silent meanwhile, and is some blocks further.
+    stage.upstreams.show("u1", header(56, 'a'));
+    assert_eq!(heads(&mut by_head, 4).await, numbers(53..=56));
+    stage.upstreams.revive("u0");
+    stage.upstreams.subscribed("u0").await;
+    for number in 54..=58 {
+        stage.upstreams.show("u0", header(number, 'a'));
+    }
+    assert_eq!(heads(&mut by_head, 2).await, numbers(57..=58));
+    assert_eq!(logs(&mut by_log, 9).await, numbers(50..=58));
+    sleep(Duration::from_secs(5)).await;
+    assert!(by_head.notices.try_recv().is_err() && by_log.notices.try_recv().is_err(), "nothing twice");
+    assert_eq!(stage.upstreams.subscriptions("u1"), 1, "one subscription, however many clients");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reorganisation_takes_back_what_was_told_to_whom_it_was_told() {
+    let stage = stage(1, ClientLimits::default());
+    let mut early = stage.hub.join().await.unwrap();
+    early.subscribe(Topic::Logs(Arc::default())).await.unwrap();
+    stage.upstreams.subscribed("u0").await;
+    stage.world.grow_to(102, 'a');
+    for number in 99..=101 {
+        stage.upstreams.show("u0", header(number, 'a'));
+    }
+    assert_eq!(logs(&mut early, 3).await, ["99a", "100a", "101a"]);
+    let mut late = stage.hub.join().await.unwrap();
+    late.subscribe(Topic::Logs(Arc::default())).await.unwrap();
+    stage.upstreams.show("u0", header(102, 'a'));
+    assert_eq!(logs(&mut late, 1).await, ["102a"]);
+    stage.world.grow_to(103, 'b');
+    stage.upstreams.show("u0", header(103, 'b'));
+    let added = ["100b", "101b", "102b", "103b"];
+    assert_eq!(logs(&mut early, 1).await, ["102a"]);
+    assert_eq!(logs(&mut early, 3).await, ["-102a", "-101a", "-100a"]);
+    assert_eq!(logs(&mut early, 4).await, added);
+    assert_eq!(logs(&mut late, 5).await, ["-102a", "100b", "101b", "102b", "103b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn logs_are_fetched_only_where_the_bloom_says_so_and_until_all_are_there() {
+    let stage = stage(1, ClientLimits::default());
+    let mut line = stage.hub.join().await.unwrap();
+    let filter = |branch| {
+        let text = json!({"address": logger(branch)}).to_string();
+        Topic::Logs(Arc::new(LogFilter::read(&text).unwrap()))
+    };
+    let id = line.subscribe(filter('b')).await.unwrap();
+    let mut heads_line = stage.hub.join().await.unwrap();
+    heads_line.subscribe(Topic::NewHeads).await.unwrap();
+    stage.upstreams.subscribed("u0").await;
+    stage.world.grow_to(101, 'a');
+    stage.upstreams.show("u0", header(99, 'a'));
+    stage.upstreams.show("u0", header(100, 'a'));
+    heads(&mut heads_line, 2).await;
+    assert_eq!(stage.world.calls("eth_getLogs"), 0, "no bloom has the address");
+    line.subscribe(filter('a')).await.unwrap();
+    // Upstreams that do not have the block yet: one says so, one has no logs.
+    stage.world.fail_next("eth_getLogs", vec![Err("unknown block".to_owned()), Ok(json!([]))]);
+    stage.upstreams.show("u0", header(101, 'a'));
+    assert_eq!(logs(&mut line, 1).await, ["101a"]);
+    assert_eq!(stage.world.calls("eth_getLogs"), 3);
+    assert!(line.unsubscribe(id).await.unwrap());
+    assert!(!line.unsubscribe(id).await.unwrap());
+    assert!(!heads_line.unsubscribe(SubscriptionId::random()).await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_websocket_the_newest_block_is_looked_at() {
+    let stage = stage(0, ClientLimits::default());
+    stage.world.grow_to(40, 'a');
+    let mut line = stage.hub.join().await.unwrap();
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(stage.world.calls("eth_getBlockByNumber"), 0, "nobody wants to know");
+    line.subscribe(Topic::NewHeads).await.unwrap();
+    while stage.world.calls("eth_getBlockByNumber") == 0 {
+        sleep(Duration::from_millis(10)).await;
+    }
+    sleep(Duration::from_secs(1)).await;
+    stage.world.grow_to(41, 'a');
+    assert_eq!(heads(&mut line, 1).await, ["41a"], "the block that was there is no news");
+    stage.world.grow_to(44, 'a');
+    assert_eq!(heads(&mut line, 3).await, numbers(42..=44));
+    let refused = line.subscribe(Topic::Pending(Bodies::Hashes)).await.unwrap_err();
+    assert!(refused.message.contains("ws_url"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backup_is_listened_to_only_while_nobody_else_can_be() {
+    let stage = stage(3, ClientLimits::default());
+    let line = stage.hub.join().await.unwrap();
+    line.subscribe(Topic::NewHeads).await.unwrap();
+    stage.upstreams.subscribed("u0").await;
+    stage.upstreams.subscribed("u1").await;
+    sleep(Duration::from_secs(5)).await;
+    stage.upstreams.kill("u0");
+    stage.upstreams.kill("u1");
+    stage.upstreams.subscribed("u2").await;
+    stage.upstreams.revive("u1");
+    stage.upstreams.subscribed("u1").await;
+    while stage.upstreams.is_subscribed("u2") {
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_upstream_is_noticed_by_the_board_and_opened_again() {
+    let stage = stage(1, ClientLimits::default());
+    let mut line = stage.hub.join().await.unwrap();
+    line.subscribe(Topic::NewHeads).await.unwrap();
+    stage.upstreams.subscribed("u0").await;
+    stage.world.grow_to(20, 'a');
+    stage.upstreams.show("u0", header(20, 'a'));
+    assert_eq!(heads(&mut line, 1).await, ["20a"]);
+    stage.world.grow_to(22, 'a');
+    let tip = Head { number: 22, hash: hash(22, 'a'), parent_hash: hash(21, 'a'), timestamp: NOW_S };
+    stage.board.publish(Snapshot { tip: Some(tip), order: vec![0], ..(*stage.board.snapshot()).clone() });
+    let begun = Instant::now();
+    assert_eq!(heads(&mut line, 2).await, ["21a", "22a"]);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    while stage.upstreams.subscriptions("u0") < 2 {
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert!(begun.elapsed() >= SILENCE - Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn heads_of_who_does_not_serve_do_not_count_and_all_go_to_the_board() {
+    let mut stage = stage(2, ClientLimits::default());
+    let mut line = stage.hub.join().await.unwrap();
+    line.subscribe(Topic::NewHeads).await.unwrap();
+    stage.upstreams.subscribed("u0").await;
+    stage.upstreams.subscribed("u1").await;
+    stage.board.publish(Snapshot { order: vec![1], ..(*stage.board.snapshot()).clone() });
+    stage.world.grow_to(30, 'a');
+    stage.upstreams.show("u0", header(7, 'a'));
+    let (place, observed) = stage.observed.recv().await.unwrap();
+    assert!(matches!((place, observed), (0, Feedback::Head(head)) if head.number == 7));
+    stage.upstreams.show("u1", header(30, 'a'));
+    assert_eq!(heads(&mut line, 1).await, ["30a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pending_transactions_come_once_and_only_while_somebody_wants_them() {
+    let stage = stage(2, ClientLimits::default());
+    stage.upstreams.subscribed("u0").await;
+    stage.upstreams.subscribed("u1").await;
+    let mut line = stage.hub.join().await.unwrap();
+    let id = line.subscribe(Topic::Pending(Bodies::Hashes)).await.unwrap();
+    stage.upstreams.wants_pending("u0", true).await;
+    stage.upstreams.wants_pending("u1", true).await;
+    for upstream in ["u0", "u1"] {
+        for number in [1, 2] {
+            stage.upstreams.show_pending(upstream, json!(hash(number, 'a')));
+        }
+    }
+    let told =
+        [next(&mut line).await, next(&mut line).await].map(|notice| notice.result.read::<Value>().unwrap());
+    let want = HashSet::from([json!(hash(1, 'a')), json!(hash(2, 'a'))]);
+    assert_eq!(told.into_iter().collect::<HashSet<_>>(), want);
+    line.unsubscribe(id).await.unwrap();
+    stage.upstreams.wants_pending("u0", false).await;
+    assert!(line.notices.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_read_is_cut_and_the_others_go_on() {
+    let stage = stage(1, ClientLimits { max_waiting: 4, max_subscriptions: 2, ..ClientLimits::default() });
+    let (slow, mut fast) = (stage.hub.join().await.unwrap(), stage.hub.join().await.unwrap());
+    slow.subscribe(Topic::NewHeads).await.unwrap();
+    fast.subscribe(Topic::NewHeads).await.unwrap();
+    stage.upstreams.subscribed("u0").await;
+    for number in 10..=20 {
+        stage.upstreams.show("u0", header(number, 'a'));
+        assert_eq!(heads(&mut fast, 1).await, [format!("{number}a")]);
+    }
+    assert!(slow.cut.reason().await.contains("does not read"));
+    assert!(slow.subscribe(Topic::NewHeads).await.is_err());
+    fast.subscribe(Topic::NewHeads).await.unwrap();
+    let refused = fast.subscribe(Topic::NewHeads).await.unwrap_err();
+    assert!(refused.message.contains("2 subscriptions"), "{refused}");
+}

@@ -1,0 +1,133 @@
+//! Websockets of clients: the upgrade of an HTTP request, checked, and how many there may be.
+//!
+//! Once upgraded, a connection is one task ([`session`]): calls are answered as over HTTP ([`RpcFront`]), subscriptions by the gateway's hub. An idle
+//! client costs a few KiB. Source: RFC 6455, section 4.2.
+
+mod calls;
+mod session;
+mod shared;
+mod upgrade;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, Request, Response, StatusCode, header::RETRY_AFTER},
+};
+use hyper_util::rt::TokioIo;
+use metrics::{describe_gauge, gauge};
+use tokio::time::timeout;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::protocol::{Role, WebSocketConfig},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::debug;
+
+use crate::gateway::{ClientLimits, Session, subscriptions::Subscriptions};
+pub use shared::RpcFront;
+use shared::Shared;
+pub use upgrade::{Refusal, is_upgrade};
+
+/// Bytes that are read at once, allocated for each connection: calls are small, and larger ones are read in parts.
+const READ_BUFFER: usize = 1 << 10;
+/// Longest time from the answer that upgrades to the upgraded connection.
+const UPGRADE: Duration = Duration::from_secs(10);
+
+/// Takes clients' websockets. Clones are of the same.
+#[derive(Clone)]
+pub struct Websockets(Arc<Shared>);
+
+/// One open connection, as it is counted.
+struct Place(Arc<Shared>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        gauge!("relaymux_rpc_websockets").decrement(1.0);
+    }
+}
+
+/// Describes what is counted.
+pub fn describe_metrics() {
+    describe_gauge!("relaymux_rpc_websockets", "Open websockets of clients");
+    gauge!("relaymux_rpc_websockets").set(0.0);
+}
+
+impl Websockets {
+    /// Takes websockets until the stop, which closes them all.
+    pub fn new(
+        front: Arc<dyn RpcFront>,
+        subscriptions: Subscriptions,
+        limits: ClientLimits,
+        allowed_origins: Vec<String>,
+        stop: CancellationToken,
+    ) -> Self {
+        let (open, tasks) = (AtomicUsize::new(0), TaskTracker::new());
+        Self(Arc::new(Shared { front, subscriptions, limits, allowed_origins, open, tasks, stop }))
+    }
+
+    /// Waits until every connection is closed, once the stop has come.
+    pub async fn ended(&self) {
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+
+    /// The answer to a request that asks for a websocket ([`is_upgrade`]); where it is 101, the connection is served from then on, as the one of
+    /// a session that is its own. Who the client is has been checked.
+    pub fn upgrade(&self, mut request: Request<Body>, session: Session) -> Response<Body> {
+        let accept = match upgrade::check(&request, &self.0.allowed_origins) {
+            Ok(accept) => accept,
+            Err(refusal) => return refusal.into_response(),
+        };
+        let Some(place) = self.place() else {
+            let message = "as many websockets are open as may be: close some, or raise [rpc] max_websockets";
+            let mut response = upgrade::text(StatusCode::SERVICE_UNAVAILABLE, message);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            return response;
+        };
+        let upgraded = hyper::upgrade::on(&mut request);
+        let shared = Arc::clone(&self.0);
+        self.0.tasks.spawn(async move {
+            let _place = place;
+            let stream = match timeout(UPGRADE, upgraded).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => return debug!(%error, "a websocket's connection ended before it began"),
+                Err(_) => return debug!("a websocket did not begin in time"),
+            };
+            let socket = WebSocketStream::from_raw_socket(
+                TokioIo::new(stream),
+                Role::Server,
+                Some(config(shared.limits.max_body_bytes)),
+            );
+            session::run(socket.await, &shared, session).await;
+        });
+        upgrade::accepted(accept)
+    }
+
+    fn place(&self) -> Option<Place> {
+        let shared = &self.0;
+        let before = shared.open.fetch_add(1, Ordering::Relaxed);
+        gauge!("relaymux_rpc_websockets").increment(1.0);
+        let place = Place(Arc::clone(shared));
+        (before < shared.limits.max_websockets && !shared.stop.is_cancelled()).then_some(place)
+    }
+}
+
+/// Small buffers, as most connections are idle.
+fn config(max_message: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_message_size(Some(max_message))
+        .max_frame_size(Some(max_message))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,263 @@
+//! A real client over real sockets: a listener that upgrades, the hub, and an upstream that is a websocket server of its own.
+
+use std::{net::SocketAddr, sync::Mutex};
+
+use axum::{Router, extract::State, routing::any};
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt, future::BoxFuture};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_tungstenite::{
+    accept_async, client_async,
+    tungstenite::{Message, client::IntoClientRequest},
+};
+
+use super::*;
+use crate::{
+    consensus::WallClock,
+    gateway::{
+        Board, ClientId, Tier, UpstreamId,
+        subscriptions::{
+            Direct, Feed, SubscriptionParts, start_subscriptions,
+            testing::{NOW_S, World, header},
+        },
+    },
+    tasks::{TaskGroup, Tasks},
+};
+
+/// Answers each message by itself, as the result.
+struct Echo(Mutex<Vec<u64>>);
+
+impl RpcFront for Echo {
+    fn answer<'a>(&'a self, body: Bytes, session: &'a Session) -> BoxFuture<'a, Option<Bytes>> {
+        Box::pin(async move {
+            self.0.lock().unwrap().push(session.latest());
+            let call: Value = serde_json::from_slice(&body).ok()?;
+            let answer = |call: &Value| json!({"jsonrpc": "2.0", "id": call["id"], "result": call["method"]});
+            let text = match &call {
+                Value::Array(calls) => Value::from(calls.iter().map(answer).collect::<Vec<_>>()),
+                call if call["method"] == "large" => {
+                    json!({"jsonrpc": "2.0", "id": call["id"], "result": "x".repeat(1 << 20)})
+                }
+                call if call.get("id").is_none() => return None,
+                call => answer(call),
+            };
+            Some(text.to_string().into())
+        })
+    }
+}
+
+struct Stage {
+    address: SocketAddr,
+    front: Arc<Echo>,
+    heads: mpsc::Sender<Value>,
+    websockets: Websockets,
+    stop: CancellationToken,
+    group: TaskGroup,
+}
+
+type Client = WebSocketStream<tokio::net::TcpStream>;
+
+async fn stage(limits: ClientLimits) -> Stage {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream_address = upstream.local_addr().unwrap();
+    let (heads, mut to_show) = mpsc::channel::<Value>(10_000);
+    tokio::spawn(async move {
+        let mut socket = accept_async(upstream.accept().await.unwrap().0).await.unwrap();
+        let call: Value =
+            serde_json::from_str(socket.next().await.unwrap().unwrap().to_text().unwrap()).unwrap();
+        let answer = json!({"jsonrpc": "2.0", "id": call["id"], "result": "0x1"});
+        socket.send(Message::text(answer.to_string())).await.unwrap();
+        while let Some(head) = to_show.recv().await {
+            let told =
+                json!({"method": "eth_subscription", "params": {"subscription": "0x1", "result": head}});
+            socket.send(Message::text(told.to_string())).await.unwrap();
+        }
+    });
+    let (tasks, _) = Tasks::new(|news| panic!("{news:?}"));
+    let group = tasks.group();
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let world = World::default();
+    world.grow_to(150, 'a');
+    let parts = SubscriptionParts {
+        feeds: vec![Feed {
+            place: 0,
+            id: UpstreamId::parse("u0").unwrap(),
+            tier: Tier::Primary,
+            url: format!("ws://{upstream_address}/").parse().unwrap(),
+            headers: http::HeaderMap::new(),
+        }],
+        block_time: Duration::from_secs(12),
+        max_future: Duration::from_secs(15),
+        limits: limits.clone(),
+        board: Board::new(Vec::new()).0,
+        backfill: Arc::new(world),
+        dial: Arc::new(Direct::new(Arc::new(tls))),
+        clock: WallClock::manual(i64::try_from(NOW_S).unwrap() * 1000).0,
+    };
+    let subscriptions = start_subscriptions(parts, &group);
+    let front = Arc::new(Echo(Mutex::default()));
+    let stop = CancellationToken::new();
+    let websockets = Websockets::new(
+        Arc::clone(&front) as Arc<dyn RpcFront>,
+        subscriptions,
+        limits,
+        Vec::new(),
+        stop.clone(),
+    );
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let take = |State(websockets): State<Websockets>, request: Request<Body>| async move {
+        websockets.upgrade(request, Session::new(ClientId::Address([127, 0, 0, 1].into())))
+    };
+    let router = Router::new().route("/", any(take)).with_state(websockets.clone());
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let router = router.clone();
+            tokio::spawn(async move {
+                let service = hyper_util::service::TowerToHyperService::new(router);
+                let connection = hyper::server::conn::http1::Builder::new();
+                let _ = connection.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
+            });
+        }
+    });
+    Stage { address, front, heads, websockets, stop, group }
+}
+
+impl Stage {
+    async fn connect(&self) -> Result<Client, tokio_tungstenite::tungstenite::Error> {
+        let request = format!("ws://{}/", self.address).into_client_request().unwrap();
+        let stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
+        client_async(request, stream).await.map(|(socket, _)| socket)
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.group.stop();
+        self.stop.cancel();
+    }
+}
+
+async fn say(client: &mut Client, text: &Value) {
+    client.send(Message::text(text.to_string())).await.unwrap();
+}
+
+async fn hear(client: &mut Client) -> Value {
+    loop {
+        let message = timeout(Duration::from_secs(30), client.next()).await.unwrap().unwrap().unwrap();
+        if let Message::Text(text) = message {
+            return serde_json::from_str(&text).unwrap();
+        }
+    }
+}
+
+async fn subscribe(client: &mut Client) -> String {
+    say(client, &json!({"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": ["newHeads"]})).await;
+    let answer = hear(client).await;
+    answer["result"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
+
+#[tokio::test]
+async fn a_client_calls_and_is_told_of_heads_over_one_socket() {
+    let stage = stage(ClientLimits::default()).await;
+    let mut client = stage.connect().await.unwrap();
+    say(&mut client, &json!({"id": 7, "method": "eth_chainId"})).await;
+    assert_eq!(hear(&mut client).await, json!({"jsonrpc": "2.0", "id": 7, "result": "eth_chainId"}));
+    let id = subscribe(&mut client).await;
+    assert!(id.len() == 34 && id.starts_with("0x"), "{id}");
+    for number in [120_u64, 121, 123] {
+        stage.heads.send(header(number, 'a')).await.unwrap();
+    }
+    for number in 120..=123_u64 {
+        let told = hear(&mut client).await;
+        assert_eq!(told["method"], "eth_subscription");
+        assert_eq!(told["params"]["subscription"], json!(id));
+        assert_eq!(told["params"]["result"]["number"], json!(format!("{number:#x}")));
+    }
+    say(&mut client, &json!({"id": 8, "method": "eth_call"})).await;
+    hear(&mut client).await;
+    assert_eq!(*stage.front.0.lock().unwrap(), [0, 123], "whoever answers knows what the client was told");
+    say(&mut client, &json!({"id": 9, "method": "eth_unsubscribe", "params": [id]})).await;
+    assert_eq!(hear(&mut client).await["result"], json!(true));
+    say(&mut client, &json!({"id": 9, "method": "eth_unsubscribe", "params": [id]})).await;
+    assert_eq!(hear(&mut client).await["error"]["message"], "subscription not found");
+    say(&mut client, &json!({"id": 10, "method": "large"})).await;
+    assert_eq!(hear(&mut client).await["result"].as_str().map(str::len), Some(1 << 20), "in several frames");
+}
+
+#[tokio::test]
+async fn a_batch_may_have_subscriptions_among_other_calls() {
+    let stage = stage(ClientLimits::default()).await;
+    let mut client = stage.connect().await.unwrap();
+    let batch = json!([
+        {"id": 1, "method": "eth_subscribe", "params": ["newHeads"]},
+        {"id": 2, "method": "eth_chainId"},
+        {"id": 3, "method": "eth_subscribe", "params": ["weather"]},
+        {"method": "eth_subscribe", "params": ["newHeads"]},
+    ]);
+    say(&mut client, &batch).await;
+    let answers = hear(&mut client).await;
+    let ids: Vec<&Value> = answers.as_array().unwrap().iter().map(|answer| &answer["id"]).collect();
+    assert_eq!(ids, [&json!(2), &json!(1), &json!(3)], "{answers}");
+    assert_eq!(answers[2]["error"]["code"], json!(-32602));
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_told_why_it_is_cut() {
+    let stage = stage(ClientLimits { max_waiting: 8, ..ClientLimits::default() }).await;
+    let (mut client, mut reader) = (stage.connect().await.unwrap(), stage.connect().await.unwrap());
+    subscribe(&mut client).await;
+    subscribe(&mut reader).await;
+    // More than the kernel's buffers take, so that the queue fills.
+    let bloat = json!("0x".to_owned() + &"00".repeat(1 << 19));
+    for number in 100..140_u64 {
+        let mut head = header(number, 'a');
+        head["extraData"] = bloat.clone();
+        stage.heads.send(head).await.unwrap();
+        assert_eq!(hear(&mut reader).await["params"]["result"]["number"], json!(format!("{number:#x}")));
+    }
+    let mut told = 0;
+    let close = loop {
+        match timeout(Duration::from_secs(30), client.next()).await.unwrap() {
+            Some(Ok(Message::Close(close))) => break close,
+            Some(Ok(_)) => told += 1,
+            other => panic!("{other:?}"),
+        }
+    };
+    let close = close.unwrap();
+    assert_eq!(u16::from(close.code), 1013);
+    assert!(close.reason.contains("does not read"), "{}", close.reason);
+    assert!(told < 40);
+}
+
+#[tokio::test]
+async fn limits_hold_and_a_stop_says_goodbye() {
+    let limits = ClientLimits { max_websockets: 1, max_body_bytes: 1000, ..ClientLimits::default() };
+    let stage = stage(limits).await;
+    let mut client = stage.connect().await.unwrap();
+    let refused = stage.connect().await;
+    assert!(
+        matches!(&refused, Err(tokio_tungstenite::tungstenite::Error::Http(answer)) if answer.status() == 503),
+        "{refused:?}"
+    );
+    client.send(Message::text("x".repeat(1001))).await.unwrap();
+    let close = client.next().await.unwrap().unwrap();
+    assert!(matches!(&close, Message::Close(Some(close)) if u16::from(close.code) == 1009), "{close:?}");
+    drop(client);
+    let mut client = loop {
+        if let Ok(client) = stage.connect().await {
+            break client;
+        }
+    };
+    stage.stop.cancel();
+    let close = client.next().await.unwrap().unwrap();
+    assert!(matches!(&close, Message::Close(Some(close)) if u16::from(close.code) == 1001), "{close:?}");
+    drop(client);
+    stage.websockets.ended().await;
+}
