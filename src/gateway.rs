@@ -17,15 +17,17 @@ pub mod answer;
 pub mod board;
 pub mod call;
 pub mod head;
+pub mod health;
 pub mod session;
 pub mod settings;
 pub mod transport_failure;
 pub mod upstream;
 
 pub use answer::{BadAnswer, NodeError, RawJson, RpcAnswer, read_answer, read_answers};
-pub use board::{Board, Feedback, Snapshot, Standing, UpstreamState};
+pub use board::{Board, Failover, Feedback, Snapshot, Standing, UpstreamState};
 pub use call::RpcCall;
 pub use head::Head;
+pub use health::HealthRules;
 pub use session::{ClientId, Session};
 pub use settings::{
     CacheSettings, ClientLimits, HealthPolicy, MethodPolicy, RpcSettings, UpstreamSettings,

@@ -1,8 +1,9 @@
 //! What is known of all upstreams, as one snapshot that calls read without waiting, replaced as a whole by whoever probes.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 
@@ -45,7 +46,7 @@ pub struct Standing {
     pub tier: Tier,
     /// How it is.
     pub state: UpstreamState,
-    /// Why, in a sentence; empty while it is healthy.
+    /// Why, in sentences. Empty while all is well; of one that is healthy, what the operator should know of it all the same.
     pub reason: String,
     /// Since when, in Unix milliseconds.
     pub since: UnixMillis,
@@ -91,9 +92,27 @@ pub enum Feedback {
     Head(Head),
 }
 
+/// Another upstream is asked first from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failover {
+    /// Who was; none: nobody served.
+    pub from: Option<UpstreamId>,
+    /// Who is; none: nobody serves.
+    pub to: Option<UpstreamId>,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// When, in Unix milliseconds.
+    pub at: UnixMillis,
+}
+
+/// Failovers that are kept for people to see.
+const FAILOVERS: usize = 50;
+
 /// The board. Clones show the same.
 #[derive(Clone, Debug)]
 pub struct Board {
+    failovers: Arc<Mutex<VecDeque<Failover>>>,
+    latencies: Arc<Mutex<Vec<Option<Duration>>>>,
     now: Arc<ArcSwap<Snapshot>>,
     changed: watch::Sender<u64>,
     feedback: mpsc::Sender<(usize, Feedback)>,
@@ -103,9 +122,11 @@ impl Board {
     /// A board that knows nothing yet, and where what calls observe comes out. What comes while nobody takes it is dropped: probes will see it.
     pub fn new(upstreams: Vec<Standing>) -> (Self, mpsc::Receiver<(usize, Feedback)>) {
         let (feedback, observed) = mpsc::channel(1024);
+        let latencies = Arc::new(Mutex::new(vec![None; upstreams.len()]));
         let snapshot = Snapshot { upstreams, ..Snapshot::default() };
         let now = Arc::new(ArcSwap::from_pointee(snapshot));
-        (Self { now, changed: watch::Sender::new(0), feedback }, observed)
+        let failovers = Arc::default();
+        (Self { failovers, latencies, now, changed: watch::Sender::new(0), feedback }, observed)
     }
 
     /// What is known now.
@@ -127,5 +148,44 @@ impl Board {
     /// Tells what a call observed of the upstream at a place. Never waits.
     pub fn observed(&self, place: usize, feedback: Feedback) {
         let _ = self.feedback.try_send((place, feedback));
+    }
+
+    /// The last failovers, the newest first.
+    pub fn failovers(&self) -> Vec<Failover> {
+        self.failovers.lock().iter().cloned().collect()
+    }
+
+    /// Remembers one.
+    pub fn failed_over(&self, failover: Failover) {
+        let mut kept = self.failovers.lock();
+        kept.push_front(failover);
+        kept.truncate(FAILOVERS);
+    }
+
+    /// How long the last probe of the upstream at a place took; none while none was answered.
+    pub fn probe_latency(&self, place: usize) -> Option<Duration> {
+        self.latencies.lock().get(place).copied().flatten()
+    }
+
+    /// A probe of the upstream at a place was answered.
+    pub fn probed(&self, place: usize, latency: Duration) {
+        if let Some(known) = self.latencies.lock().get_mut(place) {
+            *known = Some(latency);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_fifty_failovers_are_kept() {
+        let (board, _observed) = Board::new(Vec::new());
+        for at in 0..60 {
+            board.failed_over(Failover { from: None, to: None, reason: String::new(), at });
+        }
+        let kept: Vec<UnixMillis> = board.failovers().into_iter().map(|failover| failover.at).collect();
+        assert_eq!(kept, (10..60).rev().collect::<Vec<_>>());
     }
 }
