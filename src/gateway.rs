@@ -15,19 +15,26 @@
 
 pub mod answer;
 pub mod board;
+pub mod budget;
 pub mod call;
 pub mod head;
 pub mod health;
+pub mod probe;
+pub(crate) mod rules;
 pub mod session;
 pub mod settings;
+mod signals;
 pub mod transport_failure;
+mod troubles;
 pub mod upstream;
 
 pub use answer::{BadAnswer, NodeError, RawJson, RpcAnswer, read_answer, read_answers};
 pub use board::{Board, Failover, Feedback, Snapshot, Standing, UpstreamState};
+pub use budget::{Budget, BudgetUse};
 pub use call::RpcCall;
 pub use head::Head;
 pub use health::HealthRules;
+pub use probe::{Ask, ProbeParts, Probed, new_board, start_probes};
 pub use session::{ClientId, Session};
 pub use settings::{
     CacheSettings, ClientLimits, HealthPolicy, MethodPolicy, RpcSettings, UpstreamSettings,

@@ -8,34 +8,8 @@ use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 
 use super::{Head, Tier, UpstreamId};
-use crate::types::{UnixMillis, labelled};
-
-labelled! {
-    /// How an upstream is.
-    pub enum UpstreamState {
-        /// It never showed a head: nothing is known, and it serves nothing.
-        Unknown = "unknown",
-        /// It serves.
-        Healthy = "healthy",
-        /// It is behind the tip: it serves only what no healthy one can.
-        Lagging = "lagging",
-        /// It says itself that it is not there yet.
-        Syncing = "syncing",
-        /// It does not answer, or its head is too old.
-        Down = "down",
-        /// It is a node of another chain. Only a restart of it or a change of the configuration ends this.
-        WrongChain = "wrong_chain",
-        /// At a height that others have, its block is another one than the majority's.
-        Forked = "forked",
-    }
-}
-
-impl UpstreamState {
-    /// Whether calls go to it: healthy ones first, lagging ones when there is no healthy one.
-    pub const fn serves(self) -> bool {
-        matches!(self, Self::Healthy | Self::Lagging)
-    }
-}
+pub use crate::events::UpstreamState;
+use crate::types::UnixMillis;
 
 /// What is known of one upstream.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -19,8 +19,6 @@ mod tip;
 pub use observation::{Finalized, Observation, Probe};
 pub use rules::HealthRules;
 
-use std::time::Duration;
-
 use self::{
     forks::{Difference, find_forks},
     judge::judge,
@@ -28,7 +26,7 @@ use self::{
     record::{Lag, Record},
     tip::{Tip, find_tip},
 };
-use super::{Failover, Head, Snapshot, Standing, Tier, UpstreamId, UpstreamSettings, UpstreamState};
+use super::{Failover, Feedback, Head, Snapshot, Standing, Tier, UpstreamId, UpstreamSettings, UpstreamState};
 use crate::types::UnixMillis;
 
 /// What happens.
@@ -38,6 +36,13 @@ pub enum Input {
     Observed(usize, Observation),
     /// Nothing but time has passed.
     Tick,
+}
+
+impl Input {
+    /// Whether it is a call that was answered, which is counted and changes no state.
+    pub fn is_usual(&self) -> bool {
+        matches!(self, Self::Observed(_, Observation::Traffic(Feedback::Answered { .. })))
+    }
 }
 
 /// What changed.
@@ -55,7 +60,7 @@ pub enum Change {
 }
 
 /// All that is known of all upstreams.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Health {
     records: Vec<Record>,
     leader: Option<usize>,
@@ -102,9 +107,9 @@ impl Health {
         self.disagreement.as_deref()
     }
 
-    /// How long its last probe took.
-    pub fn latency(&self, place: usize) -> Option<Duration> {
-        self.records.get(place)?.latency
+    /// How the upstream at a place is.
+    pub fn state(&self, place: usize) -> Option<UpstreamState> {
+        self.records.get(place).map(|record| record.state)
     }
 
     /// Whether it should be probed sooner than usual: something is against it, or not known yet.
@@ -147,6 +152,7 @@ impl Health {
 
 /// Takes in what happened: what is known from now on, and what changed by it.
 pub fn step(mut health: Health, input: Input, now: UnixMillis, rules: &HealthRules) -> (Health, Vec<Change>) {
+    let is_usual = input.is_usual();
     let shown = match input {
         Input::Observed(place, observation) => {
             let record = health.records.get_mut(place);
@@ -154,6 +160,9 @@ pub fn step(mut health: Health, input: Input, now: UnixMillis, rules: &HealthRul
         }
         Input::Tick => None,
     };
+    if is_usual {
+        return (health, Vec::new());
+    }
     let accused = compare(&mut health, rules);
     find(&mut health, &accused, now, rules);
     if let (Some(tip), Some(record)) = (health.tip, shown.and_then(|place| health.records.get_mut(place)))

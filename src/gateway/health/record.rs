@@ -1,7 +1,5 @@
 //! What is remembered of one upstream, and what each observation changes of it.
 
-use std::time::Duration;
-
 use super::{
     observation::{Finalized, Observation, Probe},
     recent::Recent,
@@ -45,7 +43,6 @@ pub(super) struct Record {
     pub(super) is_syncing: bool,
     pub(super) peers: Option<u64>,
     pub(super) version: Option<String>,
-    pub(super) latency: Option<Duration>,
     /// Why its last probe failed; none when it was answered.
     pub(super) failure: Option<String>,
     /// Why the last call to it failed; none when it was answered.
@@ -78,7 +75,6 @@ impl Record {
             is_syncing: false,
             peers: None,
             version: None,
-            latency: None,
             failure: None,
             trouble: None,
             state: UpstreamState::Unknown,
@@ -106,7 +102,7 @@ impl Record {
     }
 
     fn probed(&mut self, probe: Probe, now: UnixMillis, rules: &HealthRules) -> bool {
-        let Probe { chain_id, head, finalized, syncing, peers, version, latency } = probe;
+        let Probe { chain_id, head, finalized, syncing, peers, version, latency: _ } = probe;
         self.probes = self.probes.step(Pulse::Alive, now, &rules.probe_breaker());
         // Probes are no traffic: while calls are let through, calls alone say how calls do.
         if !self.traffic.is_closed() {
@@ -119,7 +115,6 @@ impl Record {
         self.is_syncing = syncing.unwrap_or(self.is_syncing);
         self.peers = peers.or(self.peers);
         self.version = version.or(self.version.take());
-        self.latency = Some(latency);
         if let Some(finalized) = finalized {
             self.finalized = Some(finalized);
             self.finalized_most = self.finalized_most.max(Some(finalized.number));

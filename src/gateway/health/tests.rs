@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use alloy_primitives::B256;
 use proptest::prelude::*;
 
