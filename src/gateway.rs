@@ -36,8 +36,6 @@ pub use head::Head;
 pub use health::HealthRules;
 pub use probe::{Ask, ProbeParts, Probed, new_board, start_probes};
 pub use session::{ClientId, Session};
-pub use settings::{
-    CacheSettings, ClientLimits, HealthPolicy, MethodPolicy, RpcSettings, UpstreamSettings,
-};
+pub use settings::{CacheSettings, ClientLimits, HealthPolicy, MethodPolicy, RpcSettings, UpstreamSettings};
 pub use transport_failure::TransportFailure;
 pub use upstream::{Tier, UpstreamId};

@@ -26,7 +26,9 @@ use self::{
     record::{Lag, Record},
     tip::{Tip, find_tip},
 };
-use super::{Failover, Feedback, Head, Snapshot, Standing, Tier, UpstreamId, UpstreamSettings, UpstreamState};
+use super::{
+    Failover, Feedback, Head, Snapshot, Standing, Tier, UpstreamId, UpstreamSettings, UpstreamState,
+};
 use crate::types::UnixMillis;
 
 /// What happens.
@@ -125,7 +127,8 @@ impl Health {
     /// Whether all should be asked of it, not its head alone.
     pub fn wants_all(&self, place: usize) -> bool {
         self.records.get(place).is_some_and(|record| {
-            record.failure.is_some() || !matches!(record.state, UpstreamState::Healthy | UpstreamState::Lagging)
+            record.failure.is_some()
+                || !matches!(record.state, UpstreamState::Healthy | UpstreamState::Lagging)
         })
     }
 
@@ -179,7 +182,19 @@ pub fn step(mut health: Health, input: Input, now: UnixMillis, rules: &HealthRul
             changes.push(Change::State { before, now: standing(record) });
         }
     }
-    changes.extend(lead(&mut health, now, rules).map(Change::Failover));
+    let failover = lead(&mut health, now, rules);
+    // One of an earlier tier that was not heard of before takes nothing over: this is the start.
+    let is_start = |failover: &Failover| {
+        failover.from.is_some()
+            && changes.iter().any(|change| match change {
+                Change::State { before, now } => {
+                    *before == UpstreamState::Unknown && failover.to.as_ref() == Some(&now.id)
+                }
+                Change::Failover(_) => false,
+            })
+    };
+    let failover = failover.filter(|failover| !is_start(failover));
+    changes.extend(failover.map(Change::Failover));
     (health, changes)
 }
 
@@ -199,7 +214,9 @@ fn compare(health: &mut Health, rules: &HealthRules) -> Vec<Option<String>> {
         .map(|place| {
             let (_, found) = forks.outvoted.iter().find(|(outvoted, _)| *outvoted == place)?;
             let Difference { height, here, there } = found;
-            Some(format!("Its block {height} is {here}, while {majority} have {there}: it is on another fork."))
+            Some(format!(
+                "Its block {height} is {here}, while {majority} have {there}: it is on another fork."
+            ))
         })
         .collect();
     let disagreement = forks.undecided.map(|(one, other, Difference { height, here, there })| {
@@ -237,7 +254,8 @@ fn lead(health: &mut Health, now: UnixMillis, rules: &HealthRules) -> Option<Fai
     if leader == before {
         return None;
     }
-    let led = std::mem::replace(&mut health.led, leader.or(health.led));
+    let led = health.led;
+    health.led = leader.or(led);
     // The first one is no failover.
     let from = before.or(led)?;
     let was = health.records.get(from)?;

@@ -183,7 +183,8 @@ impl Prober {
 
     /// A probe is back.
     fn answered(&mut self, place: usize, observation: Option<Observation>) {
-        // Nothing was sent: nothing was observed.
+        // Nothing was sent: nothing was observed, and the next try is soon, as calls may have left nothing of this second's budget.
+        let is_silent = observation.is_none();
         match observation {
             Some(observation) => {
                 if let Observation::Probed(probe) = &observation {
@@ -198,7 +199,7 @@ impl Prober {
             return;
         };
         turn.is_under_way = false;
-        let every = pause(&upstream.settings, is_doubtful);
+        let every = pause(&upstream.settings, is_doubtful || is_silent);
         // So that upstreams, and gateways, do not ask in step.
         let every = every.mul_f64(rand::random_range(0.9..1.1));
         let now = Instant::now();
@@ -267,17 +268,13 @@ impl Prober {
                 } else {
                     warn!(upstream = %id, %state, %before, reason, "upstream changed");
                 }
-                let changed = UpstreamChanged {
-                    upstream: id.to_string(),
-                    state,
-                    before,
-                    message: reason,
-                    at: now,
-                };
+                let changed =
+                    UpstreamChanged { upstream: id.to_string(), state, before, message: reason, at: now };
                 self.parts.spine.publish(Event::UpstreamChanged(changed));
             }
             Change::Failover(failover) => {
-                let name = |id: &Option<_>| id.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string);
+                let name =
+                    |id: &Option<_>| id.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string);
                 let (from, to) = (name(&failover.from), name(&failover.to));
                 warn!(from, to, reason = failover.reason, "failover");
                 self.parts.board.failed_over(failover);

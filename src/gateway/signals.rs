@@ -8,9 +8,7 @@ use tracing::{info, warn};
 
 use super::{
     UpstreamId,
-    rules::{
-        RPC_BUDGET_USED, RPC_FAILOVER, RPC_FORK, RPC_NO_UPSTREAM, RPC_UPSTREAM_DOWN, RPC_WRONG_CHAIN,
-    },
+    rules::{RPC_BUDGET_USED, RPC_FAILOVER, RPC_FORK, RPC_NO_UPSTREAM, RPC_UPSTREAM_DOWN, RPC_WRONG_CHAIN},
     troubles::Trouble,
 };
 use crate::{events::AlertRule, ledger::SignalBook};

@@ -2,9 +2,7 @@
 
 use super::{
     Snapshot, Standing, Tier, UpstreamState,
-    rules::{
-        RPC_BUDGET_USED, RPC_FAILOVER, RPC_FORK, RPC_NO_UPSTREAM, RPC_UPSTREAM_DOWN, RPC_WRONG_CHAIN,
-    },
+    rules::{RPC_BUDGET_USED, RPC_FAILOVER, RPC_FORK, RPC_NO_UPSTREAM, RPC_UPSTREAM_DOWN, RPC_WRONG_CHAIN},
 };
 use crate::events::AlertRule;
 
@@ -22,7 +20,8 @@ pub(super) struct Trouble {
 /// What is wrong. `used_up` says of each upstream whether its budget of today is.
 pub(super) fn troubles(snapshot: &Snapshot, disagreement: Option<&str>, used_up: &[bool]) -> Vec<Trouble> {
     let mut found = Vec::new();
-    let trouble = |rule, subject: &str, message: String| Trouble { rule, subject: subject.to_owned(), message };
+    let trouble =
+        |rule, subject: &str, message: String| Trouble { rule, subject: subject.to_owned(), message };
     for (standing, used_up) in snapshot.upstreams.iter().zip(used_up) {
         let Standing { id, tier, state, reason, .. } = standing;
         let rule = match state {
@@ -32,7 +31,11 @@ pub(super) fn troubles(snapshot: &Snapshot, disagreement: Option<&str>, used_up:
             UpstreamState::Unknown | UpstreamState::Healthy | UpstreamState::Lagging => None,
         };
         if let Some(rule) = rule {
-            found.push(trouble(rule, id.as_str(), format!("The {tier} {id} is {}. {reason}", spoken(*state))));
+            found.push(trouble(
+                rule,
+                id.as_str(),
+                format!("The {tier} {id} is {}. {reason}", spoken(*state)),
+            ));
         }
         if *used_up {
             let message = format!("{id} is sent nothing more today: max_requests_per_day is reached.");
@@ -127,11 +130,11 @@ mod tests {
             ),
             (vec![(Backup, Healthy)], false, vec![]),
             (vec![(Primary, WrongChain), (Primary, Healthy)], false, vec!["rpc_wrong_chain u0"]),
-            (vec![(Primary, Healthy), (Primary, Forked)], true, vec![
-                "rpc_budget_used u0",
-                "rpc_fork u1",
-                "rpc_budget_used u1",
-            ]),
+            (
+                vec![(Primary, Healthy), (Primary, Forked)],
+                true,
+                vec!["rpc_budget_used u0", "rpc_fork u1", "rpc_budget_used u1"],
+            ),
         ] {
             let all = troubles(&snapshot(&states), None, &vec![used_up; states.len()]);
             let found: Vec<String> =

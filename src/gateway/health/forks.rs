@@ -102,7 +102,11 @@ mod tests {
             let chains: Vec<Recent> = chains.into_iter().map(|(newest, fork)| chain(newest, fork)).collect();
             let places: Vec<(usize, &Recent)> = chains.iter().enumerate().collect();
             let found = find_forks(&places);
-            assert_eq!(found.outvoted.iter().map(|(place, _)| *place).collect::<Vec<_>>(), outvoted, "{name}");
+            assert_eq!(
+                found.outvoted.iter().map(|(place, _)| *place).collect::<Vec<_>>(),
+                outvoted,
+                "{name}"
+            );
             assert_eq!(found.undecided.map(|(one, other, _)| (one, other)), undecided, "{name}");
             assert_eq!(found.majority.is_empty(), outvoted.is_empty(), "{name}");
         }

@@ -61,7 +61,12 @@ mod tests {
             bytes[31] = if number >= since { fork } else { 0 };
             B256::from(bytes)
         };
-        Head { number, hash: hash(number), parent_hash: hash(number.saturating_sub(1)), timestamp: number * 12 }
+        Head {
+            number,
+            hash: hash(number),
+            parent_hash: hash(number.saturating_sub(1)),
+            timestamp: number * 12,
+        }
     }
 
     fn after(heads: &[Head]) -> Recent {
@@ -97,6 +102,9 @@ mod tests {
         let back = after(&[head(9, 0, 0), head(10, 0, 0), head(9, 0, 0)]);
         assert_eq!(back, after(&[head(9, 0, 0)]));
         let long = after(&(0..200).map(|number| head(number, 0, 0)).collect::<Vec<_>>());
-        assert_eq!((long.0.len(), long.newest(), long.hash(136)), (KEPT, Some(199), Some(head(136, 0, 0).hash)));
+        assert_eq!(
+            (long.0.len(), long.newest(), long.hash(136)),
+            (KEPT, Some(199), Some(head(136, 0, 0).hash))
+        );
     }
 }

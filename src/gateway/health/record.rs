@@ -181,8 +181,7 @@ impl Record {
 
     /// Whether it may take the lead back.
     pub(super) fn is_settled(&self, now: UnixMillis, rules: &HealthRules) -> bool {
-        let is_proved =
-            |since: UnixMillis| now.saturating_sub(since) >= rules.failback_ms();
+        let is_proved = |since: UnixMillis| now.saturating_sub(since) >= rules.failback_ms();
         !self.is_on_trial || self.in_step_since.is_some_and(is_proved)
     }
 
@@ -201,8 +200,7 @@ impl Record {
         self.state = state;
         self.reason = reason;
         let is_healthy = state == UpstreamState::Healthy;
-        let is_in_step =
-            is_healthy && self.lag.is_some_and(|lag| lag.blocks <= rules.in_step_blocks());
+        let is_in_step = is_healthy && self.lag.is_some_and(|lag| lag.blocks <= rules.in_step_blocks());
         self.in_step_since = is_in_step.then(|| self.in_step_since.unwrap_or(now));
         if !is_healthy && state != UpstreamState::Unknown {
             self.is_on_trial = true;

@@ -111,7 +111,9 @@ impl Stage {
         self.changes
             .iter()
             .filter_map(|change| match change {
-                Change::Failover(it) => Some(format!("{} to {}: {}", name(&it.from), name(&it.to), it.reason)),
+                Change::Failover(it) => {
+                    Some(format!("{} to {}: {}", name(&it.from), name(&it.to), it.reason))
+                }
                 Change::State { .. } => None,
             })
             .collect()
@@ -132,8 +134,18 @@ fn what_one_probe_says_of_an_upstream() {
         ("all well", probe.clone(), Healthy, ""),
         ("methods missing", Probe { syncing: None, peers: None, ..probe.clone() }, Healthy, ""),
         ("no head", Probe { head: None, ..probe.clone() }, Unknown, "has not shown a head"),
-        ("chain", Probe { chain_id: Some(5), ..probe.clone() }, WrongChain, "chain 5, and this gateway is for chain 1"),
-        ("chain before head", Probe { chain_id: Some(5), head: None, ..probe.clone() }, WrongChain, "chain 5"),
+        (
+            "chain",
+            Probe { chain_id: Some(5), ..probe.clone() },
+            WrongChain,
+            "chain 5, and this gateway is for chain 1",
+        ),
+        (
+            "chain before head",
+            Probe { chain_id: Some(5), head: None, ..probe.clone() },
+            WrongChain,
+            "chain 5",
+        ),
         ("syncing", Probe { syncing: Some(true), ..probe.clone() }, Syncing, "head is block 100"),
         ("no peers", Probe { peers: Some(0), ..probe.clone() }, Down, "no peers"),
         ("few peers", Probe { peers: Some(2), ..probe.clone() }, Healthy, "2 peers; at least 3"),
@@ -144,17 +156,35 @@ fn what_one_probe_says_of_an_upstream() {
         ("genesis", Probe { head: head(0, 0), ..probe.clone() }, Down, "days old"),
         ("in 15 s", Probe { head: head(101, secs_ago(0) + 15), ..probe.clone() }, Healthy, ""),
         ("in 17 s", Probe { head: head(101, secs_ago(0) + 17), ..probe.clone() }, Lagging, "in the future"),
-        ("in eternity", Probe { head: head(u64::MAX, u64::MAX), ..probe.clone() }, Lagging, "or this machine's clock"),
+        (
+            "in eternity",
+            Probe { head: head(u64::MAX, u64::MAX), ..probe.clone() },
+            Lagging,
+            "or this machine's clock",
+        ),
         ("finality", Probe { finalized: finalized(36, 800), ..probe.clone() }, Healthy, ""),
-        ("no finality", Probe { finalized: finalized(3, 1801), ..probe.clone() }, Healthy, "block, 3, is 30 min old"),
+        (
+            "no finality",
+            Probe { finalized: finalized(3, 1801), ..probe.clone() },
+            Healthy,
+            "block, 3, is 30 min old",
+        ),
         ("a new chain", Probe { finalized: finalized(0, 18_000), ..probe.clone() }, Healthy, ""),
-        ("absurd finality", Probe { finalized: finalized(101, 0), ..probe.clone() }, Healthy, "above its head, 100"),
+        (
+            "absurd finality",
+            Probe { finalized: finalized(101, 0), ..probe.clone() },
+            Healthy,
+            "above its head, 100",
+        ),
     ] {
         let mut stage = one();
         let found = &stage.probe(0, probe).health.snapshot();
         assert_eq!(found.upstreams[0].state, state, "{name}: {found:?}");
         assert!(found.upstreams[0].reason.contains(word), "{name}: {found:?}");
-        assert!(state != Healthy || !word.is_empty() || found.upstreams[0].reason.is_empty(), "{name}: {found:?}");
+        assert!(
+            state != Healthy || !word.is_empty() || found.upstreams[0].reason.is_empty(),
+            "{name}: {found:?}"
+        );
         assert_eq!(!found.order.is_empty(), state.serves(), "{name}");
     }
 }
@@ -360,7 +390,8 @@ fn any_claim() -> impl Strategy<Value = Observation> {
     let timestamp = prop_oneof![GENESIS + 900..GENESIS + 1_800, any::<u64>()];
     let head = (number, 0u8..3, 0u64..130, timestamp)
         .prop_map(|(number, fork, since, timestamp)| chain_head(number, fork, since, timestamp));
-    let finalized = (any::<u64>(), any::<u64>()).prop_map(|(number, timestamp)| Finalized { number, timestamp });
+    let finalized =
+        (any::<u64>(), any::<u64>()).prop_map(|(number, timestamp)| Finalized { number, timestamp });
     let probe = (
         proptest::option::of(head.clone()),
         proptest::option::of(finalized),

@@ -35,8 +35,7 @@ pub(super) fn find_tip(
         [head] => Some(Tip { head, is_witnessed: false, voices }),
         [first, second] => {
             let (low, high) = if first.number <= second.number { (first, second) } else { (second, first) };
-            let is_possible =
-                high.number - low.number <= rules.most_blocks(low.timestamp, high.timestamp);
+            let is_possible = high.number - low.number <= rules.most_blocks(low.timestamp, high.timestamp);
             let head = match previous.filter(|tip| tip.voices > 1).map(|tip| tip.head.number) {
                 _ if is_possible => high,
                 Some(tip) if low.number.abs_diff(tip) <= high.number.abs_diff(tip) => low,
@@ -75,7 +74,12 @@ mod tests {
             ("nobody", vec![], None, None),
             ("one", vec![head(100, 9_990)], None, Some(100)),
             ("the higher of two", vec![head(100, 9_990), head(101, 10_000)], None, Some(101)),
-            ("the higher of two that was far behind", vec![head(0, 0), head(101, 10_000)], Some(0), Some(101)),
+            (
+                "the higher of two that was far behind",
+                vec![head(0, 0), head(101, 10_000)],
+                Some(0),
+                Some(101),
+            ),
             ("two, one absurd: the first", vec![head(100, 9_990), absurd], None, Some(100)),
             ("two, one absurd: what goes on", vec![absurd, head(101, 9_990)], Some(100), Some(101)),
             ("two, one from the future", vec![future, head(101, 9_990)], Some(100), Some(101)),

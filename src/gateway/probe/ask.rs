@@ -67,7 +67,9 @@ async fn answers(
                 Ok(_) | Err(_) => {}
             },
             // 4xx without an answer in it is how some refuse a batch. What asks for patience is no such thing.
-            Err(Unanswered::Transport(TransportFailure::Status { status: 400 | 405 | 413 | 422, .. })) => {}
+            Err(Unanswered::Transport(TransportFailure::Status {
+                status: 400 | 405 | 413 | 422, ..
+            })) => {}
             Err(other) => return Err(other),
         }
     }

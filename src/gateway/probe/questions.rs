@@ -34,7 +34,8 @@ pub(super) enum Question {
 
 impl Question {
     pub(super) fn call(self) -> RpcCall {
-        let block = |tag: &str| RpcCall::new("eth_getBlockByNumber", Bytes::from(format!("[\"{tag}\",false]")));
+        let block =
+            |tag: &str| RpcCall::new("eth_getBlockByNumber", Bytes::from(format!("[\"{tag}\",false]")));
         match self {
             Self::ChainId => RpcCall::bare("eth_chainId"),
             Self::Head => block("latest"),
@@ -52,7 +53,9 @@ pub(super) fn questions(tier: Tier, round: u64, wants_all: bool) -> Vec<Question
     use Question::{ChainId, Finalized, Head, Peers, Syncing, Version};
     match tier {
         // Peers of a provider are nobody's business, and many have no such method.
-        Tier::Backup if round.is_multiple_of(BACKUP_ROUNDS) => vec![ChainId, Head, Syncing, Finalized, Version],
+        Tier::Backup if round.is_multiple_of(BACKUP_ROUNDS) => {
+            vec![ChainId, Head, Syncing, Finalized, Version]
+        }
         Tier::Backup if wants_all => vec![ChainId, Head, Syncing],
         Tier::Backup => vec![Head],
         Tier::Primary | Tier::Replica if wants_all || round.is_multiple_of(OWN_ROUNDS) => {
@@ -92,9 +95,8 @@ pub(super) fn read(
             Question::Peers => probe.peers = result(answer).and_then(|result| quantity(result).ok()),
             Question::Version => {
                 let version: Option<String> = result(answer).and_then(|result| result.read().ok());
-                probe.version = version.map(|text| {
-                    text.chars().filter(|c| !c.is_control()).take(VERSION_CHARS).collect()
-                });
+                probe.version = version
+                    .map(|text| text.chars().filter(|c| !c.is_control()).take(VERSION_CHARS).collect());
             }
         }
     }
@@ -182,7 +184,9 @@ mod tests {
 
     fn block_text(number: &str) -> String {
         let (one, two) = (B256::repeat_byte(1), B256::repeat_byte(2));
-        format!(r#"{{"number":"{number}","hash":"{one}","parentHash":"{two}","timestamp":"0x64","extra":[1]}}"#)
+        format!(
+            r#"{{"number":"{number}","hash":"{one}","parentHash":"{two}","timestamp":"0x64","extra":[1]}}"#
+        )
     }
 
     #[test]
@@ -225,14 +229,21 @@ mod tests {
         // Other errors of what is only nice to know, too.
         let refused = answer(r#"{"code":-32000,"message":"no finalized block"}"#);
         for question in [Final, Syncing, Peers, Version] {
-            assert_eq!(read(&[question], std::slice::from_ref(&refused), Duration::ZERO), Ok(Probe::default()));
+            assert_eq!(
+                read(&[question], std::slice::from_ref(&refused), Duration::ZERO),
+                Ok(Probe::default())
+            );
         }
     }
 
     #[test]
     fn what_is_needed_and_does_not_come_is_a_failure_in_words() {
         for (question, text, word) in [
-            (ChainId, r#"{"code":-32005,"message":"limit exceeded"}"#, "eth_chainId brought the error -32005"),
+            (
+                ChainId,
+                r#"{"code":-32005,"message":"limit exceeded"}"#,
+                "eth_chainId brought the error -32005",
+            ),
             (Newest, r#"{"code":-32000,"message":"starting"}"#, "\"starting\""),
             (Newest, "null", "no latest block"),
             (Newest, "[]", "none"),
