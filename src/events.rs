@@ -16,6 +16,7 @@ mod outcome;
 mod record;
 mod settlement;
 mod spine;
+mod upstream;
 mod verdict;
 
 pub(crate) use alert_rule::alert_rules;
@@ -39,6 +40,7 @@ pub use settlement::{
     DataApiVerdict, PaymentOutcome, PaymentVerdict, Settlement, SlotOutcome, SlotSettled, SlotStatus,
 };
 pub use spine::{Spine, Subscription};
+pub use upstream::{UpstreamChanged, UpstreamState};
 pub use verdict::{
     BlockRecordSaved, BlockSignature, BlockSignatureChecked, Conduct, RelayJudged, Ruling, Stage,
 };

@@ -1,11 +1,19 @@
 //! Every rule that this program can raise a signal by.
 
 use super::rules::RULES;
-use crate::{auction, events::AlertRule, profit, relay, sla};
+use crate::{auction, events::AlertRule, gateway, profit, relay, sla};
 
 /// The rules of all rooms. A room more is a line here.
 pub fn alert_rules() -> Vec<&'static AlertRule> {
-    [auction::rules::RULES, relay::rules::RULES, profit::rules::RULES, sla::rules::RULES, RULES].concat()
+    [
+        auction::rules::RULES,
+        relay::rules::RULES,
+        profit::rules::RULES,
+        sla::rules::RULES,
+        gateway::rules::RULES,
+        RULES,
+    ]
+    .concat()
 }
 
 #[cfg(test)]

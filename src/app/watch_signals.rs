@@ -8,6 +8,7 @@ use super::rules::TASK_FAILED;
 use crate::{
     auction::rules::{JOURNAL_FAILED, NO_BIDS},
     events::{AlertRule, Severity},
+    gateway,
     ledger::{Ledger, SignalBook},
     relay::rules::{MACHINE_PRESSURE, RELAY_QUARANTINED, RELAY_UNREACHABLE},
     types::UnixMillis,
@@ -19,7 +20,8 @@ static OF_A_PROCESS: [&AlertRule; 6] =
 
 /// Resolves what an earlier process, which may not have ended in good order, has left open of itself.
 pub(super) async fn resolve_of_earlier_processes(ledger: &Ledger, now: UnixMillis) {
-    for rule in OF_A_PROCESS {
+    // The gateway may be off now, or have other upstreams: what it finds wrong again, it raises again.
+    for rule in OF_A_PROCESS.iter().chain(gateway::rules::RULES).copied() {
         match ledger.resolve_all(rule, now).await {
             Ok(0) => {}
             Ok(count) => info!(rule = &*rule.name, count, "over with the process that told of it"),

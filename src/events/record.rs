@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{
     AlertSignal, BidOutcome, BlockRecordSaved, BlockSignatureChecked, MissedRequest, RegistrationOutcome,
-    RelayJudged, RevealOutcome, Settlement, SlotSettled,
+    RelayJudged, RevealOutcome, Settlement, SlotSettled, UpstreamChanged,
 };
 use crate::types::{BlsPublicKey, Fork, RelayId, Slot, Wei, labelled};
 
@@ -50,6 +50,8 @@ pub enum Event {
     RelayJudged(RelayJudged),
     /// What is known of a block and its relays, to be kept over restarts.
     BlockRecordSaved(BlockRecordSaved),
+    /// An upstream of the JSON-RPC gateway is in another state.
+    UpstreamChanged(UpstreamChanged),
 }
 
 labelled! {

@@ -1,40 +1,15 @@
 //! What is known of all upstreams, as one snapshot that calls read without waiting, replaced as a whole by whoever probes.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 
 use super::{Head, Tier, UpstreamId};
-use crate::types::{UnixMillis, labelled};
-
-labelled! {
-    /// How an upstream is.
-    pub enum UpstreamState {
-        /// It never showed a head: nothing is known, and it serves nothing.
-        Unknown = "unknown",
-        /// It serves.
-        Healthy = "healthy",
-        /// It is behind the tip: it serves only what no healthy one can.
-        Lagging = "lagging",
-        /// It says itself that it is not there yet.
-        Syncing = "syncing",
-        /// It does not answer, or its head is too old.
-        Down = "down",
-        /// It is a node of another chain. Only a restart of it or a change of the configuration ends this.
-        WrongChain = "wrong_chain",
-        /// At a height that others have, its block is another one than the majority's.
-        Forked = "forked",
-    }
-}
-
-impl UpstreamState {
-    /// Whether calls go to it: healthy ones first, lagging ones when there is no healthy one.
-    pub const fn serves(self) -> bool {
-        matches!(self, Self::Healthy | Self::Lagging)
-    }
-}
+pub use crate::events::UpstreamState;
+use crate::types::UnixMillis;
 
 /// What is known of one upstream.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -45,7 +20,7 @@ pub struct Standing {
     pub tier: Tier,
     /// How it is.
     pub state: UpstreamState,
-    /// Why, in a sentence; empty while it is healthy.
+    /// Why, in sentences. Empty while all is well; of one that is healthy, what the operator should know of it all the same.
     pub reason: String,
     /// Since when, in Unix milliseconds.
     pub since: UnixMillis,
@@ -91,9 +66,27 @@ pub enum Feedback {
     Head(Head),
 }
 
+/// Another upstream is asked first from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Switchover {
+    /// Who was; none: nobody served.
+    pub from: Option<UpstreamId>,
+    /// Who is; none: nobody serves.
+    pub to: Option<UpstreamId>,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// When, in Unix milliseconds.
+    pub at: UnixMillis,
+}
+
+/// Failovers that are kept for people to see.
+const SWITCHOVERS: usize = 50;
+
 /// The board. Clones show the same.
 #[derive(Clone, Debug)]
 pub struct Board {
+    switchovers: Arc<Mutex<VecDeque<Switchover>>>,
+    latencies: Arc<Mutex<Vec<Option<Duration>>>>,
     now: Arc<ArcSwap<Snapshot>>,
     changed: watch::Sender<u64>,
     feedback: mpsc::Sender<(usize, Feedback)>,
@@ -103,9 +96,11 @@ impl Board {
     /// A board that knows nothing yet, and where what calls observe comes out. What comes while nobody takes it is dropped: probes will see it.
     pub fn new(upstreams: Vec<Standing>) -> (Self, mpsc::Receiver<(usize, Feedback)>) {
         let (feedback, observed) = mpsc::channel(1024);
+        let latencies = Arc::new(Mutex::new(vec![None; upstreams.len()]));
         let snapshot = Snapshot { upstreams, ..Snapshot::default() };
         let now = Arc::new(ArcSwap::from_pointee(snapshot));
-        (Self { now, changed: watch::Sender::new(0), feedback }, observed)
+        let switchovers = Arc::default();
+        (Self { switchovers, latencies, now, changed: watch::Sender::new(0), feedback }, observed)
     }
 
     /// What is known now.
@@ -127,5 +122,44 @@ impl Board {
     /// Tells what a call observed of the upstream at a place. Never waits.
     pub fn observed(&self, place: usize, feedback: Feedback) {
         let _ = self.feedback.try_send((place, feedback));
+    }
+
+    /// The last switchovers, the newest first.
+    pub fn switchovers(&self) -> Vec<Switchover> {
+        self.switchovers.lock().iter().cloned().collect()
+    }
+
+    /// Remembers one.
+    pub fn switched_over(&self, switchover: Switchover) {
+        let mut kept = self.switchovers.lock();
+        kept.push_front(switchover);
+        kept.truncate(SWITCHOVERS);
+    }
+
+    /// How long the last probe of the upstream at a place took; none while none was answered.
+    pub fn probe_latency(&self, place: usize) -> Option<Duration> {
+        self.latencies.lock().get(place).copied().flatten()
+    }
+
+    /// A probe of the upstream at a place was answered.
+    pub fn probed(&self, place: usize, latency: Duration) {
+        if let Some(known) = self.latencies.lock().get_mut(place) {
+            *known = Some(latency);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_fifty_switchovers_are_kept() {
+        let (board, _observed) = Board::new(Vec::new());
+        for at in 0..60 {
+            board.switched_over(Switchover { from: None, to: None, reason: String::new(), at });
+        }
+        let kept: Vec<UnixMillis> = board.switchovers().into_iter().map(|switchover| switchover.at).collect();
+        assert_eq!(kept, (10..60).rev().collect::<Vec<_>>());
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{
-    Failover, Head, MethodClass, RpcSettings, Standing, Tier, UpstreamId, UpstreamState, lane::Lane,
+    Failover, Head, MethodClass, RpcSettings, Standing, Switchover, Tier, UpstreamId, UpstreamState, lane::Lane,
     lanes::Lanes,
 };
 use crate::types::UnixMillis;
@@ -23,6 +23,8 @@ pub struct RpcView {
     pub upstreams: Vec<UpstreamView>,
     /// The last calls that another upstream than the first answered, the newest first.
     pub failovers: Vec<Failover>,
+    /// The last times that another upstream was asked first from then on, the newest first.
+    pub switchovers: Vec<Switchover>,
 }
 
 /// One upstream.
@@ -78,6 +80,7 @@ pub(super) fn of(settings: &RpcSettings, lanes: &Lanes) -> RpcView {
         order: order.collect(),
         upstreams,
         failovers: lanes.failovers().list(),
+        switchovers: lanes.board().switchovers(),
     }
 }
 

@@ -169,7 +169,7 @@ async fn write_some(
 }
 
 /// Every kind of event, by name.
-pub(super) const KINDS: [&str; 16] = [
+pub(super) const KINDS: [&str; 17] = [
     "auction",
     "block_received",
     "block_record_saved",
@@ -186,6 +186,7 @@ pub(super) const KINDS: [&str; 16] = [
     "settlement",
     "submission_answer",
     "submission_closed",
+    "upstream_changed",
 ];
 
 const fn kind(event: &Event) -> &'static str {
@@ -206,6 +207,7 @@ const fn kind(event: &Event) -> &'static str {
         Event::Settlement(_) | Event::SlotSettled(_) => "settlement",
         Event::AlertSignal(_) => "notice",
         Event::MissedRequest(_) => "missed_request",
+        Event::UpstreamChanged(_) => "upstream_changed",
     }
 }
 
@@ -240,6 +242,8 @@ async fn write_event(write: &mut WriteTransaction, event: &Event) -> Result<()> 
         Event::AlertSignal(signal) => signal_told(write, signal).await,
         // So does the room that watches duties.
         Event::MissedRequest(_) => Ok(()),
+        // What lasts of it is a signal.
+        Event::UpstreamChanged(_) => Ok(()),
         // Both blocks have a row of their own.
         Event::ConflictingBlock(_) => Ok(()),
     }

@@ -52,6 +52,7 @@ fn kind_of(event: &Event) -> &'static str {
         Event::BlockSignatureChecked(_) => "block_signature_checked",
         Event::RelayJudged(_) => "relay_judged",
         Event::BlockRecordSaved(_) => "block_record_saved",
+        Event::UpstreamChanged(_) => "upstream_changed",
     }
 }
 

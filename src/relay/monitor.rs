@@ -201,6 +201,7 @@ impl HealthMonitor {
             | Event::ConflictingBlock(_)
             | Event::BlockRecordSaved(_)
             | Event::MissedRequest(_)
+            | Event::UpstreamChanged(_)
             | Event::ReputationSaved(_) => {}
         }
     }
