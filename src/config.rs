@@ -25,8 +25,10 @@ mod mistake;
 mod proposers;
 mod raw;
 mod raw_alerts;
+mod raw_rpc;
 mod raw_text;
 mod relays;
+mod rpc;
 mod secrets;
 mod settings;
 mod sla;
@@ -34,6 +36,7 @@ mod sla;
 use std::path::Path;
 
 pub use alerts::AlertsConfig;
+pub use check::gateway_url;
 pub use import::{
     ImportError, Imported, MevBoost, import_commit_boost, import_mev_boost, import_vouch, is_mev_boost_flag,
     mev_boost_takes_value, sound_text,

@@ -19,6 +19,7 @@ mod events;
 mod facts;
 mod handlers;
 mod profit;
+mod rpc;
 mod settings;
 mod silences;
 mod sla;
@@ -26,6 +27,7 @@ mod state;
 mod views;
 
 pub use degraded::Degraded;
+pub use rpc::RpcView;
 pub use settings::{OpsSettings, Secret};
 pub use state::OpsParts;
 

@@ -25,7 +25,7 @@ const BUCKETS: [f64; 16] =
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The tasks that begin anew when they fail.
-const RESTARTING: [&str; 20] = [
+const RESTARTING: [&str; 21] = [
     "metrics",
     "chain_watch",
     "duties",
@@ -46,6 +46,7 @@ const RESTARTING: [&str; 20] = [
     "alertmanager_snapshots",
     "deadman",
     "error_budgets",
+    "rpc_pressure",
 ];
 
 /// A log filter as people write it: a level, mev-boost's spelling included, or tracing's language (`relaymux=debug`).
@@ -152,6 +153,7 @@ fn describe_all() {
     crate::profit::describe_metrics();
     crate::bundles::describe_metrics();
     crate::builder_api::describe_metrics();
+    crate::rpc_api::describe_metrics();
     crate::alerts::describe_delivery_metrics();
     crate::tasks::describe_metrics(&RESTARTING);
     super::chain_watch::describe_metrics();

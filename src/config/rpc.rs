@@ -1,0 +1,459 @@
+//! `[rpc]`: from the file as written to the settings of the gateway, or mistakes with their place.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use url::{Host, Url};
+
+use super::{
+    checker::{Checker, hosts},
+    raw_rpc::{RawRpc, RawRpcHealth, RawUpstream},
+    secrets::{Place, secret},
+};
+use crate::{
+    consensus::ChainSpec,
+    gateway::{
+        CacheSettings, ClientLimits, HealthPolicy, MethodPolicy, RpcSettings, Tier, UpstreamId, UpstreamSettings,
+    },
+    types::Secret,
+};
+
+/// A node's usual port, ten thousand above.
+const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 18545);
+/// Longest time to an answer: wallets wait longer, people do not.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Longest time of one upstream: enough for a call that a node limits to five seconds to be tried elsewhere in time.
+const ATTEMPT: Duration = Duration::from_millis(2500);
+/// Between two probes of a node of one's own, and of one that is paid.
+const PROBE: Duration = Duration::from_secs(3);
+const PROBE_PAID: Duration = Duration::from_secs(15);
+/// MiB that are kept of answers.
+const CACHE_MIB: usize = 64;
+/// Most calls in a batch that can be asked for.
+const MOST_IN_BATCH: usize = 1000;
+/// Fewest characters of a token that cannot be guessed.
+const TOKEN_CHARS: usize = 16;
+
+/// Checks the section.
+pub(super) fn rpc(raw: RawRpc, folder: &Path, spec: &ChainSpec, checker: &mut Checker) -> Option<RpcSettings> {
+    let listen = checker.address("rpc.listen", raw.listen.as_ref(), LISTEN.into());
+    let deadline = checker.millis("rpc.deadline_ms", raw.deadline_ms, DEADLINE);
+    let attempt = checker.millis("rpc.attempt_ms", raw.attempt_ms, ATTEMPT.min(deadline));
+    if attempt > deadline {
+        checker.contradicts(
+            "rpc.attempt_ms",
+            "rpc.deadline_ms",
+            format!("{} is more than deadline_ms, which is {}", attempt.as_millis(), deadline.as_millis()),
+            "give one upstream less time than all of them together",
+        );
+    }
+    let chain_id = raw.chain_id.or(spec.chain_id);
+    if chain_id.is_none() {
+        let message = "is missing, and the network's spec has no DEPOSIT_CHAIN_ID: nodes of other chains could not be told";
+        checker.wrong("rpc.chain_id", message, "write what eth_chainId answers, as a decimal number");
+    }
+    let block_time = checker.millis("rpc.block_time_ms", raw.block_time_ms, Duration::from_millis(spec.slot_ms));
+    let limits = limits(&raw, checker);
+    let tokens = tokens(raw.tokens_file.as_ref(), folder, checker);
+    let allowed_hosts = hosts("rpc.allowed_hosts", &raw.allowed_hosts, checker);
+    let allowed_origins = origins(&raw.allowed_origins, checker);
+    if !listen.ip().is_loopback() && tokens.is_empty() {
+        checker.warn(format!(
+            "[rpc] listen = \"{listen}\" can be reached from other machines and there is no tokens_file: whoever reaches it uses your nodes \
+             and what you pay providers for; give tokens_file, or listen on 127.0.0.1"
+        ));
+    }
+    let settings = RpcSettings {
+        listen,
+        chain_id: chain_id.unwrap_or_default(),
+        block_time,
+        upstreams: upstreams(raw.upstreams, folder, listen, checker),
+        health: health(&raw.health, checker),
+        methods: MethodPolicy {
+            allow: methods("rpc.allow_methods", raw.allow_methods, checker),
+            deny: methods("rpc.deny_methods", raw.deny_methods, checker),
+        },
+        deadline,
+        attempt,
+        hedge: raw.hedge.unwrap_or(false),
+        send_to_backups: raw.send_to_backups.unwrap_or(false),
+        cache: CacheSettings { max_bytes: raw.cache_mib.unwrap_or(CACHE_MIB).saturating_mul(1 << 20) },
+        limits,
+        tokens,
+        allowed_hosts,
+        allowed_origins,
+    };
+    if settings.upstreams.is_empty() || chain_id.is_none() { None } else { Some(settings) }
+}
+
+fn limits(raw: &RawRpc, checker: &mut Checker) -> ClientLimits {
+    let default = ClientLimits::default();
+    let mut positive = |key: &str, value: Option<usize>, default: usize| {
+        if value == Some(0) {
+            checker.wrong(&format!("rpc.{key}"), "0 would refuse everything", format!("the default is {default}"));
+        }
+        value.filter(|value| *value > 0).unwrap_or(default)
+    };
+    let limits = ClientLimits {
+        max_requests_per_second: raw.max_requests_per_second.unwrap_or(default.max_requests_per_second),
+        burst: raw.burst.unwrap_or(default.burst),
+        max_batch: positive("max_batch", raw.max_batch, default.max_batch),
+        max_body_bytes: positive("max_body_bytes", raw.max_body_bytes, default.max_body_bytes),
+        max_answer_bytes: positive("max_answer_bytes", raw.max_answer_bytes, default.max_answer_bytes),
+        max_in_flight: positive("max_in_flight", raw.max_in_flight, default.max_in_flight),
+        max_websockets: raw.max_websockets.unwrap_or(default.max_websockets),
+        max_subscriptions: raw.max_subscriptions.unwrap_or(default.max_subscriptions),
+        max_waiting: positive("max_waiting", raw.max_waiting, default.max_waiting),
+    };
+    if limits.max_batch > MOST_IN_BATCH {
+        let message = format!("{} is more than {MOST_IN_BATCH}, which is what nodes take", limits.max_batch);
+        checker.wrong("rpc.max_batch", message, format!("write {MOST_IN_BATCH} or less"));
+    }
+    if raw.burst.is_some() && limits.max_requests_per_second == 0 {
+        checker.wrong(
+            "rpc.burst",
+            "there is no rate that it could go above",
+            "give max_requests_per_second as well, or leave it out",
+        );
+    }
+    limits
+}
+
+fn health(raw: &RawRpcHealth, checker: &mut Checker) -> HealthPolicy {
+    let default = HealthPolicy::default();
+    let secs = |value: Option<u64>, default: Duration| value.map_or(default, Duration::from_secs);
+    let policy = HealthPolicy {
+        fail: raw.fail.unwrap_or(default.fail),
+        rise: raw.rise.unwrap_or(default.rise),
+        lag_blocks: raw.lag_blocks.unwrap_or(default.lag_blocks),
+        down_blocks: raw.down_blocks.unwrap_or(default.down_blocks),
+        lag_age: secs(raw.lag_secs, default.lag_age),
+        down_age: secs(raw.down_secs, default.down_age),
+        max_future: secs(raw.max_future_secs, default.max_future),
+        failback_after: secs(raw.failback_secs, default.failback_after),
+        min_peers: raw.min_peers.unwrap_or(default.min_peers),
+    };
+    for (key, value) in [("fail", policy.fail), ("rise", policy.rise)] {
+        if value == 0 {
+            checker.wrong(&format!("rpc.health.{key}"), "0 probes decide nothing", "write 1 or more");
+        }
+    }
+    let pairs = [
+        ("lag_blocks", policy.lag_blocks, "down_blocks", policy.down_blocks),
+        ("lag_secs", policy.lag_age.as_secs(), "down_secs", policy.down_age.as_secs()),
+    ];
+    for (low, lagging, high, down) in pairs {
+        if lagging == 0 {
+            let message = "0 would find every node lagging";
+            checker.wrong(&format!("rpc.health.{low}"), message, "write 1 or more");
+        } else if lagging > down {
+            checker.contradicts(
+                &format!("rpc.health.{low}"),
+                &format!("rpc.health.{high}"),
+                format!("{lagging} is more than {high}, which is {down}"),
+                "a node lags before it is down",
+            );
+        }
+    }
+    policy
+}
+
+/// Names of methods, or prefixes that end in `*`.
+fn methods(key: &str, names: Vec<String>, checker: &mut Checker) -> Vec<String> {
+    for (index, name) in names.iter().enumerate() {
+        let plain = name.strip_suffix('*').unwrap_or(name);
+        let is_name = !name.is_empty()
+            && name.len() <= 100
+            && plain.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !is_name {
+            let hint = "write a method such as debug_traceTransaction, or a prefix such as trace_*";
+            checker.wrong(&format!("{key}[{index}]"), format!("`{name}` is no method"), hint);
+        }
+    }
+    names
+}
+
+/// Origins of web pages: scheme, host and port, or `*`.
+fn origins(texts: &[String], checker: &mut Checker) -> Vec<String> {
+    let read = |(index, text): (usize, &String)| {
+        if text == "*" {
+            return Some(text.clone());
+        }
+        let origin = Url::parse(text).ok().filter(|url| {
+            matches!(url.scheme(), "http" | "https")
+                && url.host().is_some()
+                && url.path() == "/"
+                && url.query().is_none()
+                && url.username().is_empty()
+        });
+        if origin.is_none() {
+            let hint = "write scheme, host and port, such as \"https://app.example.com\", or \"*\" for every page";
+            checker.wrong(&format!("rpc.allowed_origins[{index}]"), format!("`{text}` is no origin"), hint);
+        }
+        origin.map(|url| url.origin().ascii_serialization())
+    };
+    texts.iter().enumerate().filter_map(read).collect()
+}
+
+/// A name and a token a line.
+fn tokens(file: Option<&String>, folder: &Path, checker: &mut Checker) -> Vec<(String, Secret)> {
+    const KEY: &str = "rpc.tokens_file";
+    let Some(file) = file else { return Vec::new() };
+    let path = folder.join(file);
+    let Some(text) = checker.include(KEY, path.clone()) else { return Vec::new() };
+    checker.warn_if_others_read(&path);
+    let mut tokens: Vec<(String, Secret)> = Vec::new();
+    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
+    for (number, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+        let mut wrong = |what: &str| {
+            let hint = "each line is a name and a token, such as: wallet 8f3c…; a token: openssl rand -hex 32";
+            checker.wrong(KEY, format!("{}, line {number}: {what}", path.display()), hint);
+        };
+        let mut words = line.split_whitespace();
+        let (Some(name), Some(token), None) = (words.next(), words.next(), words.next()) else {
+            wrong("expected a name and a token");
+            continue;
+        };
+        if UpstreamId::parse(name).is_none() || name == "relaymux" {
+            wrong("the name must be 1 to 64 letters, digits, - _ . and not relaymux, which is the service's own");
+        } else if token.len() < TOKEN_CHARS || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            wrong("the token can be guessed, or not be sent: it needs 16 characters or more");
+        } else if tokens.iter().any(|(known, other)| known == name || other.0 == token) {
+            wrong("its name or token is there twice");
+        } else {
+            tokens.push((name.to_owned(), Secret(token.to_owned())));
+        }
+    }
+    if tokens.is_empty() {
+        checker.wrong(KEY, format!("{} has no tokens", path.display()), "leave it out if nobody needs one");
+    }
+    tokens
+}
+
+fn upstreams(
+    raw: Vec<RawUpstream>,
+    folder: &Path,
+    listen: SocketAddr,
+    checker: &mut Checker,
+) -> Vec<UpstreamSettings> {
+    if raw.is_empty() {
+        let hint = "write [[rpc.upstreams]] with id, url and tier";
+        checker.wrong("rpc", "there are no upstreams: nothing could be answered", hint);
+    }
+    let mut known: HashMap<String, usize> = HashMap::new();
+    let mut found: Vec<UpstreamSettings> = Vec::new();
+    for (index, raw) in raw.into_iter().enumerate() {
+        let Some(upstream) = upstream(raw, index, folder, listen, checker) else { continue };
+        let at = |key: &str| format!("rpc.upstreams[{index}].{key}");
+        // Metrics and headers tell them apart by it, and case would not.
+        if known.insert(upstream.id.as_str().to_lowercase(), index).is_some() {
+            let message = format!("`{}` is there twice", upstream.id);
+            checker.wrong(&at("id"), message, "give each upstream a name of its own");
+        }
+        if let Some(other) = found.iter().find(|other| other.url == upstream.url) {
+            checker.warn(format!(
+                "[[rpc.upstreams]] {} and {} have one url: they are one node, which fails as one; list it once",
+                other.id, upstream.id
+            ));
+        }
+        found.push(upstream);
+    }
+    if !found.is_empty() && found.iter().all(|upstream| upstream.tier == Tier::Backup) {
+        checker.warn(
+            "every one of [[rpc.upstreams]] is a backup: each call goes to somebody who is paid by the request; give your own nodes tier = \
+             \"primary\"",
+        );
+    }
+    found
+}
+
+/// Names that an answer's header says of answers which no upstream gave.
+const RESERVED: [&str; 2] = ["cache", "gateway"];
+
+fn upstream(
+    raw: RawUpstream,
+    index: usize,
+    folder: &Path,
+    listen: SocketAddr,
+    checker: &mut Checker,
+) -> Option<UpstreamSettings> {
+    let section = format!("rpc.upstreams[{index}]");
+    let at = |key: &str| format!("{section}.{key}");
+    let id = raw.id.as_deref().and_then(UpstreamId::parse);
+    match &id {
+        None => {
+            let message = if raw.id.is_some() { "is no name" } else { "is missing" };
+            checker.wrong(&at("id"), message, "1 to 64 letters, digits, - _ . such as \"geth-primary\"");
+        }
+        Some(id) if RESERVED.contains(&id.as_str()) => {
+            let message = format!("`{id}` is what answers say that no upstream gave");
+            checker.wrong(&at("id"), message, "give it another name");
+        }
+        Some(_) => {}
+    }
+    let tier = match raw.tier.as_deref() {
+        None => Some(Tier::Primary),
+        Some(text) => {
+            let tier = Tier::parse(text);
+            if tier.is_none() {
+                let hint = "primary: your own node; replica: another one of yours; backup: a provider's";
+                checker.wrong(&at("tier"), format!("`{text}` is not one of primary, replica, backup"), hint);
+            }
+            tier
+        }
+    };
+    let place = |key, text, file| Place { section: &section, key, text, file };
+    let http = place("url", raw.url.as_ref(), raw.url_file.as_ref());
+    if !http.is_there() {
+        http.missing("where it answers JSON-RPC", checker);
+    }
+    let url = address(http, &["http", "https"], folder, listen, checker);
+    let ws_url = address(place("ws_url", raw.ws_url.as_ref(), raw.ws_url_file.as_ref()), &["ws", "wss"], folder, listen, checker);
+    let headers = headers(&raw, &section, folder, checker);
+    let default = if tier == Some(Tier::Backup) { PROBE_PAID } else { PROBE };
+    let probe_every = checker.millis(&at("probe_ms"), raw.probe_ms, default);
+    let zero = "0 would send nothing there";
+    if raw.max_requests_per_second == Some(0) {
+        checker.wrong(&at("max_requests_per_second"), zero, "leave it out for no limit");
+    }
+    if raw.max_requests_per_day == Some(0) {
+        checker.wrong(&at("max_requests_per_day"), zero, "leave it out for no limit");
+    }
+    if raw.max_logs_range == Some(0) {
+        checker.wrong(&at("max_logs_range"), "0 blocks have no logs", "leave it out for no limit");
+    }
+    if let (Some(daily), Some(url)) = (raw.max_requests_per_day, &url) {
+        let probes = Duration::from_secs(86_400).as_millis() / probe_every.as_millis().max(1);
+        // A probe is two requests at least: the chain, the head.
+        if u128::from(daily) < probes.saturating_mul(2) {
+            let host = url.host_str().unwrap_or_default();
+            checker.warn(format!(
+                "{}: probes of {host} each {} ms take {} of its {daily} requests a day: raise probe_ms",
+                at("max_requests_per_day"),
+                probe_every.as_millis(),
+                probes.saturating_mul(2),
+            ));
+        }
+    }
+    Some(UpstreamSettings {
+        id: id?,
+        url: url?,
+        ws_url,
+        tier: tier?,
+        headers,
+        probe_every,
+        max_requests_per_second: raw.max_requests_per_second,
+        max_requests_per_day: raw.max_requests_per_day,
+        max_logs_range: raw.max_logs_range,
+        methods: methods(&at("methods"), raw.methods, checker),
+        ignore_methods: methods(&at("ignore_methods"), raw.ignore_methods, checker),
+    })
+}
+
+/// An upstream's address, which may hold a key: nothing of it is said.
+fn address(
+    place: Place<'_>,
+    schemes: &[&str],
+    folder: &Path,
+    listen: SocketAddr,
+    checker: &mut Checker,
+) -> Option<Url> {
+    let text = secret(place, folder, checker)?.0;
+    let url = Url::parse(&text).ok().filter(|url| schemes.contains(&url.scheme()) && url.host().is_some());
+    let Some(url) = url else {
+        let such = schemes.first().copied().unwrap_or_default();
+        let hint = format!("such as {such}://127.0.0.1:8545");
+        checker.wrong(&place.given(), format!("is no {} address", schemes.join(" or ")), hint);
+        return None;
+    };
+    if is_own(&url, listen) {
+        let message = "is this gateway's own address: each call would come back to it, again and again";
+        checker.contradicts(&place.given(), "rpc.listen", message, "give the address of a node");
+        return None;
+    }
+    Some(url)
+}
+
+/// Whether whoever calls an address reaches a listener.
+fn is_own(url: &Url, listen: SocketAddr) -> bool {
+    let port = match url.scheme() {
+        "ws" => url.port().or(Some(80)),
+        "wss" => url.port().or(Some(443)),
+        _ => url.port_or_known_default(),
+    };
+    if listen.port() == 0 || port != Some(listen.port()) {
+        return false;
+    }
+    let ip = match url.host() {
+        Some(Host::Ipv4(ip)) => IpAddr::V4(ip),
+        Some(Host::Ipv6(ip)) => ip.to_canonical(),
+        Some(Host::Domain(name)) if name.trim_end_matches('.').eq_ignore_ascii_case("localhost") => {
+            return listen.ip().is_loopback() || listen.ip().is_unspecified();
+        }
+        Some(Host::Domain(_)) | None => return false,
+    };
+    ip == listen.ip() || ip.is_unspecified() || (listen.ip().is_unspecified() && ip.is_loopback())
+}
+
+fn headers(raw: &RawUpstream, section: &str, folder: &Path, checker: &mut Checker) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &raw.headers {
+        let key = format!("{section}.headers.{name}");
+        match (HeaderName::try_from(name.as_str()), HeaderValue::from_str(value)) {
+            (Ok(name), Ok(mut value)) => {
+                value.set_sensitive(true);
+                headers.insert(name, value);
+            }
+            (Err(_), _) => checker.wrong(&key, "is no header's name", "such as x-api-key"),
+            (_, Err(_)) => checker.wrong(&key, "has letters that no header has", "write it in one line of ASCII"),
+        }
+    }
+    let place = Place { section, key: "authorization", text: None, file: raw.authorization_file.as_ref() };
+    if let Some(secret) = secret(place, folder, checker) {
+        match HeaderValue::from_str(&secret.0) {
+            Ok(mut value) => {
+                value.set_sensitive(true);
+                if headers.insert(header::AUTHORIZATION, value).is_some() {
+                    let other = format!("{section}.headers");
+                    let message = "authorization is in headers as well";
+                    checker.contradicts(&place.given(), &other, message, "keep one of the two");
+                }
+            }
+            Err(_) => {
+                let hint = "the value of the header in one line, such as: Bearer 8f3c…";
+                checker.wrong(&place.given(), "has letters that no header has", hint);
+            }
+        }
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gateway_s_own_address_is_known_by_every_name() {
+        for (url, listen, want) in [
+            ("http://127.0.0.1:18545", "127.0.0.1:18545", true),
+            ("http://localhost:18545/", "127.0.0.1:18545", true),
+            ("http://LOCALHOST.:18545/x", "0.0.0.0:18545", true),
+            ("ws://127.0.0.1:18545", "0.0.0.0:18545", true),
+            ("http://0.0.0.0:18545", "127.0.0.1:18545", true),
+            ("http://[::1]:18545", "[::]:18545", true),
+            ("http://127.0.0.1", "127.0.0.1:80", true),
+            ("http://127.0.0.1:8545", "127.0.0.1:18545", false),
+            ("http://10.0.0.2:18545", "127.0.0.1:18545", false),
+            ("http://10.0.0.2:18545", "0.0.0.0:18545", false),
+            ("http://geth:18545", "127.0.0.1:18545", false),
+            ("http://127.0.0.1:18545", "127.0.0.1:0", false),
+        ] {
+            assert_eq!(is_own(&url.parse().unwrap(), listen.parse().unwrap()), want, "{url} {listen}");
+        }
+    }
+}
