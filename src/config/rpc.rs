@@ -436,6 +436,59 @@ fn headers(raw: &RawUpstream, section: &str, folder: &Path, checker: &mut Checke
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+
+    const RELAY: &str = "[[relays]]\nid = \"a\"\nurl = \"https://0xac6e77dfe25ecd6110b8e780608cce0dab71fdd5ebea22a16c0205200f2f8e2e3ad3b71d3499c54ad14d6c21b41a37ae@relay.example\"\n";
+    const NODE: &str = "[[rpc.upstreams]]\nid = \"geth\"\nurl = \"http://127.0.0.1:8545\"\n";
+
+    fn parse(folder: &Path, text: &str) -> Config {
+        Config::parse(&format!("{RELAY}{text}"), &folder.join("relays.toml"), &[], &[])
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn one_upstream_is_enough_and_the_rest_has_defaults() {
+        let config = parse(Path::new(""), NODE);
+        let rpc = config.rpc.unwrap();
+        assert_eq!((rpc.listen.to_string().as_str(), rpc.chain_id), ("127.0.0.1:18545", 1));
+        assert_eq!((rpc.block_time, rpc.deadline, rpc.attempt), (Duration::from_secs(12), DEADLINE, ATTEMPT));
+        assert_eq!((rpc.health, rpc.limits), (HealthPolicy::default(), ClientLimits::default()));
+        assert_eq!((rpc.upstreams[0].tier, rpc.upstreams[0].probe_every), (Tier::Primary, PROBE));
+        assert!(config.execution.is_none() && !config.execution_by_gateway);
+    }
+
+    #[test]
+    fn every_key_has_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("tokens", "# who\n\nwallet 0123456789abcdef\n l2\tfedcba9876543210 \n");
+        write("url", "wss://key.example/v3/secret\n");
+        write("auth", "Bearer abc\n");
+        let config = parse(
+            folder.path(),
+            "[execution]\n[rpc]\nlisten = \"0.0.0.0:1\"\nchain_id = 7\nblock_time_ms = 2000\ndeadline_ms = 1000\nhedge = true\n\
+             cache_mib = 0\nmax_batch = 1000\nmax_requests_per_second = 5\nburst = 2\ntokens_file = \"tokens\"\n\
+             allowed_origins = [\"https://App.example/\", \"*\"]\nallow_methods = [\"trace_*\"]\nhealth = { lag_blocks = 9, failback_secs = 5 }\n\
+             [[rpc.upstreams]]\nid = \"paid\"\nurl = \"https://key.example/v3/secret\"\nws_url_file = \"url\"\ntier = \"backup\"\n\
+             headers = { x-key = \"s3cret\" }\nauthorization_file = \"auth\"\nmax_requests_per_day = 100\nmethods = [\"eth_*\"]\n",
+        );
+        let rpc = config.rpc.unwrap();
+        assert_eq!((rpc.chain_id, rpc.attempt, rpc.cache.max_bytes), (7, Duration::from_secs(1), 0));
+        assert_eq!((rpc.health.lag_blocks, rpc.health.failback_after), (9, Duration::from_secs(5)));
+        let names: Vec<&str> = rpc.tokens.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!((names, rpc.tokens[1].1.0.as_str()), (vec!["wallet", "l2"], "fedcba9876543210"));
+        assert_eq!(rpc.allowed_origins, ["https://app.example", "*"]);
+        let paid = &rpc.upstreams[0];
+        assert_eq!((paid.headers["x-key"].as_bytes(), paid.headers["authorization"].as_bytes()), (&b"s3cret"[..], &b"Bearer abc"[..]));
+        assert_eq!((paid.ws_url.as_ref().unwrap().scheme(), paid.probe_every), ("wss", PROBE_PAID));
+        assert!(!format!("{:?}", paid.headers).contains("s3cret"));
+        assert!(config.execution_by_gateway);
+        assert_eq!(config.execution.unwrap().as_str(), "http://127.0.0.1:1/");
+        // Nobody's key is in a warning: all are backups, and probes take more than the day has.
+        let warnings = config.warnings.join("\n");
+        assert!(warnings.contains("is a backup") && warnings.contains("raise probe_ms"), "{warnings}");
+        assert!(!warnings.contains("secret"), "{warnings}");
+    }
 
     #[test]
     fn the_gateway_s_own_address_is_known_by_every_name() {

@@ -6,7 +6,10 @@ use relaymux::sim::{SimUpstream, UpstreamFault};
 use reqwest::{Method, header};
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, binary, eventually, honest, stage};
+use crate::{
+    searcher::{OURS, SEARCHER, send_as},
+    stage::{Stage, binary, eventually, honest, stage},
+};
 
 const HEIGHT: u64 = 1000;
 
@@ -179,25 +182,49 @@ async fn a_client_has_its_rate() {
     assert!(stage.metric("relaymux_rpc_rate_limited_total").await.unwrap() >= 1.0);
 }
 
-/// The service's own watchers go through it, and need no token.
+const BUNDLES: &str = "signing_key_file = \"our.key\"\npoll_ms = 20\n[[bundles.builders]]\nid = \"titan\"\nurl = \"http://127.0.0.1:1\"\n";
+
+/// The service's own watchers go through it, and need no token: bundles know the head that its upstreams have.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_execution_section_without_a_url_is_the_gateway() {
     let upstreams = upstreams().await;
-    let keys = "tokens_file = \"tokens\"";
-    let text = format!("{}[execution]\n", section(&upstreams, keys));
+    let text = section(&upstreams, "tokens_file = \"tokens\"");
     let stage = stage()
         .relay(honest())
-        .section(&text)
+        .section(&format!("{text}[execution]\n[bundles]\nlisten = \"127.0.0.1:0\"\n{BUNDLES}"))
         .file("tokens", "wallet 0123456789abcdef0123456789abcdef\n")
+        .file("our.key", OURS)
         .start()
         .await;
-    eventually("our own watchers to ask through the gateway", async || {
-        (upstreams[0].calls("eth_gasPrice") + upstreams[0].calls("eth_feeHistory") > 0
-            || upstreams[0].calls("eth_getBlockByNumber") > 50)
-            .then_some(())
+    eventually("bundles to know the head", async || {
+        let answer = stage.http.get(format!("{}/healthz", stage.bundles)).send().await.ok()?;
+        let answer: Value = serde_json::from_slice(&answer.bytes().await.ok()?).ok()?;
+        (answer["head"] == HEIGHT).then_some(())
     })
     .await;
-    assert!(!stage.log().contains("HTTP 401"), "{}", stage.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bundles_without_a_listener_are_taken_here() {
+    let upstreams = upstreams().await;
+    let text = section(&upstreams, "");
+    let stage = stage()
+        .relay(honest())
+        .section(&format!("{text}[execution]\n[bundles]\n{BUNDLES}"))
+        .file("our.key", OURS)
+        .start()
+        .await;
+    assert_eq!(stage.bundles, stage.rpc);
+    let bundle = call(1, "eth_sendBundle", json!([{}]));
+    // What only whoever takes bundles says.
+    let unsigned = post(&stage, bundle.to_string()).await;
+    assert_eq!(unsigned.status(), 400);
+    let answer: Value = serde_json::from_slice(&unsigned.bytes().await.unwrap()).unwrap();
+    assert!(answer["error"]["message"].as_str().unwrap().contains("X-Flashbots-Signature"), "{answer}");
+    let signed = send_as(SEARCHER, &stage, "eth_sendBundle", json!([{}])).await;
+    assert_ne!(signed.status(), 400);
+    let (mixed, _) = ask(&stage, &json!([bundle, call(2, "eth_chainId", json!([]))])).await;
+    assert_eq!(mixed["error"]["code"], -32600);
 }
 
 #[tokio::test(flavor = "multi_thread")]
