@@ -128,7 +128,12 @@ impl Rpc for Unconnected {
         Box::pin(std::future::ready(Self::reply()))
     }
 
-    fn call_batch<'a>(&'a self, calls: Vec<RpcCall>, _: &'a Session, _: Instant) -> Answering<'a, Vec<Reply>> {
+    fn call_batch<'a>(
+        &'a self,
+        calls: Vec<RpcCall>,
+        _: &'a Session,
+        _: Instant,
+    ) -> Answering<'a, Vec<Reply>> {
         Box::pin(std::future::ready(calls.iter().map(|_| Self::reply()).collect()))
     }
 }

@@ -83,7 +83,8 @@ fn listen(config: &Config, ports: Ports) -> Result<Listeners, StartError> {
     let ops = ports.ops.listen()?.behind(gate);
     let rpc = match config.rpc.as_ref().zip(ports.rpc) {
         Some((rpc, port)) => {
-            let gate = HostGate::for_programs("rpc", rpc.listen, &rpc.allowed_hosts).open_to(&rpc.allowed_origins);
+            let gate =
+                HostGate::for_programs("rpc", rpc.listen, &rpc.allowed_hosts).open_to(&rpc.allowed_origins);
             Some(port.listen()?.behind(gate))
         }
         None => None,

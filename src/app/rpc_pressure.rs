@@ -38,7 +38,9 @@ struct Pressed {
 
 /// Takes a look into account.
 fn step(before: Pressed, sample: &HostSample) -> Pressed {
-    let most = |of: fn(&crate::host::Load) -> Option<f64>| of(&sample.host).into_iter().chain(of(&sample.own)).fold(0.0, f64::max);
+    let most = |of: fn(&crate::host::Load) -> Option<f64>| {
+        of(&sample.host).into_iter().chain(of(&sample.own)).fold(0.0, f64::max)
+    };
     let (cpu, psi) = (most(|load| load.cpu), most(|load| load.cpu_psi));
     let has_psi = sample.host.cpu_psi.is_some() || sample.own.cpu_psi.is_some();
     // Without PSI, how busy the cores are has to do; it never says that it is extreme.
@@ -114,7 +116,10 @@ mod tests {
             now = look(now, 50.0, Some(5.0));
             seen.push(now.pressure);
         }
-        assert_eq!((seen[3], seen[4], seen[8], seen[9]), (Pressure::Extreme, Pressure::High, Pressure::High, Pressure::None));
+        assert_eq!(
+            (seen[3], seen[4], seen[8], seen[9]),
+            (Pressure::Extreme, Pressure::High, Pressure::High, Pressure::None)
+        );
     }
 
     #[test]

@@ -105,9 +105,15 @@ fn listen(raw: &RawBundles, has_gateway: bool, checker: &mut Checker) -> Option<
     }
     if raw.listen.is_none() && !raw.allowed_hosts.is_empty() {
         let message = "there is no listener that could be called by them";
-        checker.wrong("bundles.allowed_hosts", message, "give bundles.listen, or write them into [rpc] allowed_hosts");
+        checker.wrong(
+            "bundles.allowed_hosts",
+            message,
+            "give bundles.listen, or write them into [rpc] allowed_hosts",
+        );
     }
-    raw.listen.as_ref().map(|_| checker.address("bundles.listen", raw.listen.as_ref(), ([127, 0, 0, 1], 18552).into()))
+    raw.listen
+        .as_ref()
+        .map(|_| checker.address("bundles.listen", raw.listen.as_ref(), ([127, 0, 0, 1], 18552).into()))
 }
 
 /// Who may send, and the keys that builders know some of them by.

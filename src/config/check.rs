@@ -59,7 +59,8 @@ pub(super) fn check(raw: RawConfig, around: &Surroundings<'_>) -> (Config, Vec<M
     let beacon = raw.beacon.url.as_deref().and_then(|text| url(text, "beacon.url", &mut checker));
     let rpc_section = raw.rpc.is_some();
     let rpc = raw.rpc.and_then(|raw| rpc(raw, folder, &spec, &mut checker));
-    let (execution, execution_by_gateway) = execution(raw.execution.as_ref(), rpc.as_ref(), rpc_section, &mut checker);
+    let (execution, execution_by_gateway) =
+        execution(raw.execution.as_ref(), rpc.as_ref(), rpc_section, &mut checker);
     let seed_from_public_record = raw.trust.seed_from_public_record.unwrap_or(false);
     nodes_that_are_needed(
         (

@@ -19,17 +19,8 @@ const LISTS: [&str; 12] = [
 ];
 
 /// Sections whose keys are not ours to know: names of headers, sections of later versions.
-const FREE: [&str; 9] = [
-    "headers",
-    "get_params",
-    "nodes",
-    "resources",
-    "disk",
-    "maintenance",
-    "backup",
-    "telemetry",
-    "ledger",
-];
+const FREE: [&str; 9] =
+    ["headers", "get_params", "nodes", "resources", "disk", "maintenance", "backup", "telemetry", "ledger"];
 
 /// Tables of `[alerts]` whose keys are names: of rules, of labels. Their values are no secrets.
 const BY_NAME: [&str; 2] = ["severities", "labels"];

@@ -18,7 +18,8 @@ use super::{
 use crate::{
     consensus::ChainSpec,
     gateway::{
-        CacheSettings, ClientLimits, HealthPolicy, MethodPolicy, RpcSettings, Tier, UpstreamId, UpstreamSettings,
+        CacheSettings, ClientLimits, HealthPolicy, MethodPolicy, RpcSettings, Tier, UpstreamId,
+        UpstreamSettings,
     },
     types::Secret,
 };
@@ -40,7 +41,12 @@ const MOST_IN_BATCH: usize = 1000;
 const TOKEN_CHARS: usize = 16;
 
 /// Checks the section.
-pub(super) fn rpc(raw: RawRpc, folder: &Path, spec: &ChainSpec, checker: &mut Checker) -> Option<RpcSettings> {
+pub(super) fn rpc(
+    raw: RawRpc,
+    folder: &Path,
+    spec: &ChainSpec,
+    checker: &mut Checker,
+) -> Option<RpcSettings> {
     let listen = checker.address("rpc.listen", raw.listen.as_ref(), LISTEN.into());
     let deadline = checker.millis("rpc.deadline_ms", raw.deadline_ms, DEADLINE);
     let attempt = checker.millis("rpc.attempt_ms", raw.attempt_ms, ATTEMPT.min(deadline));
@@ -57,7 +63,8 @@ pub(super) fn rpc(raw: RawRpc, folder: &Path, spec: &ChainSpec, checker: &mut Ch
         let message = "is missing, and the network's spec has no DEPOSIT_CHAIN_ID: nodes of other chains could not be told";
         checker.wrong("rpc.chain_id", message, "write what eth_chainId answers, as a decimal number");
     }
-    let block_time = checker.millis("rpc.block_time_ms", raw.block_time_ms, Duration::from_millis(spec.slot_ms));
+    let block_time =
+        checker.millis("rpc.block_time_ms", raw.block_time_ms, Duration::from_millis(spec.slot_ms));
     let limits = limits(&raw, checker);
     let tokens = tokens(raw.tokens_file.as_ref(), folder, checker);
     let allowed_hosts = hosts("rpc.allowed_hosts", &raw.allowed_hosts, checker);
@@ -95,7 +102,11 @@ fn limits(raw: &RawRpc, checker: &mut Checker) -> ClientLimits {
     let default = ClientLimits::default();
     let mut positive = |key: &str, value: Option<usize>, default: usize| {
         if value == Some(0) {
-            checker.wrong(&format!("rpc.{key}"), "0 would refuse everything", format!("the default is {default}"));
+            checker.wrong(
+                &format!("rpc.{key}"),
+                "0 would refuse everything",
+                format!("the default is {default}"),
+            );
         }
         value.filter(|value| *value > 0).unwrap_or(default)
     };
@@ -192,7 +203,8 @@ fn origins(texts: &[String], checker: &mut Checker) -> Vec<String> {
                 && url.username().is_empty()
         });
         if origin.is_none() {
-            let hint = "write scheme, host and port, such as \"https://app.example.com\", or \"*\" for every page";
+            let hint =
+                "write scheme, host and port, such as \"https://app.example.com\", or \"*\" for every page";
             checker.wrong(&format!("rpc.allowed_origins[{index}]"), format!("`{text}` is no origin"), hint);
         }
         origin.map(|url| url.origin().ascii_serialization())
@@ -211,7 +223,8 @@ fn tokens(file: Option<&String>, folder: &Path, checker: &mut Checker) -> Vec<(S
     let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
     for (number, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
         let mut wrong = |what: &str| {
-            let hint = "each line is a name and a token, such as: wallet 8f3c…; a token: openssl rand -hex 32";
+            let hint =
+                "each line is a name and a token, such as: wallet 8f3c…; a token: openssl rand -hex 32";
             checker.wrong(KEY, format!("{}, line {number}: {what}", path.display()), hint);
         };
         let mut words = line.split_whitespace();
@@ -220,7 +233,9 @@ fn tokens(file: Option<&String>, folder: &Path, checker: &mut Checker) -> Vec<(S
             continue;
         };
         if UpstreamId::parse(name).is_none() || name == "relaymux" {
-            wrong("the name must be 1 to 64 letters, digits, - _ . and not relaymux, which is the service's own");
+            wrong(
+                "the name must be 1 to 64 letters, digits, - _ . and not relaymux, which is the service's own",
+            );
         } else if token.len() < TOKEN_CHARS || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             wrong("the token can be guessed, or not be sent: it needs 16 characters or more");
         } else if tokens.iter().any(|(known, other)| known == name || other.0 == token) {
@@ -313,7 +328,13 @@ fn upstream(
         http.missing("where it answers JSON-RPC", checker);
     }
     let url = address(http, &["http", "https"], folder, listen, checker);
-    let ws_url = address(place("ws_url", raw.ws_url.as_ref(), raw.ws_url_file.as_ref()), &["ws", "wss"], folder, listen, checker);
+    let ws_url = address(
+        place("ws_url", raw.ws_url.as_ref(), raw.ws_url_file.as_ref()),
+        &["ws", "wss"],
+        folder,
+        listen,
+        checker,
+    );
     let headers = headers(&raw, &section, folder, checker);
     let default = if tier == Some(Tier::Backup) { PROBE_PAID } else { PROBE };
     let probe_every = checker.millis(&at("probe_ms"), raw.probe_ms, default);
@@ -410,7 +431,9 @@ fn headers(raw: &RawUpstream, section: &str, folder: &Path, checker: &mut Checke
                 headers.insert(name, value);
             }
             (Err(_), _) => checker.wrong(&key, "is no header's name", "such as x-api-key"),
-            (_, Err(_)) => checker.wrong(&key, "has letters that no header has", "write it in one line of ASCII"),
+            (_, Err(_)) => {
+                checker.wrong(&key, "has letters that no header has", "write it in one line of ASCII")
+            }
         }
     }
     let place = Place { section, key: "authorization", text: None, file: raw.authorization_file.as_ref() };
@@ -479,7 +502,10 @@ mod tests {
         assert_eq!((names, rpc.tokens[1].1.0.as_str()), (vec!["wallet", "l2"], "fedcba9876543210"));
         assert_eq!(rpc.allowed_origins, ["https://app.example", "*"]);
         let paid = &rpc.upstreams[0];
-        assert_eq!((paid.headers["x-key"].as_bytes(), paid.headers["authorization"].as_bytes()), (&b"s3cret"[..], &b"Bearer abc"[..]));
+        assert_eq!(
+            (paid.headers["x-key"].as_bytes(), paid.headers["authorization"].as_bytes()),
+            (&b"s3cret"[..], &b"Bearer abc"[..])
+        );
         assert_eq!((paid.ws_url.as_ref().unwrap().scheme(), paid.probe_every), ("wss", PROBE_PAID));
         assert!(!format!("{:?}", paid.headers).contains("s3cret"));
         assert!(config.execution_by_gateway);

@@ -121,7 +121,8 @@ impl Config {
             sections.push("[beacon]");
         }
         // Through the gateway its address is the gateway's, which with port 0 is known only once it listens.
-        let is_same_node = *execution == other.execution || (*execution_by_gateway && other.execution_by_gateway);
+        let is_same_node =
+            *execution == other.execution || (*execution_by_gateway && other.execution_by_gateway);
         if *execution_by_gateway != other.execution_by_gateway || !is_same_node {
             sections.push("[execution]");
         }

@@ -97,7 +97,8 @@ impl Calls {
                 Fate::Wrong(error) => Some(error),
                 Fate::Limited(wait) => {
                     said.limited = said.limited.max(Some(wait));
-                    let message = "you ask more calls a second than one client may: see [rpc] max_requests_per_second";
+                    let message =
+                        "you ask more calls a second than one client may: see [rpc] max_requests_per_second";
                     Some(RpcError::new(ErrorCode::LimitExceeded, message))
                 }
                 Fate::Shed(class) => {
@@ -239,7 +240,8 @@ impl Said {
             match (outcome, reply) {
                 (Some(error), _) => self.text.error(id, &error),
                 (None, Some(reply)) if is_batch && self.text.len() + size(&reply.answer) > max_answer => {
-                    let message = format!("the answers of this batch are larger than {max_answer} bytes together");
+                    let message =
+                        format!("the answers of this batch are larger than {max_answer} bytes together");
                     self.text.error(id, &RpcError::new(ErrorCode::LimitExceeded, message));
                 }
                 (None, Some(reply)) => self.text.answer(id, &reply.answer),

@@ -10,7 +10,8 @@ use axum::{
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("POST, GET");
 const ALLOWED_HEADERS: HeaderValue =
     HeaderValue::from_static("content-type, authorization, x-flashbots-signature, x-buildernet-signature");
-const SHOWN_HEADERS: HeaderValue = HeaderValue::from_static("x-relaymux-upstream, server-timing, retry-after");
+const SHOWN_HEADERS: HeaderValue =
+    HeaderValue::from_static("x-relaymux-upstream, server-timing, retry-after");
 /// How long a browser remembers: ten minutes, as geth has it.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 const ASKS_PRIVATE: HeaderName = HeaderName::from_static("access-control-request-private-network");

@@ -81,9 +81,7 @@ async fn hello(State(shared): State<Shared>, request: HttpRequest<Body>) -> Resp
     match &shared.websockets {
         // A websocket is a connection of its own: what it was told is its session's alone.
         Some(websockets) => websockets.upgrade(request, Session::new(caller.client)),
-        None => {
-            ApiError::new(StatusCode::NOT_IMPLEMENTED, "websockets are not served here").into_response()
-        }
+        None => ApiError::new(StatusCode::NOT_IMPLEMENTED, "websockets are not served here").into_response(),
     }
 }
 
@@ -100,7 +98,8 @@ async fn healthz(State(shared): State<Shared>) -> Response {
         .collect();
     let status = if serving.is_empty() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let head = snapshot.tip.map(|tip| tip.number);
-    let answer = json!({ "ok": !serving.is_empty(), "head": head, "serving": serving, "not_serving": others });
+    let answer =
+        json!({ "ok": !serving.is_empty(), "head": head, "serving": serving, "not_serving": others });
     (status, Json(answer)).into_response()
 }
 
@@ -110,7 +109,12 @@ async fn rpc(State(shared): State<Shared>, request: HttpRequest<Body>) -> Respon
     let (parts, body) = request.into_parts();
     if !is_json(&parts.headers) {
         let message = "the body's Content-Type is not application/json";
-        return refused(Refused::Body, StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::InvalidRequest, message);
+        return refused(
+            Refused::Body,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ErrorCode::InvalidRequest,
+            message,
+        );
     }
     let announced =
         parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -156,8 +160,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 fn unauthorized() -> Response {
     let message = "needs a token: send `Authorization: Bearer <token>`; the tokens are in [rpc] tokens_file";
-    let mut response =
-        refused(Refused::Token, StatusCode::UNAUTHORIZED, ErrorCode::InvalidRequest, message);
+    let mut response = refused(Refused::Token, StatusCode::UNAUTHORIZED, ErrorCode::InvalidRequest, message);
     let way = HeaderValue::from_static("Bearer realm=\"relaymux\"");
     response.headers_mut().insert(header::WWW_AUTHENTICATE, way);
     response
@@ -168,7 +171,9 @@ fn body_error(error: &ApiError, limit: usize) -> Response {
         StatusCode::PAYLOAD_TOO_LARGE => {
             format!("the body is larger than {limit} bytes: see [rpc] max_body_bytes")
         }
-        StatusCode::SERVICE_UNAVAILABLE => "too many bytes of bodies are being read at once: try again".to_owned(),
+        StatusCode::SERVICE_UNAVAILABLE => {
+            "too many bytes of bodies are being read at once: try again".to_owned()
+        }
         _ => "the body did not come, or ended early".to_owned(),
     };
     let code = match error.status() {

@@ -39,7 +39,10 @@ pub fn describe_metrics() {
     describe_counter!(RATE_LIMITED, "Calls to the gateway that one client asked beyond its rate");
     describe_counter!(REFUSED, "Requests to the gateway that were refused whole, by reason");
     describe_gauge!(IN_FLIGHT, "Calls of the gateway's clients under way");
-    describe_gauge!(PRESSURE, "How short CPU is for the gateway: 0 not, 1 logs and traces are shed, 2 most reads too");
+    describe_gauge!(
+        PRESSURE,
+        "How short CPU is for the gateway: 0 not, 1 logs and traces are shed, 2 most reads too"
+    );
     for class in Class::ALL {
         counter!(SHED, "class" => class.label()).increment(0);
     }

@@ -125,7 +125,10 @@ impl HttpBody for Slices {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let next = self.slices.pop_front();
         self.left = self.left.saturating_sub(next.as_ref().map_or(0, Bytes::len) as u64);
         Poll::Ready(next.map(|slice| Ok(Frame::data(slice))))
@@ -188,7 +191,11 @@ mod tests {
             })
         };
         for (raw, code, want) in [
-            (r#"{"code":3,"message":"revert","data":"0x"}"#, 3, r#"{"code":3,"message":"revert","data":"0x"}"#),
+            (
+                r#"{"code":3,"message":"revert","data":"0x"}"#,
+                3,
+                r#"{"code":3,"message":"revert","data":"0x"}"#,
+            ),
             (r#""m""#, 0, r#"{"code":-32000,"message":"m"}"#),
         ] {
             let mut text = Text::default();

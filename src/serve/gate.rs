@@ -66,7 +66,13 @@ impl HostGate {
 
     /// For people.
     pub fn for_people(section: &'static str, allowed: &[String]) -> Self {
-        Self { section, allowed: lowercase(allowed), asked: Asked::Everybody, has_pages: true, origins: Vec::new() }
+        Self {
+            section,
+            allowed: lowercase(allowed),
+            asked: Asked::Everybody,
+            has_pages: true,
+            origins: Vec::new(),
+        }
     }
 
     /// Lets pages of these origins call, too; `*` is any.
@@ -184,7 +190,8 @@ mod tests {
     #[test]
     fn pages_of_origins_that_are_allowed_may_call() {
         let gate = HostGate::for_programs("rpc", LOOPBACK.into(), &[]);
-        let with = |origin| [("host", "localhost:18545"), ("origin", origin), ("sec-fetch-site", "cross-site")];
+        let with =
+            |origin| [("host", "localhost:18545"), ("origin", origin), ("sec-fetch-site", "cross-site")];
         for (origin, want) in [
             ("https://app.example.com", false),
             ("HTTPS://APP.example.com", false),

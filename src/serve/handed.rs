@@ -43,7 +43,9 @@ impl Handover {
     pub async fn serve(&self, request: Request<Body>) -> Result<Response, ApiError> {
         let away = |why: &str| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why);
         let (answer, answered) = oneshot::channel();
-        self.0.try_send((request, answer)).map_err(|_| away("whoever serves this does not take requests now"))?;
+        self.0
+            .try_send((request, answer))
+            .map_err(|_| away("whoever serves this does not take requests now"))?;
         answered.await.map_err(|_| away("whoever serves this has ended"))
     }
 }

@@ -73,13 +73,8 @@ impl SimUpstream {
     /// # Errors
     /// When no port can be had.
     pub async fn start(chain_id: u64, height: u64) -> Result<Self, ListenError> {
-        let script = Script {
-            chain_id,
-            height,
-            timestamp: now(),
-            fault: UpstreamFault::None,
-            calls: HashMap::new(),
-        };
+        let script =
+            Script { chain_id, height, timestamp: now(), fault: UpstreamFault::None, calls: HashMap::new() };
         let script = Arc::new(Mutex::new(script));
         let router = Router::new().route("/", post(serve)).with_state(Arc::clone(&script));
         let listener = Listener::bind("simulated upstream", SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;

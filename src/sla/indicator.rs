@@ -102,7 +102,9 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for name in ["builder_api", "gateway", "relays", "relay:ultra-sound", "node:beacon", "node:geth-primary"] {
+        for name in
+            ["builder_api", "gateway", "relays", "relay:ultra-sound", "node:beacon", "node:geth-primary"]
+        {
             assert_eq!(Indicator::parse(name).unwrap().to_string(), name);
         }
         for name in ["", "relay", "relay:", "node:a b", "gateway:x", "relays:x", "builder"] {

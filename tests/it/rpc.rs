@@ -229,10 +229,8 @@ async fn bundles_without_a_listener_are_taken_here() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn check_asks_each_upstream() {
-    let upstreams = [
-        SimUpstream::start(31337, HEIGHT).await.unwrap(),
-        SimUpstream::start(1, HEIGHT).await.unwrap(),
-    ];
+    let upstreams =
+        [SimUpstream::start(31337, HEIGHT).await.unwrap(), SimUpstream::start(1, HEIGHT).await.unwrap()];
     let stage = stage().relay(honest()).section(&section(&upstreams, "")).start().await;
     let output = binary()
         .current_dir(stage.folder.path())
@@ -256,8 +254,14 @@ fn mistakes_are_said_with_their_key() {
         (format!("{node}tier = \"first\"\n"), "is not one of primary, replica, backup"),
         (format!("{node}{node}"), "`a` is there twice"),
         (format!("{node}teir = \"backup\"\n"), "did you mean `tier`?"),
-        ("[[rpc.upstreams]]\nid = \"a\"\nurl = \"http://localhost:18545\"\n".to_owned(), "this gateway's own address"),
-        ("[[rpc.upstreams]]\nid = \"a\"\nurl = \"ftp://key@host\"\n".to_owned(), "is no http or https address"),
+        (
+            "[[rpc.upstreams]]\nid = \"a\"\nurl = \"http://localhost:18545\"\n".to_owned(),
+            "this gateway's own address",
+        ),
+        (
+            "[[rpc.upstreams]]\nid = \"a\"\nurl = \"ftp://key@host\"\n".to_owned(),
+            "is no http or https address",
+        ),
         ("[[rpc.upstreams]]\nid = \"cache\"\nurl = \"http://host\"\n".to_owned(), "that no upstream gave"),
         (format!("[rpc]\nattempt_ms = 20000\n{node}"), "is more than deadline_ms"),
         (format!("[rpc]\nmax_batch = 5000\n{node}"), "which is what nodes take"),
