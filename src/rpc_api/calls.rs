@@ -111,6 +111,7 @@ impl Calls {
             .collect();
         said.is_any_asked = !asked.is_empty();
         let replies = self.ask(asked, &classes, is_batch, session, places).await;
+        metrics::show_in_flight(self.places.taken());
         for (class, reply) in classes.iter().zip(&replies) {
             self.grading.answered(*class, reply, began.elapsed());
         }
