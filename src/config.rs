@@ -29,6 +29,8 @@ mod raw_rpc;
 mod raw_text;
 mod relays;
 mod rpc;
+mod rpc_methods;
+mod rpc_upstreams;
 mod secrets;
 mod settings;
 mod sla;
