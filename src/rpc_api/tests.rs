@@ -391,9 +391,12 @@ async fn a_send_outlives_its_client() {
         }
     }
     stage.echo.gate.add_permits(1);
-    while stage.echo.asked.lock().len() < 2 {
-        tokio::task::yield_now().await;
-    }
+    let sent = async {
+        while stage.echo.asked.lock().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), sent).await.expect("it was not sent");
 }
 
 #[tokio::test]

@@ -114,7 +114,8 @@ mod tests {
         assert_eq!(hand.serve(request()).await.unwrap().status(), StatusCode::OK);
         stop.cancel();
         room.await.unwrap();
-        let error = hand.serve(request()).await.unwrap_err();
+        let late = timeout(Duration::from_secs(20), hand.serve(request())).await;
+        let error = late.expect("nobody says that nobody serves").unwrap_err();
         assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
     }
 }
