@@ -13,6 +13,7 @@
 //! | `public_record` of relays, where asked for | when all are looked at, or on stop | told; trust begins without it |
 //! | `settlements`, `profit_checks`, `registration_checks` | on stop; all state is in the ledger | begins anew |
 //! | `bundles`: listener, queues to builders, chain, records, on a thread and runtime of their own | on stop, records are written first | goes on without, degraded |
+//! | `rpc_api`: the gateway's listener and connections; `rpc_pressure`; all on threads of their own | on stop, calls in flight finish first | goes on without, degraded; the watch begins anew |
 //! | `metrics`: folds histograms | on stop | begins anew |
 //! | `ledger_writer` | last, when everything published is written | begins anew; what waited in memory is lost and said to be |
 //!
@@ -41,12 +42,14 @@ mod fork_watch;
 mod host_judge;
 mod host_source;
 mod maintenance_watch;
+mod gateway;
 mod metric_rules;
 mod node_watch;
 mod open;
 mod own_duties;
 mod policies;
 mod reload;
+mod rpc_pressure;
 mod rules;
 mod seed;
 mod service;

@@ -45,4 +45,4 @@ pub use metrics::describe_metrics;
 pub use profit::{BundleProfit, bundle_profit};
 pub use settings::{Bearer, BuilderEndpoint, BundleSettings, FanOut};
 pub use start::{BundleParts, start};
-pub use wire::{BundleCommand, read};
+pub use wire::{BUNDLE_METHODS, BundleCommand, read};

@@ -28,8 +28,12 @@ mod mistake;
 mod proposers;
 mod raw;
 mod raw_alerts;
+mod raw_rpc;
 mod raw_text;
 mod relays;
+mod rpc;
+mod rpc_methods;
+mod rpc_upstreams;
 mod secrets;
 mod settings;
 mod sla;
@@ -39,6 +43,7 @@ use std::path::Path;
 pub use alert_ages::AgeSettings;
 pub use alerts::AlertsConfig;
 pub(crate) use durations::parse as parse_duration;
+pub use check::gateway_url;
 pub use import::{
     ImportError, Imported, MevBoost, import_commit_boost, import_mev_boost, import_vouch, is_mev_boost_flag,
     mev_boost_takes_value, sound_text,

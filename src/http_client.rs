@@ -22,4 +22,4 @@ pub use client::{Answered, HttpClient, HttpClients};
 pub use failure::{HttpFailure, failure_of};
 pub use reqwest_client::build_http_client;
 use tls::{HTTP1, HTTP1_AND_2, Tls};
-pub use tls::{HttpClientError, TlsRoots};
+pub use tls::{HttpClientError, TlsRoots, websocket_tls};

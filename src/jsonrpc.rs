@@ -9,8 +9,10 @@ mod depth;
 mod error;
 mod request;
 mod response;
+mod strict;
 
 pub use bounded::BoundedList;
 pub use error::{ErrorCode, RpcError};
 pub use request::{Call, FramingLimits, Incoming, Request, read_body};
 pub use response::Response;
+pub use strict::{Asked, StrictCall, StrictIncoming, read_strictly};

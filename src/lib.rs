@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod ops_api;
 pub mod profit;
 pub mod relay;
+pub mod rpc_api;
 pub mod serve;
 pub mod sim;
 pub mod sla;

@@ -20,6 +20,7 @@ mod events;
 mod facts;
 mod handlers;
 mod profit;
+mod rpc;
 mod settings;
 mod silences;
 mod sla;
@@ -28,6 +29,7 @@ mod views;
 
 pub use degraded::Degraded;
 pub use digest::DigestMaker;
+pub use rpc::RpcView;
 pub use settings::{OpsSettings, Secret};
 pub use state::OpsParts;
 

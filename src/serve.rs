@@ -4,8 +4,10 @@
 //! All servers (for the consensus client, for people, for searchers) stand on this. It knows no route of theirs.
 
 mod body;
+mod connection_slot;
 mod connections;
 mod gate;
+mod handed;
 mod line_limit;
 mod phase;
 
@@ -31,7 +33,9 @@ use tower::ServiceExt;
 use tracing::{debug, warn};
 
 pub use body::{ByteBudget, read_body};
+pub use connection_slot::ConnectionSlot;
 pub use gate::{GateRefusal, HostGate};
+pub use handed::{Door, HandedRequests, Handover, handover};
 
 use connections::{Connections, Place};
 use line_limit::LineLimit;
@@ -276,9 +280,11 @@ async fn serve_connection(
     let _ = stream.stream.set_nodelay(true);
     let peer = stream.stream.peer_addr().ok();
     let teller = stream.phase.clone();
+    let slot = ConnectionSlot::default();
     let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
         let serving = teller.serving();
         let mut request = request.map(Body::new);
+        request.extensions_mut().insert(slot.clone());
         if let Some(peer) = peer {
             request.extensions_mut().insert(ConnectInfo(peer));
         }

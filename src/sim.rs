@@ -21,6 +21,7 @@ mod relay;
 mod reveal;
 mod shared;
 mod stream;
+mod upstream;
 
 pub use alert_services::{
     AlertServiceKind, ReceivedAlert, ReceivedMail, ServiceHabit, SimAlertService, SimMailServer, SmtpHabit,
@@ -37,3 +38,4 @@ pub use raw::{RawFault, RawRelay};
 pub use relay::SimRelay;
 pub use reveal::UNREADABLE_PAYLOAD;
 pub use shared::{ReceivedRequest, SimRelayParts};
+pub use upstream::{SimUpstream, UpstreamFault};

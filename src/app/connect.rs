@@ -31,14 +31,14 @@ use crate::{
     ethereum::{BeaconNode, ExecutionNode},
     events::{AnswerMeter, Conditions, Spine},
     ledger::{SignalBook, Stores},
-    ops_api::{Degraded, DigestMaker, OpsParts},
+    ops_api::{Degraded, DigestMaker, OpsParts, RpcView},
     profit::{ProfitParts, Reporter},
     relay::{
         ExpectedProposals, HealthMonitor, HealthMonitorHandle, ProbeParts, Relay, SavedHealth, SharedRelays,
         build_http_client,
     },
-    serve::Listener,
-    sla::{SlaNodes, SlaParts, SlaReader},
+    serve::Door,
+    sla::{Indicator, SlaNodes, SlaParts, SlaReader},
 };
 
 /// What rooms share.
@@ -145,7 +145,8 @@ impl Connected {
         }
     }
 
-    pub(super) fn sla(&self, builder: SocketAddr) -> SlaParts {
+    /// `meters`: parts whose answers are counted where they are given.
+    pub(super) fn sla(&self, builder: SocketAddr, meters: Vec<(Indicator, AnswerMeter)>) -> SlaParts {
         SlaParts {
             clock: self.clock.clone(),
             slots: self.config.spec.clock(),
@@ -155,7 +156,7 @@ impl Connected {
             nodes: SlaNodes { beacon: self.beacon.clone(), execution: self.execution.clone() },
             builder: self.answers.clone(),
             builder_address: Some(builder),
-            meters: Vec::new(),
+            meters,
             // Of our own port, which no proxy reaches.
             http: build_http_client(&self.config.tls_roots, None)
                 .unwrap_or_else(|_| self.clients.http.clone()),
@@ -214,6 +215,7 @@ impl Connected {
         admin_token: String,
         alerts: Desk,
         alerting: &Alerting,
+        rpc: Option<RpcView>,
     ) -> OpsParts {
         OpsParts {
             settings: self.config.ops.clone(),
@@ -234,16 +236,17 @@ impl Connected {
             hook: Some(Arc::clone(&alerting.foreign)),
             ack_key: Some(alerting.key.clone()),
             sla: self.sla_reader(),
+            rpc,
             source: self.config.alerts.settings.source.clone(),
         }
     }
 
     /// None where bundles are not taken.
-    pub(super) fn bundles(&self, listeners: Option<(Listener, reqwest::Client)>) -> Option<BundleParts> {
-        let (listener, http) = listeners?;
+    pub(super) fn bundles(&self, opened: Option<(Door, reqwest::Client)>) -> Option<BundleParts> {
+        let (door, http) = opened?;
         Some(BundleParts {
             settings: self.config.bundles.clone()?,
-            listener,
+            door,
             router: bundles_api::router,
             node: self.execution.as_ref()?.through(http.clone()),
             http,

@@ -13,7 +13,7 @@ use crate::{
     consensus::WallClock,
     ops_api::Degraded,
     relay::build_http_client,
-    serve::{HostGate, Listener, ReservedPort},
+    serve::{Door, Handover, HostGate, Listener, ReservedPort, handover},
 };
 
 /// What was opened. Nothing runs on it yet.
@@ -31,9 +31,13 @@ pub(super) struct Opened {
 pub(super) struct Listeners {
     pub(super) builder: Listener,
     pub(super) ops: Listener,
-    /// Where bundles are taken, if they are: the listener, and a client for builders. Connections of its own, so that no builder ever
+    /// Where bundles are taken, if they are: the door, and a client for builders. Connections of its own, so that no builder ever
     /// waits in a relay's pool, nor a relay in a builder's.
-    pub(super) bundles: Option<(Listener, Client)>,
+    pub(super) bundles: Option<(Door, Client)>,
+    /// Where the gateway listens, if it does.
+    pub(super) rpc: Option<Listener>,
+    /// Where the gateway hands bundles to, where they have no listener of their own.
+    pub(super) bundles_through: Option<Handover>,
 }
 
 /// Opens everything. The folder comes first: two services of one folder must not even bind ports.
@@ -56,14 +60,18 @@ struct Ports {
     builder: ReservedPort,
     ops: ReservedPort,
     bundles: Option<ReservedPort>,
+    rpc: Option<ReservedPort>,
 }
 
 fn reserve(config: &Config) -> Result<Ports, StartError> {
-    let bundles = config.bundles.as_ref().map(|bundles| ReservedPort::take("bundles", bundles.listen));
+    let bundles = config.bundles.as_ref().and_then(|bundles| bundles.listen);
+    let bundles = bundles.map(|listen| ReservedPort::take("bundles", listen));
+    let rpc = config.rpc.as_ref().map(|rpc| ReservedPort::take("rpc", rpc.listen));
     Ok(Ports {
         builder: ReservedPort::take("builder", config.builder_api.listen)?,
         ops: ReservedPort::take("ops", config.ops.listen)?,
         bundles: bundles.transpose()?,
+        rpc: rpc.transpose()?,
     })
 }
 
@@ -73,13 +81,31 @@ fn listen(config: &Config, ports: Ports) -> Result<Listeners, StartError> {
     let builder = ports.builder.listen()?.behind(gate);
     let gate = HostGate::for_people("ops", &config.ops.allowed_hosts);
     let ops = ports.ops.listen()?.behind(gate);
-    let bundles = match config.bundles.as_ref().zip(ports.bundles) {
-        Some((bundles, port)) => {
-            let gate = HostGate::for_programs("bundles", bundles.listen, &bundles.allowed_hosts);
-            let listener = port.listen()?.behind(gate);
-            Some((listener, build_http_client(&config.tls_roots, config.proxy.as_deref())?))
+    let rpc = match config.rpc.as_ref().zip(ports.rpc) {
+        Some((rpc, port)) => {
+            let gate =
+                HostGate::for_programs("rpc", rpc.listen, &rpc.allowed_hosts).open_to(&rpc.allowed_origins);
+            Some(port.listen()?.behind(gate))
         }
         None => None,
     };
-    Ok(Listeners { builder, ops, bundles })
+    let mut bundles_through = None;
+    let bundles = match &config.bundles {
+        Some(bundles) => {
+            let door = match (ports.bundles, bundles.listen) {
+                (Some(port), Some(listen)) => {
+                    let gate = HostGate::for_programs("bundles", listen, &bundles.allowed_hosts);
+                    Door::Listener(port.listen()?.behind(gate))
+                }
+                (None, _) | (_, None) => {
+                    let (through, handed) = handover();
+                    bundles_through = Some(through);
+                    Door::Handed(handed)
+                }
+            };
+            Some((door, build_http_client(&config.tls_roots, config.proxy.as_deref())?))
+        }
+        None => None,
+    };
+    Ok(Listeners { builder, ops, bundles, rpc, bundles_through })
 }

@@ -211,6 +211,8 @@ impl Reloader {
             beacon: self.running.beacon.clone(),
             follows_attributes: self.running.follows_attributes,
             execution: self.running.execution.clone(),
+            execution_by_gateway: self.running.execution_by_gateway,
+            rpc: self.running.rpc.clone(),
             alerts: self.running.alerts.reloaded(&new.alerts),
             sla: self.running.sla,
             ..new

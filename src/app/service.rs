@@ -22,6 +22,7 @@ use super::{
     data_dir::DataDirLock,
     duties::start_duties,
     maintenance_watch::{MaintenanceWatchParts, watch_maintenance},
+    gateway::{GatewayStart, RunningGateway, own_token, own_url, start_gateway},
     open::{Opened, open},
     reload::ConfigSource,
     seed::start_seed,
@@ -39,6 +40,7 @@ use crate::{
     ledger::start_writer,
     ops_api, profit,
     relay::start_probes,
+    serve::{Door, Listener},
     sla,
     tasks::{Fatal, TaskGroup, Tasks},
 };
@@ -48,12 +50,16 @@ const DRAIN_SLACK: Duration = Duration::from_secs(2);
 /// Longest wait at a stop for bundles to write down theirs.
 const BUNDLES_DRAIN: Duration = Duration::from_secs(8);
 
+/// Longest wait at a stop for the gateway's calls in flight.
+const GATEWAY_DRAIN: Duration = Duration::from_secs(6);
+
 /// A running service.
 #[derive(Debug)]
 pub struct Service {
     addresses: Addresses,
     groups: Groups,
     connected: Connected,
+    gateway: Option<RunningGateway>,
     fatal: Fatal,
     reload: mpsc::Sender<()>,
     /// Held until the files are shut.
@@ -65,6 +71,7 @@ struct Addresses {
     builder: SocketAddr,
     ops: SocketAddr,
     bundles: Option<SocketAddr>,
+    rpc: Option<SocketAddr>,
 }
 
 impl Addresses {
@@ -72,6 +79,9 @@ impl Addresses {
         let Connected { config, relays, .. } = connected;
         if let Some(address) = self.bundles {
             info!(api = "bundles", %address, "listening");
+        }
+        if let Some(address) = self.rpc {
+            info!(api = "rpc", %address, "listening");
         }
         let (network, version) = (&config.spec.name, env!("CARGO_PKG_VERSION"));
         let (configured, asked) = (relays.all().len(), relays.active().len());
@@ -90,6 +100,8 @@ struct Groups {
     watchers: TaskGroup,
     /// Told with the watchers, and waited for no longer than it may take.
     bundles: TaskGroup,
+    /// The gateway, in the same way.
+    rpc: TaskGroup,
     /// Writes what all others publish until they have ended.
     writer: TaskGroup,
 }
@@ -100,14 +112,15 @@ impl Groups {
             builder: tasks.group(),
             watchers: tasks.group(),
             bundles: tasks.group(),
+            rpc: tasks.group(),
             writer: tasks.group(),
         }
     }
 
     /// Tells everything at once to end: for a start that failed.
     fn stop(&self) {
-        let Self { builder, watchers, bundles, writer } = self;
-        [builder, watchers, bundles, writer].into_iter().for_each(TaskGroup::stop);
+        let Self { builder, watchers, bundles, rpc, writer } = self;
+        [builder, watchers, bundles, rpc, writer].into_iter().for_each(TaskGroup::stop);
     }
 }
 
@@ -117,7 +130,7 @@ impl Service {
     /// # Errors
     /// When a folder, file or port cannot be had; nothing is left running then.
     pub async fn start(
-        config: Config,
+        mut config: Config,
         source: Option<ConfigSource>,
         metrics: PrometheusHandle,
     ) -> Result<Self, StartError> {
@@ -129,8 +142,17 @@ impl Service {
         let addresses = Addresses {
             builder: listeners.builder.address(),
             ops: listeners.ops.address(),
-            bundles: listeners.bundles.as_ref().map(|(listener, _)| listener.address()),
+            bundles: match &listeners.bundles {
+                Some((Door::Listener(listener), _)) => Some(listener.address()),
+                Some((Door::Handed(_), _)) => listeners.rpc.as_ref().map(Listener::address),
+                None => None,
+            },
+            rpc: listeners.rpc.as_ref().map(Listener::address),
         };
+        let own_token = own_token(&config);
+        if let Some((address, token)) = addresses.rpc.zip(own_token.as_ref()) {
+            config.execution = own_url(address, token);
+        }
 
         resolve_of_earlier_processes(&storage.stores.ledger, clock.now()).await;
         let spine = Spine::new();
@@ -146,7 +168,27 @@ impl Service {
         let (ledger, clock) = (connected.stores.ledger.clone(), connected.clock.clone());
         let alerting = Alerting::new(&connected.config, ledger, clock, addresses.ops);
         let desk = alerts::start_room(connected.alerts(&alerting, metrics.clone()), watchers);
-        let ops = connected.ops_api(metrics.clone(), storage.admin_token, desk, &alerting);
+        let gateway = match connected.config.rpc.clone().zip(listeners.rpc) {
+            Some((settings, listener)) => {
+                let (bundles, clock) = (listeners.bundles_through, connected.clock.clone());
+                let parts = GatewayStart {
+                    settings,
+                    listener,
+                    bundles,
+                    own_token,
+                    clock,
+                    spine: connected.spine.clone(),
+                    signals: connected.signals(),
+                    tls_roots: connected.config.tls_roots.clone(),
+                    proxy: connected.config.proxy.clone(),
+                };
+                Some(start_gateway(parts, &groups.rpc).inspect_err(|_| groups.stop())?)
+            }
+            None => None,
+        };
+        let (view, meters) =
+            gateway.as_ref().map(|gateway| (gateway.view.clone(), gateway.meters.clone())).unzip();
+        let ops = connected.ops_api(metrics.clone(), storage.admin_token, desk, &alerting, view);
         ops_api::start(ops, listeners.ops, watchers);
         if let Some(parts) = connected.bundles(listeners.bundles) {
             bundles::start(parts, &groups.bundles).map_err(|error| {
@@ -169,7 +211,7 @@ impl Service {
         let (expect, expected) = watch::channel(None);
         start_duties(connected.duties(expect), watchers);
         start_probes(connected.probes(expected), watchers);
-        sla::start(connected.sla(addresses.builder), watchers);
+        sla::start(connected.sla(addresses.builder, meters.unwrap_or_default()), watchers);
         let budgets = connected.budget_watch();
         watchers.restarting("error_budgets", move |stop| watch_budgets(budgets.clone(), stop));
         let windows = MaintenanceWatchParts {
@@ -178,7 +220,7 @@ impl Service {
             clock: connected.clock.clone(),
         };
         watchers.restarting("maintenance_windows", move |stop| watch_maintenance(windows.clone(), stop));
-        Ok(Self { addresses, groups, connected, fatal, reload, _lock: lock })
+        Ok(Self { addresses, groups, connected, gateway, fatal, reload, _lock: lock })
     }
 
     /// Waits until a task has failed that the service cannot do without, and says so in words; the process should then stop. Cancel-safe.
@@ -214,6 +256,11 @@ impl Service {
         self.addresses.bundles
     }
 
+    /// Where the gateway listens, if it does.
+    pub fn rpc_address(&self) -> Option<SocketAddr> {
+        self.addresses.rpc
+    }
+
     /// The event spine, to watch.
     pub fn spine(&self) -> &Spine {
         &self.connected.spine
@@ -223,7 +270,7 @@ impl Service {
     /// connections, requests and submissions in flight finish, everything is written down.
     pub async fn stop(self, impatience: CancellationToken) {
         let Connected { auction, stores, stopping, .. } = &self.connected;
-        let Groups { builder, watchers, bundles, writer } = &self.groups;
+        let Groups { builder, watchers, bundles, rpc, writer } = &self.groups;
         stopping.cancel();
         auction.begin_stop();
         tokio::select! {
@@ -239,8 +286,12 @@ impl Service {
         }
         watchers.stop();
         bundles.stop();
+        rpc.stop();
         watchers.ended().await;
         let _ = timeout(BUNDLES_DRAIN, bundles.ended()).await;
+        let _ = timeout(GATEWAY_DRAIN, rpc.ended()).await;
+        // Its threads end with it.
+        drop(self.gateway);
         writer.stop();
         writer.ended().await;
         stores.ledger.shut().await;

@@ -25,7 +25,7 @@ const BUCKETS: [f64; 16] =
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The tasks that begin anew when they fail.
-const RESTARTING: [&str; 21] = [
+const RESTARTING: [&str; 25] = [
     "metrics",
     "chain_watch",
     "duties",
@@ -47,6 +47,10 @@ const RESTARTING: [&str; 21] = [
     "deadman",
     "error_budgets",
     "maintenance_windows",
+    "rpc_pressure",
+    "rpc_probes",
+    "rpc_signals",
+    "rpc_subscriptions",
 ];
 
 /// A log filter as people write it: a level, mev-boost's spelling included, or tracing's language (`relaymux=debug`).
@@ -153,6 +157,10 @@ fn describe_all() {
     crate::profit::describe_metrics();
     crate::bundles::describe_metrics();
     crate::builder_api::describe_metrics();
+    crate::gateway::describe_call_metrics();
+    crate::gateway::subscriptions::describe_metrics();
+    crate::rpc_api::describe_metrics();
+    crate::rpc_api::websocket::describe_metrics();
     crate::alerts::describe_delivery_metrics();
     crate::tasks::describe_metrics(&RESTARTING);
     super::chain_watch::describe_metrics();

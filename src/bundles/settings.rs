@@ -51,8 +51,8 @@ pub enum FanOut {
 /// How bundles are taken and sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BundleSettings {
-    /// Address and port of the JSON-RPC listener for searchers.
-    pub listen: SocketAddr,
+    /// Address and port of the JSON-RPC listener for searchers; none: they are taken on the gateway's.
+    pub listen: Option<SocketAddr>,
     /// The key that requests to builders are signed with.
     pub key: BundleKey,
     /// Searchers' own keys towards builders, by their address here.

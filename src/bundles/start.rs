@@ -23,7 +23,7 @@ use crate::{
     consensus::WallClock,
     ethereum::ExecutionNode,
     ledger::{Ledger, LedgerError},
-    serve::Listener,
+    serve::Door,
     tasks::TaskGroup,
 };
 
@@ -41,8 +41,8 @@ const WRITE_DRAIN: Duration = Duration::from_secs(5);
 pub struct BundleParts {
     /// `[bundles]`
     pub settings: BundleSettings,
-    /// Where searchers connect, bound already.
-    pub listener: Listener,
+    /// How searchers' requests come.
+    pub door: Door,
     /// The routes that searchers are served by.
     pub router: fn(Arc<BundleIntake>) -> Router,
     /// The execution node that simulates bundles, and whose blocks are searched for them.
@@ -84,7 +84,7 @@ pub fn start(parts: BundleParts, group: &TaskGroup) -> io::Result<()> {
 
 /// Runs until told to stop; ends when everything is written down.
 async fn run(parts: BundleParts, stop: CancellationToken) -> Result<(), LedgerError> {
-    let BundleParts { settings, listener, router, node, http, slot_secs, clock, ledger } = parts;
+    let BundleParts { settings, door, router, node, http, slot_secs, clock, ledger } = parts;
     let (recorder, records) = recorder();
     let mut writer: JoinHandle<()> = tokio::spawn(write_records(ledger.clone(), records));
     let (publish, head) = watch::channel(HeadView::default());
@@ -126,7 +126,7 @@ async fn run(parts: BundleParts, stop: CancellationToken) -> Result<(), LedgerEr
         }
     };
     tokio::select! {
-        () = listener.serve(router(Arc::clone(&intake)), stop.clone(), DRAIN) => {}
+        () = door.serve(router(Arc::clone(&intake)), stop.clone(), DRAIN) => {}
         () = failed => {
             error!("bundles: the task that follows the chain, the one that owns the open bundles or the one that writes has failed");
             return Ok(());

@@ -15,6 +15,18 @@ pub(super) use private::private_uuid;
 
 use crate::jsonrpc::{ErrorCode, Request, RpcError};
 
+/// Every method of bundles.
+pub const BUNDLE_METHODS: [&str; 8] = [
+    "eth_sendBundle",
+    "eth_cancelBundle",
+    "eth_callBundle",
+    "mev_sendBundle",
+    "mev_simBundle",
+    "eth_sendPrivateTransaction",
+    "eth_sendPrivateRawTransaction",
+    "eth_cancelPrivateTransaction",
+];
+
 /// Reads what a request asks for; `next` is the height of the next block.
 ///
 /// # Errors
@@ -34,10 +46,7 @@ pub fn read(request: &Request<'_>, next: u64) -> Result<BundleCommand, RpcError>
         "eth_cancelPrivateTransaction" => private::cancel(first()),
         other => {
             let shown: String = other.chars().take(64).collect();
-            let message = format!(
-                "there is no {shown} here: eth_sendBundle, eth_cancelBundle, eth_callBundle, mev_sendBundle, mev_simBundle, \
-                 eth_sendPrivateTransaction, eth_sendPrivateRawTransaction, eth_cancelPrivateTransaction"
-            );
+            let message = format!("there is no {shown} here: {}", BUNDLE_METHODS.join(", "));
             Err(RpcError::new(ErrorCode::MethodNotFound, message))
         }
     }

@@ -1,9 +1,10 @@
-//! `relaymux check`: reads the configuration, says every mistake with its place, then asks each relay and node whether it is well.
+//! `relaymux check`: reads the configuration, says every mistake with its place, then asks each relay, node and upstream of the gateway whether it is well.
 //!
 //! It changes nothing and starts no service. Exit code 0: sound; 1: something does not answer; 2: the configuration is wrong.
 
 mod alerts;
 mod nodes;
+mod upstreams;
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 use self::{
     alerts::report_alerts,
     nodes::{Nodes, check_nodes, report_fork},
+    upstreams::check_upstreams,
 };
 use super::{
     arguments::CheckArguments,
@@ -70,10 +72,16 @@ pub(super) async fn check(arguments: CheckArguments) -> ExitCode {
     };
     let relay = |settings| Arc::new(Relay::new(settings, config.spec.preset, clients.clone(), clock.clone()));
     let relays: Vec<Arc<Relay>> = config.relays.into_iter().map(relay).collect();
-    let Config { spec, execution, beacon, bundles, .. } = config;
+    let Config { spec, execution, execution_by_gateway, beacon, bundles, rpc, .. } = config;
+    // Where it is the gateway, its upstreams are asked instead: nobody listens there now.
+    let execution = execution.filter(|_| !execution_by_gateway);
+    let upstreams = rpc.as_ref().map_or(0, |rpc| rpc.upstreams.len());
     let nodes = Nodes { spec, execution, beacon, bundles, clock: clock.clone() };
-    findings.expect(relays.len() + nodes.count());
+    findings.expect(relays.len() + nodes.count() + upstreams);
     check_relays(&relays, &mut findings).await;
+    if let Some(rpc) = &rpc {
+        check_upstreams(&http, rpc, &clock, &mut findings).await;
+    }
     check_nodes(&http, nodes, &relays, &mut findings).await;
     findings.end()
 }

@@ -183,6 +183,9 @@ fn write_ports(path: &Path, service: &Service) -> io::Result<()> {
         "builder": service.builder_address().to_string(),
         "ops": service.ops_address().to_string(),
     });
+    if let (Some(address), Some(ports)) = (service.rpc_address(), ports.as_object_mut()) {
+        ports.insert("rpc".to_owned(), address.to_string().into());
+    }
     if let (Some(address), Some(ports)) = (service.bundles_address(), ports.as_object_mut()) {
         ports.insert("bundles".to_owned(), address.to_string().into());
     }

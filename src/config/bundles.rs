@@ -27,21 +27,31 @@ const DEFAULT_OPEN: usize = 5000;
 /// MiB that open bundles may hold, unless configured.
 const DEFAULT_OPEN_MIB: usize = 128;
 
-/// Checks the section. What it needs of others: an execution node.
+/// What the section needs of others.
+pub(super) struct BundlesContext<'a> {
+    /// The file's folder.
+    pub(super) folder: &'a Path,
+    /// Whether there is an execution node.
+    pub(super) has_execution: bool,
+    /// Whether there is a gateway, on whose listener bundles can be taken.
+    pub(super) has_gateway: bool,
+}
+
+/// Checks the section.
 pub(super) fn bundles(
     raw: RawBundles,
-    folder: &Path,
-    has_execution: bool,
+    around: &BundlesContext<'_>,
     checker: &mut Checker,
 ) -> Option<BundleSettings> {
-    if !has_execution {
+    let folder = around.folder;
+    if !around.has_execution {
         checker.wrong(
             "bundles",
             "needs an execution node, to know the chain's head and find bundles in blocks",
             "give [execution] url",
         );
     }
-    let listen = listen(raw.listen.as_ref(), checker);
+    let listen = listen(&raw, around.has_gateway, checker);
     let key = match &raw.signing_key_file {
         Some(file) => read_key(file, folder, "bundles.signing_key_file", checker),
         None => {
@@ -68,7 +78,7 @@ pub(super) fn bundles(
     let answer_within =
         checker.millis("bundles.answer_within_ms", raw.answer_within_ms, Duration::from_millis(1000));
     Some(BundleSettings {
-        listen: listen?,
+        listen,
         key: key?,
         searcher_keys,
         searchers,
@@ -86,12 +96,24 @@ pub(super) fn bundles(
     })
 }
 
-fn listen(text: Option<&String>, checker: &mut Checker) -> Option<SocketAddr> {
-    if text.is_none() {
-        let message = "is missing, and there is no gateway yet to take bundles on";
-        checker.wrong("bundles.listen", message, "write listen = \"127.0.0.1:18552\"");
+/// Where bundles are taken; none: on the gateway's listener.
+fn listen(raw: &RawBundles, has_gateway: bool, checker: &mut Checker) -> Option<SocketAddr> {
+    const HINT: &str = "write listen = \"127.0.0.1:18552\"";
+    if raw.listen.is_none() && !has_gateway {
+        let message = "is missing, and there is no [rpc] on whose listener bundles could be taken";
+        checker.wrong("bundles.listen", message, HINT);
     }
-    text.map(|_| checker.address("bundles.listen", text, ([127, 0, 0, 1], 18552).into()))
+    if raw.listen.is_none() && !raw.allowed_hosts.is_empty() {
+        let message = "there is no listener that could be called by them";
+        checker.wrong(
+            "bundles.allowed_hosts",
+            message,
+            "give bundles.listen, or write them into [rpc] allowed_hosts",
+        );
+    }
+    raw.listen
+        .as_ref()
+        .map(|_| checker.address("bundles.listen", raw.listen.as_ref(), ([127, 0, 0, 1], 18552).into()))
 }
 
 /// Who may send, and the keys that builders know some of them by.

@@ -2,28 +2,33 @@
 //! one was sound.
 
 use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
+
+use url::Url;
 
 use super::{
     Config, Mistake,
     alerts::{AlertsContext, alerts},
     auction::auction,
-    bundles::bundles,
+    bundles::{BundlesContext, bundles},
     chain::chain_spec,
     checker::{Checker, hosts, url},
     combinations::combinations,
     health::monitor,
     proposers::{ProposerContext, proposers},
-    raw::{RawBuilderApi, RawConfig, RawOps, RawProfit},
+    raw::{RawBuilderApi, RawConfig, RawNode, RawOps, RawProfit},
     relays::{builders, relays},
+    rpc::rpc,
     sla::sla,
 };
 use crate::{
     auction::AuctionSettings,
     builder_api::BuilderApiSettings,
     events::AlertRule,
+    gateway::RpcSettings,
     ops_api::{OpsSettings, Secret},
     profit::{Prices, ProfitSettings},
     relay::{HealthMonitorSettings, TlsRoots},
@@ -52,11 +57,14 @@ pub(super) fn check(raw: RawConfig, around: &Surroundings<'_>) -> (Config, Vec<M
     let (relays, terms) = relays(raw.relays, &mut checker);
     let builders = builders(raw.builders, &mut checker);
     let beacon = raw.beacon.url.as_deref().and_then(|text| url(text, "beacon.url", &mut checker));
-    let execution = raw.execution.url.as_deref().and_then(|text| url(text, "execution.url", &mut checker));
+    let rpc_section = raw.rpc.is_some();
+    let rpc = raw.rpc.and_then(|raw| rpc(raw, folder, &spec, &mut checker));
+    let (execution, execution_by_gateway) =
+        execution(raw.execution.as_ref(), rpc.as_ref(), rpc_section, &mut checker);
     let seed_from_public_record = raw.trust.seed_from_public_record.unwrap_or(false);
     nodes_that_are_needed(
         (
-            seed_from_public_record && execution.is_none(),
+            seed_from_public_record && execution.is_none() && !execution_by_gateway,
             raw.auction.min_profit_eth.is_some() && beacon.is_none(),
         ),
         &mut checker,
@@ -65,7 +73,12 @@ pub(super) fn check(raw: RawConfig, around: &Surroundings<'_>) -> (Config, Vec<M
     let context =
         ProposerContext { folder, auction: &auction, slot_ms: spec.slot_ms, relays: &relays, terms: &terms };
     let proposers = proposers(&raw.proposers, labels_file, &context, &mut checker);
-    let bundles = raw.bundles.and_then(|raw| bundles(raw, folder, execution.is_some(), &mut checker));
+    let around_bundles = BundlesContext {
+        folder,
+        has_execution: execution.is_some() || execution_by_gateway,
+        has_gateway: rpc_section,
+    };
+    let bundles = raw.bundles.and_then(|raw| bundles(raw, &around_bundles, &mut checker));
     let ops = ops(&raw.ops, folder, &mut checker);
     let context =
         AlertsContext { folder, environment: around.environment, ops: ops.listen, shipped: around.rules };
@@ -89,7 +102,9 @@ pub(super) fn check(raw: RawConfig, around: &Surroundings<'_>) -> (Config, Vec<M
         follows_attributes: raw.beacon.payload_attributes.unwrap_or(true),
         beacon,
         bundles,
+        rpc,
         execution,
+        execution_by_gateway,
         profit: profit(&raw.profit, folder, &mut checker),
         seed_from_public_record,
         auction,
@@ -103,6 +118,31 @@ pub(super) fn check(raw: RawConfig, around: &Surroundings<'_>) -> (Config, Vec<M
     config.included = checker.included;
     config.warnings = checker.warnings;
     (config, checker.mistakes)
+}
+
+/// Where the execution node is, and whether the gateway is asked for it: the section without an address says so. A gateway that is wrong is no
+/// second mistake here.
+fn execution(
+    raw: Option<&RawNode>,
+    rpc: Option<&RpcSettings>,
+    has_gateway: bool,
+    checker: &mut Checker,
+) -> (Option<Url>, bool) {
+    match raw.map(|raw| raw.url.as_deref()) {
+        Some(Some(text)) => (url(text, "execution.url", checker), false),
+        Some(None) if has_gateway => (rpc.and_then(|rpc| gateway_url(rpc.listen)), true),
+        Some(None) | None => (None, false),
+    }
+}
+
+/// Where the gateway is called from this machine, by what it listens on.
+pub fn gateway_url(listen: SocketAddr) -> Option<Url> {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    Url::parse(&format!("http://{}", SocketAddr::new(ip, listen.port()))).ok()
 }
 
 /// What needs an execution node, and what a beacon node, and has none.
@@ -160,7 +200,6 @@ fn tls_roots(file: Option<&str>, folder: &Path, checker: &mut Checker) -> TlsRoo
 
 fn warn_about_later_sections(raw: &RawConfig, checker: &mut Checker) {
     let sections = [
-        ("rpc", &raw.rpc),
         ("nodes", &raw.nodes),
         ("resources", &raw.resources),
         ("disk", &raw.disk),

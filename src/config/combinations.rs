@@ -33,7 +33,9 @@ pub(super) fn combinations(config: &Config, checker: &mut Checker) {
 /// Two listeners cannot have one port.
 fn listeners(config: &Config, checker: &mut Checker) {
     let mut all = vec![("builder_api.listen", config.builder_api.listen), ("ops.listen", config.ops.listen)];
-    all.extend(config.bundles.as_ref().map(|bundles| ("bundles.listen", bundles.listen)));
+    let bundles = config.bundles.as_ref().and_then(|bundles| bundles.listen);
+    all.extend(bundles.map(|listen| ("bundles.listen", listen)));
+    all.extend(config.rpc.as_ref().map(|rpc| ("rpc.listen", rpc.listen)));
     for (index, (key, address)) in all.iter().enumerate() {
         let taken = all.iter().take(index).find(|(_, other)| collide(*address, *other));
         if let Some((other, _)) = taken {
@@ -63,14 +65,15 @@ fn public_listeners(config: &Config, checker: &mut Checker) {
             config.ops.listen
         ));
     }
+    let gateway = config.rpc.as_ref().map(|rpc| ("[rpc]", rpc.listen));
     if let Some(bundles) = &config.bundles
-        && !bundles.listen.ip().is_loopback()
+        && let Some((section, listen)) = bundles.listen.map(|listen| ("[bundles]", listen)).or(gateway)
+        && !listen.ip().is_loopback()
         && bundles.searchers.is_empty()
     {
         checker.warn(format!(
-            "[bundles] listen = \"{}\" can be reached from other machines and no [[bundles.searchers]] are named: whoever reaches it \
-             sends bundles to builders under your key; name the searchers, or listen on 127.0.0.1",
-            bundles.listen
+            "{section} listen = \"{listen}\" can be reached from other machines and no [[bundles.searchers]] are named: whoever reaches it \
+             sends bundles to builders under your key; name the searchers, or listen on 127.0.0.1"
         ));
     }
 }
@@ -92,6 +95,18 @@ fn plain_http(config: &Config, checker: &mut Checker) {
             ));
         }
     }
+    for upstream in config.rpc.iter().flat_map(|rpc| &rpc.upstreams) {
+        let remote = [Some(&upstream.url), upstream.ws_url.as_ref()].into_iter().flatten();
+        if let Some(url) = remote.into_iter().find(|url| is_plain_and_remote(url)) {
+            checker.warn(format!(
+                "[[rpc.upstreams]] {}: {}:// to another network: whoever is on the way reads what you ask and can answer what they like; use \
+                 {}s://",
+                upstream.id,
+                url.scheme(),
+                url.scheme()
+            ));
+        }
+    }
 }
 
 /// Whether an address is `http://` and neither this machine's nor a private network's. A name without a dot is a container's or a
@@ -99,7 +114,7 @@ fn plain_http(config: &Config, checker: &mut Checker) {
 fn is_plain_and_remote(url: &Url) -> bool {
     /// Endings of names that no public resolver knows.
     const PRIVATE: [&str; 6] = [".local", ".localhost", ".internal", ".lan", ".home.arpa", ".test"];
-    url.scheme() == "http"
+    matches!(url.scheme(), "http" | "ws")
         && match url.host() {
             None => false,
             Some(Host::Domain(name)) => {

@@ -3,12 +3,13 @@
 use super::Mistake;
 
 /// Lists of sections: `[[relays]]`.
-const LISTS: [&str; 13] = [
+const LISTS: [&str; 14] = [
     "relays",
     "builders",
     "proposers",
     "bundles.builders",
     "bundles.searchers",
+    "rpc.upstreams",
     "alerts.channels",
     "alerts.escalation",
     "alerts.contacts",
@@ -20,25 +21,16 @@ const LISTS: [&str; 13] = [
 ];
 
 /// Sections whose keys are not ours to know: names of headers, sections of later versions.
-const FREE: [&str; 10] = [
-    "headers",
-    "get_params",
-    "rpc",
-    "nodes",
-    "resources",
-    "disk",
-    "maintenance",
-    "backup",
-    "telemetry",
-    "ledger",
-];
+const FREE: [&str; 9] =
+    ["headers", "get_params", "nodes", "resources", "disk", "maintenance", "backup", "telemetry", "ledger"];
 
 /// Tables of `[alerts]` whose keys are names: of rules, of labels. Their values are no secrets.
 const BY_NAME: [&str; 2] = ["severities", "labels"];
 
 /// Keys whose values are credentials, or addresses that may hold some.
-const SECRET: [&str; 16] = [
+const SECRET: [&str; 17] = [
     "url",
+    "ws_url",
     "headers",
     "get_params",
     "proxy",
@@ -57,7 +49,7 @@ const SECRET: [&str; 16] = [
 ];
 
 /// Known keys by section, for the nearest one to an unknown.
-const KEYS: [(&str, &str); 29] = [
+const KEYS: [(&str, &str); 32] = [
     (
         "",
         "network data_dir builder_api ops auction tls relays builders proposers proposer_labels_file trust rotation beacon \
@@ -81,6 +73,18 @@ const KEYS: [(&str, &str); 29] = [
     ),
     ("searchers", "address signing_key_file"),
     ("bundles.builders", "id url dialect signature authorization_file max_requests_per_second on_request"),
+    (
+        "rpc",
+        "listen chain_id block_time_ms upstreams health allow_methods deny_methods deadline_ms attempt_ms hedge send_to_backups cache_mib \
+         max_requests_per_second burst max_batch max_body_bytes max_answer_bytes max_in_flight max_websockets max_subscriptions \
+         max_waiting tokens_file allowed_hosts allowed_origins",
+    ),
+    (
+        "upstreams",
+        "id url url_file ws_url ws_url_file tier headers authorization_file probe_ms max_requests_per_second max_requests_per_day \
+         max_logs_range methods ignore_methods",
+    ),
+    ("health", "fail rise lag_blocks down_blocks lag_secs down_secs max_future_secs failback_secs min_peers"),
     (
         "alerts",
         "source public_url group_wait group_interval reacknowledge_after reacknowledge_p1_after digest_at daily_digest digest_contacts weekly_digest_on time_zone \
@@ -253,7 +257,12 @@ mod tests {
             ("proposers.0.terms.titan.weight_factor", true),
             ("proposers.0.terms.titan.colour", false),
             ("proposers.0.min_bid_eth", true),
-            ("rpc.anything.at.all", true),
+            ("nodes.anything.at.all", true),
+            ("rpc.anything", false),
+            ("rpc.upstreams.0.ws_url", true),
+            ("rpc.upstreams.0.headers.x-api-key", true),
+            ("rpc.health.lag_blocks", true),
+            ("rpc.health.lag", false),
             ("alerts.channels.0.url_file", true),
             ("alerts.channels.0.urk", false),
             ("alerts.rotas.0.overrides.0.member", true),

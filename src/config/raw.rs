@@ -10,6 +10,7 @@ pub(super) use super::raw_text::{Amount, Scalar};
 use super::{
     Mistake, keys,
     raw_alerts::{RawAlerts, RawSla},
+    raw_rpc::RawRpc,
 };
 
 /// The whole file.
@@ -29,13 +30,13 @@ pub(super) struct RawConfig {
     pub(super) trust: RawTrust,
     pub(super) rotation: RawRotation,
     pub(super) beacon: RawBeacon,
-    pub(super) execution: RawNode,
+    pub(super) execution: Option<RawNode>,
     pub(super) profit: RawProfit,
     pub(super) bundles: Option<RawBundles>,
+    pub(super) rpc: Option<RawRpc>,
     pub(super) alerts: RawAlerts,
     pub(super) sla: RawSla,
     // Sections that are part of the contract and are built later: taken, and warned about.
-    pub(super) rpc: Option<Value>,
     pub(super) nodes: Option<Value>,
     pub(super) resources: Option<Value>,
     pub(super) disk: Option<Value>,

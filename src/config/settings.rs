@@ -10,6 +10,7 @@ use crate::{
     builder_api::BuilderApiSettings,
     bundles::BundleSettings,
     consensus::ChainSpec,
+    gateway::RpcSettings,
     ops_api::OpsSettings,
     profit::ProfitSettings,
     relay::{HealthMonitorSettings, RelaySettings, TlsRoots},
@@ -48,10 +49,14 @@ pub struct Config {
     pub beacon: Option<Url>,
     /// `[beacon] payload_attributes`: whether bids are compared with what the node says of a payload.
     pub follows_attributes: bool,
-    /// `[execution] url`
+    /// `[execution] url`; the gateway's own address where the section has none.
     pub execution: Option<Url>,
+    /// Whether the execution node is reached through the gateway.
+    pub execution_by_gateway: bool,
     /// `[bundles]`; none: off.
     pub bundles: Option<BundleSettings>,
+    /// `[rpc]`; none: off.
+    pub rpc: Option<RpcSettings>,
     /// `[alerts]`
     pub alerts: AlertsConfig,
     /// `[sla] target_percent`
@@ -87,8 +92,10 @@ impl Config {
             beacon,
             follows_attributes,
             execution,
+            execution_by_gateway,
             profit,
             bundles,
+            rpc,
             alerts,
             sla,
             seed_from_public_record: _,
@@ -113,11 +120,17 @@ impl Config {
         if *beacon != other.beacon || *follows_attributes != other.follows_attributes {
             sections.push("[beacon]");
         }
-        if *execution != other.execution {
+        // Through the gateway its address is the gateway's, which with port 0 is known only once it listens.
+        let is_same_node =
+            *execution == other.execution || (*execution_by_gateway && other.execution_by_gateway);
+        if *execution_by_gateway != other.execution_by_gateway || !is_same_node {
             sections.push("[execution]");
         }
         if *bundles != other.bundles {
             sections.push("[bundles]");
+        }
+        if *rpc != other.rpc {
+            sections.push("[rpc]");
         }
         if *profit != other.profit {
             sections.push("[profit]");

@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use tokio::time::Instant;
 
-use super::{CallError, RpcAnswer, RpcCall, Transport};
+use super::{CallError, RpcAnswer, RpcCall};
 
 /// A call to an upstream that is under way. Dropping it ends it.
 pub type Asking<'a, T> = Pin<Box<dyn Future<Output = Result<T, CallError>> + Send + 'a>>;
@@ -25,15 +25,5 @@ pub trait Ask: Send + Sync {
     /// Requests of today's budget that are used up; none where there is no budget.
     fn used_today(&self) -> Option<u64> {
         None
-    }
-}
-
-impl Ask for Transport {
-    fn call<'a>(&'a self, call: &'a RpcCall, deadline: Instant) -> Asking<'a, RpcAnswer> {
-        Box::pin(Self::call(self, call, deadline))
-    }
-
-    fn batch<'a>(&'a self, calls: &'a [RpcCall], deadline: Instant) -> Asking<'a, Vec<RpcAnswer>> {
-        Box::pin(Self::batch(self, calls, deadline))
     }
 }

@@ -14,6 +14,17 @@ pub enum ServedBy {
     Gateway,
 }
 
+impl ServedBy {
+    /// Its name in the answer's header.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Upstream(id) => id.as_str(),
+            Self::Cache => "cache",
+            Self::Gateway => "gateway",
+        }
+    }
+}
+
 /// An answer and who gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {

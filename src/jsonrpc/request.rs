@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Longest id given back, in bytes. Clients use a number or a UUID.
-const MAX_ID_BYTES: usize = 256;
+pub(super) const MAX_ID_BYTES: usize = 256;
 /// Most positional parameters of a call. No Ethereum method has more than five.
 const MAX_PARAMS: usize = 16;
 /// Most calls of a batch whatever a listener allows: the bound of the list that is read.
@@ -71,15 +71,33 @@ pub enum Incoming<'a> {
 /// # Errors
 /// When the body is not JSON, nests too deep, or is an empty batch or too large a one.
 pub fn read_body(body: &[u8], limits: FramingLimits) -> Result<Incoming<'_>, RpcError> {
+    read_framing(
+        body,
+        limits,
+        |one| Incoming::One(read_call(one)),
+        |calls| Incoming::Batch(calls.iter().map(|call| read_call(call)).collect()),
+    )
+}
+
+/// Reads what is around calls: whether there is one or a batch of them, each not read yet.
+pub(super) fn read_framing<'a, T>(
+    body: &'a [u8],
+    limits: FramingLimits,
+    one: impl FnOnce(&'a RawValue) -> T,
+    batch: impl FnOnce(&[&'a RawValue]) -> T,
+) -> Result<T, RpcError> {
     if is_deeper_than(body, limits.depth) {
         let message = format!("nested deeper than {} arrays and objects", limits.depth);
         return Err(RpcError::new(ErrorCode::InvalidRequest, message));
     }
-    let not_json =
-        |error: serde_json::Error| RpcError::new(ErrorCode::Parse, format!("the body is not JSON: {error}"));
+    let not_json = |error: serde_json::Error| {
+        // JSON, and more of it than is taken.
+        let code = if error.is_data() { ErrorCode::InvalidRequest } else { ErrorCode::Parse };
+        let what = if error.is_data() { "the batch is refused" } else { "the body is not JSON" };
+        RpcError::new(code, format!("{what}: {error}"))
+    };
     if body.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'[') {
-        let one: &RawValue = serde_json::from_slice(body).map_err(not_json)?;
-        return Ok(Incoming::One(read_call(one)));
+        return serde_json::from_slice(body).map(one).map_err(not_json);
     }
     let calls: BoundedList<&RawValue, MAX_BATCH> = serde_json::from_slice(body).map_err(not_json)?;
     if calls.is_empty() {
@@ -89,7 +107,7 @@ pub fn read_body(body: &[u8], limits: FramingLimits) -> Result<Incoming<'_>, Rpc
         let message = format!("{} calls in a batch, at most {} are taken", calls.len(), limits.batch);
         return Err(RpcError::new(ErrorCode::InvalidRequest, message));
     }
-    Ok(Incoming::Batch(calls.iter().map(|call| read_call(call)).collect()))
+    Ok(batch(&calls))
 }
 
 fn read_call(call: &RawValue) -> Call<'_> {

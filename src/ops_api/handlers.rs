@@ -26,6 +26,7 @@ use super::{
     drill::{drill_end, drill_follow, drill_start},
     events::stream_events,
     profit::{profit_page, profit_report, profit_slots},
+    rpc::rpc_view,
     silences::{silence_end, silence_new, silences_list},
     sla::{gas, readiness, sla_report},
     state::{Api, OpsParts, Shared, database_error, unknown_relay},
@@ -65,6 +66,7 @@ pub(super) fn router(parts: OpsParts, stop: CancellationToken) -> Router {
         .route("/api/v1/profit/slots", get(profit_slots))
         .route("/api/v1/bundles", get(bundles_list))
         .route("/api/v1/bundles/{hash}", get(bundle_one))
+        .route("/api/v1/rpc", get(rpc_view))
         .route("/api/v1/events", get(stream_events))
         .merge(alert_routes())
         .route("/api/v1/sla", get(sla_report))

@@ -7,7 +7,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Degraded, OpsSettings, access::Access};
+use super::{Degraded, OpsSettings, RpcView, access::Access};
 use crate::{
     alerts::{Desk, ForeignSource, ack_link::AckKey},
     auction::Auction,
@@ -59,6 +59,8 @@ pub struct OpsParts {
     pub ack_key: Option<AckKey>,
     /// Reads availability.
     pub sla: SlaReader,
+    /// Shows how the gateway is; none where there is none.
+    pub rpc: Option<RpcView>,
     /// The name of this machine or sidecar, as in messages.
     pub source: String,
 }
@@ -82,6 +84,7 @@ pub(super) struct Shared {
     pub(super) hook: Option<Arc<ForeignSource>>,
     pub(super) ack_key: Option<AckKey>,
     pub(super) sla: SlaReader,
+    pub(super) rpc: Option<RpcView>,
     pub(super) source: String,
     /// Ends event streams.
     pub(super) stop: CancellationToken,
@@ -114,6 +117,7 @@ impl Shared {
             hook,
             ack_key,
             sla,
+            rpc,
             source,
         } = parts;
         let access = Access::new(&settings, admin_token);
@@ -137,6 +141,7 @@ impl Shared {
             hook,
             ack_key,
             sla,
+            rpc,
             source,
             stop,
             limiter: limiter(),

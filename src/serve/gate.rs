@@ -32,6 +32,8 @@ pub struct HostGate {
     asked: Asked,
     /// Whether a link on another page may lead here.
     has_pages: bool,
+    /// Origins of pages that may call, `https://app.example.com`; `*` is any.
+    origins: Vec<String>,
 }
 
 /// Why a request is not taken.
@@ -59,12 +61,29 @@ impl HostGate {
     /// For programs, which have no pages to show.
     pub fn for_programs(section: &'static str, listen: SocketAddr, allowed: &[String]) -> Self {
         let asked = if listen.ip().is_loopback() { Asked::Everybody } else { Asked::Browsers };
-        Self { section, allowed: lowercase(allowed), asked, has_pages: false }
+        Self { section, allowed: lowercase(allowed), asked, has_pages: false, origins: Vec::new() }
     }
 
     /// For people.
     pub fn for_people(section: &'static str, allowed: &[String]) -> Self {
-        Self { section, allowed: lowercase(allowed), asked: Asked::Everybody, has_pages: true }
+        Self {
+            section,
+            allowed: lowercase(allowed),
+            asked: Asked::Everybody,
+            has_pages: true,
+            origins: Vec::new(),
+        }
+    }
+
+    /// Lets pages of these origins call, too; `*` is any.
+    #[must_use]
+    pub fn open_to(self, origins: &[String]) -> Self {
+        Self { origins: lowercase(origins), ..self }
+    }
+
+    /// Whether pages of an origin are let in by its name. Their own listener's are without.
+    pub fn is_open_to(&self, origin: &[u8]) -> bool {
+        self.origins.iter().any(|open| open == "*" || open.as_bytes().eq_ignore_ascii_case(origin))
     }
 
     /// Whether a request may come in.
@@ -88,6 +107,7 @@ impl HostGate {
             }
         }
         if let Some(origin) = headers.get(header::ORIGIN)
+            && !self.is_open_to(origin.as_bytes())
             && !self.is_own_origin(origin.as_bytes(), host.as_ref().or(uri.authority()))
         {
             return Err(GateRefusal::ForeignOrigin);
@@ -166,6 +186,26 @@ mod tests {
 
     const LOOPBACK: ([u8; 4], u16) = ([127, 0, 0, 1], 18550);
     const EVERYWHERE: ([u8; 4], u16) = ([0, 0, 0, 0], 18550);
+
+    #[test]
+    fn pages_of_origins_that_are_allowed_may_call() {
+        let gate = HostGate::for_programs("rpc", LOOPBACK.into(), &[]);
+        let with =
+            |origin| [("host", "localhost:18545"), ("origin", origin), ("sec-fetch-site", "cross-site")];
+        for (origin, want) in [
+            ("https://app.example.com", false),
+            ("HTTPS://APP.example.com", false),
+            ("https://app.example.com:8443", true),
+            ("http://app.example.com", true),
+            ("https://evil.example.com", true),
+            ("null", true),
+        ] {
+            let open = gate.clone().open_to(&["https://App.example.com".to_owned()]);
+            assert_eq!(refused(&open, Method::POST, &with(origin)), want, "{origin}");
+            assert!(refused(&gate, Method::POST, &with(origin)));
+            assert!(!refused(&gate.clone().open_to(&["*".to_owned()]), Method::POST, &with(origin)));
+        }
+    }
 
     fn refused(gate: &HostGate, method: Method, headers: &[(&'static str, &str)]) -> bool {
         let mut map = HeaderMap::new();

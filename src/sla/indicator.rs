@@ -11,6 +11,8 @@ use crate::{events::Severity, types::RelayId};
 pub enum Indicator {
     /// The Builder API, as the consensus client saw it.
     BuilderApi,
+    /// The JSON-RPC gateway, as its clients saw it.
+    Gateway,
     /// All relays together: whether at least one of those that are asked is usable.
     Relays,
     /// One relay.
@@ -41,6 +43,7 @@ impl Indicator {
     pub fn parse(name: &str) -> Option<Self> {
         match name.split_once(':') {
             None if name == "builder_api" => Some(Self::BuilderApi),
+            None if name == "gateway" => Some(Self::Gateway),
             None if name == "relays" => Some(Self::Relays),
             Some(("relay", id)) => RelayId::parse(id).ok().map(Self::Relay),
             Some(("node", id)) => NodeName::parse(id).map(Self::Node),
@@ -52,6 +55,7 @@ impl Indicator {
     pub fn in_words(&self) -> String {
         match self {
             Self::BuilderApi => "the builder API".to_owned(),
+            Self::Gateway => "the JSON-RPC gateway".to_owned(),
             Self::Relays => "all relays together".to_owned(),
             Self::Relay(id) => format!("relay {id}"),
             Self::Node(name) => format!("the node {}", name.as_str()),
@@ -68,7 +72,7 @@ impl Indicator {
     pub const fn gravest(&self) -> Severity {
         match self {
             Self::BuilderApi => Severity::P1,
-            Self::Relays | Self::Node(_) => Severity::P2,
+            Self::Gateway | Self::Relays | Self::Node(_) => Severity::P2,
             Self::Relay(_) => Severity::P3,
         }
     }
@@ -78,6 +82,7 @@ impl fmt::Display for Indicator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BuilderApi => f.write_str("builder_api"),
+            Self::Gateway => f.write_str("gateway"),
             Self::Relays => f.write_str("relays"),
             Self::Relay(id) => write!(f, "relay:{id}"),
             Self::Node(name) => write!(f, "node:{}", name.as_str()),
@@ -97,7 +102,9 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for name in ["builder_api", "relays", "relay:ultra-sound", "node:beacon", "node:geth-primary"] {
+        for name in
+            ["builder_api", "gateway", "relays", "relay:ultra-sound", "node:beacon", "node:geth-primary"]
+        {
             assert_eq!(Indicator::parse(name).unwrap().to_string(), name);
         }
         for name in ["", "relay", "relay:", "node:a b", "gateway:x", "relays:x", "builder"] {

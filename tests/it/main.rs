@@ -48,6 +48,7 @@ mod report;
 mod reveal;
 mod rooms;
 mod rotation;
+mod rpc;
 #[expect(dead_code, reason = "shared with the tests on real chains, which use more of it")]
 mod searcher;
 mod shared;

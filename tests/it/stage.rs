@@ -34,6 +34,8 @@ pub(crate) struct Stage {
     pub(crate) ops: String,
     /// Where bundles are taken; empty where they are not.
     pub(crate) bundles: String,
+    /// Where the gateway listens; empty where there is none.
+    pub(crate) rpc: String,
     pub(crate) folder: tempfile::TempDir,
     /// The beacon node of [`StageBuilder::with_beacon`].
     beacon: Option<SimBeacon>,
@@ -229,6 +231,7 @@ impl StageBuilder {
             builder: String::new(),
             ops: String::new(),
             bundles: String::new(),
+            rpc: String::new(),
             folder,
             beacon,
             asked: std::sync::atomic::AtomicU64::new(0),
@@ -303,6 +306,7 @@ impl Stage {
         self.ops = format!("http://{}", ports["ops"].as_str().unwrap());
         self.bundles =
             ports["bundles"].as_str().map_or_else(String::new, |address| format!("http://{address}"));
+        self.rpc = ports["rpc"].as_str().map_or_else(String::new, |address| format!("http://{address}"));
     }
 
     pub(crate) fn beacon(&self) -> &SimBeacon {

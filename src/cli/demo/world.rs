@@ -142,6 +142,8 @@ pub(super) fn demo_config(
         follows_attributes: false,
         execution: Some(chain.url().parse()?),
         bundles: None,
+        rpc: None,
+        execution_by_gateway: false,
         alerts: AlertsConfig::default(),
         sla: Objective::THREE_NINES,
         profit: ProfitSettings {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::questions::{Question, read};
 use crate::gateway::{
-    BadAnswer, RpcAnswer, RpcCall, Transport, TransportFailure,
+    BadAnswer, RpcAnswer, RpcCall, TransportFailure,
     health::{Observation, Probe},
     read_answer, read_answers,
 };
@@ -17,12 +17,6 @@ use crate::gateway::{
 pub trait Post: std::fmt::Debug + Send + Sync {
     /// Posts a body, and answers what came of it by the deadline.
     fn post(&self, body: Bytes, deadline: Instant) -> BoxFuture<'_, Result<Bytes, TransportFailure>>;
-}
-
-impl Post for Transport {
-    fn post(&self, body: Bytes, deadline: Instant) -> BoxFuture<'_, Result<Bytes, TransportFailure>> {
-        Box::pin(Self::post(self, body, deadline))
-    }
 }
 
 /// What is remembered of how one upstream wants to be asked.

@@ -1,0 +1,178 @@
+//! The JSON-RPC gateway: made of `[rpc]`, on threads of its own.
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use alloy_primitives::hex;
+use futures_util::future::BoxFuture;
+use tokio::{
+    sync::{Mutex, watch},
+    time::Instant,
+};
+use url::{Host, Url};
+
+use super::{rpc_pressure::watch_pressure, start_error::StartError};
+use crate::{
+    config::Config,
+    consensus::WallClock,
+    events::{AnswerMeter, Spine},
+    gateway::{
+        ClientId, Gateway, GatewayParts, HealthRules, MeteredUpstream, ProbeParts, Probed, RawJson, RpcAnswer,
+        RpcCall, RpcSettings, Session, new_board, start_probes,
+        subscriptions::{Backfill, Direct, SubscriptionParts, start_subscriptions},
+    },
+    http_client::{HttpClients, TlsRoots, websocket_tls},
+    ledger::SignalBook,
+    ops_api::RpcView,
+    rpc_api::{self, OwnRuntime, Pressure, RpcApiParts},
+    serve::{Handover, Listener},
+    sla::{Indicator, NodeName},
+    tasks::TaskGroup,
+    types::Secret,
+};
+
+/// What the gateway is started with.
+pub(super) struct GatewayStart {
+    pub(super) settings: RpcSettings,
+    pub(super) listener: Listener,
+    /// Where requests of bundles go, where they have no listener of their own.
+    pub(super) bundles: Option<Handover>,
+    /// The token of our own watchers.
+    pub(super) own_token: Option<Secret>,
+    pub(super) clock: WallClock,
+    /// Carries each change of an upstream's state.
+    pub(super) spine: Spine,
+    /// Where what lasts is raised.
+    pub(super) signals: SignalBook,
+    /// `[tls]`
+    pub(super) tls_roots: TlsRoots,
+    /// `[tls] proxy`
+    pub(super) proxy: Option<String>,
+}
+
+/// A gateway that runs. Its threads end when this is dropped.
+pub(super) struct RunningGateway {
+    /// What `/api/v1/rpc` shows.
+    pub(super) view: RpcView,
+    /// Where its answers and its upstreams' are counted.
+    pub(super) meters: Vec<(Indicator, AnswerMeter)>,
+    _runtime: OwnRuntime,
+}
+
+impl fmt::Debug for RunningGateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunningGateway").finish_non_exhaustive()
+    }
+}
+
+/// Starts everything of the gateway.
+///
+/// # Errors
+/// When the system has no threads for it, or TLS cannot be set up.
+pub(super) fn start_gateway(parts: GatewayStart, group: &TaskGroup) -> Result<RunningGateway, StartError> {
+    let GatewayStart { settings, listener, bundles, own_token, clock, spine, signals, tls_roots, proxy } =
+        parts;
+    let through_proxy = HttpClients::build(&tls_roots, proxy.as_deref())?;
+    // An own node on this machine is reached without going through anybody else's.
+    let straight = HttpClients::build(&tls_roots, None)?;
+    let dial = Direct::new(websocket_tls(&tls_roots)?);
+    let runtime = OwnRuntime::start().map_err(StartError::Thread)?;
+    // What is started from here on runs on the gateway's threads.
+    let entered = runtime.handle().map(tokio::runtime::Handle::enter);
+    let (board, observed) = new_board(&settings, clock.now());
+    let answers = AnswerMeter::default();
+    let mut meters = vec![(Indicator::Gateway, answers.clone())];
+    let mut upstreams = Vec::new();
+    for upstream in &settings.upstreams {
+        let meter = AnswerMeter::default();
+        if let Some(name) = NodeName::parse(upstream.id.as_str()) {
+            meters.push((Indicator::Node(name), meter.clone()));
+        }
+        let clients = if is_here(&upstream.url) { &straight } else { &through_proxy };
+        let limit = settings.limits.max_answer_bytes;
+        upstreams.push(Arc::new(MeteredUpstream::new(upstream, clients, limit, meter, clock.clone())));
+    }
+    let probed = settings.upstreams.iter().zip(&upstreams).map(|(settings, upstream)| Probed {
+        settings: settings.clone(),
+        ask: Arc::clone(upstream) as _,
+        budget: Arc::clone(upstream.budget()),
+    });
+    let probes = ProbeParts {
+        upstreams: probed.collect(),
+        rules: HealthRules::of(&settings),
+        board: board.clone(),
+        observed: Arc::new(Mutex::new(observed)),
+        spine,
+        signals,
+        clock: clock.clone(),
+    };
+    start_probes(probes, group);
+    let gateway = Gateway::new(GatewayParts {
+        settings: settings.clone(),
+        upstreams: upstreams.into_iter().map(|upstream| upstream as _).collect(),
+        board: board.clone(),
+        clock: clock.clone(),
+    });
+    let backfill = Arc::new(Through { gateway: Arc::clone(&gateway), deadline: settings.deadline });
+    let subscriptions = start_subscriptions(
+        SubscriptionParts::new(&settings, board.clone(), backfill, Arc::new(dial), clock),
+        group,
+    );
+    let (pressed, pressure) = watch::channel(Pressure::None);
+    group.restarting("rpc_pressure", move |stop| watch_pressure(pressed.clone(), stop));
+    let api = RpcApiParts {
+        settings,
+        rpc: Arc::clone(&gateway) as _,
+        board,
+        pressure,
+        answers,
+        own_token,
+        bundles,
+        subscriptions: Some(subscriptions),
+    };
+    rpc_api::start(api, listener, group);
+    drop(entered);
+    let view = RpcView::new(move || gateway.view());
+    Ok(RunningGateway { view, meters, _runtime: runtime })
+}
+
+/// Whether a URL is of this machine.
+fn is_here(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// Blocks and logs for subscriptions, by way of the gateway. Each call is a session's of its own: what one was told binds no other.
+struct Through {
+    gateway: Arc<Gateway>,
+    deadline: Duration,
+}
+
+impl Backfill for Through {
+    fn call(&self, call: RpcCall) -> BoxFuture<'_, Result<RawJson, String>> {
+        Box::pin(async move {
+            let session = Session::new(ClientId::Token("subscriptions".into()));
+            let served = self.gateway.call(call, &session, Instant::now() + self.deadline).await;
+            match served.answer {
+                RpcAnswer::Result(result) => Ok(result),
+                RpcAnswer::Error(error) => Err(error.message.into()),
+            }
+        })
+    }
+}
+
+/// A token for our own watchers, where they read the chain through the gateway: clients' tokens and limits are not for them.
+pub(super) fn own_token(config: &Config) -> Option<Secret> {
+    config.execution_by_gateway.then(|| Secret(hex::encode(rand::random::<[u8; 32]>())))
+}
+
+/// Where our own watchers reach the gateway, by the address that it got.
+pub(super) fn own_url(listen: SocketAddr, token: &Secret) -> Option<Url> {
+    let mut url = crate::config::gateway_url(listen)?;
+    url.set_username("relaymux").ok()?;
+    url.set_password(Some(&token.0)).ok()?;
+    Some(url)
+}

@@ -1,0 +1,254 @@
+//! `[[rpc.upstreams]]`: the nodes behind the gateway. What is wrong with an address is said without a word of it: it may hold a key.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use url::{Host, Url};
+
+use super::{
+    checker::Checker,
+    raw_rpc::RawUpstream,
+    rpc_methods::methods,
+    secrets::{Place, secret},
+};
+use crate::gateway::{Tier, UpstreamId, UpstreamSettings};
+
+/// Between two probes of a node of one's own, and of one that is paid.
+const PROBE: Duration = Duration::from_secs(3);
+const PROBE_PAID: Duration = Duration::from_secs(15);
+/// Names that an answer's header says of answers which no upstream gave.
+const RESERVED: [&str; 2] = ["cache", "gateway"];
+
+/// Checks them all; the gateway listens at `listen`.
+pub(super) fn upstreams(
+    raw: Vec<RawUpstream>,
+    folder: &Path,
+    listen: SocketAddr,
+    checker: &mut Checker,
+) -> Vec<UpstreamSettings> {
+    if raw.is_empty() {
+        let hint = "write [[rpc.upstreams]] with id, url and tier";
+        checker.wrong("rpc", "there are no upstreams: nothing could be answered", hint);
+    }
+    let mut known: HashMap<String, usize> = HashMap::new();
+    let mut found: Vec<UpstreamSettings> = Vec::new();
+    for (index, raw) in raw.into_iter().enumerate() {
+        let Some(upstream) = upstream(raw, index, folder, listen, checker) else { continue };
+        let at = |key: &str| format!("rpc.upstreams[{index}].{key}");
+        // Metrics and headers tell them apart by it, and case would not.
+        if known.insert(upstream.id.as_str().to_lowercase(), index).is_some() {
+            let message = format!("`{}` is there twice", upstream.id);
+            checker.wrong(&at("id"), message, "give each upstream a name of its own");
+        }
+        if let Some(other) = found.iter().find(|other| other.url == upstream.url) {
+            checker.warn(format!(
+                "[[rpc.upstreams]] {} and {} have one url: they are one node, which fails as one; list it once",
+                other.id, upstream.id
+            ));
+        }
+        found.push(upstream);
+    }
+    if !found.is_empty() && found.iter().all(|upstream| upstream.tier == Tier::Backup) {
+        checker.warn(
+            "every one of [[rpc.upstreams]] is a backup: each call goes to somebody who is paid by the request; give your own nodes tier = \
+             \"primary\"",
+        );
+    }
+    found
+}
+
+fn upstream(
+    raw: RawUpstream,
+    index: usize,
+    folder: &Path,
+    listen: SocketAddr,
+    checker: &mut Checker,
+) -> Option<UpstreamSettings> {
+    let section = format!("rpc.upstreams[{index}]");
+    let at = |key: &str| format!("{section}.{key}");
+    let id = raw.id.as_deref().and_then(UpstreamId::parse);
+    match &id {
+        None => {
+            let message = if raw.id.is_some() { "is no name" } else { "is missing" };
+            checker.wrong(&at("id"), message, "1 to 64 letters, digits, - _ . such as \"geth-primary\"");
+        }
+        Some(id) if RESERVED.contains(&id.as_str()) => {
+            let message = format!("`{id}` is what answers say that no upstream gave");
+            checker.wrong(&at("id"), message, "give it another name");
+        }
+        Some(_) => {}
+    }
+    let tier = match raw.tier.as_deref() {
+        None => Some(Tier::Primary),
+        Some(text) => {
+            let tier = Tier::parse(text);
+            if tier.is_none() {
+                let hint = "primary: your own node; replica: another one of yours; backup: a provider's";
+                checker.wrong(&at("tier"), format!("`{text}` is not one of primary, replica, backup"), hint);
+            }
+            tier
+        }
+    };
+    let place = |key, text, file| Place { section: &section, key, text, file };
+    let http = place("url", raw.url.as_ref(), raw.url_file.as_ref());
+    if !http.is_there() {
+        http.missing("where it answers JSON-RPC", checker);
+    }
+    let url = address(http, &["http", "https"], folder, listen, checker);
+    let ws_url = address(
+        place("ws_url", raw.ws_url.as_ref(), raw.ws_url_file.as_ref()),
+        &["ws", "wss"],
+        folder,
+        listen,
+        checker,
+    );
+    let headers = headers(&raw, &section, folder, checker);
+    let default = if tier == Some(Tier::Backup) { PROBE_PAID } else { PROBE };
+    let probe_every = checker.millis(&at("probe_ms"), raw.probe_ms, default);
+    let zero = "0 would send nothing there";
+    if raw.max_requests_per_second == Some(0) {
+        checker.wrong(&at("max_requests_per_second"), zero, "leave it out for no limit");
+    }
+    if raw.max_requests_per_day == Some(0) {
+        checker.wrong(&at("max_requests_per_day"), zero, "leave it out for no limit");
+    }
+    if raw.max_logs_range == Some(0) {
+        checker.wrong(&at("max_logs_range"), "0 blocks have no logs", "leave it out for no limit");
+    }
+    if let (Some(daily), Some(url)) = (raw.max_requests_per_day, &url) {
+        let probes = Duration::from_secs(86_400).as_millis() / probe_every.as_millis().max(1);
+        // A probe is two requests at least: the chain, the head.
+        if u128::from(daily) < probes.saturating_mul(2) {
+            let host = url.host_str().unwrap_or_default();
+            checker.warn(format!(
+                "{}: probes of {host} each {} ms take {} of its {daily} requests a day: raise probe_ms",
+                at("max_requests_per_day"),
+                probe_every.as_millis(),
+                probes.saturating_mul(2),
+            ));
+        }
+    }
+    Some(UpstreamSettings {
+        id: id?,
+        url: url?,
+        ws_url,
+        tier: tier?,
+        headers,
+        probe_every,
+        max_requests_per_second: raw.max_requests_per_second,
+        max_requests_per_day: raw.max_requests_per_day,
+        max_logs_range: raw.max_logs_range,
+        methods: methods(&at("methods"), raw.methods, checker),
+        ignore_methods: methods(&at("ignore_methods"), raw.ignore_methods, checker),
+    })
+}
+
+/// An upstream's address, which may hold a key: nothing of it is said.
+fn address(
+    place: Place<'_>,
+    schemes: &[&str],
+    folder: &Path,
+    listen: SocketAddr,
+    checker: &mut Checker,
+) -> Option<Url> {
+    let text = secret(place, folder, checker)?.0;
+    let url = Url::parse(&text).ok().filter(|url| schemes.contains(&url.scheme()) && url.host().is_some());
+    let Some(url) = url else {
+        let such = schemes.first().copied().unwrap_or_default();
+        let hint = format!("such as {such}://127.0.0.1:8545");
+        checker.wrong(&place.given(), format!("is no {} address", schemes.join(" or ")), hint);
+        return None;
+    };
+    if is_own(&url, listen) {
+        let message = "is this gateway's own address: each call would come back to it, again and again";
+        checker.contradicts(&place.given(), "rpc.listen", message, "give the address of a node");
+        return None;
+    }
+    Some(url)
+}
+
+/// Whether whoever calls an address reaches a listener.
+fn is_own(url: &Url, listen: SocketAddr) -> bool {
+    let port = match url.scheme() {
+        "ws" => url.port().or(Some(80)),
+        "wss" => url.port().or(Some(443)),
+        _ => url.port_or_known_default(),
+    };
+    if listen.port() == 0 || port != Some(listen.port()) {
+        return false;
+    }
+    let ip = match url.host() {
+        Some(Host::Ipv4(ip)) => IpAddr::V4(ip),
+        Some(Host::Ipv6(ip)) => ip.to_canonical(),
+        Some(Host::Domain(name)) if name.trim_end_matches('.').eq_ignore_ascii_case("localhost") => {
+            return listen.ip().is_loopback() || listen.ip().is_unspecified();
+        }
+        Some(Host::Domain(_)) | None => return false,
+    };
+    ip == listen.ip() || ip.is_unspecified() || (listen.ip().is_unspecified() && ip.is_loopback())
+}
+
+fn headers(raw: &RawUpstream, section: &str, folder: &Path, checker: &mut Checker) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &raw.headers {
+        let key = format!("{section}.headers.{name}");
+        match (HeaderName::try_from(name.as_str()), HeaderValue::from_str(value)) {
+            (Ok(name), Ok(mut value)) => {
+                value.set_sensitive(true);
+                headers.insert(name, value);
+            }
+            (Err(_), _) => checker.wrong(&key, "is no header's name", "such as x-api-key"),
+            (_, Err(_)) => {
+                checker.wrong(&key, "has letters that no header has", "write it in one line of ASCII")
+            }
+        }
+    }
+    let place = Place { section, key: "authorization", text: None, file: raw.authorization_file.as_ref() };
+    if let Some(secret) = secret(place, folder, checker) {
+        match HeaderValue::from_str(&secret.0) {
+            Ok(mut value) => {
+                value.set_sensitive(true);
+                if headers.insert(header::AUTHORIZATION, value).is_some() {
+                    let other = format!("{section}.headers");
+                    let message = "authorization is in headers as well";
+                    checker.contradicts(&place.given(), &other, message, "keep one of the two");
+                }
+            }
+            Err(_) => {
+                let hint = "the value of the header in one line, such as: Bearer 8f3c…";
+                checker.wrong(&place.given(), "has letters that no header has", hint);
+            }
+        }
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gateway_s_own_address_is_known_by_every_name() {
+        for (url, listen, want) in [
+            ("http://127.0.0.1:18545", "127.0.0.1:18545", true),
+            ("http://localhost:18545/", "127.0.0.1:18545", true),
+            ("http://LOCALHOST.:18545/x", "0.0.0.0:18545", true),
+            ("ws://127.0.0.1:18545", "0.0.0.0:18545", true),
+            ("http://0.0.0.0:18545", "127.0.0.1:18545", true),
+            ("http://[::1]:18545", "[::]:18545", true),
+            ("http://127.0.0.1", "127.0.0.1:80", true),
+            ("http://127.0.0.1:8545", "127.0.0.1:18545", false),
+            ("http://10.0.0.2:18545", "127.0.0.1:18545", false),
+            ("http://10.0.0.2:18545", "0.0.0.0:18545", false),
+            ("http://geth:18545", "127.0.0.1:18545", false),
+            ("http://127.0.0.1:18545", "127.0.0.1:0", false),
+        ] {
+            assert_eq!(is_own(&url.parse().unwrap(), listen.parse().unwrap()), want, "{url} {listen}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! An upstream as it is asked from outside: within its budget, and with its answers counted.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
+use super::{
+    Ask, Asking, Budget, CallError, Post, RpcAnswer, RpcCall, Transport, TransportFailure, UpstreamSettings,
+};
+use crate::{
+    consensus::WallClock,
+    events::{AnswerGrade, AnswerMeter},
+    http_client::HttpClients,
+};
+
+/// One upstream.
+pub struct MeteredUpstream {
+    transport: Transport,
+    budget: Arc<Budget>,
+    meter: AnswerMeter,
+    clock: WallClock,
+}
+
+impl fmt::Debug for MeteredUpstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MeteredUpstream").field("transport", &self.transport).finish_non_exhaustive()
+    }
+}
+
+impl MeteredUpstream {
+    /// By the configuration; `max_answer_bytes` is counted after decompression.
+    pub fn new(
+        settings: &UpstreamSettings,
+        clients: &HttpClients,
+        max_answer_bytes: usize,
+        meter: AnswerMeter,
+        clock: WallClock,
+    ) -> Self {
+        let budget = Arc::new(Budget::of(settings));
+        let take = {
+            let (budget, clock) = (Arc::clone(&budget), clock.clone());
+            move |requests: u32| (0..requests).all(|_| budget.try_take(clock.now()))
+        };
+        let transport = Transport::new(settings, clients, Arc::new(take), max_answer_bytes);
+        Self { transport, budget, meter, clock }
+    }
+
+    /// Its budget, to be told when it is used up.
+    pub const fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// An upstream that answers at all is there, whatever it says; one that was not asked, says nothing.
+    fn count<T>(&self, came: &Result<T, CallError>, asked: Instant) {
+        match came {
+            Ok(_) => self.meter.note(AnswerGrade::Good, asked.elapsed()),
+            Err(CallError::Transport(TransportFailure::OverBudget)) => {}
+            Err(CallError::Transport(_) | CallError::Bad(_)) => {
+                self.meter.note(AnswerGrade::Bad, asked.elapsed());
+            }
+        }
+    }
+}
+
+impl Ask for MeteredUpstream {
+    fn call<'a>(&'a self, call: &'a RpcCall, deadline: Instant) -> Asking<'a, RpcAnswer> {
+        Box::pin(async move {
+            let asked = Instant::now();
+            let came = self.transport.call(call, deadline).await;
+            self.count(&came, asked);
+            came
+        })
+    }
+
+    fn batch<'a>(&'a self, calls: &'a [RpcCall], deadline: Instant) -> Asking<'a, Vec<RpcAnswer>> {
+        Box::pin(async move {
+            let asked = Instant::now();
+            let came = self.transport.batch(calls, deadline).await;
+            self.count(&came, asked);
+            came
+        })
+    }
+
+    fn has_budget(&self) -> bool {
+        !self.budget.used(self.clock.now()).is_used_up()
+    }
+
+    fn used_today(&self) -> Option<u64> {
+        let used = self.budget.used(self.clock.now());
+        used.per_day.map(|_| used.sent)
+    }
+}
+
+impl Post for MeteredUpstream {
+    fn post(&self, body: Bytes, deadline: Instant) -> BoxFuture<'_, Result<Bytes, TransportFailure>> {
+        Box::pin(async move {
+            let asked = Instant::now();
+            let came = self.transport.post(body, deadline).await.map_err(CallError::Transport);
+            self.count(&came, asked);
+            came.map_err(|error| match error {
+                CallError::Transport(failure) => failure,
+                CallError::Bad(bad) => TransportFailure::Broken(bad.to_string()),
+            })
+        })
+    }
+}

@@ -1,0 +1,306 @@
+//! From the calls of one request to the text of their answers: who may, who is turned away, who is asked, and in which order it goes out.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use serde_json::{json, value::RawValue};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    access::Caller,
+    class::Class,
+    grading::Grading,
+    limits::Limits,
+    metrics,
+    rpc::{ServedBy, Served, Rpc},
+    shed::{PlaceTaken, Places, Pressure},
+    text::Text,
+};
+use crate::{
+    gateway::{NodeError, RawJson, RpcAnswer, RpcCall, Session},
+    jsonrpc::{Asked, ErrorCode, RpcError, StrictCall, StrictIncoming},
+};
+
+/// Who answered: an upstream's name, `cache` or `gateway`; several for a batch, each once.
+const UPSTREAM: HeaderName = HeaderName::from_static("x-relaymux-upstream");
+/// How long it took here, in milliseconds. Source: W3C Server Timing.
+const TIMING: HeaderName = HeaderName::from_static("server-timing");
+/// Up to here parameters are copied, so that a small part which is kept does not keep a whole body.
+const COPIED: usize = 64 << 10;
+/// How long the gateway may be late with its own error, before it is given up.
+const GRACE: Duration = Duration::from_secs(1);
+/// When whoever was turned away may come again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What calls are served by.
+#[derive(Clone)]
+pub(super) struct Calls {
+    pub(super) rpc: Arc<dyn Rpc>,
+    pub(super) limits: Arc<Limits>,
+    pub(super) places: Places,
+    pub(super) pressure: watch::Receiver<Pressure>,
+    pub(super) grading: Grading,
+    pub(super) deadline: Duration,
+    /// Most bytes of all answers of a batch together.
+    pub(super) max_answer: usize,
+}
+
+/// What becomes of one call before anybody is asked.
+enum Fate {
+    /// It is passed on.
+    Asked { call: RpcCall, class: Class, place: PlaceTaken },
+    /// It cannot be read.
+    Wrong(RpcError),
+    /// Its client asks too much.
+    Limited(Duration),
+    /// There is too much.
+    Shed(Class),
+}
+
+impl Calls {
+    /// Answers a request.
+    pub(super) async fn serve(
+        &self,
+        incoming: StrictIncoming<'_>,
+        body: &Bytes,
+        caller: &Caller,
+        session: &Session,
+    ) -> Said {
+        let began = Instant::now();
+        let (calls, is_batch) = match incoming {
+            StrictIncoming::One(call) => (vec![call], false),
+            StrictIncoming::Batch(calls) => (calls, true),
+        };
+        let (ids, fates): (Vec<_>, Vec<_>) = calls
+            .into_iter()
+            .map(|call| ((call.id, call.is_notification()), self.fate(call, body, caller)))
+            .unzip();
+        metrics::show_in_flight(self.places.taken());
+        let mut said = Said::default();
+        let (mut asked, mut places, mut classes) = (Vec::new(), Vec::new(), Vec::new());
+        let outcomes: Vec<Option<RpcError>> = fates
+            .into_iter()
+            .map(|fate| match fate {
+                Fate::Asked { call, class, place } => {
+                    asked.push(call);
+                    classes.push(class);
+                    places.push(place);
+                    None
+                }
+                Fate::Wrong(error) => Some(error),
+                Fate::Limited(wait) => {
+                    said.limited = said.limited.max(Some(wait));
+                    let message =
+                        "you ask more calls a second than one client may: see [rpc] max_requests_per_second";
+                    Some(RpcError::new(ErrorCode::LimitExceeded, message))
+                }
+                Fate::Shed(class) => {
+                    said.is_shed = true;
+                    self.grading.shed();
+                    let message = format!("too busy for a {} call: try again in a second", class.label());
+                    Some(RpcError::new(ErrorCode::LimitExceeded, message))
+                }
+            })
+            .collect();
+        said.is_any_asked = !asked.is_empty();
+        let replies = self.ask(asked, &classes, is_batch, session, places).await;
+        metrics::show_in_flight(self.places.taken());
+        for (class, reply) in classes.iter().zip(&replies) {
+            self.grading.answered(*class, reply, began.elapsed());
+        }
+        said.write(ids, outcomes, replies, is_batch, self.max_answer)
+    }
+
+    fn fate(&self, call: StrictCall<'_>, body: &Bytes, caller: &Caller) -> Fate {
+        let Asked { method, params } = match call.asked {
+            Ok(asked) => asked,
+            Err(error) => return Fate::Wrong(error),
+        };
+        if !caller.is_own
+            && let Err(wait) = self.limits.charge(&caller.client)
+        {
+            metrics::note_rate_limited();
+            return Fate::Limited(wait);
+        }
+        let class = Class::of(&method);
+        let pressure = *self.pressure.borrow();
+        let Some(place) = self.places.take(class, pressure) else {
+            metrics::note_shed(class);
+            return Fate::Shed(class);
+        };
+        let params = params.map_or_else(|| Bytes::from_static(b"[]"), |params| slice(body, params));
+        Fate::Asked { call: RpcCall::new(method.into_owned(), params), class, place }
+    }
+
+    /// Has calls answered, as many answers as calls.
+    async fn ask(
+        &self,
+        mut calls: Vec<RpcCall>,
+        classes: &[Class],
+        is_batch: bool,
+        session: &Session,
+        places: Vec<PlaceTaken>,
+    ) -> Vec<Served> {
+        let wanted = calls.len();
+        if wanted == 0 {
+            return Vec::new();
+        }
+        let (rpc, session) = (Arc::clone(&self.rpc), session.clone());
+        let deadline = Instant::now() + self.deadline;
+        let asking = async move {
+            let _places = places;
+            let answers = async {
+                match calls.pop() {
+                    Some(call) if !is_batch => vec![rpc.call(call, &session, deadline).await],
+                    last => {
+                        calls.extend(last);
+                        rpc.call_batch(calls, &session, deadline).await
+                    }
+                }
+            };
+            timeout_at(deadline + GRACE, answers).await.unwrap_or_default()
+        };
+        let mut replies = if classes.contains(&Class::Send) {
+            // A client that hangs up has sent its transaction all the same: it goes to every upstream, or to none.
+            tokio::spawn(asking).await.unwrap_or_default()
+        } else {
+            asking.await
+        };
+        // Never fewer answers than calls, whatever went wrong.
+        replies.resize_with(wanted, no_reply);
+        replies
+    }
+}
+
+/// The parameters of a call. Of a large body a slice; else a copy, which keeps nothing of the rest.
+fn slice(body: &Bytes, params: &RawValue) -> Bytes {
+    let text = params.get().as_bytes();
+    if text.len() > COPIED { body.slice_ref(text) } else { Bytes::copy_from_slice(text) }
+}
+
+fn no_reply() -> Served {
+    let (code, message) = (ErrorCode::Internal.number(), "no answer within the time there is");
+    let raw = RawJson::from_value(&json!({ "code": code, "message": message }));
+    Served {
+        answer: RpcAnswer::Error(NodeError { code, message: message.into(), raw }),
+        by: ServedBy::Gateway,
+    }
+}
+
+/// What is said in answer to one request.
+#[derive(Default)]
+pub(super) struct Said {
+    text: Text,
+    is_silent: bool,
+    by: Vec<String>,
+    limited: Option<Duration>,
+    is_shed: bool,
+    is_any_asked: bool,
+}
+
+impl Said {
+    /// One error for a whole request.
+    pub(super) fn error(error: &RpcError) -> Self {
+        let mut said = Self::default();
+        said.text.error(None, error);
+        said.by.push(ServedBy::Gateway.name().to_owned());
+        said
+    }
+
+    fn write(
+        mut self,
+        ids: Vec<(Option<&RawValue>, bool)>,
+        outcomes: Vec<Option<RpcError>>,
+        replies: Vec<Served>,
+        is_batch: bool,
+        max_answer: usize,
+    ) -> Self {
+        let mut replies = replies.into_iter();
+        let mut written = 0_usize;
+        if is_batch {
+            self.text.begin_list();
+        }
+        for ((id, is_notification), outcome) in ids.into_iter().zip(outcomes) {
+            let reply = if outcome.is_none() { replies.next() } else { None };
+            self.note_by(reply.as_ref().map_or(&ServedBy::Gateway, |reply| &reply.by));
+            // Whoever sent no id wants no answer, not even that there was too much.
+            if is_notification {
+                continue;
+            }
+            if written > 0 {
+                self.text.next();
+            }
+            written += 1;
+            match (outcome, reply) {
+                (Some(error), _) => self.text.error(id, &error),
+                (None, Some(reply)) if is_batch && self.text.len() + size(&reply.answer) > max_answer => {
+                    let message =
+                        format!("the answers of this batch are larger than {max_answer} bytes together");
+                    self.text.error(id, &RpcError::new(ErrorCode::LimitExceeded, message));
+                }
+                (None, Some(reply)) => self.text.answer(id, &reply.answer),
+                (None, None) => self.text.answer(id, &no_reply().answer),
+            }
+        }
+        if is_batch {
+            self.text.end_list();
+        }
+        self.is_silent = written == 0;
+        self
+    }
+
+    fn note_by(&mut self, by: &ServedBy) {
+        if !self.by.iter().any(|known| known == by.name()) {
+            self.by.push(by.name().to_owned());
+        }
+    }
+
+    /// As the message of a websocket; none where there is nothing to say.
+    pub(super) fn into_bytes(self) -> Option<Bytes> {
+        (!self.is_silent).then(|| self.text.into_bytes())
+    }
+
+    /// As an HTTP answer. As with geth, an error of a call's own has the status 200; 429 and 503 are for requests of which nothing was asked.
+    pub(super) fn into_response(self, elapsed: Duration) -> Response {
+        let status = match (self.is_any_asked, self.limited, self.is_shed) {
+            (false, Some(_), _) => StatusCode::TOO_MANY_REQUESTS,
+            (false, None, true) => StatusCode::SERVICE_UNAVAILABLE,
+            _ if self.is_silent => StatusCode::NO_CONTENT,
+            _ => StatusCode::OK,
+        };
+        let mut response = if self.is_silent {
+            status.into_response()
+        } else {
+            (status, [(header::CONTENT_TYPE, "application/json")], self.text.into_body()).into_response()
+        };
+        let headers = response.headers_mut();
+        if let Ok(by) = HeaderValue::from_str(&self.by.join(", ")) {
+            headers.insert(UPSTREAM, by);
+        }
+        let micros = u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX);
+        if let Ok(timing) = HeaderValue::from_str(&format!("total;dur={:.3}", f64::from(micros) / 1000.0)) {
+            headers.insert(TIMING, timing);
+        }
+        let again = self.is_shed.then_some(AGAIN).max(self.limited);
+        if let Some(again) = again {
+            // Whole seconds, and never before it is time.
+            let seconds = again.as_millis().div_ceil(1000).max(1);
+            headers.insert(header::RETRY_AFTER, u64::try_from(seconds).unwrap_or(1).into());
+        }
+        response
+    }
+}
+
+fn size(answer: &RpcAnswer) -> usize {
+    match answer {
+        RpcAnswer::Result(raw) => raw.as_bytes().len(),
+        RpcAnswer::Error(error) => error.raw.as_bytes().len(),
+    }
+}
