@@ -42,8 +42,8 @@ use std::path::Path;
 
 pub use alert_ages::AgeSettings;
 pub use alerts::AlertsConfig;
-pub(crate) use durations::parse as parse_duration;
 pub use check::gateway_url;
+pub(crate) use durations::parse as parse_duration;
 pub use import::{
     ImportError, Imported, MevBoost, import_commit_boost, import_mev_boost, import_vouch, is_mev_boost_flag,
     mev_boost_takes_value, sound_text,

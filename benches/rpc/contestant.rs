@@ -40,7 +40,9 @@ impl Program {
         let mut all = vec![Self::Relaymux];
         match haproxy {
             Some(path) => all.push(Self::Haproxy(path)),
-            None => println!("without HAProxy: `apt-get install haproxy`, or HAPROXY=/path/to/haproxy, measures it beside"),
+            None => println!(
+                "without HAProxy: `apt-get install haproxy`, or HAPROXY=/path/to/haproxy, measures it beside"
+            ),
         }
         all
     }

@@ -26,13 +26,16 @@ pub(crate) async fn beside_load() {
     let table = Table::new(vec!["beside 1,000 reads a second".to_owned(), "alone".to_owned()]);
     table.head("Headers of 8 relays that answer after 20 ms, from the request to the whole answer");
     let quiet = Quiet::watch();
-    let relay = |n: u8| Behaviour::default().builder(n).value(milli(40 + u64::from(n))).delay(Duration::from_millis(20));
+    let relay = |n: u8| {
+        Behaviour::default().builder(n).value(milli(40 + u64::from(n))).delay(Duration::from_millis(20))
+    };
     let world = World::of((0..8).map(relay).collect()).await;
     let nodes = [Upstream::start().await, Upstream::start().await];
     let running =
         Running::start(&Program::Relaymux, [nodes[0].address, nodes[1].address], Some(&world)).await;
     let alone = ask(&world, &running).await;
-    let lasts = (PAUSE + Duration::from_millis(30)) * u32::try_from(HEADERS).unwrap() + Duration::from_secs(4);
+    let lasts =
+        (PAUSE + Duration::from_millis(30)) * u32::try_from(HEADERS).unwrap() + Duration::from_secs(4);
     let reads = tokio::spawn(load::run(running.address, RATE, CONNECTIONS, lasts));
     sleep(Duration::from_secs(2)).await;
     let beside = ask(&world, &running).await;

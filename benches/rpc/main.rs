@@ -114,7 +114,8 @@ impl Bench {
         let direct = took.pop().unwrap();
         for per_mille in [500, 990] {
             let floor = quantile(&direct, per_mille);
-            let added = took.iter().map(|took| Some(ms(quantile(took, per_mille).saturating_sub(floor)))).collect();
+            let added =
+                took.iter().map(|took| Some(ms(quantile(took, per_mille).saturating_sub(floor)))).collect();
             let what = if per_mille == 500 { "added, p50" } else { "added, p99" };
             self.table.row(what, "ms", &added, &format!("the node itself {:.3} ms", ms(floor)));
         }
@@ -124,7 +125,8 @@ impl Bench {
     /// The roadmap's load.
     async fn load(&self) {
         let lasts = seconds("RELAYMUX_BENCH_RPC_SECONDS", 60);
-        let quiet = self.head(&format!("{RATE} reads a second on {CONNECTIONS} connections, {} s", lasts.as_secs()));
+        let quiet =
+            self.head(&format!("{RATE} reads a second on {CONNECTIONS} connections, {} s", lasts.as_secs()));
         let measured = self
             .each(async |running, _nodes| {
                 let before = running.cpu();
@@ -136,7 +138,10 @@ impl Bench {
         let outcomes: Vec<&Outcome> = measured.iter().map(|(outcome, _, _)| outcome).collect();
         self.waits(&outcomes, &[("p50", 500), ("p95", 950), ("p99", 990), ("slowest", 1000)]);
         self.failures(&outcomes);
-        let cpu = measured.iter().map(|(outcome, cpu, _)| Some(ms(*cpu) * 1000.0 / outcome.took.len() as f64)).collect();
+        let cpu = measured
+            .iter()
+            .map(|(outcome, cpu, _)| Some(ms(*cpu) * 1000.0 / outcome.took.len() as f64))
+            .collect();
         self.table.row("CPU of 1,000 reads", "ms", &cpu, "");
         let memory = measured.iter().map(|(_, _, kib)| Some(*kib as f64 / 1024.0)).collect();
         self.table.row("peak memory", "MiB", &memory, "");
@@ -145,10 +150,12 @@ impl Bench {
 
     /// The same while the primary is killed and comes back.
     async fn kill(&self) {
-        let quiet = self.head(&format!("{RATE} reads a second; the primary is killed, and comes back after 5 s"));
+        let quiet =
+            self.head(&format!("{RATE} reads a second; the primary is killed, and comes back after 5 s"));
         let outcomes = self
             .each(async |running, mut nodes| {
-                let load = tokio::spawn(load::run(running.address, RATE, CONNECTIONS, Duration::from_secs(16)));
+                let load =
+                    tokio::spawn(load::run(running.address, RATE, CONNECTIONS, Duration::from_secs(16)));
                 sleep(Duration::from_secs(5)).await;
                 nodes[0].kill();
                 sleep(Duration::from_secs(5)).await;
@@ -165,7 +172,8 @@ impl Bench {
         let quiet = self.head(&format!("{RATE} reads a second; the primary freezes, and goes on after 5 s"));
         let outcomes = self
             .each(async |running, nodes| {
-                let load = tokio::spawn(load::run(running.address, RATE, CONNECTIONS, Duration::from_secs(16)));
+                let load =
+                    tokio::spawn(load::run(running.address, RATE, CONNECTIONS, Duration::from_secs(16)));
                 sleep(Duration::from_secs(5)).await;
                 nodes[0].freeze();
                 sleep(Duration::from_secs(5)).await;
@@ -185,7 +193,8 @@ impl Bench {
 
     fn waits(&self, outcomes: &[&Outcome], rows: &[(&str, usize)]) {
         for (what, per_mille) in rows {
-            let figures = outcomes.iter().map(|outcome| Some(ms(quantile(&outcome.took, *per_mille)))).collect();
+            let figures =
+                outcomes.iter().map(|outcome| Some(ms(quantile(&outcome.took, *per_mille)))).collect();
             self.table.row(what, "ms", &figures, "");
         }
     }

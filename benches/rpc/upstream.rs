@@ -75,7 +75,11 @@ impl Upstream {
 
 fn spawn(address: SocketAddr) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([FLAG, &address.to_string()]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .args([FLAG, &address.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command.spawn().unwrap()
 }
 

@@ -32,7 +32,8 @@ pub(crate) async fn idle(table: &Table) {
                 tokio::spawn(async move {
                     let tcp = TcpStream::connect(address).await.ok()?;
                     let (mut socket, _) = client_async(format!("ws://{address}/"), tcp).await.ok()?;
-                    let subscribe = r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}"#;
+                    let subscribe =
+                        r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}"#;
                     socket.send(Message::text(subscribe)).await.ok()?;
                     let answer = socket.next().await?.ok()?;
                     answer.to_text().ok()?.contains("result").then_some(socket)
@@ -51,9 +52,19 @@ pub(crate) async fn idle(table: &Table) {
     tokio::time::sleep(Duration::from_secs(5)).await;
     let (after, spent) = (running.memory("VmRSS"), running.cpu().saturating_sub(cpu));
     table.row("clients", "", &vec![Some(clients.len() as f64)], &format!("{refused} refused"));
-    table.row("memory of one", "KiB", &vec![Some((after.saturating_sub(before)) as f64 / clients.len() as f64)], "");
+    table.row(
+        "memory of one",
+        "KiB",
+        &vec![Some((after.saturating_sub(before)) as f64 / clients.len() as f64)],
+        "",
+    );
     table.row("memory of all", "MiB", &vec![Some(after.saturating_sub(before) as f64 / 1024.0)], "");
-    table.row("CPU of one head to one client", "µs", &vec![Some(spent.as_secs_f64() * 1e6 / 5.0 / clients.len() as f64)], "");
+    table.row(
+        "CPU of one head to one client",
+        "µs",
+        &vec![Some(spent.as_secs_f64() * 1e6 / 5.0 / clients.len() as f64)],
+        "",
+    );
     let mut heard = 0_usize;
     for client in &mut clients {
         if let Ok(Some(Ok(_))) = tokio::time::timeout(Duration::from_secs(2), client.next()).await {

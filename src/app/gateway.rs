@@ -16,8 +16,8 @@ use crate::{
     consensus::WallClock,
     events::{AnswerMeter, Spine},
     gateway::{
-        ClientId, Gateway, GatewayParts, HealthRules, MeteredUpstream, ProbeParts, Probed, RawJson, RpcAnswer,
-        RpcCall, RpcSettings, Session, new_board, start_probes,
+        ClientId, Gateway, GatewayParts, HealthRules, MeteredUpstream, ProbeParts, Probed, RawJson,
+        RpcAnswer, RpcCall, RpcSettings, Session, new_board, start_probes,
         subscriptions::{Backfill, Direct, SubscriptionParts, start_subscriptions},
     },
     http_client::{HttpClients, TlsRoots, websocket_tls},

@@ -94,7 +94,7 @@ mod tests {
 
     fn look(before: Pressed, cpu: f64, psi: Option<f64>) -> Pressed {
         let host = Load { cpu: Some(cpu), cpu_psi: psi, ..Load::default() };
-        step(before, &HostSample { host, own: Load::default() })
+        step(before, &HostSample { host, own: Load::default(), ..HostSample::default() })
     }
 
     #[test]

@@ -192,7 +192,7 @@ fn tokens(file: Option<&String>, folder: &Path, checker: &mut Checker) -> Vec<(S
     let Some(file) = file else { return Vec::new() };
     let path = folder.join(file);
     let Some(text) = checker.include(KEY, path.clone()) else { return Vec::new() };
-    checker.warn_if_others_read(&path);
+    checker.note_secret(&path);
     let mut tokens: Vec<(String, Secret)> = Vec::new();
     let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
     for (number, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {

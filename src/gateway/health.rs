@@ -27,7 +27,7 @@ use self::{
     tip::{Tip, find_tip},
 };
 use super::{
-    Switchover, Feedback, Head, Snapshot, Standing, Tier, UpstreamId, UpstreamSettings, UpstreamState,
+    Feedback, Head, Snapshot, Standing, Switchover, Tier, UpstreamId, UpstreamSettings, UpstreamState,
 };
 use crate::types::UnixMillis;
 

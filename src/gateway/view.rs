@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{
-    Failover, Head, MethodClass, RpcSettings, Standing, Switchover, Tier, UpstreamId, UpstreamState, lane::Lane,
-    lanes::Lanes,
+    Failover, Head, MethodClass, RpcSettings, Standing, Switchover, Tier, UpstreamId, UpstreamState,
+    lane::Lane, lanes::Lanes,
 };
 use crate::types::UnixMillis;
 

@@ -19,12 +19,12 @@ use super::{
     grading::Grading,
     limits::Limits,
     metrics,
-    rpc::{ServedBy, Served, Rpc},
+    rpc::Rpc,
     shed::{PlaceTaken, Places, Pressure},
     text::Text,
 };
 use crate::{
-    gateway::{NodeError, RawJson, RpcAnswer, RpcCall, Session},
+    gateway::{NodeError, RawJson, RpcAnswer, RpcCall, Served, ServedBy, Session},
     jsonrpc::{Asked, ErrorCode, RpcError, StrictCall, StrictIncoming},
 };
 

@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use super::{
-    class::Class,
-    rpc::{ServedBy, Served},
-};
+use super::class::Class;
 use crate::{
     events::{AnswerGrade, AnswerMeter},
-    gateway::RpcAnswer,
+    gateway::{RpcAnswer, Served, ServedBy},
     jsonrpc::ErrorCode,
 };
 

@@ -70,7 +70,7 @@ async fn preflight(State(shared): State<Shared>, headers: HeaderMap) -> Response
 
 /// A line for people; a websocket for programs.
 async fn hello(State(shared): State<Shared>, request: HttpRequest<Body>) -> Response {
-    if !is_upgrade(&request) {
+    if !is_upgrade(request.headers()) {
         return "relaymux: a JSON-RPC gateway; POST JSON-RPC 2.0 calls here\n".into_response();
     }
     let Some(caller) = identify(&shared, &request) else { return unauthorized() };

@@ -25,7 +25,7 @@ use crate::{
     events::AnswerMeter,
     gateway::{
         Board, CacheSettings, ClientLimits, Head, HealthPolicy, MethodPolicy, RawJson, RpcAnswer, RpcCall,
-        RpcSettings, Session, Standing, Tier, UpstreamId, UpstreamState,
+        RpcSettings, Served, ServedBy, Session, Standing, Tier, UpstreamId, UpstreamState,
     },
     serve::{ConnectionSlot, handover},
     types::Secret,

@@ -37,7 +37,8 @@ impl Pair {
     }
 
     fn next_time(&mut self) -> u64 {
-        self.timestamp = (self.timestamp + 1).max(u64::try_from(WallClock::system().now() / 1000).unwrap() - 20);
+        self.timestamp =
+            (self.timestamp + 1).max(u64::try_from(WallClock::system().now() / 1000).unwrap() - 20);
         self.timestamp
     }
 
@@ -97,7 +98,8 @@ impl Wallet {
     }
 
     async fn word(&mut self) -> Value {
-        let line = timeout(WORD, self.stdout.next_line()).await.expect("the wallet to say something").unwrap();
+        let line =
+            timeout(WORD, self.stdout.next_line()).await.expect("the wallet to say something").unwrap();
         serde_json::from_str(&line.expect("the wallet to live")).unwrap()
     }
 
@@ -224,15 +226,20 @@ async fn nodes_die_all_day_and_no_client_notices() {
     .await;
     assert_eq!(seen["failures"], json!([]), "{}", stage.log());
     assert_eq!(seen["backwards"], json!([]));
-    assert!(seen["reads"]["http"].as_u64() > Some(20) && seen["reads"]["websocket"].as_u64() > Some(20), "{seen}");
+    assert!(
+        seen["reads"]["http"].as_u64() > Some(20) && seen["reads"]["websocket"].as_u64() > Some(20),
+        "{seen}"
+    );
     let number = |block: &Value| {
         u64::from_str_radix(block["number"].as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
     };
-    let heads: Vec<u64> = seen["heads"].as_array().unwrap().iter().map(|head| head.as_u64().unwrap()).collect();
+    let heads: Vec<u64> =
+        seen["heads"].as_array().unwrap().iter().map(|head| head.as_u64().unwrap()).collect();
     let from = heads[0];
     assert!(from <= number(&first), "{heads:?}");
     assert_eq!(heads, (from..=number(&last)).collect::<Vec<_>>(), "each head once, in order");
-    let logged: Vec<&Value> = seen["logs"].as_array().unwrap().iter().map(|log| &log["transaction"]).collect();
+    let logged: Vec<&Value> =
+        seen["logs"].as_array().unwrap().iter().map(|log| &log["transaction"]).collect();
     let called: Vec<&Value> = calls.iter().map(|call| &call["hash"]).collect();
     assert_eq!(logged, called, "each log once, in order");
     assert!(seen["logs"].as_array().unwrap().iter().all(|log| log["removed"] == json!(false)));
