@@ -36,20 +36,20 @@ pub enum HttpClientError {
 }
 
 /// What a client that knows HTTP/2 offers in the handshake.
-pub const HTTP1_AND_2: &[&[u8]] = &[b"h2", b"http/1.1"];
+pub(super) const HTTP1_AND_2: &[&[u8]] = &[b"h2", b"http/1.1"];
 /// What one offers that does not.
-pub const HTTP1: &[&[u8]] = &[b"http/1.1"];
+pub(super) const HTTP1: &[&[u8]] = &[b"http/1.1"];
 
 /// The authorities, read once for any number of clients.
 #[derive(Clone, Debug)]
-pub struct Tls(Arc<RootCertStore>);
+pub(super) struct Tls(Arc<RootCertStore>);
 
 impl Tls {
     /// Reads them. Costs milliseconds.
     ///
     /// # Errors
     /// When the file cannot be read, or has no certificate or a damaged one.
-    pub fn new(roots: &TlsRoots) -> Result<Self, HttpClientError> {
+    pub(super) fn new(roots: &TlsRoots) -> Result<Self, HttpClientError> {
         let mut store = RootCertStore::empty();
         match roots {
             TlsRoots::Bundled => {
@@ -77,7 +77,7 @@ impl Tls {
     ///
     /// # Errors
     /// When the library refuses the set-up.
-    pub fn config(&self, protocols: &[&[u8]]) -> Result<ClientConfig, HttpClientError> {
+    pub(super) fn config(&self, protocols: &[&[u8]]) -> Result<ClientConfig, HttpClientError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let builder = builder.map_err(|error| HttpClientError::Tls(error.to_string()))?;
