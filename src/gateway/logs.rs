@@ -6,6 +6,7 @@
 
 mod lesson;
 mod limit;
+mod part;
 mod query;
 
 use std::future::Future;
@@ -13,7 +14,7 @@ use std::future::Future;
 use bytes::{BufMut, BytesMut};
 use futures_util::{StreamExt, stream};
 
-pub use self::{lesson::Lesson, limit::LogsLimit, query::LogsQuery};
+pub use self::{lesson::Lesson, limit::LogsLimit, part::Part, query::LogsQuery};
 use super::{RawJson, RpcAnswer, RpcCall};
 
 /// How far one query may be taken apart.
@@ -62,22 +63,6 @@ pub enum LogsFailure<E> {
     /// A part is no list.
     #[error("what came is no list of logs")]
     NoList,
-}
-
-/// Blocks from one to another, both included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// The first.
-    pub from: u64,
-    /// The last, not below the first.
-    pub to: u64,
-}
-
-impl Part {
-    /// How many blocks it has.
-    pub const fn blocks(self) -> u64 {
-        (self.to - self.from).saturating_add(1)
-    }
 }
 
 /// The parts of a range, in order, of at most `each` blocks; `None` where they would be more than `most`.

@@ -1,7 +1,7 @@
 //! What an upstream's refusal of a query for logs teaches. There is no code for it: each provider has words of its own, and they change. So what is
 //! looked for are the few forms that they have in common, and a number counts only if it is one that explains the refusal.
 
-use super::Part;
+use super::part::Part;
 use crate::gateway::NodeError;
 
 /// What to do about a refusal.

@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::Part;
+use super::part::Part;
 use crate::gateway::{
     BlockNeed, Bound, RpcCall, Snapshot,
     block_need::{self, nth},
