@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn filters_match_as_nodes_do() {
-        let table: [(Value, &[(Address, &[B256], bool)]); 7] = [
+        type Logs = &'static [(Address, &'static [B256], bool)];
+        let table: [(Value, Logs); 7] = [
             (json!({}), &[(A, &[], true), (B, &[T, U], true)]),
             (json!({"address": A, "fromBlock": "0x1"}), &[(A, &[], true), (B, &[], false)]),
             (json!({"address": [A, B]}), &[(A, &[], true), (B, &[T], true)]),

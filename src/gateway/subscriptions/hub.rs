@@ -199,7 +199,7 @@ impl Hub {
                 let (believed, order) = self.believed();
                 if believed.contains(&place) {
                     self.chain.gone(self.polled(), &order);
-                    let steps = self.chain.take_in(place, block, self.now_s(), &order);
+                    let steps = self.chain.take_in(place, *block, self.now_s(), &order);
                     self.carry_out(steps);
                 }
             }
@@ -246,7 +246,7 @@ impl Hub {
                 let Some(block) = block else { return };
                 let is_first = self.chain.tip().is_none();
                 let (_, order) = self.believed();
-                let mut steps = self.chain.take_in(self.polled(), block, self.now_s(), &order);
+                let mut steps = self.chain.take_in(self.polled(), *block, self.now_s(), &order);
                 if is_first {
                     // It was there before whoever subscribed.
                     steps.retain(|step| !matches!(step, Step::Jump(_)));

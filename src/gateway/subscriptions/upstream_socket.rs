@@ -75,7 +75,7 @@ pub(super) enum News {
     /// It is not any more.
     Down(usize),
     /// A new head.
-    Head(usize, Block),
+    Head(usize, Box<Block>),
     /// A pending transaction: its hash, and the whole of it where that was asked for.
     Pending(B256, Option<RawJson>),
 }
@@ -311,7 +311,7 @@ impl Heard {
             if self.heads.as_ref() == Some(&subscription) {
                 let block = raw().and_then(|raw| Block::read(&raw));
                 return block
-                    .map(|block| Some(News::Head(place, block)))
+                    .map(|block| Some(News::Head(place, Box::new(block))))
                     .ok_or("it sent a head that is none".to_owned());
             }
             if self.pending.as_ref() == Some(&subscription) {

@@ -41,7 +41,7 @@ pub(super) enum Done {
     /// A block's logs.
     Logs(Arc<Block>, Result<RawJson, String>),
     /// The newest block.
-    Polled(Option<Block>),
+    Polled(Option<Box<Block>>),
 }
 
 fn pause_after(failures: u32) -> Duration {
@@ -55,7 +55,7 @@ fn pause_after(failures: u32) -> Duration {
 pub(super) fn newest(backfill: Arc<dyn Backfill>) -> BoxFuture<'static, Done> {
     Box::pin(async move {
         let call = RpcCall::new("eth_getBlockByNumber", &b"[\"latest\",false]"[..]);
-        Done::Polled(block(&*backfill, call).await)
+        Done::Polled(block(&*backfill, call).await.map(Box::new))
     })
 }
 
