@@ -21,6 +21,7 @@ mod facts;
 mod handlers;
 mod profit;
 mod rpc;
+mod rpc_view;
 mod settings;
 mod silences;
 mod sla;
@@ -29,7 +30,7 @@ mod views;
 
 pub use degraded::Degraded;
 pub use digest::DigestMaker;
-pub use rpc::RpcView;
+pub use rpc_view::RpcView;
 pub use settings::{OpsSettings, Secret};
 pub use state::OpsParts;
 

@@ -154,7 +154,7 @@ struct Through {
 impl Backfill for Through {
     fn call(&self, call: RpcCall) -> BoxFuture<'_, Result<RawJson, String>> {
         Box::pin(async move {
-            let session = Session::new(ClientId::Token("subscriptions".into()));
+            let session = Session::new(ClientId::Own);
             let served = self.gateway.call(call, &session, Instant::now() + self.deadline).await;
             match served.answer {
                 RpcAnswer::Result(result) => Ok(result),

@@ -227,10 +227,10 @@ mod tests {
         }
     }
 
-    /// What is counted for each relay or builder begins when that appears. Everything else is there from the start: `increase()` sees the first one.
+    /// What is counted for each relay, builder or upstream begins when that appears. Everything else is there from the start: `increase()` sees the first one.
     #[test]
     fn every_counter_begins_at_zero() {
-        const OF_EACH: [&str; 8] = [
+        const OF_EACH: [&str; 11] = [
             "relaymux_alert_deliveries_total",
             "relaymux_offers_total",
             "relaymux_relay_wins_total",
@@ -239,6 +239,9 @@ mod tests {
             "relaymux_relay_offences_total",
             "relaymux_bundle_sends_total",
             "relaymux_bundle_sends_dropped_total",
+            "relaymux_rpc_requests_total",
+            "relaymux_rpc_attempts_total",
+            "relaymux_rpc_failovers_total",
         ];
         let mut names = std::collections::BTreeSet::new();
         names_in(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut names);

@@ -153,7 +153,8 @@ fn of_wire(body: &Bytes, wire: &Wire<'_>) -> Result<RpcAnswer, BadAnswer> {
     match (wire.result, wire.error.filter(|error| !is_null(error))) {
         (_, Some(error)) => {
             // Some nodes answer with a bare text; it is an error all the same.
-            let read: WireError = serde_json::from_str(error.get()).unwrap_or(WireError { code: 0, message: None });
+            let read: WireError =
+                serde_json::from_str(error.get()).unwrap_or(WireError { code: 0, message: None });
             let message: String =
                 read.message.unwrap_or_else(|| error.get().to_owned()).chars().take(KEPT_CHARS).collect();
             Ok(RpcAnswer::Error(NodeError {
@@ -198,17 +199,23 @@ mod tests {
 
     #[test]
     fn results_and_errors_are_slices_of_the_body() {
-        let Ok(RpcAnswer::Result(result)) = one(r#"{"jsonrpc":"2.0","id":7,"result":{"a": [1]}}"#) else { panic!() };
+        let Ok(RpcAnswer::Result(result)) = one(r#"{"jsonrpc":"2.0","id":7,"result":{"a": [1]}}"#) else {
+            panic!()
+        };
         assert_eq!(result.as_bytes(), &br#"{"a": [1]}"#[..]);
         let Ok(RpcAnswer::Result(null)) = one(r#"{"id":7,"result":null}"#) else { panic!() };
         assert_eq!(null.as_bytes(), "null");
-        let Ok(RpcAnswer::Error(error)) = one(r#"{"id":7,"error":{"code":-32000,"message":"header not found"}}"#)
+        let Ok(RpcAnswer::Error(error)) =
+            one(r#"{"id":7,"error":{"code":-32000,"message":"header not found"}}"#)
         else {
             panic!()
         };
         assert_eq!((error.code, &*error.message), (-32000, "header not found"));
         assert!(matches!(one(r#"{"id":7,"result":null,"error":{"code":1}}"#), Ok(RpcAnswer::Error(_))));
-        assert!(matches!(one(r#"{"id":null,"error":{"code":-32700,"message":"parse"}}"#), Ok(RpcAnswer::Error(_))));
+        assert!(matches!(
+            one(r#"{"id":null,"error":{"code":-32700,"message":"parse"}}"#),
+            Ok(RpcAnswer::Error(_))
+        ));
     }
 
     #[test]

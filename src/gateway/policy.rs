@@ -10,13 +10,16 @@ use super::{
 };
 use crate::jsonrpc::ErrorCode;
 
-/// Namespaces that control a node. `*` or `a*` in `rpc.methods.allow` does not mean them: they must be named.
+/// Namespaces that control a node. `*` or `a*` in `[rpc] allow_methods` does not mean them: they must be named.
 const CONTROL: [&str; 6] = ["admin_", "debug_", "engine_", "miner_", "personal_", "txpool_"];
+
+/// What the service's own watchers ask beside the usual: who paid whom inside a block.
+const OWN: [&str; 2] = ["debug_traceBlockByHash", "trace_block"];
 
 /// Why a method is not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// `rpc.methods.deny` has it.
+    /// `[rpc] deny_methods` has it.
     Denied,
     /// Its namespace controls or shows the inside of a node.
     Control,
@@ -56,6 +59,18 @@ pub fn admit(name: &str, policy: &MethodPolicy) -> Result<Method, Refusal> {
     }
 }
 
+/// The same for the service itself, which reads traces of blocks for its accounts: what it asks, the operator has turned on elsewhere.
+///
+/// # Errors
+/// When it is not served.
+pub(super) fn admit_own(name: &str, policy: &MethodPolicy) -> Result<Method, Refusal> {
+    let method = Method::of(name);
+    match method.access {
+        Access::OnRequest if OWN.contains(&name) => Ok(method),
+        Access::Usual | Access::OnRequest | Access::Accounts => admit(name, policy),
+    }
+}
+
 fn is_named(policy: &MethodPolicy, name: &str, space: &str) -> bool {
     policy.allow.iter().any(|allowed| allowed.starts_with(space) && pattern::is_match(allowed, name))
 }
@@ -66,16 +81,16 @@ impl Refusal {
         // A name is a client's text: it is bounded before it is repeated.
         let name: String = name.chars().take(64).collect();
         let why = match self {
-            Self::Denied => "the configuration of this gateway refuses it (rpc.methods.deny)",
+            Self::Denied => "the configuration of this gateway refuses it ([rpc] deny_methods)",
             Self::Control => {
-                "its namespace shows or controls the inside of a node; rpc.methods.allow can name it"
+                "its namespace shows or controls the inside of a node; [rpc] allow_methods can name it"
             }
             Self::Accounts => {
-                "it needs an account in a node; sign in the client and use eth_sendRawTransaction, or name the method in rpc.methods.allow"
+                "it needs an account in a node; sign in the client and use eth_sendRawTransaction, or name the method in [rpc] allow_methods"
             }
             Self::Subscription => "subscriptions need a websocket connection",
-            Self::OnRequest => "it is not served unless rpc.methods.allow names it",
-            Self::Unknown => "it is not known; rpc.methods.allow can name it",
+            Self::OnRequest => "it is not served unless [rpc] allow_methods names it",
+            Self::Unknown => "it is not known; [rpc] allow_methods can name it",
         };
         own_answer::error(ErrorCode::MethodNotFound, format!("the method {name} is not served: {why}"))
     }
@@ -130,7 +145,7 @@ mod tests {
     fn a_refusal_says_what_to_do_and_repeats_no_endless_name() {
         let RpcAnswer::Error(error) = Refusal::Control.answer("debug_traceCall") else { panic!() };
         assert_eq!(error.code, -32601);
-        assert!(error.message.contains("debug_traceCall") && error.message.contains("rpc.methods.allow"));
+        assert!(error.message.contains("debug_traceCall") && error.message.contains("[rpc] allow_methods"));
         let RpcAnswer::Error(error) = Refusal::Unknown.answer(&"x".repeat(10_000)) else { panic!() };
         assert!(error.message.len() < 300);
     }

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{
-    Ask, Board, Cache, Flights, Flown, Head, LogsBounds, Method, RpcAnswer, RpcCall, RpcSettings, RpcView,
-    Served, ServedBy, Session, Snapshot, block_need,
+    Ask, Board, Cache, ClientId, Flights, Flown, Head, LogsBounds, Method, RpcAnswer, RpcCall, RpcSettings,
+    RpcView, Served, ServedBy, Session, Snapshot, block_need,
     filters::Filters,
     lane::Lane,
     lanes::Lanes,
     methods::{FilterUse, Repeat},
-    metrics, policy, send,
+    metrics,
+    policy::{self, Refusal},
+    send,
     shown::{self, Shown},
     split_logs::SplitLogs,
     view,
@@ -72,7 +74,7 @@ impl Gateway {
     /// Answers one call by a deadline: where nobody can, with an error that says why.
     pub async fn call(&self, call: RpcCall, session: &Session, deadline: Instant) -> Served {
         let started = Instant::now();
-        let method = match policy::admit(&call.method, &self.settings.methods) {
+        let method = match self.admit(&call.method, session) {
             Ok(method) => method,
             Err(refusal) => {
                 metrics::refused();
@@ -85,6 +87,13 @@ impl Gateway {
         };
         metrics::answered(method, &served, started.elapsed());
         served
+    }
+
+    fn admit(&self, method: &str, session: &Session) -> Result<Method, Refusal> {
+        match session.client() {
+            ClientId::Own => policy::admit_own(method, &self.settings.methods),
+            ClientId::Token(_) | ClientId::Address(_) => policy::admit(method, &self.settings.methods),
+        }
     }
 
     /// What people are shown.

@@ -11,6 +11,8 @@ use std::{
 /// Who asks, as limits count it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ClientId {
+    /// The service itself, which reads the chain through its own gateway.
+    Own,
     /// By the name of its bearer token.
     Token(Arc<str>),
     /// By its address.

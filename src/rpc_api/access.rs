@@ -11,9 +11,6 @@ use subtle::ConstantTimeEq;
 
 use crate::{gateway::ClientId, types::Secret};
 
-/// What the service itself is called where clients are counted.
-const OWN_NAME: &str = "relaymux";
-
 /// Who asks, and whether limits are for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Caller {
@@ -41,7 +38,7 @@ impl Access {
         let given = credentials(headers);
         let given = given.as_deref().unwrap_or_default();
         if self.own.as_ref().is_some_and(|own| is_same(given, &own.0)) {
-            return Some(Caller { client: ClientId::Token(Arc::from(OWN_NAME)), is_own: true });
+            return Some(Caller { client: ClientId::Own, is_own: true });
         }
         // All are compared, whichever is right.
         let mut found = None;
@@ -98,6 +95,7 @@ mod tests {
 
     fn name(caller: Option<Caller>) -> Option<String> {
         caller.map(|caller| match caller.client {
+            ClientId::Own => "relaymux".to_owned(),
             ClientId::Token(name) => name.to_string(),
             ClientId::Address(address) => address.to_string(),
         })

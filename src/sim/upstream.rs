@@ -182,6 +182,11 @@ impl Script {
             "hash": hash(height),
             "parentHash": hash(height.saturating_sub(1)),
             "timestamp": format!("{:#x}", self.timestamp.saturating_sub(age)),
+            "miner": "0x4675c7e5baafbffbca748158becba61ef3b0a263",
+            "gasLimit": "0x2255100",
+            "gasUsed": "0x0",
+            "baseFeePerGas": "0x7",
+            "logsBloom": format!("0x{}", "00".repeat(256)),
             "transactions": [],
         })
     }

@@ -13,7 +13,7 @@ use crate::gateway::{
     CallError, Method, RpcAnswer, RpcCall, Served, Session, TransportFailure,
     dispatch::{Heard, Race, never_lower},
     methods::{FilterUse, Repeat},
-    metrics, policy,
+    metrics,
     select::Candidate,
     verdict,
 };
@@ -81,7 +81,7 @@ async fn run(gateway: &Gateway, calls: Vec<RpcCall>, session: &Session, deadline
 
 /// A call that may share a request with others; else the call back.
 fn shared(gateway: &Gateway, place: usize, call: RpcCall, session: &Session) -> Result<Item, RpcCall> {
-    let method = match policy::admit(&call.method, &gateway.settings.methods) {
+    let method = match gateway.admit(&call.method, session) {
         Ok(method)
             if method.repeat == Repeat::Freely
                 && method.filter == FilterUse::None
