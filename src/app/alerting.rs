@@ -42,6 +42,7 @@ impl Alerting {
 
     /// Tells people as a new configuration says, from now on.
     pub(super) fn adopt(&self, config: &AlertsConfig) {
+        self.foreign.rename(&config.settings.source);
         let new = settings_of(config, &self.key, self.ops);
         self.settings.send_if_modified(|running| {
             let is_new = **running != new;
