@@ -1,13 +1,14 @@
 //! What rooms said is wrong, and that it is over.
 //!
 //! Rooms that must know whether a signal is news write it themselves, and then tell of it; rooms that know no ledger only tell. So the
-//! writer of the ledger takes in what was told, once, whoever wrote it before, and however late it hears of it.
+//! writer of the ledger takes in what was told and not written, in the order in which it was told. No time decides which end belongs to which
+//! beginning: a clock may be set back between the two.
 
 use serde::Serialize;
 
 use super::{Ledger, LedgerError, query::WriteTransaction, row::from_row};
 use crate::{
-    events::{AlertRule, AlertSignal, Severity},
+    events::{AlertRule, AlertSignal, Severity, SignalKeeper},
     types::{Label, UnixMillis},
 };
 
@@ -66,7 +67,8 @@ impl Ledger {
     ) -> Result<bool, LedgerError> {
         let mut write = self.write().await?;
         let done = sqlx::query(
-            "UPDATE notices SET resolved_at = $3 WHERE rule = $1 AND subject = $2 AND resolved_at IS NULL",
+            "UPDATE notices SET resolved_at = CASE WHEN raised_at > $3 THEN raised_at ELSE $3 END \
+             WHERE rule = $1 AND subject = $2 AND resolved_at IS NULL",
         )
         .bind(&*rule.name)
         .bind(subject)
@@ -83,7 +85,9 @@ impl Ledger {
     /// When the file cannot be written.
     pub async fn resolve_all(&self, rule: &AlertRule, now: UnixMillis) -> Result<u64, LedgerError> {
         let mut write = self.write().await?;
-        let done = sqlx::query("UPDATE notices SET resolved_at = $2 WHERE rule = $1 AND resolved_at IS NULL");
+        let done = sqlx::query(
+            "UPDATE notices SET resolved_at = CASE WHEN raised_at > $2 THEN raised_at ELSE $2 END WHERE rule = $1 AND resolved_at IS NULL",
+        );
         let done = done.bind(&*rule.name).bind(now).execute(&mut *write.tx).await?;
         write.commit().await?;
         Ok(done.rows_affected())
@@ -101,14 +105,20 @@ impl Ledger {
     }
 }
 
-/// Takes in a signal that was told: unless it is open, or one as young is there already, and was resolved in the meantime.
+/// Takes in a signal that was told, in the order of telling: one that is open is raised no second time, and what is open ends.
 pub(super) async fn signal_told(
     write: &mut WriteTransaction,
     signal: &AlertSignal,
 ) -> Result<(), sqlx::Error> {
+    match signal.keeper {
+        // It is there, and what came after it may be, too.
+        SignalKeeper::Teller => return Ok(()),
+        SignalKeeper::Writer => {}
+    }
     let query = if signal.resolved {
         sqlx::query(
-            "UPDATE notices SET resolved_at = $3 WHERE rule = $1 AND subject = $2 AND resolved_at IS NULL AND raised_at <= $3",
+            "UPDATE notices SET resolved_at = CASE WHEN raised_at > $3 THEN raised_at ELSE $3 END \
+             WHERE rule = $1 AND subject = $2 AND resolved_at IS NULL",
         )
         .bind(&*signal.rule.name)
         .bind(&signal.subject)
@@ -116,8 +126,7 @@ pub(super) async fn signal_told(
     } else {
         sqlx::query(
             "INSERT INTO notices (rule, subject, raised_at, severity, words, instance) SELECT $1, $2, $3, $4, $5, $6 \
-             WHERE NOT EXISTS (SELECT 1 FROM notices WHERE rule = $1 AND subject = $2 \
-             AND (resolved_at IS NULL OR raised_at >= $3))",
+             WHERE NOT EXISTS (SELECT 1 FROM notices WHERE rule = $1 AND subject = $2 AND resolved_at IS NULL)",
         )
         .bind(&*signal.rule.name)
         .bind(&signal.subject)
@@ -175,10 +184,24 @@ mod tests {
                 assert!(ledger.resolve_signal(&TOO_HOT, "attic", 20).await.unwrap());
             }
         }
-        let late = [told(false, 10), told(true, 20), told(false, 30)];
+        let late = [told(false, 10), told(true, 20), told(false, 30)].map(AlertSignal::written);
         assert_eq!(after(&ledger, &late[..1]).await, [(10, Some(20)), (30, None)]);
         assert_eq!(after(&ledger, &late[1..]).await, [(10, Some(20)), (30, None)]);
         ledger.resolve_signal(&TOO_HOT, "attic", 40).await.unwrap();
         assert_eq!(after(&ledger, &late).await, [(10, Some(20)), (30, Some(40))]);
+    }
+
+    /// Told at 100; then the clock is set back by 95.
+    #[tokio::test]
+    async fn an_end_finds_its_beginning_and_the_next_is_news_whatever_the_clock_says() {
+        let ledger = Ledger::open_in_memory("mainnet").await.unwrap();
+        assert_eq!(after(&ledger, &[told(false, 100), told(true, 5)]).await, [(100, Some(100))]);
+        assert_eq!(after(&ledger, &[told(false, 6)]).await, [(6, None), (100, Some(100))]);
+        // By the room itself it is the same.
+        assert!(ledger.resolve_signal(&TOO_HOT, "attic", 3).await.unwrap());
+        assert_eq!(after(&ledger, &[]).await, [(6, Some(6)), (100, Some(100))]);
+        assert_eq!(after(&ledger, &[told(false, 50)]).await.len(), 3);
+        assert_eq!(ledger.resolve_all(&TOO_HOT, 4).await.unwrap(), 1);
+        assert_eq!(after(&ledger, &[]).await[1], (50, Some(50)));
     }
 }
