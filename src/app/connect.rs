@@ -16,6 +16,7 @@ use super::{
     policies::{Clients, LoadedKeys, build_policies, cached_keys},
     reload::{ConfigSource, Reloader},
     seed::SeedParts,
+    unwatched::Watched,
 };
 use crate::{
     alerts::{Desk, Grading, MetricRules, MetricSource, RoomParts},
@@ -329,6 +330,8 @@ impl Connected {
             loaded: self.loaded.clone(),
             due: BTreeMap::new(),
             alerting: alerting.clone(),
+            signals: self.signals(),
+            watched: Watched::new(&self.config),
         })
     }
 }
