@@ -98,6 +98,8 @@ pub struct AlertSettings {
     pub pages: Option<String>,
     /// Whether an Alertmanager is told everything, so that it is well if nobody here is told.
     pub delegated: bool,
+    /// Channels that tell of P1 and P2 while no Alertmanager takes them and nobody is named for these: all that are no Alertmanager.
+    pub in_its_stead: Vec<String>,
     /// Links that acknowledge. Without them, people acknowledge in the dashboard or by the API.
     pub ack_links: Option<AckLinks>,
 }
@@ -118,6 +120,7 @@ impl Default for AlertSettings {
             source: "relaymux".to_owned(),
             pages: None,
             delegated: false,
+            in_its_stead: Vec::new(),
             ack_links: None,
         }
     }
@@ -145,6 +148,23 @@ impl AlertSettings {
     ) -> BTreeSet<String> {
         let line = &self.escalation.of(severity).contacts;
         line.iter().take(contacts).flat_map(|name| self.channels_of(name, now)).collect()
+    }
+
+    /// How long no Alertmanager may take anything before its work is done here: five minutes, or less where P1 has to be answered sooner.
+    pub(super) fn patience_with_alertmanager(&self) -> Duration {
+        self.escalation.p1.respond_within.min(5 * MINUTE)
+    }
+
+    /// The same while no Alertmanager takes anything: P1 and P2 are told here.
+    pub(super) fn instead_of_alertmanager(&self) -> Self {
+        let mut settings = self.clone();
+        for line in [&mut settings.escalation.p1, &mut settings.escalation.p2] {
+            if line.contacts.is_empty() {
+                line.contacts.clone_from(&self.in_its_stead);
+            }
+        }
+        settings.delegated = false;
+        settings
     }
 
     /// When an acknowledged alert is asked about again.

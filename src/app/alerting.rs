@@ -9,7 +9,7 @@ use tracing::warn;
 use super::files::write_whole;
 use crate::{
     alerts::{
-        AckLinks, AlertSettings, ForeignSettings, ForeignSource, ack_link::AckKey, channels::ChannelKind,
+        AckLinks, AlertSettings, ForeignSettings, ForeignSource, ack_link::AckKey, channels::{Channel, ChannelKind},
     },
     config::{AlertsConfig, Config},
     consensus::WallClock,
@@ -64,8 +64,10 @@ fn settings_of(config: &AlertsConfig, key: &AckKey, ops: SocketAddr) -> AlertSet
     // A port that was free is known only now.
     let is_somewhere = !ops.ip().is_unspecified();
     settings.pages = settings.pages.or_else(|| is_somewhere.then(|| format!("http://{ops}")));
-    settings.delegated =
-        config.channels.iter().any(|channel| channel.settings.kind() == ChannelKind::Alertmanager);
+    let is_alertmanager = |channel: &&Channel| channel.settings.kind() == ChannelKind::Alertmanager;
+    settings.delegated = config.channels.iter().any(|channel| is_alertmanager(&channel));
+    let own = config.channels.iter().filter(|channel| !is_alertmanager(channel));
+    settings.in_its_stead = own.map(|channel| channel.id.clone()).collect();
     settings.ack_links = settings.pages.as_ref().map(|pages| AckLinks {
         prefix: format!("{}/alerts/acknowledge?token=", pages.trim_end_matches('/')),
         key: key.clone(),

@@ -252,6 +252,12 @@ impl Ledger {
         sqlx::query(sql).execute(&self.writer).await.unwrap();
     }
 
+    /// Keeps everybody else from writing until it is dropped, as a disk does that hangs.
+    #[cfg(test)]
+    pub(crate) async fn hold_for_test(&self) -> impl Drop + use<> {
+        self.writer.begin().await.unwrap()
+    }
+
     /// Finishes writing and closes the file.
     pub async fn shut(&self) {
         self.pool.close().await;
