@@ -180,7 +180,8 @@ fn is_from_relaymux(alert: &ForeignAlert, names: &[String]) -> bool {
         && label("component").is_some_and(|text| Component::parse(text).is_some())
         && alert.annotations.contains_key("done");
     is_told_by_one
-        && (names.iter().any(|name| label("instance") == Some(name)) || label("component") == Some(Component::External.label()))
+        && (names.iter().any(|name| label("instance") == Some(name))
+            || label("component") == Some(Component::External.label()))
 }
 
 fn millis(duration: Duration) -> i64 {

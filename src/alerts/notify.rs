@@ -469,7 +469,8 @@ pub(super) fn ended_elsewhere(
     settings: &AlertSettings,
     now: UnixMillis,
 ) -> Vec<Outgoing> {
-    let (mut engine, mut plan) = (Engine::restore(Moment { at: now, watched_ms: 0 }, 1, Vec::new(), 0), Plan::default());
+    let (mut engine, mut plan) =
+        (Engine::restore(Moment { at: now, watched_ms: 0 }, 1, Vec::new(), 0), Plan::default());
     let (now, number, title) = (engine.now(), incident.next_message(), text::joined(key.severity));
     let mut teller = Teller { engine: &mut engine, settings, key, now, plan: &mut plan };
     teller.send(&incident.id, number, MessageKind::Resolved, title, &[], &incident.channels);

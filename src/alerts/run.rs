@@ -55,7 +55,7 @@ const READ_WITHIN: Duration = Duration::from_secs(10);
 const MAX_UNSAVED: usize = 1_000;
 /// Most occurrences whose sources are told in one look that they are over.
 const MAX_ENDED: u32 = 50;
-/// How long alerts that are over and messages that were sent are kept, in milliseconds: 90 days.
+/// How long alerts and signals that are over and messages that were sent are kept, in milliseconds: 90 days.
 const KEPT_MS: i64 = 90 * DAY_MS;
 /// How often older ones are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(6 * 3600);
@@ -226,7 +226,10 @@ impl Watcher {
 
     fn note_unread(&mut self, error: String) {
         if self.unread.is_none() {
-            error!(error, "what is known of alerts cannot be read: only what is live is watched, and nothing is kept until it can");
+            error!(
+                error,
+                "what is known of alerts cannot be read: only what is live is watched, and nothing is kept until it can"
+            );
         }
         self.unread = Some(error);
     }
@@ -327,6 +330,7 @@ impl Watcher {
             Ok::<_, LedgerError>((
                 ledger.forget_alerts(before).await?,
                 ledger.forget_deliveries(before).await?,
+                ledger.forget_signals(before).await?,
             ))
         };
         match timeout(PATIENCE, done).await {

@@ -117,9 +117,15 @@ pub fn alerts_unreadable() -> AlertRule {
         severity: Severity::P1,
         component: Component::Relaymux,
         title: Cow::Borrowed("What is known of alerts cannot be read"),
-        cost: Cow::Borrowed("Alerts, silences and acknowledgements of before are not known, and nothing is kept over a restart."),
-        done: Cow::Borrowed("What is found from now on is told all the same, P1 and P2 at once. The file is read again every few seconds."),
-        runbook: Cow::Borrowed("Look at the disk and at ledger.db in data_dir: restore it from a backup, or move it away and restart."),
+        cost: Cow::Borrowed(
+            "Alerts, silences and acknowledgements of before are not known, and nothing is kept over a restart.",
+        ),
+        done: Cow::Borrowed(
+            "What is found from now on is told all the same, P1 and P2 at once. The file is read again every few seconds.",
+        ),
+        runbook: Cow::Borrowed(
+            "Look at the disk and at ledger.db in data_dir: restore it from a backup, or move it away and restart.",
+        ),
         page: Cow::Borrowed("/alerts"),
         fail_for: Duration::from_secs(20),
         clear_for: Duration::ZERO,
@@ -158,7 +164,8 @@ pub fn alertmanager_unreachable() -> AlertRule {
 
 /// That no Alertmanager takes anything. The same words with each look: how long it lasts, the alert itself knows.
 pub(super) fn alertmanager_away(now: UnixMillis) -> Trouble {
-    let message = "No Alertmanager has taken alerts for minutes: those of P1 and P2 are told here in its stead.";
+    let message =
+        "No Alertmanager has taken alerts for minutes: those of P1 and P2 are told here in its stead.";
     Trouble {
         rule: Arc::new(alertmanager_unreachable()),
         subject: String::new(),

@@ -9,7 +9,9 @@ use tracing::warn;
 use super::files::write_whole;
 use crate::{
     alerts::{
-        AckLinks, AlertSettings, ForeignSettings, ForeignSource, ack_link::AckKey, channels::{Channel, ChannelKind},
+        AckLinks, AlertSettings, ForeignSettings, ForeignSource,
+        ack_link::AckKey,
+        channels::{Channel, ChannelKind},
     },
     config::{AlertsConfig, Config},
     consensus::WallClock,

@@ -69,7 +69,8 @@ impl Watched {
             return (!has_node(subject)).then_some((&NODE_CONTRADICTS_RELAYS, NO_NODE));
         }
         if is(&RATE_UNDER_TARGET) {
-            const NO_TARGET: &str = "there is no target any more, or no execution node that shows what is paid";
+            const NO_TARGET: &str =
+                "there is no target any more, or no execution node that shows what is paid";
             return (!self.target).then_some((&RATE_UNDER_TARGET, NO_TARGET));
         }
         for rule in [&RELAY_QUARANTINED, &RELAY_UNREACHABLE] {
@@ -79,7 +80,10 @@ impl Watched {
         }
         if is(&REGISTRATION_DRIFT) {
             if !self.registrations {
-                return Some((&REGISTRATION_DRIFT, "relays are not asked any more what they have registered"));
+                return Some((
+                    &REGISTRATION_DRIFT,
+                    "relays are not asked any more what they have registered",
+                ));
             }
             let relay = drifting_relay(subject)?;
             return (!self.relays.contains(relay)).then_some((&REGISTRATION_DRIFT, NO_RELAY));
@@ -111,7 +115,9 @@ pub(super) async fn end_unwatched(book: &SignalBook, watched: &Watched) {
         }
         match book.resolve(rule, subject, &message).await {
             Ok(_) => info!(rule = &*rule.name, subject, "over: {message}"),
-            Err(error) => warn!(%error, rule = &*rule.name, subject, "a signal that nobody watches stays open"),
+            Err(error) => {
+                warn!(%error, rule = &*rule.name, subject, "a signal that nobody watches stays open")
+            }
         }
     }
 }
@@ -159,8 +165,13 @@ mod tests {
         }
         let mut events = spine.subscribe();
         end_unwatched(&book, watched).await;
-        let mut open: Vec<String> =
-            book.open(10).await.unwrap().into_iter().map(|row| format!("{} {}", row.rule, row.subject)).collect();
+        let mut open: Vec<String> = book
+            .open(10)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|row| format!("{} {}", row.rule, row.subject))
+            .collect();
         open.sort();
         let mut said = Vec::new();
         while let Some(event) = events.try_next() {

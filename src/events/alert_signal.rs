@@ -45,7 +45,15 @@ impl AlertSignal {
     /// It has begun, as grave as its rule says.
     pub fn raised(rule: &'static AlertRule, subject: &str, message: String, at: UnixMillis) -> Self {
         let severity = Some(rule.severity);
-        Self { rule, subject: subject.to_owned(), severity, message, resolved: false, at, keeper: SignalKeeper::Writer }
+        Self {
+            rule,
+            subject: subject.to_owned(),
+            severity,
+            message,
+            resolved: false,
+            at,
+            keeper: SignalKeeper::Writer,
+        }
     }
 
     /// The same, as grave as whoever found it knows.

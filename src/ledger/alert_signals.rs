@@ -12,6 +12,9 @@ use crate::{
     types::{Label, UnixMillis},
 };
 
+/// Most signals that are forgotten in one transaction: others want to write, too.
+const FORGOTTEN_AT_ONCE: i64 = 10_000;
+
 /// Something the operator should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SignalRow {
@@ -89,6 +92,20 @@ impl Ledger {
             "UPDATE notices SET resolved_at = CASE WHEN raised_at > $2 THEN raised_at ELSE $2 END WHERE rule = $1 AND resolved_at IS NULL",
         );
         let done = done.bind(&*rule.name).bind(now).execute(&mut *write.tx).await?;
+        write.commit().await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Forgets signals that were over before a time, a bounded number of them at once. How many.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn forget_signals(&self, before: UnixMillis) -> Result<u64, LedgerError> {
+        let mut write = self.write().await?;
+        let done = sqlx::query(
+            "DELETE FROM notices WHERE id IN (SELECT id FROM notices WHERE raised_at < $1 AND resolved_at < $1 LIMIT $2)",
+        );
+        let done = done.bind(before).bind(FORGOTTEN_AT_ONCE).execute(&mut *write.tx).await?;
         write.commit().await?;
         Ok(done.rows_affected())
     }
@@ -203,5 +220,27 @@ mod tests {
         assert_eq!(after(&ledger, &[told(false, 50)]).await.len(), 3);
         assert_eq!(ledger.resolve_all(&TOO_HOT, 4).await.unwrap(), 1);
         assert_eq!(after(&ledger, &[]).await[1], (50, Some(50)));
+    }
+
+    #[tokio::test]
+    async fn what_was_over_long_ago_is_forgotten_and_what_is_open_never() {
+        let ledger = Ledger::open_in_memory("mainnet").await.unwrap();
+        let of = |subject: &str, told| AlertSignal { subject: subject.to_owned(), ..told };
+        let all = [
+            of("a", told(false, 10)),
+            of("a", told(true, 20)),
+            of("b", told(false, 10)),
+            of("b", told(true, 60)),
+            of("c", told(false, 10)),
+            of("d", told(false, 70)),
+            of("d", told(true, 80)),
+        ];
+        after(&ledger, &all).await;
+        assert_eq!(ledger.forget_signals(50).await.unwrap(), 1);
+        assert_eq!(ledger.forget_signals(50).await.unwrap(), 0);
+        assert_eq!(after(&ledger, &[]).await, [(10, None), (10, Some(60)), (70, Some(80))]);
+        let plan = sqlx::query_as("EXPLAIN QUERY PLAN SELECT rule FROM notices WHERE raised_at >= 5");
+        let plan: Vec<(i64, i64, i64, String)> = plan.fetch_all(ledger.pool()).await.unwrap();
+        assert!(plan.iter().all(|(.., step)| step.contains("notices_by_time")), "{plan:?}");
     }
 }

@@ -92,6 +92,11 @@ const STEPS: &[Step] = &[
         name: "foreign alerts",
         sql: include_str!("../../migrations/ledger/0023_alert_foreign.sql"),
     },
+    Step {
+        version: 25,
+        name: "notice times",
+        sql: include_str!("../../migrations/ledger/0025_notice_times.sql"),
+    },
 ];
 
 /// Most memory that a ledger without a file takes: some ten days of every slot with 8 relays. Beyond it, writes fail and are told.

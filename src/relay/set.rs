@@ -101,8 +101,12 @@ impl SharedRelays {
     /// Where all stand from now on. Of a disabled relay, whom nobody probes, the last probe says nothing any more.
     pub(super) fn set_board(&self, board: StatusBoard) {
         let is_disabled = |status: &RelayStatus| status.mode == RelayMode::Disabled;
-        let disabled: Vec<RelayId> =
-            board.statuses.iter().filter(|(_, status)| is_disabled(status)).map(|(id, _)| id.clone()).collect();
+        let disabled: Vec<RelayId> = board
+            .statuses
+            .iter()
+            .filter(|(_, status)| is_disabled(status))
+            .map(|(id, _)| id.clone())
+            .collect();
         // The board first: a probe that ends now sees it under the lock, and is left out.
         self.board.store(Arc::new(board));
         let mut conditions = self.conditions.write();

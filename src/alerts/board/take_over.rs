@@ -130,7 +130,11 @@ mod tests {
     }
 
     /// Looks every ten seconds from one moment until another.
-    fn looks(board: &mut Board, secs: std::ops::Range<i64>, troubles: &[Trouble]) -> (Vec<String>, AlertWrite) {
+    fn looks(
+        board: &mut Board,
+        secs: std::ops::Range<i64>,
+        troubles: &[Trouble],
+    ) -> (Vec<String>, AlertWrite) {
         let mut write = AlertWrite::default();
         for second in secs.step_by(10) {
             let now = START + second * 1000;

@@ -80,7 +80,20 @@ impl Stage {
         let (tasks, _) = Tasks::new(|_| {});
         let group = tasks.group();
         let desk = start(parts, &group);
-        Self { folder, ledger, clock, hand, troubles, queued, group, desk, seen, by_hand, settings: sender, reach }
+        Self {
+            folder,
+            ledger,
+            clock,
+            hand,
+            troubles,
+            queued,
+            group,
+            desk,
+            seen,
+            by_hand,
+            settings: sender,
+            reach,
+        }
     }
 
     /// As after a `kill -9`: nothing of the task is left but what is written down.
@@ -269,11 +282,18 @@ async fn alerts_go_on_while_those_of_before_cannot_be_read_and_both_are_one_afte
     assert_eq!(by, expected.map(|(name, is_taken)| (name.to_owned(), is_taken)).into());
     let told = stage.titles().await;
     let of = |title: &str| told.iter().filter(|told| *told == title).count();
-    assert_eq!((of("P1 Title of node_down: geth"), of("P1 Title of payload_withheld: titan")), (1, 1), "{told:?}");
+    assert_eq!(
+        (of("P1 Title of node_down: geth"), of("P1 Title of payload_withheld: titan")),
+        (1, 2),
+        "what nobody could know was told: {told:?}"
+    );
     // All of it is written down.
     let stage = stage.killed().await;
     let lasts = |snapshot: &Snapshot| {
-        snapshot.alerts.iter().any(|view| view.alert.rule.name == "node_down" && view.alert.acknowledged.is_some())
+        snapshot
+            .alerts
+            .iter()
+            .any(|view| view.alert.rule.name == "node_down" && view.alert.acknowledged.is_some())
     };
     stage.until(lasts).await;
 }

@@ -72,7 +72,8 @@ impl HealthMonitor {
                 self.unsaved.insert(relay.id().clone());
             }
         }
-        let gone: Vec<RelayId> = self.told_modes.keys().filter(|id| all.iter().all(|relay| relay.id() != *id)).cloned().collect();
+        let gone: Vec<RelayId> =
+            self.told_modes.keys().filter(|id| all.iter().all(|relay| relay.id() != *id)).cloned().collect();
         for relay in gone {
             self.told_modes.remove(&relay);
             self.end_signals(&relay, now);
