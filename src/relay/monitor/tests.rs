@@ -386,7 +386,8 @@ async fn what_is_said_of_a_relay_ends_with_it() {
     monitor.configure(HealthMonitorSettings::default()).await;
     let mut over = Vec::new();
     while over.len() < 2 {
-        if let Event::AlertSignal(signal) = &*events.next().await.unwrap()
+        let event = tokio::time::timeout(Duration::from_secs(5), events.next()).await.unwrap();
+        if let Event::AlertSignal(signal) = &*event.unwrap()
             && signal.resolved
             && signal.message.starts_with("Nobody watches this any more")
         {
