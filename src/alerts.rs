@@ -88,5 +88,5 @@ pub use settings_escalation::{AckLinks, AlertSettings, DailyDigest, EscalationSe
 pub use signal_source::SignalSource;
 pub use silence::{MAX_MATCHERS, MAX_SILENCES, Silence, SilenceError, SilenceKind, silence_of};
 pub use source::{Collected, MetricSource, TroubleSource};
-pub use surplus::{alert_source_away, alerts_dropped};
+pub use surplus::{alert_source_away, alertmanager_unreachable, alerts_dropped, alerts_unreadable};
 pub use trouble::{Trouble, fingerprint};

@@ -59,6 +59,7 @@ mod start_error;
 mod storage;
 mod task_news;
 mod telemetry;
+mod unwatched;
 mod watch_signals;
 
 pub use alert_rules::alert_rules;

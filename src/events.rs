@@ -23,7 +23,7 @@ pub(crate) use alert_rule::alert_rules;
 #[cfg(test)]
 pub(crate) use alert_rule::for_tests;
 pub use alert_rule::{AlertRule, Component, Persistence, Severity};
-pub use alert_signal::{AlertSignal, count_signal};
+pub use alert_signal::{AlertSignal, SignalKeeper, count_signal};
 pub use answer_meter::{AnswerGrade, AnswerMeter, AnswersSeen};
 pub use conditions::{Condition, Conditions, Effect};
 pub use evidence::{Confidence, Evidence, Method};

@@ -112,6 +112,9 @@ pub struct Alert {
     pub severity: Severity,
     /// What happened, in the newest words.
     pub message: String,
+    /// How it ended, in the words of whoever said so.
+    #[serde(default)]
+    pub end: Option<String>,
     /// Since when, as whoever found it says.
     pub since: UnixMillis,
     /// When it was first seen here.
@@ -137,6 +140,7 @@ impl Alert {
             labels: trouble.kept_labels(),
             severity: trouble.severity(),
             message: trouble.kept_message().to_owned(),
+            end: None,
             since: trouble.since,
             began: now,
             phase: Phase::Pending { since: now },

@@ -3,8 +3,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use reqwest::Client;
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -27,6 +31,35 @@ use crate::{
 /// Shortest time between two rounds: changes come in bursts.
 const SETTLE: Duration = Duration::from_millis(500);
 
+/// Since when no instance takes anything. One that takes is enough: all are of clusters, or are told the same.
+#[derive(Debug, Default)]
+pub struct Reach {
+    /// Of each instance, since when it fails; none while it takes.
+    failing: Mutex<Vec<Option<Instant>>>,
+}
+
+impl Reach {
+    /// One instance more, which counts as reached until it fails. Its number.
+    pub(super) fn join(&self) -> usize {
+        let mut failing = self.failing.lock();
+        failing.push(None);
+        failing.len() - 1
+    }
+
+    pub(super) fn note(&self, instance: usize, is_taken: bool, now: Instant) {
+        if let Some(since) = self.failing.lock().get_mut(instance) {
+            *since = if is_taken { None } else { since.or(Some(now)) };
+        }
+    }
+
+    /// For how long none has taken anything; none where one does, or there is none.
+    pub fn away_for(&self, now: Instant) -> Option<Duration> {
+        let failing = self.failing.lock();
+        let latest = failing.iter().copied().collect::<Option<Vec<_>>>()?.into_iter().max()?;
+        Some(now.saturating_duration_since(latest))
+    }
+}
+
 /// Starts a task for each instance. `snapshot` has the state of things; it must be set again whenever something begins or ends.
 pub fn start(
     group: &TaskGroup,
@@ -35,10 +68,23 @@ pub fn start(
     snapshot: &watch::Receiver<Arc<AlertmanagerSnapshot>>,
     clock: &WallClock,
 ) {
+    start_watched(group, settings, http, snapshot, (clock, &Arc::default()));
+}
+
+/// The same, and says whether they take what they are told.
+pub(super) fn start_watched(
+    group: &TaskGroup,
+    settings: &AlertmanagerSettings,
+    http: &Client,
+    snapshot: &watch::Receiver<Arc<AlertmanagerSnapshot>>,
+    (clock, reach): (&WallClock, &Arc<Reach>),
+) {
     for url in &settings.urls {
         let (url, http, snapshot, clock) = (url.clone(), http.clone(), snapshot.clone(), clock.clone());
+        let (reach, instance) = (Arc::clone(reach), reach.join());
         group.restarting("alertmanager", move |stop| {
-            run(url.clone(), http.clone(), snapshot.clone(), clock.clone(), stop)
+            let reach = (Arc::clone(&reach), instance);
+            run(url.clone(), http.clone(), snapshot.clone(), clock.clone(), reach, stop)
         });
     }
 }
@@ -48,6 +94,7 @@ async fn run(
     http: Client,
     mut snapshot: watch::Receiver<Arc<AlertmanagerSnapshot>>,
     clock: WallClock,
+    (reach, instance): (Arc<Reach>, usize),
     stop: CancellationToken,
 ) {
     let mut failures = 0;
@@ -57,6 +104,7 @@ async fn run(
             told = round(&url, &http, &now, clock.now()) => told,
             () = stop.cancelled() => return,
         };
+        reach.note(instance, told.is_ok(), Instant::now());
         let wait = match told {
             Ok(()) => {
                 if std::mem::take(&mut failures) > 0 {
@@ -115,4 +163,27 @@ async fn round(
         result?;
     }
     refused.map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_must_be_away_and_one_that_takes_is_enough() {
+        let reach = Reach::default();
+        let start = Instant::now();
+        let at = |secs| start + Duration::from_secs(secs);
+        assert_eq!(reach.away_for(at(9)), None, "there is none");
+        let (a, b) = (reach.join(), reach.join());
+        reach.note(a, false, at(0));
+        assert_eq!(reach.away_for(at(100)), None);
+        reach.note(b, false, at(50));
+        reach.note(a, false, at(60));
+        assert_eq!(reach.away_for(at(100)), Some(Duration::from_secs(50)));
+        reach.note(a, true, at(100));
+        assert_eq!(reach.away_for(at(101)), None);
+        reach.note(a, false, at(110));
+        assert_eq!(reach.away_for(at(111)), Some(Duration::from_secs(1)));
+    }
 }

@@ -149,6 +149,13 @@ impl Board {
         its.iter().filter(|fingerprint| self.engine.acknowledge(fingerprint, by)).count()
     }
 
+    /// How a trouble ended, for the message that tells it.
+    pub(super) fn note_end(&mut self, fingerprint: &str, message: &str) {
+        if self.engine.alert(fingerprint).is_some_and(|alert| alert.phase.is_active()) {
+            self.engine.note_end(fingerprint, message);
+        }
+    }
+
     /// Every alert that is kept.
     pub fn alerts(&self) -> impl Iterator<Item = &Alert> {
         self.engine.alerts()
@@ -162,6 +169,16 @@ impl Board {
     /// When the last look was.
     pub const fn now(&self) -> Moment {
         self.engine.now()
+    }
+
+    /// What is written down of messages that no look decided.
+    pub(super) fn write_of(&self, outgoing: &[Outgoing]) -> AlertWrite {
+        AlertWrite {
+            notifications: outgoing.iter().map(notification).collect(),
+            messages: outgoing.iter().map(queued).collect(),
+            at: self.engine.now().at,
+            ..AlertWrite::default()
+        }
     }
 
     fn take_write(&mut self, outgoing: &[Outgoing]) -> AlertWrite {
@@ -261,6 +278,8 @@ fn queued(outgoing: &Outgoing) -> QueuedMessage {
 fn json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
+
+mod take_over;
 
 #[cfg(test)]
 mod tests;

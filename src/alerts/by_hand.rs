@@ -87,3 +87,85 @@ async fn send(
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        time::timeout,
+    };
+
+    use super::*;
+    use crate::{
+        alerts::{
+            channels::{ChannelSettings, WebhookSettings},
+            message::MessageKind,
+        },
+        events::Severity,
+        types::SecretUrl,
+    };
+
+    async fn channel(id: &str) -> (Channel, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let settings = WebhookSettings { url: SecretUrl::parse(&url).unwrap(), secret: None };
+        let settings = ChannelSettings::Webhook(settings);
+        (Channel { id: id.to_owned(), settings, fallback: None }, listener)
+    }
+
+    fn page(number: usize, channel: &str) -> QueuedMessage {
+        let message = Message {
+            id: format!("m{number}"),
+            group: "i".to_owned(),
+            kind: MessageKind::Firing,
+            severity: Severity::P1,
+            title: "P1 It burns".to_owned(),
+            alerts: Vec::new(),
+            body: None,
+            acknowledge_url: None,
+            page_url: None,
+            at: 0,
+            source: "box".to_owned(),
+        };
+        QueuedMessage {
+            id: message.id.clone(),
+            channel: channel.to_owned(),
+            severity: message.severity,
+            kind: "firing".to_owned(),
+            body_json: serde_json::to_string(&message).unwrap(),
+            not_before: 0,
+            expires_at: i64::MAX,
+            made_at: 0,
+        }
+    }
+
+    /// One that takes connections and never answers has all places but one.
+    #[tokio::test]
+    async fn a_channel_that_hangs_keeps_no_other_waiting() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let ((hangs, held), (works, listener)) = (channel("hangs").await, channel("works").await);
+        let (pages, waiting) = mpsc::channel(AT_ONCE + 8);
+        for number in 0..AT_ONCE - 1 {
+            pages.send(page(number, "hangs")).await.unwrap();
+        }
+        pages.send(page(AT_ONCE, "works")).await.unwrap();
+        pages.send(page(AT_ONCE + 1, "works")).await.unwrap();
+        let http = Client::builder().no_proxy().build().unwrap();
+        let stop = CancellationToken::new();
+        let running =
+            tokio::spawn(run(waiting, vec![hangs, works], http, WallClock::manual(0).0, stop.clone()));
+        let answered = async {
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 4096]).await;
+                let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        };
+        timeout(Duration::from_secs(8), answered).await.unwrap();
+        stop.cancel();
+        timeout(Duration::from_secs(5), running).await.unwrap().unwrap();
+        drop(held);
+    }
+}

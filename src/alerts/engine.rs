@@ -24,6 +24,9 @@ use crate::{
     types::{UnixMillis, labelled},
 };
 
+/// Most of the words about an end that are kept, in characters.
+const MAX_END_CHARS: usize = 500;
+
 /// What a trouble that a look does not show is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Absence {
@@ -172,6 +175,25 @@ impl Engine {
         self.alerts.get(fingerprint)
     }
 
+    /// Goes on at this time by the clock; what passed before was not watched.
+    pub(super) const fn resume_at(&mut self, at: UnixMillis) {
+        self.now.at = at;
+    }
+
+    /// Takes in an episode that another engine began, under a number of this one.
+    pub(super) fn adopt(&mut self, alert: Alert) {
+        let id = self.next_id;
+        self.next_id = id.saturating_add(1);
+        self.finish(&alert.fingerprint);
+        self.changed.insert(alert.fingerprint.clone());
+        self.alerts.insert(alert.fingerprint.clone(), Alert { id, ..alert });
+    }
+
+    /// How a trouble ended, in the words of whoever said so: for the message that tells its end.
+    pub(super) fn note_end(&mut self, fingerprint: &str, message: &str) {
+        self.update(fingerprint, |alert| alert.end = Some(message.chars().take(MAX_END_CHARS).collect()));
+    }
+
     /// Takes in a look at everything.
     pub fn step(&mut self, now: UnixMillis, troubles: &[Trouble]) -> Vec<Change> {
         self.look(now, troubles, &Absence::Over)
@@ -295,6 +317,9 @@ impl Engine {
             self.changed.insert(fingerprint.clone());
         }
         alert.rule = Arc::clone(&trouble.rule);
+        if !alert.is_occurrence() {
+            alert.end = None;
+        }
         if alert.message != trouble.kept_message() {
             // Figures change with every look: they are written down with the next change that matters.
             trouble.kept_message().clone_into(&mut alert.message);

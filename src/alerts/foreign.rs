@@ -11,6 +11,7 @@ mod kept;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use arc_swap::ArcSwap;
 use futures_util::{FutureExt, future::BoxFuture};
 use serde::Serialize;
 use tokio::sync::Mutex;
@@ -33,6 +34,8 @@ use crate::{
 
 /// Most alerts that are held; beyond, the least grave are left out.
 const MAX_HELD: usize = 5000;
+/// Former names of this machine that are remembered, with the present one.
+const MAX_NAMES: usize = 8;
 /// How long after a start a sender has at least to send again what lasts: longer than Alertmanager's `repeat_interval` is by itself.
 const GRACE: Duration = Duration::from_secs(6 * 3600);
 
@@ -101,10 +104,10 @@ impl Held {
         Self { alerts: read.collect(), looked: None }
     }
 
-    fn take(&mut self, body: &HookBody, settings: &ForeignSettings, now: UnixMillis) -> (Taken, Unwritten) {
+    fn take(&mut self, body: &HookBody, names: &[String], now: UnixMillis) -> (Taken, Unwritten) {
         let (mut taken, mut unwritten) = (Taken::default(), Unwritten::default());
         for alert in &body.alerts {
-            if is_from_relaymux(alert, &settings.source) {
+            if is_from_relaymux(alert, names) {
                 taken.own += 1;
                 continue;
             }
@@ -171,13 +174,14 @@ impl Held {
 }
 
 /// Whether relaymux told this to an Alertmanager: this one, or another that was only passing it on.
-fn is_from_relaymux(alert: &ForeignAlert, source: &str) -> bool {
+fn is_from_relaymux(alert: &ForeignAlert, names: &[String]) -> bool {
     let label = |name: &str| alert.labels.get(name).map(String::as_str);
     let is_told_by_one = label("priority").is_some_and(|text| Severity::parse(text).is_some())
         && label("component").is_some_and(|text| Component::parse(text).is_some())
         && alert.annotations.contains_key("done");
     is_told_by_one
-        && (label("instance") == Some(source) || label("component") == Some(Component::External.label()))
+        && (names.iter().any(|name| label("instance") == Some(name))
+            || label("component") == Some(Component::External.label()))
 }
 
 fn millis(duration: Duration) -> i64 {
@@ -189,7 +193,9 @@ fn millis(duration: Duration) -> i64 {
 pub struct ForeignSource {
     ledger: Ledger,
     clock: WallClock,
-    settings: ForeignSettings,
+    /// Names that this machine has in messages: those before, and the present one last.
+    names: ArcSwap<Vec<String>>,
+    lasts: Duration,
     /// None until they were read back.
     held: Mutex<Option<Held>>,
 }
@@ -197,7 +203,22 @@ pub struct ForeignSource {
 impl ForeignSource {
     /// Holds what a ledger holds.
     pub fn new(ledger: Ledger, clock: WallClock, settings: ForeignSettings) -> Self {
-        Self { ledger, clock, settings, held: Mutex::new(None) }
+        let ForeignSettings { source, lasts } = settings;
+        Self { ledger, clock, names: ArcSwap::from_pointee(vec![source]), lasts, held: Mutex::new(None) }
+    }
+
+    /// This machine has another name from now on. What was told by a former one may still come back, and is left out as before.
+    pub fn rename(&self, source: &str) {
+        if self.names.load().last().is_some_and(|name| name == source) {
+            return;
+        }
+        self.names.rcu(|names| {
+            let former = names.iter().filter(|name| *name != source).cloned();
+            let mut names: Vec<String> = former.chain([source.to_owned()]).collect();
+            let surplus = names.len().saturating_sub(MAX_NAMES);
+            names.drain(..surplus);
+            names
+        });
     }
 
     /// Takes in what came at the hook. It is written down once this answers.
@@ -207,7 +228,7 @@ impl ForeignSource {
     pub async fn take(&self, body: &HookBody) -> Result<Taken, LedgerError> {
         let now = self.clock.now();
         let mut held = self.held.lock().await;
-        let (taken, unwritten) = self.restored(&mut held).await?.take(body, &self.settings, now);
+        let (taken, unwritten) = self.restored(&mut held).await?.take(body, &self.names.load(), now);
         let firing: Vec<ForeignRow> = unwritten.firing.into_values().collect();
         self.ledger.save_foreign_alerts(&firing, &unwritten.over).await?;
         Ok(taken)
@@ -216,7 +237,7 @@ impl ForeignSource {
     async fn restored<'a>(&self, held: &'a mut Option<Held>) -> Result<&'a mut Held, LedgerError> {
         if held.is_none() {
             let rows = self.ledger.foreign_alerts(u32::try_from(MAX_HELD).unwrap_or(u32::MAX)).await?;
-            *held = Some(Held::restore(rows, self.clock.now(), self.settings.lasts));
+            *held = Some(Held::restore(rows, self.clock.now(), self.lasts));
         }
         Ok(held.get_or_insert_default())
     }
@@ -224,7 +245,7 @@ impl ForeignSource {
     async fn look(&self, now: Moment) -> Result<Vec<Trouble>, LedgerError> {
         let mut held = self.held.lock().await;
         let held = self.restored(&mut held).await?;
-        let over = held.expire(now, self.settings.lasts);
+        let over = held.expire(now, self.lasts);
         if let Err(error) = self.ledger.save_foreign_alerts(&[], &over).await {
             warn!(%error, "alerts of others that are over cannot be removed; after a restart they may come back for hours");
         }

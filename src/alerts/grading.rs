@@ -56,6 +56,10 @@ impl TroubleSource for Graded {
         .boxed()
     }
 
+    fn ends(&self) -> Vec<(String, String)> {
+        self.source.ends()
+    }
+
     fn end<'a>(&'a self, alert: &'a Alert) -> BoxFuture<'a, ()> {
         self.source.end(alert)
     }

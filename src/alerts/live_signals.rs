@@ -3,7 +3,7 @@
 //! The ledger is where signals last. But a signal gets there by a task behind many others, and a full disk is itself a thing to be paged
 //! about: so what was raised is taken from the spine, too, until the ledger surely has it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use parking_lot::Mutex;
@@ -13,7 +13,7 @@ use super::{
     engine::Absence,
     moment::Moment,
     source::{Collected, TroubleSource},
-    trouble::Trouble,
+    trouble::{Trouble, fingerprint},
 };
 use crate::{
     consensus::WallClock,
@@ -35,12 +35,14 @@ pub struct LiveSignals {
     ledger: Ledger,
     clock: WallClock,
     held: Mutex<BTreeMap<Key, Trouble>>,
+    /// Ends that were said and not asked for yet, oldest first.
+    ends: Mutex<VecDeque<(String, String)>>,
 }
 
 impl LiveSignals {
     /// Holds nothing yet. `ledger` says whether it can be written.
     pub fn new(ledger: Ledger, clock: WallClock) -> Self {
-        Self { ledger, clock, held: Mutex::default() }
+        Self { ledger, clock, held: Mutex::default(), ends: Mutex::default() }
     }
 
     /// Takes in a signal.
@@ -49,6 +51,8 @@ impl LiveSignals {
         let mut held = self.held.lock();
         if signal.resolved {
             held.remove(&key);
+            drop(held);
+            self.note_end(signal);
             return;
         }
         // The gravest have a place whatever else there is.
@@ -63,6 +67,18 @@ impl LiveSignals {
             message: signal.message.clone(),
             since: signal.at,
         });
+    }
+
+    fn note_end(&self, signal: &AlertSignal) {
+        if signal.message.is_empty() {
+            return;
+        }
+        let name = fingerprint(&signal.rule.name, &signal.subject, &BTreeMap::new());
+        let mut ends = self.ends.lock();
+        if ends.len() >= MAX_HELD {
+            ends.pop_front();
+        }
+        ends.push_back((name, signal.message.clone()));
     }
 
     fn forget_written(&self, now: UnixMillis) {
@@ -83,6 +99,10 @@ impl TroubleSource for LiveSignals {
         self.forget_written(self.clock.now());
         let troubles = self.held.lock().values().cloned().collect();
         std::future::ready(Ok(Collected { troubles, absence: Absence::Over })).boxed()
+    }
+
+    fn ends(&self) -> Vec<(String, String)> {
+        self.ends.lock().drain(..).collect()
     }
 
     fn end<'a>(&'a self, alert: &'a Alert) -> BoxFuture<'a, ()> {
@@ -118,5 +138,18 @@ mod tests {
         assert_eq!(held().await, [("attic".to_owned(), 1_000)], "the ledger cannot have it");
         ledger.note_write(1_000 + WRITTEN_WITHIN_MS, None);
         assert!(held().await.is_empty(), "the ledger has it");
+    }
+
+    /// For the message that tells the end.
+    #[tokio::test]
+    async fn how_it_ended_is_said_once() {
+        let ledger = Ledger::open_in_memory("mainnet").await.unwrap();
+        let live = LiveSignals::new(ledger, WallClock::manual(0).0);
+        let over = |message: &str| AlertSignal::over(&TOO_HOT, "attic", message.to_owned(), 5);
+        live.hear(&over(""));
+        live.hear(&over("Nobody watches this any more."));
+        let name = fingerprint(&TOO_HOT.name, "attic", &BTreeMap::new());
+        assert_eq!(live.ends(), [(name, "Nobody watches this any more.".to_owned())]);
+        assert_eq!(live.ends(), []);
     }
 }

@@ -12,7 +12,7 @@ use super::{
     digest_message::{Digested, expires_at},
     engine::Engine,
     escalate::Escalation,
-    group::{Group, GroupKey, Waits},
+    group::{Group, GroupKey, Incident, Waits},
     inhibit::Causes,
     message::{Message, MessageKind},
     moment::{Moment, millis},
@@ -266,7 +266,12 @@ impl Teller<'_> {
             return;
         }
         let title = text::begun(&alerts);
-        let asking = group.incident.as_ref().filter(|incident| incident.escalation != Escalation::Quiet);
+        // Where Alertmanager tells of this again, those who were told in its stead hear no more of what is new.
+        let is_delegated = settings.delegated && settings.escalation.of(severity).contacts.is_empty();
+        let asking = group
+            .incident
+            .as_ref()
+            .filter(|incident| !is_delegated && incident.escalation != Escalation::Quiet);
         let asked = asking.map_or(1, |incident| incident.escalation.contacts());
         let mut channels = settings.channels_of_first(asked, severity, now.at);
         // Whoever is asked already hears of what joins it.
@@ -464,6 +469,21 @@ impl Teller<'_> {
     const fn waits(&self) -> Waits {
         Waits { wait: self.settings.group_wait, interval: self.settings.group_interval }
     }
+}
+
+/// Closes an incident whose alerts another one tells of from now on.
+pub(super) fn ended_elsewhere(
+    incident: &mut Incident,
+    key: GroupKey,
+    settings: &AlertSettings,
+    now: UnixMillis,
+) -> Vec<Outgoing> {
+    let (mut engine, mut plan) =
+        (Engine::restore(Moment { at: now, watched_ms: 0 }, 1, Vec::new(), 0), Plan::default());
+    let (now, number, title) = (engine.now(), incident.next_message(), text::joined(key.severity));
+    let mut teller = Teller { engine: &mut engine, settings, key, now, plan: &mut plan };
+    teller.send(&incident.id, number, MessageKind::Resolved, title, &[], &incident.channels);
+    plan.outgoing
 }
 
 /// The digest that is due, once what it says is there.

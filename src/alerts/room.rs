@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use reqwest::Client;
 use tokio::{
     sync::{Notify, mpsc, watch},
@@ -12,7 +13,8 @@ use tracing::{info, warn};
 
 use super::{
     alert::Alert,
-    alertmanagers, by_hand,
+    alertmanagers::{self, Reach},
+    by_hand,
     channels::{AlertmanagerSettings, AlertmanagerSnapshot, Channel, ChannelSettings},
     deadman::{self, DeadmanSettings},
     desk::{Desk, Snapshot},
@@ -29,7 +31,7 @@ use super::{
 };
 use crate::{
     consensus::WallClock,
-    events::{AlertRule, Event, Spine},
+    events::{AlertRule, Event, Spine, Subscription},
     ledger::{Ledger, SignalBook},
     tasks::TaskGroup,
     types::UnixMillis,
@@ -108,7 +110,7 @@ pub fn start_room(parts: RoomParts, group: &TaskGroup) -> Desk {
         by_hand::run(pages, their_channels, their_http, their_clock, stop)
     });
 
-    let queued = Arc::new(Notify::new());
+    let (queued, reach) = (Arc::new(Notify::new()), Arc::new(Reach::default()));
     let desk = start(
         AlertParts {
             ledger: ledger.clone(),
@@ -118,6 +120,7 @@ pub fn start_room(parts: RoomParts, group: &TaskGroup) -> Desk {
             queued: Arc::clone(&queued),
             by_hand: Some(page),
             digests,
+            reach: Arc::clone(&reach),
             observer: Arc::new(log_change),
         },
         group,
@@ -130,14 +133,19 @@ pub fn start_room(parts: RoomParts, group: &TaskGroup) -> Desk {
         move |stop| wake(Arc::clone(&queued), outbox.clone(), stop)
     });
     group.restarting("alert_signals", {
-        let (spine, desk) = (spine, desk.clone());
-        move |stop| listen(spine.clone(), Arc::clone(&live), desk.clone(), stop)
+        // From now on, not from when the task runs: what rooms say at their start is heard.
+        let first = Arc::new(Mutex::new(Some(spine.subscribe())));
+        let desk = desk.clone();
+        move |stop| {
+            let events = first.lock().take().unwrap_or_else(|| spine.subscribe());
+            listen(events, Arc::clone(&live), desk.clone(), stop)
+        }
     });
     for settings_of in channels.iter().filter_map(|channel| match &channel.settings {
         ChannelSettings::Alertmanager(settings) => Some(settings),
         _ => None,
     }) {
-        tell_alertmanagers(settings_of, &http, &desk, (&settings, &clock), group);
+        tell_alertmanagers(settings_of, &http, &desk, (&settings, &clock, &reach), group);
     }
     if let Some(deadman) = deadman {
         deadman::start(group, deadman, http, move || ledger.write_state(), clock);
@@ -164,8 +172,7 @@ async fn wake(queued: Arc<Notify>, outbox: OutboxHandle, stop: CancellationToken
     }
 }
 
-async fn listen(spine: Spine, live: Arc<LiveSignals>, desk: Desk, stop: CancellationToken) {
-    let mut events = spine.subscribe();
+async fn listen(mut events: Subscription, live: Arc<LiveSignals>, desk: Desk, stop: CancellationToken) {
     loop {
         let event = tokio::select! {
             event = events.next() => event,
@@ -186,12 +193,12 @@ fn tell_alertmanagers(
     settings: &AlertmanagerSettings,
     http: &Client,
     desk: &Desk,
-    (alerts, clock): (&watch::Receiver<Arc<AlertSettings>>, &WallClock),
+    (alerts, clock, reach): (&watch::Receiver<Arc<AlertSettings>>, &WallClock, &Arc<Reach>),
     group: &TaskGroup,
 ) {
     let (told, snapshot) = watch::channel(Arc::new(AlertmanagerSnapshot::default()));
     let told = Arc::new(told);
-    alertmanagers::start(group, settings, http, &snapshot, clock);
+    alertmanagers::start_watched(group, settings, http, &snapshot, (clock, reach));
     let (desk, alerts) = (desk.clone(), alerts.clone());
     group.restarting("alertmanager_snapshots", move |stop| {
         let (desk, alerts, told) = (desk.clone(), alerts.clone(), Arc::clone(&told));
@@ -214,10 +221,15 @@ fn tell_alertmanagers(
     });
 }
 
-/// All that fires, hidden or not: silences and inhibition are Alertmanager's there.
+/// All that fires, hidden or not: silences and inhibition are Alertmanager's there. But for what was told here in its stead and is taken care
+/// of: nobody is paged about that twice.
 fn alertmanager_snapshot(snapshot: &Snapshot, settings: &AlertSettings) -> AlertmanagerSnapshot {
     let is_recent = |at: UnixMillis| snapshot.at.saturating_sub(at) < RESOLVED_TOLD_MS;
-    let alerts = || snapshot.alerts.iter().map(|view| &view.alert);
+    let is_done_here = |alert: &&Alert| {
+        let is_its_own = settings.escalation.of(alert.severity).contacts.is_empty();
+        is_its_own && alert.told.is_some() && alert.acknowledged.is_some()
+    };
+    let alerts = || snapshot.alerts.iter().map(|view| &view.alert).filter(|alert| !is_done_here(alert));
     AlertmanagerSnapshot {
         firing: alerts().filter(|alert| alert.phase.is_active()).map(text::alert).collect(),
         resolved: alerts()

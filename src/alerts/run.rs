@@ -1,11 +1,15 @@
 //! The task of this room: looks at everything, lets the board decide, writes down what follows, and wakes whoever delivers.
 //!
 //! What follows from a look is written down before the next one, and nothing is sent that is not. When the ledger cannot be written, it is
-//! tried again with each look; meanwhile pages of P1 and P2 go to delivery by hand, as a full disk is a thing to be paged about.
+//! tried again with each look; meanwhile pages of P1 and P2 go to delivery by hand, as a full disk is a thing to be paged about. The same
+//! where what was written down cannot be read: then a board that begins empty goes by what is live and writes nothing, until it can be read.
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use futures_util::future::join_all;
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, join_all},
+};
 use tokio::{
     sync::{Mutex, Notify, mpsc, watch},
     task::JoinSet,
@@ -16,6 +20,7 @@ use tracing::{error, info, warn};
 
 use super::{
     alert::Alert,
+    alertmanagers::Reach,
     board::Board,
     desk::{AckTarget, AlertView, Command, Counter, Desk, DeskError, Snapshot},
     digest::{DigestSource, DigestText, DueDigest},
@@ -23,18 +28,19 @@ use super::{
     engine::{Absence, ChangeKind},
     group::GroupKey,
     maintenance,
+    message::MessageKind,
     moment::Moment,
     settings_escalation::AlertSettings,
     silence::{MAX_SILENCES, Silence},
     silence_rows::{read_silence, silence_row},
     source::TroubleSource,
-    surplus::source_away,
+    surplus::{self, source_away, unreadable},
     trouble::Trouble,
 };
 use crate::{
     consensus::WallClock,
     events::Severity,
-    ledger::{AlertWrite, EvidenceRow, Ledger, LedgerError, QueuedMessage},
+    ledger::{AlertWrite, EvidenceRow, Ledger, LedgerError, QueuedMessage, SilenceRow, StoredAlerts},
     tasks::TaskGroup,
     types::{DAY_MS, UnixMillis},
 };
@@ -44,16 +50,18 @@ const SOONEST: Duration = Duration::from_secs(1);
 /// And at most this far.
 const LATEST: Duration = Duration::from_secs(5);
 /// How long a source has to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 1_000 } else { 5_000 });
 /// How long a digest may take to be made: over weeks of minutes on a slow disk.
 const DIGEST_PATIENCE: Duration = Duration::from_secs(60);
 /// How long after a ledger that could not be read it is read again.
-const PAUSE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 100 } else { 5_000 });
+/// How long what was written down may take to be read before looks begin without it.
+const READ_WITHIN: Duration = Duration::from_secs(10);
 /// Most messages that are kept while they cannot be written down.
 const MAX_UNSAVED: usize = 1_000;
 /// Most occurrences whose sources are told in one look that they are over.
 const MAX_ENDED: u32 = 50;
-/// How long alerts that are over and messages that were sent are kept, in milliseconds: 90 days.
+/// How long alerts and signals that are over and messages that were sent are kept, in milliseconds: 90 days.
 const KEPT_MS: i64 = 90 * DAY_MS;
 /// How often older ones are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(6 * 3600);
@@ -78,6 +86,8 @@ pub struct AlertParts {
     pub by_hand: Option<mpsc::Sender<QueuedMessage>>,
     /// Says what a day or a week came to; without it, digests are of P4 alone.
     pub digests: Option<Arc<dyn DigestSource>>,
+    /// Whether Alertmanagers take what they are told.
+    pub reach: Arc<Reach>,
     /// Hears of changes once they are written down.
     pub observer: Observer,
 }
@@ -103,16 +113,21 @@ pub fn start(parts: AlertParts, group: &TaskGroup) -> Desk {
 }
 
 async fn run(parts: AlertParts, counter: &mut Counter, stop: CancellationToken) {
-    let mut watcher = loop {
-        match Watcher::restore(parts.clone()).await {
-            Ok(watcher) => break watcher,
-            Err(error) => warn!(%error, "alerts cannot be read back, and are not watched"),
-        }
-        tokio::select! {
-            () = sleep(PAUSE) => {}
-            () = stop.cancelled() => return,
-        }
+    let mut reading = read(parts.ledger.clone(), parts.clock.clone(), Duration::ZERO);
+    let first = tokio::select! {
+        first = timeout(READ_WITHIN, &mut reading) => first,
+        () = stop.cancelled() => return,
     };
+    let mut watcher = Watcher::new(parts);
+    match first {
+        Ok(Ok(written)) => watcher.restore(written),
+        Ok(Err(error)) => {
+            watcher.note_unread(error.to_string());
+            reading = watcher.read_again();
+        }
+        // It goes on.
+        Err(_) => watcher.note_unread("the ledger did not answer within ten seconds".to_owned()),
+    }
     loop {
         watcher.look(counter).await;
         let last = Instant::now();
@@ -123,6 +138,13 @@ async fn run(parts: AlertParts, counter: &mut Counter, stop: CancellationToken) 
         };
         tokio::select! {
             () = stop.cancelled() => return,
+            found = &mut reading, if watcher.unread.is_some() => match found {
+                Ok(written) => watcher.take_up(written),
+                Err(error) => {
+                    watcher.note_unread(error.to_string());
+                    reading = watcher.read_again();
+                }
+            },
             () = woken => {}
             () = sleep_until(last + LATEST) => {}
             Some(command) = counter.commands.recv() => watcher.obey(command, counter).await,
@@ -130,10 +152,32 @@ async fn run(parts: AlertParts, counter: &mut Counter, stop: CancellationToken) 
     }
 }
 
+/// What was written down.
+struct Written {
+    alerts: StoredAlerts,
+    silences: Vec<SilenceRow>,
+}
+
+/// Reads what was written down, after a pause.
+fn read(
+    ledger: Ledger,
+    clock: WallClock,
+    pause: Duration,
+) -> BoxFuture<'static, Result<Written, LedgerError>> {
+    async move {
+        sleep(pause).await;
+        let alerts = ledger.stored_alerts().await?;
+        Ok(Written { alerts, silences: ledger.silences_after(clock.now()).await? })
+    }
+    .boxed()
+}
+
 struct Watcher {
     parts: AlertParts,
     board: Board,
     silences: Vec<Silence>,
+    /// Why what was written down cannot be read, while it cannot.
+    unread: Option<String>,
     /// What could not be written down yet.
     unsaved: AlertWrite,
     not_saved: Option<String>,
@@ -149,39 +193,97 @@ struct Watcher {
 }
 
 impl Watcher {
-    async fn restore(parts: AlertParts) -> Result<Self, LedgerError> {
+    /// Knows of nothing yet.
+    fn new(parts: AlertParts) -> Self {
         let most = parts.settings.borrow().most_alerts;
-        let (board, unreadable) = Board::restore(&parts.ledger.stored_alerts().await?, most);
-        let rows = parts.ledger.silences_after(parts.clock.now()).await?;
-        let silences: Vec<Silence> = rows.iter().filter_map(read_silence).collect();
-        let unreadable = unreadable + rows.len() - silences.len();
-        if unreadable > 0 {
-            warn!(
-                unreadable,
-                "alerts or silences of another version of relaymux cannot be read, and begin anew"
-            );
-        }
-        Ok(Self {
+        Self {
             parts,
-            board,
-            silences,
+            board: Board::restore(&StoredAlerts::default(), most).0,
+            silences: Vec::new(),
             unsaved: AlertWrite::default(),
+            unread: None,
             not_saved: None,
             nobody: Vec::new(),
             digest: None,
             drill: None,
             evidence: None,
             forgot: None,
-        })
+        }
+    }
+
+    /// Goes on from what was written down.
+    fn restore(&mut self, written: Written) {
+        let most = self.parts.settings.borrow().most_alerts;
+        let (board, unreadable) = Board::restore(&written.alerts, most);
+        let rows = written.silences;
+        self.board = board;
+        self.silences = rows.iter().filter_map(read_silence).collect();
+        let unreadable = unreadable + rows.len() - self.silences.len();
+        if unreadable > 0 {
+            warn!(
+                unreadable,
+                "alerts or silences of another version of relaymux cannot be read, and begin anew"
+            );
+        }
+    }
+
+    /// What was written down can be read at last: goes on from there, with all that came meanwhile.
+    fn take_up(&mut self, written: Written) {
+        info!("what is known of alerts can be read again");
+        let most = self.parts.settings.borrow().most_alerts;
+        let empty = Board::restore(&StoredAlerts::default(), most).0;
+        let blind = std::mem::replace(&mut self.board, empty);
+        self.restore(written);
+        let settings = self.settings();
+        let closing = self.board.take_over(&blind, &settings);
+        self.unsaved.extend(self.board.write_of(&closing));
+        self.unread = None;
+        self.not_saved = None;
+    }
+
+    fn note_unread(&mut self, error: String) {
+        if self.unread.is_none() {
+            error!(
+                error,
+                "what is known of alerts cannot be read: only what is live is watched, and nothing is kept until it can"
+            );
+        }
+        self.unread = Some(error);
+    }
+
+    fn read_again(&self) -> BoxFuture<'static, Result<Written, LedgerError>> {
+        read(self.parts.ledger.clone(), self.parts.clock.clone(), PAUSE)
+    }
+
+    /// Who is told what now: with our own channels in the place of an Alertmanager that takes nothing.
+    fn settings(&self) -> Arc<AlertSettings> {
+        let settings = Arc::clone(&self.parts.settings.borrow());
+        match self.alertmanager_away(&settings) {
+            Some(_) => Arc::new(settings.instead_of_alertmanager()),
+            None => settings,
+        }
+    }
+
+    /// For how long no Alertmanager has taken anything, where that is longer than anybody can wait.
+    fn alertmanager_away(&self, settings: &AlertSettings) -> Option<Duration> {
+        let away = self.parts.reach.away_for(Instant::now()).filter(|_| settings.delegated)?;
+        (away >= settings.patience_with_alertmanager()).then_some(away)
     }
 
     /// Looks at everything once.
     async fn look(&mut self, counter: &Counter) {
-        let (troubles, absence) = self.collect().await;
-        let settings = Arc::clone(&self.parts.settings.borrow());
+        let (mut troubles, absence) = self.collect().await;
+        let settings = self.settings();
+        troubles.extend(self.own_troubles());
+        for (fingerprint, message) in self.parts.sources.iter().flat_map(|source| source.ends()) {
+            self.board.note_end(&fingerprint, &message);
+        }
         let now = self.parts.clock.now();
         self.silences.retain(|silence| silence.ends_at > now);
-        self.prepare_digest(now, &settings);
+        // Which digests were sent is among what cannot be read.
+        if self.unread.is_none() {
+            self.prepare_digest(now, &settings);
+        }
         let silences = self.all_silences(now);
         let look = self.board.look(now, &troubles, &absence, &silences, &settings);
         if look.nobody != self.nobody {
@@ -236,6 +338,14 @@ impl Watcher {
         self.digest = Some((due, task));
     }
 
+    /// What this task itself finds wrong.
+    fn own_troubles(&self) -> Vec<Trouble> {
+        let now = self.parts.clock.now();
+        let unread = self.unread.as_ref().map(|why| unreadable(why, now));
+        let away = self.alertmanager_away(&self.parts.settings.borrow());
+        unread.into_iter().chain(away.map(|_| surplus::alertmanager_away(now))).collect()
+    }
+
     /// Tells whoever still shows an occurrence that it is over, so that the next one is news to them.
     async fn end_occurrences(&self, troubles: &[Trouble]) {
         let over: BTreeMap<&str, &Alert> = self
@@ -274,6 +384,7 @@ impl Watcher {
             Ok::<_, LedgerError>((
                 ledger.forget_alerts(before).await?,
                 ledger.forget_deliveries(before).await?,
+                ledger.forget_signals(before).await?,
             ))
         };
         match timeout(PATIENCE, done).await {
@@ -311,6 +422,17 @@ impl Watcher {
     }
 
     async fn save(&mut self) {
+        if let Some(why) = &self.unread {
+            // Its numbers are those of episodes in the file. What is to be sent is kept, and all else once the two are one.
+            self.not_saved = Some(format!("what was written down cannot be read: {why}"));
+            self.unsaved.alerts.clear();
+            self.unsaved.withdrawn.clear();
+            self.unsaved.groups.clear();
+            self.unsaved.messages.retain(|message| message.kind != MessageKind::Digest.label());
+            self.unsaved.notifications.retain(|told| told.kind != MessageKind::Digest.label());
+            self.hand_over();
+            return;
+        }
         // A disk that hangs is as bad as one that refuses, and neither keeps a page back. What is written twice is written once.
         let saving = timeout(PATIENCE, self.parts.ledger.save_alerts(&self.unsaved));
         let saved = match saving.await {

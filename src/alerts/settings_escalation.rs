@@ -125,6 +125,8 @@ pub struct AlertSettings {
     pub delegated: bool,
     /// Times in which something is meant to be wrong.
     pub maintenance: Vec<Maintenance>,
+    /// Channels that tell of P1 and P2 while no Alertmanager takes them and nobody is named for these: all that are no Alertmanager.
+    pub in_its_stead: Vec<String>,
     /// Links that acknowledge. Without them, people acknowledge in the dashboard or by the API.
     pub ack_links: Option<AckLinks>,
 }
@@ -149,6 +151,7 @@ impl Default for AlertSettings {
             pages: None,
             delegated: false,
             maintenance: Vec::new(),
+            in_its_stead: Vec::new(),
             ack_links: None,
         }
     }
@@ -196,6 +199,23 @@ impl AlertSettings {
                 None => name.clone(),
             });
         shown.collect()
+    }
+
+    /// How long no Alertmanager may take anything before its work is done here: five minutes, or less where P1 has to be answered sooner.
+    pub(super) fn patience_with_alertmanager(&self) -> Duration {
+        self.escalation.p1.respond_within.min(5 * MINUTE)
+    }
+
+    /// The same while no Alertmanager takes anything: P1 and P2 are told here.
+    pub(super) fn instead_of_alertmanager(&self) -> Self {
+        let mut settings = self.clone();
+        for line in [&mut settings.escalation.p1, &mut settings.escalation.p2] {
+            if line.contacts.is_empty() {
+                line.contacts.clone_from(&self.in_its_stead);
+            }
+        }
+        settings.delegated = false;
+        settings
     }
 
     /// When an acknowledged alert is asked about again.

@@ -27,6 +27,11 @@ pub trait TroubleSource: Send + Sync + 'static {
     /// All that is wrong now. Whoever cannot say fails, with a sentence: nothing is over for that. Has five seconds.
     fn collect(&self, now: Moment) -> BoxFuture<'_, Result<Collected, String>>;
 
+    /// How troubles ended that are over since this was asked last: their fingerprints, and words for people.
+    fn ends(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
     /// An occurrence is over, as somebody acknowledged it or its time has passed, and is still shown. Asked with each look until it is not.
     fn end<'a>(&'a self, alert: &'a Alert) -> BoxFuture<'a, ()> {
         let _ = alert;

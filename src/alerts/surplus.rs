@@ -109,3 +109,69 @@ pub(super) fn source_away(source: &str, why: &str, now: UnixMillis) -> Trouble {
         since: now,
     }
 }
+
+/// What was known of alerts cannot be read.
+pub fn alerts_unreadable() -> AlertRule {
+    AlertRule {
+        name: Cow::Borrowed("alerts_unreadable"),
+        severity: Severity::P1,
+        component: Component::Relaymux,
+        title: Cow::Borrowed("What is known of alerts cannot be read"),
+        cost: Cow::Borrowed(
+            "Alerts, silences and acknowledgements of before are not known, and nothing is kept over a restart.",
+        ),
+        done: Cow::Borrowed(
+            "What is found from now on is told all the same, P1 and P2 at once. The file is read again every few seconds.",
+        ),
+        runbook: Cow::Borrowed(
+            "Look at the disk and at ledger.db in data_dir: restore it from a backup, or move it away and restart.",
+        ),
+        page: Cow::Borrowed("/alerts"),
+        fail_for: Duration::from_secs(20),
+        clear_for: Duration::ZERO,
+        persistence: Persistence::Condition,
+    }
+}
+
+/// That alerts cannot be read, and why.
+pub(super) fn unreadable(why: &str, now: UnixMillis) -> Trouble {
+    Trouble {
+        rule: Arc::new(alerts_unreadable()),
+        subject: String::new(),
+        labels: BTreeMap::new(),
+        severity: None,
+        message: format!("Alerts that were written down cannot be read: {why}."),
+        since: now,
+    }
+}
+
+/// No Alertmanager takes what it should tell of.
+pub fn alertmanager_unreachable() -> AlertRule {
+    AlertRule {
+        name: Cow::Borrowed("alertmanager_unreachable"),
+        severity: Severity::P2,
+        component: Component::Relaymux,
+        title: Cow::Borrowed("No Alertmanager takes alerts"),
+        cost: Cow::Borrowed("Whoever is told by Alertmanager hears of nothing while it lasts."),
+        done: Cow::Borrowed("Alerts of P1 and P2 are told by relaymux's own channels until it is back."),
+        runbook: Cow::Borrowed("Look at Alertmanager and at the way to it: the log says what it answered."),
+        page: Cow::Borrowed("/alerts"),
+        fail_for: Duration::ZERO,
+        clear_for: Duration::ZERO,
+        persistence: Persistence::Condition,
+    }
+}
+
+/// That no Alertmanager takes anything. The same words with each look: how long it lasts, the alert itself knows.
+pub(super) fn alertmanager_away(now: UnixMillis) -> Trouble {
+    let message =
+        "No Alertmanager has taken alerts for minutes: those of P1 and P2 are told here in its stead.";
+    Trouble {
+        rule: Arc::new(alertmanager_unreachable()),
+        subject: String::new(),
+        labels: BTreeMap::new(),
+        severity: None,
+        message: message.to_owned(),
+        since: now,
+    }
+}

@@ -52,6 +52,11 @@ pub(super) fn moved(severity: crate::events::Severity) -> String {
     format!("{severity} goes on elsewhere: what this was about is told with another severity from now on")
 }
 
+/// The title where an incident ends as an older one goes on.
+pub(super) fn joined(severity: crate::events::Severity) -> String {
+    format!("{severity} goes on elsewhere: an incident that was open before tells of this from now on")
+}
+
 fn title(what: &str, alerts: &[&Alert], left: &str) -> String {
     let Some(first) = alerts.first() else { return String::new() };
     let subject = if first.subject.is_empty() { String::new() } else { format!(": {}", first.subject) };
@@ -94,6 +99,9 @@ pub(super) fn alert(alert: &Alert) -> AlertText {
     }
     if let Some(acknowledged) = &alert.acknowledged {
         message = format!("{message} Acknowledged by {}.", acknowledged.by);
+    }
+    if let Some(end) = alert.end.as_ref().filter(|_| alert.phase.is_resolved()) {
+        message = format!("{message} How it ended: {end}");
     }
     AlertText {
         fingerprint: alert.fingerprint.clone(),

@@ -9,7 +9,9 @@ use tracing::warn;
 use super::files::write_whole;
 use crate::{
     alerts::{
-        AckLinks, AlertSettings, ForeignSettings, ForeignSource, ack_link::AckKey, channels::ChannelKind,
+        AckLinks, AlertSettings, ForeignSettings, ForeignSource,
+        ack_link::AckKey,
+        channels::{Channel, ChannelKind},
     },
     config::{AlertsConfig, Config},
     consensus::WallClock,
@@ -42,6 +44,7 @@ impl Alerting {
 
     /// Tells people as a new configuration says, from now on.
     pub(super) fn adopt(&self, config: &AlertsConfig) {
+        self.foreign.rename(&config.settings.source);
         let new = settings_of(config, &self.key, self.ops);
         self.settings.send_if_modified(|running| {
             let is_new = **running != new;
@@ -63,8 +66,10 @@ fn settings_of(config: &AlertsConfig, key: &AckKey, ops: SocketAddr) -> AlertSet
     // A port that was free is known only now.
     let is_somewhere = !ops.ip().is_unspecified();
     settings.pages = settings.pages.or_else(|| is_somewhere.then(|| format!("http://{ops}")));
-    settings.delegated =
-        config.channels.iter().any(|channel| channel.settings.kind() == ChannelKind::Alertmanager);
+    let is_alertmanager = |channel: &&Channel| channel.settings.kind() == ChannelKind::Alertmanager;
+    settings.delegated = config.channels.iter().any(|channel| is_alertmanager(&channel));
+    let own = config.channels.iter().filter(|channel| !is_alertmanager(channel));
+    settings.in_its_stead = own.map(|channel| channel.id.clone()).collect();
     settings.ack_links = settings.pages.as_ref().map(|pages| AckLinks {
         prefix: format!("{}/alerts/acknowledge?token=", pages.trim_end_matches('/')),
         key: key.clone(),

@@ -19,6 +19,7 @@ use super::{
     policies::{Clients, LoadedKeys, build_policies, cached_keys},
     reload::{ConfigSource, Reloader},
     seed::SeedParts,
+    unwatched::Watched,
 };
 use crate::{
     alerts::{Desk, Grading, MetricRules, MetricSource, RoomParts},
@@ -351,6 +352,8 @@ impl Connected {
             loaded: self.loaded.clone(),
             due: BTreeMap::new(),
             alerting: alerting.clone(),
+            signals: self.signals(),
+            watched: Watched::new(&self.config),
         })
     }
 }

@@ -52,6 +52,7 @@ fn growth(rule: &AlertRule, metric: &str) -> MetricRule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alerts::{MetricRules, Moment, parse_metrics};
 
     /// An occurrence is told from the next by when it was, and a figure has no such time: each look would be another.
     #[test]
@@ -59,5 +60,20 @@ mod tests {
         for found in metric_rules() {
             assert_eq!(found.rule.persistence, Persistence::Condition, "{}", found.rule.name);
         }
+    }
+
+    /// A disabled relay has no number; the largest of the others counts, however it was before.
+    #[test]
+    fn no_usable_relay_counts_those_that_are_asked_alone() {
+        let of = |text: &str| {
+            let samples = parse_metrics(text, "relaymux_");
+            let now = Moment { at: 1_000_000_000, watched_ms: 3_600_000 };
+            let (troubles, _) = MetricRules::new(metric_rules()).evaluate(&samples, now);
+            troubles.into_iter().filter(|found| found.rule.name == NO_USABLE_RELAY.name).count()
+        };
+        let up = |a: &str, b: &str| {
+            of(&format!("relaymux_relay_up{{relay=\"a\"}} {a}\nrelaymux_relay_up{{relay=\"b\"}} {b}\n"))
+        };
+        assert_eq!([up("1", "0"), up("NaN", "0"), up("NaN", "1"), up("NaN", "NaN")], [0, 1, 0, 0]);
     }
 }

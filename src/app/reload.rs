@@ -25,11 +25,13 @@ use super::{
     alert_rules::alert_rules,
     alerting::Alerting,
     policies::{Clients, LoadedKeys, build_policies, cache_keys, overlap},
+    unwatched::{Watched, end_unwatched},
 };
 use crate::{
     auction::Auction,
     config::{Config, ConfigError},
     ethereum::{LoaderKind, NodeError, load_keys},
+    ledger::SignalBook,
     relay::{HealthMonitorHandle, Relay, SharedRelays},
     tasks::TaskGroup,
     types::BlsPublicKey,
@@ -104,6 +106,9 @@ pub(super) struct Reloader {
     pub(super) due: BTreeMap<String, Instant>,
     /// Hears whom alerts are told to.
     pub(super) alerting: Alerting,
+    /// Ends what is said of relays that are gone.
+    pub(super) signals: SignalBook,
+    pub(super) watched: Watched,
 }
 
 impl Reloader {
@@ -172,6 +177,8 @@ impl Reloader {
         self.auction.set_policies(build_policies(&self.running, &relays, &self.loaded));
         self.relays.replace(relays);
         self.monitor.configure(self.running.monitor.clone()).await;
+        self.watched.adopt_relays(&self.running);
+        end_unwatched(&self.signals, &self.watched).await;
         info!(
             relays = self.relays.all().len(),
             asked = self.relays.active().len(),

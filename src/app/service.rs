@@ -30,6 +30,7 @@ use super::{
     storage::publish_storage_troubles,
     task_news::tell_of_tasks,
     telemetry::start_upkeep,
+    unwatched::{Watched, end_unwatched},
     watch_signals::resolve_of_earlier_processes,
 };
 use crate::{
@@ -201,6 +202,7 @@ impl Service {
         start_upkeep(metrics, watchers);
         addresses.tell(&connected);
         publish_storage_troubles(&connected.signals(), &connected.stores.troubles).await;
+        end_unwatched(&connected.signals(), &Watched::new(&connected.config)).await;
         start_seed(connected.seed(), watchers);
         let (reload, asked) = mpsc::channel(1);
         if let Some(reloader) = connected.reloader(source, asked, &alerting) {

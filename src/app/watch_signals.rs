@@ -36,9 +36,19 @@ pub(super) async fn resolve_of_earlier_processes(ledger: &Ledger, now: UnixMilli
 #[derive(Debug)]
 pub(super) struct WatchSignals {
     book: SignalBook,
-    /// Whether it was open when this process last said something of it. Nothing where it has said nothing yet: then an earlier process may
-    /// have left it open.
-    said: BTreeMap<(&'static str, &'static str), bool>,
+    /// What this process last said of it. Nothing where it has said nothing yet: then an earlier process may have left it open.
+    said: BTreeMap<(&'static str, &'static str), Said>,
+}
+
+/// What was said of something last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    /// It is amiss, and that is in the ledger.
+    Raised,
+    /// It is amiss, and the ledger's writer has to write it down when it can.
+    Told,
+    /// It is over.
+    Over,
 }
 
 impl WatchSignals {
@@ -59,22 +69,30 @@ impl WatchSignals {
         subject: &'static str,
         message: &str,
     ) {
-        if self.said.insert((&rule.name, subject), true) == Some(true) {
+        if matches!(self.said.get(&(&*rule.name, subject)), Some(Said::Raised | Said::Told)) {
             return;
         }
         warn!(rule = &*rule.name, subject, severity = severity.label(), "{message}");
-        if let Err(error) = self.book.raise_as(rule, severity, subject, message).await {
-            warn!(%error, rule = &*rule.name, "the signal is not in the ledger");
-            self.book.publish(rule, severity, subject, message);
-        }
+        let said = match self.book.raise_as(rule, severity, subject, message).await {
+            Ok(_) => Said::Raised,
+            Err(error) => {
+                warn!(%error, rule = &*rule.name, "the signal is not in the ledger");
+                self.book.publish(rule, severity, subject, message);
+                Said::Told
+            }
+        };
+        self.said.insert((&rule.name, subject), said);
     }
 
     /// It is over, or never was.
     pub(super) async fn resolve(&mut self, rule: &'static AlertRule, subject: &'static str, message: &str) {
-        if self.said.insert((&rule.name, subject), false) == Some(false) {
+        let before = self.said.insert((&rule.name, subject), Said::Over);
+        if before == Some(Said::Over) {
             return;
         }
         match self.book.resolve(rule, subject, message).await {
+            // The writer has yet to write down its beginning: it hears of the end after that.
+            Ok(false) if before == Some(Said::Told) => self.book.publish_end(rule, subject, message),
             Ok(false) => {}
             Ok(true) => info!(rule = &*rule.name, subject, "over: {message}"),
             Err(error) => {
@@ -82,5 +100,36 @@ impl WatchSignals {
                 self.book.publish_end(rule, subject, message);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        app::rules::CLOCK_WRONG,
+        consensus::WallClock,
+        events::{Event, Spine},
+    };
+
+    /// Told while the ledger refused, and over before its writer has written down the beginning.
+    #[tokio::test]
+    async fn the_end_of_what_could_not_be_written_is_told_after_its_beginning() {
+        let (ledger, spine) = (Ledger::open_in_memory("mainnet").await.unwrap(), Spine::new());
+        let mut events = spine.subscribe();
+        let mut signals = WatchSignals::new(SignalBook::new(ledger.clone(), spine, WallClock::manual(5).0));
+        ledger.change_for_test("ALTER TABLE notices RENAME TO notices_away").await;
+        signals.raise(&CLOCK_WRONG, "this machine", "It is.").await;
+        signals.raise(&CLOCK_WRONG, "this machine", "It is.").await;
+        ledger.change_for_test("ALTER TABLE notices_away RENAME TO notices").await;
+        signals.resolve(&CLOCK_WRONG, "this machine", "It is not.").await;
+        signals.resolve(&CLOCK_WRONG, "this machine", "It is not.").await;
+        let mut told = Vec::new();
+        while let Some(event) = events.try_next() {
+            if let Event::AlertSignal(signal) = &*event {
+                told.push(signal.resolved);
+            }
+        }
+        assert_eq!(told, [false, true]);
     }
 }

@@ -34,13 +34,8 @@ impl Waiting {
     pub(super) fn answered(mut self, status: StatusCode) {
         self.is_answered = true;
         let elapsed = self.since.elapsed();
-        let grade = match status {
-            // 502 says that relays failed, in words that came from us in time: they have indicators of their own.
-            status if status.is_server_error() && status != StatusCode::BAD_GATEWAY => AnswerGrade::Bad,
-            _ if is_late(self.endpoint, elapsed, || self.auction.policies()) => AnswerGrade::Slow,
-            _ => AnswerGrade::Good,
-        };
-        self.answers.note(grade, elapsed);
+        let is_late = is_late(self.endpoint, elapsed, || self.auction.policies());
+        self.answers.note(grade_of(status, is_late), elapsed);
     }
 }
 
@@ -49,6 +44,15 @@ impl Drop for Waiting {
         if !self.is_answered {
             self.answers.note(AnswerGrade::Slow, self.since.elapsed());
         }
+    }
+}
+
+/// 502 says that relays failed, in words that came from us in time: they have indicators of their own.
+fn grade_of(status: StatusCode, is_late: bool) -> AnswerGrade {
+    match status {
+        status if status.is_server_error() && status != StatusCode::BAD_GATEWAY => AnswerGrade::Bad,
+        _ if is_late => AnswerGrade::Slow,
+        _ => AnswerGrade::Good,
     }
 }
 
@@ -69,6 +73,24 @@ fn is_late(endpoint: &str, elapsed: Duration, policies: impl FnOnce() -> Arc<Pol
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn relays_that_fail_are_no_failure_of_ours_and_a_late_word_of_it_is_late() {
+        for (status, is_late, want) in [
+            (200, false, AnswerGrade::Good),
+            (204, false, AnswerGrade::Good),
+            (400, false, AnswerGrade::Good),
+            (502, false, AnswerGrade::Good),
+            (502, true, AnswerGrade::Slow),
+            (204, true, AnswerGrade::Slow),
+            (500, false, AnswerGrade::Bad),
+            (503, false, AnswerGrade::Bad),
+            (504, true, AnswerGrade::Bad),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(grade_of(status, is_late), want, "{status} {is_late}");
+        }
+    }
 
     #[test]
     fn what_is_looked_up_is_late_after_a_second() {

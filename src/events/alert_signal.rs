@@ -26,13 +26,34 @@ pub struct AlertSignal {
     pub resolved: bool,
     /// When it happened, in Unix milliseconds.
     pub at: UnixMillis,
+    /// Who writes it down.
+    #[serde(skip)]
+    pub keeper: SignalKeeper,
+}
+
+/// Who writes a signal down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SignalKeeper {
+    /// The ledger's writer, when it hears of it: whoever told it knows no ledger, or could not write.
+    #[default]
+    Writer,
+    /// Whoever told it has written it down before: it is in the ledger, and perhaps more since.
+    Teller,
 }
 
 impl AlertSignal {
     /// It has begun, as grave as its rule says.
     pub fn raised(rule: &'static AlertRule, subject: &str, message: String, at: UnixMillis) -> Self {
         let severity = Some(rule.severity);
-        Self { rule, subject: subject.to_owned(), severity, message, resolved: false, at }
+        Self {
+            rule,
+            subject: subject.to_owned(),
+            severity,
+            message,
+            resolved: false,
+            at,
+            keeper: SignalKeeper::Writer,
+        }
     }
 
     /// The same, as grave as whoever found it knows.
@@ -43,7 +64,14 @@ impl AlertSignal {
 
     /// It is over.
     pub fn over(rule: &'static AlertRule, subject: &str, message: String, at: UnixMillis) -> Self {
-        Self { rule, subject: subject.to_owned(), severity: None, message, resolved: true, at }
+        let (subject, keeper) = (subject.to_owned(), SignalKeeper::Writer);
+        Self { rule, subject, severity: None, message, resolved: true, at, keeper }
+    }
+
+    /// The same, written down already by whoever tells it.
+    #[must_use]
+    pub fn written(self) -> Self {
+        Self { keeper: SignalKeeper::Teller, ..self }
     }
 }
 

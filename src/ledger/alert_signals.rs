@@ -1,15 +1,19 @@
 //! What rooms said is wrong, and that it is over.
 //!
 //! Rooms that must know whether a signal is news write it themselves, and then tell of it; rooms that know no ledger only tell. So the
-//! writer of the ledger takes in what was told, once, whoever wrote it before, and however late it hears of it.
+//! writer of the ledger takes in what was told and not written, in the order in which it was told. No time decides which end belongs to which
+//! beginning: a clock may be set back between the two.
 
 use serde::Serialize;
 
 use super::{Ledger, LedgerError, query::WriteTransaction, row::from_row};
 use crate::{
-    events::{AlertRule, AlertSignal, Severity},
+    events::{AlertRule, AlertSignal, Severity, SignalKeeper},
     types::{Label, UnixMillis},
 };
+
+/// Most signals that are forgotten in one transaction: others want to write, too.
+const FORGOTTEN_AT_ONCE: i64 = 10_000;
 
 /// Something the operator should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -66,7 +70,8 @@ impl Ledger {
     ) -> Result<bool, LedgerError> {
         let mut write = self.write().await?;
         let done = sqlx::query(
-            "UPDATE notices SET resolved_at = $3 WHERE rule = $1 AND subject = $2 AND resolved_at IS NULL",
+            "UPDATE notices SET resolved_at = CASE WHEN raised_at > $3 THEN raised_at ELSE $3 END \
+             WHERE rule = $1 AND subject = $2 AND resolved_at IS NULL",
         )
         .bind(&*rule.name)
         .bind(subject)
@@ -83,8 +88,24 @@ impl Ledger {
     /// When the file cannot be written.
     pub async fn resolve_all(&self, rule: &AlertRule, now: UnixMillis) -> Result<u64, LedgerError> {
         let mut write = self.write().await?;
-        let done = sqlx::query("UPDATE notices SET resolved_at = $2 WHERE rule = $1 AND resolved_at IS NULL");
+        let done = sqlx::query(
+            "UPDATE notices SET resolved_at = CASE WHEN raised_at > $2 THEN raised_at ELSE $2 END WHERE rule = $1 AND resolved_at IS NULL",
+        );
         let done = done.bind(&*rule.name).bind(now).execute(&mut *write.tx).await?;
+        write.commit().await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Forgets signals that were over before a time, a bounded number of them at once. How many.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn forget_signals(&self, before: UnixMillis) -> Result<u64, LedgerError> {
+        let mut write = self.write().await?;
+        let done = sqlx::query(
+            "DELETE FROM notices WHERE id IN (SELECT id FROM notices WHERE raised_at < $1 AND resolved_at < $1 LIMIT $2)",
+        );
+        let done = done.bind(before).bind(FORGOTTEN_AT_ONCE).execute(&mut *write.tx).await?;
         write.commit().await?;
         Ok(done.rows_affected())
     }
@@ -101,14 +122,20 @@ impl Ledger {
     }
 }
 
-/// Takes in a signal that was told: unless it is open, or one as young is there already, and was resolved in the meantime.
+/// Takes in a signal that was told, in the order of telling: one that is open is raised no second time, and what is open ends.
 pub(super) async fn signal_told(
     write: &mut WriteTransaction,
     signal: &AlertSignal,
 ) -> Result<(), sqlx::Error> {
+    match signal.keeper {
+        // It is there, and what came after it may be, too.
+        SignalKeeper::Teller => return Ok(()),
+        SignalKeeper::Writer => {}
+    }
     let query = if signal.resolved {
         sqlx::query(
-            "UPDATE notices SET resolved_at = $3 WHERE rule = $1 AND subject = $2 AND resolved_at IS NULL AND raised_at <= $3",
+            "UPDATE notices SET resolved_at = CASE WHEN raised_at > $3 THEN raised_at ELSE $3 END \
+             WHERE rule = $1 AND subject = $2 AND resolved_at IS NULL",
         )
         .bind(&*signal.rule.name)
         .bind(&signal.subject)
@@ -116,8 +143,7 @@ pub(super) async fn signal_told(
     } else {
         sqlx::query(
             "INSERT INTO notices (rule, subject, raised_at, severity, words, instance) SELECT $1, $2, $3, $4, $5, $6 \
-             WHERE NOT EXISTS (SELECT 1 FROM notices WHERE rule = $1 AND subject = $2 \
-             AND (resolved_at IS NULL OR raised_at >= $3))",
+             WHERE NOT EXISTS (SELECT 1 FROM notices WHERE rule = $1 AND subject = $2 AND resolved_at IS NULL)",
         )
         .bind(&*signal.rule.name)
         .bind(&signal.subject)
@@ -175,10 +201,46 @@ mod tests {
                 assert!(ledger.resolve_signal(&TOO_HOT, "attic", 20).await.unwrap());
             }
         }
-        let late = [told(false, 10), told(true, 20), told(false, 30)];
+        let late = [told(false, 10), told(true, 20), told(false, 30)].map(AlertSignal::written);
         assert_eq!(after(&ledger, &late[..1]).await, [(10, Some(20)), (30, None)]);
         assert_eq!(after(&ledger, &late[1..]).await, [(10, Some(20)), (30, None)]);
         ledger.resolve_signal(&TOO_HOT, "attic", 40).await.unwrap();
         assert_eq!(after(&ledger, &late).await, [(10, Some(20)), (30, Some(40))]);
+    }
+
+    /// Told at 100; then the clock is set back by 95.
+    #[tokio::test]
+    async fn an_end_finds_its_beginning_and_the_next_is_news_whatever_the_clock_says() {
+        let ledger = Ledger::open_in_memory("mainnet").await.unwrap();
+        assert_eq!(after(&ledger, &[told(false, 100), told(true, 5)]).await, [(100, Some(100))]);
+        assert_eq!(after(&ledger, &[told(false, 6)]).await, [(6, None), (100, Some(100))]);
+        // By the room itself it is the same.
+        assert!(ledger.resolve_signal(&TOO_HOT, "attic", 3).await.unwrap());
+        assert_eq!(after(&ledger, &[]).await, [(6, Some(6)), (100, Some(100))]);
+        assert_eq!(after(&ledger, &[told(false, 50)]).await.len(), 3);
+        assert_eq!(ledger.resolve_all(&TOO_HOT, 4).await.unwrap(), 1);
+        assert_eq!(after(&ledger, &[]).await[1], (50, Some(50)));
+    }
+
+    #[tokio::test]
+    async fn what_was_over_long_ago_is_forgotten_and_what_is_open_never() {
+        let ledger = Ledger::open_in_memory("mainnet").await.unwrap();
+        let of = |subject: &str, told| AlertSignal { subject: subject.to_owned(), ..told };
+        let all = [
+            of("a", told(false, 10)),
+            of("a", told(true, 20)),
+            of("b", told(false, 10)),
+            of("b", told(true, 60)),
+            of("c", told(false, 10)),
+            of("d", told(false, 70)),
+            of("d", told(true, 80)),
+        ];
+        after(&ledger, &all).await;
+        assert_eq!(ledger.forget_signals(50).await.unwrap(), 1);
+        assert_eq!(ledger.forget_signals(50).await.unwrap(), 0);
+        assert_eq!(after(&ledger, &[]).await, [(10, None), (10, Some(60)), (70, Some(80))]);
+        let plan = sqlx::query_as("EXPLAIN QUERY PLAN SELECT rule FROM notices WHERE raised_at >= 5");
+        let plan: Vec<(i64, i64, i64, String)> = plan.fetch_all(ledger.pool()).await.unwrap();
+        assert!(plan.iter().all(|(.., step)| step.contains("notices_by_time")), "{plan:?}");
     }
 }

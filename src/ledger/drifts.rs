@@ -37,6 +37,21 @@ impl Ledger {
         Ok(before != drift)
     }
 
+    /// Forgets what a relay had registered for a validator: what it has next is news.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn forget_drift(&self, relay: &str, pubkey: &str) -> Result<(), LedgerError> {
+        let mut write = self.write().await?;
+        sqlx::query("DELETE FROM registration_drifts WHERE counterparty = $1 AND pubkey = $2")
+            .bind(relay)
+            .bind(pubkey)
+            .execute(&mut *write.tx)
+            .await?;
+        write.commit().await?;
+        Ok(())
+    }
+
     /// Every registration that a relay has otherwise than we do: relay, validator, what is wrong.
     ///
     /// # Errors

@@ -3,13 +3,14 @@
 use super::{Ledger, LedgerError, SignalRow};
 
 impl Ledger {
-    /// What rooms of this sidecar said is wrong, and not over; the gravest first, then the newest.
+    /// What rooms of this sidecar said is wrong, and not over; the gravest first, then the oldest: whoever reads a part reads the same
+    /// part again.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub async fn open_signals(&self, limit: u32) -> Result<Vec<SignalRow>, LedgerError> {
         let open = sqlx::query_as(
-            "SELECT * FROM notices WHERE resolved_at IS NULL AND instance = $1 ORDER BY severity, raised_at DESC, id DESC LIMIT $2",
+            "SELECT * FROM notices WHERE resolved_at IS NULL AND instance = $1 ORDER BY severity, raised_at, id LIMIT $2",
         );
         Ok(open.bind(self.instance()).bind(i64::from(limit)).fetch_all(self.pool()).await?)
     }

@@ -92,6 +92,11 @@ const STEPS: &[Step] = &[
         name: "foreign alerts",
         sql: include_str!("../../migrations/ledger/0023_alert_foreign.sql"),
     },
+    Step {
+        version: 25,
+        name: "notice times",
+        sql: include_str!("../../migrations/ledger/0025_notice_times.sql"),
+    },
 ];
 
 /// Most memory that a ledger without a file takes: some ten days of every slot with 8 relays. Beyond it, writes fail and are told.
@@ -250,6 +255,12 @@ impl Ledger {
     #[cfg(test)]
     pub(crate) async fn change_for_test(&self, sql: &'static str) {
         sqlx::query(sql).execute(&self.writer).await.unwrap();
+    }
+
+    /// Keeps everybody else from writing until it is dropped, as a disk does that hangs.
+    #[cfg(test)]
+    pub(crate) async fn hold_for_test(&self) -> impl Drop + use<> {
+        self.writer.begin().await.unwrap()
     }
 
     /// Finishes writing and closes the file.

@@ -1,7 +1,7 @@
 //! Raising and resolving signals: the one way by which rooms say that something lasts. A signal is written down, counted and published once,
 //! however often it is found, also over restarts. `alerts` makes of it what people are told.
 
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, SignalRow};
 use crate::{
     consensus::WallClock,
     events::{AlertRule, AlertSignal, Event, Severity, Spine, count_signal},
@@ -19,6 +19,22 @@ impl SignalBook {
     /// A book kept in a ledger, told on a spine and dated by a clock.
     pub fn new(ledger: Ledger, spine: Spine, clock: WallClock) -> Self {
         Self { ledger, spine, clock }
+    }
+
+    /// What is open, the gravest first.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn open(&self, limit: u32) -> Result<Vec<SignalRow>, LedgerError> {
+        self.ledger.open_signals(limit).await
+    }
+
+    /// Forgets what a relay had registered for a validator, as nobody asks it any more.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub async fn forget_drift(&self, relay: &str, pubkey: &str) -> Result<(), LedgerError> {
+        self.ledger.forget_drift(relay, pubkey).await
     }
 
     /// Raises a signal, unless it is open. Whether it is news: then it was counted and published.
@@ -49,7 +65,7 @@ impl SignalBook {
         let is_news = self.ledger.raise_signal(&signal).await?;
         if is_news {
             count_signal(rule);
-            self.spine.publish(Event::AlertSignal(signal));
+            self.spine.publish(Event::AlertSignal(signal.written()));
         }
         Ok(is_news)
     }
@@ -73,7 +89,8 @@ impl SignalBook {
         let at = self.clock.now();
         let was_open = self.ledger.resolve_signal(rule, subject, at).await?;
         if was_open {
-            self.spine.publish(Event::AlertSignal(AlertSignal::over(rule, subject, message.to_owned(), at)));
+            let over = AlertSignal::over(rule, subject, message.to_owned(), at).written();
+            self.spine.publish(Event::AlertSignal(over));
         }
         Ok(was_open)
     }

@@ -1,17 +1,19 @@
 //! How each part did, minute by minute, and the same by the hour. What a minute is, and what an hour sums up, the sla room decides.
 //!
 //! A minute is written once: what somebody watched for at least half of it stays, whatever is written later under the same minute, as after a
-//! clock that was put back. An hour's sums are away from the moment one of its minutes is written until they are made anew, and whoever asks
+//! clock that was put back. Only the parts of it before and after a restart are added up. An hour's sums are away from the moment one of its minutes is written until they are made anew, and whoever asks
 //! reads its minutes meanwhile.
 
 use super::{Ledger, LedgerError, query::WriteTransaction, row::from_row, sla_host::save_host};
 use crate::{
+    events::LatencyCounts,
     ledger::HostRow,
     types::{Label, labelled},
 };
 
-/// How long a minute must have been watched to be known. Also the bound of the statement below.
+/// How long a minute must have been watched to be known.
 const KNOWN_MS: i64 = 30_000;
+const MINUTE_MS: i64 = 60_000;
 
 labelled! {
     /// How a part did in a minute.
@@ -68,6 +70,8 @@ from_row!(|row| HourRow { hour, indicator, tally });
 impl Ledger {
     /// How long a minute must have been watched to be known, in milliseconds: half of it.
     pub const KNOWN_MINUTE_MS: i64 = KNOWN_MS;
+    /// A minute is bad when more than one in this many answers or looks failed: 5 %, as the large providers of machines count downtime.
+    pub const FAILED_ONE_IN: u64 = 20;
 
     /// Writes minutes and what the machine was under in them, all or nothing. How many were news: a minute that is known already adds nothing.
     ///
@@ -179,13 +183,21 @@ impl Ledger {
 }
 
 async fn save_minute(write: &mut WriteTransaction, row: &MinuteRow) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query(
+    let known = sqlx::query_as("SELECT * FROM sla_minutes WHERE minute = $1 AND indicator = $2");
+    let known: Option<MinuteRow> =
+        known.bind(row.minute).bind(&row.indicator).fetch_optional(&mut *write.tx).await?;
+    let row = match &known {
+        None => row.clone(),
+        Some(known) => match together(known, row) {
+            Some(both) if both != *known => both,
+            Some(_) | None => return Ok(0),
+        },
+    };
+    sqlx::query(
         "INSERT INTO sla_minutes (minute, indicator, state, good, bad, slow, watched_ms, latency, instance) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (minute, indicator) DO UPDATE SET state = excluded.state, \
          good = excluded.good, bad = excluded.bad, slow = excluded.slow, watched_ms = excluded.watched_ms, \
-         latency = excluded.latency, instance = excluded.instance \
-         WHERE sla_minutes.watched_ms < 30000 AND excluded.watched_ms > sla_minutes.watched_ms \
-         AND NOT (sla_minutes.state = 'bad' AND excluded.state = 'unknown')",
+         latency = excluded.latency, instance = excluded.instance",
     )
     .bind(row.minute)
     .bind(&row.indicator)
@@ -198,13 +210,55 @@ async fn save_minute(write: &mut WriteTransaction, row: &MinuteRow) -> Result<u6
     .bind(write.instance)
     .execute(&mut *write.tx)
     .await?;
-    if done.rows_affected() > 0 {
-        sqlx::query("DELETE FROM sla_hours WHERE hour = $1")
-            .bind(row.minute.div_euclid(60))
-            .execute(&mut *write.tx)
-            .await?;
+    sqlx::query("DELETE FROM sla_hours WHERE hour = $1")
+        .bind(row.minute.div_euclid(60))
+        .execute(&mut *write.tx)
+        .await?;
+    Ok(1)
+}
+
+/// A minute of which something is known already, with what was watched of it since; none where it stays as it is.
+///
+/// Two spans that fit into one minute are the parts of it before and after a restart: they add up, and the worse of the two counts. More than
+/// fits is the same time again, by a clock that was put back: what is known stays, and what hardly was gives place, unless it was bad.
+fn together(known: &MinuteRow, rest: &MinuteRow) -> Option<MinuteRow> {
+    let watched_ms = known.watched_ms.saturating_add(rest.watched_ms);
+    if watched_ms > MINUTE_MS {
+        let is_better = known.watched_ms < KNOWN_MS && rest.watched_ms > known.watched_ms;
+        return (is_better && known.state != MinuteState::Bad).then(|| rest.clone());
     }
-    Ok(done.rows_affected())
+    let add = |one: u64, other: u64| one.saturating_add(other);
+    let (good, bad, slow) =
+        (add(known.good, rest.good), add(known.bad, rest.bad), add(known.slow, rest.slow));
+    let mut latency = LatencyCounts::decode(&known.latency).unwrap_or_default();
+    latency.merge(&LatencyCounts::decode(&rest.latency).unwrap_or_default());
+    let mut state = worse(known.state.known()?, rest.state.known()?);
+    // Each was too short to say that all was well.
+    let total = add(good, add(bad, slow));
+    if state == MinuteState::Unknown && watched_ms >= KNOWN_MS && total > 0 {
+        let is_late = add(bad, slow).saturating_mul(Ledger::FAILED_ONE_IN) > total;
+        state = if is_late { MinuteState::Slow } else { MinuteState::Good };
+    }
+    Some(MinuteRow {
+        state: state.into(),
+        good,
+        bad,
+        slow,
+        watched_ms,
+        latency: latency.encode(),
+        ..known.clone()
+    })
+}
+
+fn worse(one: MinuteState, other: MinuteState) -> MinuteState {
+    let badness = |state: MinuteState| match state {
+        MinuteState::Unknown => 0,
+        MinuteState::Good => 1,
+        MinuteState::Slow => 2,
+        MinuteState::Maintenance => 3,
+        MinuteState::Bad => 4,
+    };
+    if badness(other) > badness(one) { other } else { one }
 }
 
 #[cfg(test)]
@@ -246,11 +300,45 @@ mod tests {
             (MinuteState::Unknown, 10_000, "unknown"),
             (MinuteState::Bad, 20_000, "bad"),
             (MinuteState::Unknown, 25_000, "bad"),
-            (MinuteState::Good, 40_000, "good"),
-            (MinuteState::Bad, 60_000, "good"),
+            (MinuteState::Good, 40_000, "bad"),
         ] {
             ledger.save_minutes(&[row(5, state, watched)], None).await.unwrap();
             assert_eq!(ledger.sla_minutes(5, 6).await.unwrap()[0].state.as_str(), want);
+        }
+    }
+
+    /// A restart in the middle of a minute: first and second part, and what the minute is.
+    #[tokio::test]
+    async fn the_parts_of_a_minute_add_up_and_the_worse_counts() {
+        use MinuteState as S;
+        let ledger = Ledger::open_in_memory("mainnet").await.unwrap();
+        let cases = [
+            ("a bad beginning", (S::Bad, 20_000), (S::Good, 40_000), "bad", 60_000),
+            ("a bad rest", (S::Good, 40_000), (S::Bad, 5_000), "bad", 45_000),
+            ("a late beginning", (S::Slow, 30_000), (S::Good, 30_000), "slow", 60_000),
+            ("hardly watched, and good", (S::Unknown, 20_000), (S::Good, 35_000), "good", 55_000),
+            ("each hardly watched", (S::Unknown, 20_000), (S::Unknown, 20_000), "slow", 40_000),
+            ("both hardly watched", (S::Unknown, 10_000), (S::Unknown, 10_000), "unknown", 20_000),
+        ];
+        for (minute, (name, first, second, want, watched)) in (0..).zip(cases) {
+            for (state, watched_ms) in [first, second] {
+                assert_eq!(
+                    ledger.save_minutes(&[row(minute, state, watched_ms)], None).await.unwrap(),
+                    1,
+                    "{name}"
+                );
+            }
+            let kept = ledger.sla_minutes(minute, minute + 1).await.unwrap().remove(0);
+            assert_eq!((kept.state.as_str(), kept.watched_ms), (want, watched), "{name}");
+            assert_eq!((kept.good, kept.bad, kept.slow), (2, 4, 6), "{name}");
+        }
+        // The same time again, by a clock that was put back.
+        for (first, second, want) in [(S::Unknown, S::Good, "good"), (S::Bad, S::Good, "bad")] {
+            let minute = 100 + i64::from(first == S::Bad);
+            ledger.save_minutes(&[row(minute, first, 20_000)], None).await.unwrap();
+            ledger.save_minutes(&[row(minute, second, 50_000)], None).await.unwrap();
+            let kept = ledger.sla_minutes(minute, minute + 1).await.unwrap().remove(0);
+            assert_eq!((kept.state.as_str(), kept.good), (want, 1));
         }
     }
 

@@ -318,6 +318,7 @@ pub(super) mod made {
                 since: AT,
                 began: NOW,
                 phase: Phase::Firing { since: NOW },
+                end: None,
                 flap: Default::default(),
                 told: None,
                 acknowledged: None,

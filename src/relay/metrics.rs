@@ -68,12 +68,17 @@ pub(super) fn end_relay(relay: &RelayId) {
     for reason in ModeReason::ALL {
         gauge!(REASON, "relay" => relay.to_string(), "reason" => reason.label()).set(0.0);
     }
-    gauge!(UP, "relay" => relay.to_string()).set(f64::NAN);
+    record_unknown_up(relay);
     gauge!(SCORE, "relay" => relay.to_string()).set(f64::NAN);
 }
 
 pub(super) fn record_up(relay: &RelayId, is_up: bool) {
     gauge!(UP, "relay" => relay.to_string()).set(f64::from(u8::from(is_up)));
+}
+
+/// Nobody asks it any more: what it said last is no news of it, and a rule over all relays must not count it.
+pub(super) fn record_unknown_up(relay: &RelayId) {
+    gauge!(UP, "relay" => relay.to_string()).set(f64::NAN);
 }
 
 /// Counts the calls to one relay. What is counted is looked up in the registry once, not with every call.

@@ -108,8 +108,7 @@ fn should_warm(expected: Option<&std::collections::BTreeSet<Slot>>, coming: Slot
 
 /// Keeps a condition; tells the world only when it changed.
 fn note(parts: &ProbeParts, state: ProbeResult) {
-    let before = parts.relays.note_condition(state.clone());
-    if before.is_some_and(|before| before.usable == state.usable) {
+    if !parts.relays.note_condition(state.clone()) {
         return;
     }
     if state.usable {

@@ -14,7 +14,7 @@ use parking_lot::RwLock;
 use super::{
     Relay,
     health::{Accusation, Eligibility, OperatorSetting, RaceStats, Ranking, Trust, chosen},
-    metrics::{begin_relay, end_relay, record_up},
+    metrics::{begin_relay, end_relay, record_unknown_up, record_up},
 };
 use crate::{
     breaker::Breaker,
@@ -98,8 +98,22 @@ impl SharedRelays {
         self.all.load_full()
     }
 
+    /// Where all stand from now on. Of a disabled relay, whom nobody probes, the last probe says nothing any more.
     pub(super) fn set_board(&self, board: StatusBoard) {
+        let is_disabled = |status: &RelayStatus| status.mode == RelayMode::Disabled;
+        let disabled: Vec<RelayId> = board
+            .statuses
+            .iter()
+            .filter(|(_, status)| is_disabled(status))
+            .map(|(id, _)| id.clone())
+            .collect();
+        // The board first: a probe that ends now sees it under the lock, and is left out.
         self.board.store(Arc::new(board));
+        let mut conditions = self.conditions.write();
+        for id in disabled {
+            conditions.remove(&id);
+            record_unknown_up(&id);
+        }
     }
 
     pub(super) fn set_shedding(&self, is_shedding: bool) {
@@ -177,10 +191,17 @@ impl SharedRelays {
         self.conditions.read().get(relay).cloned()
     }
 
-    /// Keeps what a probe said; returns what the one before said.
-    pub(super) fn note_condition(&self, state: ProbeResult) -> Option<ProbeResult> {
-        record_up(&state.relay, state.usable);
-        self.conditions.write().insert(state.relay.clone(), state)
+    /// Keeps what a probe said; whether that is another thing than the one before said. A probe that was under way while its relay was
+    /// disabled is left out.
+    pub(super) fn note_condition(&self, state: ProbeResult) -> bool {
+        let mut conditions = self.conditions.write();
+        let board = self.board.load();
+        if board.statuses.get(&state.relay).is_some_and(|status| status.mode == RelayMode::Disabled) {
+            return false;
+        }
+        let (relay, usable) = (state.relay.clone(), state.usable);
+        record_up(&relay, usable);
+        conditions.insert(relay, state).is_none_or(|before| before.usable != usable)
     }
 
     /// Whether a relay may be usable: not one of the active ones is known to be down, or at least one is known to be up.

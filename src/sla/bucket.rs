@@ -5,15 +5,12 @@ use crate::{
     ledger::{Ledger, MinuteState},
 };
 
-/// A minute is bad when more than one in this many answers or looks failed: 5 %, as the large providers of machines count downtime.
-const ONE_IN: u64 = 20;
-
 /// What was seen of a part in a minute.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Bucket {
     seen: AnswersSeen,
-    /// What a look from outside said: it counts where nobody asked.
-    looked: Option<AnswerGrade>,
+    /// Looks from outside that were answered, and those that were not. They say how the minute was, and are no answers to anybody.
+    looked: (u64, u64),
 }
 
 impl Bucket {
@@ -36,11 +33,11 @@ impl Bucket {
         self.seen.latency.merge(latency);
     }
 
-    /// Notes what a look from outside said; a failure is not forgotten for a later success.
-    pub(super) fn look(&mut self, grade: AnswerGrade) {
-        if self.looked != Some(AnswerGrade::Bad) {
-            self.looked = Some(grade);
-        }
+    /// Adds looks from outside. In the minute's ratio each counts as an answer does, so that one good answer hides no failed looks, and one
+    /// failed look spoils no thousand good answers.
+    pub(super) fn look(&mut self, good: u64, bad: u64) {
+        let (answered, failed) = self.looked;
+        self.looked = (answered.saturating_add(good), failed.saturating_add(bad));
     }
 
     /// What was counted.
@@ -60,15 +57,15 @@ impl Bucket {
 
     /// What it comes to, where it was watched for so long. A failure is one however short the look was; that all was well takes half a minute.
     pub(super) fn state(&self, watched_ms: i64) -> MinuteState {
-        let AnswersSeen { bad, slow, .. } = self.seen;
-        let total = self.seen.total();
-        let is_more = |part: u64| part.saturating_mul(ONE_IN) > total;
-        let grade = match (total, self.looked) {
-            (0, None) => return MinuteState::Unknown,
-            (0, Some(grade)) => grade,
-            (_, _) if is_more(bad) => AnswerGrade::Bad,
-            (_, _) if is_more(bad.saturating_add(slow)) => AnswerGrade::Slow,
-            (_, _) => AnswerGrade::Good,
+        let (answered, failed) = self.looked;
+        let (bad, slow) = (self.seen.bad.saturating_add(failed), self.seen.slow);
+        let total = self.seen.total().saturating_add(answered).saturating_add(failed);
+        let is_more = |part: u64| part.saturating_mul(Ledger::FAILED_ONE_IN) > total;
+        let grade = match total {
+            0 => return MinuteState::Unknown,
+            _ if is_more(bad) => AnswerGrade::Bad,
+            _ if is_more(bad.saturating_add(slow)) => AnswerGrade::Slow,
+            _ => AnswerGrade::Good,
         };
         match grade {
             AnswerGrade::Bad => MinuteState::Bad,
@@ -88,40 +85,28 @@ mod tests {
     #[test]
     fn a_minute_is_what_was_seen_of_it() {
         let cases = [
-            ("nothing", (0, 0, 0), None, 60_000, MinuteState::Unknown),
-            ("asked by nobody, and there", (0, 0, 0), Some(AnswerGrade::Good), 60_000, MinuteState::Good),
-            ("asked by nobody, and away", (0, 0, 0), Some(AnswerGrade::Bad), 60_000, MinuteState::Bad),
-            ("good", (5, 0, 0), None, 60_000, MinuteState::Good),
-            ("one in twenty", (19, 1, 0), None, 60_000, MinuteState::Good),
-            ("more than that", (18, 1, 0), None, 60_000, MinuteState::Bad),
-            ("late", (10, 0, 3), None, 60_000, MinuteState::Slow),
-            ("late and bad", (20, 1, 1), None, 60_000, MinuteState::Slow),
-            (
-                "what clients saw, not what we looked at",
-                (5, 0, 0),
-                Some(AnswerGrade::Bad),
-                60_000,
-                MinuteState::Good,
-            ),
-            ("hardly watched", (5, 0, 0), None, 29_999, MinuteState::Unknown),
-            ("hardly watched, and away", (0, 5, 0), None, 1, MinuteState::Bad),
+            ("nothing", (0, 0, 0), (0, 0), 60_000, MinuteState::Unknown),
+            ("asked by nobody, and there", (0, 0, 0), (5, 0), 60_000, MinuteState::Good),
+            ("asked by nobody, and away", (0, 0, 0), (0, 5), 60_000, MinuteState::Bad),
+            ("away once, which is not forgotten", (0, 0, 0), (4, 1), 60_000, MinuteState::Bad),
+            ("good", (5, 0, 0), (0, 0), 60_000, MinuteState::Good),
+            ("one in twenty", (19, 1, 0), (0, 0), 60_000, MinuteState::Good),
+            ("more than that", (18, 1, 0), (0, 0), 60_000, MinuteState::Bad),
+            ("late", (10, 0, 3), (0, 0), 60_000, MinuteState::Slow),
+            ("late and bad", (20, 1, 1), (0, 0), 60_000, MinuteState::Slow),
+            ("one good answer hides no failed looks", (1, 0, 0), (0, 5), 60_000, MinuteState::Bad),
+            ("nor do five hide one", (5, 0, 0), (4, 1), 60_000, MinuteState::Bad),
+            ("a single failed look among many answers", (1000, 0, 0), (4, 1), 60_000, MinuteState::Good),
+            ("good looks make up for no failures", (0, 1, 0), (5, 0), 60_000, MinuteState::Bad),
+            ("hardly watched", (5, 0, 0), (0, 0), 29_999, MinuteState::Unknown),
+            ("hardly watched, and away", (0, 5, 0), (0, 0), 1, MinuteState::Bad),
         ];
-        for (name, (good, bad, slow), looked, watched, want) in cases {
+        for (name, (good, bad, slow), (answered, failed), watched, want) in cases {
             let mut bucket = Bucket::default();
+            assert!(bucket.is_empty());
             bucket.add(&AnswersSeen { good, bad, slow, latency: LatencyCounts::default() });
-            if let Some(grade) = looked {
-                bucket.look(grade);
-            }
+            bucket.look(answered, failed);
             assert_eq!(bucket.state(watched), want, "{name}");
         }
-    }
-
-    #[test]
-    fn a_failed_look_is_not_forgotten() {
-        let mut bucket = Bucket::default();
-        assert!(bucket.is_empty());
-        bucket.look(AnswerGrade::Bad);
-        bucket.look(AnswerGrade::Good);
-        assert_eq!(bucket.state(60_000), MinuteState::Bad);
     }
 }

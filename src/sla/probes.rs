@@ -150,4 +150,45 @@ mod tests {
             assert_eq!(reachable(bound.parse().unwrap()), asked.parse().unwrap());
         }
     }
+
+    /// Answers connections with these statuses, one after the other. How each look at it was graded.
+    async fn looks(statuses: &'static [u16]) -> (u64, u64) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let builder = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            for status in statuses {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 1024]).await;
+                let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        let parts = ProbeParts {
+            nodes: SlaNodes::default(),
+            execution_meter: AnswerMeter::default(),
+            beacon_meter: AnswerMeter::default(),
+            http: Client::builder().no_proxy().build().unwrap(),
+            builder: Some(builder),
+            builder_meter: AnswerMeter::default(),
+            stopping: CancellationToken::new(),
+            slots: SlotClock::new(0, 12_000),
+            clock: WallClock::manual(0).0,
+            ledger: Ledger::open_in_memory("mainnet").await.unwrap(),
+        };
+        probe_own(&parts).await;
+        parts.stopping.cancel();
+        probe_own(&parts).await;
+        let seen = parts.builder_meter.take();
+        (seen.good, seen.bad)
+    }
+
+    /// A stall of the machine is no outage, a second one is, and a stop is none.
+    #[tokio::test]
+    async fn our_own_port_is_asked_twice_before_it_counts_as_away() {
+        assert_eq!(looks(&[200]).await, (1, 0));
+        assert_eq!(looks(&[500, 200]).await, (1, 0));
+        assert_eq!(looks(&[500, 503, 200]).await, (0, 1));
+    }
 }

@@ -12,12 +12,14 @@ use super::{
     window::{Period, Window},
 };
 use crate::{
-    ledger::{Ledger, LedgerError},
+    ledger::{HourRow, Ledger, LedgerError},
     types::UnixMillis,
 };
 
 /// The present rate of a budget goes by so many minutes.
 const LATELY: i64 = 360;
+/// What is read at once of a long window, in minutes: two days, some ten thousand rows where no hour is summed up.
+const PART: i64 = 2 * 1440;
 /// Hours of gas prices in a report at most: 30 days, whatever the window.
 const GAS_HOURS: i64 = 720;
 
@@ -166,27 +168,48 @@ impl SlaReader {
     }
 
     /// Sums of each part from `from` on and before `until`: of hours where they are written down and begin before `single_from`, of minutes
-    /// everywhere else.
+    /// everywhere else. What is older than anybody looks at singly is one sum for every few days: two years are read in as little memory as a
+    /// week, and between the parts others have their turn.
     async fn pieces(
         &self,
         from: i64,
         single_from: i64,
         until: i64,
     ) -> Result<BTreeMap<Indicator, Pieces>, LedgerError> {
-        // Of minutes that are not kept any more, only whole hours can be had.
+        // Of minutes that are not kept any more, only whole hours can be had: from the first that begins in the span.
         let is_old = from < until.saturating_sub(MINUTES_KEPT);
-        let from = if is_old { from.div_euclid(60).saturating_mul(60) } else { from };
+        let from = if is_old { from.saturating_add(59).div_euclid(60).saturating_mul(60) } else { from };
+        let singly = until.saturating_sub(burn::LOOKS_BACK).div_euclid(60).saturating_mul(60);
+        let (mut at, mut found) = (from, BTreeMap::<Indicator, Pieces>::new());
+        while at < singly {
+            // Whole hours, but for the first part.
+            let end = at.div_euclid(60).saturating_mul(60).saturating_add(PART).min(singly);
+            for (indicator, pieces) in self.part(at, single_from, end).await? {
+                let sum = pieces.tally(end, end.saturating_sub(at));
+                found.entry(indicator).or_default().0.push((at, sum));
+            }
+            at = end;
+        }
+        for (indicator, pieces) in self.part(at, single_from, until).await? {
+            found.entry(indicator).or_default().0.extend(pieces.0);
+        }
+        Ok(found)
+    }
+
+    /// The same of a few days, each hour or minute by itself.
+    async fn part(
+        &self,
+        from: i64,
+        single_from: i64,
+        until: i64,
+    ) -> Result<BTreeMap<Indicator, Pieces>, LedgerError> {
         let first = from.saturating_add(59).div_euclid(60);
         let last = single_from.min(until).div_euclid(60).max(first);
-        let mut all: Vec<(i64, String, Tally)> = Vec::new();
-        let mut summed = BTreeSet::new();
-        for row in self.ledger.sla_hours(first, last).await? {
-            // Sums of another version: its minutes say the same.
-            if let Ok(tally) = serde_json::from_str(&row.tally) {
-                summed.insert(row.hour);
-                all.push((row.hour.saturating_mul(60), row.indicator, tally));
-            }
-        }
+        let hours = self.ledger.sla_hours(first, last).await?;
+        // Thousands of texts: not on a thread that serves.
+        let parsing = tokio::task::spawn_blocking(move || parse_hours(&hours));
+        let mut all = parsing.await.unwrap_or_default();
+        let summed: BTreeSet<i64> = all.iter().map(|(at, _, _)| at.div_euclid(60)).collect();
         for (start, end) in missing(from, until, &summed) {
             for row in self.ledger.sla_minutes(start, end).await? {
                 let tally = Tally::of(&row);
@@ -202,6 +225,15 @@ impl SlaReader {
         }
         Ok(found)
     }
+}
+
+/// Hours by their first minute. Those of another version are left out: their minutes say the same.
+fn parse_hours(hours: &[HourRow]) -> Vec<(i64, String, Tally)> {
+    let read = hours.iter().filter_map(|row| {
+        let tally = serde_json::from_str(&row.tally).ok()?;
+        Some((row.hour.saturating_mul(60), row.indicator.clone(), tally))
+    });
+    read.collect()
 }
 
 /// The spans of minutes from `from` on and before `until` that are in none of the hours.
@@ -230,7 +262,7 @@ mod tests {
     use super::*;
     use crate::{
         events::AnswerGrade,
-        ledger::{HourRow, MinuteState},
+        ledger::MinuteState,
         sla::{BurnRate, keeper::Keeper, minutes::Minutes, tally::tests::row},
     };
 
@@ -305,6 +337,22 @@ mod tests {
                 ledger.save_minutes(&rows, None).await.unwrap();
             }
         }
+    }
+
+    /// The span is read in parts of two days; nothing is lost or counted twice where they meet.
+    #[tokio::test]
+    async fn a_gap_between_two_bad_minutes_counts_wherever_a_long_window_is_cut() {
+        let ledger = Ledger::open_in_memory("mainnet").await.unwrap();
+        let edge = PART;
+        month(&ledger, |n| match n - edge {
+            -11 | 10 => Some(MinuteState::Bad),
+            -10..10 => None,
+            _ => Some(MinuteState::Good),
+        })
+        .await;
+        let found = uptime(&ledger, START + 30 * DAY).await;
+        assert_eq!((found.minutes.bad, found.minutes.bad_unwatched), (2, 20));
+        assert_eq!(found.minutes.good, 43_200 - 22);
     }
 
     #[tokio::test]

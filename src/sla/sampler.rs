@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     consensus::{SlotClock, WallClock},
-    events::{AnswerGrade, AnswerMeter, AnswersSeen, Event, Spine, Subscription},
+    events::{AnswerMeter, Event, Spine, Subscription},
     host::HostSampler,
     ledger::Ledger,
     relay::SharedRelays,
@@ -147,10 +147,8 @@ impl Watch {
             self.minutes.bucket(indicator.clone()).add(&meter.take());
         }
         let own = self.own.take();
-        if own != AnswersSeen::default() {
-            let grade = if own.bad > 0 { AnswerGrade::Bad } else { AnswerGrade::Good };
-            self.minutes.bucket(Indicator::BuilderApi).look(grade);
-        }
+        // Our own looks are good or bad, and never late.
+        self.minutes.bucket(Indicator::BuilderApi).look(own.good, own.bad);
         while let Some(event) = self.heard.try_next() {
             if let Event::Auction(auction) = &*event {
                 for (indicator, grade) in
@@ -177,6 +175,7 @@ fn until_next(now: i64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::AnswerGrade;
 
     #[test]
     fn looks_are_every_five_seconds_and_at_the_minutes_end() {

@@ -21,8 +21,12 @@ fn body(alerts: &[Value]) -> HookBody {
     hook::parse(json!({"version": "4", "alerts": alerts}).to_string().as_bytes()).unwrap()
 }
 
+fn names() -> Vec<String> {
+    vec![ForeignSettings::default().source]
+}
+
 fn take(held: &mut Held, alerts: &[Value]) -> Taken {
-    held.take(&body(alerts), &ForeignSettings::default(), NOW).0
+    held.take(&body(alerts), &names(), NOW).0
 }
 
 fn moment(hours: i64) -> Moment {
@@ -91,7 +95,7 @@ fn what_is_not_sent_again_for_a_day_is_over_and_only_watched_time_counts() {
 #[test]
 fn after_a_start_there_is_time_to_send_it_again() {
     let mut held = Held::default();
-    let (_, unwritten) = held.take(&body(&[alert("A", "page", "firing")]), &ForeignSettings::default(), NOW);
+    let (_, unwritten) = held.take(&body(&[alert("A", "page", "firing")]), &names(), NOW);
     let rows: Vec<_> = unwritten.firing.into_values().collect();
     for (away, over_after) in [(1, 23), (30, 6)] {
         let mut held = Held::restore(rows.clone(), NOW + away * HOUR_MS, DAY);
@@ -155,4 +159,29 @@ async fn what_lasts_is_there_after_a_restart_and_what_is_over_is_not() {
     assert_eq!(names(&second, moment(1)).await, ["A"]);
     assert_eq!(names(&second, moment(24)).await, Vec::<String>::new());
     assert_eq!(names(&source(&ledger), moment(24)).await, Vec::<String>::new(), "nor in the ledger");
+}
+
+/// The name may change while the service runs; what was told by the one before is still on its way.
+#[tokio::test]
+async fn what_was_told_by_a_former_name_does_not_come_back_either() {
+    let ledger = Ledger::open_in_memory("mainnet").await.unwrap();
+    let source = ForeignSource::new(ledger, WallClock::manual(NOW).0, ForeignSettings::default());
+    let told = |instance: &str| {
+        body(&[json!({
+            "status": "firing",
+            "labels": {"alertname": "node_down", "severity": "critical", "priority": "P1", "component": "execution", "instance": instance},
+            "annotations": {"done": "It was restarted."},
+        })])
+    };
+    assert_eq!(source.take(&told("box-1")).await.unwrap().firing, 1, "another machine's");
+    source.rename("box-1");
+    for instance in ["relaymux", "box-1"] {
+        assert_eq!(source.take(&told(instance)).await.unwrap().own, 1, "{instance}");
+    }
+    for number in 0..2 * MAX_NAMES {
+        source.rename(&format!("box-{number}"));
+        source.rename(&format!("box-{number}"));
+    }
+    assert_eq!(source.names.load().len(), MAX_NAMES);
+    assert_eq!(source.take(&told("box-15")).await.unwrap().own, 1);
 }

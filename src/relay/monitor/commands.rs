@@ -6,7 +6,7 @@ use super::{
     HealthMonitor,
     handle::{Command, OperatorCommand},
 };
-use crate::{breaker::Pulse, relay::health::OperatorSetting};
+use crate::{breaker::Pulse, relay::health::OperatorSetting, types::RelayId};
 
 impl HealthMonitor {
     pub(super) fn on_command(&mut self, command: Command) {
@@ -63,7 +63,7 @@ impl HealthMonitor {
 
     /// The configuration is new: forgives what it says is forgiven, and places everybody.
     pub(super) fn configured(&mut self) {
-        let all = self.relays.all();
+        let (all, now) = (self.relays.all(), self.clock.now());
         for relay in all.iter() {
             let Some(before) = relay.settings().pardon_before else { continue };
             let reputation = self.reputations.entry(relay.id().clone()).or_default();
@@ -72,7 +72,12 @@ impl HealthMonitor {
                 self.unsaved.insert(relay.id().clone());
             }
         }
-        self.told_modes.retain(|id, _| all.iter().any(|relay| relay.id() == id));
+        let gone: Vec<RelayId> =
+            self.told_modes.keys().filter(|id| all.iter().all(|relay| relay.id() != *id)).cloned().collect();
+        for relay in gone {
+            self.told_modes.remove(&relay);
+            self.end_signals(&relay, now);
+        }
         self.rest();
         self.place();
     }

@@ -165,6 +165,15 @@ impl HealthMonitor {
         }
     }
 
+    /// Ends what is said of a relay that is not configured any more: nobody would.
+    pub(super) fn end_signals(&self, relay: &RelayId, now: UnixMillis) {
+        for rule in [&RELAY_QUARANTINED, &RELAY_UNREACHABLE] {
+            let message = "Nobody watches this any more: the relay is not configured any more.".to_owned();
+            let over = AlertSignal::over(rule, relay.as_str(), message, now);
+            self.spine.publish(Event::AlertSignal(over));
+        }
+    }
+
     /// What is to be told of a relay's placement, where it is another than the one told before.
     fn change_of(
         &mut self,

@@ -341,3 +341,60 @@ async fn a_public_record_seeds_once() {
     assert_eq!((worse.mode, better.mode), (RelayMode::Active, RelayMode::Active));
     stop.cancel();
 }
+
+/// A relay that was disabled while it answered would be up for ever, and hide that no other answers.
+#[tokio::test]
+async fn a_relay_that_is_disabled_is_neither_up_nor_down_until_it_is_asked_again() {
+    use crate::{events::ProbeResult, relay::OperatorCommand};
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let (relays, _spine, monitor, stop) = kept();
+    let ids = ["a", "b"].map(|name| RelayId::parse(name).unwrap());
+    let probed = |relay: &RelayId, usable| {
+        relays.note_condition(ProbeResult { relay: relay.clone(), usable, message: String::new(), at: NOW })
+    };
+    let shown = |relay: &str| {
+        let text = recorder.handle().render();
+        let line = format!("relaymux_relay_up{{relay=\"{relay}\"}} ");
+        text.lines().find_map(|found| found.strip_prefix(&line)).unwrap().to_owned()
+    };
+    assert!(probed(&ids[0], true) && probed(&ids[1], false));
+    assert!(!probed(&ids[0], true), "no news");
+    monitor.operator_command(ids[0].clone(), OperatorCommand::Disable).await;
+    until(&relays, "a", "disabled", |status| status.mode == RelayMode::Disabled).await;
+    assert_eq!([shown("a"), shown("b")], ["NaN", "0"]);
+    assert_eq!(relays.condition(&ids[0]), None);
+    // One that was under way.
+    assert!(!probed(&ids[0], true));
+    assert_eq!(shown("a"), "NaN");
+    monitor.operator_command(ids[0].clone(), OperatorCommand::Release).await;
+    until(&relays, "a", "released", |status| status.mode == RelayMode::Active).await;
+    assert!(probed(&ids[0], true));
+    assert_eq!(shown("a"), "1");
+    stop.cancel();
+}
+
+/// Its places are told no more, so nobody else would say that it is over.
+#[tokio::test]
+async fn what_is_said_of_a_relay_ends_with_it() {
+    let (relays, spine, monitor, stop) = kept();
+    let mut events = spine.subscribe();
+    let b = RelayId::parse("b").unwrap();
+    until(&relays, "b", "placed", |_| true).await;
+    let all = relays.all();
+    relays.replace(all.iter().filter(|relay| *relay.id() != b).cloned().collect());
+    monitor.configure(HealthMonitorSettings::default()).await;
+    let mut over = Vec::new();
+    while over.len() < 2 {
+        let event = tokio::time::timeout(Duration::from_secs(5), events.next()).await.unwrap();
+        if let Event::AlertSignal(signal) = &*event.unwrap()
+            && signal.resolved
+            && signal.message.starts_with("Nobody watches this any more")
+        {
+            over.push((signal.rule.name.to_string(), signal.subject.clone()));
+        }
+    }
+    let named = |rule: &str| (rule.to_owned(), "b".to_owned());
+    assert_eq!(over, [named("relay_quarantined"), named("relay_unreachable")]);
+    stop.cancel();
+}
