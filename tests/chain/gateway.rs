@@ -174,7 +174,7 @@ async fn hears_of(wallet: &mut Wallet, block: &Value) {
     panic!("the wallet never heard of block {number}");
 }
 
-/// A wallet, a subscription of heads and one of logs, through a node that freezes, one that comes back, and one that is killed: none of them
+/// [G11] A wallet, a subscription of heads and one of logs, through a node that freezes, one that comes back, and one that is killed: none of them
 /// notices. Every head and every log comes once, in order; no read fails; what was told of the head never goes backwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_die_all_day_and_no_client_notices() {

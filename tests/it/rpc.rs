@@ -56,6 +56,7 @@ fn call(id: impl Into<Value>, method: &str, params: Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": id.into(), "method": method, "params": params })
 }
 
+/// [G1]
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_get_what_the_specification_says() {
     let upstreams = upstreams().await;
@@ -90,6 +91,7 @@ async fn bodies_get_what_the_specification_says() {
     assert_eq!((&answers[2]["id"], &answers[2]["result"]), (&Value::Null, &json!("0x7a69")));
 }
 
+/// [G2]
 #[tokio::test(flavor = "multi_thread")]
 async fn no_client_sees_an_upstream_s_fault() {
     let upstreams = upstreams().await;
@@ -110,6 +112,7 @@ async fn no_client_sees_an_upstream_s_fault() {
     }
 }
 
+/// [G3]
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_who_could_answer_is_an_error_and_not_well() {
     let [first, second] = upstreams().await;
@@ -129,6 +132,7 @@ async fn nobody_who_could_answer_is_an_error_and_not_well() {
     assert_eq!(view["upstreams"][0]["state"], "down");
 }
 
+/// [G4]
 #[tokio::test(flavor = "multi_thread")]
 async fn names_origins_and_tokens_are_looked_at() {
     let upstreams = upstreams().await;
@@ -168,6 +172,7 @@ async fn names_origins_and_tokens_are_looked_at() {
     assert!(!stage.log().contains("0123456789abcdef"), "a token is in the log");
 }
 
+/// [G5]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_has_its_rate() {
     let upstreams = upstreams().await;
@@ -184,7 +189,7 @@ async fn a_client_has_its_rate() {
 
 const BUNDLES: &str = "signing_key_file = \"our.key\"\npoll_ms = 20\n[[bundles.builders]]\nid = \"titan\"\nurl = \"http://127.0.0.1:1\"\n";
 
-/// The service's own watchers go through it, and need no token: bundles know the head that its upstreams have.
+/// [G6] The service's own watchers go through it, and need no token: bundles know the head that its upstreams have.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_execution_section_without_a_url_is_the_gateway() {
     let upstreams = upstreams().await;
@@ -204,6 +209,7 @@ async fn an_execution_section_without_a_url_is_the_gateway() {
     .await;
 }
 
+/// [G7]
 #[tokio::test(flavor = "multi_thread")]
 async fn bundles_without_a_listener_are_taken_here() {
     let upstreams = upstreams().await;
@@ -227,6 +233,7 @@ async fn bundles_without_a_listener_are_taken_here() {
     assert_eq!(mixed["error"]["code"], -32600);
 }
 
+/// [G8]
 #[tokio::test(flavor = "multi_thread")]
 async fn check_asks_each_upstream() {
     let upstreams =
@@ -243,7 +250,7 @@ async fn check_asks_each_upstream() {
     assert_eq!(output.status.code(), Some(1), "{said}");
 }
 
-/// Mistakes in `[rpc]`, each with what it is about.
+/// [G9] Mistakes in `[rpc]`, each with what it is about.
 #[test]
 fn mistakes_are_said_with_their_key() {
     let folder = tempfile::tempdir().unwrap();
@@ -281,7 +288,7 @@ fn mistakes_are_said_with_their_key() {
     }
 }
 
-/// Without `[rpc]` there is no gateway.
+/// [G10] Without `[rpc]` there is no gateway.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listener_that_is_not_asked_for_is_not_there() {
     let stage = stage().relay(honest()).start().await;
