@@ -140,6 +140,10 @@ impl Running {
     }
 }
 
+/// The key of flashbots' relay: a point on the curve.
+const A_KEY: &str =
+    "0xac6e77dfe25ecd6110b8e780608cce0dab71fdd5ebea22a16c0205200f2f8e2e3ad3b71d3499c54ad14d6c21b41a37ae";
+
 fn relaymux(nodes: [SocketAddr; 2], world: Option<&World>) -> String {
     let network = if world.is_some() { "spec.yaml" } else { "mainnet" };
     let mut config = format!(
@@ -151,6 +155,10 @@ fn relaymux(nodes: [SocketAddr; 2], world: Option<&World>) -> String {
             "[[rpc.upstreams]]\nid = \"{tier}\"\nurl = \"http://{node}\"\ntier = \"{tier}\"\nprobe_ms = 1000\n"
         ));
     }
+    if world.is_none() {
+        // There is no service without a relay; nobody listens there.
+        config.push_str(&format!("[[relays]]\nid = \"none\"\nurl = \"http://{A_KEY}@127.0.0.1:9\"\n"));
+    }
     for (n, relay) in world.iter().flat_map(|world| &world.relays).enumerate() {
         config.push_str(&format!("[[relays]]\nid = \"r{n}\"\nurl = \"{}\"\n", relay.url()));
     }
@@ -161,7 +169,7 @@ fn relaymux(nodes: [SocketAddr; 2], world: Option<&World>) -> String {
 fn haproxy(address: SocketAddr, nodes: [SocketAddr; 2]) -> String {
     let [primary, replica] = nodes;
     format!(
-        "global\n  maxconn 20000\ndefaults\n  mode http\n  timeout connect 1s\n  timeout client 60s\n  timeout server 10s\n  retries 3\n\
+        "global\n  maxconn 4000\ndefaults\n  mode http\n  timeout connect 1s\n  timeout client 60s\n  timeout server 10s\n  retries 3\n\
          \x20 option redispatch\n  retry-on conn-failure empty-response response-timeout\n  option http-keep-alive\n\
          \x20 http-reuse always\nfrontend rpc\n  bind {address}\n  default_backend nodes\nbackend nodes\n  option httpchk\n\
          \x20 http-check send meth POST uri / hdr Content-Type application/json body '{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\
