@@ -28,6 +28,7 @@ mod views;
 
 pub use degraded::Degraded;
 pub use digest::DigestMaker;
+pub use facts::{MoneyFacts, money_facts};
 pub use settings::{OpsSettings, Secret};
 pub use state::OpsParts;
 
