@@ -1,6 +1,6 @@
 //! An alert: one episode of one trouble, from when it was first seen until it is over.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -102,7 +102,6 @@ pub struct Alert {
     /// Names the trouble for ever.
     pub fingerprint: String,
     /// The kind of trouble.
-    #[serde(with = "rule_json")]
     pub rule: Arc<AlertRule>,
     /// What it is about.
     pub subject: String,
@@ -190,92 +189,11 @@ impl Alert {
     }
 }
 
-/// A rule inside an alert's JSON, so that an alert can be told of after an update that knows its rule no more.
-mod rule_json {
-    use serde::{Deserializer, Serializer};
-
-    use super::*;
-
-    #[derive(Serialize, Deserialize)]
-    struct RuleJson {
-        name: Cow<'static, str>,
-        severity: Severity,
-        component: Component,
-        title: Cow<'static, str>,
-        cost: Cow<'static, str>,
-        done: Cow<'static, str>,
-        runbook: Cow<'static, str>,
-        page: Cow<'static, str>,
-        fail_for: Duration,
-        clear_for: Duration,
-        persistence: Persistence,
-    }
-
-    pub(super) fn serialize<S: Serializer>(rule: &AlertRule, serializer: S) -> Result<S::Ok, S::Error> {
-        let AlertRule {
-            name,
-            severity,
-            component,
-            title,
-            cost,
-            done,
-            runbook,
-            page,
-            fail_for,
-            clear_for,
-            persistence,
-        } = rule.clone();
-        RuleJson {
-            name,
-            severity,
-            component,
-            title,
-            cost,
-            done,
-            runbook,
-            page,
-            fail_for,
-            clear_for,
-            persistence,
-        }
-        .serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Arc<AlertRule>, D::Error> {
-        let RuleJson {
-            name,
-            severity,
-            component,
-            title,
-            cost,
-            done,
-            runbook,
-            page,
-            fail_for,
-            clear_for,
-            persistence,
-        } = RuleJson::deserialize(deserializer)?;
-        Ok(Arc::new(AlertRule {
-            name,
-            severity,
-            component,
-            title,
-            cost,
-            done,
-            runbook,
-            page,
-            fail_for,
-            clear_for,
-            persistence,
-        }))
-    }
-}
-
 /// What the tests of this room make alerts of.
 #[cfg(test)]
 pub(super) mod made {
+    use std::time::Duration;
+
     use super::*;
 
     /// A rule that fires at once and clears at once.
@@ -318,6 +236,8 @@ pub(super) mod made {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -26,6 +26,7 @@ use crate::{
     config::Config,
     consensus::WallClock,
     ledger::{Journal, Ledger, LedgerError},
+    ops_api::money_facts,
     profit::{ReportQuery, evidence},
     sla::{Period, ReadinessFacts, SlaReader},
     types::{DAY_MS, Slot, UtcDay},
@@ -92,14 +93,14 @@ async fn write(config: &Config, arguments: &ReportArguments) -> Result<(), Repor
         }
         ReportSubject::Sla => {
             let period = arguments.window.unwrap_or(Period::THIRTY_DAYS);
-            let known = sla::Known::read(&sla::reporter(&ledger, config), period, now).await?;
+            let known = money_facts(&sla::reporter(&ledger, config), period, now).await?;
             let report = SlaReader { ledger: ledger.clone(), objective: config.sla }
                 .report(period, known.mev, now)
                 .await?;
             sla::shown(&report, arguments.format)
         }
         ReportSubject::Readiness => {
-            let known = sla::Known::read(&sla::reporter(&ledger, config), Period::THIRTY_DAYS, now).await?;
+            let known = money_facts(&sla::reporter(&ledger, config), Period::THIRTY_DAYS, now).await?;
             let relays = config.relays.iter().filter(|relay| relay.enabled).count();
             let facts = ReadinessFacts { relays, usable_relays: None, profit: known.profit };
             let readiness =

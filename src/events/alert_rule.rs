@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::types::labelled;
 
 labelled! {
@@ -60,8 +62,9 @@ labelled! {
     }
 }
 
-/// A kind of trouble. Its texts are read at 3 a.m.: each is one plain sentence, or two.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A kind of trouble. Its texts are read at 3 a.m.: each is one plain sentence, or two. An alert is written down with its rule, so that it can be told of
+/// after an update that does not know the rule any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertRule {
     /// Its name in the API, metrics and configuration. Stable.
     pub name: Cow<'static, str>,

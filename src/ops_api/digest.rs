@@ -9,14 +9,14 @@ use axum::{
 use serde::Deserialize;
 
 use super::{
-    facts::{self, known},
+    facts::{self, money_facts},
     state::{Api, database_error},
 };
 use crate::{
     ledger::{Ledger, LedgerError},
     profit::Reporter,
     serve::ApiError,
-    sla::{Cadence, Digest, DigestInputs, Period, RestartFacts, SlaReader, make_digest},
+    sla::{Cadence, Digest, DigestInputs, Period, RelayFacts, RestartFacts, SlaReader, make_digest},
     types::{UnixMillis, labelled},
 };
 
@@ -97,15 +97,30 @@ impl DigestMaker {
     pub async fn make(&self, cadence: Cadence, until: UnixMillis) -> Result<Digest, LedgerError> {
         let period = Period::Days(cadence.days());
         let since = period.window(until).from.saturating_mul(60_000);
-        let known = known(&self.reporter, period, until).await?;
+        let relays = facts::relays(self.ledger.relay_stats(since, until).await?);
+        self.make_of(period, relays, until).await
+    }
+
+    /// What a period until a time came to, with what is known of relays.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn make_of(
+        &self,
+        period: Period,
+        relays: Vec<RelayFacts>,
+        until: UnixMillis,
+    ) -> Result<Digest, LedgerError> {
+        let since = period.window(until).from.saturating_mul(60_000);
+        let money = money_facts(&self.reporter, period, until).await?;
         let alerts = self.ledger.alerts_between(since, until, MAX_ALERTS).await?;
         let restarts = self.ledger.notice_counts(since).await?;
         let inputs = DigestInputs {
-            cadence,
+            cadence: if period == Period::Days(1) { Cadence::Daily } else { Cadence::Weekly },
             source: self.source.clone(),
-            report: self.sla.report(period, known.mev, until).await?,
-            profit: known.profit,
-            relays: facts::relays(self.ledger.relay_stats(since, until).await?),
+            report: self.sla.report(period, money.mev, until).await?,
+            profit: money.profit,
+            relays,
             disk_forecast: None,
             restarts: restarts
                 .into_iter()

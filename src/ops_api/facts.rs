@@ -11,19 +11,24 @@ use crate::{
 
 /// What own slots came to in a window; nothing without a node that knows.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Known {
-    pub(super) mev: Option<MevFacts>,
-    pub(super) profit: Option<ProfitFacts>,
+pub struct MoneyFacts {
+    /// How many of the own proposals relays paid.
+    pub mev: Option<MevFacts>,
+    /// What was earned.
+    pub profit: Option<ProfitFacts>,
 }
 
 /// Of the whole days that a period touches.
-pub(super) async fn known(
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub async fn money_facts(
     reporter: &Reporter,
     period: Period,
     now: UnixMillis,
-) -> Result<Known, LedgerError> {
+) -> Result<MoneyFacts, LedgerError> {
     if !reporter.has_execution {
-        return Ok(Known::default());
+        return Ok(MoneyFacts::default());
     }
     let from = period.window(now).from.saturating_mul(60_000);
     let query = ReportQuery { from: Some(UtcDay::of(from).date()), ..ReportQuery::default() };
@@ -42,7 +47,7 @@ pub(super) async fn known(
         is_known: report.target != TargetVerdict::NoData,
         bundles: eth(&report.bundles.profit_eth),
     };
-    Ok(Known { mev: Some(mev), profit: Some(profit) })
+    Ok(MoneyFacts { mev: Some(mev), profit: Some(profit) })
 }
 
 /// What relays did, by name.

@@ -7,7 +7,7 @@ use axum::{
 use serde::Deserialize;
 
 use super::{
-    facts::known,
+    facts::money_facts,
     state::{Api, database_error},
 };
 use crate::{
@@ -41,7 +41,7 @@ pub(super) async fn sla_report(
     query: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Json<SlaReport>, ApiError> {
     let (period, now) = (asked(query)?, api.clock.now());
-    let known = known(&api.reporter, period, now).await.map_err(|error| database_error(&error))?;
+    let known = money_facts(&api.reporter, period, now).await.map_err(|error| database_error(&error))?;
     Ok(Json(api.sla.report(period, known.mev, now).await.map_err(|error| database_error(&error))?))
 }
 
@@ -49,7 +49,7 @@ pub(super) async fn sla_report(
 pub(super) async fn readiness(State(api): Api) -> Result<Json<Readiness>, ApiError> {
     let now = api.clock.now();
     let known =
-        known(&api.reporter, Period::THIRTY_DAYS, now).await.map_err(|error| database_error(&error))?;
+        money_facts(&api.reporter, Period::THIRTY_DAYS, now).await.map_err(|error| database_error(&error))?;
     let all = api.relays.all();
     let is_off = |relay| api.relays.status(relay).is_some_and(|status| status.mode == RelayMode::Disabled);
     let used: Vec<_> = all.iter().filter(|relay| !is_off(relay.id())).collect();

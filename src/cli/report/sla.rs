@@ -5,10 +5,9 @@ use std::iter;
 use super::{ReportFormat, terminal};
 use crate::{
     config::Config,
-    ledger::{Ledger, LedgerError},
-    profit::{ProfitReport, ReportQuery, Reporter, TargetVerdict, csv},
-    sla::{MevFacts, Period, ProfitFacts, Readiness, SlaReport},
-    types::{DAY_MS, UnixMillis, UtcDay, Wei},
+    ledger::Ledger,
+    profit::{Reporter, csv},
+    sla::{Readiness, SlaReport},
 };
 
 /// Makes reports of what slots paid.
@@ -19,48 +18,6 @@ pub(super) fn reporter(ledger: &Ledger, config: &Config) -> Reporter {
         settings: config.profit.clone(),
         has_execution: config.execution.is_some(),
         has_beacon: config.beacon.is_some(),
-    }
-}
-
-/// What the profit room knows of a window.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Known {
-    pub(super) mev: Option<MevFacts>,
-    pub(super) profit: Option<ProfitFacts>,
-}
-
-impl Known {
-    /// Of the whole days that a period touches.
-    pub(super) async fn read(
-        reporter: &Reporter,
-        period: Period,
-        now: UnixMillis,
-    ) -> Result<Self, LedgerError> {
-        let from = period.window(now).from.saturating_mul(60_000);
-        let query = ReportQuery { from: Some(UtcDay::of(from).date()), ..ReportQuery::default() };
-        let report = reporter.report(query, now).await?;
-        let days = now.saturating_sub(reporter.began(now).await?.max(from)).max(0) / DAY_MS;
-        Ok(Self::of(&report, reporter.has_execution, days.unsigned_abs()))
-    }
-
-    fn of(report: &ProfitReport, has_execution: bool, days: u64) -> Self {
-        if !has_execution {
-            return Self { mev: None, profit: None };
-        }
-        let total = &report.total;
-        let eth = |text: &str| Wei::parse_eth(text).unwrap_or(Wei::ZERO);
-        let mev = MevFacts {
-            proposals: total.proposals,
-            judged: total.proposals.saturating_sub(total.unknown),
-            relay_paid: total.relay_paid,
-        };
-        let profit = ProfitFacts {
-            per_day: eth(&report.eth_per_day),
-            days,
-            is_known: report.target != TargetVerdict::NoData,
-            bundles: eth(&report.bundles.profit_eth),
-        };
-        Self { mev: Some(mev), profit: Some(profit) }
     }
 }
 
