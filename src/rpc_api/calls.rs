@@ -12,6 +12,7 @@ use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     access::Caller,
@@ -73,7 +74,6 @@ impl Calls {
         caller: &Caller,
         session: &Session,
     ) -> Said {
-        let began = Instant::now();
         let (calls, is_batch) = match incoming {
             StrictIncoming::One(call) => (vec![call], false),
             StrictIncoming::Batch(calls) => (calls, true),
@@ -110,10 +110,10 @@ impl Calls {
             })
             .collect();
         said.is_any_asked = !asked.is_empty();
-        let replies = self.ask(asked, &classes, is_batch, session, places).await;
+        let (replies, elapsed) = self.ask(asked, &classes, is_batch, session, places).await;
         metrics::show_in_flight(self.places.taken());
         for (class, reply) in classes.iter().zip(&replies) {
-            self.grading.answered(*class, reply, began.elapsed());
+            self.grading.answered(*class, reply, elapsed);
         }
         said.write(ids, outcomes, replies, is_batch, self.max_answer)
     }
@@ -139,43 +139,48 @@ impl Calls {
         Fate::Asked { call: RpcCall::new(method.into_owned(), params), class, place }
     }
 
-    /// Has calls answered, as many answers as calls.
+    /// Has calls answered, as many answers as calls; and how long that took.
+    ///
+    /// Whoever waits for the answers may be busy with a client that does not read: the work is a task of its own, so that its places are given
+    /// back by the deadline whatever becomes of the client.
     async fn ask(
         &self,
-        mut calls: Vec<RpcCall>,
+        calls: Vec<RpcCall>,
         classes: &[Class],
         is_batch: bool,
         session: &Session,
         places: Vec<PlaceTaken>,
-    ) -> Vec<Served> {
+    ) -> (Vec<Served>, Duration) {
         let wanted = calls.len();
         if wanted == 0 {
-            return Vec::new();
+            return (Vec::new(), Duration::ZERO);
         }
         let (rpc, session) = (Arc::clone(&self.rpc), session.clone());
-        let deadline = Instant::now() + self.deadline;
+        let began = Instant::now();
+        let until = began + self.deadline;
         let asking = async move {
             let _places = places;
             let answers = async {
-                match calls.pop() {
-                    Some(call) if !is_batch => vec![rpc.call(call, &session, deadline).await],
-                    last => {
-                        calls.extend(last);
-                        rpc.call_batch(calls, &session, deadline).await
-                    }
+                match <[RpcCall; 1]>::try_from(calls) {
+                    Ok([call]) if !is_batch => vec![rpc.call(call, &session, until).await],
+                    Ok([call]) => rpc.call_batch(vec![call], &session, until).await,
+                    Err(calls) => rpc.call_batch(calls, &session, until).await,
                 }
             };
-            timeout_at(deadline + GRACE, answers).await.unwrap_or_default()
+            let answers = timeout_at(until + GRACE, answers).await.unwrap_or_default();
+            (answers, began.elapsed())
         };
-        let mut replies = if classes.contains(&Class::Send) {
+        let asking = tokio::spawn(asking);
+        let (mut replies, elapsed) = if classes.contains(&Class::Send) {
             // A client that hangs up has sent its transaction all the same: it goes to every upstream, or to none.
-            tokio::spawn(asking).await.unwrap_or_default()
-        } else {
             asking.await
-        };
+        } else {
+            AbortOnDropHandle::new(asking).await
+        }
+        .unwrap_or_else(|_| (Vec::new(), began.elapsed()));
         // Never fewer answers than calls, whatever went wrong.
         replies.resize_with(wanted, no_reply);
-        replies
+        (replies, elapsed)
     }
 }
 

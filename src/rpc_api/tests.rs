@@ -378,6 +378,27 @@ async fn whoever_never_answers_is_answered_for() {
     assert_eq!(stage.answers.take().bad, 1);
 }
 
+/// As over a websocket whose client does not read: nobody looks whether there is an answer.
+#[tokio::test(start_paused = true)]
+async fn places_are_given_back_by_the_deadline_whoever_waits() {
+    let stage = stage(|settings| settings.limits.max_in_flight = 1);
+    let forgotten = stage.post(call("1", "never"));
+    tokio::pin!(forgotten);
+    assert!(futures_util::poll!(&mut forgotten).is_pending());
+    assert_eq!(stage.post(call("1", "eth_sendRawTransaction")).await.status, 503);
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert_eq!(stage.post(call("1", "m")).await.status, 200);
+    assert_eq!(forgotten.await.json()["error"]["code"], -32603);
+    // Who hangs up gives its place back at once.
+    {
+        let hung_up = stage.post(call("1", "never"));
+        tokio::pin!(hung_up);
+        assert!(futures_util::poll!(&mut hung_up).is_pending());
+    }
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(stage.post(call("1", "m")).await.status, 200);
+}
+
 /// A client that hangs up once its transaction was taken has sent it.
 #[tokio::test]
 async fn a_send_outlives_its_client() {

@@ -7,7 +7,7 @@ use futures_util::{SinkExt, StreamExt, future::BoxFuture, stream::FuturesUnorder
 use serde_json::Value;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tokio_tungstenite::{
     WebSocketStream,
@@ -41,6 +41,8 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const AT_ONCE: usize = 32;
 /// Longest time that a part of a message may wait for the client to take it.
 const WRITE: Duration = Duration::from_secs(30);
+/// Longest time for a whole message, in however many parts: a client that takes a little now and then holds what waits behind it, too.
+const WHOLE: Duration = Duration::from_secs(60);
 /// Longest time for a close frame to reach a client that has to read what was sent before.
 const CLOSE: Duration = Duration::from_secs(10);
 /// Larger messages go out in frames of this size, as the library keeps a buffer as large as the largest frame for as long as the connection lives.
@@ -169,7 +171,8 @@ impl<'a> Connection<'a> {
                         return None;
                     }
                     ping_at = Instant::now() + PING_EVERY;
-                    if let Err(end) = self.send(socket, Message::Ping(Bytes::new())).await {
+                    let until = Instant::now() + WRITE;
+                    if let Err(end) = self.send(socket, Message::Ping(Bytes::new()), until).await {
                         return end;
                     }
                     continue;
@@ -233,32 +236,35 @@ impl<'a> Connection<'a> {
         socket: &mut WebSocketStream<S>,
         text: Bytes,
     ) -> Result<(), Option<End>> {
+        let until = Instant::now() + WHOLE;
         if text.len() <= FRAME {
             // What is told is JSON, which is UTF-8; the check costs less than a copy.
             let text = Utf8Bytes::try_from(text)
                 .map_err(|_| Some(End(CloseCode::Error, "an answer is not UTF-8")))?;
-            return self.send(socket, Message::Text(text)).await;
+            return self.send(socket, Message::Text(text), until).await;
         }
         let mut left = text;
         let mut kind = Data::Text;
         while !left.is_empty() {
             let part = left.split_to(left.len().min(FRAME));
             let frame = Frame::message(part, OpCode::Data(kind), left.is_empty());
-            self.send(socket, Message::Frame(frame)).await?;
+            self.send(socket, Message::Frame(frame), until).await?;
             kind = Data::Continue;
         }
         Ok(())
     }
 
-    /// Sends, unless the client does not take it, or is to be cut meanwhile.
+    /// Sends, unless the client does not take it by then, or is to be cut meanwhile.
     async fn send<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         socket: &mut WebSocketStream<S>,
         message: Message,
+        until: Instant,
     ) -> Result<(), Option<End>> {
+        let until = until.min(Instant::now() + WRITE);
         tokio::select! {
             biased;
-            sent = timeout(WRITE, socket.send(message)) => match sent {
+            sent = timeout_at(until, socket.send(message)) => match sent {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(_)) => Err(None),
                 Err(_) => Err(Some(End(CloseCode::Again, "this client does not read"))),

@@ -261,3 +261,39 @@ async fn limits_hold_and_a_stop_says_goodbye() {
     drop(client);
     stage.websockets.ended().await;
 }
+
+/// A server's end of a connection whose client reads when the test does, and the client's end.
+fn pipe(stage: &Stage) -> (tokio::task::JoinHandle<()>, tokio::io::DuplexStream) {
+    let (here, there) = tokio::io::duplex(16 << 10);
+    let shared = Arc::clone(&stage.websockets.0);
+    let running = tokio::spawn(async move {
+        let config = config(shared.limits.max_body_bytes);
+        let socket = WebSocketStream::from_raw_socket(here, Role::Server, Some(config)).await;
+        session::run(socket, &shared, Session::new(ClientId::Own)).await;
+    });
+    (running, there)
+}
+
+/// It takes some of each part in time, so that only the time of the whole ends it.
+#[tokio::test]
+async fn a_client_that_reads_too_slowly_is_cut() {
+    let stage = stage(ClientLimits::default()).await;
+    let (running, there) = pipe(&stage);
+    let mut client = WebSocketStream::from_raw_socket(there, Role::Client, None).await;
+    client.send(Message::text(json!({"id": 1, "method": "large"}).to_string())).await.unwrap();
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    let mut buffer = vec![0; 64 << 10];
+    let slow = async {
+        loop {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            let read = tokio::io::AsyncReadExt::read(client.get_mut(), &mut buffer).await;
+            if read.is_err() || read.is_ok_and(|bytes| bytes == 0) {
+                return;
+            }
+        }
+    };
+    tokio::join!(slow, running).1.unwrap();
+    let elapsed = began.elapsed();
+    assert!((Duration::from_secs(60)..Duration::from_secs(90)).contains(&elapsed), "{elapsed:?}");
+}
