@@ -13,6 +13,7 @@
 //! A request without an answer (notifications) is 204. `jsonrpc` must be "2.0". Names that stand twice in a call are refused.
 
 mod access;
+mod batch;
 mod bundles;
 mod calls;
 mod class;
@@ -105,9 +106,11 @@ fn router(parts: RpcApiParts, stop: CancellationToken) -> (Router, Option<Websoc
         max_answer: limits.max_answer_bytes,
     };
     let framing = FramingLimits { batch: limits.max_batch, depth: DEPTH };
+    let bodies = ByteBudget::new(BODIES.max(limits.max_body_bytes.saturating_mul(4)));
     let websockets = subscriptions.map(|subscriptions| {
         let front = Arc::new(Front { calls: calls.clone(), framing });
-        Websockets::new(front, subscriptions, limits.clone(), settings.allowed_origins.clone(), stop)
+        let (limits, origins) = (limits.clone(), settings.allowed_origins.clone());
+        Websockets::new(front, subscriptions, limits, bodies.clone(), origins, stop)
     });
     let router = handlers::router(Shared {
         calls,
@@ -115,7 +118,7 @@ fn router(parts: RpcApiParts, stop: CancellationToken) -> (Router, Option<Websoc
         cors: Cors::new(&settings.allowed_origins),
         framing,
         max_body: limits.max_body_bytes,
-        bodies: ByteBudget::new(BODIES.max(limits.max_body_bytes.saturating_mul(4))),
+        bodies,
         board,
         bundles: bundles.map(BundleDoor),
         websockets: websockets.clone(),

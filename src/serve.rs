@@ -32,7 +32,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-pub use body::{ByteBudget, read_body};
+pub use body::{ByteBudget, ByteShare, read_body};
 pub use connection_slot::ConnectionSlot;
 pub use gate::{GateRefusal, HostGate};
 pub use handed::{Door, HandedRequests, Handover, handover};

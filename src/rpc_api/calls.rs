@@ -16,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     access::Caller,
+    batch::{Kept, size, too_large},
     class::Class,
     grading::Grading,
     limits::Limits,
@@ -158,17 +159,20 @@ impl Calls {
         let (rpc, session) = (Arc::clone(&self.rpc), session.clone());
         let began = Instant::now();
         let until = began + self.deadline;
+        let classed: Vec<(RpcCall, Class)> = calls.into_iter().zip(classes.iter().copied()).collect();
+        let max_answer = self.max_answer;
         let asking = async move {
             let _places = places;
+            let mut kept = Kept::new(max_answer);
             let answers = async {
-                match <[RpcCall; 1]>::try_from(calls) {
-                    Ok([call]) if !is_batch => vec![rpc.call(call, &session, until).await],
-                    Ok([call]) => rpc.call_batch(vec![call], &session, until).await,
-                    Err(calls) => rpc.call_batch(calls, &session, until).await,
+                match <[(RpcCall, Class); 1]>::try_from(classed) {
+                    Ok([(call, _)]) if !is_batch => kept.replies.push(rpc.call(call, &session, until).await),
+                    Ok(one) => kept.ask(&*rpc, one.into(), &session, until).await,
+                    Err(classed) => kept.ask(&*rpc, classed, &session, until).await,
                 }
             };
-            let answers = timeout_at(until + GRACE, answers).await.unwrap_or_default();
-            (answers, began.elapsed())
+            let _ = timeout_at(until + GRACE, answers).await;
+            (kept.replies, began.elapsed())
         };
         let asking = tokio::spawn(asking);
         let (mut replies, elapsed) = if classes.contains(&Class::Send) {
@@ -190,7 +194,7 @@ fn slice(body: &Bytes, params: &RawValue) -> Bytes {
     if text.len() > COPIED { body.slice_ref(text) } else { Bytes::copy_from_slice(text) }
 }
 
-fn no_reply() -> Served {
+pub(super) fn no_reply() -> Served {
     let (code, message) = (ErrorCode::Internal.number(), "no answer within the time there is");
     let raw = RawJson::from_value(&json!({ "code": code, "message": message }));
     Served {
@@ -246,9 +250,7 @@ impl Said {
             match (outcome, reply) {
                 (Some(error), _) => self.text.error(id, &error),
                 (None, Some(reply)) if is_batch && self.text.len() + size(&reply.answer) > max_answer => {
-                    let message =
-                        format!("the answers of this batch are larger than {max_answer} bytes together");
-                    self.text.error(id, &RpcError::new(ErrorCode::LimitExceeded, message));
+                    self.text.error(id, &too_large(max_answer));
                 }
                 (None, Some(reply)) => self.text.answer(id, &reply.answer),
                 (None, None) => self.text.answer(id, &no_reply().answer),
@@ -300,12 +302,5 @@ impl Said {
             headers.insert(header::RETRY_AFTER, u64::try_from(seconds).unwrap_or(1).into());
         }
         response
-    }
-}
-
-fn size(answer: &RpcAnswer) -> usize {
-    match answer {
-        RpcAnswer::Result(raw) => raw.as_bytes().len(),
-        RpcAnswer::Error(error) => error.raw.as_bytes().len(),
     }
 }

@@ -28,8 +28,8 @@ use crate::{
     serve::{ApiError, ByteBudget, ConnectionSlot, unknown_route, wrong_method},
 };
 
-/// Longest wait for a body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for a body, and for the whole of a websocket's message from its first byte.
+pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What handlers share.
 #[derive(Clone)]

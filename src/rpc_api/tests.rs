@@ -489,3 +489,30 @@ async fn the_answers_of_a_batch_are_bounded_together() {
         answer.json().as_array().unwrap().iter().map(|one| one["error"]["code"].clone()).collect();
     assert_eq!(codes, [Value::Null, json!(-32005), json!(-32005)]);
 }
+
+/// The rest is not asked, but for transactions, and nothing that does not fit is held.
+#[tokio::test]
+async fn a_batch_ends_once_its_answers_are_too_large() {
+    let stage = stage(|settings| {
+        settings.limits.max_answer_bytes = 3000;
+        settings.limits.max_batch = 200;
+    });
+    let large = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":["{}"]}}"#, "a".repeat(1000));
+    let mut calls = vec![large; 120];
+    calls.push(call("2", "eth_sendRawTransaction"));
+    let answer = stage.post(format!("[{}]", calls.join(","))).await.json();
+    let answers = answer.as_array().unwrap();
+    assert_eq!(answers.len(), 121);
+    assert_eq!(answers.iter().filter(|answer| answer["error"]["code"] == -32005).count(), 118);
+    let message = answers[100]["error"]["message"].as_str().unwrap();
+    assert!(message.contains("[rpc] max_answer_bytes"), "{message}");
+    let asked = stage.echo.asked.lock();
+    assert_eq!(asked.iter().filter(|method| *method == "m").count(), 50, "the first that are asked at once");
+    assert_eq!(asked.last().unwrap(), "eth_sendRawTransaction");
+    // As many heavy ones are not asked at once.
+    drop(asked);
+    stage.echo.batches.store(0, Relaxed);
+    let calls = vec![call("1", "eth_getLogs"); 9];
+    stage.post(format!("[{}]", calls.join(","))).await;
+    assert_eq!(stage.echo.batches.load(Relaxed), 3);
+}

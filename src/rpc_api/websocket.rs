@@ -4,6 +4,8 @@
 //! client costs a few KiB. Source: RFC 6455, section 4.2.
 
 mod calls;
+mod frames;
+mod meter;
 mod session;
 mod shared;
 mod upgrade;
@@ -30,7 +32,12 @@ use tokio_tungstenite::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::debug;
 
-use crate::gateway::{ClientLimits, Session, subscriptions::Subscriptions};
+use super::handlers::BODY_TIMEOUT;
+use crate::{
+    gateway::{ClientLimits, Session, subscriptions::Subscriptions},
+    serve::ByteBudget,
+};
+use meter::{Meter, Metered};
 pub use shared::RpcFront;
 use shared::Shared;
 pub use upgrade::{Refusal, is_upgrade};
@@ -61,16 +68,17 @@ pub fn describe_metrics() {
 }
 
 impl Websockets {
-    /// Takes websockets until the stop, which closes them all.
+    /// Takes websockets until the stop, which closes them all. Their messages are charged to the same budget as bodies are.
     pub fn new(
         front: Arc<dyn RpcFront>,
         subscriptions: Subscriptions,
         limits: ClientLimits,
+        bodies: ByteBudget,
         allowed_origins: Vec<String>,
         stop: CancellationToken,
     ) -> Self {
         let (open, tasks) = (AtomicUsize::new(0), TaskTracker::new());
-        Self(Arc::new(Shared { front, subscriptions, limits, allowed_origins, open, tasks, stop }))
+        Self(Arc::new(Shared { front, subscriptions, limits, bodies, allowed_origins, open, tasks, stop }))
     }
 
     /// Waits until every connection is closed, once the stop has come.
@@ -101,8 +109,9 @@ impl Websockets {
                 Ok(Err(error)) => return debug!(%error, "a websocket's connection ended before it began"),
                 Err(_) => return debug!("a websocket did not begin in time"),
             };
+            let meter = Meter::new(shared.bodies.clone(), BODY_TIMEOUT);
             let socket = WebSocketStream::from_raw_socket(
-                TokioIo::new(stream),
+                Metered::new(TokioIo::new(stream), meter),
                 Role::Server,
                 Some(config(shared.limits.max_body_bytes)),
             );

@@ -1,6 +1,6 @@
 //! One client's connection, from the upgrade to its end: one task, which reads, answers, and tells.
 
-use std::{future::pending, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -25,6 +25,7 @@ use tokio_tungstenite::{
 
 use super::{
     calls::{self, OwnCall, Parts, Wish},
+    meter::{Metered, Trouble},
     shared::Shared,
 };
 use crate::{
@@ -64,12 +65,13 @@ enum Event {
     Answered(Answered),
     Notice(Option<Notice>),
     Ends(End),
+    Trouble(Trouble),
     Ping,
 }
 
 /// Serves a connection to its end.
 pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
-    mut socket: WebSocketStream<S>,
+    mut socket: WebSocketStream<Metered<S>>,
     shared: &Shared,
     session: Session,
 ) {
@@ -79,7 +81,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     let _ = timeout(CLOSE, async {
         socket.close(Some(frame)).await?;
         // The connection is not cut before the client has seen why.
-        while socket.next().await.is_some_and(|message| message.is_ok()) {}
+        socket.get_mut().forget_the_rest().await;
         Ok::<_, tungstenite::Error>(())
     })
     .await;
@@ -96,22 +98,40 @@ impl<'a> Connection<'a> {
     /// Serves until the end; why, where the client is to be told.
     async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
-        socket: &mut WebSocketStream<S>,
+        socket: &mut WebSocketStream<Metered<S>>,
     ) -> Option<End> {
         let mut answers: FuturesUnordered<BoxFuture<'a, Answered>> = FuturesUnordered::new();
         let mut last_heard = Instant::now();
         let mut ping_at = last_heard + PING_EVERY;
+        let meter = Arc::clone(&socket.get_ref().meter);
+        // When reading stopped last.
+        let mut stopped = last_heard;
         loop {
+            let reads = answers.len() < AT_ONCE;
+            if reads {
+                meter.paused(stopped.elapsed());
+            }
             let cut = self.line.as_ref().map(|line| line.cut.clone());
             let event = tokio::select! {
                 end = ends(self.shared, cut.as_ref()) => Event::Ends(end),
                 Some(answered) = answers.next() => Event::Answered(answered),
                 notice = next_notice(self.line.as_mut()) => Event::Notice(notice),
-                message = socket.next(), if answers.len() < AT_ONCE => Event::Message(message),
+                message = socket.next(), if reads => Event::Message(message),
+                trouble = meter.trouble(), if reads => Event::Trouble(trouble),
                 () = sleep_until(ping_at) => Event::Ping,
             };
+            if reads {
+                stopped = Instant::now();
+            }
             let text: Bytes = match event {
                 Event::Ends(end) => return Some(end),
+                Event::Trouble(Trouble::Slow) => {
+                    return Some(End(CloseCode::Policy, "a message was not complete within ten seconds"));
+                }
+                Event::Trouble(Trouble::NoRoom) => {
+                    let reason = "too many bytes of messages are held at once: connect again in a while";
+                    return Some(End(CloseCode::Again, reason));
+                }
                 Event::Message(Some(Ok(message))) => {
                     last_heard = Instant::now();
                     let body = match message {
@@ -122,7 +142,7 @@ impl<'a> Connection<'a> {
                             continue;
                         }
                     };
-                    match self.read(body).await {
+                    match self.read(meter.take(body)).await {
                         Read::Later(answer) => {
                             answers.push(answer);
                             continue;
@@ -200,7 +220,10 @@ impl<'a> Connection<'a> {
                 Read::Now(calls::join(None, &own).map(Bytes::from))
             }
             Parts::Batch(own, Some(others)) => Read::Later(Box::pin(async move {
-                Answered { text: shared.front.answer(others.into(), session).await, own }
+                let text = shared.front.answer(others.into(), session).await;
+                // The others are a copy; what was charged is the message.
+                drop(body);
+                Answered { text, own }
             })),
         }
     }
@@ -233,7 +256,7 @@ impl<'a> Connection<'a> {
 
     async fn send_text<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
-        socket: &mut WebSocketStream<S>,
+        socket: &mut WebSocketStream<Metered<S>>,
         text: Bytes,
     ) -> Result<(), Option<End>> {
         let until = Instant::now() + WHOLE;
@@ -257,7 +280,7 @@ impl<'a> Connection<'a> {
     /// Sends, unless the client does not take it by then, or is to be cut meanwhile.
     async fn send<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
-        socket: &mut WebSocketStream<S>,
+        socket: &mut WebSocketStream<Metered<S>>,
         message: Message,
         until: Instant,
     ) -> Result<(), Option<End>> {

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::gateway::{ClientLimits, Session, subscriptions::Subscriptions};
+use crate::{
+    gateway::{ClientLimits, Session, subscriptions::Subscriptions},
+    serve::ByteBudget,
+};
 
 /// Answers calls as over HTTP.
 pub trait RpcFront: Send + Sync {
@@ -19,6 +22,8 @@ pub(super) struct Shared {
     pub(super) front: Arc<dyn RpcFront>,
     pub(super) subscriptions: Subscriptions,
     pub(super) limits: ClientLimits,
+    /// What messages are charged to.
+    pub(super) bodies: ByteBudget,
     pub(super) allowed_origins: Vec<String>,
     pub(super) open: AtomicUsize,
     pub(super) tasks: TaskTracker,

@@ -56,6 +56,9 @@ struct Stage {
     group: TaskGroup,
 }
 
+/// Bytes of messages that are held at once.
+const BUDGET: usize = 256 << 10;
+
 type Client = WebSocketStream<tokio::net::TcpStream>;
 
 async fn stage(limits: ClientLimits) -> Stage {
@@ -106,6 +109,7 @@ async fn stage(limits: ClientLimits) -> Stage {
         Arc::clone(&front) as Arc<dyn RpcFront>,
         subscriptions,
         limits,
+        ByteBudget::new(BUDGET),
         Vec::new(),
         stop.clone(),
     );
@@ -268,6 +272,7 @@ fn pipe(stage: &Stage) -> (tokio::task::JoinHandle<()>, tokio::io::DuplexStream)
     let shared = Arc::clone(&stage.websockets.0);
     let running = tokio::spawn(async move {
         let config = config(shared.limits.max_body_bytes);
+        let here = Metered::new(here, Meter::new(shared.bodies.clone(), BODY_TIMEOUT));
         let socket = WebSocketStream::from_raw_socket(here, Role::Server, Some(config)).await;
         session::run(socket, &shared, Session::new(ClientId::Own)).await;
     });
@@ -286,7 +291,7 @@ async fn a_client_that_reads_too_slowly_is_cut() {
     let mut buffer = vec![0; 64 << 10];
     let slow = async {
         loop {
-            tokio::time::sleep(Duration::from_secs(4)).await;
+            tokio::time::sleep(Duration::from_millis(1500)).await;
             let read = tokio::io::AsyncReadExt::read(client.get_mut(), &mut buffer).await;
             if read.is_err() || read.is_ok_and(|bytes| bytes == 0) {
                 return;
@@ -296,4 +301,92 @@ async fn a_client_that_reads_too_slowly_is_cut() {
     tokio::join!(slow, running).1.unwrap();
     let elapsed = began.elapsed();
     assert!((Duration::from_secs(60)..Duration::from_secs(90)).contains(&elapsed), "{elapsed:?}");
+}
+
+/// The close frame, after whatever else comes.
+async fn closed(client: &mut Client) -> (u16, String) {
+    loop {
+        match timeout(Duration::from_secs(30), client.next()).await.expect("it is not cut") {
+            Some(Ok(Message::Close(Some(close)))) => return (close.code.into(), close.reason.to_string()),
+            Some(Ok(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The head of a masked frame whose payload is not there yet.
+fn head(first: u8, payload: u16) -> Vec<u8> {
+    let [a, b] = payload.to_be_bytes();
+    vec![first, 0x80 | 126, a, b, 0, 0, 0, 0]
+}
+
+#[tokio::test]
+async fn a_message_that_is_never_complete_is_cut_whatever_comes_between() {
+    let stage = stage(ClientLimits::default()).await;
+    let mut client = stage.connect().await.unwrap();
+    say(&mut client, &json!({"id": 7, "method": "eth_chainId"})).await;
+    hear(&mut client).await;
+    let began = tokio::time::Instant::now();
+    let part = [head(0x01, 500), vec![b' '; 500]].concat();
+    let ping = [0x89, 0x80, 0, 0, 0, 0];
+    tokio::io::AsyncWriteExt::write_all(client.get_mut(), &part).await.unwrap();
+    let (mut read, mut write) = client.into_inner().into_split();
+    let pings = tokio::spawn(async move {
+        while tokio::io::AsyncWriteExt::write_all(&mut write, &ping).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    });
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains("not complete") {
+        let read = tokio::io::AsyncReadExt::read_buf(&mut read, &mut seen);
+        assert!(timeout(Duration::from_secs(60), read).await.expect("it is not cut").unwrap() > 0);
+    }
+    pings.abort();
+    assert!(began.elapsed() >= BODY_TIMEOUT - Duration::from_millis(100));
+    assert!(seen.windows(4).any(|part| part[0] == 0x88 && part[2..] == 1008_u16.to_be_bytes()));
+}
+
+#[tokio::test]
+async fn what_is_held_of_messages_is_bounded_for_all_together() {
+    let stage = stage(ClientLimits::default()).await;
+    let mut holders = Vec::new();
+    let mut told = Vec::new();
+    for _ in 0..6 {
+        let mut client = stage.connect().await.unwrap();
+        let part = [head(0x81, 0xf000), vec![b' '; 0xe000]].concat();
+        tokio::io::AsyncWriteExt::write_all(client.get_mut(), &part).await.unwrap();
+        holders.push(client);
+    }
+    for client in &mut holders {
+        if let Ok(Some(Ok(Message::Close(Some(close))))) = timeout(Duration::from_secs(3), client.next()).await {
+            told.push((u16::from(close.code), close.reason.to_string()));
+        }
+    }
+    assert_eq!(told.len(), 2, "four of them fit: {told:?}");
+    assert!(told.iter().all(|(code, reason)| *code == 1013 && reason.contains("too many bytes")), "{told:?}");
+    // Small calls need no room of it, and what is dropped gives it back.
+    let mut small = stage.connect().await.unwrap();
+    say(&mut small, &json!({"id": 7, "method": "eth_chainId"})).await;
+    assert_eq!(hear(&mut small).await["id"], 7);
+    drop(holders);
+    loop {
+        let mut client = stage.connect().await.unwrap();
+        say(&mut client, &json!({"id": 7, "method": "m", "params": ["x".repeat(200 << 10)]})).await;
+        match timeout(Duration::from_secs(30), client.next()).await.unwrap() {
+            Some(Ok(Message::Text(_))) => break,
+            Some(Ok(Message::Close(Some(close)))) => assert_eq!(u16::from(close.code), 1013),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_cut_while_it_sends_sees_why() {
+    let stage = stage(ClientLimits::default()).await;
+    let mut client = stage.connect().await.unwrap();
+    // More than there is room for, sent whole whatever is said meanwhile.
+    let sent = client.send(Message::text("x".repeat(4 << 20)));
+    let _ = timeout(Duration::from_secs(20), sent).await.unwrap();
+    let (code, reason) = closed(&mut client).await;
+    assert_eq!((code, reason.contains("too many bytes")), (1013, true), "{reason}");
 }
