@@ -47,6 +47,7 @@ const RESTARTING: [&str; 25] = [
     "deadman",
     "error_budgets",
     "maintenance_windows",
+    "rpc_lateness",
     "rpc_pressure",
     "rpc_probes",
     "rpc_signals",

@@ -46,7 +46,8 @@ impl Kept {
         let mut calls = calls.into_iter().peekable();
         while calls.peek().is_some() {
             let (mut at_once, mut places, mut costs) = (Vec::new(), Vec::new(), 0);
-            while let Some((call, class)) = calls.next_if(|(_, class)| costs == 0 || costs + cost(*class) <= AT_ONCE)
+            while let Some((call, class)) =
+                calls.next_if(|(_, class)| costs == 0 || costs + cost(*class) <= AT_ONCE)
             {
                 costs += cost(class);
                 let is_asked = !self.is_full || class == Class::Send;

@@ -26,7 +26,9 @@ use super::{
     text::Text,
 };
 use crate::{
-    gateway::{NodeError, RawJson, RpcAnswer, RpcCall, Served, ServedBy, Session},
+    gateway::{
+        MethodPolicy, NodeError, RawJson, Refusal, RpcAnswer, RpcCall, Served, ServedBy, Session, admit,
+    },
     jsonrpc::{Asked, ErrorCode, RpcError, StrictCall, StrictIncoming},
 };
 
@@ -46,6 +48,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Calls {
     pub(super) rpc: Arc<dyn Rpc>,
     pub(super) limits: Arc<Limits>,
+    /// What is served.
+    pub(super) methods: Arc<MethodPolicy>,
     pub(super) places: Places,
     pub(super) pressure: watch::Receiver<Pressure>,
     pub(super) grading: Grading,
@@ -98,9 +102,7 @@ impl Calls {
                 Fate::Wrong(error) => Some(error),
                 Fate::Limited(wait) => {
                     said.limited = said.limited.max(Some(wait));
-                    let message =
-                        "you ask more calls a second than one client may: see [rpc] max_requests_per_second";
-                    Some(RpcError::new(ErrorCode::LimitExceeded, message))
+                    Some(limited())
                 }
                 Fate::Shed(class) => {
                     said.is_shed = true;
@@ -119,18 +121,51 @@ impl Calls {
         said.write(ids, outcomes, replies, is_batch, self.max_answer)
     }
 
+    /// Charges calls of a client; the service itself has no rate.
+    ///
+    /// # Errors
+    /// How long until it may ask again, when it asks too much.
+    pub(super) fn charge(&self, caller: &Caller, calls: usize) -> Result<(), Duration> {
+        if caller.is_own {
+            return Ok(());
+        }
+        (0..calls)
+            .try_for_each(|_| self.limits.charge(&caller.client))
+            .inspect_err(|_| metrics::note_rate_limited())
+    }
+
+    /// Charges a call of a client's that is answered elsewhere.
+    ///
+    /// # Errors
+    /// When it asks too much, or the configuration refuses the method.
+    pub(super) fn admit(&self, method: &str, caller: &Caller) -> Result<(), RpcError> {
+        self.charge(caller, 1).map_err(|_| limited())?;
+        match admit(method, &self.methods) {
+            Err(Refusal::Denied) => {
+                let message = format!(
+                    "the method {method} is not served: the configuration of this gateway refuses it ([rpc] deny_methods)"
+                );
+                Err(RpcError::new(ErrorCode::MethodNotFound, message))
+            }
+            // Whoever answers it knows the rest.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     fn fate(&self, call: StrictCall<'_>, body: &Bytes, caller: &Caller) -> Fate {
+        // What cannot be read costs as much as what can.
+        if let Err(wait) = self.charge(caller, 1) {
+            return Fate::Limited(wait);
+        }
         let Asked { method, params } = match call.asked {
             Ok(asked) => asked,
             Err(error) => return Fate::Wrong(error),
         };
-        if !caller.is_own
-            && let Err(wait) = self.limits.charge(&caller.client)
-        {
-            metrics::note_rate_limited();
-            return Fate::Limited(wait);
-        }
-        let class = Class::of(&method);
+        let class = match Class::of(&method) {
+            // What the service itself asks, it needs: what was paid is proven by traces.
+            Class::Heavy if caller.is_own => Class::Read,
+            class => class,
+        };
         let pressure = *self.pressure.borrow();
         let Some(place) = self.places.take(class, pressure) else {
             metrics::note_shed(class);
@@ -188,6 +223,11 @@ impl Calls {
     }
 }
 
+fn limited() -> RpcError {
+    let message = "you ask more calls a second than one client may: see [rpc] max_requests_per_second";
+    RpcError::new(ErrorCode::LimitExceeded, message)
+}
+
 /// The parameters of a call. Of a large body a slice; else a copy, which keeps nothing of the rest.
 fn slice(body: &Bytes, params: &RawValue) -> Bytes {
     let text = params.get().as_bytes();
@@ -215,6 +255,11 @@ pub(super) struct Said {
 }
 
 impl Said {
+    /// A whole request of a client that asks too much.
+    pub(super) fn limited(wait: Duration) -> Self {
+        Self { limited: Some(wait), ..Self::error(&limited()) }
+    }
+
     /// One error for a whole request.
     pub(super) fn error(error: &RpcError) -> Self {
         let mut said = Self::default();

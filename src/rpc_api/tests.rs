@@ -14,19 +14,16 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::{
-    sync::{Semaphore, watch},
-    time::Instant,
-};
+use tokio::{sync::Semaphore, time::Instant};
 use tower::ServiceExt;
 
 use super::*;
 use crate::{
-    events::AnswerMeter,
     gateway::{
         Board, CacheSettings, ClientLimits, Head, HealthPolicy, MethodPolicy, RawJson, RpcAnswer, RpcCall,
-        RpcSettings, Served, ServedBy, Session, Standing, Tier, UpstreamId, UpstreamState,
+        Served, ServedBy, Standing, Tier, UpstreamId, UpstreamState,
     },
+    jsonrpc::ErrorCode,
     serve::{ConnectionSlot, handover},
     types::Secret,
 };
@@ -105,6 +102,8 @@ struct Stage {
     answers: AnswerMeter,
     bundles: Option<crate::serve::HandedRequests>,
     slot: ConnectionSlot,
+    /// The same calls with limits of their own, for what is not HTTP.
+    calls: Calls,
 }
 
 struct Answered {
@@ -143,6 +142,7 @@ fn stage(change: impl FnOnce(&mut RpcSettings)) -> Stage {
     let (board, _) = Board::new(vec![standing]);
     let (pressure, seen) = watch::channel(Pressure::None);
     let (answers, (hand, handed)) = (AnswerMeter::default(), handover());
+    let calls = calls(&settings, Arc::clone(&echo) as _, seen.clone(), answers.clone());
     let parts = RpcApiParts {
         settings,
         rpc: Arc::clone(&echo) as _,
@@ -151,10 +151,12 @@ fn stage(change: impl FnOnce(&mut RpcSettings)) -> Stage {
         answers: answers.clone(),
         own_token: Some(Secret("own-token".to_owned())),
         bundles: Some(hand),
+        hop: Some(axum::http::HeaderValue::from_static("its-own")),
         subscriptions: None,
     };
     let (router, _) = router(parts, CancellationToken::new());
-    Stage { router, echo, board, pressure, answers, bundles: Some(handed), slot: ConnectionSlot::default() }
+    let slot = ConnectionSlot::default();
+    Stage { router, echo, board, pressure, answers, bundles: Some(handed), slot, calls }
 }
 
 impl Stage {
@@ -422,6 +424,100 @@ async fn a_send_outlives_its_client() {
 }
 
 #[tokio::test]
+async fn subscriptions_are_charged_and_may_be_denied() {
+    let mut settings = settings();
+    settings.limits.max_requests_per_second = 1;
+    settings.limits.burst = 2;
+    settings.methods.deny = vec!["eth_subscribe".to_owned()];
+    let stage = stage(|given| *given = settings);
+    let front = Front { calls: stage.calls.clone(), framing: FramingLimits { batch: 4, depth: DEPTH } };
+    let session = Session::new(crate::gateway::ClientId::Address([10, 0, 0, 1].into()));
+    assert_eq!(front.admit("eth_subscribe", &session).unwrap_err().code, ErrorCode::MethodNotFound);
+    assert!(front.admit("eth_unsubscribe", &session).is_ok());
+    // A message that cannot be read is charged, too.
+    let text =
+        String::from_utf8(front.answer(Bytes::from_static(b"{"), &session).await.unwrap().to_vec()).unwrap();
+    assert!(text.contains("-32700"), "{text}");
+    assert_eq!(front.admit("eth_unsubscribe", &session).unwrap_err().code, ErrorCode::LimitExceeded);
+    let text =
+        String::from_utf8(front.answer(Bytes::from_static(b"{"), &session).await.unwrap().to_vec()).unwrap();
+    assert!(text.contains("-32005"), "{text}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_and_bundles_cost_of_the_rate() {
+    for body in ["{", "[]", "7", "[1,2]", "bundles", "large"] {
+        let mut stage = stage(|settings| {
+            settings.limits.max_requests_per_second = 1;
+            settings.limits.burst = 1;
+            settings.limits.max_body_bytes = 1000;
+        });
+        let handed = stage.bundles.take().unwrap();
+        let stop = CancellationToken::new();
+        let searchers = Router::new().route("/", axum::routing::post(async || StatusCode::ACCEPTED));
+        let room = tokio::spawn(handed.serve(searchers, stop.clone(), DRAIN));
+        let bundle = call("1", "eth_sendBundle");
+        let (sent, first, second) = match body {
+            "bundles" => (format!("[{bundle},{bundle}]"), 202, 429),
+            "large" => (" ".repeat(2000), 413, 413),
+            "[1,2]" => (body.to_owned(), 200, 429),
+            _ => (body.to_owned(), 200, 200),
+        };
+        for want in [first, second, 429] {
+            assert_eq!(stage.post(sent.clone()).await.status, want, "{body}");
+        }
+        stop.cancel();
+        room.await.unwrap();
+    }
+}
+
+/// What is wrong with upstreams is for those who may call.
+#[tokio::test]
+async fn health_is_shown_in_full_to_those_who_may_call() {
+    let stage = stage(|settings| {
+        settings.tokens = vec![("wallet".to_owned(), Secret("wallet-token".to_owned()))];
+    });
+    let answer = stage.send(Request::get("/healthz"), Body::empty()).await;
+    assert_eq!((answer.status, answer.json()), (503, json!({ "ok": false, "head": null })));
+    let with = Request::get("/healthz").header(header::AUTHORIZATION, "Bearer wallet-token");
+    assert_eq!(stage.send(with, Body::empty()).await.json()["not_serving"][0]["id"], "geth-primary");
+}
+
+/// A proxy sends calls of several clients over one connection.
+#[tokio::test]
+async fn a_connection_has_a_session_for_each_client() {
+    let stage = stage(|settings| {
+        settings.tokens = vec![("wallet".to_owned(), Secret("wallet-token".to_owned()))];
+    });
+    for (token, want) in [("own-token", 1), ("wallet-token", 1), ("own-token", 2), ("wallet-token", 2)] {
+        let with = Request::post("/").header(header::AUTHORIZATION, format!("Bearer {token}"));
+        assert_eq!(stage.send(with, call("1", "count")).await.json()["result"], want, "{token}");
+    }
+}
+
+/// What is paid inside a block is proven by traces, also when CPU is short.
+#[tokio::test]
+async fn the_service_s_own_traces_are_reads() {
+    let stage = stage(|_| {});
+    stage.pressure.send_replace(Pressure::High);
+    assert_eq!(stage.post(call("1", "trace_block")).await.status, 503);
+    let own = Request::post("/").header(header::AUTHORIZATION, "Bearer own-token");
+    assert_eq!(stage.send(own, call("1", "trace_block")).await.status, 200);
+}
+
+/// An upstream by a name of ours, or behind a proxy that leads here.
+#[tokio::test]
+async fn a_call_that_comes_back_is_refused() {
+    let stage = stage(|_| {});
+    for (hop, want) in [("its-own", 508), ("another-s", 200)] {
+        let request = Request::post("/").header("x-relaymux-hop", hop);
+        let answer = stage.send(request, call("1", "m")).await;
+        assert_eq!(answer.status, want, "{hop}");
+        assert_eq!(stage.echo.asked.lock().len(), usize::from(want == 200));
+    }
+}
+
+#[tokio::test]
 async fn a_connection_is_one_session() {
     let mut stage = stage(|_| {});
     for want in [1, 2] {
@@ -496,6 +592,7 @@ async fn a_batch_ends_once_its_answers_are_too_large() {
     let stage = stage(|settings| {
         settings.limits.max_answer_bytes = 3000;
         settings.limits.max_batch = 200;
+        settings.limits.max_body_bytes = 1 << 20;
     });
     let large = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":["{}"]}}"#, "a".repeat(1000));
     let mut calls = vec![large; 120];

@@ -40,7 +40,9 @@ impl Frames {
                 if self.is_data() {
                     fed.data += part;
                 }
-            } else if let (Some((first, rest)), Some(place)) = (bytes.split_first(), self.head.get_mut(self.have)) {
+            } else if let (Some((first, rest)), Some(place)) =
+                (bytes.split_first(), self.head.get_mut(self.have))
+            {
                 *place = *first;
                 self.have += 1;
                 bytes = rest;
@@ -148,7 +150,12 @@ mod tests {
             ([begun, frame(0x80, 1)].concat(), 70_004, true, false),
             ([frame(TEXT, 3), frame(0x01, 2)].concat(), 5, true, true),
             (vec![TEXT], 0, false, true),
-            (vec![TEXT, 0x80 | 127, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 7], 1, false, true),
+            (
+                vec![TEXT, 0x80 | 127, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 7],
+                1,
+                false,
+                true,
+            ),
         ];
         for (bytes, data, has_ended, is_incomplete) in table {
             for step in [1, 2, 7, bytes.len()] {
@@ -161,7 +168,11 @@ mod tests {
                 }
                 let head: Vec<u8> = bytes.iter().copied().take(16).collect();
                 assert_eq!(sum, Fed { data, has_ended }, "{head:x?} by {step}");
-                assert_eq!((frames.is_incomplete(), frames.is_closed()), (is_incomplete, false), "{head:x?} by {step}");
+                assert_eq!(
+                    (frames.is_incomplete(), frames.is_closed()),
+                    (is_incomplete, false),
+                    "{head:x?} by {step}"
+                );
             }
         }
         let mut frames = Frames::default();

@@ -60,7 +60,8 @@ impl Meter {
     /// Each message must be complete within a time.
     pub(super) fn new(budget: ByteBudget, within: Duration) -> Arc<Self> {
         let share = budget.share();
-        let state = State { frames: Frames::default(), since: None, held: 0, share, has_room: true, is_over: false };
+        let state =
+            State { frames: Frames::default(), since: None, held: 0, share, has_room: true, is_over: false };
         Arc::new(Self { state: Mutex::new(state), changed: Notify::new(), within, budget })
     }
 

@@ -230,9 +230,14 @@ impl<'a> Connection<'a> {
 
     async fn fulfil_all(&mut self, calls: &[OwnCall]) -> Vec<Vec<u8>> {
         let mut answers = Vec::with_capacity(calls.len());
-        for call in calls.iter().filter(|call| !call.is_notification()) {
-            let outcome = self.fulfil(call).await;
-            answers.push(call.answer(outcome));
+        for call in calls {
+            let outcome = match self.shared.front.admit(call.method, self.session) {
+                Ok(()) => self.fulfil(call).await,
+                Err(error) => Err(error),
+            };
+            if !call.is_notification() {
+                answers.push(call.answer(outcome));
+            }
         }
         answers
     }

@@ -1,13 +1,18 @@
 //! What all connections share, and who answers their calls.
 
-use std::sync::{Arc, atomic::AtomicUsize};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicUsize},
+};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    gateway::{ClientLimits, Session, subscriptions::Subscriptions},
+    gateway::{ClientId, ClientLimits, Session, subscriptions::Subscriptions},
+    jsonrpc::RpcError,
     serve::ByteBudget,
 };
 
@@ -15,6 +20,12 @@ use crate::{
 pub trait RpcFront: Send + Sync {
     /// The answer to a message, one call or a batch; `None` where there is nothing to say, as for notifications.
     fn answer<'a>(&'a self, body: Bytes, session: &'a Session) -> BoxFuture<'a, Option<Bytes>>;
+
+    /// Takes one call from what a client may ask, which is answered elsewhere.
+    ///
+    /// # Errors
+    /// When it asks too much, or the configuration refuses the method.
+    fn admit(&self, method: &str, session: &Session) -> Result<(), RpcError>;
 }
 
 /// What all connections share.
@@ -26,6 +37,8 @@ pub(super) struct Shared {
     pub(super) bodies: ByteBudget,
     pub(super) allowed_origins: Vec<String>,
     pub(super) open: AtomicUsize,
+    /// Open connections by client.
+    pub(super) by_client: Mutex<HashMap<ClientId, usize>>,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
 }

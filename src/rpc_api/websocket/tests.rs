@@ -1,10 +1,16 @@
 //! A real client over real sockets: a listener that upgrades, the hub, and an upstream that is a websocket server of its own.
 
-use std::{net::SocketAddr, sync::Mutex};
+use std::{
+    net::SocketAddr,
+    sync::{Mutex, atomic::AtomicBool},
+};
 
 use axum::{Router, extract::State, routing::any};
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt, future::BoxFuture};
+use futures_util::{
+    SinkExt, StreamExt,
+    future::{BoxFuture, join_all},
+};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_tungstenite::{
@@ -22,11 +28,12 @@ use crate::{
             testing::{NOW_S, World, header},
         },
     },
+    jsonrpc::RpcError,
     tasks::{TaskGroup, Tasks},
 };
 
-/// Answers each message by itself, as the result.
-struct Echo(Mutex<Vec<u64>>);
+/// Answers each message by itself, as the result; what was answered elsewhere, and whether that is refused.
+struct Echo(Mutex<Vec<u64>>, Mutex<Vec<String>>, AtomicBool);
 
 impl RpcFront for Echo {
     fn answer<'a>(&'a self, body: Bytes, session: &'a Session) -> BoxFuture<'a, Option<Bytes>> {
@@ -44,6 +51,11 @@ impl RpcFront for Echo {
             };
             Some(text.to_string().into())
         })
+    }
+
+    fn admit(&self, method: &str, _: &Session) -> Result<(), RpcError> {
+        self.1.lock().unwrap().push(method.to_owned());
+        if self.2.load(Ordering::Relaxed) { Err(RpcError::refused("you may not")) } else { Ok(()) }
     }
 }
 
@@ -103,7 +115,7 @@ async fn stage(limits: ClientLimits) -> Stage {
         clock: WallClock::manual(i64::try_from(NOW_S).unwrap() * 1000).0,
     };
     let subscriptions = start_subscriptions(parts, &group);
-    let front = Arc::new(Echo(Mutex::default()));
+    let front = Arc::new(Echo(Mutex::default(), Mutex::default(), AtomicBool::new(false)));
     let stop = CancellationToken::new();
     let websockets = Websockets::new(
         Arc::clone(&front) as Arc<dyn RpcFront>,
@@ -148,7 +160,14 @@ impl Drop for Stage {
     }
 }
 
+/// Says a call or a batch, with the version of the protocol.
 async fn say(client: &mut Client, text: &Value) {
+    let mut text = text.clone();
+    let calls = match &mut text {
+        Value::Array(calls) => calls.as_mut_slice(),
+        call => std::slice::from_mut(call),
+    };
+    calls.iter_mut().for_each(|call| call["jsonrpc"] = json!("2.0"));
     client.send(Message::text(text.to_string())).await.unwrap();
 }
 
@@ -203,13 +222,24 @@ async fn a_batch_may_have_subscriptions_among_other_calls() {
         {"id": 1, "method": "eth_subscribe", "params": ["newHeads"]},
         {"id": 2, "method": "eth_chainId"},
         {"id": 3, "method": "eth_subscribe", "params": ["weather"]},
-        {"method": "eth_subscribe", "params": ["newHeads"]},
+        {"method": "eth_unsubscribe", "params": ["0x1"]},
     ]);
     say(&mut client, &batch).await;
     let answers = hear(&mut client).await;
     let ids: Vec<&Value> = answers.as_array().unwrap().iter().map(|answer| &answer["id"]).collect();
     assert_eq!(ids, [&json!(2), &json!(1), &json!(3)], "{answers}");
     assert_eq!(answers[2]["error"]["code"], json!(-32602));
+    // Each of them is a call that the front counts, and may refuse.
+    let admitted = std::mem::take(&mut *stage.front.1.lock().unwrap());
+    assert_eq!(admitted, ["eth_subscribe", "eth_subscribe", "eth_unsubscribe"]);
+    let id = answers[1]["result"].clone();
+    // Without an id it is done without an answer.
+    say(&mut client, &json!({"method": "eth_unsubscribe", "params": [id]})).await;
+    say(&mut client, &json!({"id": null, "method": "eth_unsubscribe", "params": [id]})).await;
+    assert_eq!(hear(&mut client).await["error"]["message"], "subscription not found");
+    stage.front.2.store(true, Ordering::Relaxed);
+    say(&mut client, &json!({"id": 4, "method": "eth_subscribe", "params": ["newHeads"]})).await;
+    assert_eq!(hear(&mut client).await["error"]["message"], "you may not");
 }
 
 #[tokio::test]
@@ -238,6 +268,24 @@ async fn a_client_that_does_not_read_is_told_why_it_is_cut() {
     assert_eq!(u16::from(close.code), 1013);
     assert!(close.reason.contains("does not read"), "{}", close.reason);
     assert!(told < 40);
+}
+
+#[tokio::test]
+async fn one_client_has_so_many_and_others_have_theirs() {
+    let stage = stage(ClientLimits { max_websockets_per_client: 1, ..ClientLimits::default() }).await;
+    let place = |last: u8| stage.websockets.place(&ClientId::Address([10, 0, 0, last].into()));
+    let (first, other) = (place(1), place(2));
+    assert!(first.is_ok() && other.is_ok() && matches!(place(1), Err(Full::Client)));
+    drop(first);
+    assert!(place(1).is_ok());
+    drop(other);
+    assert!(stage.websockets.0.by_client.lock().is_empty());
+    let _client = stage.connect().await.unwrap();
+    let refused = stage.connect().await;
+    assert!(
+        matches!(&refused, Err(tokio_tungstenite::tungstenite::Error::Http(answer)) if answer.status() == 429),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
@@ -357,8 +405,9 @@ async fn what_is_held_of_messages_is_bounded_for_all_together() {
         tokio::io::AsyncWriteExt::write_all(client.get_mut(), &part).await.unwrap();
         holders.push(client);
     }
-    for client in &mut holders {
-        if let Ok(Some(Ok(Message::Close(Some(close))))) = timeout(Duration::from_secs(3), client.next()).await {
+    let closes = holders.iter_mut().map(|client| timeout(Duration::from_secs(3), client.next()));
+    for close in join_all(closes).await {
+        if let Ok(Some(Ok(Message::Close(Some(close))))) = close {
             told.push((u16::from(close.code), close.reason.to_string()));
         }
     }
