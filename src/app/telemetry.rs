@@ -25,7 +25,7 @@ const BUCKETS: [f64; 16] =
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The tasks that begin anew when they fail.
-const RESTARTING: [&str; 25] = [
+const RESTARTING: [&str; 26] = [
     "metrics",
     "chain_watch",
     "duties",

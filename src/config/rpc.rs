@@ -38,7 +38,7 @@ pub(super) fn rpc(
 ) -> Option<RpcSettings> {
     let listen = checker.address("rpc.listen", raw.listen.as_ref(), LISTEN.into());
     let deadline = checker.millis("rpc.deadline_ms", raw.deadline_ms, DEADLINE);
-    let attempt = checker.millis("rpc.attempt_ms", raw.attempt_ms, ATTEMPT.min(deadline / 3));
+    let attempt = checker.millis("rpc.attempt_ms", raw.attempt_ms, ATTEMPT.min(third(deadline)));
     if attempt > deadline {
         checker.contradicts(
             "rpc.attempt_ms",
@@ -98,6 +98,11 @@ pub(super) fn rpc(
         allowed_origins,
     };
     if settings.upstreams.is_empty() || chain_id.is_none() { None } else { Some(settings) }
+}
+
+/// Of a time a third, in whole milliseconds, as people are told it.
+fn third(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis() / 3).unwrap_or(u64::MAX).max(1))
 }
 
 fn limits(raw: &RawRpc, checker: &mut Checker) -> ClientLimits {

@@ -51,7 +51,7 @@ impl Kept {
             {
                 costs += cost(class);
                 let is_asked = !self.is_full || class == Class::Send;
-                places.push(is_asked);
+                places.push((is_asked, class));
                 if is_asked {
                     at_once.push(call);
                 }
@@ -62,17 +62,18 @@ impl Kept {
                 rpc.call_batch(at_once, session, deadline).await
             }
             .into_iter();
-            for is_asked in places {
+            for (is_asked, class) in places {
                 let served = if is_asked { answers.next() } else { Some(self.left_out()) };
                 let served = served.unwrap_or_else(super::calls::no_reply);
-                self.keep(served);
+                self.keep(served, class);
             }
         }
     }
 
-    fn keep(&mut self, served: Served) {
+    /// What became of a transaction is always told: it was sent.
+    fn keep(&mut self, served: Served, class: Class) {
         let bytes = self.bytes.saturating_add(size(&served.answer));
-        let served = if bytes > self.max {
+        let served = if bytes > self.max && class != Class::Send {
             self.is_full = true;
             self.left_out()
         } else {
@@ -92,7 +93,7 @@ impl Kept {
 }
 
 /// What is said in place of an answer that does not fit.
-pub(super) fn too_large(max: usize) -> RpcError {
+fn too_large(max: usize) -> RpcError {
     let message = format!(
         "the answers of this batch are larger than {max} bytes together: ask in smaller batches, or raise [rpc] max_answer_bytes"
     );
@@ -100,7 +101,7 @@ pub(super) fn too_large(max: usize) -> RpcError {
 }
 
 /// What an answer weighs.
-pub(super) fn size(answer: &RpcAnswer) -> usize {
+fn size(answer: &RpcAnswer) -> usize {
     match answer {
         RpcAnswer::Result(raw) => raw.as_bytes().len(),
         RpcAnswer::Error(error) => error.raw.as_bytes().len(),

@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     access::Caller,
-    batch::{Kept, size, too_large},
+    batch::Kept,
     class::Class,
     grading::Grading,
     limits::Limits,
@@ -118,7 +118,7 @@ impl Calls {
         for (class, reply) in classes.iter().zip(&replies) {
             self.grading.answered(*class, reply, elapsed);
         }
-        said.write(ids, outcomes, replies, is_batch, self.max_answer)
+        said.write(ids, outcomes, replies, is_batch)
     }
 
     /// Charges calls of a client; the service itself has no rate.
@@ -274,7 +274,6 @@ impl Said {
         outcomes: Vec<Option<RpcError>>,
         replies: Vec<Served>,
         is_batch: bool,
-        max_answer: usize,
     ) -> Self {
         let mut replies = replies.into_iter();
         let mut written = 0_usize;
@@ -294,9 +293,6 @@ impl Said {
             written += 1;
             match (outcome, reply) {
                 (Some(error), _) => self.text.error(id, &error),
-                (None, Some(reply)) if is_batch && self.text.len() + size(&reply.answer) > max_answer => {
-                    self.text.error(id, &too_large(max_answer));
-                }
                 (None, Some(reply)) => self.text.answer(id, &reply.answer),
                 (None, None) => self.text.answer(id, &no_reply().answer),
             }

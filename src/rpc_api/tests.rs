@@ -601,6 +601,8 @@ async fn a_batch_ends_once_its_answers_are_too_large() {
     let answers = answer.as_array().unwrap();
     assert_eq!(answers.len(), 121);
     assert_eq!(answers.iter().filter(|answer| answer["error"]["code"] == -32005).count(), 118);
+    assert_eq!(answers[120]["id"], 2, "what became of a transaction is told");
+    assert!(answers[120].get("result").is_some(), "{}", answers[120]);
     let message = answers[100]["error"]["message"].as_str().unwrap();
     assert!(message.contains("[rpc] max_answer_bytes"), "{message}");
     let asked = stage.echo.asked.lock();
