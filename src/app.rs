@@ -13,7 +13,7 @@
 //! | `public_record` of relays, where asked for | when all are looked at, or on stop | told; trust begins without it |
 //! | `settlements`, `profit_checks`, `registration_checks` | on stop; all state is in the ledger | begins anew |
 //! | `bundles`: listener, queues to builders, chain, records, on a thread and runtime of their own | on stop, records are written first | goes on without, degraded |
-//! | `rpc_api`: the gateway's listener and connections; `rpc_pressure`; all on threads of their own | on stop, calls in flight finish first | goes on without, degraded; the watch begins anew |
+//! | `rpc_api`: the gateway's listener and connections; `rpc_pressure`; all on threads of their own but `rpc_lateness` | on stop, calls in flight finish first | goes on without, degraded; the watch begins anew |
 //! | `metrics`: folds histograms | on stop | begins anew |
 //! | `ledger_writer` | last, when everything published is written | begins anew; what waited in memory is lost and said to be |
 //!

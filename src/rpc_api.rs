@@ -13,6 +13,7 @@
 //! A request without an answer (notifications) is 204. `jsonrpc` must be "2.0". Names that stand twice in a call are refused.
 
 mod access;
+mod batch;
 mod bundles;
 mod calls;
 mod class;
@@ -24,11 +25,13 @@ mod metrics;
 mod parts;
 mod rpc;
 mod runtime;
+mod sessions;
 mod shed;
 mod text;
 pub mod websocket;
 
 pub use class::Class;
+pub use handlers::HOP;
 pub use metrics::describe_metrics;
 pub use parts::RpcApiParts;
 pub use rpc::{Answering, Rpc};
@@ -40,12 +43,13 @@ use std::{sync::Arc, time::Duration};
 use axum::Router;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tokio::time::timeout;
+use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    gateway::Session,
-    jsonrpc::{FramingLimits, read_strictly},
+    events::AnswerMeter,
+    gateway::{RpcSettings, Session},
+    jsonrpc::{FramingLimits, RpcError, read_strictly},
     serve::{ByteBudget, Listener},
     tasks::TaskGroup,
 };
@@ -81,7 +85,7 @@ pub fn start(parts: RpcApiParts, listener: Listener, group: &TaskGroup) {
     });
 }
 
-async fn show_pressure(pressure: &mut tokio::sync::watch::Receiver<Pressure>, stop: CancellationToken) {
+async fn show_pressure(pressure: &mut watch::Receiver<Pressure>, stop: CancellationToken) {
     loop {
         metrics::show_pressure(*pressure.borrow_and_update());
         tokio::select! {
@@ -91,23 +95,37 @@ async fn show_pressure(pressure: &mut tokio::sync::watch::Receiver<Pressure>, st
     }
 }
 
-/// The routes, and whoever takes websockets until the stop.
-fn router(parts: RpcApiParts, stop: CancellationToken) -> (Router, Option<Websockets>) {
-    let RpcApiParts { settings, rpc, board, pressure, answers, own_token, bundles, subscriptions } = parts;
+fn calls(
+    settings: &RpcSettings,
+    rpc: Arc<dyn Rpc>,
+    pressure: watch::Receiver<Pressure>,
+    answers: AnswerMeter,
+) -> Calls {
     let limits = &settings.limits;
-    let calls = Calls {
+    Calls {
         rpc,
         limits: Arc::new(Limits::new(limits)),
+        methods: Arc::new(settings.methods.clone()),
         places: Places::new(limits.max_in_flight),
         pressure,
         grading: Grading { meter: answers, deadline: settings.deadline },
         deadline: settings.deadline,
         max_answer: limits.max_answer_bytes,
-    };
+    }
+}
+
+/// The routes, and whoever takes websockets until the stop.
+fn router(parts: RpcApiParts, stop: CancellationToken) -> (Router, Option<Websockets>) {
+    let RpcApiParts { settings, rpc, board, pressure, answers, own_token, bundles, hop, subscriptions } =
+        parts;
+    let limits = &settings.limits;
+    let calls = calls(&settings, rpc, pressure, answers);
     let framing = FramingLimits { batch: limits.max_batch, depth: DEPTH };
+    let bodies = ByteBudget::new(BODIES.max(limits.max_body_bytes.saturating_mul(4)));
     let websockets = subscriptions.map(|subscriptions| {
         let front = Arc::new(Front { calls: calls.clone(), framing });
-        Websockets::new(front, subscriptions, limits.clone(), settings.allowed_origins.clone(), stop)
+        let (limits, origins) = (limits.clone(), settings.allowed_origins.clone());
+        Websockets::new(front, subscriptions, limits, bodies.clone(), origins, stop)
     });
     let router = handlers::router(Shared {
         calls,
@@ -115,9 +133,10 @@ fn router(parts: RpcApiParts, stop: CancellationToken) -> (Router, Option<Websoc
         cors: Cors::new(&settings.allowed_origins),
         framing,
         max_body: limits.max_body_bytes,
-        bodies: ByteBudget::new(BODIES.max(limits.max_body_bytes.saturating_mul(4))),
+        bodies,
         board,
         bundles: bundles.map(BundleDoor),
+        hop,
         websockets: websockets.clone(),
     });
     (router, websockets)
@@ -129,22 +148,33 @@ struct Front {
     framing: FramingLimits,
 }
 
+impl Front {
+    /// The service's own watchers come by HTTP.
+    fn caller(session: &Session) -> Caller {
+        Caller { client: session.client().clone(), is_own: false }
+    }
+}
+
 impl RpcFront for Front {
     fn answer<'a>(&'a self, body: Bytes, session: &'a Session) -> BoxFuture<'a, Option<Bytes>> {
         Box::pin(async move {
+            let caller = Self::caller(session);
             let said = match read_strictly(&body, self.framing) {
-                // The service's own watchers come by HTTP.
-                Ok(incoming) => {
-                    let caller = Caller { client: session.client().clone(), is_own: false };
-                    self.calls.serve(incoming, &body, &caller, session).await
-                }
+                Ok(incoming) => self.calls.serve(incoming, &body, &caller, session).await,
                 Err(error) => {
                     metrics::note_refused(metrics::Refused::Framing);
-                    Said::error(&error)
+                    match self.calls.charge(&caller, 1) {
+                        Ok(()) => Said::error(&error),
+                        Err(wait) => Said::limited(wait),
+                    }
                 }
             };
             said.into_bytes()
         })
+    }
+
+    fn admit(&self, method: &str, session: &Session) -> Result<(), RpcError> {
+        self.calls.admit(method, &Self::caller(session))
     }
 }
 

@@ -32,22 +32,26 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-pub use body::{ByteBudget, read_body};
+pub use body::{ByteBudget, ByteShare, read_body};
 pub use connection_slot::ConnectionSlot;
 pub use gate::{GateRefusal, HostGate};
 pub use handed::{Door, HandedRequests, Handover, handover};
 
 use connections::{Connections, Place};
 use line_limit::LineLimit;
-use phase::{Limits, Phase, PhaseTeller, PhaseWatch, WatchedStream, overdue, until_given_away};
+use phase::{Limits, Overdue, Phase, PhaseTeller, PhaseWatch, WatchedStream, overdue, until_given_away};
 
 /// Most bytes of header names and values in a request. mev-boost's limit; no consensus client comes near.
 const MAX_HEADER_BYTES: usize = 4000;
 /// hyper's own buffer for a request head: beyond it the answer is a bare 431.
 const MAX_HEAD_BUFFER: usize = 64 << 10;
 /// Connections: 4096 are arbitrary, a load test of 500 and a few scrapers fit many times.
-const LIMITS: Limits =
-    Limits { head: Duration::from_secs(10), waiting: Duration::from_secs(120), connections: 4096 };
+const LIMITS: Limits = Limits {
+    head: Duration::from_secs(10),
+    waiting: Duration::from_secs(120),
+    stalled: Duration::from_secs(30),
+    connections: 4096,
+};
 
 /// Connections that wait to be accepted: what the standard library takes, too.
 const BACKLOG: u32 = 1024;
@@ -311,10 +315,14 @@ async fn serve_connection(
             }
             () = stop.cancelled(), if !is_closing => {}
             () = place.leave.cancelled(), if !is_closing => debug!("connection closed, its place was needed"),
-            phase = overdue(&phases, limits) => match phase {
-                Phase::Waiting { .. } if !is_closing => {}
-                Phase::Waiting { .. } | Phase::Head { .. } | Phase::Busy => {
+            overdue = overdue(&phases, limits) => match overdue {
+                Overdue::Silent(Phase::Waiting { .. }) if !is_closing => {}
+                Overdue::Silent(phase) => {
                     debug!(?phase, "connection cut, nothing came for too long");
+                    return;
+                }
+                Overdue::Stalled => {
+                    debug!("connection cut, its client does not read");
                     return;
                 }
             },

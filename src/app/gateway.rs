@@ -4,13 +4,17 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use alloy_primitives::hex;
 use futures_util::future::BoxFuture;
+use http::HeaderValue;
 use tokio::{
     sync::{Mutex, watch},
     time::Instant,
 };
 use url::{Host, Url};
 
-use super::{rpc_pressure::watch_pressure, start_error::StartError};
+use super::{
+    rpc_pressure::{Lateness, measure_lateness, watch_pressure},
+    start_error::StartError,
+};
 use crate::{
     config::Config,
     consensus::WallClock,
@@ -23,7 +27,7 @@ use crate::{
     http_client::{HttpClients, TlsRoots, websocket_tls},
     ledger::SignalBook,
     ops_api::RpcView,
-    rpc_api::{self, OwnRuntime, Pressure, RpcApiParts},
+    rpc_api::{self, HOP, OwnRuntime, Pressure, RpcApiParts},
     serve::{Handover, Listener},
     sla::{Indicator, NodeName},
     tasks::TaskGroup,
@@ -71,10 +75,16 @@ impl fmt::Debug for RunningGateway {
 pub(super) fn start_gateway(parts: GatewayStart, group: &TaskGroup) -> Result<RunningGateway, StartError> {
     let GatewayStart { settings, listener, bundles, own_token, clock, spine, signals, tls_roots, proxy } =
         parts;
+    let (settings, hop) = marked(settings);
     let through_proxy = HttpClients::build(&tls_roots, proxy.as_deref())?;
     // An own node on this machine is reached without going through anybody else's.
     let straight = HttpClients::build(&tls_roots, None)?;
     let dial = Direct::new(websocket_tls(&tls_roots)?);
+    let lateness = Lateness::default();
+    group.restarting("rpc_lateness", {
+        let lateness = lateness.clone();
+        move |stop| measure_lateness(lateness.clone(), stop)
+    });
     let runtime = OwnRuntime::start().map_err(StartError::Thread)?;
     // What is started from here on runs on the gateway's threads.
     let entered = runtime.handle().map(tokio::runtime::Handle::enter);
@@ -118,7 +128,7 @@ pub(super) fn start_gateway(parts: GatewayStart, group: &TaskGroup) -> Result<Ru
         group,
     );
     let (pressed, pressure) = watch::channel(Pressure::None);
-    group.restarting("rpc_pressure", move |stop| watch_pressure(pressed.clone(), stop));
+    group.restarting("rpc_pressure", move |stop| watch_pressure(pressed.clone(), lateness.clone(), stop));
     let api = RpcApiParts {
         settings,
         rpc: Arc::clone(&gateway) as _,
@@ -127,12 +137,22 @@ pub(super) fn start_gateway(parts: GatewayStart, group: &TaskGroup) -> Result<Ru
         answers,
         own_token,
         bundles,
+        hop,
         subscriptions: Some(subscriptions),
     };
     rpc_api::start(api, listener, group);
     drop(entered);
     let view = RpcView::new(move || gateway.view());
     Ok(RunningGateway { view, meters, _runtime: runtime })
+}
+
+/// Has upstreams sent a mark of this process, so that a call which comes back by whatever way is known.
+fn marked(mut settings: RpcSettings) -> (RpcSettings, Option<HeaderValue>) {
+    let hop = HeaderValue::from_str(&hex::encode(rand::random::<[u8; 16]>())).ok();
+    for upstream in &mut settings.upstreams {
+        upstream.headers.extend(hop.clone().map(|hop| (HOP, hop)));
+    }
+    (settings, hop)
 }
 
 /// Whether a URL is of this machine.

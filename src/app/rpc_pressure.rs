@@ -2,12 +2,21 @@
 //!
 //! Pure in `step`: a look at the machine moves the pressure by one step up at once, and down only after it was calm for some looks, so that
 //! shedding, which makes the machine calm, does not end itself at once.
+//!
+//! A busy machine is not enough: the gateway may take all that there is to spare, at its lower priority. It is short once the service's own threads
+//! come late, which is what a header request would feel.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use tokio::{
     sync::watch,
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +35,9 @@ const PSI_HIGH: f64 = 40.0;
 const PSI_EXTREME: f64 = 70.0;
 /// Below it nobody waits.
 const PSI_LOW: f64 = 20.0;
+/// Between two looks at how late the service's own threads come, and from when they are late.
+const TICK: Duration = Duration::from_millis(100);
+const LATE: Duration = Duration::from_millis(20);
 /// Calm looks after which the pressure goes down a step.
 const CALM_LOOKS: u32 = 5;
 
@@ -36,21 +48,47 @@ struct Pressed {
     calm: u32,
 }
 
-/// Takes a look into account.
-fn step(before: Pressed, sample: &HostSample) -> Pressed {
+/// How late the service's own threads came since it was looked at last. Clones are of the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lateness(Arc<AtomicU64>);
+
+impl Lateness {
+    fn note(&self, late: Duration) {
+        self.0.fetch_max(u64::try_from(late.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    fn take(&self) -> Duration {
+        Duration::from_micros(self.0.swap(0, Relaxed))
+    }
+}
+
+/// Measures until told to stop, on whichever threads it is started on.
+pub(super) async fn measure_lateness(lateness: Lateness, stop: CancellationToken) {
+    loop {
+        let due = Instant::now() + TICK;
+        tokio::select! {
+            () = sleep_until(due) => lateness.note(due.elapsed()),
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Takes a look into account: at the machine, and at how late the service's own threads came.
+fn step(before: Pressed, sample: &HostSample, late: Duration) -> Pressed {
     let most = |of: fn(&crate::host::Load) -> Option<f64>| {
         of(&sample.host).into_iter().chain(of(&sample.own)).fold(0.0, f64::max)
     };
     let (cpu, psi) = (most(|load| load.cpu), most(|load| load.cpu_psi));
     let has_psi = sample.host.cpu_psi.is_some() || sample.own.cpu_psi.is_some();
     // Without PSI, how busy the cores are has to do; it never says that it is extreme.
-    let seen = match (has_psi, cpu >= CPU_HIGH) {
+    let is_late = late > LATE;
+    let seen = match (has_psi, is_late && cpu >= CPU_HIGH) {
         (true, true) if psi >= PSI_EXTREME => Pressure::Extreme,
         (true, true) if psi >= PSI_HIGH => Pressure::High,
         (false, true) => Pressure::High,
         (true | false, _) => Pressure::None,
     };
-    let is_calm = cpu < CPU_LOW || (has_psi && psi < PSI_LOW);
+    let is_calm = !is_late || cpu < CPU_LOW || (has_psi && psi < PSI_LOW);
     match before.pressure {
         now if seen > now => Pressed { pressure: up(now), calm: 0 },
         now if !is_calm => Pressed { pressure: now, calm: 0 },
@@ -74,7 +112,11 @@ const fn down(pressure: Pressure) -> Pressure {
 }
 
 /// Looks until told to stop.
-pub(super) async fn watch_pressure(told: watch::Sender<Pressure>, stop: CancellationToken) {
+pub(super) async fn watch_pressure(
+    told: watch::Sender<Pressure>,
+    lateness: Lateness,
+    stop: CancellationToken,
+) {
     let mut sampler = HostSampler::new();
     let mut now = Pressed { pressure: *told.borrow(), calm: 0 };
     loop {
@@ -82,7 +124,7 @@ pub(super) async fn watch_pressure(told: watch::Sender<Pressure>, stop: Cancella
             () = sleep(EVERY) => {}
             () = stop.cancelled() => return,
         }
-        now = step(now, &sampler.sample(Instant::now()));
+        now = step(now, &sampler.sample(Instant::now()), lateness.take());
         told.send_if_modified(|told| std::mem::replace(told, now.pressure) != now.pressure);
     }
 }
@@ -93,8 +135,16 @@ mod tests {
     use crate::host::Load;
 
     fn look(before: Pressed, cpu: f64, psi: Option<f64>) -> Pressed {
+        look_late(before, cpu, psi, 21)
+    }
+
+    fn look_late(before: Pressed, cpu: f64, psi: Option<f64>, late_ms: u64) -> Pressed {
         let host = Load { cpu: Some(cpu), cpu_psi: psi, ..Load::default() };
-        step(before, &HostSample { host, own: Load::default(), ..HostSample::default() })
+        step(
+            before,
+            &HostSample { host, own: Load::default(), ..HostSample::default() },
+            Duration::from_millis(late_ms),
+        )
     }
 
     #[test]
@@ -129,7 +179,45 @@ mod tests {
             now = look(now, 100.0, None);
         }
         assert_eq!(now.pressure, Pressure::High);
-        let unknown = step(Pressed { pressure: Pressure::None, calm: 0 }, &HostSample::default());
+        let unknown = step(
+            Pressed { pressure: Pressure::None, calm: 0 },
+            &HostSample::default(),
+            Duration::from_secs(1),
+        );
         assert_eq!(unknown.pressure, Pressure::None);
+    }
+
+    /// As far as it is only the gateway that waits for cores.
+    #[test]
+    fn a_busy_machine_whose_headers_come_in_time_sheds_nothing() {
+        let mut now = Pressed { pressure: Pressure::None, calm: 0 };
+        for psi in [Some(90.0), None] {
+            for _ in 0..10 {
+                now = look_late(now, 100.0, psi, 20);
+            }
+            assert_eq!(now.pressure, Pressure::None);
+        }
+        now = look(now, 100.0, Some(90.0));
+        for _ in 0..CALM_LOOKS {
+            now = look_late(now, 100.0, Some(90.0), 3);
+        }
+        assert_eq!(now.pressure, Pressure::None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lateness_is_the_longest_since_the_last_look() {
+        let (lateness, stop) = (Lateness::default(), CancellationToken::new());
+        let measuring = tokio::spawn(measure_lateness(lateness.clone(), stop.clone()));
+        tokio::task::yield_now().await;
+        tokio::time::advance(TICK + Duration::from_millis(50)).await;
+        let mut late = Duration::ZERO;
+        while late.is_zero() {
+            tokio::task::yield_now().await;
+            late = lateness.take();
+        }
+        assert!(late >= Duration::from_millis(45), "{late:?}");
+        assert_eq!(lateness.take(), Duration::ZERO);
+        stop.cancel();
+        measuring.await.unwrap();
     }
 }

@@ -25,7 +25,7 @@ const BUCKETS: [f64; 16] =
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The tasks that begin anew when they fail.
-const RESTARTING: [&str; 25] = [
+const RESTARTING: [&str; 26] = [
     "metrics",
     "chain_watch",
     "duties",
@@ -47,6 +47,7 @@ const RESTARTING: [&str; 25] = [
     "deadman",
     "error_budgets",
     "maintenance_windows",
+    "rpc_lateness",
     "rpc_pressure",
     "rpc_probes",
     "rpc_signals",

@@ -76,8 +76,8 @@ const KEYS: [(&str, &str); 32] = [
     (
         "rpc",
         "listen chain_id block_time_ms upstreams health allow_methods deny_methods deadline_ms attempt_ms hedge send_to_backups cache_mib \
-         max_requests_per_second burst max_batch max_body_bytes max_answer_bytes max_in_flight max_websockets max_subscriptions \
-         max_waiting tokens_file allowed_hosts allowed_origins",
+         max_requests_per_second burst max_batch max_body_bytes max_answer_bytes max_in_flight max_websockets \
+         max_websockets_per_client max_subscriptions max_waiting tokens_file allowed_hosts allowed_origins",
     ),
     (
         "upstreams",

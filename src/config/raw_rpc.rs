@@ -27,6 +27,7 @@ pub(super) struct RawRpc {
     pub(super) max_answer_bytes: Option<usize>,
     pub(super) max_in_flight: Option<usize>,
     pub(super) max_websockets: Option<usize>,
+    pub(super) max_websockets_per_client: Option<usize>,
     pub(super) max_subscriptions: Option<usize>,
     pub(super) max_waiting: Option<usize>,
     pub(super) tokens_file: Option<String>,

@@ -20,7 +20,7 @@ use crate::{
 const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 18545);
 /// Longest time to an answer: wallets wait longer, people do not.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Longest time of one upstream: a second, a third and a fourth can be asked within the deadline.
+/// Longest time of one upstream: a second, a third and a fourth can be asked within the deadline; of a shorter deadline a third.
 const ATTEMPT: Duration = Duration::from_millis(2500);
 /// MiB that are kept of answers.
 const CACHE_MIB: usize = 64;
@@ -38,7 +38,7 @@ pub(super) fn rpc(
 ) -> Option<RpcSettings> {
     let listen = checker.address("rpc.listen", raw.listen.as_ref(), LISTEN.into());
     let deadline = checker.millis("rpc.deadline_ms", raw.deadline_ms, DEADLINE);
-    let attempt = checker.millis("rpc.attempt_ms", raw.attempt_ms, ATTEMPT.min(deadline));
+    let attempt = checker.millis("rpc.attempt_ms", raw.attempt_ms, ATTEMPT.min(third(deadline)));
     if attempt > deadline {
         checker.contradicts(
             "rpc.attempt_ms",
@@ -46,6 +46,13 @@ pub(super) fn rpc(
             format!("{} is more than deadline_ms, which is {}", attempt.as_millis(), deadline.as_millis()),
             "give one upstream less time than all of them together",
         );
+    } else if attempt * 2 > deadline && raw.upstreams.len() > 1 {
+        checker.warn(format!(
+            "[rpc] attempt_ms = {} is more than half of deadline_ms = {}: when one upstream does not answer, there is no time to ask another; \
+             leave attempt_ms out, or raise deadline_ms",
+            attempt.as_millis(),
+            deadline.as_millis()
+        ));
     }
     let chain_id = raw.chain_id.or(spec.chain_id);
     if chain_id.is_none() {
@@ -63,6 +70,12 @@ pub(super) fn rpc(
             "[rpc] listen = \"{listen}\" can be reached from other machines and there is no tokens_file: whoever reaches it uses your nodes \
              and what you pay providers for; give tokens_file, or listen on 127.0.0.1"
         ));
+    }
+    if tokens.is_empty() && allowed_origins.iter().any(|origin| origin == "*") {
+        checker.warn(
+            "[rpc] allowed_origins = [\"*\"] without tokens_file: every web page that somebody with access to this port opens uses your nodes \
+             and what you pay providers for; name the pages, or give tokens_file",
+        );
     }
     let settings = RpcSettings {
         listen,
@@ -87,6 +100,11 @@ pub(super) fn rpc(
     if settings.upstreams.is_empty() || chain_id.is_none() { None } else { Some(settings) }
 }
 
+/// Of a time a third, in whole milliseconds, as people are told it.
+fn third(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis() / 3).unwrap_or(u64::MAX).max(1))
+}
+
 fn limits(raw: &RawRpc, checker: &mut Checker) -> ClientLimits {
     let default = ClientLimits::default();
     let mut positive = |key: &str, value: Option<usize>, default: usize| {
@@ -107,6 +125,11 @@ fn limits(raw: &RawRpc, checker: &mut Checker) -> ClientLimits {
         max_answer_bytes: positive("max_answer_bytes", raw.max_answer_bytes, default.max_answer_bytes),
         max_in_flight: positive("max_in_flight", raw.max_in_flight, default.max_in_flight),
         max_websockets: raw.max_websockets.unwrap_or(default.max_websockets),
+        max_websockets_per_client: positive(
+            "max_websockets_per_client",
+            raw.max_websockets_per_client,
+            default.max_websockets_per_client,
+        ),
         max_subscriptions: raw.max_subscriptions.unwrap_or(default.max_subscriptions),
         max_waiting: positive("max_waiting", raw.max_waiting, default.max_waiting),
     };
@@ -252,6 +275,43 @@ mod tests {
     }
 
     #[test]
+    fn what_is_likely_a_mistake_is_a_warning() {
+        let two = format!(
+            "{NODE}ws_url = \"ws://127.0.0.1:1\"\n{}",
+            NODE.replace("geth", "reth").replace("8545", "8547")
+        );
+        for (text, want) in [
+            (format!("[rpc]\ndeadline_ms = 900\n{two}"), None),
+            (format!("[rpc]\ndeadline_ms = 900\nattempt_ms = 450\n{two}"), None),
+            (format!("[rpc]\ndeadline_ms = 900\nattempt_ms = 451\n{two}"), Some("no time to ask another")),
+            (format!("[rpc]\ndeadline_ms = 900\nattempt_ms = 451\n{NODE}"), None),
+            (format!("[rpc]\nallowed_origins = [\"*\"]\n{NODE}"), Some("every web page")),
+            (format!("[rpc]\nallowed_origins = [\"https://a.example\"]\n{NODE}"), None),
+            (format!("{two}ws_url = \"ws://127.0.0.1:1\"\n"), Some("geth and reth have one ws_url")),
+        ] {
+            let config = parse(Path::new(""), &text);
+            assert!(config.rpc.unwrap().attempt <= Duration::from_millis(2500));
+            let warnings = config.warnings.join("\n");
+            match want {
+                Some(want) => assert!(warnings.contains(want), "{text}: {warnings}"),
+                None => assert!(
+                    !["no time", "web page", "one ws_url"].iter().any(|part| warnings.contains(part)),
+                    "{text}: {warnings}"
+                ),
+            }
+        }
+    }
+
+    #[test]
+    fn headers_that_are_the_connection_s_own_are_refused() {
+        for name in ["host", "Content-Length", "connection", "transfer-encoding"] {
+            let text = format!("{RELAY}{NODE}headers = {{ {name} = \"x\" }}\n");
+            let error = Config::parse(&text, Path::new("relays.toml"), &[], &[]).unwrap_err().to_string();
+            assert!(error.contains(&format!("rpc.upstreams[0].headers.{name}")), "{error}");
+        }
+    }
+
+    #[test]
     fn every_key_has_its_place() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
@@ -267,7 +327,7 @@ mod tests {
              headers = { x-key = \"s3cret\" }\nauthorization_file = \"auth\"\nmax_requests_per_day = 100\nmethods = [\"eth_*\"]\n",
         );
         let rpc = config.rpc.unwrap();
-        assert_eq!((rpc.chain_id, rpc.attempt, rpc.cache.max_bytes), (7, Duration::from_secs(1), 0));
+        assert_eq!((rpc.chain_id, rpc.attempt, rpc.cache.max_bytes), (7, Duration::from_millis(333), 0));
         assert_eq!((rpc.health.lag_blocks, rpc.health.failback_after), (9, Duration::from_secs(5)));
         let names: Vec<&str> = rpc.tokens.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!((names, rpc.tokens[1].1.0.as_str()), (vec!["wallet", "l2"], "fedcba9876543210"));

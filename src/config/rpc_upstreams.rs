@@ -24,6 +24,10 @@ const PROBE_PAID: Duration = Duration::from_secs(15);
 /// Names that an answer's header says of answers which no upstream gave.
 const RESERVED: [&str; 2] = ["cache", "gateway"];
 
+/// What says how a request is sent, which nobody but the client may say.
+const OF_THE_CONNECTION: [HeaderName; 4] =
+    [header::HOST, header::CONTENT_LENGTH, header::CONNECTION, header::TRANSFER_ENCODING];
+
 /// Checks them all; the gateway listens at `listen`.
 pub(super) fn upstreams(
     raw: Vec<RawUpstream>,
@@ -48,6 +52,13 @@ pub(super) fn upstreams(
         if let Some(other) = found.iter().find(|other| other.url == upstream.url) {
             checker.warn(format!(
                 "[[rpc.upstreams]] {} and {} have one url: they are one node, which fails as one; list it once",
+                other.id, upstream.id
+            ));
+        }
+        let twin = |other: &&UpstreamSettings| other.ws_url.is_some() && other.ws_url == upstream.ws_url;
+        if let Some(other) = found.iter().find(twin) {
+            checker.warn(format!(
+                "[[rpc.upstreams]] {} and {} have one ws_url: what they tell is one node's, which fails as one; give each its own",
                 other.id, upstream.id
             ));
         }
@@ -198,6 +209,10 @@ fn headers(raw: &RawUpstream, section: &str, folder: &Path, checker: &mut Checke
     for (name, value) in &raw.headers {
         let key = format!("{section}.headers.{name}");
         match (HeaderName::try_from(name.as_str()), HeaderValue::from_str(value)) {
+            (Ok(name), _) if OF_THE_CONNECTION.contains(&name) => {
+                let hint = "leave it out: it follows from the url and from what is sent";
+                checker.wrong(&key, "is a header of the connection's own", hint);
+            }
             (Ok(name), Ok(mut value)) => {
                 value.set_sensitive(true);
                 headers.insert(name, value);

@@ -107,6 +107,8 @@ pub struct ClientLimits {
     pub max_in_flight: usize,
     /// Most websocket connections, of all clients.
     pub max_websockets: usize,
+    /// Most websocket connections of one client.
+    pub max_websockets_per_client: usize,
     /// Most subscriptions of one connection.
     pub max_subscriptions: usize,
     /// Most messages that wait for a client that does not read, before it is cut.
@@ -123,6 +125,7 @@ impl Default for ClientLimits {
             max_answer_bytes: 32 << 20,
             max_in_flight: 2048,
             max_websockets: 16_384,
+            max_websockets_per_client: 1024,
             max_subscriptions: 100,
             max_waiting: 1024,
         }

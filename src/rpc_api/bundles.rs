@@ -20,8 +20,8 @@ use crate::{
 pub(super) enum Meant {
     /// The gateway.
     Calls,
-    /// Whoever takes bundles.
-    Bundles,
+    /// Whoever takes bundles: so many calls.
+    Bundles(usize),
     /// Partly one and partly the other, which cannot be: why, in words.
     Both(RpcError),
 }
@@ -43,7 +43,7 @@ impl BundleDoor {
             return Meant::Calls;
         }
         if bundles == methods().count() {
-            return Meant::Bundles;
+            return Meant::Bundles(calls.len());
         }
         let message = "a batch has methods of bundles and others: the signature is of the whole body, so send the two as requests of their own";
         Meant::Both(RpcError::new(ErrorCode::InvalidRequest, message))

@@ -12,9 +12,11 @@ use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     access::Caller,
+    batch::Kept,
     class::Class,
     grading::Grading,
     limits::Limits,
@@ -24,7 +26,9 @@ use super::{
     text::Text,
 };
 use crate::{
-    gateway::{NodeError, RawJson, RpcAnswer, RpcCall, Served, ServedBy, Session},
+    gateway::{
+        MethodPolicy, NodeError, RawJson, Refusal, RpcAnswer, RpcCall, Served, ServedBy, Session, admit,
+    },
     jsonrpc::{Asked, ErrorCode, RpcError, StrictCall, StrictIncoming},
 };
 
@@ -44,6 +48,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Calls {
     pub(super) rpc: Arc<dyn Rpc>,
     pub(super) limits: Arc<Limits>,
+    /// What is served.
+    pub(super) methods: Arc<MethodPolicy>,
     pub(super) places: Places,
     pub(super) pressure: watch::Receiver<Pressure>,
     pub(super) grading: Grading,
@@ -73,7 +79,6 @@ impl Calls {
         caller: &Caller,
         session: &Session,
     ) -> Said {
-        let began = Instant::now();
         let (calls, is_batch) = match incoming {
             StrictIncoming::One(call) => (vec![call], false),
             StrictIncoming::Batch(calls) => (calls, true),
@@ -97,9 +102,7 @@ impl Calls {
                 Fate::Wrong(error) => Some(error),
                 Fate::Limited(wait) => {
                     said.limited = said.limited.max(Some(wait));
-                    let message =
-                        "you ask more calls a second than one client may: see [rpc] max_requests_per_second";
-                    Some(RpcError::new(ErrorCode::LimitExceeded, message))
+                    Some(limited())
                 }
                 Fate::Shed(class) => {
                     said.is_shed = true;
@@ -110,26 +113,59 @@ impl Calls {
             })
             .collect();
         said.is_any_asked = !asked.is_empty();
-        let replies = self.ask(asked, &classes, is_batch, session, places).await;
+        let (replies, elapsed) = self.ask(asked, &classes, is_batch, session, places).await;
         metrics::show_in_flight(self.places.taken());
         for (class, reply) in classes.iter().zip(&replies) {
-            self.grading.answered(*class, reply, began.elapsed());
+            self.grading.answered(*class, reply, elapsed);
         }
-        said.write(ids, outcomes, replies, is_batch, self.max_answer)
+        said.write(ids, outcomes, replies, is_batch)
+    }
+
+    /// Charges calls of a client; the service itself has no rate.
+    ///
+    /// # Errors
+    /// How long until it may ask again, when it asks too much.
+    pub(super) fn charge(&self, caller: &Caller, calls: usize) -> Result<(), Duration> {
+        if caller.is_own {
+            return Ok(());
+        }
+        (0..calls)
+            .try_for_each(|_| self.limits.charge(&caller.client))
+            .inspect_err(|_| metrics::note_rate_limited())
+    }
+
+    /// Charges a call of a client's that is answered elsewhere.
+    ///
+    /// # Errors
+    /// When it asks too much, or the configuration refuses the method.
+    pub(super) fn admit(&self, method: &str, caller: &Caller) -> Result<(), RpcError> {
+        self.charge(caller, 1).map_err(|_| limited())?;
+        match admit(method, &self.methods) {
+            Err(Refusal::Denied) => {
+                let message = format!(
+                    "the method {method} is not served: the configuration of this gateway refuses it ([rpc] deny_methods)"
+                );
+                Err(RpcError::new(ErrorCode::MethodNotFound, message))
+            }
+            // Whoever answers it knows the rest.
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     fn fate(&self, call: StrictCall<'_>, body: &Bytes, caller: &Caller) -> Fate {
+        // What cannot be read costs as much as what can.
+        if let Err(wait) = self.charge(caller, 1) {
+            return Fate::Limited(wait);
+        }
         let Asked { method, params } = match call.asked {
             Ok(asked) => asked,
             Err(error) => return Fate::Wrong(error),
         };
-        if !caller.is_own
-            && let Err(wait) = self.limits.charge(&caller.client)
-        {
-            metrics::note_rate_limited();
-            return Fate::Limited(wait);
-        }
-        let class = Class::of(&method);
+        let class = match Class::of(&method) {
+            // What the service itself asks, it needs: what was paid is proven by traces.
+            Class::Heavy if caller.is_own => Class::Read,
+            class => class,
+        };
         let pressure = *self.pressure.borrow();
         let Some(place) = self.places.take(class, pressure) else {
             metrics::note_shed(class);
@@ -139,44 +175,57 @@ impl Calls {
         Fate::Asked { call: RpcCall::new(method.into_owned(), params), class, place }
     }
 
-    /// Has calls answered, as many answers as calls.
+    /// Has calls answered, as many answers as calls; and how long that took.
+    ///
+    /// Whoever waits for the answers may be busy with a client that does not read: the work is a task of its own, so that its places are given
+    /// back by the deadline whatever becomes of the client.
     async fn ask(
         &self,
-        mut calls: Vec<RpcCall>,
+        calls: Vec<RpcCall>,
         classes: &[Class],
         is_batch: bool,
         session: &Session,
         places: Vec<PlaceTaken>,
-    ) -> Vec<Served> {
+    ) -> (Vec<Served>, Duration) {
         let wanted = calls.len();
         if wanted == 0 {
-            return Vec::new();
+            return (Vec::new(), Duration::ZERO);
         }
         let (rpc, session) = (Arc::clone(&self.rpc), session.clone());
-        let deadline = Instant::now() + self.deadline;
+        let began = Instant::now();
+        let until = began + self.deadline;
+        let classed: Vec<(RpcCall, Class)> = calls.into_iter().zip(classes.iter().copied()).collect();
+        let max_answer = self.max_answer;
         let asking = async move {
             let _places = places;
+            let mut kept = Kept::new(max_answer);
             let answers = async {
-                match calls.pop() {
-                    Some(call) if !is_batch => vec![rpc.call(call, &session, deadline).await],
-                    last => {
-                        calls.extend(last);
-                        rpc.call_batch(calls, &session, deadline).await
-                    }
+                match <[(RpcCall, Class); 1]>::try_from(classed) {
+                    Ok([(call, _)]) if !is_batch => kept.replies.push(rpc.call(call, &session, until).await),
+                    Ok(one) => kept.ask(&*rpc, one.into(), &session, until).await,
+                    Err(classed) => kept.ask(&*rpc, classed, &session, until).await,
                 }
             };
-            timeout_at(deadline + GRACE, answers).await.unwrap_or_default()
+            let _ = timeout_at(until + GRACE, answers).await;
+            (kept.replies, began.elapsed())
         };
-        let mut replies = if classes.contains(&Class::Send) {
+        let asking = tokio::spawn(asking);
+        let (mut replies, elapsed) = if classes.contains(&Class::Send) {
             // A client that hangs up has sent its transaction all the same: it goes to every upstream, or to none.
-            tokio::spawn(asking).await.unwrap_or_default()
-        } else {
             asking.await
-        };
+        } else {
+            AbortOnDropHandle::new(asking).await
+        }
+        .unwrap_or_else(|_| (Vec::new(), began.elapsed()));
         // Never fewer answers than calls, whatever went wrong.
         replies.resize_with(wanted, no_reply);
-        replies
+        (replies, elapsed)
     }
+}
+
+fn limited() -> RpcError {
+    let message = "you ask more calls a second than one client may: see [rpc] max_requests_per_second";
+    RpcError::new(ErrorCode::LimitExceeded, message)
 }
 
 /// The parameters of a call. Of a large body a slice; else a copy, which keeps nothing of the rest.
@@ -185,7 +234,7 @@ fn slice(body: &Bytes, params: &RawValue) -> Bytes {
     if text.len() > COPIED { body.slice_ref(text) } else { Bytes::copy_from_slice(text) }
 }
 
-fn no_reply() -> Served {
+pub(super) fn no_reply() -> Served {
     let (code, message) = (ErrorCode::Internal.number(), "no answer within the time there is");
     let raw = RawJson::from_value(&json!({ "code": code, "message": message }));
     Served {
@@ -206,6 +255,11 @@ pub(super) struct Said {
 }
 
 impl Said {
+    /// A whole request of a client that asks too much.
+    pub(super) fn limited(wait: Duration) -> Self {
+        Self { limited: Some(wait), ..Self::error(&limited()) }
+    }
+
     /// One error for a whole request.
     pub(super) fn error(error: &RpcError) -> Self {
         let mut said = Self::default();
@@ -220,7 +274,6 @@ impl Said {
         outcomes: Vec<Option<RpcError>>,
         replies: Vec<Served>,
         is_batch: bool,
-        max_answer: usize,
     ) -> Self {
         let mut replies = replies.into_iter();
         let mut written = 0_usize;
@@ -240,11 +293,6 @@ impl Said {
             written += 1;
             match (outcome, reply) {
                 (Some(error), _) => self.text.error(id, &error),
-                (None, Some(reply)) if is_batch && self.text.len() + size(&reply.answer) > max_answer => {
-                    let message =
-                        format!("the answers of this batch are larger than {max_answer} bytes together");
-                    self.text.error(id, &RpcError::new(ErrorCode::LimitExceeded, message));
-                }
                 (None, Some(reply)) => self.text.answer(id, &reply.answer),
                 (None, None) => self.text.answer(id, &no_reply().answer),
             }
@@ -295,12 +343,5 @@ impl Said {
             headers.insert(header::RETRY_AFTER, u64::try_from(seconds).unwrap_or(1).into());
         }
         response
-    }
-}
-
-fn size(answer: &RpcAnswer) -> usize {
-    match answer {
-        RpcAnswer::Result(raw) => raw.as_bytes().len(),
-        RpcAnswer::Error(error) => error.raw.as_bytes().len(),
     }
 }

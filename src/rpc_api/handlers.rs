@@ -6,7 +6,7 @@ use axum::{
     Json, Router,
     body::Body,
     extract::{ConnectInfo, Request as HttpRequest, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -20,6 +20,7 @@ use super::{
     calls::{Calls, Said},
     cors::Cors,
     metrics::{Refused, note_refused},
+    sessions::Sessions,
     websocket::{Websockets, is_upgrade},
 };
 use crate::{
@@ -28,8 +29,11 @@ use crate::{
     serve::{ApiError, ByteBudget, ConnectionSlot, unknown_route, wrong_method},
 };
 
-/// Longest wait for a body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for a body, and for the whole of a websocket's message from its first byte.
+pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The header by which a process knows its own calls, where one of its upstreams leads back to it.
+pub const HOP: HeaderName = HeaderName::from_static("x-relaymux-hop");
 
 /// What handlers share.
 #[derive(Clone)]
@@ -42,6 +46,7 @@ pub(super) struct Shared {
     pub(super) bodies: ByteBudget,
     pub(super) board: Board,
     pub(super) bundles: Option<BundleDoor>,
+    pub(super) hop: Option<HeaderValue>,
     pub(super) websockets: Option<Websockets>,
 }
 
@@ -73,6 +78,9 @@ async fn hello(State(shared): State<Shared>, request: HttpRequest<Body>) -> Resp
     if !is_upgrade(request.headers()) {
         return "relaymux: a JSON-RPC gateway; POST JSON-RPC 2.0 calls here\n".into_response();
     }
+    if has_come_back(&shared, request.headers()) {
+        return loop_detected();
+    }
     let Some(caller) = identify(&shared, &request) else { return unauthorized() };
     match &shared.websockets {
         // A websocket is a connection of its own: what it was told is its session's alone.
@@ -81,8 +89,8 @@ async fn hello(State(shared): State<Shared>, request: HttpRequest<Body>) -> Resp
     }
 }
 
-/// Whether any upstream serves, and why none does.
-async fn healthz(State(shared): State<Shared>) -> Response {
+/// Whether any upstream serves, and, for those who may call, why the others do not.
+async fn healthz(State(shared): State<Shared>, request: HttpRequest<Body>) -> Response {
     let snapshot = shared.board.snapshot();
     let serving: Vec<&str> =
         snapshot.order.iter().filter_map(|place| Some(snapshot.upstreams.get(*place)?.id.as_str())).collect();
@@ -94,50 +102,71 @@ async fn healthz(State(shared): State<Shared>) -> Response {
         .collect();
     let status = if serving.is_empty() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let head = snapshot.tip.map(|tip| tip.number);
-    let answer =
-        json!({ "ok": !serving.is_empty(), "head": head, "serving": serving, "not_serving": others });
+    // Names of nodes and providers, and what ails them, are for those who may call.
+    let answer = if identify(&shared, &request).is_some() {
+        json!({ "ok": !serving.is_empty(), "head": head, "serving": serving, "not_serving": others })
+    } else {
+        json!({ "ok": !serving.is_empty(), "head": head })
+    };
     (status, Json(answer)).into_response()
 }
 
 async fn rpc(State(shared): State<Shared>, request: HttpRequest<Body>) -> Response {
     let began = Instant::now();
+    if has_come_back(&shared, request.headers()) {
+        return loop_detected();
+    }
     let Some(caller) = identify(&shared, &request) else { return unauthorized() };
     let (parts, body) = request.into_parts();
+    // What cannot be read costs one call, as it costs us as much.
+    let unread = |response: Response| match shared.calls.charge(&caller, 1) {
+        Ok(()) => response,
+        Err(wait) => Said::limited(wait).into_response(began.elapsed()),
+    };
     if !is_json(&parts.headers) {
         let message = "the body's Content-Type is not application/json";
-        return refused(
-            Refused::Body,
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            ErrorCode::InvalidRequest,
-            message,
-        );
+        let (reason, status) = (Refused::Body, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        return unread(refused(reason, status, ErrorCode::InvalidRequest, message));
     }
     let announced =
         parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let body = match shared.bodies.read_body(body, announced, shared.max_body, BODY_TIMEOUT).await {
         Ok(body) => body,
-        Err(error) => return body_error(&error, shared.max_body),
+        Err(error) => return unread(body_error(&error, shared.max_body)),
     };
     let incoming = match read_strictly(&body, shared.framing) {
         Ok(incoming) => incoming,
         Err(error) => {
             note_refused(Refused::Framing);
-            return Said::error(&error).into_response(began.elapsed());
+            return unread(Said::error(&error).into_response(began.elapsed()));
         }
     };
     if let Some(door) = &shared.bundles {
         match door.meant(&incoming) {
             Meant::Calls => {}
-            Meant::Bundles => return door.hand_over(parts, body.clone()).await,
-            Meant::Both(error) => return Said::error(&error).into_response(began.elapsed()),
+            Meant::Bundles(calls) => {
+                return match shared.calls.charge(&caller, calls) {
+                    Ok(()) => door.hand_over(parts, body.clone()).await,
+                    Err(wait) => Said::limited(wait).into_response(began.elapsed()),
+                };
+            }
+            Meant::Both(error) => return unread(Said::error(&error).into_response(began.elapsed())),
         }
     }
-    let client = || Session::new(caller.client.clone());
     let session = match parts.extensions.get::<ConnectionSlot>() {
-        Some(slot) => slot.get_or_init(client),
-        None => Arc::new(client()),
+        Some(slot) => slot.get_or_init(Sessions::default).of(&caller.client),
+        None => Session::new(caller.client.clone()),
     };
     shared.calls.serve(incoming, &body, &caller, &session).await.into_response(began.elapsed())
+}
+
+fn has_come_back(shared: &Shared, headers: &HeaderMap) -> bool {
+    shared.hop.as_ref().is_some_and(|hop| headers.get(HOP) == Some(hop))
+}
+
+fn loop_detected() -> Response {
+    let message = "this call came from this very gateway: one of [[rpc.upstreams]] leads back to it, by another name or a proxy; give the address of a node";
+    refused(Refused::Loop, StatusCode::LOOP_DETECTED, ErrorCode::Server, message)
 }
 
 fn identify(shared: &Shared, request: &HttpRequest<Body>) -> Option<Caller> {

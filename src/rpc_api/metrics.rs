@@ -19,16 +19,19 @@ pub(super) enum Refused {
     Body,
     /// Not JSON-RPC.
     Framing,
+    /// A call of this gateway's own that came back to it.
+    Loop,
 }
 
 impl Refused {
-    const ALL: [Self; 3] = [Self::Token, Self::Body, Self::Framing];
+    const ALL: [Self; 4] = [Self::Token, Self::Body, Self::Framing, Self::Loop];
 
     const fn label(self) -> &'static str {
         match self {
             Self::Token => "token",
             Self::Body => "body",
             Self::Framing => "framing",
+            Self::Loop => "loop",
         }
     }
 }

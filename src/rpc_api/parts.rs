@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use http::HeaderValue;
 use tokio::sync::watch;
 
 use super::{rpc::Rpc, shed::Pressure};
@@ -28,6 +29,8 @@ pub struct RpcApiParts {
     pub own_token: Option<Secret>,
     /// Where requests of bundles go, where they have no listener of their own.
     pub bundles: Option<Handover>,
+    /// What this process sends with each call to upstreams (`X-Relaymux-Hop`): a call that brings it has come back.
+    pub hop: Option<HeaderValue>,
     /// What websockets can subscribe to; none: there are no websockets.
     pub subscriptions: Option<Subscriptions>,
 }

@@ -14,19 +14,16 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::{
-    sync::{Semaphore, watch},
-    time::Instant,
-};
+use tokio::{sync::Semaphore, time::Instant};
 use tower::ServiceExt;
 
 use super::*;
 use crate::{
-    events::AnswerMeter,
     gateway::{
         Board, CacheSettings, ClientLimits, Head, HealthPolicy, MethodPolicy, RawJson, RpcAnswer, RpcCall,
-        RpcSettings, Served, ServedBy, Session, Standing, Tier, UpstreamId, UpstreamState,
+        Served, ServedBy, Standing, Tier, UpstreamId, UpstreamState,
     },
+    jsonrpc::ErrorCode,
     serve::{ConnectionSlot, handover},
     types::Secret,
 };
@@ -105,6 +102,8 @@ struct Stage {
     answers: AnswerMeter,
     bundles: Option<crate::serve::HandedRequests>,
     slot: ConnectionSlot,
+    /// The same calls with limits of their own, for what is not HTTP.
+    calls: Calls,
 }
 
 struct Answered {
@@ -143,6 +142,7 @@ fn stage(change: impl FnOnce(&mut RpcSettings)) -> Stage {
     let (board, _) = Board::new(vec![standing]);
     let (pressure, seen) = watch::channel(Pressure::None);
     let (answers, (hand, handed)) = (AnswerMeter::default(), handover());
+    let calls = calls(&settings, Arc::clone(&echo) as _, seen.clone(), answers.clone());
     let parts = RpcApiParts {
         settings,
         rpc: Arc::clone(&echo) as _,
@@ -151,10 +151,12 @@ fn stage(change: impl FnOnce(&mut RpcSettings)) -> Stage {
         answers: answers.clone(),
         own_token: Some(Secret("own-token".to_owned())),
         bundles: Some(hand),
+        hop: Some(axum::http::HeaderValue::from_static("its-own")),
         subscriptions: None,
     };
     let (router, _) = router(parts, CancellationToken::new());
-    Stage { router, echo, board, pressure, answers, bundles: Some(handed), slot: ConnectionSlot::default() }
+    let slot = ConnectionSlot::default();
+    Stage { router, echo, board, pressure, answers, bundles: Some(handed), slot, calls }
 }
 
 impl Stage {
@@ -378,6 +380,27 @@ async fn whoever_never_answers_is_answered_for() {
     assert_eq!(stage.answers.take().bad, 1);
 }
 
+/// As over a websocket whose client does not read: nobody looks whether there is an answer.
+#[tokio::test(start_paused = true)]
+async fn places_are_given_back_by_the_deadline_whoever_waits() {
+    let stage = stage(|settings| settings.limits.max_in_flight = 1);
+    let forgotten = stage.post(call("1", "never"));
+    tokio::pin!(forgotten);
+    assert!(futures_util::poll!(&mut forgotten).is_pending());
+    assert_eq!(stage.post(call("1", "eth_sendRawTransaction")).await.status, 503);
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert_eq!(stage.post(call("1", "m")).await.status, 200);
+    assert_eq!(forgotten.await.json()["error"]["code"], -32603);
+    // Who hangs up gives its place back at once.
+    {
+        let hung_up = stage.post(call("1", "never"));
+        tokio::pin!(hung_up);
+        assert!(futures_util::poll!(&mut hung_up).is_pending());
+    }
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(stage.post(call("1", "m")).await.status, 200);
+}
+
 /// A client that hangs up once its transaction was taken has sent it.
 #[tokio::test]
 async fn a_send_outlives_its_client() {
@@ -398,6 +421,100 @@ async fn a_send_outlives_its_client() {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), sent).await.expect("it was not sent");
+}
+
+#[tokio::test]
+async fn subscriptions_are_charged_and_may_be_denied() {
+    let mut settings = settings();
+    settings.limits.max_requests_per_second = 1;
+    settings.limits.burst = 2;
+    settings.methods.deny = vec!["eth_subscribe".to_owned()];
+    let stage = stage(|given| *given = settings);
+    let front = Front { calls: stage.calls.clone(), framing: FramingLimits { batch: 4, depth: DEPTH } };
+    let session = Session::new(crate::gateway::ClientId::Address([10, 0, 0, 1].into()));
+    assert_eq!(front.admit("eth_subscribe", &session).unwrap_err().code, ErrorCode::MethodNotFound);
+    assert!(front.admit("eth_unsubscribe", &session).is_ok());
+    // A message that cannot be read is charged, too.
+    let text =
+        String::from_utf8(front.answer(Bytes::from_static(b"{"), &session).await.unwrap().to_vec()).unwrap();
+    assert!(text.contains("-32700"), "{text}");
+    assert_eq!(front.admit("eth_unsubscribe", &session).unwrap_err().code, ErrorCode::LimitExceeded);
+    let text =
+        String::from_utf8(front.answer(Bytes::from_static(b"{"), &session).await.unwrap().to_vec()).unwrap();
+    assert!(text.contains("-32005"), "{text}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_and_bundles_cost_of_the_rate() {
+    for body in ["{", "[]", "7", "[1,2]", "bundles", "large"] {
+        let mut stage = stage(|settings| {
+            settings.limits.max_requests_per_second = 1;
+            settings.limits.burst = 1;
+            settings.limits.max_body_bytes = 1000;
+        });
+        let handed = stage.bundles.take().unwrap();
+        let stop = CancellationToken::new();
+        let searchers = Router::new().route("/", axum::routing::post(async || StatusCode::ACCEPTED));
+        let room = tokio::spawn(handed.serve(searchers, stop.clone(), DRAIN));
+        let bundle = call("1", "eth_sendBundle");
+        let (sent, first, second) = match body {
+            "bundles" => (format!("[{bundle},{bundle}]"), 202, 429),
+            "large" => (" ".repeat(2000), 413, 413),
+            "[1,2]" => (body.to_owned(), 200, 429),
+            _ => (body.to_owned(), 200, 200),
+        };
+        for want in [first, second, 429] {
+            assert_eq!(stage.post(sent.clone()).await.status, want, "{body}");
+        }
+        stop.cancel();
+        room.await.unwrap();
+    }
+}
+
+/// What is wrong with upstreams is for those who may call.
+#[tokio::test]
+async fn health_is_shown_in_full_to_those_who_may_call() {
+    let stage = stage(|settings| {
+        settings.tokens = vec![("wallet".to_owned(), Secret("wallet-token".to_owned()))];
+    });
+    let answer = stage.send(Request::get("/healthz"), Body::empty()).await;
+    assert_eq!((answer.status, answer.json()), (503, json!({ "ok": false, "head": null })));
+    let with = Request::get("/healthz").header(header::AUTHORIZATION, "Bearer wallet-token");
+    assert_eq!(stage.send(with, Body::empty()).await.json()["not_serving"][0]["id"], "geth-primary");
+}
+
+/// A proxy sends calls of several clients over one connection.
+#[tokio::test]
+async fn a_connection_has_a_session_for_each_client() {
+    let stage = stage(|settings| {
+        settings.tokens = vec![("wallet".to_owned(), Secret("wallet-token".to_owned()))];
+    });
+    for (token, want) in [("own-token", 1), ("wallet-token", 1), ("own-token", 2), ("wallet-token", 2)] {
+        let with = Request::post("/").header(header::AUTHORIZATION, format!("Bearer {token}"));
+        assert_eq!(stage.send(with, call("1", "count")).await.json()["result"], want, "{token}");
+    }
+}
+
+/// What is paid inside a block is proven by traces, also when CPU is short.
+#[tokio::test]
+async fn the_service_s_own_traces_are_reads() {
+    let stage = stage(|_| {});
+    stage.pressure.send_replace(Pressure::High);
+    assert_eq!(stage.post(call("1", "trace_block")).await.status, 503);
+    let own = Request::post("/").header(header::AUTHORIZATION, "Bearer own-token");
+    assert_eq!(stage.send(own, call("1", "trace_block")).await.status, 200);
+}
+
+/// An upstream by a name of ours, or behind a proxy that leads here.
+#[tokio::test]
+async fn a_call_that_comes_back_is_refused() {
+    let stage = stage(|_| {});
+    for (hop, want) in [("its-own", 508), ("another-s", 200)] {
+        let request = Request::post("/").header("x-relaymux-hop", hop);
+        let answer = stage.send(request, call("1", "m")).await;
+        assert_eq!(answer.status, want, "{hop}");
+        assert_eq!(stage.echo.asked.lock().len(), usize::from(want == 200));
+    }
 }
 
 #[tokio::test]
@@ -467,4 +584,34 @@ async fn the_answers_of_a_batch_are_bounded_together() {
     let codes: Vec<Value> =
         answer.json().as_array().unwrap().iter().map(|one| one["error"]["code"].clone()).collect();
     assert_eq!(codes, [Value::Null, json!(-32005), json!(-32005)]);
+}
+
+/// The rest is not asked, but for transactions, and nothing that does not fit is held.
+#[tokio::test]
+async fn a_batch_ends_once_its_answers_are_too_large() {
+    let stage = stage(|settings| {
+        settings.limits.max_answer_bytes = 3000;
+        settings.limits.max_batch = 200;
+        settings.limits.max_body_bytes = 1 << 20;
+    });
+    let large = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":["{}"]}}"#, "a".repeat(1000));
+    let mut calls = vec![large; 120];
+    calls.push(call("2", "eth_sendRawTransaction"));
+    let answer = stage.post(format!("[{}]", calls.join(","))).await.json();
+    let answers = answer.as_array().unwrap();
+    assert_eq!(answers.len(), 121);
+    assert_eq!(answers.iter().filter(|answer| answer["error"]["code"] == -32005).count(), 118);
+    assert_eq!(answers[120]["id"], 2, "what became of a transaction is told");
+    assert!(answers[120].get("result").is_some(), "{}", answers[120]);
+    let message = answers[100]["error"]["message"].as_str().unwrap();
+    assert!(message.contains("[rpc] max_answer_bytes"), "{message}");
+    let asked = stage.echo.asked.lock();
+    assert_eq!(asked.iter().filter(|method| *method == "m").count(), 50, "the first that are asked at once");
+    assert_eq!(asked.last().unwrap(), "eth_sendRawTransaction");
+    // As many heavy ones are not asked at once.
+    drop(asked);
+    stage.echo.batches.store(0, Relaxed);
+    let calls = vec![call("1", "eth_getLogs"); 9];
+    stage.post(format!("[{}]", calls.join(","))).await;
+    assert_eq!(stage.echo.batches.load(Relaxed), 3);
 }

@@ -30,7 +30,8 @@ pub(super) struct Text {
 
 impl Text {
     /// Its length so far, in bytes.
-    pub(super) const fn len(&self) -> usize {
+    #[cfg(test)]
+    const fn len(&self) -> usize {
         self.len
     }
 

@@ -4,11 +4,14 @@
 //! client costs a few KiB. Source: RFC 6455, section 4.2.
 
 mod calls;
+mod frames;
+mod meter;
 mod session;
 mod shared;
 mod upgrade;
 
 use std::{
+    collections::{HashMap, hash_map::Entry},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -22,6 +25,7 @@ use axum::{
 };
 use hyper_util::rt::TokioIo;
 use metrics::{describe_gauge, gauge};
+use parking_lot::Mutex;
 use tokio::time::timeout;
 use tokio_tungstenite::{
     WebSocketStream,
@@ -30,7 +34,12 @@ use tokio_tungstenite::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::debug;
 
-use crate::gateway::{ClientLimits, Session, subscriptions::Subscriptions};
+use super::handlers::BODY_TIMEOUT;
+use crate::{
+    gateway::{ClientId, ClientLimits, Session, subscriptions::Subscriptions},
+    serve::ByteBudget,
+};
+use meter::{Meter, Metered};
 pub use shared::RpcFront;
 use shared::Shared;
 pub use upgrade::{Refusal, is_upgrade};
@@ -45,13 +54,27 @@ const UPGRADE: Duration = Duration::from_secs(10);
 pub struct Websockets(Arc<Shared>);
 
 /// One open connection, as it is counted.
-struct Place(Arc<Shared>);
+struct Place(Arc<Shared>, ClientId);
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
         gauge!("relaymux_rpc_websockets").decrement(1.0);
+        if let Entry::Occupied(mut open) = self.0.by_client.lock().entry(self.1.clone()) {
+            *open.get_mut() -= 1;
+            if *open.get() == 0 {
+                open.remove();
+            }
+        }
     }
+}
+
+/// Why there is no place.
+enum Full {
+    /// All are taken.
+    All,
+    /// The client has as many as one may have.
+    Client,
 }
 
 /// Describes what is counted.
@@ -61,16 +84,26 @@ pub fn describe_metrics() {
 }
 
 impl Websockets {
-    /// Takes websockets until the stop, which closes them all.
+    /// Takes websockets until the stop, which closes them all. Their messages are charged to the same budget as bodies are.
     pub fn new(
         front: Arc<dyn RpcFront>,
         subscriptions: Subscriptions,
         limits: ClientLimits,
+        bodies: ByteBudget,
         allowed_origins: Vec<String>,
         stop: CancellationToken,
     ) -> Self {
-        let (open, tasks) = (AtomicUsize::new(0), TaskTracker::new());
-        Self(Arc::new(Shared { front, subscriptions, limits, allowed_origins, open, tasks, stop }))
+        Self(Arc::new(Shared {
+            front,
+            subscriptions,
+            limits,
+            bodies,
+            allowed_origins,
+            open: AtomicUsize::new(0),
+            by_client: Mutex::new(HashMap::new()),
+            tasks: TaskTracker::new(),
+            stop,
+        }))
     }
 
     /// Waits until every connection is closed, once the stop has come.
@@ -86,11 +119,9 @@ impl Websockets {
             Ok(accept) => accept,
             Err(refusal) => return refusal.into_response(),
         };
-        let Some(place) = self.place() else {
-            let message = "as many websockets are open as may be: close some, or raise [rpc] max_websockets";
-            let mut response = upgrade::text(StatusCode::SERVICE_UNAVAILABLE, message);
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
-            return response;
+        let place = match self.place(session.client()) {
+            Ok(place) => place,
+            Err(full) => return full.into_response(),
         };
         let upgraded = hyper::upgrade::on(&mut request);
         let shared = Arc::clone(&self.0);
@@ -101,8 +132,9 @@ impl Websockets {
                 Ok(Err(error)) => return debug!(%error, "a websocket's connection ended before it began"),
                 Err(_) => return debug!("a websocket did not begin in time"),
             };
+            let meter = Meter::new(shared.bodies.clone(), BODY_TIMEOUT);
             let socket = WebSocketStream::from_raw_socket(
-                TokioIo::new(stream),
+                Metered::new(TokioIo::new(stream), meter),
                 Role::Server,
                 Some(config(shared.limits.max_body_bytes)),
             );
@@ -111,12 +143,44 @@ impl Websockets {
         upgrade::accepted(accept)
     }
 
-    fn place(&self) -> Option<Place> {
+    fn place(&self, client: &ClientId) -> Result<Place, Full> {
         let shared = &self.0;
         let before = shared.open.fetch_add(1, Ordering::Relaxed);
         gauge!("relaymux_rpc_websockets").increment(1.0);
-        let place = Place(Arc::clone(shared));
-        (before < shared.limits.max_websockets && !shared.stop.is_cancelled()).then_some(place)
+        let of_client = {
+            let mut by_client = shared.by_client.lock();
+            let of_client = by_client.entry(client.clone()).or_default();
+            *of_client += 1;
+            *of_client
+        };
+        // From here on it is given back, whatever is said.
+        let place = Place(Arc::clone(shared), client.clone());
+        if of_client > shared.limits.max_websockets_per_client {
+            return Err(Full::Client);
+        }
+        if before >= shared.limits.max_websockets || shared.stop.is_cancelled() {
+            return Err(Full::All);
+        }
+        Ok(place)
+    }
+}
+
+impl Full {
+    fn into_response(self) -> Response<Body> {
+        let (status, message) = match self {
+            Self::All => {
+                let message =
+                    "as many websockets are open as may be: close some, or raise [rpc] max_websockets";
+                (StatusCode::SERVICE_UNAVAILABLE, message)
+            }
+            Self::Client => {
+                let message = "this client has as many websockets open as one may have: close some, or raise [rpc] max_websockets_per_client";
+                (StatusCode::TOO_MANY_REQUESTS, message)
+            }
+        };
+        let mut response = upgrade::text(status, message);
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        response
     }
 }
 

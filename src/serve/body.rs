@@ -23,15 +23,48 @@ pub struct ByteBudget {
     units: Arc<Semaphore>,
 }
 
-/// A body and its share of a budget.
-struct Charged {
-    bytes: BytesMut,
-    _share: Option<OwnedSemaphorePermit>,
+/// Bytes and their share of a budget.
+struct Charged<T> {
+    bytes: T,
+    _share: OwnedSemaphorePermit,
 }
 
-impl AsRef<[u8]> for Charged {
+impl<T: AsRef<[u8]>> AsRef<[u8]> for Charged<T> {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.as_ref()
+    }
+}
+
+/// Somebody's share of a budget, given back when it is dropped.
+#[derive(Debug)]
+pub struct ByteShare {
+    units: Arc<Semaphore>,
+    held: Option<OwnedSemaphorePermit>,
+}
+
+impl ByteShare {
+    /// Makes it as large as so many bytes need; it never becomes smaller. False where there is no room, and it stays as it was.
+    pub fn grow_to(&mut self, bytes: usize) -> bool {
+        let units = bytes.div_ceil(UNIT);
+        let more = units.saturating_sub(self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
+        if more == 0 {
+            return true;
+        }
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        match (Arc::clone(&self.units).try_acquire_many_owned(more), &mut self.held) {
+            (Ok(permit), Some(held)) => held.merge(permit),
+            (Ok(permit), held) => *held = Some(permit),
+            (Err(_), _) => return false,
+        }
+        true
+    }
+
+    /// Bytes that keep the share until the last of them is dropped.
+    pub fn keep<T: AsRef<[u8]> + Into<Bytes> + Send + 'static>(self, bytes: T) -> Bytes {
+        match self.held {
+            Some(share) => Bytes::from_owner(Charged { bytes, _share: share }),
+            None => bytes.into(),
+        }
     }
 }
 
@@ -39,6 +72,11 @@ impl ByteBudget {
     /// A budget of some bytes.
     pub fn new(bytes: usize) -> Self {
         Self { units: Arc::new(Semaphore::new(bytes.div_ceil(UNIT).min(Semaphore::MAX_PERMITS))) }
+    }
+
+    /// A share of it, of nothing yet.
+    pub fn share(&self) -> ByteShare {
+        ByteShare { units: Arc::clone(&self.units), held: None }
     }
 
     /// Reads a request's body of at most `limit` bytes within a time. It is charged as it comes, not as it is announced: a peer that
@@ -53,28 +91,16 @@ impl ByteBudget {
         limit: usize,
         within: Duration,
     ) -> Result<Bytes, ApiError> {
-        let mut share: Option<OwnedSemaphorePermit> = None;
+        let mut share = self.share();
         let charge = |held: usize| {
-            let units = held.div_ceil(UNIT);
-            let more = units.saturating_sub(share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
-            if more == 0 {
+            if share.grow_to(held) {
                 return Ok(());
             }
-            let more = u32::try_from(more).unwrap_or(u32::MAX);
-            match Arc::clone(&self.units).try_acquire_many_owned(more) {
-                Ok(permit) => match &mut share {
-                    Some(share) => share.merge(permit),
-                    None => share = Some(permit),
-                },
-                Err(_) => {
-                    let message = "too many bytes of bodies are being read at once: try again";
-                    return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message));
-                }
-            }
-            Ok(())
+            let message = "too many bytes of bodies are being read at once: try again";
+            Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message))
         };
         let bytes = collect(body, announced, limit, within, charge).await?;
-        Ok(Bytes::from_owner(Charged { bytes, _share: share }))
+        Ok(share.keep(bytes))
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Limits {
     /// Longest time between two requests, and from the connection to its first. Go's HTTP client, which most consensus clients are,
     /// gives its own end up after 90 seconds: ours must live longer, or requests meet a closed door.
     pub(super) waiting: Duration,
+    /// Longest time that a write may wait without any progress: its client does not read.
+    pub(super) stalled: Duration,
     /// Most connections of one listener.
     pub(super) connections: usize,
 }
@@ -66,21 +68,46 @@ impl Phase {
 
 /// Says what a connection is doing. Nobody is woken by it: whoever watches looks when the time would be up.
 #[derive(Clone, Debug)]
-pub(super) struct PhaseTeller(Arc<Mutex<Phase>>);
+pub(super) struct PhaseTeller(Arc<Mutex<Doing>>);
 
 /// Shows what a connection is doing.
 #[derive(Clone, Debug)]
-pub(super) struct PhaseWatch(Arc<Mutex<Phase>>);
+pub(super) struct PhaseWatch(Arc<Mutex<Doing>>);
+
+#[derive(Debug)]
+struct Doing {
+    phase: Phase,
+    /// Since when a write waits for the client; none where nothing is to be sent, or it goes out.
+    blocked: Option<Instant>,
+}
+
+/// Why a connection is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// Nothing came for too long.
+    Silent(Phase),
+    /// Nothing could be sent for too long.
+    Stalled,
+}
 
 impl PhaseTeller {
     /// A connection that was just opened, and what shows its phases.
     pub(super) fn new() -> (Self, PhaseWatch) {
-        let phase = Arc::new(Mutex::new(Phase::Waiting { since: Instant::now(), served: false }));
-        (Self(Arc::clone(&phase)), PhaseWatch(phase))
+        let phase = Phase::Waiting { since: Instant::now(), served: false };
+        let doing = Arc::new(Mutex::new(Doing { phase, blocked: None }));
+        (Self(Arc::clone(&doing)), PhaseWatch(doing))
+    }
+
+    fn wrote(&self, polled: &Poll<io::Result<usize>>) {
+        let blocked = &mut self.0.lock().blocked;
+        match polled {
+            Poll::Pending => *blocked = blocked.or_else(|| Some(Instant::now())),
+            Poll::Ready(_) => *blocked = None,
+        }
     }
 
     fn bytes_came(&self) {
-        let phase = &mut *self.0.lock();
+        let phase = &mut self.0.lock().phase;
         if matches!(phase, Phase::Waiting { .. }) {
             *phase = Phase::Head { since: Instant::now() };
         }
@@ -88,7 +115,7 @@ impl PhaseTeller {
 
     /// The head of a request is complete. Until what this returns is dropped, the request is being served.
     pub(super) fn serving(&self) -> Serving {
-        *self.0.lock() = Phase::Busy;
+        self.0.lock().phase = Phase::Busy;
         Serving(self.clone())
     }
 }
@@ -96,7 +123,11 @@ impl PhaseTeller {
 impl PhaseWatch {
     /// The phase of this moment.
     pub(super) fn now(&self) -> Phase {
-        *self.0.lock()
+        self.0.lock().phase
+    }
+
+    fn blocked(&self) -> Option<Instant> {
+        self.0.lock().blocked
     }
 }
 
@@ -106,25 +137,30 @@ pub(super) struct Serving(PhaseTeller);
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        *self.0.0.lock() = Phase::Waiting { since: Instant::now(), served: true };
+        self.0.0.lock().phase = Phase::Waiting { since: Instant::now(), served: true };
     }
 }
 
-/// Waits until a phase has lasted too long, and says which. Looks often enough to be in time for any phase that begins meanwhile, and no
-/// oftener: a connection that waits costs nothing, and one that is served is not woken for it. Cancel-safe.
-pub(super) async fn overdue(phases: &PhaseWatch, limits: &Limits) -> Phase {
-    let shortest = limits.head.min(limits.waiting);
+/// Waits until a phase has lasted too long, or a write has waited too long, and says which. Looks often enough to be in time for whatever begins
+/// meanwhile, and no oftener: a connection that waits costs nothing, and one that is served is not woken for it. Cancel-safe.
+pub(super) async fn overdue(phases: &PhaseWatch, limits: &Limits) -> Overdue {
+    let shortest = limits.head.min(limits.waiting).min(limits.stalled);
     loop {
         let (now, phase) = (Instant::now(), phases.now());
-        match phase.deadline(limits) {
-            Some(deadline) if deadline <= now => return phase,
-            Some(deadline) => sleep_until(deadline.min(now + shortest)).await,
-            None => sleep_until(now + shortest).await,
+        let (silent, stalled) =
+            (phase.deadline(limits), phases.blocked().map(|since| since + limits.stalled));
+        if stalled.is_some_and(|deadline| deadline <= now) {
+            return Overdue::Stalled;
         }
+        if silent.is_some_and(|deadline| deadline <= now) {
+            return Overdue::Silent(phase);
+        }
+        let next = silent.into_iter().chain(stalled).fold(now + shortest, Instant::min);
+        sleep_until(next).await;
     }
 }
 
-/// A socket that says when bytes come.
+/// A socket that says when bytes come, and when none can go out.
 #[derive(Debug)]
 pub(super) struct WatchedStream {
     pub(super) stream: TcpStream,
@@ -152,7 +188,9 @@ impl AsyncWrite for WatchedStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.phase.wrote(&polled);
+        polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -168,7 +206,9 @@ impl AsyncWrite for WatchedStream {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.phase.wrote(&polled);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {

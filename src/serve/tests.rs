@@ -1,6 +1,7 @@
 //! Connections over real sockets, with limits short enough to wait for.
 
 use axum::routing::{get, post};
+use futures_util::stream;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -23,15 +24,27 @@ async fn serve(limits: Limits) -> Running {
     let address = listener.address();
     let stop = CancellationToken::new();
     let echo = post(|body: bytes::Bytes| async move { body });
-    let router = Router::new().route("/", get(async || "well")).route("/echo", echo);
+    // What never ends, and what never begins.
+    let endless = get(async || Body::from_stream(endless()));
+    let quiet = get(async || Body::from_stream(stream::pending::<std::io::Result<bytes::Bytes>>()));
+    let router = Router::new()
+        .route("/", get(async || "well"))
+        .route("/echo", echo)
+        .route("/endless", endless)
+        .route("/quiet", quiet);
     let task = tokio::spawn(listener.serve(router, stop.clone(), Duration::from_secs(5)));
     Running { address, stop, task }
+}
+
+fn endless() -> impl stream::Stream<Item = std::io::Result<bytes::Bytes>> {
+    stream::repeat_with(|| Ok(bytes::Bytes::from_static(&[b'x'; 64 << 10])))
 }
 
 fn limits(head_ms: u64, waiting_ms: u64) -> Limits {
     Limits {
         head: Duration::from_millis(head_ms),
         waiting: Duration::from_millis(waiting_ms),
+        stalled: Duration::from_secs(60),
         connections: 100,
     }
 }
@@ -143,4 +156,27 @@ async fn a_stop_closes_connections_that_wait() {
     running.stop.cancel();
     closed(&mut stream).await;
     timeout(Duration::from_secs(20), running.task).await.expect("it did not stop").unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_and_one_that_is_told_nothing_is_not() {
+    let mut limits = limits(60_000, 60_000);
+    limits.stalled = Duration::from_millis(500);
+    let running = serve(limits).await;
+    let (mut stalled, mut quiet, mut slow) =
+        (connect(&running).await, connect(&running).await, connect(&running).await);
+    stalled.write_all(b"GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    slow.write_all(b"GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    quiet.write_all(b"GET /quiet HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    // Who takes what comes is served on, however long it takes.
+    let mut buffer = vec![0; 1 << 20];
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(2) {
+        assert!(slow.read(&mut buffer).await.unwrap() > 0);
+    }
+    // What was sent before comes still; then the connection is gone.
+    closed(&mut stalled).await;
+    assert!(quiet.read(&mut buffer).await.unwrap() > 0);
+    let rest = timeout(Duration::from_millis(300), quiet.read(&mut buffer)).await;
+    assert!(rest.is_err(), "a stream on which nothing is told is kept: {rest:?}");
 }

@@ -6,17 +6,22 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{
     gateway::subscriptions::{SubscriptionId, Topic},
-    jsonrpc::{FramingLimits, Incoming, Request, Response, RpcError, read_body},
+    jsonrpc::{
+        Asked, BoundedList, FramingLimits, Response, RpcError, StrictCall, StrictIncoming, read_strictly,
+    },
 };
 
 /// Deepest nesting of a message with subscriptions in it: a filter has four levels in a batch.
 const DEPTH: usize = 32;
+/// Most parameters of a call: two have a meaning.
+const MAX_PARAMS: usize = 16;
 
 /// A call that is about subscriptions.
 #[derive(Debug)]
 pub(super) struct OwnCall {
-    /// Its id, as it came; none for a notification, which nothing comes of.
+    /// Its id, as it came; none for a notification, which is done without an answer.
     id: Option<Box<RawValue>>,
+    pub(super) method: &'static str,
     pub(super) wish: Result<Wish, RpcError>,
 }
 
@@ -44,11 +49,10 @@ pub(super) fn take_apart(message: &[u8], max_batch: usize) -> Parts {
     if !message.windows(9).any(|part| part == b"subscribe") {
         return Parts::Others;
     }
-    match read_body(message, FramingLimits { batch: max_batch, depth: DEPTH }) {
-        Ok(Incoming::One(Ok(request))) => own(&request).map_or(Parts::Others, Parts::One),
-        Ok(Incoming::Batch(calls)) => {
-            let owned: Vec<Option<OwnCall>> =
-                calls.iter().map(|call| call.as_ref().ok().and_then(own)).collect();
+    match read_strictly(message, FramingLimits { batch: max_batch, depth: DEPTH }) {
+        Ok(StrictIncoming::One(call)) => own(&call).map_or(Parts::Others, Parts::One),
+        Ok(StrictIncoming::Batch(calls)) => {
+            let owned: Vec<Option<OwnCall>> = calls.iter().map(own).collect();
             if owned.iter().all(Option::is_none) {
                 return Parts::Others;
             }
@@ -62,17 +66,28 @@ pub(super) fn take_apart(message: &[u8], max_batch: usize) -> Parts {
             let others = if others.is_empty() { None } else { serde_json::to_vec(&others).ok() };
             Parts::Batch(owned.into_iter().flatten().collect(), others)
         }
-        Ok(Incoming::One(Err(_))) | Err(_) => Parts::Others,
+        // The front says what is wrong.
+        Err(_) => Parts::Others,
     }
 }
 
-fn own(request: &Request<'_>) -> Option<OwnCall> {
-    let wish = match &*request.method {
-        "eth_subscribe" => request.positional().and_then(|params| Topic::read(&params)).map(Wish::Subscribe),
-        "eth_unsubscribe" => request.positional().and_then(|params| unsubscribe(&params)),
+fn own(call: &StrictCall<'_>) -> Option<OwnCall> {
+    let asked = call.asked.as_ref().ok()?;
+    let (method, wish) = match &*asked.method {
+        "eth_subscribe" => {
+            ("eth_subscribe", positional(asked).and_then(|params| Topic::read(&params)).map(Wish::Subscribe))
+        }
+        "eth_unsubscribe" => ("eth_unsubscribe", positional(asked).and_then(|params| unsubscribe(&params))),
         _ => return None,
     };
-    Some(OwnCall { id: request.id.map(ToOwned::to_owned), wish })
+    Some(OwnCall { id: call.id.map(ToOwned::to_owned), method, wish })
+}
+
+fn positional<'a>(asked: &Asked<'a>) -> Result<Vec<&'a RawValue>, RpcError> {
+    let Some(params) = asked.params else { return Ok(Vec::new()) };
+    let list: BoundedList<&RawValue, MAX_PARAMS> = serde_json::from_str(params.get())
+        .map_err(|error| RpcError::params(format!("params: expected an array: {error}")))?;
+    Ok(list.into_vec())
 }
 
 fn unsubscribe(params: &[&RawValue]) -> Result<Wish, RpcError> {
@@ -120,28 +135,34 @@ mod tests {
 
     #[test]
     fn messages_are_taken_apart() {
-        let apart = |text: &str| take_apart(text.as_bytes(), 10);
+        let apart = |text: &str| take_apart(text.replace("{'", r#"{"jsonrpc":"2.0","#).as_bytes(), 10);
         for text in [
-            r#"{"id":1,"method":"eth_call"}"#,
-            r#"{"id":1,"method":"x","params":["eth_subscribe"]}"#,
-            r#"[{"id":1,"method":"parity_subscribe"}]"#,
+            r#"{'"id":1,"method":"eth_call"}"#,
+            r#"{'"id":1,"method":"x","params":["eth_subscribe"]}"#,
+            r#"[{'"id":1,"method":"parity_subscribe"}]"#,
             "eth_subscribe",
-            r#"{"id":1,"method":["eth_subscribe"]}"#,
+            r#"{'"id":1,"method":["eth_subscribe"]}"#,
+            // What a node would not take: the front says why.
+            r#"{"id":1,"method":"eth_subscribe","params":["newHeads"]}"#,
+            r#"{'"id":1,"method":"eth_call","method":"eth_subscribe"}"#,
+            r#"{'"id":{},"method":"eth_subscribe"}"#,
         ] {
             assert!(matches!(apart(text), Parts::Others), "{text}");
         }
-        let one = apart(r#"{"id":"a","method":"eth_subscribe","params":["newHeads"]}"#);
+        let one = apart(r#"{'"id":"a","method":"eth_subscribe","params":["newHeads"]}"#);
         assert!(
             matches!(&one, Parts::One(OwnCall { wish: Ok(Wish::Subscribe(Topic::NewHeads)), .. })),
             "{one:?}"
         );
+        let null = apart(r#"{'"id":null,"method":"eth_subscribe","params":["newHeads"]}"#);
+        assert!(matches!(&null, Parts::One(own) if !own.is_notification()), "{null:?}");
         let Parts::Batch(own, Some(others)) = apart(
-            r#"[{"id":1,"method":"eth_subscribe","params":["logs",{}]}, {"id":2,"method":"eth_call"}, 7,
-                {"method":"eth_unsubscribe","params":["0x1"]}]"#,
+            r#"[{'"id":1,"method":"eth_subscribe","params":["logs",{}]}, {'"id":2,"method":"eth_call"}, 7,
+                {'"method":"eth_unsubscribe","params":["0x1"]}]"#,
         ) else {
             panic!()
         };
-        assert_eq!(others, br#"[{"id":2,"method":"eth_call"},7]"#);
+        assert_eq!(others, br#"[{"jsonrpc":"2.0","id":2,"method":"eth_call"},7]"#);
         assert!(matches!(&own[0].wish, Ok(Wish::Subscribe(Topic::Logs(_)))));
         assert_eq!(own[1].wish.as_ref().unwrap_err().message, "subscription not found");
         assert!(own[1].is_notification());

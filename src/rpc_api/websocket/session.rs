@@ -1,13 +1,13 @@
 //! One client's connection, from the upgrade to its end: one task, which reads, answers, and tells.
 
-use std::{future::pending, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use serde_json::Value;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tokio_tungstenite::{
     WebSocketStream,
@@ -25,6 +25,7 @@ use tokio_tungstenite::{
 
 use super::{
     calls::{self, OwnCall, Parts, Wish},
+    meter::{Metered, Trouble},
     shared::Shared,
 };
 use crate::{
@@ -41,6 +42,8 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const AT_ONCE: usize = 32;
 /// Longest time that a part of a message may wait for the client to take it.
 const WRITE: Duration = Duration::from_secs(30);
+/// Longest time for a whole message, in however many parts: a client that takes a little now and then holds what waits behind it, too.
+const WHOLE: Duration = Duration::from_secs(60);
 /// Longest time for a close frame to reach a client that has to read what was sent before.
 const CLOSE: Duration = Duration::from_secs(10);
 /// Larger messages go out in frames of this size, as the library keeps a buffer as large as the largest frame for as long as the connection lives.
@@ -62,12 +65,13 @@ enum Event {
     Answered(Answered),
     Notice(Option<Notice>),
     Ends(End),
+    Trouble(Trouble),
     Ping,
 }
 
 /// Serves a connection to its end.
 pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
-    mut socket: WebSocketStream<S>,
+    mut socket: WebSocketStream<Metered<S>>,
     shared: &Shared,
     session: Session,
 ) {
@@ -77,7 +81,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     let _ = timeout(CLOSE, async {
         socket.close(Some(frame)).await?;
         // The connection is not cut before the client has seen why.
-        while socket.next().await.is_some_and(|message| message.is_ok()) {}
+        socket.get_mut().forget_the_rest().await;
         Ok::<_, tungstenite::Error>(())
     })
     .await;
@@ -94,22 +98,40 @@ impl<'a> Connection<'a> {
     /// Serves until the end; why, where the client is to be told.
     async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
-        socket: &mut WebSocketStream<S>,
+        socket: &mut WebSocketStream<Metered<S>>,
     ) -> Option<End> {
         let mut answers: FuturesUnordered<BoxFuture<'a, Answered>> = FuturesUnordered::new();
         let mut last_heard = Instant::now();
         let mut ping_at = last_heard + PING_EVERY;
+        let meter = Arc::clone(&socket.get_ref().meter);
+        // When reading stopped last.
+        let mut stopped = last_heard;
         loop {
+            let reads = answers.len() < AT_ONCE;
+            if reads {
+                meter.paused(stopped.elapsed());
+            }
             let cut = self.line.as_ref().map(|line| line.cut.clone());
             let event = tokio::select! {
                 end = ends(self.shared, cut.as_ref()) => Event::Ends(end),
                 Some(answered) = answers.next() => Event::Answered(answered),
                 notice = next_notice(self.line.as_mut()) => Event::Notice(notice),
-                message = socket.next(), if answers.len() < AT_ONCE => Event::Message(message),
+                message = socket.next(), if reads => Event::Message(message),
+                trouble = meter.trouble(), if reads => Event::Trouble(trouble),
                 () = sleep_until(ping_at) => Event::Ping,
             };
+            if reads {
+                stopped = Instant::now();
+            }
             let text: Bytes = match event {
                 Event::Ends(end) => return Some(end),
+                Event::Trouble(Trouble::Slow) => {
+                    return Some(End(CloseCode::Policy, "a message was not complete within ten seconds"));
+                }
+                Event::Trouble(Trouble::NoRoom) => {
+                    let reason = "too many bytes of messages are held at once: connect again in a while";
+                    return Some(End(CloseCode::Again, reason));
+                }
                 Event::Message(Some(Ok(message))) => {
                     last_heard = Instant::now();
                     let body = match message {
@@ -120,7 +142,7 @@ impl<'a> Connection<'a> {
                             continue;
                         }
                     };
-                    match self.read(body).await {
+                    match self.read(meter.take(body)).await {
                         Read::Later(answer) => {
                             answers.push(answer);
                             continue;
@@ -169,7 +191,8 @@ impl<'a> Connection<'a> {
                         return None;
                     }
                     ping_at = Instant::now() + PING_EVERY;
-                    if let Err(end) = self.send(socket, Message::Ping(Bytes::new())).await {
+                    let until = Instant::now() + WRITE;
+                    if let Err(end) = self.send(socket, Message::Ping(Bytes::new()), until).await {
                         return end;
                     }
                     continue;
@@ -197,16 +220,24 @@ impl<'a> Connection<'a> {
                 Read::Now(calls::join(None, &own).map(Bytes::from))
             }
             Parts::Batch(own, Some(others)) => Read::Later(Box::pin(async move {
-                Answered { text: shared.front.answer(others.into(), session).await, own }
+                let text = shared.front.answer(others.into(), session).await;
+                // The others are a copy; what was charged is the message.
+                drop(body);
+                Answered { text, own }
             })),
         }
     }
 
     async fn fulfil_all(&mut self, calls: &[OwnCall]) -> Vec<Vec<u8>> {
         let mut answers = Vec::with_capacity(calls.len());
-        for call in calls.iter().filter(|call| !call.is_notification()) {
-            let outcome = self.fulfil(call).await;
-            answers.push(call.answer(outcome));
+        for call in calls {
+            let outcome = match self.shared.front.admit(call.method, self.session) {
+                Ok(()) => self.fulfil(call).await,
+                Err(error) => Err(error),
+            };
+            if !call.is_notification() {
+                answers.push(call.answer(outcome));
+            }
         }
         answers
     }
@@ -230,35 +261,38 @@ impl<'a> Connection<'a> {
 
     async fn send_text<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
-        socket: &mut WebSocketStream<S>,
+        socket: &mut WebSocketStream<Metered<S>>,
         text: Bytes,
     ) -> Result<(), Option<End>> {
+        let until = Instant::now() + WHOLE;
         if text.len() <= FRAME {
             // What is told is JSON, which is UTF-8; the check costs less than a copy.
             let text = Utf8Bytes::try_from(text)
                 .map_err(|_| Some(End(CloseCode::Error, "an answer is not UTF-8")))?;
-            return self.send(socket, Message::Text(text)).await;
+            return self.send(socket, Message::Text(text), until).await;
         }
         let mut left = text;
         let mut kind = Data::Text;
         while !left.is_empty() {
             let part = left.split_to(left.len().min(FRAME));
             let frame = Frame::message(part, OpCode::Data(kind), left.is_empty());
-            self.send(socket, Message::Frame(frame)).await?;
+            self.send(socket, Message::Frame(frame), until).await?;
             kind = Data::Continue;
         }
         Ok(())
     }
 
-    /// Sends, unless the client does not take it, or is to be cut meanwhile.
+    /// Sends, unless the client does not take it by then, or is to be cut meanwhile.
     async fn send<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
-        socket: &mut WebSocketStream<S>,
+        socket: &mut WebSocketStream<Metered<S>>,
         message: Message,
+        until: Instant,
     ) -> Result<(), Option<End>> {
+        let until = until.min(Instant::now() + WRITE);
         tokio::select! {
             biased;
-            sent = timeout(WRITE, socket.send(message)) => match sent {
+            sent = timeout_at(until, socket.send(message)) => match sent {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(_)) => Err(None),
                 Err(_) => Err(Some(End(CloseCode::Again, "this client does not read"))),
