@@ -15,6 +15,7 @@
 
 pub mod answer;
 pub mod ask;
+mod belief;
 pub mod block_need;
 pub mod board;
 pub mod budget;

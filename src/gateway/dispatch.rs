@@ -79,19 +79,19 @@ impl Lanes {
             self.failovers().note(&from.id, &lane.id, reason, started.elapsed(), self.time_of_day());
             metrics::failed_over(&from.id, reason);
         }
-        Served::upstream(lane.id.clone(), never_lower(won.answer, method, session))
+        Served::upstream(lane.id.clone(), never_lower(won.answer, method, self.told(session).0))
     }
 }
 
-/// `eth_blockNumber` is never lower than what the client was told: the block that it heard of exists.
-pub(super) fn never_lower(answer: RpcAnswer, method: Method, session: &Session) -> RpcAnswer {
+/// `eth_blockNumber` is never lower than what the client was told and can be: the block that it heard of exists.
+pub(super) fn never_lower(answer: RpcAnswer, method: Method, told: u64) -> RpcAnswer {
     if method.shows != Shows::Number {
         return answer;
     }
     let RpcAnswer::Result(result) = &answer else { return answer };
     let number = result.read::<&str>().ok().and_then(own_answer::read_quantity);
     match number {
-        Some(number) if number < session.latest() => own_answer::quantity(session.latest()),
+        Some(number) if number < told => own_answer::quantity(told),
         Some(_) | None => answer,
     }
 }

@@ -99,7 +99,7 @@ async fn make(
 ) -> Result<Made, Served> {
     let call = kind.call();
     // Before it is made: a block that comes between is told by the filter.
-    let heads: Vec<u64> = (0..lanes.all().len()).map(|place| known_head(lanes, place)).collect();
+    let heads: Vec<u64> = (0..lanes.all().len()).map(|place| lanes.latest(place)).collect();
     let served = lanes.run(&call, Method::of(&call.method), session, deadline).await;
     let place = match &served.by {
         ServedBy::Upstream(id) => lanes.all().iter().position(|lane| lane.id == *id),
@@ -114,17 +114,10 @@ async fn make(
     }
 }
 
-/// The upstream's head, as far as it is known: it may be further.
-fn known_head(lanes: &Lanes, place: usize) -> u64 {
-    let probed = lanes.board().snapshot().upstreams.get(place).and_then(|standing| standing.head);
-    let seen = lanes.at(place).map_or(0, |lane| lane.seen("", Instant::now()).latest);
-    probed.map_or(0, |head| head.number).max(seen)
-}
-
 /// What happened since the last look.
 async fn changes(lanes: &Arc<Lanes>, filter: &mut Filter, session: &Session, deadline: Instant) -> Served {
     // Before it is asked: what it tells reaches to here at least.
-    let head = known_head(lanes, filter.place);
+    let head = lanes.latest(filter.place);
     let call = RpcCall::new("eth_getFilterChanges", with_id(&filter.id));
     match ask(lanes, filter.place, &call, deadline).await {
         Ok(answer @ RpcAnswer::Result(_)) => told(lanes, filter, answer, head),

@@ -152,9 +152,9 @@ impl Gateway {
         session: &Session,
         deadline: Instant,
     ) -> Option<Served> {
-        let told = session.latest();
+        let (latest, finalized) = self.lanes.told(session);
         let first = self.lanes.candidates(call, session).into_iter().next()?;
-        if method.repeat == Repeat::Never || first.latest < told || first.finalized < session.finalized() {
+        if method.repeat == Repeat::Never || first.latest < latest || first.finalized < finalized {
             return None;
         }
         let work = || {
@@ -165,25 +165,31 @@ impl Gateway {
             Flown::Led(served) => Some(served),
             // Its time was up earlier.
             Flown::Followed(served) if served.by == ServedBy::Gateway => None,
-            Flown::Followed(served) => is_news(&served, call, method, session).then_some(served),
+            Flown::Followed(served) => {
+                is_news(&served, call, method, session, (latest, finalized)).then_some(served)
+            }
         }
     }
 }
 
 /// Whether an answer to somebody else shows this client nothing older than it was told. What it shows counts as told.
-fn is_news(served: &Served, call: &RpcCall, method: Method, session: &Session) -> bool {
+fn is_news(
+    served: &Served,
+    call: &RpcCall,
+    method: Method,
+    session: &Session,
+    told: (u64, u64),
+) -> bool {
     let RpcAnswer::Result(result) = &served.answer else { return true };
     match shown::of(method, block_need::of(&call.method, &call.params), result) {
         Shown::Nothing => true,
         Shown::Number(number) | Shown::Latest(Head { number, .. }) => {
-            let is_news = number >= session.latest();
             session.note_latest(number);
-            is_news
+            number >= told.0
         }
         Shown::Finalized(number) => {
-            let is_news = number >= session.finalized();
             session.note_finalized(number);
-            is_news
+            number >= told.1
         }
     }
 }

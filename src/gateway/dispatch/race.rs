@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::trouble::Troubles;
 use crate::gateway::{
-    BlockNeed, CallError, Feedback, Method, MethodClass, RawJson, RpcAnswer, RpcCall, Session, Tier,
+    BlockNeed, CallError, Feedback, Method, MethodClass, RawJson, RpcAnswer, RpcCall, Session, Standing, Tier,
     TransportFailure, block_need, hedge,
     lane::Lane,
     lanes::Lanes,
@@ -17,9 +17,6 @@ use crate::gateway::{
     shown::{self, Shown},
     verdict::{self, Reason, Verdict},
 };
-
-/// How far a head may lie beyond the tip that probes saw: blocks of a second tier's chain between two probes. Beyond, it is believed to be absurd.
-const BELIEVED_BEYOND_TIP: u64 = 256;
 
 /// An answer that counts.
 #[derive(Clone, Debug)]
@@ -74,7 +71,7 @@ impl<'a> Race<'a> {
         deadline: Instant,
     ) -> Self {
         let block = block_need::of(&call.method, &call.params);
-        let told = (session.latest(), session.finalized());
+        let told = lanes.told(session);
         Self { lanes, call, method, block, session, told, deadline }
     }
 
@@ -267,8 +264,10 @@ impl<'a> Race<'a> {
 
     /// Why a result should not be believed yet. One that is believed is remembered: of the upstream, and of what the client was told.
     fn doubt(&self, place: usize, lane: &Lane, result: &RawJson) -> Option<Reason> {
-        let tip = self.lanes.board().snapshot().tip.map(|tip| tip.number);
-        let absurd = |number: u64| tip.is_some_and(|tip| number > tip.saturating_add(BELIEVED_BEYOND_TIP));
+        let ceiling = self.lanes.ceiling();
+        let absurd = |number: u64| number > ceiling;
+        let snapshot = self.lanes.board().snapshot();
+        let standing = snapshot.upstreams.get(place);
         match shown::of(self.method, self.block, result) {
             Shown::Nothing if self.method.may_be_absent && result.as_bytes() == "null" => {
                 Some(Reason::Absent)
@@ -277,13 +276,13 @@ impl<'a> Race<'a> {
             Shown::Number(number) if absurd(number) => Some(Reason::AbsurdHead),
             Shown::Latest(head) if absurd(head.number) => Some(Reason::AbsurdHead),
             Shown::Finalized(number) if absurd(number) => Some(Reason::AbsurdHead),
-            Shown::Number(number) => self.showed_latest(lane, number),
+            Shown::Number(number) => self.showed_latest(lane, standing, number),
             Shown::Latest(head) => {
                 self.lanes.board().observed(place, Feedback::Head(head));
-                self.showed_latest(lane, head.number)
+                self.showed_latest(lane, standing, head.number)
             }
             Shown::Finalized(number) => {
-                lane.note_finalized(number);
+                lane.note_finalized(number, standing);
                 if number < self.told.1 {
                     return Some(Reason::OlderHead);
                 }
@@ -293,8 +292,8 @@ impl<'a> Race<'a> {
         }
     }
 
-    fn showed_latest(&self, lane: &Lane, number: u64) -> Option<Reason> {
-        lane.note_latest(number);
+    fn showed_latest(&self, lane: &Lane, standing: Option<&Standing>, number: u64) -> Option<Reason> {
+        lane.note_latest(number, standing);
         if number < self.told.0 {
             return Some(Reason::OlderHead);
         }

@@ -263,6 +263,33 @@ async fn an_absurd_head_is_neither_told_nor_remembered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_head_that_is_somewhat_too_high_leads_nobody_for_long() {
+    let stage = Stage::new();
+    let lanes = stage.lanes();
+    let number = call("eth_blockNumber", json!([]));
+    let ask = || lanes.run(&number, Method::of("eth_blockNumber"), &stage.session, deadline());
+    // 256 blocks beyond the tip are not believed, 16 are.
+    stage.actor(PRIMARY).plays(|_, _| Act::Say(json!("0x64")));
+    stage.actor(REPLICA).plays(|_, _| Act::Say(json!("0x164")));
+    stage.serve(&[REPLICA, PRIMARY]);
+    assert_eq!((result(&ask().await), stage.session.latest()), (json!("0x64"), 100));
+    stage.actor(REPLICA).plays(|_, _| Act::Say(json!("0x74")));
+    assert_eq!((result(&ask().await), stage.session.latest()), (json!("0x74"), 116));
+    // A probe shows what it has: it is asked first no longer for that.
+    stage.heads([101, 101, 101]);
+    stage.actor(PRIMARY).plays(|_, _| Act::Say(json!(PRIMARY)));
+    let balance = call("eth_getBalance", json!(["0xa", "latest"]));
+    let served = lanes.run(&balance, Method::of("eth_getBalance"), &stage.session, deadline()).await;
+    assert_eq!(by(&served), "primary");
+    // What a client was told and cannot be binds nobody.
+    stage.session.note_latest(100_000);
+    stage.actor(PRIMARY).plays(|_, _| Act::Say(json!("0x65")));
+    stage.actor(REPLICA).plays(|_, _| Act::Say(json!("0x65")));
+    stage.actor(BACKUP).plays(|_, _| Act::Say(json!("0x65")));
+    assert_eq!(result(&ask().await), json!("0x75"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn finalized_never_goes_backwards() {
     let stage = Stage::new();
     stage.heads([100, 110, 110]);

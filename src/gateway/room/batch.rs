@@ -162,7 +162,7 @@ fn good(
     let race = Race::new(&gateway.lanes, &item.call, item.method, session, deadline);
     match race.judge(item.candidate, answer?, started.elapsed()) {
         Heard::Good(answer) => {
-            let answer = never_lower(answer, item.method, session);
+            let answer = never_lower(answer, item.method, gateway.lanes.told(session).0);
             let served = Served::upstream(lane.id.clone(), answer);
             metrics::answered(item.method, &served, started.elapsed());
             Some(served)
