@@ -81,8 +81,9 @@ impl Lanes {
             .map(|(place, lane)| lane.seen(&call.method, snapshot.upstreams.get(place), now))
             .collect();
         let (told_latest, told_finalized) = self.told(session);
+        let (ceiling, known) = (self.ceiling(), self.known(told_latest));
         let block = block_need::of(&call.method, &call.params);
-        let need = Need { block, told_latest, told_finalized, ceiling: self.ceiling() };
+        let need = Need { block, told_latest, told_finalized, ceiling, known };
         select::candidates(&snapshot, &seen, need)
     }
 
@@ -96,6 +97,14 @@ impl Lanes {
     pub(super) fn told(&self, session: &Session) -> (u64, u64) {
         let ceiling = self.ceiling();
         (session.latest().min(ceiling), session.finalized().min(ceiling))
+    }
+
+    /// The highest block that there is, as far as the board, an upstream's answer or what a client was told shows.
+    pub(super) fn known(&self, told_latest: u64) -> u64 {
+        let snapshot = self.board.snapshot();
+        let tip = snapshot.tip.map_or(0, |tip| tip.number);
+        let serving = snapshot.order.iter().map(|place| self.latest(*place));
+        serving.max().unwrap_or(0).max(tip).max(told_latest)
     }
 
     /// The highest block that the upstream at a place is known to have; 0: none.

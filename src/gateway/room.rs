@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{
-    Ask, Board, Cache, ClientId, Flights, Flown, Head, LogsBounds, Method, RpcAnswer, RpcCall, RpcSettings,
+    Ask, BlockNeed, Board, Bound, Cache, ClientId, Flights, Flown, Head, LogsBounds, Method, RpcAnswer, RpcCall, RpcSettings,
     RpcView, Served, ServedBy, Session, Snapshot, block_need,
     filters::Filters,
     lane::Lane,
@@ -122,7 +122,15 @@ impl Gateway {
 
     /// Remembers an upstream's answer. `before` is what was known before it was asked.
     fn keep(&self, call: &RpcCall, served: &Served, before: &Snapshot) {
-        if let (RpcAnswer::Result(result), ServedBy::Upstream(_)) = (&served.answer, &served.by) {
+        let (RpcAnswer::Result(result), ServedBy::Upstream(id)) = (&served.answer, &served.by) else { return };
+        let place = self.lanes.all().iter().position(|lane| lane.id == *id);
+        let latest = place.map_or(0, |place| self.lanes.latest(place));
+        // Who lacks the end of a range gives fewer logs, and does not say so: that is no answer for all.
+        let has_it = match block_need::of(&call.method, &call.params) {
+            BlockNeed::Number(number) | BlockNeed::Range { to: Bound::Number(number), .. } => latest >= number,
+            _ => true,
+        };
+        if has_it {
             self.cache.put(call, result, before);
         }
     }

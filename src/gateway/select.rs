@@ -47,6 +47,8 @@ pub(super) struct Need {
     pub told_finalized: u64,
     /// The highest block that there can be: nobody is known to have more.
     pub ceiling: u64,
+    /// The highest block that there is, as far as anybody showed. What is beyond nobody has.
+    pub known: u64,
 }
 
 /// An upstream that can be asked.
@@ -111,9 +113,10 @@ fn lacks(candidate: Candidate, earliest: Option<u64>, need: Need) -> bool {
         BlockNeed::Earliest => pruned(0),
         BlockNeed::Number(number) => lacks_number(number),
         BlockNeed::Range { from, to } => {
-            // A range may end beyond the head: a node gives what there is. Who is behind the client gives less.
+            // A node gives what there is of a range, and does not say that it lacks the end. Where nobody has the end, who is behind the client gives
+            // less.
             let to_lacks = match to {
-                Bound::Number(number) => candidate.latest < number && behind,
+                Bound::Number(number) => candidate.latest < number && (number <= need.known || behind),
                 other => lacks_bound(other),
             };
             lacks_bound(from) || to_lacks
@@ -164,7 +167,7 @@ mod tests {
     const MAY: Seen = Seen { latest: 0, finalized: 0, resting: false, may: true };
 
     fn need(block: BlockNeed) -> Need {
-        Need { block, told_latest: 0, told_finalized: 0, ceiling: u64::MAX }
+        Need { block, told_latest: 0, told_finalized: 0, ceiling: u64::MAX, known: 0 }
     }
 
     fn places(snapshot: &Snapshot, seen: &[Seen], need: Need) -> Vec<usize> {
@@ -194,6 +197,16 @@ mod tests {
             (range(1, Bound::Number(999)), [0, 1, 2]),
         ] {
             assert_eq!(places(&board, &[MAY; 3], need(block)), want, "{block:?}");
+        }
+    }
+
+    #[test]
+    fn who_lacks_the_end_of_a_range_that_there_is_comes_last() {
+        let board = snapshot([100, 102, 105]);
+        let upto =
+            |to| Need { known: 105, ..need(BlockNeed::Range { from: Bound::Number(1), to: Bound::Number(to) }) };
+        for (to, want) in [(100, [0, 1, 2]), (101, [1, 2, 0]), (105, [2, 0, 1]), (106, [0, 1, 2])] {
+            assert_eq!(places(&board, &[MAY; 3], upto(to)), want, "{to}");
         }
     }
 

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::trouble::Troubles;
 use crate::gateway::{
-    BlockNeed, CallError, Feedback, Method, MethodClass, RawJson, RpcAnswer, RpcCall, Session, Standing, Tier,
+    BlockNeed, Bound, CallError, Feedback, Method, MethodClass, RawJson, RpcAnswer, RpcCall, Session, Standing, Tier,
     TransportFailure, block_need, hedge,
     lane::Lane,
     lanes::Lanes,
@@ -59,6 +59,8 @@ pub(in crate::gateway) struct Race<'a> {
     session: &'a Session,
     /// What the client was told when it asked. What it is told meanwhile is no measure of this answer.
     told: (u64, u64),
+    /// The block without which an upstream's answer would lack something and not say so.
+    needed: Option<u64>,
     deadline: Instant,
 }
 
@@ -72,7 +74,8 @@ impl<'a> Race<'a> {
     ) -> Self {
         let block = block_need::of(&call.method, &call.params);
         let told = lanes.told(session);
-        Self { lanes, call, method, block, session, told, deadline }
+        let needed = needed(method, block, told.0).filter(|number| *number <= lanes.known(told.0));
+        Self { lanes, call, method, block, session, told, needed, deadline }
     }
 
     /// Asks until an answer counts; `None` when nobody had one.
@@ -81,6 +84,7 @@ impl<'a> Race<'a> {
         let mut running = FuturesUnordered::new();
         let (mut kept, mut hedged, mut wake, mut newest): (Option<Won>, Option<usize>, _, _) =
             (None, None, None, None::<(Candidate, Instant)>);
+        let mut doubted: Option<(Candidate, Reason)> = None;
         loop {
             if running.is_empty() {
                 if kept.is_some() {
@@ -106,6 +110,7 @@ impl<'a> Race<'a> {
                         Heard::Doubtful(answer, reason) => {
                             let better = self.better(candidate, reason, &waiting);
                             let first = kept.is_none();
+                            doubted = Some((candidate, reason));
                             kept = self.best(kept, Won { place: candidate.place, answer }, reason);
                             // One second opinion on what is absent; as many as can do better on an old head.
                             let Some(at) = better.filter(|_| first || reason != Reason::Absent) else { return kept };
@@ -119,7 +124,15 @@ impl<'a> Race<'a> {
                             if sent && self.method.repeat == Repeat::Never {
                                 return None;
                             }
-                            if kept.is_none() && let Some(next) = waiting.pop_front() {
+                            // Beside a doubtful answer, only who may have a better one.
+                            let next = match doubted {
+                                None => waiting.pop_front(),
+                                Some((_, Reason::Absent)) => None,
+                                Some((from, reason)) => {
+                                    self.better(from, reason, &waiting).and_then(|at| waiting.remove(at))
+                                }
+                            };
+                            if let Some(next) = next {
                                 newest = Some((next, Instant::now()));
                                 wake = self.wake(next, waiting.front(), hedged.is_some());
                                 running.push(self.attempt(next)?);
@@ -254,7 +267,7 @@ impl<'a> Race<'a> {
                 return Heard::Good(answer);
             }
         };
-        let doubt = self.doubt(from.place, lane, result);
+        let doubt = self.doubt(from, lane, result);
         metrics::attempted(&lane.id, doubt.map_or("answered", Reason::label));
         match doubt {
             None => Heard::Good(answer),
@@ -263,7 +276,8 @@ impl<'a> Race<'a> {
     }
 
     /// Why a result should not be believed yet. One that is believed is remembered: of the upstream, and of what the client was told.
-    fn doubt(&self, place: usize, lane: &Lane, result: &RawJson) -> Option<Reason> {
+    fn doubt(&self, from: Candidate, lane: &Lane, result: &RawJson) -> Option<Reason> {
+        let place = from.place;
         let ceiling = self.lanes.ceiling();
         let absurd = |number: u64| number > ceiling;
         let snapshot = self.lanes.board().snapshot();
@@ -272,7 +286,11 @@ impl<'a> Race<'a> {
             Shown::Nothing if self.method.may_be_absent && result.as_bytes() == "null" => {
                 Some(Reason::Absent)
             }
-            Shown::Nothing => None,
+            Shown::Nothing => {
+                // It may have got the block since it was asked.
+                let lacks = |number: u64| from.latest.max(self.lanes.latest(place)) < number;
+                self.needed.filter(|number| lacks(*number)).map(|_| Reason::MissingBlock)
+            }
             Shown::Number(number) if absurd(number) => Some(Reason::AbsurdHead),
             Shown::Latest(head) if absurd(head.number) => Some(Reason::AbsurdHead),
             Shown::Finalized(number) if absurd(number) => Some(Reason::AbsurdHead),
@@ -310,6 +328,7 @@ impl<'a> Race<'a> {
             (Reason::AbsurdHead, _) => true,
             (Reason::OlderHead, BlockNeed::Finalized) => other.finalized >= self.told.1,
             (Reason::OlderHead, _) => other.latest >= self.told.0,
+            (Reason::MissingBlock, _) => self.needed.is_some_and(|number| other.latest >= number),
             // A block that nobody has yet is absent everywhere.
             (_, BlockNeed::Number(number)) if other.latest < number => false,
             // A wallet asks for its receipt each second: a paid upstream is asked only where the other is truly behind, not between two probes.
@@ -333,5 +352,21 @@ impl<'a> Race<'a> {
         // The first absurd head is no better than the second.
         let higher = reason == Reason::OlderHead && height(&new) > height(&kept);
         Some(if higher { new } else { kept })
+    }
+}
+
+/// The block that an upstream must have for an answer that lacks nothing: a node gives what it has of a range, and does not say what it lacks.
+fn needed(method: Method, block: BlockNeed, told_latest: u64) -> Option<u64> {
+    // What is found by its block shows by itself that the block is there.
+    if method.repeat == Repeat::Never || method.may_be_absent {
+        return None;
+    }
+    match block {
+        BlockNeed::Number(number) | BlockNeed::Range { to: Bound::Number(number), .. } => Some(number),
+        BlockNeed::Range { from, to: Bound::Latest | Bound::Pending } => match from {
+            Bound::Number(from) => Some(from.max(told_latest)),
+            _ => Some(told_latest),
+        },
+        _ => None,
     }
 }

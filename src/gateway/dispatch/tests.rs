@@ -262,6 +262,40 @@ async fn an_absurd_head_is_neither_told_nor_remembered() {
     assert_eq!((by(&served), result(&served), stage.session.latest()), ("replica", json!("0x64"), 100));
 }
 
+fn logs(to: u64) -> Value {
+    json!([{ "fromBlock": "0x1", "toBlock": format!("{to:#x}") }])
+}
+
+#[tokio::test(start_paused = true)]
+async fn logs_of_whoever_lacks_the_ranges_end_are_not_told_while_another_has_it() {
+    // The primary has block 100 and is slow; the replica lacks it and says nothing of that.
+    let stage = Stage::new();
+    stage.heads([100, 98, 100]);
+    stage.actor(PRIMARY).plays(|_, _| Act::Hang);
+    stage.actor(BACKUP).plays(|_, _| Act::refused());
+    stage.serve(&[PRIMARY, REPLICA, BACKUP]);
+    stage.actor(REPLICA).plays(|_, _| Act::Say(json!([])));
+    let served = run(&stage, "eth_getLogs", logs(100)).await;
+    // Nobody who has it answers: what there is.
+    assert_eq!((by(&served), stage.heard()), ("replica", [1, 1, 1]));
+    // It is asked last, and where it answers first, whoever has the block is asked after it.
+    stage.actor(BACKUP).plays(|_, _| Act::after(100, Act::Say(json!(["log"]))));
+    let (lanes, call) = (stage.lanes(), call("eth_getLogs", logs(100)));
+    let order: Vec<usize> =
+        lanes.candidates(&call, &stage.session).iter().map(|candidate| candidate.place).collect();
+    assert_eq!(order, [PRIMARY, BACKUP, REPLICA]);
+    let mut reversed = lanes.candidates(&call, &stage.session);
+    reversed.reverse();
+    let race = super::Race::new(&lanes, &call, Method::of("eth_getLogs"), &stage.session, deadline());
+    let won = race.run(&reversed, &mut super::trouble::Troubles::default()).await.unwrap();
+    assert_eq!(won.place, BACKUP);
+    // A range that ends beyond all heads is what it is.
+    let stage = Stage::new();
+    stage.actor(PRIMARY).plays(|_, _| Act::Say(json!([])));
+    assert_eq!(by(&run(&stage, "eth_getLogs", logs(5_000)).await), "primary");
+    assert_eq!(stage.heard(), [1, 0, 0]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_head_that_is_somewhat_too_high_leads_nobody_for_long() {
     let stage = Stage::new();

@@ -9,7 +9,7 @@ use crate::{
     consensus::WallClock,
     gateway::{
         CacheSettings, ClientId, RpcAnswer, RpcCall, Served, ServedBy, Session,
-        stage::{Act, PRIMARY, REPLICA, Stage, block, deadline},
+        stage::{Act, BACKUP, PRIMARY, REPLICA, Stage, block, deadline},
     },
 };
 
@@ -65,6 +65,24 @@ async fn what_is_kept_is_not_asked_again() {
         gateway.call(call("eth_getBalance", json!(["0xa", "pending"])), &stage.session, deadline()).await;
     }
     assert_eq!(stage.heard(), [3, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn logs_of_whoever_lacks_the_ranges_end_are_not_kept() {
+    let mut stage = Stage::new();
+    stage.settings.cache = CacheSettings { max_bytes: 1 << 20 };
+    stage.actor(PRIMARY).plays(|_, _| Act::refused());
+    stage.actor(BACKUP).plays(|_, _| Act::refused());
+    stage.actor(REPLICA).plays(|_, _| Act::Say(json!([])));
+    let gateway = gateway(&stage);
+    let logs = || call("eth_getLogs", json!([{ "fromBlock": "0x1", "toBlock": "0x40" }]));
+    for (heads, asked) in [([100, 60, 100], 2), ([100, 99, 100], 3)] {
+        stage.heads(heads);
+        for _ in 0..2 {
+            gateway.call(logs(), &stage.session, deadline()).await;
+        }
+        assert_eq!(stage.heard()[REPLICA], asked, "{heads:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
