@@ -241,7 +241,11 @@ impl<'a> Race<'a> {
             )
             | CallError::Bad(_) => observed(Feedback::Failed(error.to_string())),
         }
-        Heard::Bad { reason, sent: !error.nothing_was_sent(), answer: None }
+        let shut_out = matches!(
+            error,
+            CallError::Transport(TransportFailure::Status { status: 401 | 403, .. })
+        );
+        Heard::Bad { reason, sent: !shut_out && !error.nothing_was_sent(), answer: None }
     }
 
     /// What an answer of an upstream's comes to.
@@ -254,11 +258,10 @@ impl<'a> Race<'a> {
                 if reason == Reason::RateLimited {
                     lane.rest(None, Instant::now());
                 }
-                // Whoever does not serve it, or does not let us in, has done nothing.
-                let undone = matches!(
-                    reason,
-                    Reason::UnknownMethod | Reason::RateLimited | Reason::Unauthorized | Reason::Syncing
-                );
+                // Whoever does not serve it, or does not let us in, has done nothing. Words prove nothing: a node may have done it and complain of
+                // what came after.
+                let undone =
+                    matches!(&answer, RpcAnswer::Error(error) if matches!(error.code, -32601 | 401 | 403));
                 return Heard::Bad { reason, sent: !undone, answer: Some(answer) };
             }
             (Verdict::Answer, RpcAnswer::Result(result)) => result,

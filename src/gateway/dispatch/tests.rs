@@ -167,6 +167,32 @@ async fn what_may_not_be_repeated_is_sent_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn words_alone_send_nothing_twice() {
+    let status = |status| Act::Fail(TransportFailure::Status { status, retry_after: None });
+    for (act, asked) in [
+        (Act::Refuse(-32000, "too many requests"), 1),
+        (Act::Refuse(-32005, "limit exceeded"), 1),
+        (Act::Refuse(-32000, "method not supported"), 1),
+        (Act::Refuse(-32000, "node is syncing"), 1),
+        (Act::Refuse(-32000, "unauthorized"), 1),
+        (status(429), 1),
+        (status(503), 1),
+        (Act::Refuse(-32601, "the method does not exist/is not available"), 2),
+        (Act::Refuse(401, "unauthorized"), 2),
+        (Act::Refuse(403, "unauthorized"), 2),
+        (status(401), 2),
+        (status(403), 2),
+        (Act::refused(), 2),
+    ] {
+        let stage = Stage::new();
+        let plays = act.clone();
+        stage.actor(PRIMARY).plays(move |_, _| plays.clone());
+        run(&stage, "eth_sendTransaction", json!([{}])).await;
+        assert_eq!(stage.heard().iter().sum::<usize>(), asked, "{act:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn when_nobody_can_be_reached_everybody_is_tried_again() {
     let stage = Stage::new();
     for place in [PRIMARY, REPLICA, BACKUP] {
