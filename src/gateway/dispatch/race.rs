@@ -85,6 +85,7 @@ impl<'a> Race<'a> {
         let (mut kept, mut hedged, mut wake, mut newest): (Option<Won>, Option<usize>, _, _) =
             (None, None, None, None::<(Candidate, Instant)>);
         let mut doubted: Option<(Candidate, Reason)> = None;
+        let mut under_way: Vec<Candidate> = Vec::new();
         loop {
             if running.is_empty() {
                 if kept.is_some() {
@@ -93,6 +94,7 @@ impl<'a> Race<'a> {
                 let candidate = waiting.pop_front()?;
                 newest = Some((candidate, Instant::now()));
                 wake = self.wake(candidate, waiting.front(), hedged.is_some());
+                under_way.push(candidate);
                 running.push(self.attempt(candidate)?);
             }
             let wake_at = wake.map_or(self.deadline, |(at, _)| at);
@@ -100,6 +102,7 @@ impl<'a> Race<'a> {
                 biased;
                 Some(ended) = running.next() => {
                     let Ended { candidate, .. } = ended;
+                    under_way.retain(|asked| asked.place != candidate.place);
                     match self.heard(ended) {
                         Heard::Good(answer) => {
                             if let Some(second) = hedged {
@@ -113,11 +116,20 @@ impl<'a> Race<'a> {
                             doubted = Some((candidate, reason));
                             kept = self.best(kept, Won { place: candidate.place, answer }, reason);
                             // One second opinion on what is absent; as many as can do better on an old head.
-                            let Some(at) = better.filter(|_| first || reason != Reason::Absent) else { return kept };
-                            let candidate = waiting.remove(at)?;
-                            newest = Some((candidate, Instant::now()));
-                            wake = self.wake(candidate, waiting.front(), true);
-                            running.push(self.attempt(candidate)?);
+                            let may_go_on = first || reason != Reason::Absent;
+                            match better.filter(|_| may_go_on).and_then(|at| waiting.remove(at)) {
+                                Some(next) => {
+                                    newest = Some((next, Instant::now()));
+                                    under_way.push(next);
+                                    running.push(self.attempt(next)?);
+                                }
+                                // Somebody who is slow may still do better.
+                                None if may_go_on
+                                    && under_way.iter().any(|asked| self.is_better(candidate, reason, asked)) => {}
+                                None => return kept,
+                            }
+                            // There is an answer: nobody is waited for until the deadline.
+                            wake = Some((Instant::now() + self.lanes.attempt(), Wake::Slow));
                         }
                         Heard::Bad { reason, sent, answer } => {
                             troubles.note(candidate.place, reason, sent, answer);
@@ -134,20 +146,24 @@ impl<'a> Race<'a> {
                             };
                             if let Some(next) = next {
                                 newest = Some((next, Instant::now()));
-                                wake = self.wake(next, waiting.front(), hedged.is_some());
+                                wake = match doubted {
+                                    Some(_) => Some((Instant::now() + self.lanes.attempt(), Wake::Slow)),
+                                    None => self.wake(next, waiting.front(), hedged.is_some()),
+                                };
+                                under_way.push(next);
                                 running.push(self.attempt(next)?);
                             }
                         }
                     }
                 }
                 () = sleep_until(wake_at), if wake.is_some() => {
-                    if kept.is_some() {
-                        return kept;
-                    }
                     let is_hedge = matches!(wake, Some((_, Wake::Hedge)));
                     if !is_hedge && let Some((slow, since)) = newest {
                         self.is_slow(slow.place, since);
                         troubles.note(slow.place, Reason::TimedOut, true, None);
+                    }
+                    if kept.is_some() {
+                        return kept;
                     }
                     wake = None;
                     if let Some(next) = waiting.pop_front() {
@@ -156,6 +172,7 @@ impl<'a> Race<'a> {
                         }
                         newest = Some((next, Instant::now()));
                         wake = self.wake(next, waiting.front(), true);
+                        under_way.push(next);
                         running.push(self.attempt(next)?);
                     }
                 }
@@ -327,7 +344,12 @@ impl<'a> Race<'a> {
         if self.method.repeat == Repeat::Never {
             return None;
         }
-        let has = |other: &Candidate| match (reason, self.block) {
+        waiting.iter().position(|other| self.is_better(from, reason, other))
+    }
+
+    /// Whether somebody may have a better answer than a doubtful one.
+    fn is_better(&self, from: Candidate, reason: Reason, other: &Candidate) -> bool {
+        match (reason, self.block) {
             (Reason::AbsurdHead, _) => true,
             (Reason::OlderHead, BlockNeed::Finalized) => other.finalized >= self.told.1,
             (Reason::OlderHead, _) => other.latest >= self.told.0,
@@ -337,8 +359,7 @@ impl<'a> Race<'a> {
             // A wallet asks for its receipt each second: a paid upstream is asked only where the other is truly behind, not between two probes.
             _ if other.tier == Tier::Backup => other.latest > from.latest.saturating_add(1),
             _ => other.latest > from.latest,
-        };
-        waiting.iter().position(has)
+        }
     }
 
     /// The better of two doubtful answers: the higher head; of absent ones the first.

@@ -394,6 +394,26 @@ async fn nothing_is_believed_once_another_that_is_further_has_nothing_either() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_second_opinion_is_waited_for_no_longer_than_one_attempt() {
+    let mut stage = Stage::new();
+    stage.heads([100, 101, 101]);
+    stage.actor(PRIMARY).plays(|_, _| Act::after(100, Act::Say(Value::Null)));
+    stage.actor(REPLICA).plays(|_, _| Act::Hang);
+    stage.serve(&[PRIMARY, REPLICA]);
+    let started = Instant::now();
+    let served = run(&stage, "eth_getTransactionReceipt", json!(["0xab"])).await;
+    assert_eq!((result(&served), started.elapsed()), (Value::Null, Duration::from_millis(600)));
+    assert!(stage.feedback().iter().any(|told| matches!(told, (REPLICA, Feedback::Failed(_)))));
+    // The one that has it was asked first and is slow: it is not given up at once either.
+    let stage = Stage::new();
+    stage.heads([101, 100, 100]);
+    stage.actor(PRIMARY).plays(|_, _| Act::after(700, Act::Say(json!({}))));
+    stage.actor(REPLICA).plays(|_, _| Act::after(100, Act::Say(Value::Null)));
+    let served = run(&stage, "eth_getTransactionReceipt", json!(["0xab"])).await;
+    assert_eq!(by(&served), "primary");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_all_say_of_the_call_is_told_in_the_firsts_words() {
     let stage = Stage::new();
     stage.actor(PRIMARY).plays(|_, _| Act::Refuse(-32000, "header not found"));
