@@ -68,7 +68,7 @@ pub use cache::Cache;
 pub use call::RpcCall;
 pub use call_error::CallError;
 pub use failovers::Failover;
-pub use flight::{Flights, Flown};
+pub use flight::{Boarding, Flights, Flown};
 pub use head::Head;
 pub use health::HealthRules;
 pub use logs::{LogsBounds, LogsFailure, LogsLimit, LogsQuery};

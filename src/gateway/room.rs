@@ -4,10 +4,11 @@ mod batch;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
-    Ask, BlockNeed, Board, Bound, Cache, ClientId, Flights, Flown, Head, LogsBounds, Method, RpcAnswer, RpcCall, RpcSettings,
+    Ask, BlockNeed, Board, Boarding, Bound, Cache, ClientId, Flights, Flown, Head, LogsBounds, Method, RpcAnswer, RpcCall, RpcSettings,
     RpcView, Served, ServedBy, Session, Snapshot, block_need,
     filters::Filters,
     lane::Lane,
@@ -24,6 +25,8 @@ use crate::consensus::WallClock;
 
 /// Most calls whose answers several clients can wait for at once. An arbitrary number: above, each is asked by itself.
 const SHARED: usize = 4096;
+/// Most bytes of the parameters of such a call. An arbitrary number: all together are 64 MiB.
+const MOST_SHARED_BYTES: usize = 16 << 10;
 
 /// What the gateway is made of.
 pub struct GatewayParts {
@@ -162,14 +165,18 @@ impl Gateway {
     ) -> Option<Served> {
         let (latest, finalized) = self.lanes.told(session);
         let first = self.lanes.candidates(call, session).into_iter().next()?;
-        if method.repeat == Repeat::Never || first.latest < latest || first.finalized < finalized {
+        let is_behind = first.latest < latest || first.finalized < finalized;
+        if method.repeat == Repeat::Never || is_behind || !is_same_for_all(call) {
             return None;
         }
+        // A copy: a slice would keep the whole body that it came in.
+        let key = RpcCall::new(Arc::clone(&call.method), Bytes::copy_from_slice(&call.params));
         let work = || {
-            let (lanes, call, session) = (Arc::clone(&self.lanes), call.clone(), session.clone());
+            let (lanes, call, session) = (Arc::clone(&self.lanes), key.clone(), session.clone());
             async move { lanes.run(&call, method, &session, deadline).await }
         };
-        match self.flights.join(call.clone(), work).await? {
+        let boarding = Boarding { told: (latest, finalized), within: self.lanes.attempt() };
+        match self.flights.join(key.clone(), boarding, work).await? {
             Flown::Led(served) => Some(served),
             // Its time was up earlier.
             Flown::Followed(served) if served.by == ServedBy::Gateway => None,
@@ -178,6 +185,17 @@ impl Gateway {
             }
         }
     }
+}
+
+/// Whether an answer to one client is the answer to all. What is pending changes with each transaction that somebody sends: who asks after it has sent
+/// one must see it. And what is large is asked alone, so that what is held is bounded.
+fn is_same_for_all(call: &RpcCall) -> bool {
+    let is_pending = match block_need::of(&call.method, &call.params) {
+        BlockNeed::Pending => true,
+        BlockNeed::Range { from, to } => from == Bound::Pending || to == Bound::Pending,
+        _ => false,
+    };
+    !is_pending && &*call.method != "eth_getTransactionCount" && call.params.len() <= MOST_SHARED_BYTES
 }
 
 /// Whether an answer to somebody else shows this client nothing older than it was told. What it shows counts as told.

@@ -158,7 +158,10 @@ impl<'a> Race<'a> {
                 }
                 () = sleep_until(wake_at), if wake.is_some() => {
                     let is_hedge = matches!(wake, Some((_, Wake::Hedge)));
-                    if !is_hedge && let Some((slow, since)) = newest {
+                    if !is_hedge
+                        && let Some((slow, since)) = newest
+                        && under_way.iter().any(|asked| asked.place == slow.place)
+                    {
                         self.is_slow(slow.place, since);
                         troubles.note(slow.place, Reason::TimedOut, true, None);
                     }
@@ -177,7 +180,9 @@ impl<'a> Race<'a> {
                     }
                 }
                 () = sleep_until(self.deadline) => {
-                    if let Some((slow, since)) = newest {
+                    if let Some((slow, since)) = newest
+                        && under_way.iter().any(|asked| asked.place == slow.place)
+                    {
                         self.is_slow(slow.place, since);
                         troubles.note(slow.place, Reason::TimedOut, true, None);
                     }

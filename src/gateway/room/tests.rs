@@ -119,6 +119,24 @@ async fn the_same_call_is_asked_once_for_all_who_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_pending_is_each_clients_own() {
+    let stage = Stage::new();
+    stage.actor(PRIMARY).plays(|_, _| Act::after(100, Act::Say(json!("0x1"))));
+    let gateway = gateway(&stage);
+    for (method, params, asked) in [
+        ("eth_getBalance", json!(["0xa", "latest"]), 1),
+        ("eth_getBalance", json!(["0xa", "pending"]), 2),
+        ("eth_getTransactionCount", json!(["0xa", "latest"]), 2),
+        ("eth_call", json!([{ "data": "0".repeat(20_000) }, "latest"]), 2),
+    ] {
+        let before = stage.heard()[PRIMARY];
+        let ask = || gateway.call(call(method, params.clone()), &stage.session, deadline());
+        tokio::join!(ask(), ask());
+        assert_eq!(stage.heard()[PRIMARY] - before, asked, "{method} {params}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_keeps_its_order_and_goes_in_parts_of_ten() {
     let stage = Stage::new();
     stage.actor(PRIMARY).plays(|call, _| Act::Say(serde_json::from_slice(&call.params).unwrap()));
