@@ -5,7 +5,10 @@ use std::{collections::VecDeque, time::Duration};
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::time::{Instant, sleep_until};
 
-use super::trouble::Troubles;
+use super::{
+    failure::{note_failure, passes_at},
+    trouble::Troubles,
+};
 use crate::gateway::{
     BlockNeed, Bound, CallError, Feedback, Method, MethodClass, RawJson, RpcAnswer, RpcCall, Session, Standing, Tier,
     TransportFailure, block_need, hedge,
@@ -33,7 +36,7 @@ pub(in crate::gateway) enum Heard {
     /// An answer that counts unless somebody else has a better one.
     Doubtful(RpcAnswer, Reason),
     /// None.
-    Bad { reason: Reason, sent: bool, answer: Option<RpcAnswer> },
+    Bad { reason: Reason, sent: bool, answer: Option<RpcAnswer>, passes_at: Option<Instant> },
 }
 
 struct Ended {
@@ -131,8 +134,8 @@ impl<'a> Race<'a> {
                             // There is an answer: nobody is waited for until the deadline.
                             wake = Some((Instant::now() + self.lanes.attempt(), Wake::Slow));
                         }
-                        Heard::Bad { reason, sent, answer } => {
-                            troubles.note(candidate.place, reason, sent, answer);
+                        Heard::Bad { reason, sent, answer, passes_at } => {
+                            troubles.note(candidate.place, reason, sent, answer, passes_at);
                             if sent && self.method.repeat == Repeat::Never {
                                 return None;
                             }
@@ -163,7 +166,7 @@ impl<'a> Race<'a> {
                         && under_way.iter().any(|asked| asked.place == slow.place)
                     {
                         self.is_slow(slow.place, since);
-                        troubles.note(slow.place, Reason::TimedOut, true, None);
+                        troubles.note(slow.place, Reason::TimedOut, true, None, None);
                     }
                     if kept.is_some() {
                         return kept;
@@ -184,7 +187,7 @@ impl<'a> Race<'a> {
                         && under_way.iter().any(|asked| asked.place == slow.place)
                     {
                         self.is_slow(slow.place, since);
-                        troubles.note(slow.place, Reason::TimedOut, true, None);
+                        troubles.note(slow.place, Reason::TimedOut, true, None, None);
                     }
                     return kept;
                 }
@@ -232,42 +235,25 @@ impl<'a> Race<'a> {
     fn heard(&self, ended: Ended) -> Heard {
         let Ended { candidate, started, result } = ended;
         let Some(lane) = self.lanes.at(candidate.place) else {
-            return Heard::Bad { reason: Reason::Internal, sent: true, answer: None };
+            return Heard::Bad { reason: Reason::Internal, sent: true, answer: None, passes_at: None };
         };
         match result {
             Ok(answer) => {
                 lane.note_answer(self.method.class, started.elapsed(), Instant::now());
                 self.judge(candidate, answer, started.elapsed())
             }
-            Err(error) => self.failed(candidate.place, lane, started, &error),
+            Err(error) => self.failed(candidate.place, started, &error),
         }
     }
 
-    fn failed(&self, place: usize, lane: &Lane, started: Instant, error: &CallError) -> Heard {
-        let reason = verdict::of_failure(error);
-        metrics::attempted(&lane.id, reason.label());
-        let observed = |feedback| self.lanes.board().observed(place, feedback);
-        match error {
-            CallError::Transport(TransportFailure::Connect(words)) => {
-                observed(Feedback::Refused(words.clone()))
-            }
-            CallError::Transport(TransportFailure::Status { status: 429, retry_after }) => {
-                lane.rest(*retry_after, Instant::now());
-            }
-            CallError::Transport(TransportFailure::TimedOut) if lane.answered_since(started) => {}
-            // None of these says anything of the upstream: a client that sends nonsense must not take it from all others.
-            CallError::Transport(TransportFailure::OverBudget | TransportFailure::TooLarge { .. }) => {}
-            CallError::Transport(TransportFailure::Status { status: 400 | 404..=499, .. }) => {}
-            CallError::Transport(
-                TransportFailure::TimedOut | TransportFailure::Broken(_) | TransportFailure::Status { .. },
-            )
-            | CallError::Bad(_) => observed(Feedback::Failed(error.to_string())),
-        }
+    fn failed(&self, place: usize, started: Instant, error: &CallError) -> Heard {
+        let reason = note_failure(self.lanes, place, started, error);
         let shut_out = matches!(
             error,
             CallError::Transport(TransportFailure::Status { status: 401 | 403, .. })
         );
-        Heard::Bad { reason, sent: !shut_out && !error.nothing_was_sent(), answer: None }
+        let passes_at = passes_at(error, Instant::now());
+        Heard::Bad { reason, sent: !shut_out && !error.nothing_was_sent(), answer: None, passes_at }
     }
 
     /// What an answer of an upstream's comes to.
@@ -284,7 +270,7 @@ impl<'a> Race<'a> {
                 // what came after.
                 let undone =
                     matches!(&answer, RpcAnswer::Error(error) if matches!(error.code, -32601 | 401 | 403));
-                return Heard::Bad { reason, sent: !undone, answer: Some(answer) };
+                return Heard::Bad { reason, sent: !undone, answer: Some(answer), passes_at: None };
             }
             (Verdict::Answer, RpcAnswer::Result(result)) => result,
             (Verdict::Answer | Verdict::Final, _) => {
@@ -345,7 +331,7 @@ impl<'a> Race<'a> {
     }
 
     /// The place in the queue of somebody who may have a better answer than a doubtful one.
-    fn better(&self, from: Candidate, reason: Reason, waiting: &VecDeque<Candidate>) -> Option<usize> {
+    pub(in crate::gateway) fn better(&self, from: Candidate, reason: Reason, waiting: &VecDeque<Candidate>) -> Option<usize> {
         if self.method.repeat == Repeat::Never {
             return None;
         }

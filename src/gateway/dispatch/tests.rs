@@ -205,6 +205,39 @@ async fn when_nobody_can_be_reached_everybody_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_asks_us_to_come_a_little_later_is_waited_for_when_nobody_else_is_left() {
+    let limited = |secs| {
+        Act::Fail(TransportFailure::Status { status: 429, retry_after: Some(Duration::from_secs(secs)) })
+    };
+    for (act, others, waited) in [
+        (limited(2), Act::refused(), Some(2_000)),
+        (Act::Fail(TransportFailure::OverBudget), Act::refused(), Some(100)),
+        (limited(2), limited(3), Some(2_000)),
+        // Later than the client waits; or somebody has spoken of the call.
+        (limited(60), limited(60), None),
+        (limited(2), Act::Refuse(-32000, "header not found"), None),
+    ] {
+        let stage = Stage::new();
+        let plays = act.clone();
+        stage.actor(PRIMARY).plays(move |_, nth| if nth == 0 { plays.clone() } else { Act::Say(json!(0)) });
+        for place in [REPLICA, BACKUP] {
+            let plays = others.clone();
+            stage.actor(place).plays(move |_, _| plays.clone());
+        }
+        let started = Instant::now();
+        let served = run(&stage, "eth_call", json!([{}])).await;
+        match waited {
+            Some(ms) => assert_eq!(
+                (by(&served), started.elapsed(), stage.heard()[PRIMARY]),
+                ("primary", Duration::from_millis(ms), 2),
+                "{act:?} {others:?}"
+            ),
+            None => assert_eq!((started.elapsed(), stage.heard()[PRIMARY]), (Duration::ZERO, 1), "{others:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_ends_by_its_deadline_and_says_why() {
     let stage = Stage::new();
     for place in [PRIMARY, REPLICA, BACKUP] {

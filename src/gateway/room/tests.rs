@@ -1,14 +1,18 @@
 //! The gateway as a whole, over upstreams that play scripts.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{Gateway, GatewayParts};
 use crate::{
     consensus::WallClock,
     gateway::{
-        CacheSettings, ClientId, RpcAnswer, RpcCall, Served, ServedBy, Session,
+        CacheSettings, ClientId, Feedback, RpcAnswer, RpcCall, Served, ServedBy, Session, TransportFailure,
         stage::{Act, BACKUP, PRIMARY, REPLICA, Stage, block, deadline},
     },
 };
@@ -186,10 +190,68 @@ async fn a_batch_that_an_upstream_does_not_take_is_asked_one_by_one() {
     let stage = Stage::new();
     stage.actor(PRIMARY).plays(|_, _| Act::refused());
     let gateway = gateway(&stage);
-    let calls = vec![call("eth_gasPrice", json!([])), call("eth_chainId", json!([]))];
+    let calls = vec![call("eth_gasPrice", json!([])), call("eth_blobBaseFee", json!([]))];
     let served = gateway.call_batch(calls, &stage.session, deadline()).await;
     assert!(served.iter().all(|served| value(served) == json!(REPLICA)));
     assert_eq!(gateway.call_batch(Vec::new(), &stage.session, deadline()).await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_fails_says_of_its_upstream_what_a_call_says() {
+    let pair = || vec![call("eth_gasPrice", json!([])), call("eth_blobBaseFee", json!([]))];
+    // It asks for rest: it is not asked again for these calls, nor for the next.
+    let limited = TransportFailure::Status { status: 429, retry_after: Some(Duration::from_secs(5)) };
+    let mut stage = Stage::new();
+    stage.actor(PRIMARY).plays(move |_, _| Act::Fail(limited.clone()));
+    let batch = gateway(&stage);
+    let served = batch.call_batch(pair(), &stage.session, deadline()).await;
+    assert!(served.iter().all(|served| value(served) == json!(REPLICA)));
+    batch.call(call("eth_gasPrice", json!([])), &stage.session, deadline()).await;
+    assert_eq!(stage.heard(), [1, 3, 0]);
+    assert!(!stage.feedback().iter().any(|told| matches!(told, (PRIMARY, Feedback::Failed(_)))));
+    // It is frozen: that is told, and the single calls ask it last.
+    let mut stage = Stage::new();
+    stage.actor(PRIMARY).plays(|_, _| Act::Hang);
+    let batch = gateway(&stage);
+    let started = Instant::now();
+    batch.call_batch(pair(), &stage.session, deadline()).await;
+    assert_eq!((stage.heard(), started.elapsed()), ([1, 2, 0], Duration::from_millis(500)));
+    assert!(stage.feedback().iter().any(|told| matches!(told, (PRIMARY, Feedback::Failed(_)))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_doubtful_answer_of_a_batch_is_asked_again_where_somebody_may_know_better() {
+    let receipts = || ["0xa", "0xb"].map(|hash| call("eth_getTransactionReceipt", json!([hash]))).to_vec();
+    let stage = Stage::new();
+    for place in [PRIMARY, REPLICA, BACKUP] {
+        stage.actor(place).plays(|_, _| Act::Say(Value::Null));
+    }
+    let batch = gateway(&stage);
+    batch.call_batch(receipts(), &stage.session, deadline()).await;
+    assert_eq!(stage.heard(), [2, 0, 0]);
+    // The replica is further, and then it is down: nothing is the answer all the same.
+    stage.heads([100, 101, 100]);
+    stage.actor(REPLICA).plays(|_, _| Act::Say(json!({})));
+    let served = batch.call_batch(receipts(), &stage.session, deadline()).await;
+    assert_eq!((value(&served[0]), stage.heard()), (json!({}), [4, 2, 0]));
+    stage.actor(REPLICA).plays(|_, _| Act::refused());
+    stage.actor(BACKUP).plays(|_, _| Act::Refuse(-32603, "Internal error"));
+    stage.actor(PRIMARY).plays(|_, nth| match nth {
+        4 | 5 => Act::Say(Value::Null),
+        _ => Act::refused(),
+    });
+    let served = batch.call_batch(receipts(), &stage.session, deadline()).await;
+    assert!(served.iter().all(|served| value(served) == Value::Null), "{served:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_has_no_more_calls_than_its_upstreams_second_has() {
+    let stage = Stage::new();
+    stage.actor(PRIMARY).most_at_once.store(4, Relaxed);
+    let calls: Vec<RpcCall> =
+        (0..9).map(|at| call("eth_getBalance", json!(["0xa", format!("{at:#x}")]))).collect();
+    gateway(&stage).call_batch(calls, &stage.session, deadline()).await;
+    assert_eq!((stage.actor(PRIMARY).batches.lock().clone(), stage.heard()), (vec![4, 4], [9, 0, 0]));
 }
 
 #[tokio::test(start_paused = true)]
