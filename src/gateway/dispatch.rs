@@ -67,14 +67,14 @@ impl Lanes {
                 return self.served(won, first, &troubles, method, session, started);
             }
             let now = Instant::now();
-            let passes_at = troubles.passes_at(now);
+            let passes_at = troubles.passes_at(now, now + pause);
             let again = if candidates.is_empty() {
                 // Nobody serves, and somebody may at once; or nobody may be asked, and waiting changes nothing.
                 self.board().snapshot().order.is_empty() && started.elapsed() < PATIENCE
             } else {
                 passes_at.is_some() && (method.repeat == Repeat::Freely || troubles.nothing_was_sent())
             };
-            let wake = passes_at.unwrap_or(now).max(now + pause);
+            let wake = passes_at.unwrap_or(now + pause);
             if !again || wake >= deadline {
                 return troubles.into_served(self.all(), &call.method);
             }

@@ -42,15 +42,20 @@ impl Troubles {
         self.0.iter().find(|trouble| trouble.place == place).map(|trouble| trouble.reason)
     }
 
-    /// From when on trying everybody again may help: nobody was reached, or who was asks us to come later. `None`: it does not help.
-    pub(super) fn passes_at(&self, now: Instant) -> Option<Instant> {
+    /// From when on trying again may help, `soon` at the earliest but for those who said when: nobody was reached, or who was asks us to come later.
+    /// `None`: it does not help.
+    pub(super) fn passes_at(&self, now: Instant, soon: Instant) -> Option<Instant> {
         let each = self.0.iter().map(|trouble| {
             let was_not_reached =
                 matches!(trouble.reason, Reason::Unreachable | Reason::Broken | Reason::TimedOut)
                     && trouble.answer.is_none();
-            trouble.passes_at.or(was_not_reached.then_some(now))
+            match trouble.passes_at {
+                Some(at) if at > now => Some(at),
+                Some(_) => Some(soon),
+                None => was_not_reached.then_some(soon),
+            }
         });
-        each.collect::<Option<Vec<_>>>().map(|times| times.into_iter().min().unwrap_or(now))
+        each.collect::<Option<Vec<_>>>().map(|times| times.into_iter().min().unwrap_or(soon))
     }
 
     /// Whether an upstream asked us to come later than now.
