@@ -152,10 +152,9 @@ async fn a_filter_is_not_made_anew_where_it_failed_and_a_frozen_one_holds_it_up_
     let mut client = Client::new();
     client.stage.actor(PRIMARY).plays(node(100, json!([]), json!([])));
     let id = client.get("eth_newFilter", json!([{}])).await;
-    let made = node(100, json!([]), json!([]));
-    client.stage.actor(PRIMARY).plays(move |call, nth| match &*call.method {
+    client.stage.actor(PRIMARY).plays(|call, _| match &*call.method {
         "eth_getFilterChanges" => Act::Hang,
-        _ => made(call, nth),
+        _ => Act::refused(),
     });
     client.stage.actor(REPLICA).plays(|call, _| match &*call.method {
         "eth_newFilter" => Act::Hang,
