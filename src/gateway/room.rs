@@ -5,7 +5,8 @@ mod batch;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use serde_json::json;
+use tokio::time::{Instant, timeout};
 
 use super::{
     Ask, BlockNeed, Board, Boarding, Bound, Cache, ClientId, Flights, Flown, Head, LogsBounds, Method, RpcAnswer, RpcCall, RpcSettings,
@@ -14,7 +15,7 @@ use super::{
     lane::Lane,
     lanes::Lanes,
     methods::{FilterUse, Repeat},
-    metrics,
+    metrics, own_answer,
     policy::{self, Refusal},
     send,
     shown::{self, Shown},
@@ -84,7 +85,7 @@ impl Gateway {
                 return Served::own(refusal.answer(&call.method));
             }
         };
-        let served = match self.kept(&call) {
+        let served = match self.of_settings(&call).or_else(|| self.kept(&call)) {
             Some(served) => served,
             None => self.route(&call, method, session, deadline).await,
         };
@@ -109,11 +110,25 @@ impl Gateway {
         self.lanes.board()
     }
 
-    /// Waits for transactions that are still being sent although their clients have their answers. Each ends by its deadline.
+    /// Waits for transactions that are still being sent although their clients have their answers. Each ends by its deadline, and so does this.
     pub async fn drained(&self) {
-        self.flights.ended().await;
-        self.lanes.background().close();
-        self.lanes.background().wait().await;
+        let all = async {
+            self.flights.ended().await;
+            self.lanes.background().close();
+            self.lanes.background().wait().await;
+        };
+        let _ = timeout(self.settings.deadline, all).await;
+    }
+
+    /// The answer that the settings have: an upstream of another chain is never asked, so that nobody could say anything else.
+    fn of_settings(&self, call: &RpcCall) -> Option<Served> {
+        let chain_id = self.settings.chain_id;
+        match &*call.method {
+            "eth_chainId" => Some(Served::own(own_answer::quantity(chain_id))),
+            // The network's id is the chain's, in decimals.
+            "net_version" => Some(Served::own(own_answer::result(&json!(chain_id.to_string())))),
+            _ => None,
+        }
     }
 
     /// The answer that is known already.

@@ -93,8 +93,8 @@ fn shared(gateway: &Gateway, place: usize, call: RpcCall, session: &Session) -> 
         // Sends, filters and what is heavy go their own ways, and refusals are the gateway's.
         Ok(_) | Err(_) => return Err(call),
     };
-    // What is kept costs no request.
-    if gateway.cache.get(&call, &gateway.board().snapshot()).is_some() {
+    // What is known or kept costs no request.
+    if gateway.of_settings(&call).is_some() || gateway.cache.get(&call, &gateway.board().snapshot()).is_some() {
         return Err(call);
     }
     match gateway.lanes.candidates(&call, session).into_iter().next() {

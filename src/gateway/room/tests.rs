@@ -49,6 +49,34 @@ async fn what_is_not_served_reaches_no_upstream() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_chain_is_known_though_nobody_is_up() {
+    let stage = Stage::new();
+    stage.serve(&[]);
+    let gateway = gateway(&stage);
+    let (id, version) = (|| call("eth_chainId", json!([])), || call("net_version", json!([])));
+    for (call, want) in [(id(), json!("0x1")), (version(), json!("1"))] {
+        let served = gateway.call(call, &stage.session, deadline()).await;
+        assert_eq!((value(&served), served.by), (want, ServedBy::Gateway));
+    }
+    let served = gateway.call_batch(vec![id(), version()], &stage.session, deadline()).await;
+    assert_eq!(served.iter().map(value).collect::<Vec<_>>(), [json!("0x1"), json!("1")]);
+    assert_eq!(stage.heard(), [0, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_what_is_under_way_until_the_deadline() {
+    let stage = Stage::new();
+    stage.actor(PRIMARY).plays(|_, _| Act::Say(json!("0x1")));
+    stage.actor(REPLICA).plays(|_, _| Act::Hang);
+    let gateway = gateway(&stage);
+    let far = Instant::now() + Duration::from_secs(3_600);
+    gateway.call(call("eth_sendRawTransaction", json!(["0x02"])), &stage.session, far).await;
+    let started = Instant::now();
+    gateway.drained().await;
+    assert_eq!(started.elapsed(), stage.settings.deadline);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_kept_is_not_asked_again() {
     let mut stage = Stage::new();
     stage.settings.cache = CacheSettings { max_bytes: 1 << 20 };
