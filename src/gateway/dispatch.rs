@@ -61,8 +61,11 @@ impl Lanes {
             first = first.or(candidates.first().map(|candidate| candidate.place));
             let race = Race::new(self, call, method, session, deadline);
             let now = Instant::now();
-            let rested: Vec<Candidate> =
-                candidates.iter().filter(|candidate| !troubles.rests(candidate.place, now)).copied().collect();
+            let rested: Vec<Candidate> = candidates
+                .iter()
+                .filter(|candidate| !troubles.rests(candidate.place, now))
+                .copied()
+                .collect();
             if let Some(won) = race.run(&rested, &mut troubles).await {
                 return self.served(won, first, &troubles, method, session, started);
             }

@@ -140,7 +140,8 @@ async fn make_anew(
         }
     }
     Err(said.unwrap_or_else(|| {
-        let words = "this filter's upstream failed and no other could make it anew; the next look tries again";
+        let words =
+            "this filter's upstream failed and no other could make it anew; the next look tries again";
         Served::error(ErrorCode::Internal, words)
     }))
 }

@@ -142,8 +142,7 @@ where
             self.0.count.fetch_add(1, Relaxed);
             let (answer, result) = watch::channel(None);
             let answer = Arc::new(answer);
-            let flight =
-                Flight { answer: Arc::clone(&answer), began: Instant::now(), told: boarding.told };
+            let flight = Flight { answer: Arc::clone(&answer), began: Instant::now(), told: boarding.told };
             under_way.insert(key.clone(), flight);
             (answer, result)
         };

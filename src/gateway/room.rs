@@ -9,8 +9,8 @@ use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    Ask, BlockNeed, Board, Boarding, Bound, Cache, ClientId, Flights, Flown, Head, LogsBounds, Method, RpcAnswer, RpcCall, RpcSettings,
-    RpcView, Served, ServedBy, Session, Snapshot, block_need,
+    Ask, BlockNeed, Board, Boarding, Bound, Cache, ClientId, Flights, Flown, Head, LogsBounds, Method,
+    RpcAnswer, RpcCall, RpcSettings, RpcView, Served, ServedBy, Session, Snapshot, block_need,
     filters::Filters,
     lane::Lane,
     lanes::Lanes,
@@ -140,12 +140,16 @@ impl Gateway {
 
     /// Remembers an upstream's answer. `before` is what was known before it was asked.
     fn keep(&self, call: &RpcCall, served: &Served, before: &Snapshot) {
-        let (RpcAnswer::Result(result), ServedBy::Upstream(id)) = (&served.answer, &served.by) else { return };
+        let (RpcAnswer::Result(result), ServedBy::Upstream(id)) = (&served.answer, &served.by) else {
+            return;
+        };
         let place = self.lanes.all().iter().position(|lane| lane.id == *id);
         let latest = place.map_or(0, |place| self.lanes.latest(place));
         // Who lacks the end of a range gives fewer logs, and does not say so: that is no answer for all.
         let has_it = match block_need::of(&call.method, &call.params) {
-            BlockNeed::Number(number) | BlockNeed::Range { to: Bound::Number(number), .. } => latest >= number,
+            BlockNeed::Number(number) | BlockNeed::Range { to: Bound::Number(number), .. } => {
+                latest >= number
+            }
             _ => true,
         };
         if has_it {
@@ -214,13 +218,7 @@ fn is_same_for_all(call: &RpcCall) -> bool {
 }
 
 /// Whether an answer to somebody else shows this client nothing older than it was told. What it shows counts as told.
-fn is_news(
-    served: &Served,
-    call: &RpcCall,
-    method: Method,
-    session: &Session,
-    told: (u64, u64),
-) -> bool {
+fn is_news(served: &Served, call: &RpcCall, method: Method, session: &Session, told: (u64, u64)) -> bool {
     let RpcAnswer::Result(result) = &served.answer else { return true };
     match shown::of(method, block_need::of(&call.method, &call.params), result) {
         Shown::Nothing => true,

@@ -203,8 +203,10 @@ mod tests {
     #[test]
     fn who_lacks_the_end_of_a_range_that_there_is_comes_last() {
         let board = snapshot([100, 102, 105]);
-        let upto =
-            |to| Need { known: 105, ..need(BlockNeed::Range { from: Bound::Number(1), to: Bound::Number(to) }) };
+        let upto = |to| Need {
+            known: 105,
+            ..need(BlockNeed::Range { from: Bound::Number(1), to: Bound::Number(to) })
+        };
         for (to, want) in [(100, [0, 1, 2]), (101, [1, 2, 0]), (105, [2, 0, 1]), (106, [0, 1, 2])] {
             assert_eq!(places(&board, &[MAY; 3], upto(to)), want, "{to}");
         }

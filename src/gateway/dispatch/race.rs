@@ -10,8 +10,8 @@ use super::{
     trouble::Troubles,
 };
 use crate::gateway::{
-    BlockNeed, Bound, CallError, Feedback, Method, MethodClass, RawJson, RpcAnswer, RpcCall, Session, Standing, Tier,
-    TransportFailure, block_need, hedge,
+    BlockNeed, Bound, CallError, Feedback, Method, MethodClass, RawJson, RpcAnswer, RpcCall, Session,
+    Standing, Tier, TransportFailure, block_need, hedge,
     lane::Lane,
     lanes::Lanes,
     methods::Repeat,
@@ -140,14 +140,7 @@ impl<'a> Race<'a> {
                                 return None;
                             }
                             // Beside a doubtful answer, only who may have a better one.
-                            let next = match doubted {
-                                None => waiting.pop_front(),
-                                Some((_, Reason::Absent)) => None,
-                                Some((from, reason)) => {
-                                    self.better(from, reason, &waiting).and_then(|at| waiting.remove(at))
-                                }
-                            };
-                            if let Some(next) = next {
+                            if let Some(next) = self.next(doubted, &mut waiting) {
                                 newest = Some((next, Instant::now()));
                                 wake = match doubted {
                                     Some(_) => Some((Instant::now() + self.lanes.attempt(), Wake::Slow)),
@@ -168,16 +161,20 @@ impl<'a> Race<'a> {
                         self.is_slow(slow.place, since);
                         troubles.note(slow.place, Reason::TimedOut, true, None, None);
                     }
-                    if kept.is_some() {
+                    let next = self.next(doubted, &mut waiting);
+                    if kept.is_some() && next.is_none() {
                         return kept;
                     }
                     wake = None;
-                    if let Some(next) = waiting.pop_front() {
+                    if let Some(next) = next {
                         if is_hedge {
                             hedged = Some(next.place);
                         }
                         newest = Some((next, Instant::now()));
-                        wake = self.wake(next, waiting.front(), true);
+                        wake = match doubted {
+                            Some(_) => Some((Instant::now() + self.lanes.attempt(), Wake::Slow)),
+                            None => self.wake(next, waiting.front(), true),
+                        };
                         under_way.push(next);
                         running.push(self.attempt(next)?);
                     }
@@ -192,6 +189,19 @@ impl<'a> Race<'a> {
                     return kept;
                 }
             }
+        }
+    }
+
+    /// Whom to ask next: beside a doubtful answer, only who may have a better one.
+    fn next(
+        &self,
+        doubted: Option<(Candidate, Reason)>,
+        waiting: &mut VecDeque<Candidate>,
+    ) -> Option<Candidate> {
+        match doubted {
+            None => waiting.pop_front(),
+            Some((_, Reason::Absent)) => None,
+            Some((from, reason)) => self.better(from, reason, waiting).and_then(|at| waiting.remove(at)),
         }
     }
 
@@ -248,10 +258,8 @@ impl<'a> Race<'a> {
 
     fn failed(&self, place: usize, started: Instant, error: &CallError) -> Heard {
         let reason = note_failure(self.lanes, place, started, error);
-        let shut_out = matches!(
-            error,
-            CallError::Transport(TransportFailure::Status { status: 401 | 403, .. })
-        );
+        let shut_out =
+            matches!(error, CallError::Transport(TransportFailure::Status { status: 401 | 403, .. }));
         let passes_at = passes_at(error, Instant::now());
         Heard::Bad { reason, sent: !shut_out && !error.nothing_was_sent(), answer: None, passes_at }
     }
@@ -331,7 +339,12 @@ impl<'a> Race<'a> {
     }
 
     /// The place in the queue of somebody who may have a better answer than a doubtful one.
-    pub(in crate::gateway) fn better(&self, from: Candidate, reason: Reason, waiting: &VecDeque<Candidate>) -> Option<usize> {
+    pub(in crate::gateway) fn better(
+        &self,
+        from: Candidate,
+        reason: Reason,
+        waiting: &VecDeque<Candidate>,
+    ) -> Option<usize> {
         if self.method.repeat == Repeat::Never {
             return None;
         }

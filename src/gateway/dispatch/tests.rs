@@ -232,7 +232,9 @@ async fn who_asks_us_to_come_a_little_later_is_waited_for_when_nobody_else_is_le
                 ("primary", Duration::from_millis(ms), 2),
                 "{act:?} {others:?}"
             ),
-            None => assert_eq!((started.elapsed(), stage.heard()[PRIMARY]), (Duration::ZERO, 1), "{others:?}"),
+            None => {
+                assert_eq!((started.elapsed(), stage.heard()[PRIMARY]), (Duration::ZERO, 1), "{others:?}")
+            }
         }
     }
 }

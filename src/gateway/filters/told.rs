@@ -64,7 +64,8 @@ impl Told {
     fn is_new(&mut self, item: &RawValue) -> bool {
         match serde_json::from_str(item.get()) {
             Ok(Item::Log { block_hash: hash, block_number, log_index, removed }) => {
-                let (Some(index), Some(number)) = (read_quantity(log_index), read_quantity(block_number)) else {
+                let (Some(index), Some(number)) = (read_quantity(log_index), read_quantity(block_number))
+                else {
                     return true;
                 };
                 let key = Key { hash, index, removed };

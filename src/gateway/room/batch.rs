@@ -94,7 +94,8 @@ fn shared(gateway: &Gateway, place: usize, call: RpcCall, session: &Session) -> 
         Ok(_) | Err(_) => return Err(call),
     };
     // What is known or kept costs no request.
-    if gateway.of_settings(&call).is_some() || gateway.cache.get(&call, &gateway.board().snapshot()).is_some() {
+    if gateway.of_settings(&call).is_some() || gateway.cache.get(&call, &gateway.board().snapshot()).is_some()
+    {
         return Err(call);
     }
     match gateway.lanes.candidates(&call, session).into_iter().next() {
@@ -180,9 +181,8 @@ fn good(
     let lanes = &gateway.lanes;
     let (Some(lane), Some(answer)) = (lanes.at(item.candidate.place), answer) else { return Good::No };
     let race = Race::new(lanes, &item.call, item.method, session, deadline);
-    let served = |answer| {
-        Served::upstream(lane.id.clone(), never_lower(answer, item.method, lanes.told(session).0))
-    };
+    let served =
+        |answer| Served::upstream(lane.id.clone(), never_lower(answer, item.method, lanes.told(session).0));
     match race.judge(item.candidate, answer, started.elapsed()) {
         Heard::Good(answer) => Good::Yes(served(answer)),
         Heard::Doubtful(answer, reason) => {
