@@ -15,6 +15,7 @@
 
 pub mod answer;
 pub mod ask;
+mod belief;
 pub mod block_need;
 pub mod board;
 pub mod budget;
@@ -67,7 +68,7 @@ pub use cache::Cache;
 pub use call::RpcCall;
 pub use call_error::CallError;
 pub use failovers::Failover;
-pub use flight::{Flights, Flown};
+pub use flight::{Boarding, Flights, Flown};
 pub use head::Head;
 pub use health::HealthRules;
 pub use logs::{LogsBounds, LogsFailure, LogsLimit, LogsQuery};

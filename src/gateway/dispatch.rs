@@ -1,15 +1,16 @@
 //! Runs one call: upstream after upstream until one of them answers, all within one deadline.
 //!
 //! An upstream that does not answer within `rpc.attempt` is not given up: the next one is asked beside it, and the first good answer wins. What
-//! may not be asked twice is asked once, and goes on to another upstream only where the first cannot have got it. When nobody can be reached,
-//! everybody is tried again a moment later, as long as the client waits: two nodes that start again at the same time are no reason to fail.
+//! may not be asked twice is asked once, and goes on to another upstream only where the first cannot have got it. When nobody can be reached, or
+//! all ask us to come later, everybody is tried again a moment later, as long as the client waits: two nodes that start again at the same time are no reason to fail.
 
+mod failure;
 mod race;
 mod trouble;
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use self::{race::Won, trouble::Troubles};
 use super::{
@@ -17,9 +18,13 @@ use super::{
     lanes::Lanes,
     methods::{Repeat, Shows},
     metrics, own_answer,
+    select::Candidate,
 };
 
-pub(super) use self::race::{Heard, Race};
+pub(super) use self::{
+    failure::note_failure,
+    race::{Heard, Race},
+};
 
 /// First pause before everybody is tried again; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -35,27 +40,49 @@ impl Lanes {
         session: &Session,
         deadline: Instant,
     ) -> Served {
+        self.run_after(call, method, session, deadline, None).await
+    }
+
+    /// The same; the upstream at `last` is asked after the others, as it has just failed.
+    pub(super) async fn run_after(
+        &self,
+        call: &RpcCall,
+        method: Method,
+        session: &Session,
+        deadline: Instant,
+        last: Option<usize>,
+    ) -> Served {
         let started = Instant::now();
         let (mut troubles, mut first, mut pause) = (Troubles::default(), None, FIRST_PAUSE);
         let mut changes = self.board().changes();
         loop {
-            let candidates = self.candidates(call, session);
+            let mut candidates = self.candidates(call, session);
+            candidates.sort_by_key(|candidate| Some(candidate.place) == last);
             first = first.or(candidates.first().map(|candidate| candidate.place));
             let race = Race::new(self, call, method, session, deadline);
-            if let Some(won) = race.run(&candidates, &mut troubles).await {
+            let now = Instant::now();
+            let rested: Vec<Candidate> = candidates
+                .iter()
+                .filter(|candidate| !troubles.rests(candidate.place, now))
+                .copied()
+                .collect();
+            if let Some(won) = race.run(&rested, &mut troubles).await {
                 return self.served(won, first, &troubles, method, session, started);
             }
+            let now = Instant::now();
+            let passes_at = troubles.passes_at(now, now + pause);
             let again = if candidates.is_empty() {
                 // Nobody serves, and somebody may at once; or nobody may be asked, and waiting changes nothing.
                 self.board().snapshot().order.is_empty() && started.elapsed() < PATIENCE
             } else {
-                troubles.may_pass() && (method.repeat == Repeat::Freely || troubles.nothing_was_sent())
+                passes_at.is_some() && (method.repeat == Repeat::Freely || troubles.nothing_was_sent())
             };
-            if !again || Instant::now() + pause >= deadline {
+            let wake = passes_at.unwrap_or(now + pause);
+            if !again || wake >= deadline {
                 return troubles.into_served(self.all(), &call.method);
             }
             tokio::select! {
-                () = sleep(pause) => {}
+                () = sleep_until(wake) => {}
                 _ = changes.changed() => {}
             }
             pause = pause.saturating_mul(2);
@@ -79,19 +106,19 @@ impl Lanes {
             self.failovers().note(&from.id, &lane.id, reason, started.elapsed(), self.time_of_day());
             metrics::failed_over(&from.id, reason);
         }
-        Served::upstream(lane.id.clone(), never_lower(won.answer, method, session))
+        Served::upstream(lane.id.clone(), never_lower(won.answer, method, self.told(session).0))
     }
 }
 
-/// `eth_blockNumber` is never lower than what the client was told: the block that it heard of exists.
-pub(super) fn never_lower(answer: RpcAnswer, method: Method, session: &Session) -> RpcAnswer {
+/// `eth_blockNumber` is never lower than what the client was told and can be: the block that it heard of exists.
+pub(super) fn never_lower(answer: RpcAnswer, method: Method, told: u64) -> RpcAnswer {
     if method.shows != Shows::Number {
         return answer;
     }
     let RpcAnswer::Result(result) = &answer else { return answer };
     let number = result.read::<&str>().ok().and_then(own_answer::read_quantity);
     match number {
-        Some(number) if number < session.latest() => own_answer::quantity(session.latest()),
+        Some(number) if number < told => own_answer::quantity(told),
         Some(_) | None => answer,
     }
 }

@@ -1,6 +1,6 @@
 //! Filters (`eth_newFilter` and the like), which live in the node that made them: a client has an id of ours, behind which the node can change.
 //!
-//! When a filter's upstream dies, or has forgotten it, the filter is made anew at another one, and what happened since the client's last look is
+//! When a filter's upstream dies, or has forgotten it, the filter is made anew, where it died at another one, and what happened since the client's last look is
 //! read from the chain: logs by `eth_getLogs`, blocks by their numbers. Nothing is told twice. Pending transactions that came in between are lost,
 //! as they are with a node that starts again: they are no part of the chain.
 //!
@@ -21,7 +21,8 @@ use self::{
     kept::{Filter, FilterKind, Kept, Made, is_small},
 };
 use super::{
-    CallError, Feedback, Method, RawJson, RpcAnswer, RpcCall, Served, ServedBy, Session, TransportFailure,
+    CallError, Method, RawJson, RpcAnswer, RpcCall, Served, ServedBy, Session, TransportFailure,
+    dispatch::note_failure,
     lanes::Lanes,
     own_answer,
     verdict::{self, Verdict},
@@ -99,7 +100,7 @@ async fn make(
 ) -> Result<Made, Served> {
     let call = kind.call();
     // Before it is made: a block that comes between is told by the filter.
-    let heads: Vec<u64> = (0..lanes.all().len()).map(|place| known_head(lanes, place)).collect();
+    let heads: Vec<u64> = (0..lanes.all().len()).map(|place| lanes.latest(place)).collect();
     let served = lanes.run(&call, Method::of(&call.method), session, deadline).await;
     let place = match &served.by {
         ServedBy::Upstream(id) => lanes.all().iter().position(|lane| lane.id == *id),
@@ -114,17 +115,41 @@ async fn make(
     }
 }
 
-/// The upstream's head, as far as it is known: it may be further.
-fn known_head(lanes: &Lanes, place: usize) -> u64 {
-    let probed = lanes.board().snapshot().upstreams.get(place).and_then(|standing| standing.head);
-    let seen = lanes.at(place).map_or(0, |lane| lane.seen("", Instant::now()).latest);
-    probed.map_or(0, |head| head.number).max(seen)
+/// Makes a filter anew at the first upstream that takes it: one after another, each for no longer than one may take. One that made it and was too
+/// slow to say so forgets it by itself.
+async fn make_anew(
+    lanes: &Arc<Lanes>,
+    kind: &FilterKind,
+    failed: Option<usize>,
+    session: &Session,
+    deadline: Instant,
+) -> Result<Made, Served> {
+    let call = kind.call();
+    let mut said = None;
+    for candidate in lanes.candidates(&call, session) {
+        let place = candidate.place;
+        if Some(place) == failed || Instant::now() >= deadline {
+            continue;
+        }
+        let head = lanes.latest(place);
+        let Some(lane) = lanes.at(place) else { continue };
+        match ask(lanes, place, &call, deadline).await {
+            Ok(RpcAnswer::Result(id)) => return Ok(Made { place, id, head }),
+            Ok(answer) => said = said.or(Some(Served::upstream(lane.id.clone(), answer))),
+            Err(_) => {}
+        }
+    }
+    Err(said.unwrap_or_else(|| {
+        let words =
+            "this filter's upstream failed and no other could make it anew; the next look tries again";
+        Served::error(ErrorCode::Internal, words)
+    }))
 }
 
 /// What happened since the last look.
 async fn changes(lanes: &Arc<Lanes>, filter: &mut Filter, session: &Session, deadline: Instant) -> Served {
     // Before it is asked: what it tells reaches to here at least.
-    let head = known_head(lanes, filter.place);
+    let head = lanes.latest(filter.place);
     let call = RpcCall::new("eth_getFilterChanges", with_id(&filter.id));
     match ask(lanes, filter.place, &call, deadline).await {
         Ok(answer @ RpcAnswer::Result(_)) => told(lanes, filter, answer, head),
@@ -132,14 +157,22 @@ async fn changes(lanes: &Arc<Lanes>, filter: &mut Filter, session: &Session, dea
             Some(lane) => Served::upstream(lane.id.clone(), answer),
             None => Served::own(answer),
         },
-        Ok(_) | Err(_) => move_on(lanes, filter, session, deadline).await,
+        // It is well, and does not know the filter any more: it may make it again.
+        Ok(answer) if is_unknown(&answer) => move_on(lanes, filter, None, session, deadline).await,
+        Ok(_) | Err(_) => move_on(lanes, filter, Some(filter.place), session, deadline).await,
     }
 }
 
-/// Makes the filter anew elsewhere, and reads what happened since the last look.
-async fn move_on(lanes: &Arc<Lanes>, filter: &mut Filter, session: &Session, deadline: Instant) -> Served {
+/// Makes the filter anew, not where it has just failed, and reads what happened since the last look.
+async fn move_on(
+    lanes: &Arc<Lanes>,
+    filter: &mut Filter,
+    failed: Option<usize>,
+    session: &Session,
+    deadline: Instant,
+) -> Served {
     // First the filter, then the past: what comes in between is told by both, and told once.
-    let made = match make(lanes, &filter.kind, session, deadline).await {
+    let made = match make_anew(lanes, &filter.kind, failed, session, deadline).await {
         Ok(made) => made,
         Err(served) => return served,
     };
@@ -162,8 +195,11 @@ async fn move_on(lanes: &Arc<Lanes>, filter: &mut Filter, session: &Session, dea
 /// What is told of an answer: what was not told before.
 fn told(lanes: &Lanes, filter: &mut Filter, answer: RpcAnswer, head: u64) -> Served {
     let answer = match answer {
-        RpcAnswer::Result(result) => RpcAnswer::Result(filter.told.only_new(result, head)),
-        RpcAnswer::Error(error) => RpcAnswer::Error(error),
+        // Of transactions that wait nothing is read anew, so that nothing is told twice.
+        RpcAnswer::Result(result) if filter.kind != FilterKind::PendingTransactions => {
+            RpcAnswer::Result(filter.told.only_new(result, head))
+        }
+        answer => answer,
     };
     filter.last = filter.last.max(head);
     match lanes.at(filter.place) {
@@ -200,21 +236,24 @@ async fn ask(lanes: &Lanes, place: usize, call: &RpcCall, deadline: Instant) -> 
     };
     match &result {
         Ok(_) => lane.note_answer(Method::of(&call.method).class, started.elapsed(), Instant::now()),
-        Err(CallError::Transport(TransportFailure::Connect(words))) => {
-            lanes.board().observed(place, Feedback::Refused(words.clone()));
+        Err(error) => {
+            note_failure(lanes, place, started, error);
         }
-        Err(_) => {}
     }
     result
 }
 
 /// Whether an upstream cannot tell what happened: it does not know the filter any more, or is in trouble itself.
 fn is_lost(answer: &RpcAnswer) -> bool {
+    is_unknown(answer) || matches!(verdict::of_answer(answer), Verdict::NextUpstream(_))
+}
+
+/// Whether an upstream does not know the filter any more.
+fn is_unknown(answer: &RpcAnswer) -> bool {
     let RpcAnswer::Error(error) = answer else { return false };
     // geth, Nethermind and reth say "filter not found" or "filter with id … not found", Erigon and Nethermind "filter … does not exist".
     let words = error.message.to_ascii_lowercase();
-    let unknown = words.contains("filter") && (words.contains("not found") || words.contains("not exist"));
-    unknown || matches!(verdict::of_answer(answer), Verdict::NextUpstream(_))
+    words.contains("filter") && (words.contains("not found") || words.contains("not exist"))
 }
 
 fn with_id(id: &RawJson) -> Vec<u8> {

@@ -1,12 +1,23 @@
 //! Calls that are under way: who asks for the same as somebody else just now gets the same answer, and the upstream is asked once.
 //!
-//! The work runs in a task of its own, so that a client that hangs up takes no answer from those who wait with it. It never decides what may be
-//! shared: that a call is read-only is for whoever asks to know.
+//! The work runs in a task of its own, so that a client that hangs up takes no answer from those who wait with it; when the last of them has gone, it
+//! ends. It never decides what may be shared: that a call is read-only is for whoever asks to know.
 
-use std::{collections::HashMap, fmt, future::Future, hash::Hash, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    future::Future,
+    hash::Hash,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
 
 /// An answer, and whose work it came of.
@@ -32,13 +43,39 @@ impl<T> Flown<T> {
     }
 }
 
+/// Which flights a call may join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Boarding {
+    /// The highest block and the highest finalized one that its client was told of. Whoever leads must have been told as much: its answer shows no
+    /// less then.
+    pub told: (u64, u64),
+    /// How long ago the flight may have begun: what is slow is not waited for again.
+    pub within: Duration,
+}
+
 /// What is under way. Clones are the same.
 pub struct Flights<K, T>(Arc<Inner<K, T>>);
 
 struct Inner<K, T> {
-    under_way: Mutex<HashMap<K, watch::Receiver<Option<T>>>>,
+    /// The newest of each key.
+    under_way: Mutex<HashMap<K, Flight<T>>>,
+    /// How many are under way, those that a newer one has replaced included.
+    count: AtomicUsize,
     most: usize,
     tasks: TaskTracker,
+}
+
+struct Flight<T> {
+    answer: Arc<watch::Sender<Option<T>>>,
+    began: Instant,
+    told: (u64, u64),
+}
+
+impl<T> Flight<T> {
+    fn takes(&self, boarding: Boarding) -> bool {
+        let told = boarding.told;
+        self.began.elapsed() < boarding.within && self.told.0 >= told.0 && self.told.1 >= told.1
+    }
 }
 
 impl<K, T> Clone for Flights<K, T> {
@@ -69,16 +106,18 @@ where
 {
     /// Shares at most so many calls at once. More are made all the same, each by itself.
     pub fn new(most: usize) -> Self {
-        Self(Arc::new(Inner { under_way: Mutex::new(HashMap::new()), most, tasks: TaskTracker::new() }))
+        let under_way = Mutex::new(HashMap::new());
+        Self(Arc::new(Inner { under_way, count: AtomicUsize::new(0), most, tasks: TaskTracker::new() }))
     }
 
-    /// The answer to the call that `key` names: of the work that is under way for it, or else of what `make` makes, which must end by itself
-    /// (it has a deadline) and goes on though the caller is dropped. `None` where the work ended without an answer, by a panic.
-    pub async fn join<F>(&self, key: K, make: impl FnOnce() -> F) -> Option<Flown<T>>
+    /// The answer to the call that `key` names: of the work that is under way for it, where it may be joined, or else of what `make` makes, which
+    /// must end by itself (it has a deadline), and goes on while anybody waits for it though this caller is dropped. `None` where the work ended
+    /// without an answer, by a panic.
+    pub async fn join<F>(&self, key: K, boarding: Boarding, make: impl FnOnce() -> F) -> Option<Flown<T>>
     where
         F: Future<Output = T> + Send + 'static,
     {
-        match self.seat(key, make) {
+        match self.seat(key, boarding, make) {
             Seat::Alone(work) => Some(Flown::Led(work.await)),
             Seat::In { mut result, led } => {
                 let value = result.wait_for(Option::is_some).await.ok()?.clone()?;
@@ -87,37 +126,47 @@ where
         }
     }
 
-    fn seat<F>(&self, key: K, make: impl FnOnce() -> F) -> Seat<T, F>
+    fn seat<F>(&self, key: K, boarding: Boarding, make: impl FnOnce() -> F) -> Seat<T, F>
     where
         F: Future<Output = T> + Send + 'static,
     {
-        let (told, result) = {
+        let (answer, result) = {
             let mut under_way = self.0.under_way.lock();
-            if let Some(result) = under_way.get(&key) {
-                return Seat::In { result: result.clone(), led: false };
+            if let Some(flight) = under_way.get(&key).filter(|flight| flight.takes(boarding)) {
+                return Seat::In { result: flight.answer.subscribe(), led: false };
             }
-            if under_way.len() >= self.0.most {
+            if self.0.count.load(Relaxed) >= self.0.most {
                 drop(under_way);
                 return Seat::Alone(make());
             }
-            let (told, result) = watch::channel(None);
-            under_way.insert(key.clone(), result.clone());
-            (told, result)
+            self.0.count.fetch_add(1, Relaxed);
+            let (answer, result) = watch::channel(None);
+            let answer = Arc::new(answer);
+            let flight = Flight { answer: Arc::clone(&answer), began: Instant::now(), told: boarding.told };
+            under_way.insert(key.clone(), flight);
+            (answer, result)
         };
-        let landing = Landing { flights: Arc::clone(&self.0), key };
+        let landing = Landing { flights: Arc::clone(&self.0), key, answer: Arc::clone(&answer) };
         let work = make();
         self.0.tasks.spawn(async move {
-            let value = work.await;
+            let mut work = pin!(work);
+            let value = loop {
+                tokio::select! {
+                    biased;
+                    value = &mut work => break value,
+                    () = answer.closed() => if landing.lands_empty() { return },
+                }
+            };
             // First, so that nobody joins what is over.
             drop(landing);
-            let _ = told.send(Some(value));
+            let _ = answer.send(Some(value));
         });
         Seat::In { result, led: true }
     }
 
     /// How many calls are under way.
     pub fn len(&self) -> usize {
-        self.0.under_way.lock().len()
+        self.0.count.load(Relaxed)
     }
 
     /// Whether none is.
@@ -136,11 +185,32 @@ where
 struct Landing<K: Eq + Hash, T> {
     flights: Arc<Inner<K, T>>,
     key: K,
+    answer: Arc<watch::Sender<Option<T>>>,
+}
+
+impl<K: Eq + Hash, T> Landing<K, T> {
+    /// Whether nobody waits for it; from then on nobody joins it.
+    fn lands_empty(&self) -> bool {
+        let mut under_way = self.flights.under_way.lock();
+        let is_empty = self.answer.receiver_count() == 0;
+        if is_empty {
+            self.leave(&mut under_way);
+        }
+        is_empty
+    }
+
+    fn leave(&self, under_way: &mut HashMap<K, Flight<T>>) {
+        // A newer one may have its place.
+        if under_way.get(&self.key).is_some_and(|flight| Arc::ptr_eq(&flight.answer, &self.answer)) {
+            under_way.remove(&self.key);
+        }
+    }
 }
 
 impl<K: Eq + Hash, T> Drop for Landing<K, T> {
     fn drop(&mut self) {
-        self.flights.under_way.lock().remove(&self.key);
+        self.leave(&mut self.flights.under_way.lock());
+        self.flights.count.fetch_sub(1, Relaxed);
     }
 }
 

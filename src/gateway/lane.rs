@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    Ask, MethodClass, UpstreamId, UpstreamSettings,
+    Ask, MethodClass, Standing, UpstreamId, UpstreamSettings,
     hedge::{Latencies, Quantiles},
     select::{MethodLists, Seen},
 };
@@ -33,9 +33,41 @@ pub(super) struct Lane {
     reads: Latencies,
     heavy: Latencies,
     asked: AtomicU64,
-    latest: AtomicU64,
-    finalized: AtomicU64,
+    shown: Mutex<Shown>,
     moments: Mutex<Moments>,
+}
+
+/// The highest blocks of its answers.
+#[derive(Default)]
+struct Shown {
+    latest: Highest,
+    finalized: Highest,
+}
+
+/// A height that answers showed, beside what probes saw then.
+#[derive(Default)]
+struct Highest {
+    number: u64,
+    probed: Option<u64>,
+}
+
+impl Highest {
+    /// The height now: a probe that saw less since then is right, so that one answer that was too high is not believed for ever.
+    const fn beside(&mut self, probed: Option<u64>) -> u64 {
+        if let Some(now) = probed
+            && !matches!(self.probed, Some(then) if then == now)
+        {
+            self.probed = probed;
+            if now < self.number {
+                self.number = now;
+            }
+        }
+        self.number
+    }
+
+    fn note(&mut self, number: u64, probed: Option<u64>) {
+        self.number = self.beside(probed).max(number);
+    }
 }
 
 #[derive(Default)]
@@ -61,20 +93,26 @@ impl Lane {
             reads: Latencies::default(),
             heavy: Latencies::default(),
             asked: AtomicU64::new(0),
-            latest: AtomicU64::new(0),
-            finalized: AtomicU64::new(0),
+            shown: Mutex::default(),
             moments: Mutex::default(),
         }
     }
 
     /// What its answers showed, for a call of a method.
-    pub(super) fn seen(&self, method: &str, now: Instant) -> Seen {
+    pub(super) fn seen(&self, method: &str, standing: Option<&Standing>, now: Instant) -> Seen {
+        let (latest, finalized) = self.shown(standing);
         Seen {
-            latest: self.latest.load(Relaxed),
-            finalized: self.finalized.load(Relaxed),
+            latest,
+            finalized,
             resting: self.moments.lock().resting_until.is_some_and(|until| now < until),
             may: self.lists.take(method) && self.ask.has_budget(),
         }
+    }
+
+    /// The highest block and the highest finalized one of its answers, 0 for none. Probes that saw less later count more.
+    pub(super) fn shown(&self, standing: Option<&Standing>) -> (u64, u64) {
+        let mut shown = self.shown.lock();
+        (shown.latest.beside(head_of(standing)), shown.finalized.beside(finalized_of(standing)))
     }
 
     /// It is asked for so many calls.
@@ -104,13 +142,13 @@ impl Lane {
     }
 
     /// It showed a block at its tip.
-    pub(super) fn note_latest(&self, number: u64) {
-        self.latest.fetch_max(number, Relaxed);
+    pub(super) fn note_latest(&self, number: u64, standing: Option<&Standing>) {
+        self.shown.lock().latest.note(number, head_of(standing));
     }
 
     /// It showed a finalized block.
-    pub(super) fn note_finalized(&self, number: u64) {
-        self.finalized.fetch_max(number, Relaxed);
+    pub(super) fn note_finalized(&self, number: u64, standing: Option<&Standing>) {
+        self.shown.lock().finalized.note(number, finalized_of(standing));
     }
 
     /// It asks us to come later.
@@ -130,5 +168,28 @@ impl Lane {
             MethodClass::Read => &self.reads,
             MethodClass::Heavy => &self.heavy,
         }
+    }
+}
+
+fn head_of(standing: Option<&Standing>) -> Option<u64> {
+    Some(standing?.head?.number)
+}
+
+fn finalized_of(standing: Option<&Standing>) -> Option<u64> {
+    standing?.finalized
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_that_sees_less_later_lowers_what_an_answer_showed() {
+        let mut highest = Highest::default();
+        highest.note(110, Some(100));
+        assert_eq!([Some(100), None, Some(100)].map(|probed| highest.beside(probed)), [110; 3]);
+        assert_eq!([Some(101), Some(101)].map(|probed| highest.beside(probed)), [101; 2]);
+        highest.note(102, Some(101));
+        assert_eq!([Some(101), Some(103)].map(|probed| highest.beside(probed)), [102; 2]);
     }
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Board, RpcCall, RpcSettings, Session, block_need,
+    Board, RpcCall, RpcSettings, Session, belief, block_need,
     failovers::Failovers,
     lane::Lane,
     select::{self, Candidate, Need, Seen},
@@ -19,6 +19,7 @@ pub(super) struct Lanes {
     all: Vec<Lane>,
     board: Board,
     attempt: Duration,
+    block_time: Duration,
     hedge: bool,
     clock: WallClock,
     failovers: Failovers,
@@ -32,6 +33,7 @@ impl Lanes {
             all,
             board,
             attempt: settings.attempt,
+            block_time: settings.block_time,
             hedge: settings.hedge,
             clock,
             failovers: Failovers::default(),
@@ -71,14 +73,47 @@ impl Lanes {
 
     /// Who can be asked for a call, the best first.
     pub(super) fn candidates(&self, call: &RpcCall, session: &Session) -> Vec<Candidate> {
-        let now = Instant::now();
-        let seen: Vec<Seen> = self.all.iter().map(|lane| lane.seen(&call.method, now)).collect();
-        let need = Need {
-            block: block_need::of(&call.method, &call.params),
-            told_latest: session.latest(),
-            told_finalized: session.finalized(),
-        };
-        select::candidates(&self.board.snapshot(), &seen, need)
+        let (now, snapshot) = (Instant::now(), self.board.snapshot());
+        let seen: Vec<Seen> = self
+            .all
+            .iter()
+            .enumerate()
+            .map(|(place, lane)| lane.seen(&call.method, snapshot.upstreams.get(place), now))
+            .collect();
+        let (told_latest, told_finalized) = self.told(session);
+        let (ceiling, known) = (self.ceiling(), self.known(told_latest));
+        let block = block_need::of(&call.method, &call.params);
+        let need = Need { block, told_latest, told_finalized, ceiling, known };
+        select::candidates(&snapshot, &seen, need)
+    }
+
+    /// The highest block that there can be, as far as anybody who can be believed knows.
+    pub(super) fn ceiling(&self) -> u64 {
+        belief::ceiling(&self.board.snapshot(), self.clock.now(), self.block_time)
+    }
+
+    /// The highest block and the highest finalized one that a client was told of and that there can be. What was told and cannot be, such as by a
+    /// node that lied, binds nobody.
+    pub(super) fn told(&self, session: &Session) -> (u64, u64) {
+        let ceiling = self.ceiling();
+        (session.latest().min(ceiling), session.finalized().min(ceiling))
+    }
+
+    /// The highest block that there is, as far as the board, an upstream's answer or what a client was told shows.
+    pub(super) fn known(&self, told_latest: u64) -> u64 {
+        let snapshot = self.board.snapshot();
+        let tip = snapshot.tip.map_or(0, |tip| tip.number);
+        let serving = snapshot.order.iter().map(|place| self.latest(*place));
+        serving.max().unwrap_or(0).max(tip).max(told_latest)
+    }
+
+    /// The highest block that the upstream at a place is known to have; 0: none.
+    pub(super) fn latest(&self, place: usize) -> u64 {
+        let snapshot = self.board.snapshot();
+        let standing = snapshot.upstreams.get(place);
+        let shown = self.at(place).map_or(0, |lane| lane.shown(standing).0);
+        let head = standing.and_then(|standing| standing.head).map_or(0, |head| head.number);
+        head.max(shown).min(self.ceiling())
     }
 
     /// Whether a slow read is asked of a second upstream.

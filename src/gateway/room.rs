@@ -4,16 +4,18 @@ mod batch;
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
+use bytes::Bytes;
+use serde_json::json;
+use tokio::time::{Instant, timeout};
 
 use super::{
-    Ask, Board, Cache, ClientId, Flights, Flown, Head, LogsBounds, Method, RpcAnswer, RpcCall, RpcSettings,
-    RpcView, Served, ServedBy, Session, Snapshot, block_need,
+    Ask, BlockNeed, Board, Boarding, Bound, Cache, ClientId, Flights, Flown, Head, LogsBounds, Method,
+    RpcAnswer, RpcCall, RpcSettings, RpcView, Served, ServedBy, Session, Snapshot, block_need,
     filters::Filters,
     lane::Lane,
     lanes::Lanes,
     methods::{FilterUse, Repeat},
-    metrics,
+    metrics, own_answer,
     policy::{self, Refusal},
     send,
     shown::{self, Shown},
@@ -24,6 +26,8 @@ use crate::consensus::WallClock;
 
 /// Most calls whose answers several clients can wait for at once. An arbitrary number: above, each is asked by itself.
 const SHARED: usize = 4096;
+/// Most bytes of the parameters of such a call. An arbitrary number: all together are 64 MiB.
+const MOST_SHARED_BYTES: usize = 16 << 10;
 
 /// What the gateway is made of.
 pub struct GatewayParts {
@@ -81,7 +85,7 @@ impl Gateway {
                 return Served::own(refusal.answer(&call.method));
             }
         };
-        let served = match self.kept(&call) {
+        let served = match self.of_settings(&call).or_else(|| self.kept(&call)) {
             Some(served) => served,
             None => self.route(&call, method, session, deadline).await,
         };
@@ -106,11 +110,25 @@ impl Gateway {
         self.lanes.board()
     }
 
-    /// Waits for transactions that are still being sent although their clients have their answers. Each ends by its deadline.
+    /// Waits for transactions that are still being sent although their clients have their answers. Each ends by its deadline, and so does this.
     pub async fn drained(&self) {
-        self.flights.ended().await;
-        self.lanes.background().close();
-        self.lanes.background().wait().await;
+        let all = async {
+            self.flights.ended().await;
+            self.lanes.background().close();
+            self.lanes.background().wait().await;
+        };
+        let _ = timeout(self.settings.deadline, all).await;
+    }
+
+    /// The answer that the settings have: an upstream of another chain is never asked, so that nobody could say anything else.
+    fn of_settings(&self, call: &RpcCall) -> Option<Served> {
+        let chain_id = self.settings.chain_id;
+        match &*call.method {
+            "eth_chainId" => Some(Served::own(own_answer::quantity(chain_id))),
+            // The network's id is the chain's, in decimals.
+            "net_version" => Some(Served::own(own_answer::result(&json!(chain_id.to_string())))),
+            _ => None,
+        }
     }
 
     /// The answer that is known already.
@@ -122,7 +140,19 @@ impl Gateway {
 
     /// Remembers an upstream's answer. `before` is what was known before it was asked.
     fn keep(&self, call: &RpcCall, served: &Served, before: &Snapshot) {
-        if let (RpcAnswer::Result(result), ServedBy::Upstream(_)) = (&served.answer, &served.by) {
+        let (RpcAnswer::Result(result), ServedBy::Upstream(id)) = (&served.answer, &served.by) else {
+            return;
+        };
+        let place = self.lanes.all().iter().position(|lane| lane.id == *id);
+        let latest = place.map_or(0, |place| self.lanes.latest(place));
+        // Who lacks the end of a range gives fewer logs, and does not say so: that is no answer for all.
+        let has_it = match block_need::of(&call.method, &call.params) {
+            BlockNeed::Number(number) | BlockNeed::Range { to: Bound::Number(number), .. } => {
+                latest >= number
+            }
+            _ => true,
+        };
+        if has_it {
             self.cache.put(call, result, before);
         }
     }
@@ -152,38 +182,53 @@ impl Gateway {
         session: &Session,
         deadline: Instant,
     ) -> Option<Served> {
-        let told = session.latest();
+        let (latest, finalized) = self.lanes.told(session);
         let first = self.lanes.candidates(call, session).into_iter().next()?;
-        if method.repeat == Repeat::Never || first.latest < told || first.finalized < session.finalized() {
+        let is_behind = first.latest < latest || first.finalized < finalized;
+        if method.repeat == Repeat::Never || is_behind || !is_same_for_all(call) {
             return None;
         }
+        // A copy: a slice would keep the whole body that it came in.
+        let key = RpcCall::new(Arc::clone(&call.method), Bytes::copy_from_slice(&call.params));
         let work = || {
-            let (lanes, call, session) = (Arc::clone(&self.lanes), call.clone(), session.clone());
+            let (lanes, call, session) = (Arc::clone(&self.lanes), key.clone(), session.clone());
             async move { lanes.run(&call, method, &session, deadline).await }
         };
-        match self.flights.join(call.clone(), work).await? {
+        let boarding = Boarding { told: (latest, finalized), within: self.lanes.attempt() };
+        match self.flights.join(key.clone(), boarding, work).await? {
             Flown::Led(served) => Some(served),
             // Its time was up earlier.
             Flown::Followed(served) if served.by == ServedBy::Gateway => None,
-            Flown::Followed(served) => is_news(&served, call, method, session).then_some(served),
+            Flown::Followed(served) => {
+                is_news(&served, call, method, session, (latest, finalized)).then_some(served)
+            }
         }
     }
 }
 
+/// Whether an answer to one client is the answer to all. What is pending changes with each transaction that somebody sends: who asks after it has sent
+/// one must see it. And what is large is asked alone, so that what is held is bounded.
+fn is_same_for_all(call: &RpcCall) -> bool {
+    let is_pending = match block_need::of(&call.method, &call.params) {
+        BlockNeed::Pending => true,
+        BlockNeed::Range { from, to } => from == Bound::Pending || to == Bound::Pending,
+        _ => false,
+    };
+    !is_pending && &*call.method != "eth_getTransactionCount" && call.params.len() <= MOST_SHARED_BYTES
+}
+
 /// Whether an answer to somebody else shows this client nothing older than it was told. What it shows counts as told.
-fn is_news(served: &Served, call: &RpcCall, method: Method, session: &Session) -> bool {
+fn is_news(served: &Served, call: &RpcCall, method: Method, session: &Session, told: (u64, u64)) -> bool {
     let RpcAnswer::Result(result) = &served.answer else { return true };
     match shown::of(method, block_need::of(&call.method, &call.params), result) {
         Shown::Nothing => true,
         Shown::Number(number) | Shown::Latest(Head { number, .. }) => {
-            let is_news = number >= session.latest();
             session.note_latest(number);
-            is_news
+            number >= told.0
         }
         Shown::Finalized(number) => {
-            let is_news = number >= session.finalized();
             session.note_finalized(number);
-            is_news
+            number >= told.1
         }
     }
 }

@@ -45,6 +45,10 @@ pub(super) struct Need {
     pub told_latest: u64,
     /// The highest finalized block that the client was told of.
     pub told_finalized: u64,
+    /// The highest block that there can be: nobody is known to have more.
+    pub ceiling: u64,
+    /// The highest block that there is, as far as anybody showed. What is beyond nobody has.
+    pub known: u64,
 }
 
 /// An upstream that can be asked.
@@ -71,7 +75,8 @@ pub(super) fn candidates(snapshot: &Snapshot, seen: &[Seen], need: Need) -> Vec<
                 return None;
             }
             let latest = standing.head.map_or(0, |head| head.number).max(seen.latest);
-            let finalized = standing.finalized.unwrap_or(0).max(seen.finalized);
+            let latest = latest.min(need.ceiling);
+            let finalized = standing.finalized.unwrap_or(0).max(seen.finalized).min(need.ceiling);
             let candidate = Candidate { place, tier: standing.tier, latest, finalized };
             let rank = Rank { lacks: lacks(candidate, standing.earliest, need), resting: seen.resting };
             Some((rank, candidate))
@@ -108,9 +113,10 @@ fn lacks(candidate: Candidate, earliest: Option<u64>, need: Need) -> bool {
         BlockNeed::Earliest => pruned(0),
         BlockNeed::Number(number) => lacks_number(number),
         BlockNeed::Range { from, to } => {
-            // A range may end beyond the head: a node gives what there is. Who is behind the client gives less.
+            // A node gives what there is of a range, and does not say that it lacks the end. Where nobody has the end, who is behind the client gives
+            // less.
             let to_lacks = match to {
-                Bound::Number(number) => candidate.latest < number && behind,
+                Bound::Number(number) => candidate.latest < number && (number <= need.known || behind),
                 other => lacks_bound(other),
             };
             lacks_bound(from) || to_lacks
@@ -161,7 +167,7 @@ mod tests {
     const MAY: Seen = Seen { latest: 0, finalized: 0, resting: false, may: true };
 
     fn need(block: BlockNeed) -> Need {
-        Need { block, told_latest: 0, told_finalized: 0 }
+        Need { block, told_latest: 0, told_finalized: 0, ceiling: u64::MAX, known: 0 }
     }
 
     fn places(snapshot: &Snapshot, seen: &[Seen], need: Need) -> Vec<usize> {
@@ -195,19 +201,35 @@ mod tests {
     }
 
     #[test]
+    fn who_lacks_the_end_of_a_range_that_there_is_comes_last() {
+        let board = snapshot([100, 102, 105]);
+        let upto = |to| Need {
+            known: 105,
+            ..need(BlockNeed::Range { from: Bound::Number(1), to: Bound::Number(to) })
+        };
+        for (to, want) in [(100, [0, 1, 2]), (101, [1, 2, 0]), (105, [2, 0, 1]), (106, [0, 1, 2])] {
+            assert_eq!(places(&board, &[MAY; 3], upto(to)), want, "{to}");
+        }
+    }
+
+    #[test]
     fn who_is_behind_what_the_client_was_told_comes_last() {
         let board = snapshot([100, 102, 105]);
-        let told = |latest, block| Need { block, told_latest: latest, told_finalized: 0 };
+        let told = |latest, block| Need { told_latest: latest, ..need(block) };
         assert_eq!(places(&board, &[MAY; 3], told(101, BlockNeed::Latest)), [1, 2, 0]);
         assert_eq!(places(&board, &[MAY; 3], told(106, BlockNeed::Latest)), [0, 1, 2]);
         // A block that it has is a block that it has.
         assert_eq!(places(&board, &[MAY; 3], told(101, BlockNeed::Number(50))), [0, 1, 2]);
-        let told = Need { block: BlockNeed::Finalized, told_latest: 0, told_finalized: 40 };
+        let told = Need { told_finalized: 40, ..need(BlockNeed::Finalized) };
         assert_eq!(places(&board, &[MAY; 3], told), [2, 0, 1]);
         // What an answer showed counts although no probe has seen it yet.
         let seen = [Seen { latest: 103, ..MAY }, MAY, MAY];
-        let told = Need { block: BlockNeed::Latest, told_latest: 103, told_finalized: 0 };
+        let told = Need { told_latest: 103, ..need(BlockNeed::Latest) };
         assert_eq!(places(&board, &seen, told), [0, 2, 1]);
+        // But not what no chain can have: all are behind alike.
+        let liar = [MAY, Seen { latest: 999, ..MAY }, MAY];
+        let told = Need { told_latest: 110, ceiling: 105, ..need(BlockNeed::Latest) };
+        assert_eq!(places(&board, &liar, told), [0, 1, 2]);
     }
 
     #[test]
@@ -246,7 +268,7 @@ mod tests {
             let mut got = places(
                 &board,
                 &seen,
-                Need { block: BlockNeed::Number(number), told_latest: told, told_finalized: 0 },
+                Need { told_latest: told, ..need(BlockNeed::Number(number)) },
             );
             got.sort_unstable();
             let want: Vec<usize> = (0..3).filter(|place| may[*place]).collect();

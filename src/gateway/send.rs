@@ -78,6 +78,7 @@ async fn everybody(
     let (mut open, mut refused) = (now.len(), Refused::default());
     now.into_iter().for_each(start);
     let backups_at = Instant::now() + lanes.attempt();
+    let mut until = deadline;
     loop {
         // A paid upstream is not asked what the operator's own nodes have looked at and refused.
         let wanted = !later.is_empty() && !refused.by_words();
@@ -89,15 +90,20 @@ async fn everybody(
             biased;
             Some(came) = came.recv(), if !is_due => {
                 open -= 1;
+                let was_refused = refused.by_words();
                 if let Some(served) = hear(lanes, came, hash_of(call), &mut refused) {
                     return Ok(served);
+                }
+                // There is an answer: one that is frozen holds it up no longer than one may take.
+                if refused.by_words() && !was_refused {
+                    until = deadline.min(Instant::now() + lanes.attempt());
                 }
             }
             () = sleep_until(if is_due { Instant::now() } else { backups_at }), if wanted => {
                 open += later.len();
                 later.drain(..).for_each(start);
             }
-            () = sleep_until(deadline) => return Err(refused),
+            () = sleep_until(until) => return Err(refused),
         }
     }
 }

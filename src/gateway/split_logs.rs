@@ -57,6 +57,10 @@ impl Ask for SplitLogs {
         self.inner.batch(calls, deadline)
     }
 
+    fn most_at_once(&self) -> usize {
+        self.inner.most_at_once()
+    }
+
     fn has_budget(&self) -> bool {
         self.inner.has_budget()
     }

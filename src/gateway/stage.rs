@@ -52,6 +52,7 @@ pub(super) struct Actor {
     pub(super) batches: Mutex<Vec<usize>>,
     pub(super) finished: AtomicUsize,
     pub(super) broke: AtomicBool,
+    pub(super) most_at_once: AtomicUsize,
 }
 
 impl Actor {
@@ -100,6 +101,10 @@ impl Ask for Arc<Actor> {
         })
     }
 
+    fn most_at_once(&self) -> usize {
+        self.most_at_once.load(Relaxed)
+    }
+
     fn has_budget(&self) -> bool {
         !self.broke.load(Relaxed)
     }
@@ -130,6 +135,7 @@ impl Stage {
                     batches: Mutex::default(),
                     finished: AtomicUsize::new(0),
                     broke: AtomicBool::new(false),
+                    most_at_once: AtomicUsize::new(usize::MAX),
                 })
             })
             .collect();

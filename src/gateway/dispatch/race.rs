@@ -5,10 +5,13 @@ use std::{collections::VecDeque, time::Duration};
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::time::{Instant, sleep_until};
 
-use super::trouble::Troubles;
+use super::{
+    failure::{note_failure, passes_at},
+    trouble::Troubles,
+};
 use crate::gateway::{
-    BlockNeed, CallError, Feedback, Method, MethodClass, RawJson, RpcAnswer, RpcCall, Session, Tier,
-    TransportFailure, block_need, hedge,
+    BlockNeed, Bound, CallError, Feedback, Method, MethodClass, RawJson, RpcAnswer, RpcCall, Session,
+    Standing, Tier, TransportFailure, block_need, hedge,
     lane::Lane,
     lanes::Lanes,
     methods::Repeat,
@@ -17,9 +20,6 @@ use crate::gateway::{
     shown::{self, Shown},
     verdict::{self, Reason, Verdict},
 };
-
-/// How far a head may lie beyond the tip that probes saw: blocks of a second tier's chain between two probes. Beyond, it is believed to be absurd.
-const BELIEVED_BEYOND_TIP: u64 = 256;
 
 /// An answer that counts.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub(in crate::gateway) enum Heard {
     /// An answer that counts unless somebody else has a better one.
     Doubtful(RpcAnswer, Reason),
     /// None.
-    Bad { reason: Reason, sent: bool, answer: Option<RpcAnswer> },
+    Bad { reason: Reason, sent: bool, answer: Option<RpcAnswer>, passes_at: Option<Instant> },
 }
 
 struct Ended {
@@ -62,6 +62,8 @@ pub(in crate::gateway) struct Race<'a> {
     session: &'a Session,
     /// What the client was told when it asked. What it is told meanwhile is no measure of this answer.
     told: (u64, u64),
+    /// The block without which an upstream's answer would lack something and not say so.
+    needed: Option<u64>,
     deadline: Instant,
 }
 
@@ -74,8 +76,9 @@ impl<'a> Race<'a> {
         deadline: Instant,
     ) -> Self {
         let block = block_need::of(&call.method, &call.params);
-        let told = (session.latest(), session.finalized());
-        Self { lanes, call, method, block, session, told, deadline }
+        let told = lanes.told(session);
+        let needed = needed(method, block, told.0).filter(|number| *number <= lanes.known(told.0));
+        Self { lanes, call, method, block, session, told, needed, deadline }
     }
 
     /// Asks until an answer counts; `None` when nobody had one.
@@ -84,6 +87,8 @@ impl<'a> Race<'a> {
         let mut running = FuturesUnordered::new();
         let (mut kept, mut hedged, mut wake, mut newest): (Option<Won>, Option<usize>, _, _) =
             (None, None, None, None::<(Candidate, Instant)>);
+        let mut doubted: Option<(Candidate, Reason)> = None;
+        let mut under_way: Vec<Candidate> = Vec::new();
         loop {
             if running.is_empty() {
                 if kept.is_some() {
@@ -92,6 +97,7 @@ impl<'a> Race<'a> {
                 let candidate = waiting.pop_front()?;
                 newest = Some((candidate, Instant::now()));
                 wake = self.wake(candidate, waiting.front(), hedged.is_some());
+                under_way.push(candidate);
                 running.push(self.attempt(candidate)?);
             }
             let wake_at = wake.map_or(self.deadline, |(at, _)| at);
@@ -99,6 +105,7 @@ impl<'a> Race<'a> {
                 biased;
                 Some(ended) = running.next() => {
                     let Ended { candidate, .. } = ended;
+                    under_way.retain(|asked| asked.place != candidate.place);
                     match self.heard(ended) {
                         Heard::Good(answer) => {
                             if let Some(second) = hedged {
@@ -109,54 +116,92 @@ impl<'a> Race<'a> {
                         Heard::Doubtful(answer, reason) => {
                             let better = self.better(candidate, reason, &waiting);
                             let first = kept.is_none();
+                            doubted = Some((candidate, reason));
                             kept = self.best(kept, Won { place: candidate.place, answer }, reason);
                             // One second opinion on what is absent; as many as can do better on an old head.
-                            let Some(at) = better.filter(|_| first || reason != Reason::Absent) else { return kept };
-                            let candidate = waiting.remove(at)?;
-                            newest = Some((candidate, Instant::now()));
-                            wake = self.wake(candidate, waiting.front(), true);
-                            running.push(self.attempt(candidate)?);
+                            let may_go_on = first || reason != Reason::Absent;
+                            match better.filter(|_| may_go_on).and_then(|at| waiting.remove(at)) {
+                                Some(next) => {
+                                    newest = Some((next, Instant::now()));
+                                    under_way.push(next);
+                                    running.push(self.attempt(next)?);
+                                }
+                                // Somebody who is slow may still do better.
+                                None if may_go_on
+                                    && under_way.iter().any(|asked| self.is_better(candidate, reason, asked)) => {}
+                                None => return kept,
+                            }
+                            // There is an answer: nobody is waited for until the deadline.
+                            wake = Some((Instant::now() + self.lanes.attempt(), Wake::Slow));
                         }
-                        Heard::Bad { reason, sent, answer } => {
-                            troubles.note(candidate.place, reason, sent, answer);
+                        Heard::Bad { reason, sent, answer, passes_at } => {
+                            troubles.note(candidate.place, reason, sent, answer, passes_at);
                             if sent && self.method.repeat == Repeat::Never {
                                 return None;
                             }
-                            if kept.is_none() && let Some(next) = waiting.pop_front() {
+                            // Beside a doubtful answer, only who may have a better one.
+                            if let Some(next) = self.next(doubted, &mut waiting) {
                                 newest = Some((next, Instant::now()));
-                                wake = self.wake(next, waiting.front(), hedged.is_some());
+                                wake = match doubted {
+                                    Some(_) => Some((Instant::now() + self.lanes.attempt(), Wake::Slow)),
+                                    None => self.wake(next, waiting.front(), hedged.is_some()),
+                                };
+                                under_way.push(next);
                                 running.push(self.attempt(next)?);
                             }
                         }
                     }
                 }
                 () = sleep_until(wake_at), if wake.is_some() => {
-                    if kept.is_some() {
+                    let is_hedge = matches!(wake, Some((_, Wake::Hedge)));
+                    if !is_hedge
+                        && let Some((slow, since)) = newest
+                        && under_way.iter().any(|asked| asked.place == slow.place)
+                    {
+                        self.is_slow(slow.place, since);
+                        troubles.note(slow.place, Reason::TimedOut, true, None, None);
+                    }
+                    let next = self.next(doubted, &mut waiting);
+                    if kept.is_some() && next.is_none() {
                         return kept;
                     }
-                    let is_hedge = matches!(wake, Some((_, Wake::Hedge)));
-                    if !is_hedge && let Some((slow, since)) = newest {
-                        self.is_slow(slow.place, since);
-                        troubles.note(slow.place, Reason::TimedOut, true, None);
-                    }
                     wake = None;
-                    if let Some(next) = waiting.pop_front() {
+                    if let Some(next) = next {
                         if is_hedge {
                             hedged = Some(next.place);
                         }
                         newest = Some((next, Instant::now()));
-                        wake = self.wake(next, waiting.front(), true);
+                        wake = match doubted {
+                            Some(_) => Some((Instant::now() + self.lanes.attempt(), Wake::Slow)),
+                            None => self.wake(next, waiting.front(), true),
+                        };
+                        under_way.push(next);
                         running.push(self.attempt(next)?);
                     }
                 }
                 () = sleep_until(self.deadline) => {
-                    if let Some((slow, since)) = newest {
+                    if let Some((slow, since)) = newest
+                        && under_way.iter().any(|asked| asked.place == slow.place)
+                    {
                         self.is_slow(slow.place, since);
-                        troubles.note(slow.place, Reason::TimedOut, true, None);
+                        troubles.note(slow.place, Reason::TimedOut, true, None, None);
                     }
                     return kept;
                 }
             }
+        }
+    }
+
+    /// Whom to ask next: beside a doubtful answer, only who may have a better one.
+    fn next(
+        &self,
+        doubted: Option<(Candidate, Reason)>,
+        waiting: &mut VecDeque<Candidate>,
+    ) -> Option<Candidate> {
+        match doubted {
+            None => waiting.pop_front(),
+            Some((_, Reason::Absent)) => None,
+            Some((from, reason)) => self.better(from, reason, waiting).and_then(|at| waiting.remove(at)),
         }
     }
 
@@ -200,38 +245,23 @@ impl<'a> Race<'a> {
     fn heard(&self, ended: Ended) -> Heard {
         let Ended { candidate, started, result } = ended;
         let Some(lane) = self.lanes.at(candidate.place) else {
-            return Heard::Bad { reason: Reason::Internal, sent: true, answer: None };
+            return Heard::Bad { reason: Reason::Internal, sent: true, answer: None, passes_at: None };
         };
         match result {
             Ok(answer) => {
                 lane.note_answer(self.method.class, started.elapsed(), Instant::now());
                 self.judge(candidate, answer, started.elapsed())
             }
-            Err(error) => self.failed(candidate.place, lane, started, &error),
+            Err(error) => self.failed(candidate.place, started, &error),
         }
     }
 
-    fn failed(&self, place: usize, lane: &Lane, started: Instant, error: &CallError) -> Heard {
-        let reason = verdict::of_failure(error);
-        metrics::attempted(&lane.id, reason.label());
-        let observed = |feedback| self.lanes.board().observed(place, feedback);
-        match error {
-            CallError::Transport(TransportFailure::Connect(words)) => {
-                observed(Feedback::Refused(words.clone()))
-            }
-            CallError::Transport(TransportFailure::Status { status: 429, retry_after }) => {
-                lane.rest(*retry_after, Instant::now());
-            }
-            CallError::Transport(TransportFailure::TimedOut) if lane.answered_since(started) => {}
-            // None of these says anything of the upstream: a client that sends nonsense must not take it from all others.
-            CallError::Transport(TransportFailure::OverBudget | TransportFailure::TooLarge { .. }) => {}
-            CallError::Transport(TransportFailure::Status { status: 400 | 404..=499, .. }) => {}
-            CallError::Transport(
-                TransportFailure::TimedOut | TransportFailure::Broken(_) | TransportFailure::Status { .. },
-            )
-            | CallError::Bad(_) => observed(Feedback::Failed(error.to_string())),
-        }
-        Heard::Bad { reason, sent: !error.nothing_was_sent(), answer: None }
+    fn failed(&self, place: usize, started: Instant, error: &CallError) -> Heard {
+        let reason = note_failure(self.lanes, place, started, error);
+        let shut_out =
+            matches!(error, CallError::Transport(TransportFailure::Status { status: 401 | 403, .. }));
+        let passes_at = passes_at(error, Instant::now());
+        Heard::Bad { reason, sent: !shut_out && !error.nothing_was_sent(), answer: None, passes_at }
     }
 
     /// What an answer of an upstream's comes to.
@@ -244,12 +274,11 @@ impl<'a> Race<'a> {
                 if reason == Reason::RateLimited {
                     lane.rest(None, Instant::now());
                 }
-                // Whoever does not serve it, or does not let us in, has done nothing.
-                let undone = matches!(
-                    reason,
-                    Reason::UnknownMethod | Reason::RateLimited | Reason::Unauthorized | Reason::Syncing
-                );
-                return Heard::Bad { reason, sent: !undone, answer: Some(answer) };
+                // Whoever does not serve it, or does not let us in, has done nothing. Words prove nothing: a node may have done it and complain of
+                // what came after.
+                let undone =
+                    matches!(&answer, RpcAnswer::Error(error) if matches!(error.code, -32601 | 401 | 403));
+                return Heard::Bad { reason, sent: !undone, answer: Some(answer), passes_at: None };
             }
             (Verdict::Answer, RpcAnswer::Result(result)) => result,
             (Verdict::Answer | Verdict::Final, _) => {
@@ -257,7 +286,7 @@ impl<'a> Race<'a> {
                 return Heard::Good(answer);
             }
         };
-        let doubt = self.doubt(from.place, lane, result);
+        let doubt = self.doubt(from, lane, result);
         metrics::attempted(&lane.id, doubt.map_or("answered", Reason::label));
         match doubt {
             None => Heard::Good(answer),
@@ -266,24 +295,31 @@ impl<'a> Race<'a> {
     }
 
     /// Why a result should not be believed yet. One that is believed is remembered: of the upstream, and of what the client was told.
-    fn doubt(&self, place: usize, lane: &Lane, result: &RawJson) -> Option<Reason> {
-        let tip = self.lanes.board().snapshot().tip.map(|tip| tip.number);
-        let absurd = |number: u64| tip.is_some_and(|tip| number > tip.saturating_add(BELIEVED_BEYOND_TIP));
+    fn doubt(&self, from: Candidate, lane: &Lane, result: &RawJson) -> Option<Reason> {
+        let place = from.place;
+        let ceiling = self.lanes.ceiling();
+        let absurd = |number: u64| number > ceiling;
+        let snapshot = self.lanes.board().snapshot();
+        let standing = snapshot.upstreams.get(place);
         match shown::of(self.method, self.block, result) {
             Shown::Nothing if self.method.may_be_absent && result.as_bytes() == "null" => {
                 Some(Reason::Absent)
             }
-            Shown::Nothing => None,
+            Shown::Nothing => {
+                // It may have got the block since it was asked.
+                let lacks = |number: u64| from.latest.max(self.lanes.latest(place)) < number;
+                self.needed.filter(|number| lacks(*number)).map(|_| Reason::MissingBlock)
+            }
             Shown::Number(number) if absurd(number) => Some(Reason::AbsurdHead),
             Shown::Latest(head) if absurd(head.number) => Some(Reason::AbsurdHead),
             Shown::Finalized(number) if absurd(number) => Some(Reason::AbsurdHead),
-            Shown::Number(number) => self.showed_latest(lane, number),
+            Shown::Number(number) => self.showed_latest(lane, standing, number),
             Shown::Latest(head) => {
                 self.lanes.board().observed(place, Feedback::Head(head));
-                self.showed_latest(lane, head.number)
+                self.showed_latest(lane, standing, head.number)
             }
             Shown::Finalized(number) => {
-                lane.note_finalized(number);
+                lane.note_finalized(number, standing);
                 if number < self.told.1 {
                     return Some(Reason::OlderHead);
                 }
@@ -293,8 +329,8 @@ impl<'a> Race<'a> {
         }
     }
 
-    fn showed_latest(&self, lane: &Lane, number: u64) -> Option<Reason> {
-        lane.note_latest(number);
+    fn showed_latest(&self, lane: &Lane, standing: Option<&Standing>, number: u64) -> Option<Reason> {
+        lane.note_latest(number, standing);
         if number < self.told.0 {
             return Some(Reason::OlderHead);
         }
@@ -303,21 +339,31 @@ impl<'a> Race<'a> {
     }
 
     /// The place in the queue of somebody who may have a better answer than a doubtful one.
-    fn better(&self, from: Candidate, reason: Reason, waiting: &VecDeque<Candidate>) -> Option<usize> {
+    pub(in crate::gateway) fn better(
+        &self,
+        from: Candidate,
+        reason: Reason,
+        waiting: &VecDeque<Candidate>,
+    ) -> Option<usize> {
         if self.method.repeat == Repeat::Never {
             return None;
         }
-        let has = |other: &Candidate| match (reason, self.block) {
+        waiting.iter().position(|other| self.is_better(from, reason, other))
+    }
+
+    /// Whether somebody may have a better answer than a doubtful one.
+    fn is_better(&self, from: Candidate, reason: Reason, other: &Candidate) -> bool {
+        match (reason, self.block) {
             (Reason::AbsurdHead, _) => true,
             (Reason::OlderHead, BlockNeed::Finalized) => other.finalized >= self.told.1,
             (Reason::OlderHead, _) => other.latest >= self.told.0,
+            (Reason::MissingBlock, _) => self.needed.is_some_and(|number| other.latest >= number),
             // A block that nobody has yet is absent everywhere.
             (_, BlockNeed::Number(number)) if other.latest < number => false,
             // A wallet asks for its receipt each second: a paid upstream is asked only where the other is truly behind, not between two probes.
             _ if other.tier == Tier::Backup => other.latest > from.latest.saturating_add(1),
             _ => other.latest > from.latest,
-        };
-        waiting.iter().position(has)
+        }
     }
 
     /// The better of two doubtful answers: the higher head; of absent ones the first.
@@ -334,5 +380,21 @@ impl<'a> Race<'a> {
         // The first absurd head is no better than the second.
         let higher = reason == Reason::OlderHead && height(&new) > height(&kept);
         Some(if higher { new } else { kept })
+    }
+}
+
+/// The block that an upstream must have for an answer that lacks nothing: a node gives what it has of a range, and does not say what it lacks.
+fn needed(method: Method, block: BlockNeed, told_latest: u64) -> Option<u64> {
+    // What is found by its block shows by itself that the block is there.
+    if method.repeat == Repeat::Never || method.may_be_absent {
+        return None;
+    }
+    match block {
+        BlockNeed::Number(number) | BlockNeed::Range { to: Bound::Number(number), .. } => Some(number),
+        BlockNeed::Range { from, to: Bound::Latest | Bound::Pending } => match from {
+            Bound::Number(from) => Some(from.max(told_latest)),
+            _ => Some(told_latest),
+        },
+        _ => None,
     }
 }

@@ -167,6 +167,32 @@ async fn what_may_not_be_repeated_is_sent_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn words_alone_send_nothing_twice() {
+    let status = |status| Act::Fail(TransportFailure::Status { status, retry_after: None });
+    for (act, asked) in [
+        (Act::Refuse(-32000, "too many requests"), 1),
+        (Act::Refuse(-32005, "limit exceeded"), 1),
+        (Act::Refuse(-32000, "method not supported"), 1),
+        (Act::Refuse(-32000, "node is syncing"), 1),
+        (Act::Refuse(-32000, "unauthorized"), 1),
+        (status(429), 1),
+        (status(503), 1),
+        (Act::Refuse(-32601, "the method does not exist/is not available"), 2),
+        (Act::Refuse(401, "unauthorized"), 2),
+        (Act::Refuse(403, "unauthorized"), 2),
+        (status(401), 2),
+        (status(403), 2),
+        (Act::refused(), 2),
+    ] {
+        let stage = Stage::new();
+        let plays = act.clone();
+        stage.actor(PRIMARY).plays(move |_, _| plays.clone());
+        run(&stage, "eth_sendTransaction", json!([{}])).await;
+        assert_eq!(stage.heard().iter().sum::<usize>(), asked, "{act:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn when_nobody_can_be_reached_everybody_is_tried_again() {
     let stage = Stage::new();
     for place in [PRIMARY, REPLICA, BACKUP] {
@@ -176,6 +202,41 @@ async fn when_nobody_can_be_reached_everybody_is_tried_again() {
     }
     let served = run(&stage, "eth_call", json!([{}])).await;
     assert_eq!((result(&served), stage.heard()), (json!(PRIMARY), [2, 1, 1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_us_to_come_a_little_later_is_waited_for_when_nobody_else_is_left() {
+    let limited = |secs| {
+        Act::Fail(TransportFailure::Status { status: 429, retry_after: Some(Duration::from_secs(secs)) })
+    };
+    for (act, others, waited) in [
+        (limited(2), Act::refused(), Some(2_000)),
+        (Act::Fail(TransportFailure::OverBudget), Act::refused(), Some(100)),
+        (limited(2), limited(3), Some(2_000)),
+        // Later than the client waits; or somebody has spoken of the call.
+        (limited(60), limited(60), None),
+        (limited(2), Act::Refuse(-32000, "header not found"), None),
+    ] {
+        let stage = Stage::new();
+        let plays = act.clone();
+        stage.actor(PRIMARY).plays(move |_, nth| if nth == 0 { plays.clone() } else { Act::Say(json!(0)) });
+        for place in [REPLICA, BACKUP] {
+            let plays = others.clone();
+            stage.actor(place).plays(move |_, _| plays.clone());
+        }
+        let started = Instant::now();
+        let served = run(&stage, "eth_call", json!([{}])).await;
+        match waited {
+            Some(ms) => assert_eq!(
+                (by(&served), started.elapsed(), stage.heard()[PRIMARY]),
+                ("primary", Duration::from_millis(ms), 2),
+                "{act:?} {others:?}"
+            ),
+            None => {
+                assert_eq!((started.elapsed(), stage.heard()[PRIMARY]), (Duration::ZERO, 1), "{others:?}")
+            }
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -262,6 +323,67 @@ async fn an_absurd_head_is_neither_told_nor_remembered() {
     assert_eq!((by(&served), result(&served), stage.session.latest()), ("replica", json!("0x64"), 100));
 }
 
+fn logs(to: u64) -> Value {
+    json!([{ "fromBlock": "0x1", "toBlock": format!("{to:#x}") }])
+}
+
+#[tokio::test(start_paused = true)]
+async fn logs_of_whoever_lacks_the_ranges_end_are_not_told_while_another_has_it() {
+    // The primary has block 100 and is slow; the replica lacks it and says nothing of that.
+    let stage = Stage::new();
+    stage.heads([100, 98, 100]);
+    stage.actor(PRIMARY).plays(|_, _| Act::Hang);
+    stage.actor(BACKUP).plays(|_, _| Act::refused());
+    stage.serve(&[PRIMARY, REPLICA, BACKUP]);
+    stage.actor(REPLICA).plays(|_, _| Act::Say(json!([])));
+    let served = run(&stage, "eth_getLogs", logs(100)).await;
+    // Nobody who has it answers: what there is.
+    assert_eq!((by(&served), stage.heard()), ("replica", [1, 1, 1]));
+    // It is asked last, and where it answers first, whoever has the block is asked after it.
+    stage.actor(BACKUP).plays(|_, _| Act::after(100, Act::Say(json!(["log"]))));
+    let (lanes, call) = (stage.lanes(), call("eth_getLogs", logs(100)));
+    let order: Vec<usize> =
+        lanes.candidates(&call, &stage.session).iter().map(|candidate| candidate.place).collect();
+    assert_eq!(order, [PRIMARY, BACKUP, REPLICA]);
+    let mut reversed = lanes.candidates(&call, &stage.session);
+    reversed.reverse();
+    let race = super::Race::new(&lanes, &call, Method::of("eth_getLogs"), &stage.session, deadline());
+    let won = race.run(&reversed, &mut super::trouble::Troubles::default()).await.unwrap();
+    assert_eq!(won.place, BACKUP);
+    // A range that ends beyond all heads is what it is.
+    let stage = Stage::new();
+    stage.actor(PRIMARY).plays(|_, _| Act::Say(json!([])));
+    assert_eq!(by(&run(&stage, "eth_getLogs", logs(5_000)).await), "primary");
+    assert_eq!(stage.heard(), [1, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_is_somewhat_too_high_leads_nobody_for_long() {
+    let stage = Stage::new();
+    let lanes = stage.lanes();
+    let number = call("eth_blockNumber", json!([]));
+    let ask = || lanes.run(&number, Method::of("eth_blockNumber"), &stage.session, deadline());
+    // 256 blocks beyond the tip are not believed, 16 are.
+    stage.actor(PRIMARY).plays(|_, _| Act::Say(json!("0x64")));
+    stage.actor(REPLICA).plays(|_, _| Act::Say(json!("0x164")));
+    stage.serve(&[REPLICA, PRIMARY]);
+    assert_eq!((result(&ask().await), stage.session.latest()), (json!("0x64"), 100));
+    stage.actor(REPLICA).plays(|_, _| Act::Say(json!("0x74")));
+    assert_eq!((result(&ask().await), stage.session.latest()), (json!("0x74"), 116));
+    // A probe shows what it has: it is asked first no longer for that.
+    stage.heads([101, 101, 101]);
+    stage.actor(PRIMARY).plays(|_, _| Act::Say(json!(PRIMARY)));
+    let balance = call("eth_getBalance", json!(["0xa", "latest"]));
+    let served = lanes.run(&balance, Method::of("eth_getBalance"), &stage.session, deadline()).await;
+    assert_eq!(by(&served), "primary");
+    // What a client was told and cannot be binds nobody.
+    stage.session.note_latest(100_000);
+    stage.actor(PRIMARY).plays(|_, _| Act::Say(json!("0x65")));
+    stage.actor(REPLICA).plays(|_, _| Act::Say(json!("0x65")));
+    stage.actor(BACKUP).plays(|_, _| Act::Say(json!("0x65")));
+    assert_eq!(result(&ask().await), json!("0x75"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn finalized_never_goes_backwards() {
     let stage = Stage::new();
@@ -304,6 +426,26 @@ async fn nothing_is_believed_once_another_that_is_further_has_nothing_either() {
     stage.actor(PRIMARY).plays(|_, _| Act::Say(Value::Null));
     run(&stage, "eth_getBlockByNumber", json!(["0xffff", false])).await;
     assert_eq!(stage.heard(), [1, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_opinion_is_waited_for_no_longer_than_one_attempt() {
+    let mut stage = Stage::new();
+    stage.heads([100, 101, 101]);
+    stage.actor(PRIMARY).plays(|_, _| Act::after(100, Act::Say(Value::Null)));
+    stage.actor(REPLICA).plays(|_, _| Act::Hang);
+    stage.serve(&[PRIMARY, REPLICA]);
+    let started = Instant::now();
+    let served = run(&stage, "eth_getTransactionReceipt", json!(["0xab"])).await;
+    assert_eq!((result(&served), started.elapsed()), (Value::Null, Duration::from_millis(600)));
+    assert!(stage.feedback().iter().any(|told| matches!(told, (REPLICA, Feedback::Failed(_)))));
+    // The one that has it was asked first and is slow: it is not given up at once either.
+    let stage = Stage::new();
+    stage.heads([101, 100, 100]);
+    stage.actor(PRIMARY).plays(|_, _| Act::after(700, Act::Say(json!({}))));
+    stage.actor(REPLICA).plays(|_, _| Act::after(100, Act::Say(Value::Null)));
+    let served = run(&stage, "eth_getTransactionReceipt", json!(["0xab"])).await;
+    assert_eq!(by(&served), "primary");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,7 @@
 //! What went wrong with a call so far, and what its client is told when nothing goes right.
 
+use tokio::time::Instant;
+
 use crate::{
     gateway::{RpcAnswer, Served, lane::Lane, verdict::Reason},
     jsonrpc::ErrorCode,
@@ -17,13 +19,22 @@ struct Trouble {
     sent: bool,
     /// What it said, where it said something.
     answer: Option<RpcAnswer>,
+    /// When it may answer, where that is known.
+    passes_at: Option<Instant>,
 }
 
 impl Troubles {
-    pub(super) fn note(&mut self, place: usize, reason: Reason, sent: bool, answer: Option<RpcAnswer>) {
+    pub(super) fn note(
+        &mut self,
+        place: usize,
+        reason: Reason,
+        sent: bool,
+        answer: Option<RpcAnswer>,
+        passes_at: Option<Instant>,
+    ) {
         // The last round counts.
         self.0.retain(|trouble| trouble.place != place);
-        self.0.push(Trouble { place, reason, sent, answer });
+        self.0.push(Trouble { place, reason, sent, answer, passes_at });
     }
 
     /// Why an upstream did not answer.
@@ -31,12 +42,27 @@ impl Troubles {
         self.0.iter().find(|trouble| trouble.place == place).map(|trouble| trouble.reason)
     }
 
-    /// Whether trying everybody again a moment later may help: nobody was reached.
-    pub(super) fn may_pass(&self) -> bool {
-        self.0.iter().all(|trouble| {
-            matches!(trouble.reason, Reason::Unreachable | Reason::Broken | Reason::TimedOut)
-                && trouble.answer.is_none()
-        })
+    /// From when on trying again may help, `soon` at the earliest but for those who said when: nobody was reached, or who was asks us to come later.
+    /// `None`: it does not help.
+    pub(super) fn passes_at(&self, now: Instant, soon: Instant) -> Option<Instant> {
+        let each = self.0.iter().map(|trouble| {
+            let was_not_reached =
+                matches!(trouble.reason, Reason::Unreachable | Reason::Broken | Reason::TimedOut)
+                    && trouble.answer.is_none();
+            match trouble.passes_at {
+                Some(at) if at > now => Some(at),
+                Some(_) => Some(soon),
+                None => was_not_reached.then_some(soon),
+            }
+        });
+        each.collect::<Option<Vec<_>>>().map(|times| times.into_iter().min().unwrap_or(soon))
+    }
+
+    /// Whether an upstream asked us to come later than now.
+    pub(super) fn rests(&self, place: usize, now: Instant) -> bool {
+        self.0
+            .iter()
+            .any(|trouble| trouble.place == place && trouble.passes_at.is_some_and(|until| until > now))
     }
 
     /// Whether no upstream can have got the call.

@@ -4,11 +4,13 @@ use serde_json::{Value, json};
 
 use super::Filters;
 use crate::gateway::{
-    RpcAnswer, RpcCall, Served, ServedBy, TransportFailure,
+    Feedback, RpcAnswer, RpcCall, Served, ServedBy, TransportFailure,
     lanes::Lanes,
     stage::{Act, BACKUP, PRIMARY, REPLICA, Stage, block, deadline, hash},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
 
 struct Client {
     stage: Stage,
@@ -143,6 +145,44 @@ async fn when_nobody_can_make_it_anew_the_filter_waits_and_loses_nothing() {
     assert!(client.get("eth_getFilterChanges", json!([id])).await["error"].is_string());
     client.stage.actor(REPLICA).plays(node(101, json!([]), json!([log(101, 0)])));
     assert_eq!(client.get("eth_getFilterChanges", json!([id])).await, json!([log(101, 0)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filter_is_not_made_anew_where_it_failed_and_a_frozen_one_holds_it_up_for_one_attempt() {
+    let mut client = Client::new();
+    client.stage.actor(PRIMARY).plays(node(100, json!([]), json!([])));
+    let id = client.get("eth_newFilter", json!([{}])).await;
+    client.stage.actor(PRIMARY).plays(|call, _| match &*call.method {
+        "eth_getFilterChanges" => Act::Hang,
+        _ => Act::refused(),
+    });
+    client.stage.actor(REPLICA).plays(|call, _| match &*call.method {
+        "eth_newFilter" => Act::Hang,
+        _ => Act::refused(),
+    });
+    client.stage.actor(BACKUP).plays(node(101, json!([]), json!([log(101, 0)])));
+    let started = Instant::now();
+    assert_eq!(client.get("eth_getFilterChanges", json!([id])).await, json!([log(101, 0)]));
+    assert_eq!(started.elapsed(), Duration::from_millis(1_000));
+    let made = |place: usize| {
+        let heard = client.stage.actor(place).heard.lock();
+        heard.iter().filter(|call| &*call.method == "eth_newFilter").count()
+    };
+    assert_eq!([PRIMARY, REPLICA, BACKUP].map(made), [1, 1, 1]);
+    let told = client.stage.feedback();
+    for place in [PRIMARY, REPLICA] {
+        assert!(told.iter().any(|(at, told)| *at == place && matches!(told, Feedback::Failed(_))), "{place}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn transactions_that_wait_are_told_as_they_come() {
+    let client = Client::new();
+    client.stage.actor(PRIMARY).plays(node(100, json!([hash(1)]), json!([])));
+    let id = client.get("eth_newPendingTransactionFilter", json!([])).await;
+    for _ in 0..2 {
+        assert_eq!(client.get("eth_getFilterChanges", json!([id])).await, json!([hash(1)]));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! What a filter's client was told already, so that it is told nothing twice when the filter moves to another upstream.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use alloy_primitives::B256;
 use serde::Deserialize;
@@ -8,10 +8,12 @@ use serde_json::value::RawValue;
 
 use crate::gateway::{RawJson, own_answer::read_quantity};
 
-/// Most things of blocks beyond the last that are remembered. An arbitrary number: beyond, a move may tell something twice.
+/// Blocks that are remembered: twice those that are read when a filter moves.
+const BLOCKS: usize = 256;
+/// Most logs of blocks beyond the last that are remembered. An arbitrary number: beyond, a move may tell something twice.
 const MAX: usize = 20_000;
 
-/// What was told: a log, as it came or as it was taken back, or a block.
+/// What was told: a log, as it came or as it was taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     hash: B256,
@@ -21,7 +23,11 @@ struct Key {
 
 /// What was told of blocks after the last that was told wholly.
 #[derive(Debug, Default)]
-pub(super) struct Told(BTreeMap<Key, u64>);
+pub(super) struct Told {
+    logs: BTreeMap<Key, u64>,
+    /// A block's height is not told with its hash: the last ones, the oldest first.
+    blocks: VecDeque<B256>,
+}
 
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -44,31 +50,43 @@ impl Told {
         let Ok(items) = list.read::<Vec<&RawValue>>() else { return list };
         let mut new = Vec::with_capacity(items.len());
         for item in &items {
-            let Some((key, number)) = key(item) else {
-                new.push(item.get());
-                continue;
-            };
-            if !self.0.contains_key(&key) {
-                if self.0.len() < MAX {
-                    self.0.insert(key, number);
-                }
+            if self.is_new(item) {
                 new.push(item.get());
             }
         }
         let all = new.len() == items.len();
         let text = if all { None } else { RawJson::parse(format!("[{}]", new.join(",")).into()) };
-        self.0.retain(|_, number| *number > last);
+        self.logs.retain(|_, number| *number > last);
         text.unwrap_or(list)
     }
-}
 
-fn key(item: &RawValue) -> Option<(Key, u64)> {
-    match serde_json::from_str(item.get()).ok()? {
-        Item::Log { block_hash: hash, block_number, log_index, removed } => {
-            Some((Key { hash, index: read_quantity(log_index)?, removed }, read_quantity(block_number)?))
+    /// Whether it was not told before; it is remembered. What cannot be read is new each time.
+    fn is_new(&mut self, item: &RawValue) -> bool {
+        match serde_json::from_str(item.get()) {
+            Ok(Item::Log { block_hash: hash, block_number, log_index, removed }) => {
+                let (Some(index), Some(number)) = (read_quantity(log_index), read_quantity(block_number))
+                else {
+                    return true;
+                };
+                let key = Key { hash, index, removed };
+                let is_new = !self.logs.contains_key(&key);
+                if is_new && self.logs.len() < MAX {
+                    self.logs.insert(key, number);
+                }
+                is_new
+            }
+            Ok(Item::Hash(hash)) => {
+                let is_new = !self.blocks.contains(&hash);
+                if is_new {
+                    if self.blocks.len() >= BLOCKS {
+                        self.blocks.pop_front();
+                    }
+                    self.blocks.push_back(hash);
+                }
+                is_new
+            }
+            Err(_) => true,
         }
-        // A block's height is not told with its hash: it is kept as long as there is room, which is bounded.
-        Item::Hash(hash) => Some((Key { hash, index: 0, removed: false }, u64::MAX)),
     }
 }
 
@@ -99,7 +117,7 @@ mod tests {
         assert_eq!(new(&mut told, &second, 4), json!([]));
         // What is told wholly needs no memory.
         assert_eq!(new(&mut told, &json!([]), 5), json!([]));
-        assert_eq!(told.0.len(), 1);
+        assert_eq!(told.logs.len(), 1);
     }
 
     #[test]
@@ -109,5 +127,12 @@ mod tests {
         assert_eq!(new(&mut told, &json!([hash]), 0), json!([hash]));
         assert_eq!(new(&mut told, &json!([hash, 3]), 0), json!([3]));
         assert_eq!(new(&mut told, &json!("no list"), 0), json!("no list"));
+        // However many there are, the last ones are told once.
+        let hash = |nth: u64| json!([B256::left_padding_from(&nth.to_be_bytes())]);
+        for nth in 0..1_000 {
+            assert_eq!(new(&mut told, &hash(nth), 0), hash(nth));
+        }
+        assert_eq!(new(&mut told, &hash(999), 0), json!([]));
+        assert_eq!(told.blocks.len(), BLOCKS);
     }
 }

@@ -8,6 +8,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::*;
 
+const ANY: Boarding = Boarding { told: (0, 0), within: Duration::MAX };
+
 const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
@@ -17,7 +19,7 @@ async fn the_same_call_is_made_once_and_another_by_itself() {
     let flights = Flights::new(10);
     let made = &AtomicU64::new(0);
     let ask = |key: u8| {
-        flights.join(key, move || {
+        flights.join(key, ANY, move || {
             let nth = made.fetch_add(1, Relaxed);
             async move {
                 sleep(ms(10)).await;
@@ -40,12 +42,76 @@ async fn a_leader_that_hangs_up_takes_nothing_from_the_others() {
         sleep(ms(100)).await;
         7
     };
-    let leader = flights.join("key", work);
-    assert!(timeout(ms(10), leader).await.is_err());
-    assert_eq!(flights.len(), 1);
-    assert_eq!(flights.join("key", work).await, Some(Flown::Followed(7)));
+    let leader = timeout(ms(10), flights.join("key", ANY, work));
+    let (leader, follower) = tokio::join!(leader, flights.join("key", ANY, work));
+    assert!(leader.is_err());
+    assert_eq!(follower, Some(Flown::Followed(7)));
     flights.ended().await;
     assert!(flights.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_last_who_waits_has_gone_the_work_ends() {
+    let flights = Flights::new(10);
+    let ended = Arc::new(AtomicU64::new(0));
+    let work = || {
+        let ended = Arc::clone(&ended);
+        async move {
+            sleep(ms(100)).await;
+            ended.fetch_add(1, Relaxed);
+        }
+    };
+    let began = Instant::now();
+    let (one, two) = tokio::join!(
+        timeout(ms(10), flights.join("key", ANY, work)),
+        timeout(ms(20), flights.join("key", ANY, work))
+    );
+    assert!(one.is_err() && two.is_err());
+    flights.ended().await;
+    assert_eq!((ended.load(Relaxed), began.elapsed()), (0, ms(20)));
+    assert!(flights.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_told_more_or_comes_late_flies_with_a_newer_one() {
+    let flights = &Flights::new(10);
+    let made = &AtomicU64::new(0);
+    let ask = |after: u64, told: (u64, u64)| async move {
+        sleep(ms(after)).await;
+        let nth = || made.fetch_add(1, Relaxed);
+        let work = move || {
+            let nth = nth();
+            async move {
+                sleep(ms(100)).await;
+                nth
+            }
+        };
+        flights.join((), Boarding { told, within: ms(50) }, work).await.unwrap()
+    };
+    let flown = tokio::join!(
+        ask(0, (5, 1)),
+        ask(1, (5, 1)),
+        ask(2, (4, 0)),
+        ask(3, (6, 1)),
+        ask(4, (6, 1)),
+        ask(5, (6, 2)),
+        ask(60, (0, 0)),
+        ask(61, (0, 0)),
+    );
+    assert_eq!(
+        flown,
+        (
+            Flown::Led(0),
+            Flown::Followed(0),
+            Flown::Followed(0),
+            Flown::Led(1),
+            Flown::Followed(1),
+            Flown::Led(2),
+            Flown::Led(3),
+            Flown::Followed(3),
+        )
+    );
+    assert!(flights.is_empty() && flights.0.under_way.lock().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,10 +121,10 @@ async fn work_that_panics_is_told_and_forgotten() {
         sleep(ms(1)).await;
         u8::try_from(300_u16).expect("it breaks, as it must in this test")
     };
-    let (leader, follower) = tokio::join!(flights.join(1, breaks), flights.join(1, breaks));
+    let (leader, follower) = tokio::join!(flights.join(1, ANY, breaks), flights.join(1, ANY, breaks));
     assert_eq!((leader, follower), (None, None));
     assert!(flights.is_empty());
-    assert_eq!(flights.join(1, || async { 3 }).await, Some(Flown::Led(3)));
+    assert_eq!(flights.join(1, ANY, || async { 3 }).await, Some(Flown::Led(3)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -71,15 +137,23 @@ async fn beyond_the_bound_calls_are_made_by_themselves() {
         }
     };
     let all = tokio::join!(
-        flights.join('a', work(1)),
-        flights.join('b', work(2)),
-        flights.join('b', work(3)),
-        flights.join('a', work(4))
+        flights.join('a', ANY, work(1)),
+        flights.join('b', ANY, work(2)),
+        flights.join('b', ANY, work(3)),
+        flights.join('a', ANY, work(4))
     );
     assert_eq!(
         all,
         (Some(Flown::Led(1)), Some(Flown::Led(2)), Some(Flown::Led(3)), Some(Flown::Followed(1)))
     );
+}
+
+struct Over<'a>(&'a AtomicU64);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
 }
 
 /// Somebody who asks.
@@ -109,12 +183,13 @@ proptest! {
                 tokio::spawn(async move {
                     sleep_until(begin + ms(caller.at)).await;
                     let asked = Instant::now();
-                    let join = flights.join(caller.key, || async move {
+                    let join = flights.join(caller.key, ANY, || async move {
                         let began = Instant::now();
                         let count = &under_way[usize::from(caller.key)];
                         assert_eq!(count.fetch_add(1, Relaxed), 0, "twice at once");
+                        // Also where it is ended, as nobody waits any more.
+                        let _over = Over(count);
                         sleep(ms(caller.lasts)).await;
-                        count.fetch_sub(1, Relaxed);
                         (caller.key, began)
                     });
                     match caller.hangs_up_after {

@@ -10,12 +10,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Gateway;
 use crate::gateway::{
-    CallError, Method, RpcAnswer, RpcCall, Served, Session, TransportFailure,
-    dispatch::{Heard, Race, never_lower},
+    BadAnswer, CallError, Method, RpcAnswer, RpcCall, Served, Session, TransportFailure,
+    dispatch::{Heard, Race, never_lower, note_failure},
     methods::{FilterUse, Repeat},
     metrics,
     select::Candidate,
-    verdict,
 };
 
 /// Most calls in one batch to an upstream: what providers take whatever their plan (proxyd has the same bound).
@@ -49,9 +48,11 @@ async fn run(gateway: &Gateway, calls: Vec<RpcCall>, session: &Session, deadline
     }
     let mut groups = Vec::new();
     for items in together.into_values() {
+        let lane = items.first().and_then(|item| gateway.lanes.at(item.candidate.place));
+        let most = lane.map_or(1, |lane| lane.ask.most_at_once()).clamp(1, MAX_UPSTREAM_BATCH);
         let mut items = items.into_iter().peekable();
         while items.peek().is_some() {
-            let group: Vec<Item> = items.by_ref().take(MAX_UPSTREAM_BATCH).collect();
+            let group: Vec<Item> = items.by_ref().take(most).collect();
             match <[Item; 1]>::try_from(group) {
                 // A batch of one is a call.
                 Ok([item]) => alone.push((item.place, item.call)),
@@ -92,8 +93,9 @@ fn shared(gateway: &Gateway, place: usize, call: RpcCall, session: &Session) -> 
         // Sends, filters and what is heavy go their own ways, and refusals are the gateway's.
         Ok(_) | Err(_) => return Err(call),
     };
-    // What is kept costs no request.
-    if gateway.cache.get(&call, &gateway.board().snapshot()).is_some() {
+    // What is known or kept costs no request.
+    if gateway.of_settings(&call).is_some() || gateway.cache.get(&call, &gateway.board().snapshot()).is_some()
+    {
         return Err(call);
     }
     match gateway.lanes.candidates(&call, session).into_iter().next() {
@@ -102,54 +104,72 @@ fn shared(gateway: &Gateway, place: usize, call: RpcCall, session: &Session) -> 
     }
 }
 
-/// Asks one upstream for several calls at once; what it does not answer well is asked again by itself.
+/// Asks one upstream for several calls at once; what it does not answer well is asked again by itself, of the others first.
 async fn one_group(
     gateway: &Gateway,
     group: Vec<Item>,
     session: &Session,
     deadline: Instant,
 ) -> Vec<(usize, Served)> {
-    let lanes = &gateway.lanes;
     let (started, before) = (Instant::now(), gateway.board().snapshot());
-    let calls: Vec<RpcCall> = group.iter().map(|item| item.call.clone()).collect();
-    let until = deadline.min(started + lanes.attempt());
-    let answers = match group.first().and_then(|item| lanes.at(item.candidate.place)) {
-        Some(lane) => {
-            lane.note_asked(calls.len());
-            match timeout_at(until, lane.ask.batch(&calls, until)).await {
-                Ok(Ok(answers)) if answers.len() == calls.len() => {
-                    lane.note_alive(Instant::now());
-                    answers.into_iter().map(Some).collect()
-                }
-                Ok(Ok(_)) => vec![None; calls.len()],
-                Ok(Err(error)) => {
-                    metrics::attempted(&lane.id, verdict::of_failure(&error).label());
-                    vec![None; calls.len()]
-                }
-                Err(_) => {
-                    let error = CallError::Transport(TransportFailure::TimedOut);
-                    metrics::attempted(&lane.id, verdict::of_failure(&error).label());
-                    vec![None; calls.len()]
-                }
-            }
-        }
-        None => vec![None; calls.len()],
-    };
+    let answers = ask(gateway, &group, deadline).await;
+    let answers = answers.map_or_else(|| vec![None; group.len()], |all| all.into_iter().map(Some).collect());
     let each = group.into_iter().zip(answers).map(|(item, answer): (Item, Option<RpcAnswer>)| {
         let before = &before;
         async move {
-            let place = item.place;
-            if let Some(served) = good(gateway, &item, answer, session, deadline, started) {
-                gateway.keep(&item.call, &served, before);
-                return (place, served);
-            }
-            (place, gateway.call(item.call, session, deadline).await)
+            let served = match good(gateway, &item, answer, session, deadline, started) {
+                Good::Yes(served) => served,
+                Good::Fallback(served) => match again(gateway, &item, session, deadline).await {
+                    Served { answer: RpcAnswer::Error(_), .. } => served,
+                    better => better,
+                },
+                Good::No => again(gateway, &item, session, deadline).await,
+            };
+            gateway.keep(&item.call, &served, before);
+            metrics::answered(item.method, &served, started.elapsed());
+            (item.place, served)
         }
     });
     join_all(each).await
 }
 
-/// An answer of a batch that counts as it is.
+/// The answers of a batch's upstream, if it gave any within the time that one upstream may take.
+async fn ask(gateway: &Gateway, group: &[Item], deadline: Instant) -> Option<Vec<RpcAnswer>> {
+    let (lanes, started) = (&gateway.lanes, Instant::now());
+    let place = group.first()?.candidate.place;
+    let lane = lanes.at(place)?;
+    let calls: Vec<RpcCall> = group.iter().map(|item| item.call.clone()).collect();
+    let until = deadline.min(started + lanes.attempt());
+    lane.note_asked(calls.len());
+    let came = timeout_at(until, lane.ask.batch(&calls, until)).await;
+    let error = match came.unwrap_or(Err(CallError::Transport(TransportFailure::TimedOut))) {
+        Ok(answers) if answers.len() == calls.len() => {
+            lane.note_alive(Instant::now());
+            return Some(answers);
+        }
+        Ok(answers) => BadAnswer::Incomplete { got: answers.len(), wanted: calls.len() }.into(),
+        Err(error) => error,
+    };
+    note_failure(lanes, place, started, &error);
+    None
+}
+
+/// Asks for a call by itself: the upstream that has not answered it well comes last.
+async fn again(gateway: &Gateway, item: &Item, session: &Session, deadline: Instant) -> Served {
+    let last = Some(item.candidate.place);
+    gateway.lanes.run_after(&item.call, item.method, session, deadline, last).await
+}
+
+/// Whether an answer of a batch counts.
+enum Good {
+    /// As it is.
+    Yes(Served),
+    /// Unless somebody else has a better one.
+    Fallback(Served),
+    /// There is none.
+    No,
+}
+
 fn good(
     gateway: &Gateway,
     item: &Item,
@@ -157,16 +177,22 @@ fn good(
     session: &Session,
     deadline: Instant,
     started: Instant,
-) -> Option<Served> {
-    let lane = gateway.lanes.at(item.candidate.place)?;
-    let race = Race::new(&gateway.lanes, &item.call, item.method, session, deadline);
-    match race.judge(item.candidate, answer?, started.elapsed()) {
-        Heard::Good(answer) => {
-            let answer = never_lower(answer, item.method, session);
-            let served = Served::upstream(lane.id.clone(), answer);
-            metrics::answered(item.method, &served, started.elapsed());
-            Some(served)
+) -> Good {
+    let lanes = &gateway.lanes;
+    let (Some(lane), Some(answer)) = (lanes.at(item.candidate.place), answer) else { return Good::No };
+    let race = Race::new(lanes, &item.call, item.method, session, deadline);
+    let served =
+        |answer| Served::upstream(lane.id.clone(), never_lower(answer, item.method, lanes.told(session).0));
+    match race.judge(item.candidate, answer, started.elapsed()) {
+        Heard::Good(answer) => Good::Yes(served(answer)),
+        Heard::Doubtful(answer, reason) => {
+            let all = lanes.candidates(&item.call, session).into_iter();
+            let others = all.filter(|other| other.place != item.candidate.place).collect();
+            match race.better(item.candidate, reason, &others) {
+                Some(_) => Good::Fallback(served(answer)),
+                None => Good::Yes(served(answer)),
+            }
         }
-        Heard::Doubtful(..) | Heard::Bad { .. } => None,
+        Heard::Bad { .. } => Good::No,
     }
 }

@@ -1,15 +1,19 @@
 //! The gateway as a whole, over upstreams that play scripts.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{Gateway, GatewayParts};
 use crate::{
     consensus::WallClock,
     gateway::{
-        CacheSettings, ClientId, RpcAnswer, RpcCall, Served, ServedBy, Session,
-        stage::{Act, PRIMARY, REPLICA, Stage, block, deadline},
+        CacheSettings, ClientId, Feedback, RpcAnswer, RpcCall, Served, ServedBy, Session, TransportFailure,
+        stage::{Act, BACKUP, PRIMARY, REPLICA, Stage, block, deadline},
     },
 };
 
@@ -45,6 +49,34 @@ async fn what_is_not_served_reaches_no_upstream() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_chain_is_known_though_nobody_is_up() {
+    let stage = Stage::new();
+    stage.serve(&[]);
+    let gateway = gateway(&stage);
+    let (id, version) = (|| call("eth_chainId", json!([])), || call("net_version", json!([])));
+    for (call, want) in [(id(), json!("0x1")), (version(), json!("1"))] {
+        let served = gateway.call(call, &stage.session, deadline()).await;
+        assert_eq!((value(&served), served.by), (want, ServedBy::Gateway));
+    }
+    let served = gateway.call_batch(vec![id(), version()], &stage.session, deadline()).await;
+    assert_eq!(served.iter().map(value).collect::<Vec<_>>(), [json!("0x1"), json!("1")]);
+    assert_eq!(stage.heard(), [0, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_what_is_under_way_until_the_deadline() {
+    let stage = Stage::new();
+    stage.actor(PRIMARY).plays(|_, _| Act::Say(json!("0x1")));
+    stage.actor(REPLICA).plays(|_, _| Act::Hang);
+    let gateway = gateway(&stage);
+    let far = Instant::now() + Duration::from_secs(3_600);
+    gateway.call(call("eth_sendRawTransaction", json!(["0x02"])), &stage.session, far).await;
+    let started = Instant::now();
+    gateway.drained().await;
+    assert_eq!(started.elapsed(), stage.settings.deadline);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_kept_is_not_asked_again() {
     let mut stage = Stage::new();
     stage.settings.cache = CacheSettings { max_bytes: 1 << 20 };
@@ -65,6 +97,24 @@ async fn what_is_kept_is_not_asked_again() {
         gateway.call(call("eth_getBalance", json!(["0xa", "pending"])), &stage.session, deadline()).await;
     }
     assert_eq!(stage.heard(), [3, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn logs_of_whoever_lacks_the_ranges_end_are_not_kept() {
+    let mut stage = Stage::new();
+    stage.settings.cache = CacheSettings { max_bytes: 1 << 20 };
+    stage.actor(PRIMARY).plays(|_, _| Act::refused());
+    stage.actor(BACKUP).plays(|_, _| Act::refused());
+    stage.actor(REPLICA).plays(|_, _| Act::Say(json!([])));
+    let gateway = gateway(&stage);
+    let logs = || call("eth_getLogs", json!([{ "fromBlock": "0x1", "toBlock": "0x40" }]));
+    for (heads, asked) in [([100, 60, 100], 2), ([100, 99, 100], 3)] {
+        stage.heads(heads);
+        for _ in 0..2 {
+            gateway.call(logs(), &stage.session, deadline()).await;
+        }
+        assert_eq!(stage.heard()[REPLICA], asked, "{heads:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -98,6 +148,24 @@ async fn the_same_call_is_asked_once_for_all_who_wait() {
         gateway.call(number(), &other, deadline()),
     );
     assert_eq!((value(&two), other.latest()), (json!("0x65"), 101));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_pending_is_each_clients_own() {
+    let stage = Stage::new();
+    stage.actor(PRIMARY).plays(|_, _| Act::after(100, Act::Say(json!("0x1"))));
+    let gateway = gateway(&stage);
+    for (method, params, asked) in [
+        ("eth_getBalance", json!(["0xa", "latest"]), 1),
+        ("eth_getBalance", json!(["0xa", "pending"]), 2),
+        ("eth_getTransactionCount", json!(["0xa", "latest"]), 2),
+        ("eth_call", json!([{ "data": "0".repeat(20_000) }, "latest"]), 2),
+    ] {
+        let before = stage.heard()[PRIMARY];
+        let ask = || gateway.call(call(method, params.clone()), &stage.session, deadline());
+        tokio::join!(ask(), ask());
+        assert_eq!(stage.heard()[PRIMARY] - before, asked, "{method} {params}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,10 +218,68 @@ async fn a_batch_that_an_upstream_does_not_take_is_asked_one_by_one() {
     let stage = Stage::new();
     stage.actor(PRIMARY).plays(|_, _| Act::refused());
     let gateway = gateway(&stage);
-    let calls = vec![call("eth_gasPrice", json!([])), call("eth_chainId", json!([]))];
+    let calls = vec![call("eth_gasPrice", json!([])), call("eth_blobBaseFee", json!([]))];
     let served = gateway.call_batch(calls, &stage.session, deadline()).await;
     assert!(served.iter().all(|served| value(served) == json!(REPLICA)));
     assert_eq!(gateway.call_batch(Vec::new(), &stage.session, deadline()).await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_fails_says_of_its_upstream_what_a_call_says() {
+    let pair = || vec![call("eth_gasPrice", json!([])), call("eth_blobBaseFee", json!([]))];
+    // It asks for rest: it is not asked again for these calls, nor for the next.
+    let limited = TransportFailure::Status { status: 429, retry_after: Some(Duration::from_secs(5)) };
+    let mut stage = Stage::new();
+    stage.actor(PRIMARY).plays(move |_, _| Act::Fail(limited.clone()));
+    let batch = gateway(&stage);
+    let served = batch.call_batch(pair(), &stage.session, deadline()).await;
+    assert!(served.iter().all(|served| value(served) == json!(REPLICA)));
+    batch.call(call("eth_gasPrice", json!([])), &stage.session, deadline()).await;
+    assert_eq!(stage.heard(), [1, 3, 0]);
+    assert!(!stage.feedback().iter().any(|told| matches!(told, (PRIMARY, Feedback::Failed(_)))));
+    // It is frozen: that is told, and the single calls ask it last.
+    let mut stage = Stage::new();
+    stage.actor(PRIMARY).plays(|_, _| Act::Hang);
+    let batch = gateway(&stage);
+    let started = Instant::now();
+    batch.call_batch(pair(), &stage.session, deadline()).await;
+    assert_eq!((stage.heard(), started.elapsed()), ([1, 2, 0], Duration::from_millis(500)));
+    assert!(stage.feedback().iter().any(|told| matches!(told, (PRIMARY, Feedback::Failed(_)))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_doubtful_answer_of_a_batch_is_asked_again_where_somebody_may_know_better() {
+    let receipts = || ["0xa", "0xb"].map(|hash| call("eth_getTransactionReceipt", json!([hash]))).to_vec();
+    let stage = Stage::new();
+    for place in [PRIMARY, REPLICA, BACKUP] {
+        stage.actor(place).plays(|_, _| Act::Say(Value::Null));
+    }
+    let batch = gateway(&stage);
+    batch.call_batch(receipts(), &stage.session, deadline()).await;
+    assert_eq!(stage.heard(), [2, 0, 0]);
+    // The replica is further, and then it is down: nothing is the answer all the same.
+    stage.heads([100, 101, 100]);
+    stage.actor(REPLICA).plays(|_, _| Act::Say(json!({})));
+    let served = batch.call_batch(receipts(), &stage.session, deadline()).await;
+    assert_eq!((value(&served[0]), stage.heard()), (json!({}), [4, 2, 0]));
+    stage.actor(REPLICA).plays(|_, _| Act::refused());
+    stage.actor(BACKUP).plays(|_, _| Act::Refuse(-32603, "Internal error"));
+    stage.actor(PRIMARY).plays(|_, nth| match nth {
+        4 | 5 => Act::Say(Value::Null),
+        _ => Act::refused(),
+    });
+    let served = batch.call_batch(receipts(), &stage.session, deadline()).await;
+    assert!(served.iter().all(|served| value(served) == Value::Null), "{served:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_has_no_more_calls_than_its_upstreams_second_has() {
+    let stage = Stage::new();
+    stage.actor(PRIMARY).most_at_once.store(4, Relaxed);
+    let calls: Vec<RpcCall> =
+        (0..9).map(|at| call("eth_getBalance", json!(["0xa", format!("{at:#x}")]))).collect();
+    gateway(&stage).call_batch(calls, &stage.session, deadline()).await;
+    assert_eq!((stage.actor(PRIMARY).batches.lock().clone(), stage.heard()), (vec![4, 4], [9, 0, 0]));
 }
 
 #[tokio::test(start_paused = true)]

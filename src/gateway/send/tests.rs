@@ -123,6 +123,16 @@ async fn one_that_refuses_does_not_outvote_one_that_takes_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_waits_for_a_frozen_node_no_longer_than_one_attempt() {
+    let stage = Stage::new();
+    stage.actor(PRIMARY).plays(|_, _| Act::after(100, Act::Refuse(-32000, "insufficient funds")));
+    stage.actor(REPLICA).plays(|_, _| Act::Hang);
+    let started = Instant::now();
+    assert_eq!(words(&run(&stage).await), "insufficient funds");
+    assert_eq!((started.elapsed(), stage.heard()), (Duration::from_millis(600), [1, 1, 0]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn already_known_is_success_with_the_hash() {
     for words in ["already known", "ALREADY_EXISTS: already known", "known transaction: 0x1"] {
         let stage = Stage::new();
