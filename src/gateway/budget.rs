@@ -1,4 +1,5 @@
-//! How many requests an upstream may be sent: so many a second, and so many a UTC day.
+//! How many requests an upstream may be sent: so many a second, and so many a UTC day. Probes count in the day, and go past the second's limit:
+//! there are few of them, and an upstream whose calls leave no room for a probe would look dead because it is busy.
 //!
 //! The day's count is in memory: after a restart it begins at 0, so that what a provider bills may be more than what is shown.
 
@@ -65,6 +66,11 @@ impl Budget {
         self.take(requests, now, |requests| {
             self.second.as_ref().is_none_or(|second| matches!(second.check_n(requests), Ok(Ok(()))))
         })
+    }
+
+    /// As [`Budget::try_take`], for probes: from the day alone.
+    pub fn try_take_for_probe(&self, requests: u32, now: UnixMillis) -> bool {
+        self.take(requests, now, |_| true)
     }
 
     fn take(&self, requests: u32, now: UnixMillis, is_in_second: impl FnOnce(NonZeroU32) -> bool) -> bool {
@@ -151,5 +157,13 @@ mod tests {
         let of_a_day = Budget::new(None, Some(2));
         assert!(!of_a_day.try_take(u32::MAX, 0) && of_a_day.try_take(2, 0));
         assert_eq!(of_a_day.most_at_once(0), 1, "never 0: calls are put together by it");
+    }
+
+    #[test]
+    fn a_second_that_is_used_up_leaves_room_for_probes_and_a_day_does_not() {
+        let budget = Budget::new(Some(1), Some(3));
+        assert!(budget.try_take(1, 0) && !budget.try_take(1, 0));
+        assert!((0..2).all(|_| budget.try_take_for_probe(1, 0)), "they count in the day");
+        assert!(!budget.try_take_for_probe(1, 0) && budget.used(0).is_used_up());
     }
 }

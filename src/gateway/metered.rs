@@ -18,6 +18,8 @@ use crate::{
 /// One upstream.
 pub struct MeteredUpstream {
     transport: Transport,
+    /// The same for probes, which take from another part of the budget.
+    probes: Transport,
     budget: Arc<Budget>,
     meter: AnswerMeter,
     clock: WallClock,
@@ -39,12 +41,17 @@ impl MeteredUpstream {
         clock: WallClock,
     ) -> Self {
         let budget = Arc::new(Budget::of(settings));
-        let take = {
+        let transport = {
             let (budget, clock) = (Arc::clone(&budget), clock.clone());
-            move |requests: u32| budget.try_take(requests, clock.now())
+            let take = move |requests: u32| budget.try_take(requests, clock.now());
+            Transport::new(settings, clients, Arc::new(take), max_answer_bytes)
         };
-        let transport = Transport::new(settings, clients, Arc::new(take), max_answer_bytes);
-        Self { transport, budget, meter, clock }
+        let probes = {
+            let (budget, clock) = (Arc::clone(&budget), clock.clone());
+            let take = move |requests: u32| budget.try_take_for_probe(requests, clock.now());
+            Transport::new(settings, clients, Arc::new(take), max_answer_bytes)
+        };
+        Self { transport, probes, budget, meter, clock }
     }
 
     /// Its budget, to be told when it is used up.
@@ -101,7 +108,7 @@ impl Post for MeteredUpstream {
     fn post(&self, body: Bytes, deadline: Instant) -> BoxFuture<'_, Result<Bytes, TransportFailure>> {
         Box::pin(async move {
             let asked = Instant::now();
-            let came = self.transport.post(body, deadline).await.map_err(CallError::Transport);
+            let came = self.probes.post(body, deadline).await.map_err(CallError::Transport);
             self.count(&came, asked);
             came.map_err(|error| match error {
                 CallError::Transport(failure) => failure,
@@ -157,5 +164,20 @@ mod tests {
         let three = upstream.batch(&calls[..3], soon()).await;
         assert!(matches!(three, Err(CallError::Transport(TransportFailure::Connect(_)))), "{three:?}");
         assert_eq!(upstream.budget().used(0).sent, 3);
+    }
+
+    #[tokio::test]
+    async fn calls_that_use_up_a_second_starve_no_probe() {
+        let upstream = upstream(Some(1), Some(3));
+        let failure = async || match upstream.call(&RpcCall::bare("eth_chainId"), soon()).await {
+            Err(CallError::Transport(failure)) => failure,
+            other => panic!("{other:?}"),
+        };
+        assert!(matches!(failure().await, TransportFailure::Connect(_)));
+        assert_eq!(failure().await, TransportFailure::OverBudget);
+        let probe = async || upstream.post(RpcCall::bare("eth_chainId").to_body(0), soon()).await;
+        assert!(matches!(probe().await, Err(TransportFailure::Connect(_))), "it is sent");
+        probe().await.unwrap_err();
+        assert_eq!(probe().await, Err(TransportFailure::OverBudget), "the day is used up");
     }
 }
