@@ -27,6 +27,11 @@ pub trait Ask: Send + Sync {
         true
     }
 
+    /// The most calls that can be asked for together, as our own budget has no more at once. At least 1. Takes none.
+    fn most_at_once(&self) -> usize {
+        usize::MAX
+    }
+
     /// Requests of today's budget that are used up; none where there is no budget.
     fn used_today(&self) -> Option<u64> {
         None

@@ -109,7 +109,7 @@ struct Prober {
     wrong: Arc<watch::Sender<Troubles>>,
 }
 
-type Answered = (usize, Option<Observation>);
+type Answered = (usize, Observation);
 
 async fn run_probes(parts: ProbeParts, wrong: Arc<watch::Sender<Troubles>>, stop: CancellationToken) {
     let observed = Arc::clone(&parts.observed);
@@ -182,18 +182,13 @@ impl Prober {
     }
 
     /// A probe is back.
-    fn answered(&mut self, place: usize, observation: Option<Observation>) {
-        // Nothing was sent: nothing was observed, and the next try is soon, as calls may have left nothing of this second's budget.
-        let is_silent = observation.is_none();
-        match observation {
-            Some(observation) => {
-                if let Observation::Probed(probe) = &observation {
-                    self.parts.board.probed(place, probe.latency);
-                }
-                self.take(Input::Observed(place, observation));
-            }
-            None => self.take(Input::Tick),
+    fn answered(&mut self, place: usize, observation: Observation) {
+        // Nothing was sent, and the next try is soon: a new day has a new budget.
+        let is_silent = observation == Observation::NotSent;
+        if let Observation::Probed(probe) = &observation {
+            self.parts.board.probed(place, probe.latency);
         }
+        self.take(Input::Observed(place, observation));
         let is_doubtful = self.health.is_doubtful(place);
         let Some((turn, upstream)) = self.turns.get_mut(place).zip(self.parts.upstreams.get(place)) else {
             return;

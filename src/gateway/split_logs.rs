@@ -65,6 +65,10 @@ impl Ask for SplitLogs {
         self.inner.has_budget()
     }
 
+    fn most_at_once(&self) -> usize {
+        self.inner.most_at_once()
+    }
+
     fn used_today(&self) -> Option<u64> {
         self.inner.used_today()
     }

@@ -56,6 +56,14 @@ pub(super) fn judge(
         return (Down, "It has no peers.".to_owned());
     }
     let age = age(head.timestamp, now);
+    if record.is_unasked && age > rules.lag_age() {
+        let state = if age > rules.down_age() && !answers(record, now, rules) { Down } else { Lagging };
+        let (number, age) = (head.number, words(age));
+        let reason = format!(
+            "Its last known head, block {number}, is {age} old: our budget of requests to it is used up, so it is not probed."
+        );
+        return (state, reason);
+    }
     if age > rules.down_age() {
         return (Down, format!("Its head, block {}, is {} old.", head.number, words(age)));
     }
@@ -91,6 +99,12 @@ pub(super) fn judge(
         Some(lag) if lag.blocks >= rules.policy.lag_blocks.max(1) => (Lagging, behind(lag)),
         Some(_) | None => (Healthy, warnings(record, &head, now, rules)),
     }
+}
+
+/// Whether calls have been answered by it lately, as long ago as a head may be old.
+fn answers(record: &Record, now: UnixMillis, rules: &HealthRules) -> bool {
+    let elapsed = |then: UnixMillis| u64::try_from(now.saturating_sub(then)).unwrap_or(0);
+    record.answered.is_some_and(|then| elapsed(then) <= millis(rules.down_age()))
 }
 
 /// What is not well with one that serves.

@@ -45,6 +45,8 @@ pub enum Observation {
         /// What happened, without a URL.
         message: String,
     },
+    /// No probe was sent, as our own budget of requests to it is used up: that says nothing of it.
+    NotSent,
     /// What a call met.
     Traffic(Feedback),
 }

@@ -45,6 +45,10 @@ pub(super) struct Record {
     pub(super) version: Option<String>,
     /// Why its last probe failed; none when it was answered.
     pub(super) failure: Option<String>,
+    /// Whether its last probe was not sent, so that what is known of it is older than it need be.
+    pub(super) is_unasked: bool,
+    /// When a call was last answered by it.
+    pub(super) answered: Option<UnixMillis>,
     /// Why the last call to it failed; none when it was answered.
     pub(super) trouble: Option<String>,
     pub(super) state: UpstreamState,
@@ -76,6 +80,8 @@ impl Record {
             peers: None,
             version: None,
             failure: None,
+            is_unasked: false,
+            answered: None,
             trouble: None,
             state: UpstreamState::Unknown,
             reason: "It was not asked yet.".to_owned(),
@@ -90,11 +96,16 @@ impl Record {
         match observation {
             Observation::Probed(probe) => self.probed(probe, now, rules),
             Observation::Failed { refused, message } => {
+                self.is_unasked = false;
                 self.probes = step(self.probes, Pulse::Failed, now, rules.probe_breaker(), refused);
                 if !self.traffic.is_closed() {
                     self.traffic = self.traffic.step(Pulse::Failed, now, &self.traffic_policy(rules));
                 }
                 self.failure = Some(message);
+                false
+            }
+            Observation::NotSent => {
+                self.is_unasked = true;
                 false
             }
             Observation::Traffic(feedback) => self.met(feedback, now, rules),
@@ -110,6 +121,7 @@ impl Record {
             self.traffic = self.traffic.step(Pulse::Alive, now, &self.traffic_policy(rules));
         }
         self.failure = None;
+        self.is_unasked = false;
         self.is_known = true;
         self.chain_id = chain_id.or(self.chain_id);
         self.is_syncing = syncing.unwrap_or(self.is_syncing);
@@ -127,6 +139,9 @@ impl Record {
 
     fn met(&mut self, feedback: Feedback, now: UnixMillis, rules: &HealthRules) -> bool {
         let policy = self.traffic_policy(rules);
+        if matches!(feedback, Feedback::Answered { .. }) {
+            self.answered = Some(now);
+        }
         match feedback {
             // An answer that straggles in lifts nothing: probes do.
             Feedback::Answered { .. } if self.traffic.is_closed() => {

@@ -270,6 +270,24 @@ fn calls_that_fail_in_a_row_take_it_out() {
 }
 
 #[test]
+fn one_that_answers_calls_is_never_out_because_our_budget_has_no_probe_left() {
+    let answered = || Feedback::Answered { elapsed: Duration::ZERO };
+    let mut stage = Stage::new(&[Tier::Primary, Tier::Backup]);
+    stage.all_well().see(0, failed(true)).order(&[1]);
+    for _ in 0..20 {
+        stage.wait(30_000).see(1, Observation::NotSent).meet(1, answered());
+    }
+    stage.is(1, Lagging, "block 100, is 10 min old: our budget").order(&[1]);
+    // Nor is one that is only asked again.
+    stage.all_well().is(1, Healthy, "");
+    // Nothing at all is heard of it any more.
+    stage.see(1, Observation::NotSent).wait(300_000).is(1, Lagging, "our budget");
+    stage.wait(12_000).is(1, Down, "our budget").order(&[]);
+    // One that was probed in vain is judged by that.
+    stage.meet(1, answered()).see(1, failed(true)).is(1, Down, "Its probes fail");
+}
+
+#[test]
 fn a_restart_on_the_right_chain_ends_a_wrong_one() {
     let mut stage = one();
     stage.all_well().probe(0, Probe { chain_id: Some(5), ..good(block(100)) }).is(0, WrongChain, "chain 5");
@@ -414,6 +432,7 @@ fn any_claim() -> impl Strategy<Value = Observation> {
     prop_oneof![
         8 => probed,
         2 => head.prop_map(|head| Observation::Traffic(Feedback::Head(head))),
+        1 => Just(Observation::NotSent),
         1 => any::<bool>().prop_map(|refused| Observation::Failed { refused, message: String::new() }),
         1 => Just(Observation::Traffic(Feedback::Refused(String::new()))),
         1 => Just(Observation::Traffic(Feedback::Failed(String::new()))),

@@ -31,26 +31,26 @@ enum Unanswered {
     Bad(BadAnswer),
 }
 
-/// Asks. `None` is what says nothing of the upstream: nothing was sent.
+/// Asks.
 pub(super) async fn observe(
     upstream: &dyn Post,
     questions: &[Question],
     manner: &Manner,
     deadline: Instant,
-) -> Option<Observation> {
+) -> Observation {
     let asked = Instant::now();
     let calls: Vec<RpcCall> = questions.iter().map(|question| question.call()).collect();
     let failed = |message: String| Observation::Failed { refused: false, message };
-    Some(match answers(upstream, &calls, manner, deadline).await {
+    match answers(upstream, &calls, manner, deadline).await {
         Ok(answers) => read(questions, &answers, asked.elapsed())
             .map_or_else(failed, |probe: Probe| Observation::Probed(probe)),
-        Err(Unanswered::Transport(TransportFailure::OverBudget)) => return None,
+        Err(Unanswered::Transport(TransportFailure::OverBudget)) => Observation::NotSent,
         Err(Unanswered::Transport(failure)) => {
             let refused = matches!(failure, TransportFailure::Connect(_));
             Observation::Failed { refused, message: failure.to_string() }
         }
         Err(Unanswered::Bad(bad)) => failed(bad.to_string()),
-    })
+    }
 }
 
 async fn answers(

@@ -59,7 +59,7 @@ impl Node {
 impl Post for Node {
     fn post(&self, body: Bytes, _deadline: Instant) -> BoxFuture<'_, Result<Bytes, TransportFailure>> {
         Box::pin(async move {
-            if !self.budget.try_take(self.clock.now()) {
+            if !self.budget.try_take(1, self.clock.now()) {
                 return Err(TransportFailure::OverBudget);
             }
             self.requests.fetch_add(1, Relaxed);
