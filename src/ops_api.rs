@@ -30,8 +30,8 @@ mod views;
 
 pub use degraded::Degraded;
 pub use digest::DigestMaker;
-pub use rpc_view::RpcView;
 pub use facts::{MoneyFacts, money_facts};
+pub use rpc_view::RpcView;
 pub use settings::{OpsSettings, Secret};
 pub use state::OpsParts;
 

@@ -56,7 +56,7 @@ use crate::{
 
 use access::{Access, Caller};
 use bundles::BundleDoor;
-use calls::{Calls, Said};
+use calls::{Calls, Said, Way};
 use cors::Cors;
 use grading::Grading;
 use handlers::Shared;
@@ -160,7 +160,7 @@ impl RpcFront for Front {
         Box::pin(async move {
             let caller = Self::caller(session);
             let said = match read_strictly(&body, self.framing) {
-                Ok(incoming) => self.calls.serve(incoming, &body, &caller, session).await,
+                Ok(incoming) => self.calls.serve(incoming, &body, &caller, session, Way::Websocket).await,
                 Err(error) => {
                     metrics::note_refused(metrics::Refused::Framing);
                     match self.calls.charge(&caller, 1) {

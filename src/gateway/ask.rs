@@ -17,11 +17,6 @@ pub trait Ask: Send + Sync {
     /// Asks for several at once; their answers in the calls' order.
     fn batch<'a>(&'a self, calls: &'a [RpcCall], deadline: Instant) -> Asking<'a, Vec<RpcAnswer>>;
 
-    /// Most calls that one batch to it may have: our own budget of a second.
-    fn most_at_once(&self) -> usize {
-        usize::MAX
-    }
-
     /// Whether our own budget of requests to it has one left. Takes none.
     fn has_budget(&self) -> bool {
         true

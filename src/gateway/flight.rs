@@ -1,18 +1,20 @@
 //! Calls that are under way: who asks for the same as somebody else just now gets the same answer, and the upstream is asked once.
 //!
-//! The work runs in a task of its own, so that a client that hangs up takes no answer from those who wait with it; when the last of them has gone, it
-//! ends. It never decides what may be shared: that a call is read-only is for whoever asks to know.
+//! Whoever asks first does the work, in its own task: waking another one costs more than most reads. When it hangs up while others wait, the work goes on
+//! in a task of its own, and ends when the last of them has gone. It never decides what may be shared: that a call is read-only is for whoever asks to know.
 
 use std::{
     collections::HashMap,
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     hash::Hash,
-    pin::pin,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -92,9 +94,16 @@ impl<K, T> fmt::Debug for Flights<K, T> {
 }
 
 /// Where a call stands.
-enum Seat<T, F> {
-    /// In the flight that is under way, or that began with it.
-    In { result: watch::Receiver<Option<T>>, led: bool },
+enum Seat<K, T, F>
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+    T: Clone + Send + Sync + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    /// In the flight that is under way.
+    Follows(watch::Receiver<Option<T>>),
+    /// It begins one.
+    Leads(Leading<K, T, F>),
     /// In none: there are as many as there may be.
     Alone(F),
 }
@@ -119,49 +128,35 @@ where
     {
         match self.seat(key, boarding, make) {
             Seat::Alone(work) => Some(Flown::Led(work.await)),
-            Seat::In { mut result, led } => {
+            Seat::Follows(mut result) => {
                 let value = result.wait_for(Option::is_some).await.ok()?.clone()?;
-                Some(if led { Flown::Led(value) } else { Flown::Followed(value) })
+                Some(Flown::Followed(value))
             }
+            Seat::Leads(mut leading) => leading.end().await.map(Flown::Led),
         }
     }
 
-    fn seat<F>(&self, key: K, boarding: Boarding, make: impl FnOnce() -> F) -> Seat<T, F>
+    fn seat<F>(&self, key: K, boarding: Boarding, make: impl FnOnce() -> F) -> Seat<K, T, F>
     where
         F: Future<Output = T> + Send + 'static,
     {
-        let (answer, result) = {
+        let answer = {
             let mut under_way = self.0.under_way.lock();
             if let Some(flight) = under_way.get(&key).filter(|flight| flight.takes(boarding)) {
-                return Seat::In { result: flight.answer.subscribe(), led: false };
+                return Seat::Follows(flight.answer.subscribe());
             }
             if self.0.count.load(Relaxed) >= self.0.most {
                 drop(under_way);
                 return Seat::Alone(make());
             }
             self.0.count.fetch_add(1, Relaxed);
-            let (answer, result) = watch::channel(None);
-            let answer = Arc::new(answer);
+            let answer = Arc::new(watch::Sender::new(None));
             let flight = Flight { answer: Arc::clone(&answer), began: Instant::now(), told: boarding.told };
             under_way.insert(key.clone(), flight);
-            (answer, result)
+            answer
         };
-        let landing = Landing { flights: Arc::clone(&self.0), key, answer: Arc::clone(&answer) };
-        let work = make();
-        self.0.tasks.spawn(async move {
-            let mut work = pin!(work);
-            let value = loop {
-                tokio::select! {
-                    biased;
-                    value = &mut work => break value,
-                    () = answer.closed() => if landing.lands_empty() { return },
-                }
-            };
-            // First, so that nobody joins what is over.
-            drop(landing);
-            let _ = answer.send(Some(value));
-        });
-        Seat::In { result, led: true }
+        let landing = Landing { flights: Arc::clone(&self.0), key, answer };
+        Seat::Leads(Leading { rest: Some((Box::pin(make()), landing)) })
     }
 
     /// How many calls are under way.
@@ -181,6 +176,63 @@ where
     }
 }
 
+/// The work of whoever began a flight.
+struct Leading<K, T, F>
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+    T: Clone + Send + Sync + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    /// None once it has ended.
+    rest: Option<(Pin<Box<F>>, Landing<K, T>)>,
+}
+
+impl<K, T, F> Leading<K, T, F>
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+    T: Clone + Send + Sync + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    /// Does it. `None` where it panics, which ends nothing but itself.
+    async fn end(&mut self) -> Option<T> {
+        let value = poll_fn(|context| match &mut self.rest {
+            Some((work, _)) => catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)))
+                .map_or(Poll::Ready(None), |polled| polled.map(Some)),
+            None => Poll::Ready(None),
+        })
+        .await;
+        let (_, landing) = self.rest.take()?;
+        landing.lands_with(value.clone());
+        value
+    }
+}
+
+impl<K, T, F> Drop for Leading<K, T, F>
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+    T: Clone + Send + Sync + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    /// Its caller has gone. It goes on for those who wait with it.
+    fn drop(&mut self) {
+        let Some((mut work, landing)) = self.rest.take() else { return };
+        if landing.lands_empty() {
+            return;
+        }
+        let tasks = landing.flights.tasks.clone();
+        tasks.spawn(async move {
+            let value = loop {
+                tokio::select! {
+                    biased;
+                    value = &mut work => break value,
+                    () = landing.answer.closed() => if landing.lands_empty() { return },
+                }
+            };
+            landing.lands_with(Some(value));
+        });
+    }
+}
+
 /// Takes a flight off the list, however it ends.
 struct Landing<K: Eq + Hash, T> {
     flights: Arc<Inner<K, T>>,
@@ -197,6 +249,15 @@ impl<K: Eq + Hash, T> Landing<K, T> {
             self.leave(&mut under_way);
         }
         is_empty
+    }
+
+    /// The answer is there. First off the list, so that nobody joins what is over.
+    fn lands_with(self, value: Option<T>) {
+        let answer = Arc::clone(&self.answer);
+        drop(self);
+        if value.is_some() {
+            let _ = answer.send(value);
+        }
     }
 
     fn leave(&self, under_way: &mut HashMap<K, Flight<T>>) {

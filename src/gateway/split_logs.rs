@@ -57,10 +57,6 @@ impl Ask for SplitLogs {
         self.inner.batch(calls, deadline)
     }
 
-    fn most_at_once(&self) -> usize {
-        self.inner.most_at_once()
-    }
-
     fn has_budget(&self) -> bool {
         self.inner.has_budget()
     }

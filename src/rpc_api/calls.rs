@@ -58,6 +58,15 @@ pub(super) struct Calls {
     pub(super) max_answer: usize,
 }
 
+/// How a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// One after the other on a connection, whose task does nothing else meanwhile.
+    Http,
+    /// Many at once on a connection, whose task may wait for the client to read: what they hold must end all the same.
+    Websocket,
+}
+
 /// What becomes of one call before anybody is asked.
 enum Fate {
     /// It is passed on.
@@ -78,6 +87,7 @@ impl Calls {
         body: &Bytes,
         caller: &Caller,
         session: &Session,
+        way: Way,
     ) -> Said {
         let (calls, is_batch) = match incoming {
             StrictIncoming::One(call) => (vec![call], false),
@@ -113,7 +123,7 @@ impl Calls {
             })
             .collect();
         said.is_any_asked = !asked.is_empty();
-        let (replies, elapsed) = self.ask(asked, &classes, is_batch, session, places).await;
+        let (replies, elapsed) = self.ask(asked, &classes, is_batch, session, places, way).await;
         metrics::show_in_flight(self.places.taken());
         for (class, reply) in classes.iter().zip(&replies) {
             self.grading.answered(*class, reply, elapsed);
@@ -186,6 +196,7 @@ impl Calls {
         is_batch: bool,
         session: &Session,
         places: Vec<PlaceTaken>,
+        way: Way,
     ) -> (Vec<Served>, Duration) {
         let wanted = calls.len();
         if wanted == 0 {
@@ -209,14 +220,17 @@ impl Calls {
             let _ = timeout_at(until + GRACE, answers).await;
             (kept.replies, began.elapsed())
         };
-        let asking = tokio::spawn(asking);
-        let (mut replies, elapsed) = if classes.contains(&Class::Send) {
+        let came = if classes.contains(&Class::Send) {
             // A client that hangs up has sent its transaction all the same: it goes to every upstream, or to none.
-            asking.await
+            tokio::spawn(asking).await
         } else {
-            AbortOnDropHandle::new(asking).await
-        }
-        .unwrap_or_else(|_| (Vec::new(), began.elapsed()));
+            match way {
+                // Nothing else waits in this task, and another one costs a wake-up.
+                Way::Http => Ok(asking.await),
+                Way::Websocket => AbortOnDropHandle::new(tokio::spawn(asking)).await,
+            }
+        };
+        let (mut replies, elapsed) = came.unwrap_or_else(|_| (Vec::new(), began.elapsed()));
         // Never fewer answers than calls, whatever went wrong.
         replies.resize_with(wanted, no_reply);
         (replies, elapsed)

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{
     access::{Access, Caller},
     bundles::{BundleDoor, Meant},
-    calls::{Calls, Said},
+    calls::{Calls, Said, Way},
     cors::Cors,
     metrics::{Refused, note_refused},
     sessions::Sessions,
@@ -157,7 +157,7 @@ async fn rpc(State(shared): State<Shared>, request: HttpRequest<Body>) -> Respon
         Some(slot) => slot.get_or_init(Sessions::default).of(&caller.client),
         None => Session::new(caller.client.clone()),
     };
-    shared.calls.serve(incoming, &body, &caller, &session).await.into_response(began.elapsed())
+    shared.calls.serve(incoming, &body, &caller, &session, Way::Http).await.into_response(began.elapsed())
 }
 
 fn has_come_back(shared: &Shared, headers: &HeaderMap) -> bool {
