@@ -1,7 +1,8 @@
 //! Answers that are known already, because they cannot change: what finality has closed, for as long as there is room; what is below the tip, until
 //! the tip is another one.
 //!
-//! An answer is kept for ever only if it hangs on a block's hash by itself, or if its block is finalized. Whatever hangs on a height or on a
+//! An answer is kept for ever only if it hangs on a block's hash by itself, or if its block is finalized. Where answers by hash name their block, it
+//! must be that one: an empty list of logs or receipts names none, and is never kept. Whatever hangs on a height or on a
 //! transaction's hash can be taken back by a reorganisation before that, so it is kept with the tip's hash and is gone with it; where the answer names its
 //! block, that must agree with the tip. An answer of finalized height that the chain contradicts later (a test chain that was begun anew) is dropped.
 //!
@@ -159,7 +160,9 @@ impl Subject {
     fn lasts(self, answer: &RawJson, before: &Snapshot) -> Option<Lasts> {
         let place = self.proof.read(answer)?;
         let (number, hash) = match self.about {
-            About::Chain | About::Hash => return Some(Lasts::ForEver),
+            About::Chain => return Some(Lasts::ForEver),
+            // An answer without proof (state, counts) is an error or `null` where the block is not there.
+            About::Hash(named) => return (named == place.hash).then_some(Lasts::ForEver),
             About::Number(number) if place.number.is_none_or(|proved| proved == number) => {
                 (number, place.hash)
             }
@@ -193,7 +196,7 @@ impl About {
     /// Whether there can be an answer to it, so that looking is worth the while.
     fn can_be_known(self, now: &Snapshot) -> bool {
         match self {
-            Self::Chain | Self::Hash | Self::Transaction => true,
+            Self::Chain | Self::Hash(_) | Self::Transaction => true,
             Self::Number(number) | Self::Upto(number) => now.tip.is_none_or(|tip| number <= tip.number),
         }
     }

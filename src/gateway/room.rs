@@ -1,6 +1,7 @@
 //! The gateway: what becomes of a call, from its name to its answer.
 
 mod batch;
+mod fresh;
 
 use std::sync::Arc;
 

@@ -30,6 +30,6 @@ pub use block::Block;
 pub use dial::{ByteStream, Dial, Direct};
 pub use hub::{Cut, Notice, describe_metrics};
 pub use line::{Line, Subscriptions, start_subscriptions};
-pub use parts::{Backfill, SubscriptionParts};
+pub use parts::{Backfill, Fetched, NotFetched, SubscriptionParts};
 pub use topic::{Bodies, SubscriptionId, Topic};
 pub use upstream_socket::Feed;

@@ -78,6 +78,7 @@ fn how_long_each_answer_is_kept() {
     check("eth_call", r#"[{"to":"0xaa"},"0x1"]"#, &any, FOR_EVER);
     // By hash.
     check("eth_getBlockByHash", BY_HASH, &block(100, hash(0xaa)), FOR_EVER);
+    check("eth_getBlockByHash", BY_HASH, &block(100, hash(0xab)), NEVER);
     check("eth_getCode", STATE_BY_HASH, &any, FOR_EVER);
     check("eth_getCode", &STATE_BY_HASH.replace("}]", r#","requireCanonical":true}]"#), &any, NEVER);
     // By a transaction's hash.
@@ -101,6 +102,34 @@ fn how_long_each_answer_is_kept() {
     check("eth_blockNumber", "[]", &any, NEVER);
     check("eth_estimateGas", r#"[{},"0x1"]"#, &any, NEVER);
     check("eth_sendRawTransaction", r#"["0x1"]"#, &any, NEVER);
+}
+
+#[test]
+fn lists_by_hash_are_kept_only_where_they_name_the_block() {
+    let of = |hashes: &[u64]| {
+        let one =
+            |n: &u64| format!(r#"{{"blockNumber":"0x64","blockHash":"{}","data":"0x"}}"#, hash(*n));
+        json(&format!("[{}]", hashes.iter().map(one).collect::<Vec<_>>().join(",")))
+    };
+    let (object, plain) = (r#"[{"blockHash":"HASH"}]"#, r#"["HASH"]"#);
+    for (method, params) in
+        [("eth_getLogs", object), ("eth_getBlockReceipts", object), ("eth_getBlockReceipts", plain)]
+    {
+        let params = params.replace("HASH", &hash(0xaa).to_string());
+        for (answer, want) in [
+            // Who does not have the block yet may say so.
+            (json("[]"), NEVER),
+            (of(&[0xaa, 0xaa]), FOR_EVER),
+            (of(&[0xab]), NEVER),
+            (of(&[0xaa, 0xab]), NEVER),
+            (json(r#"[{"data":"0x"}]"#), NEVER),
+        ] {
+            check(method, &params, &answer, want);
+        }
+    }
+    let by_index = format!(r#"["{}","0x0"]"#, hash(0xaa));
+    check("eth_getTransactionByBlockHashAndIndex", &by_index, &receipt(0xaa), FOR_EVER);
+    check("eth_getTransactionByBlockHashAndIndex", &by_index, &receipt(0xab), NEVER);
 }
 
 #[test]

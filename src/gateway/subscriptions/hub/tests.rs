@@ -187,6 +187,20 @@ async fn logs_are_fetched_only_where_the_bloom_says_so_and_until_all_are_there()
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_upstream_that_says_there_are_no_logs_is_not_asked_again_but_another() {
+    let stage = stage(1, ClientLimits::default());
+    let mut line = stage.hub.join().await.unwrap();
+    line.subscribe(Topic::Logs(Arc::default())).await.unwrap();
+    stage.upstreams.subscribed("u0").await;
+    stage.world.grow_to(51, 'a');
+    // It shows the head a moment before it has its logs, however often it is asked.
+    stage.world.upstreams(3, &["w0", "w1"]);
+    stage.upstreams.show("u0", header(50, 'a'));
+    assert_eq!(logs(&mut line, 1).await, ["50a"]);
+    assert_eq!(stage.world.calls("eth_getLogs"), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_websocket_the_newest_block_is_looked_at() {
     let stage = stage(0, ClientLimits::default());
     stage.world.grow_to(40, 'a');
