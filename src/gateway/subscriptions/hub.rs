@@ -198,7 +198,8 @@ impl Hub {
                 self.parts.board.observed(place, Feedback::Head(block.head));
                 let (believed, order) = self.believed();
                 if believed.contains(&place) {
-                    self.chain.gone(self.polled(), &order);
+                    // One step for both, so that nothing is told in between.
+                    self.chain.withdraw(self.polled());
                     let steps = self.chain.take_in(place, *block, self.now_s(), &order);
                     self.carry_out(steps);
                 }

@@ -263,6 +263,26 @@ async fn a_silent_upstream_is_noticed_by_the_board_and_opened_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reorganisation_that_a_websocket_makes_after_polling_is_told() {
+    let stage = stage(1, ClientLimits::default());
+    let (mut by_head, mut by_log) = (stage.hub.join().await.unwrap(), stage.hub.join().await.unwrap());
+    by_head.subscribe(Topic::NewHeads).await.unwrap();
+    by_log.subscribe(Topic::Logs(Arc::default())).await.unwrap();
+    stage.upstreams.subscribed("u0").await;
+    stage.world.grow_to(103, 'a');
+    stage.upstreams.show("u0", header(99, 'a'));
+    let tip = Head { number: 103, hash: hash(103, 'a'), parent_hash: hash(102, 'a'), timestamp: NOW_S };
+    stage.board.publish(Snapshot { tip: Some(tip), order: vec![0], ..(*stage.board.snapshot()).clone() });
+    assert_eq!(heads(&mut by_head, 5).await, numbers(99..=103), "polled, as the websocket shows nothing");
+    assert_eq!(logs(&mut by_log, 5).await, numbers(99..=103));
+    // The first is outlived by what was polled; with the second, what was polled counts no more.
+    stage.upstreams.show("u0", header(100, 'b'));
+    stage.upstreams.show("u0", header(101, 'b'));
+    assert_eq!(heads(&mut by_head, 2).await, ["100b", "101b"]);
+    assert_eq!(logs(&mut by_log, 6).await, ["-103a", "-102a", "-101a", "-100a", "100b", "101b"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn heads_of_who_does_not_serve_do_not_count_and_all_go_to_the_board() {
     let mut stage = stage(2, ClientLimits::default());
     let mut line = stage.hub.join().await.unwrap();
