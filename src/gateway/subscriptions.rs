@@ -28,7 +28,7 @@ mod upstream_socket;
 
 pub use block::Block;
 pub use dial::{ByteStream, Dial, Direct};
-pub use hub::{Cut, Notice, describe_metrics};
+pub use hub::{Cut, Notice, Notices, describe_metrics};
 pub use line::{Line, Subscriptions, start_subscriptions};
 pub use parts::{Backfill, Fetched, NotFetched, SubscriptionParts};
 pub use topic::{Bodies, SubscriptionId, Topic};

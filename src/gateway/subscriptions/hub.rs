@@ -2,6 +2,7 @@
 
 mod clients;
 mod fetch;
+mod notices;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -15,7 +16,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-pub use clients::{Cut, Notice};
+pub use clients::Cut;
+pub use notices::{Notice, Notices};
 
 use super::{
     block::Block,
@@ -47,7 +49,7 @@ const BEHIND: Duration = Duration::from_secs(2);
 /// What a connection wants of the hub.
 #[derive(Debug)]
 pub(super) enum Command {
-    Join(oneshot::Sender<(u64, mpsc::Receiver<Notice>, Cut)>),
+    Join(oneshot::Sender<(u64, Notices, Cut)>),
     Subscribe(u64, Topic, oneshot::Sender<Result<SubscriptionId, RpcError>>),
     Unsubscribe(u64, SubscriptionId, oneshot::Sender<bool>),
 }

@@ -70,6 +70,8 @@ struct WorldState {
     fails: HashMap<String, VecDeque<Result<Value, String>>>,
     /// Upstreams beside `w0`, and those that say that there are no logs.
     others: usize,
+    /// Logs in each block beside the one: the same again.
+    more_logs: usize,
     without_logs: Vec<String>,
 }
 
@@ -85,6 +87,10 @@ impl World {
     /// What the next calls of a method bring instead.
     pub(crate) fn fail_next(&self, method: &str, answers: Vec<Result<Value, String>>) {
         self.0.lock().fails.insert(method.to_owned(), answers.into());
+    }
+
+    pub(crate) fn logs_in_each_block(&self, count: usize) {
+        self.0.lock().more_logs = count - 1;
     }
 
     /// Calls that avoid upstreams have so many to choose from; these say that there are no logs.
@@ -122,7 +128,7 @@ impl World {
             }
             "eth_getLogs" => {
                 let (number, branch) = find(&params[0]["blockHash"]).unwrap();
-                json!([log(number, branch)])
+                json!(vec![log(number, branch); 1 + state.more_logs])
             }
             other => panic!("{other}"),
         })
