@@ -123,8 +123,8 @@ impl Gateway {
 
     /// Remembers an upstream's answer. `before` is what was known before it was asked.
     fn keep(&self, call: &RpcCall, served: &Served, before: &Snapshot) {
-        if let (RpcAnswer::Result(result), ServedBy::Upstream(_)) = (&served.answer, &served.by) {
-            self.cache.put(call, result, before);
+        if let (RpcAnswer::Result(result), ServedBy::Upstream(by)) = (&served.answer, &served.by) {
+            self.cache.put(call, result, by, before);
         }
     }
 
