@@ -21,8 +21,8 @@ use crate::{
     events::{AnswerMeter, Spine},
     gateway::{
         ClientId, Gateway, GatewayParts, HealthRules, MeteredUpstream, ProbeParts, Probed, RawJson,
-        RpcAnswer, RpcCall, RpcSettings, Session, new_board, start_probes,
-        subscriptions::{Backfill, Direct, SubscriptionParts, start_subscriptions},
+        RpcAnswer, RpcCall, RpcSettings, Served, ServedBy, Session, UpstreamId, new_board, start_probes,
+        subscriptions::{Backfill, Direct, Fetched, NotFetched, SubscriptionParts, start_subscriptions},
     },
     http_client::{HttpClients, TlsRoots, websocket_tls},
     ledger::SignalBook,
@@ -179,6 +179,27 @@ impl Backfill for Through {
             match served.answer {
                 RpcAnswer::Result(result) => Ok(result),
                 RpcAnswer::Error(error) => Err(error.message.into()),
+            }
+        })
+    }
+
+    fn call_avoiding(
+        &self,
+        call: RpcCall,
+        avoid: Vec<UpstreamId>,
+    ) -> BoxFuture<'_, Result<Fetched, NotFetched>> {
+        Box::pin(async move {
+            let session = Session::new(ClientId::Own);
+            let deadline = Instant::now() + self.deadline;
+            let fresh = self.gateway.call_fresh(call, &session, deadline, &avoid).await;
+            match fresh.ok_or(NotFetched::NobodyElse)? {
+                Served { answer: RpcAnswer::Result(result), by: ServedBy::Upstream(by) } => {
+                    Ok(Fetched { result, by })
+                }
+                Served { answer: RpcAnswer::Error(error), .. } => {
+                    Err(NotFetched::Failed(error.message.into()))
+                }
+                Served { .. } => Err(NotFetched::Failed("no upstream answered".to_owned())),
             }
         })
     }

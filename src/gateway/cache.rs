@@ -1,18 +1,24 @@
 //! Answers that are known already, because they cannot change: what finality has closed, for as long as there is room; what is below the tip, until
 //! the tip is another one.
 //!
-//! An answer is kept for ever only if it hangs on a block's hash by itself, or if its block is finalized. Whatever hangs on a height or on a
+//! An answer is kept for ever only if it hangs on a block's hash by itself, or if its block is finalized. Where answers by hash name their block, it
+//! must be that one: an empty list of logs or receipts names none, and is never kept. Whatever hangs on a height or on a
 //! transaction's hash can be taken back by a reorganisation before that, so it is kept with the tip's hash and is gone with it; where the answer names its
 //! block, that must agree with the tip. An answer of finalized height that the chain contradicts later (a test chain that was begun anew) is dropped.
 //!
 //! Neither `null` nor errors are kept: what a node does not have, it may have a second later. A tag (`latest`) is never the key of anything.
-//! An answer is handed in with the snapshot that was there before the call was made, and only if the upstream that gave it has the blocks it is about.
+//! An answer is handed in with the snapshot that was there before the call was made, and with the upstream that gave it. That one must hold final by
+//! itself what is kept as final: with few upstreams the board's height may be another's word, or a lie. When less is final than was, everything
+//! above is dropped, as it may have been kept by what was wrong.
 
 mod key;
 mod proof;
 mod subject;
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use alloy_primitives::B256;
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter, sync::DefaultLifecycle};
@@ -22,7 +28,7 @@ use self::{
     proof::Place,
     subject::{About, Subject},
 };
-use super::{CacheSettings, RawJson, RpcCall, Snapshot};
+use super::{CacheSettings, RawJson, RpcCall, Snapshot, UpstreamId};
 
 /// How much of the whole one entry may take: one in so many.
 const SHARE: usize = 16;
@@ -57,6 +63,8 @@ type Kept = quick_cache::sync::Cache<Key, Entry, Weight>;
 pub struct Cache {
     kept: Option<Kept>,
     most_bytes_each: usize,
+    /// The finalized height, as it was known last.
+    finalized: AtomicU64,
 }
 
 impl fmt::Debug for Cache {
@@ -89,12 +97,13 @@ impl Cache {
         let kept = options.ok().filter(|_| settings.max_bytes > 0).map(|options| {
             Kept::with_options(options, Weight, DefaultHashBuilder::default(), DefaultLifecycle::default())
         });
-        Self { kept, most_bytes_each: settings.max_bytes / SHARE }
+        Self { kept, most_bytes_each: settings.max_bytes / SHARE, finalized: AtomicU64::new(u64::MAX) }
     }
 
     /// The answer, where it is known and still true.
     pub fn get(&self, call: &RpcCall, now: &Snapshot) -> Option<RawJson> {
         let kept = self.kept.as_ref()?;
+        self.look_at_finality(kept, now);
         let Subject { about, .. } = Subject::of(call)?;
         if !about.can_be_known(now) {
             return None;
@@ -108,8 +117,8 @@ impl Cache {
         None
     }
 
-    /// Keeps an answer, if it is one that can be kept. `before` is what was known before the call was made.
-    pub fn put(&self, call: &RpcCall, answer: &RawJson, before: &Snapshot) {
+    /// Keeps an upstream's answer, if it is one that can be kept. `before` is what was known before the call was made.
+    pub fn put(&self, call: &RpcCall, answer: &RawJson, by: &UpstreamId, before: &Snapshot) {
         let Some(kept) = &self.kept else { return };
         let Some(subject) = Subject::of(call) else { return };
         if answer.as_bytes().len() > self.most_bytes_each || answer.as_bytes().as_ref() == b"null" {
@@ -119,9 +128,22 @@ impl Cache {
         if weight(&key, answer) > self.most_bytes_each {
             return;
         }
-        if let Some(lasts) = subject.lasts(answer, before) {
+        if let Some(lasts) = subject.lasts(answer, by, before)
+            // What was known before is no more than what is known by now.
+            && !matches!(lasts, Lasts::Final(place) if place.number > self.finalized.load(Relaxed))
+        {
             kept.insert(key, Entry { answer: answer.detached(), lasts });
         }
+    }
+
+    /// Drops what was final, where less is final now.
+    fn look_at_finality(&self, kept: &Kept, now: &Snapshot) {
+        // With nothing known now, what was final still is.
+        let Some(finalized) = finalized(now) else { return };
+        if self.finalized.load(Relaxed) == finalized || self.finalized.swap(finalized, Relaxed) <= finalized {
+            return;
+        }
+        kept.retain(|_, entry| !matches!(entry.lasts, Lasts::Final(place) if place.number > finalized));
     }
 
     /// How many answers are kept.
@@ -156,10 +178,12 @@ impl Lasts {
 
 impl Subject {
     /// How long an answer may be kept; `None`: not at all.
-    fn lasts(self, answer: &RawJson, before: &Snapshot) -> Option<Lasts> {
+    fn lasts(self, answer: &RawJson, by: &UpstreamId, before: &Snapshot) -> Option<Lasts> {
         let place = self.proof.read(answer)?;
         let (number, hash) = match self.about {
-            About::Chain | About::Hash => return Some(Lasts::ForEver),
+            About::Chain => return Some(Lasts::ForEver),
+            // An answer without proof (state, counts) is an error or `null` where the block is not there.
+            About::Hash(named) => return (named == place.hash).then_some(Lasts::ForEver),
             About::Number(number) if place.number.is_none_or(|proved| proved == number) => {
                 (number, place.hash)
             }
@@ -173,7 +197,11 @@ impl Subject {
         if place.is_contradicted(before) {
             return None;
         }
-        if finalized(before).is_some_and(|finalized| number <= finalized) {
+        let own = before.upstreams.iter().find(|standing| standing.id == *by)?;
+        if hash.is_none() && own.head.is_none_or(|head| head.number < number) {
+            return None;
+        }
+        if finalized(before).min(own.finalized).is_some_and(|finalized| number <= finalized) {
             return Some(Lasts::Final(place));
         }
         // An upstream that has not got the tip yet answers with fewer logs, and says nothing of it.
@@ -193,7 +221,7 @@ impl About {
     /// Whether there can be an answer to it, so that looking is worth the while.
     fn can_be_known(self, now: &Snapshot) -> bool {
         match self {
-            Self::Chain | Self::Hash | Self::Transaction => true,
+            Self::Chain | Self::Hash(_) | Self::Transaction => true,
             Self::Number(number) | Self::Upto(number) => now.tip.is_none_or(|tip| number <= tip.number),
         }
     }

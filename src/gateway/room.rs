@@ -1,6 +1,7 @@
 //! The gateway: what becomes of a call, from its name to its answer.
 
 mod batch;
+mod fresh;
 
 use std::sync::Arc;
 
@@ -153,7 +154,7 @@ impl Gateway {
             _ => true,
         };
         if has_it {
-            self.cache.put(call, result, before);
+            self.cache.put(call, result, id, before);
         }
     }
 

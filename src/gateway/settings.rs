@@ -111,7 +111,7 @@ pub struct ClientLimits {
     pub max_websockets_per_client: usize,
     /// Most subscriptions of one connection.
     pub max_subscriptions: usize,
-    /// Most messages that wait for a client that does not read, before it is cut.
+    /// Most heads, transactions and blocks with logs that wait for a websocket client that does not read, before it is cut.
     pub max_waiting: usize,
 }
 

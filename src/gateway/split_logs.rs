@@ -102,6 +102,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_last_part_ends_where_the_client_said_in_its_words() {
+        let stage = Stage::new();
+        stage.actor(PRIMARY).plays(|call, _| {
+            let params: Value = serde_json::from_slice(&call.params).unwrap();
+            Act::Say(json!([params[0]["fromBlock"], params[0]["toBlock"]]))
+        });
+        // The board's tip is 100; the node may have a newer one by now.
+        for (filter, end) in [
+            (json!({ "fromBlock": "0x51", "toBlock": "latest" }), json!("latest")),
+            (json!({ "toBlock": "latest", "fromBlock": "0x51" }), json!("latest")),
+            (json!({ "fromBlock": "0x51" }), json!(null)),
+            (json!({ "fromBlock": "0x51", "toBlock": "0x64" }), json!("0x64")),
+        ] {
+            let call = RpcCall::new("eth_getLogs", json!([filter]).to_string());
+            let answer = ask(&stage, Some(10)).call(&call, deadline()).await.unwrap();
+            let RpcAnswer::Result(result) = answer else { panic!("{answer:?}") };
+            let read: Vec<Value> = result.read().unwrap();
+            assert_eq!(read, [json!("0x51"), json!("0x5a"), json!("0x5b"), end], "{filter}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_would_need_too_many_parts_is_for_another_upstream() {
         use crate::gateway::verdict::{self, Reason, Verdict};
         let stage = Stage::new();

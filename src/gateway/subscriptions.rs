@@ -8,8 +8,8 @@
 //! is fetched through the gateway ([`Backfill`]), so by whichever upstream can answer.
 //!
 //! It promises: every block of the chain that is told is told once, in order and linked to the one before, and every log of it once; what a
-//! reorganisation undoes is taken back as nodes do. What upstreams show while none of them can be believed, and gaps of more than
-//! [`chain::RING`] blocks, are left out with a warning. A client that does not read is cut with a reason: nothing waits for it without bound.
+//! reorganisation undoes is taken back as nodes do. What upstreams show while none of them can be believed, heads far
+//! beyond the tip that the board knows, and gaps of more than [`chain::RING`] blocks are left out. A client that does not read is cut with a reason: nothing waits for it without bound.
 //! Pending transactions are best effort: each once, and none that no upstream with a websocket shows.
 
 pub mod block;
@@ -28,8 +28,8 @@ mod upstream_socket;
 
 pub use block::Block;
 pub use dial::{ByteStream, Dial, Direct};
-pub use hub::{Cut, Notice, describe_metrics};
+pub use hub::{Cut, Notice, Notices, describe_metrics};
 pub use line::{Line, Subscriptions, start_subscriptions};
-pub use parts::{Backfill, SubscriptionParts};
+pub use parts::{Backfill, Fetched, NotFetched, SubscriptionParts};
 pub use topic::{Bodies, SubscriptionId, Topic};
 pub use upstream_socket::Feed;

@@ -35,8 +35,8 @@ pub(super) enum Proof {
     Block,
     /// It is a transaction or a receipt.
     Inclusion,
-    /// It is a list of receipts, which may be empty.
-    FirstInclusion,
+    /// It is a list of receipts, or of logs, all of one block. An empty one names none.
+    Inclusions,
 }
 
 /// What it says, as far as it says anything.
@@ -53,7 +53,7 @@ struct Block {
     hash: B256,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 struct Inclusion {
     #[serde(deserialize_with = "height")]
@@ -74,12 +74,13 @@ impl Proof {
                 let Inclusion { block_number, block_hash } = answer.read().ok()?;
                 (block_number, block_hash)
             }
-            Self::FirstInclusion => {
-                let receipts: Vec<Inclusion> = answer.read().ok()?;
-                let Some(Inclusion { block_number, block_hash }) = receipts.first() else {
-                    return Some(Said::default());
-                };
-                (*block_number, *block_hash)
+            Self::Inclusions => {
+                let all: Vec<Inclusion> = answer.read().ok()?;
+                let Some((first, others)) = all.split_first() else { return Some(Said::default()) };
+                if others.iter().any(|other| other != first) {
+                    return None;
+                }
+                (first.block_number, first.block_hash)
             }
         };
         Some(Said { number: Some(number), hash: Some(hash) })

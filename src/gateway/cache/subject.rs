@@ -1,15 +1,21 @@
 //! What a call's answer depends on, as far as that is known: on a height, a hash, or nothing. A method that is not here is never kept.
 
+use alloy_primitives::B256;
+use serde::Deserialize;
+
 use super::{key::Key, proof::Proof};
-use crate::gateway::{BlockNeed, Bound, RpcCall, block_need};
+use crate::gateway::{
+    BlockNeed, Bound, RpcCall,
+    block_need::{self, nth},
+};
 
 /// What an answer depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum About {
     /// On the chain alone.
     Chain,
-    /// On a block that is named by its hash.
-    Hash,
+    /// On a block that is named by its hash: the one that the answer has to name, where answers name any.
+    Hash(Option<B256>),
     /// On the block at a height.
     Number(u64),
     /// On all blocks up to a height.
@@ -40,7 +46,7 @@ impl Subject {
             | "eth_getBlockByHash"
             | "eth_getHeaderByNumber"
             | "eth_getHeaderByHash" => (Proof::Block, true),
-            "eth_getBlockReceipts" => (Proof::FirstInclusion, true),
+            "eth_getBlockReceipts" => (Proof::Inclusions, true),
             "eth_getTransactionByBlockNumberAndIndex" | "eth_getTransactionByBlockHashAndIndex" => {
                 (Proof::Inclusion, true)
             }
@@ -66,9 +72,12 @@ impl Subject {
         }
         let about = match block_need::of(&call.method, &call.params) {
             BlockNeed::Hash if wants_canonical(&call.params) => return None,
+            // By hash an answer is what it is, wherever the block stands now, if it is that block's at all: who does not have a block yet may say that
+            // there are no logs in it, and that would be kept for ever.
             BlockNeed::Hash => {
-                // By hash an answer is what it is, wherever the block stands now.
-                return Some(Self { about: About::Hash, proof: Proof::None });
+                let proof = if &*call.method == "eth_getLogs" { Proof::Inclusions } else { proof };
+                let named = if proof == Proof::None { None } else { Some(first_hash(&call.params)?) };
+                return Some(Self { about: About::Hash(named), proof });
             }
             BlockNeed::Number(number) => About::Number(number),
             BlockNeed::Range { from: Bound::Number(from), to: Bound::Number(to) } if from <= to => {
@@ -83,6 +92,22 @@ impl Subject {
             | BlockNeed::Earliest => return None,
         };
         Some(Self { about, proof })
+    }
+}
+
+/// The hash that the first parameter names, by itself or in an object.
+fn first_hash(params: &[u8]) -> Option<B256> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Named {
+        Hash(B256),
+        #[serde(rename_all = "camelCase")]
+        In {
+            block_hash: B256,
+        },
+    }
+    match nth(params, 0)?? {
+        Named::Hash(hash) | Named::In { block_hash: hash } => Some(hash),
     }
 }
 

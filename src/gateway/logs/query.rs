@@ -26,6 +26,9 @@ pub struct LogsQuery {
     call: RpcCall,
     /// The filter's members without its blocks, a comma behind each.
     others: Vec<u8>,
+    /// The last block in the client's own words.
+    to: Option<Box<[u8]>>,
+    /// For planning: the tip moves on while parts are asked for.
     whole: Part,
 }
 
@@ -49,16 +52,18 @@ impl LogsQuery {
             return None;
         }
         let Members(members) = nth::<Members<'_>>(&call.params, 0)??;
-        let mut others = Vec::with_capacity(call.params.len());
+        let (mut others, mut to) = (Vec::with_capacity(call.params.len()), None);
         for (name, value) in members {
-            if name != "fromBlock" && name != "toBlock" {
+            if name == "toBlock" {
+                to = Some(value.get().as_bytes().into());
+            } else if name != "fromBlock" {
                 others.extend_from_slice(serde_json::Value::from(&*name).to_string().as_bytes());
                 others.push(b':');
                 others.extend_from_slice(value.get().as_bytes());
                 others.push(b',');
             }
         }
-        Some(Self { call: call.clone(), others, whole })
+        Some(Self { call: call.clone(), others, to, whole })
     }
 
     /// All of its blocks.
@@ -66,7 +71,8 @@ impl LogsQuery {
         self.whole
     }
 
-    /// The call for a part of it; the client's own for all of it.
+    /// The call for a part of it; the client's own for all of it. The last part ends as the client's own call does: `latest` is the node's newest
+    /// block then, which may be a newer one than the tip that was planned with.
     pub fn call(&self, part: Part) -> RpcCall {
         if part == self.whole {
             return self.call.clone();
@@ -74,8 +80,14 @@ impl LogsQuery {
         let mut params = Vec::with_capacity(self.others.len() + 80);
         params.extend_from_slice(b"[{");
         params.extend_from_slice(&self.others);
-        let blocks = format!("\"fromBlock\":\"{:#x}\",\"toBlock\":\"{:#x}\"}}]", part.from, part.to);
-        params.extend_from_slice(blocks.as_bytes());
+        params.extend_from_slice(format!("\"fromBlock\":\"{:#x}\"", part.from).as_bytes());
+        let number = format!("\"{:#x}\"", part.to);
+        let to = if part.to == self.whole.to { self.to.as_deref() } else { Some(number.as_bytes()) };
+        if let Some(to) = to {
+            params.extend_from_slice(b",\"toBlock\":");
+            params.extend_from_slice(to);
+        }
+        params.extend_from_slice(b"}]");
         RpcCall { method: Arc::clone(&self.call.method), params: Bytes::from(params) }
     }
 }

@@ -116,7 +116,13 @@ impl Chain {
         self.told.back()
     }
 
+    /// An upstream's word counts no more, from the next step on that anybody's block or absence makes: what follows from both is found at once.
+    pub fn withdraw(&mut self, place: usize) {
+        self.claims.remove(&place);
+    }
+
     /// An upstream shows a block. `order` has the upstreams' places, the preferred first; `now_s` is in Unix seconds.
+    #[must_use = "what subscribers are not told of, they lose"]
     pub fn take_in(&mut self, place: usize, block: Block, now_s: u64, order: &[usize]) -> Vec<Step> {
         if block.head.timestamp > now_s.saturating_add(self.max_future_s) {
             return vec![Step::Future];
@@ -137,6 +143,7 @@ impl Chain {
     }
 
     /// Blocks that were wanted have come.
+    #[must_use = "what subscribers are not told of, they lose"]
     pub fn fill(&mut self, blocks: Vec<Block>, order: &[usize]) -> Vec<Step> {
         for block in blocks {
             self.lost.remove(&block.hash());
@@ -146,6 +153,7 @@ impl Chain {
     }
 
     /// Nobody could give the last block of a gap: what is beyond it cannot be linked.
+    #[must_use = "what subscribers are not told of, they lose"]
     pub fn give_up(&mut self, gap: &Gap, order: &[usize]) -> Vec<Step> {
         // Arbitrary: liars alone make more than a handful.
         if self.lost.len() >= MAX_POOL {
@@ -156,6 +164,7 @@ impl Chain {
     }
 
     /// An upstream shows nothing any more.
+    #[must_use = "what subscribers are not told of, they lose"]
     pub fn gone(&mut self, place: usize, order: &[usize]) -> Vec<Step> {
         match self.claims.remove(&place) {
             Some(_) => self.settle(order),

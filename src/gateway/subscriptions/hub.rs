@@ -2,6 +2,7 @@
 
 mod clients;
 mod fetch;
+mod notices;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -15,7 +16,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-pub use clients::{Cut, Notice};
+pub use clients::Cut;
+pub use notices::{Notice, Notices};
 
 use super::{
     block::Block,
@@ -43,11 +45,15 @@ const POLL: (Duration, Duration) = (Duration::from_millis(250), Duration::from_s
 const SILENCE: Duration = Duration::from_secs(60);
 /// How long the board may know of a newer block than was told.
 const BEHIND: Duration = Duration::from_secs(2);
+/// Most blocks that a head may lie beyond the board's tip: what is made between two probes, where blocks come seldom.
+const BEYOND_TIP: u64 = 16;
+/// The same as a time, where blocks come often.
+const PROBED_EVERY: Duration = Duration::from_secs(10);
 
 /// What a connection wants of the hub.
 #[derive(Debug)]
 pub(super) enum Command {
-    Join(oneshot::Sender<(u64, mpsc::Receiver<Notice>, Cut)>),
+    Join(oneshot::Sender<(u64, Notices, Cut)>),
     Subscribe(u64, Topic, oneshot::Sender<Result<SubscriptionId, RpcError>>),
     Unsubscribe(u64, SubscriptionId, oneshot::Sender<bool>),
 }
@@ -197,8 +203,9 @@ impl Hub {
             News::Head(place, block) => {
                 self.parts.board.observed(place, Feedback::Head(block.head));
                 let (believed, order) = self.believed();
-                if believed.contains(&place) {
-                    self.chain.gone(self.polled(), &order);
+                if believed.contains(&place) && !self.is_absurd(&block) {
+                    // One step for both, so that nothing is told in between.
+                    self.chain.withdraw(self.polled());
                     let steps = self.chain.take_in(place, *block, self.now_s(), &order);
                     self.carry_out(steps);
                 }
@@ -243,7 +250,7 @@ impl Hub {
             }
             Done::Polled(block) => {
                 self.is_polling = false;
-                let Some(block) = block else { return };
+                let Some(block) = block.filter(|block| !self.is_absurd(block)) else { return };
                 let is_first = self.chain.tip().is_none();
                 let (_, order) = self.believed();
                 let mut steps = self.chain.take_in(self.polled(), *block, self.now_s(), &order);
@@ -359,6 +366,15 @@ impl Hub {
             self.bodies.clear();
         }
         self.wants.send_if_modified(|now| std::mem::replace(now, wants) != wants);
+    }
+
+    /// Whether a block is further than the chain can be, by what those who serve show: one upstream alone leads nobody far away.
+    fn is_absurd(&self, block: &Block) -> bool {
+        let snapshot = self.parts.board.snapshot();
+        let Some(tip) = snapshot.tip.filter(|_| !snapshot.order.is_empty()) else { return false };
+        let made = PROBED_EVERY.as_millis().checked_div(self.parts.block_time.as_millis()).unwrap_or(0);
+        let most = u64::try_from(made).unwrap_or(u64::MAX).max(BEYOND_TIP);
+        block.number() > tip.number.saturating_add(most)
     }
 
     /// The place under which polled blocks count.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::{
-    hub::{self, Command, Cut, Notice},
+    hub::{self, Command, Cut, Notices},
     parts::SubscriptionParts,
     topic::{SubscriptionId, Topic},
 };
@@ -39,7 +39,7 @@ pub struct Line {
     client: u64,
     hub: Subscriptions,
     /// What it is told. It ends when the hub does.
-    pub notices: mpsc::Receiver<Notice>,
+    pub notices: Notices,
     /// Whether it is to be closed.
     pub cut: Cut,
 }

@@ -42,6 +42,9 @@ pub enum BadLogs {
     /// They do not make the header's bloom.
     #[error("the answer has not the logs that the block's bloom tells of")]
     Incomplete,
+    /// There are none, and the header has no bloom to prove it.
+    #[error("the answer has no logs, and the block has no bloom to prove that")]
+    Unproved,
 }
 
 #[derive(Deserialize)]
@@ -63,7 +66,10 @@ pub fn call_for(hash: B256) -> RpcCall {
 /// When they are not, or not all.
 pub fn read(answer: &RawJson, block: &Block) -> Result<Vec<Log>, BadLogs> {
     let logs = read_unproved(answer, block)?;
-    let Some(told) = &block.bloom else { return Ok(logs) };
+    let Some(told) = &block.bloom else {
+        // Logs that name the block are of an upstream that has it.
+        return if logs.is_empty() { Err(BadLogs::Unproved) } else { Ok(logs) };
+    };
     let mut made = Bloom::ZERO;
     for log in &logs {
         made.accrue_raw_log(log.address, &log.topics);
@@ -203,7 +209,8 @@ mod tests {
             assert_eq!(read(&logs, &block), Err(want));
         }
         let silent = Block { bloom: None, ..block };
-        assert_eq!(read(&answer(&[]), &silent), Ok(vec![]), "without a bloom there is no proof");
+        assert_eq!(read(&answer(&[]), &silent), Err(BadLogs::Unproved));
+        assert_eq!(read(&answer(&[log(7, 'a')]), &silent).unwrap().len(), 1);
     }
 
     #[test]

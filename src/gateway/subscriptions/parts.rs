@@ -7,13 +7,40 @@ use futures_util::future::BoxFuture;
 use super::{dial::Dial, upstream_socket::Feed};
 use crate::{
     consensus::WallClock,
-    gateway::{Board, ClientLimits, RawJson, RpcCall, RpcSettings},
+    gateway::{Board, ClientLimits, RawJson, RpcCall, RpcSettings, UpstreamId},
 };
 
 /// How blocks and logs are fetched: through the gateway, by whichever upstream can answer.
 pub trait Backfill: Send + Sync {
     /// The result of a call, or in words why there is none. Whoever asks bounds the time.
     fn call(&self, call: RpcCall) -> BoxFuture<'_, Result<RawJson, String>>;
+
+    /// The result of a call that an upstream is asked for now, whatever is known of earlier ones, and that none of `avoid` is asked for.
+    fn call_avoiding(
+        &self,
+        call: RpcCall,
+        avoid: Vec<UpstreamId>,
+    ) -> BoxFuture<'_, Result<Fetched, NotFetched>>;
+}
+
+/// A result, and who gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// What it said.
+    pub result: RawJson,
+    /// Who.
+    pub by: UpstreamId,
+}
+
+/// Why there is no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotFetched {
+    /// All that serve were to be avoided.
+    #[error("there is no other upstream to ask")]
+    NobodyElse,
+    /// In words.
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// What subscriptions are made of.

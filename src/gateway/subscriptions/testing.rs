@@ -20,8 +20,8 @@ use tokio::{
 };
 use tokio_tungstenite::{accept_async, tungstenite::Message};
 
-use super::{Backfill, Block, ByteStream, Dial};
-use crate::gateway::{RawJson, RpcCall};
+use super::{Backfill, Block, ByteStream, Dial, Fetched, NotFetched};
+use crate::gateway::{RawJson, RpcCall, UpstreamId};
 
 /// Of which blocks are not from the future.
 pub(crate) const NOW_S: u64 = 1_700_000_000;
@@ -68,6 +68,11 @@ struct WorldState {
     tip: Option<(u64, char)>,
     calls: HashMap<String, usize>,
     fails: HashMap<String, VecDeque<Result<Value, String>>>,
+    /// Upstreams beside `w0`, and those that say that there are no logs.
+    others: usize,
+    /// Logs in each block beside the one: the same again.
+    more_logs: usize,
+    without_logs: Vec<String>,
 }
 
 impl World {
@@ -82,6 +87,17 @@ impl World {
     /// What the next calls of a method bring instead.
     pub(crate) fn fail_next(&self, method: &str, answers: Vec<Result<Value, String>>) {
         self.0.lock().fails.insert(method.to_owned(), answers.into());
+    }
+
+    pub(crate) fn logs_in_each_block(&self, count: usize) {
+        self.0.lock().more_logs = count - 1;
+    }
+
+    /// Calls that avoid upstreams have so many to choose from; these say that there are no logs.
+    pub(crate) fn upstreams(&self, count: usize, without_logs: &[&str]) {
+        let mut state = self.0.lock();
+        state.others = count - 1;
+        state.without_logs = without_logs.iter().map(|name| (*name).to_owned()).collect();
     }
 
     pub(crate) fn name_of(shown: &Value) -> String {
@@ -112,7 +128,7 @@ impl World {
             }
             "eth_getLogs" => {
                 let (number, branch) = find(&params[0]["blockHash"]).unwrap();
-                json!([log(number, branch)])
+                json!(vec![log(number, branch); 1 + state.more_logs])
             }
             other => panic!("{other}"),
         })
@@ -129,6 +145,24 @@ impl Backfill for World {
         let params = serde_json::from_slice(&call.params).unwrap();
         let answer = self.answer(&call.method, &params).map(|value| RawJson::from_value(&value));
         Box::pin(async { answer })
+    }
+
+    fn call_avoiding(
+        &self,
+        call: RpcCall,
+        avoid: Vec<UpstreamId>,
+    ) -> BoxFuture<'_, Result<Fetched, NotFetched>> {
+        Box::pin(async move {
+            let (count, without_logs) = {
+                let state = self.0.lock();
+                (state.others + 1, state.without_logs.clone())
+            };
+            let mut all = (0..count).map(|place| UpstreamId::parse(&format!("w{place}")).unwrap());
+            let by = all.find(|id| !avoid.contains(id)).ok_or(NotFetched::NobodyElse)?;
+            let result = self.call(call).await.map_err(NotFetched::Failed)?;
+            let is_without = without_logs.iter().any(|name| name == by.as_str());
+            Ok(Fetched { result: if is_without { RawJson::from_value(&json!([])) } else { result }, by })
+        })
     }
 }
 

@@ -137,7 +137,7 @@ fn an_absurd_claim_is_passed_over_until_most_show_it() {
 fn after_a_long_outage_the_chain_goes_on_where_it_is() {
     let mut chain = chain_at(90);
     for place in ORDER {
-        chain.gone(place, &ORDER);
+        assert_eq!(chain.gone(place, &ORDER), []);
     }
     assert_eq!(show(&mut chain, 1, 100_000, 'a'), ["jump 100000a"]);
     // A chain that was begun anew, as development chains are.
@@ -161,7 +161,7 @@ fn who_is_late_when_the_first_block_is_told_begins_nothing_anew() {
 fn a_development_chain_that_was_reset_is_followed() {
     let mut chain = chain_at(90);
     show(&mut chain, 0, 91, 'a');
-    chain.gone(0, &ORDER);
+    assert_eq!(chain.gone(0, &ORDER), []);
     assert_eq!(show(&mut chain, 0, 5, 'a'), ["jump 5a"]);
     assert_eq!(show(&mut chain, 0, 6, 'a'), ["new 6a"]);
 }
@@ -244,6 +244,36 @@ proptest! {
         let first = told.first().map(|block| block.number()).unwrap_or(highest);
         let numbers: Vec<u64> = told.iter().map(|block| block.number()).collect();
         prop_assert_eq!(numbers, (first..=highest).collect::<Vec<_>>());
+    }
+
+    /// Polled blocks give way to those of websockets, with claims that come and go: what is told hangs together, and nobody whose word is
+    /// withdrawn decides anything.
+    #[test]
+    fn what_is_told_hangs_together_while_claims_come_and_go(
+        turns in proptest::collection::vec((0..3_usize, 95..115_u64, 0..3_usize, 0..6_u8), 1..200),
+    ) {
+        const POLLED: usize = 3;
+        let order = [0, 1, 2, POLLED];
+        let (mut chain, mut told) = (Chain::new(15), Vec::new());
+        follow(&mut told, chain.take_in(POLLED, block(95, 'a'), NOW_S, &order));
+        for (place, number, branch, what) in turns {
+            let block_shown = block(number, ['a', 'b', 'c'][branch]);
+            let mut gaps = match what {
+                0 => follow(&mut told, chain.gone(place, &order)),
+                1 | 2 => follow(&mut told, chain.take_in(POLLED, block_shown, NOW_S, &order)),
+                _ => {
+                    chain.withdraw(POLLED);
+                    let gaps = follow(&mut told, chain.take_in(place, block_shown, NOW_S, &order));
+                    prop_assert!(!chain.claimants().any(|place| place == POLLED));
+                    gaps
+                }
+            };
+            while let Some(gap) = gaps.pop() {
+                let branch = ['a', 'b', 'c'].into_iter().find(|branch| hash(gap.to, *branch) == gap.hash).unwrap();
+                gaps = follow(&mut told, chain.fill(vec![block(gap.to, branch)], &order));
+            }
+            prop_assert_eq!(told.last(), chain.tip());
+        }
     }
 
     /// Upstreams on branches of their own, in any order, with any of them gone at any time: what is told hangs together.

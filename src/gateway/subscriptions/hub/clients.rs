@@ -1,4 +1,4 @@
-//! Who subscribed to what, and the bounded queue to each of them.
+//! Who subscribed to what, and what each of them is told.
 
 use std::{
     collections::HashMap,
@@ -6,9 +6,9 @@ use std::{
 };
 
 use alloy_primitives::Bloom;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::notices::{self, Notices, Queue, Results};
 use crate::{
     gateway::{
         RawJson,
@@ -20,17 +20,6 @@ use crate::{
     },
     jsonrpc::{ErrorCode, RpcError},
 };
-
-/// Something that a subscriber is told.
-#[derive(Clone, Debug)]
-pub struct Notice {
-    /// Which of its subscriptions it is for.
-    pub subscription: SubscriptionId,
-    /// What it is told.
-    pub result: RawJson,
-    /// The block that it then knows of.
-    pub latest: Option<u64>,
-}
 
 /// Shows a client's connection that it is to be closed, and why.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +47,7 @@ impl Cut {
 }
 
 struct Client {
-    notices: mpsc::Sender<Notice>,
+    queue: Queue,
     cut: Cut,
     subscriptions: Vec<Subscription>,
 }
@@ -83,12 +72,12 @@ impl Clients {
         Self { all: HashMap::new(), next: 0, max_subscriptions, max_waiting }
     }
 
-    pub(super) fn join(&mut self) -> (u64, mpsc::Receiver<Notice>, Cut) {
-        let (notices, receiver) = mpsc::channel(self.max_waiting.max(1));
+    pub(super) fn join(&mut self) -> (u64, Notices, Cut) {
+        let (queue, notices) = notices::queue(self.max_waiting);
         let (id, cut) = (self.next, Cut::default());
         self.next += 1;
-        self.all.insert(id, Client { notices, cut: cut.clone(), subscriptions: Vec::new() });
-        (id, receiver, cut)
+        self.all.insert(id, Client { queue, cut: cut.clone(), subscriptions: Vec::new() });
+        (id, notices, cut)
     }
 
     /// # Errors
@@ -121,7 +110,7 @@ impl Clients {
 
     /// Forgets those whose connection is gone.
     pub(super) fn sweep(&mut self) {
-        self.all.retain(|_, client| !client.notices.is_closed());
+        self.all.retain(|_, client| !client.queue.is_closed());
     }
 
     pub(super) fn subscriptions(&self) -> usize {
@@ -164,31 +153,28 @@ impl Clients {
     }
 
     pub(super) fn tell_head(&mut self, block: &Block) {
-        self.tell(|subscription, say| {
-            if matches!(subscription.topic, Topic::NewHeads) {
-                say(block.raw.clone(), Some(block.number()));
-            }
+        self.tell(Some(block.number()), |subscription| {
+            matches!(subscription.topic, Topic::NewHeads).then(|| Results::One(block.raw.clone()))
         });
     }
 
     /// Tells logs, or that they are none any more, to those who subscribed before their block was told.
     pub(super) fn tell_logs(&mut self, batch: &Batch) {
-        self.tell(|subscription, say| {
-            let Topic::Logs(filter) = &subscription.topic else { return };
+        self.tell(Some(batch.number), |subscription| {
+            let Topic::Logs(filter) = &subscription.topic else { return None };
             if subscription.begun >= batch.turn {
-                return;
+                return None;
             }
-            for log in batch.logs.iter().filter(|log| filter.matches(log.address, &log.topics)) {
-                say(log.raw.clone(), Some(batch.number));
-            }
+            let wanted = batch.logs.iter().filter(|log| filter.matches(log.address, &log.topics));
+            let logs: Vec<Arc<Log>> = wanted.cloned().collect();
+            (!logs.is_empty()).then_some(Results::Logs(logs))
         });
     }
 
     pub(super) fn tell_pending(&mut self, wanted: Bodies, result: &RawJson) {
-        self.tell(|subscription, say| {
-            if matches!(subscription.topic, Topic::Pending(bodies) if bodies == wanted) {
-                say(result.clone(), None);
-            }
+        self.tell(None, |subscription| {
+            matches!(subscription.topic, Topic::Pending(bodies) if bodies == wanted)
+                .then(|| Results::One(result.clone()))
         });
     }
 
@@ -203,20 +189,17 @@ impl Clients {
         });
     }
 
-    /// Tells each subscription what `tell` says. Whoever does not read is cut: what waits for it is bounded.
-    fn tell(&mut self, tell: impl Fn(&Subscription, &mut dyn FnMut(RawJson, Option<u64>))) {
+    /// Tells each subscription what `tell` says of one block or transaction. Whoever does not read is cut: what waits for it is bounded.
+    fn tell(&mut self, latest: Option<u64>, tell: impl Fn(&Subscription) -> Option<Results>) {
         self.all.retain(|_, client| {
-            let Client { notices, cut, subscriptions } = client;
-            let mut keeps = true;
-            for subscription in subscriptions.iter() {
-                tell(subscription, &mut |result, latest| {
-                    let notice = Notice { subscription: subscription.id, result, latest };
-                    if keeps && notices.try_send(notice).is_err() {
-                        keeps = false;
-                    }
-                });
-            }
-            if !keeps && !notices.is_closed() {
+            let Client { queue, cut, subscriptions } = client;
+            // Bytes are looked at once, before a block: how large it is, is not the client's fault.
+            let is_full = queue.is_full();
+            let keeps = subscriptions.iter().all(|subscription| match tell(subscription) {
+                Some(results) => !is_full && queue.put(subscription.id, results, latest),
+                None => true,
+            });
+            if !keeps && !queue.is_closed() {
                 cut.cut("too many messages wait: this client does not read fast enough");
                 metrics::counter!("relaymux_rpc_websocket_cuts_total", "reason" => "slow").increment(1);
             }

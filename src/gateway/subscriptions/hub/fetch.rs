@@ -13,12 +13,12 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use crate::gateway::{
-    RawJson, RpcCall,
+    RpcCall, UpstreamId,
     subscriptions::{
         block::Block,
         chain::{Gap, RING},
-        logs::{self, BadLogs, Log},
-        parts::Backfill,
+        logs::{self, Log},
+        parts::{Backfill, Fetched, NotFetched},
     },
 };
 
@@ -31,15 +31,17 @@ const ATTEMPTS: u32 = 8;
 /// Pauses between attempts, doubled with each.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Answers to the same block's logs that do not make its bloom until they are taken all the same.
+/// Rounds of all upstreams whose logs of a block do not make its bloom until they are taken all the same.
 const PROOFS: u32 = 5;
+/// The same for a block without a bloom: there, no answer can prove that there are no logs.
+const PROOFS_WITHOUT_BLOOM: u32 = 2;
 
 /// Something that was fetched.
 pub(super) enum Done {
     /// Blocks of a gap.
     Filled(Gap, Vec<Block>),
     /// A block's logs.
-    Logs(Arc<Block>, Result<RawJson, String>),
+    Logs(Arc<Block>, Result<Fetched, NotFetched>),
     /// The newest block.
     Polled(Option<Box<Block>>),
 }
@@ -130,12 +132,22 @@ async fn block(backfill: &dyn Backfill, call: RpcCall) -> Option<Block> {
     }
 }
 
-/// Fetches logs, of one block after the other.
+/// Fetches logs, of one block after the other. What a block's bloom does not prove is asked of another upstream at once, and is taken only
+/// when every upstream that serves has said the same, several times.
 #[derive(Debug, Default)]
 pub(super) struct LogFetcher {
     is_under_way: bool,
-    /// Failures in a row for a block.
-    failed: Option<(B256, u32)>,
+    tried: Option<Tried>,
+}
+
+/// What came of the attempts at a block's logs so far.
+#[derive(Debug)]
+struct Tried {
+    block: B256,
+    /// Rounds of all upstreams that are over.
+    rounds: u32,
+    /// What upstreams said in this round; none where it was nothing that could be this block's logs.
+    said: Vec<(UpstreamId, Option<Vec<Log>>)>,
 }
 
 impl LogFetcher {
@@ -149,39 +161,126 @@ impl LogFetcher {
             return None;
         }
         let (block, backfill) = (Arc::clone(block), Arc::clone(backfill));
-        let pause = pause_after(self.failures(&block));
+        let tried = self.tried(&block);
+        let avoid: Vec<UpstreamId> = tried.said.iter().map(|(by, _)| by.clone()).collect();
+        let pause = if avoid.is_empty() { pause_after(tried.rounds) } else { Duration::ZERO };
         Some(Box::pin(async move {
             sleep(pause).await;
-            let answer = timeout(CALL, backfill.call(logs::call_for(block.hash()))).await;
-            let answer = answer.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+            let call = backfill.call_avoiding(logs::call_for(block.hash()), avoid);
+            let answer = timeout(CALL, call).await;
+            let answer = answer.unwrap_or_else(|_| Err(NotFetched::Failed("no answer in time".to_owned())));
             Done::Logs(block, answer)
         }))
     }
 
-    fn failures(&self, block: &Block) -> u32 {
-        self.failed.filter(|(hash, _)| *hash == block.hash()).map_or(0, |(_, failures)| failures)
+    fn tried(&mut self, block: &Block) -> &mut Tried {
+        let hash = block.hash();
+        if self.tried.as_ref().is_some_and(|tried| tried.block != hash) {
+            self.tried = None;
+        }
+        self.tried.get_or_insert(Tried { block: hash, rounds: 0, said: Vec::new() })
     }
 
     /// An attempt has ended: the logs, or none when it is to be tried again.
-    pub(super) fn ended(&mut self, block: &Block, answer: Result<RawJson, String>) -> Option<Vec<Log>> {
+    pub(super) fn ended(&mut self, block: &Block, answer: Result<Fetched, NotFetched>) -> Option<Vec<Log>> {
         self.is_under_way = false;
-        let failures = self.failures(block) + 1;
-        let error = match answer {
-            Ok(answer) => match logs::read(&answer, block) {
-                Ok(logs) => return Some(logs),
-                Err(BadLogs::Incomplete) if failures >= PROOFS => {
-                    warn!(
-                        number = block.number(),
-                        "the logs of a block do not make its bloom, taking them all the same"
-                    );
-                    return logs::read_unproved(&answer, block).ok();
+        let number = block.number();
+        let tried = self.tried(block);
+        match answer {
+            Ok(Fetched { result, by }) => {
+                let error = match logs::read(&result, block) {
+                    Ok(logs) => return Some(logs),
+                    Err(error) => error,
+                };
+                debug!(number, upstream = %by, %error, "an upstream's logs of a block cannot be taken");
+                tried.said.push((by, logs::read_unproved(&result, block).ok()));
+            }
+            Err(error) => {
+                debug!(number, %error, rounds = tried.rounds, "no upstream gave logs that prove themselves");
+                tried.rounds = tried.rounds.saturating_add(1);
+                let said = std::mem::take(&mut tried.said);
+                let proofs = if block.bloom.is_some() { PROOFS } else { PROOFS_WITHOUT_BLOOM };
+                if error == NotFetched::NobodyElse && tried.rounds >= proofs {
+                    let logs = agreed(said)?;
+                    if block.bloom.is_some() {
+                        warn!(
+                            number,
+                            "the logs of a block do not make its bloom, taking them all the same, as every upstream says so"
+                        );
+                    }
+                    return Some(logs);
                 }
-                Err(error) => error.to_string(),
-            },
-            Err(error) => error,
-        };
-        debug!(number = block.number(), error, failures, "the logs of a block could not be fetched");
-        self.failed = Some((block.hash(), failures));
+            }
+        }
         None
+    }
+}
+
+/// What all say, if they say the same.
+fn agreed(said: Vec<(UpstreamId, Option<Vec<Log>>)>) -> Option<Vec<Log>> {
+    let mut said = said.into_iter().map(|(_, logs)| logs);
+    let first = said.next()??;
+    // Not their text: nodes write the same log in different ways.
+    let is_same = |other: &[Log]| {
+        other.len() == first.len()
+            && other.iter().zip(&first).all(|(a, b)| (a.address, &a.topics) == (b.address, &b.topics))
+    };
+    said.all(|other| other.is_some_and(|other| is_same(&other))).then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::gateway::{
+        RawJson,
+        subscriptions::testing::{block, log},
+    };
+
+    fn said(by: &str, logs: &[Value]) -> Result<Fetched, NotFetched> {
+        let by = UpstreamId::parse(by).unwrap();
+        Ok(Fetched { result: RawJson::from_value(&json!(logs)), by })
+    }
+
+    #[test]
+    fn unproved_logs_are_taken_once_every_upstream_has_said_the_same_often_enough() {
+        let (block, odd) = (block(7, 'a'), [log(7, 'b')]);
+        let odd = [{
+            let mut log = odd[0].clone();
+            log["blockHash"] = json!(block.hash());
+            log
+        }];
+        let round = |fetcher: &mut LogFetcher, first: &[Value], second: &[Value], end: NotFetched| {
+            assert_eq!(fetcher.ended(&block, said("u0", first)), None);
+            assert_eq!(fetcher.ended(&block, said("u1", second)), None);
+            fetcher.ended(&block, Err(end))
+        };
+        for (second, end, taken) in [
+            (&odd[..], NotFetched::NobodyElse, Some(1)),
+            (&[], NotFetched::NobodyElse, None),
+            (&[json!(7)], NotFetched::NobodyElse, None),
+            // A third one serves, and has not said anything.
+            (&odd[..], NotFetched::Failed("timeout".to_owned()), None),
+        ] {
+            let mut fetcher = LogFetcher::default();
+            for _ in 1..PROOFS {
+                assert_eq!(round(&mut fetcher, &odd, second, end.clone()), None);
+            }
+            let logs = round(&mut fetcher, &odd, second, end);
+            assert_eq!(logs.map(|logs| logs.len()), taken, "{second:?}");
+            assert_eq!(
+                fetcher.ended(&block, said("u0", &[log(7, 'a')])).unwrap().len(),
+                1,
+                "a proof is enough"
+            );
+        }
+        let (silent, mut fetcher) = (Block { bloom: None, ..block }, LogFetcher::default());
+        let mut nobody_else = || {
+            assert_eq!(fetcher.ended(&silent, said("u0", &[])), None);
+            assert_eq!(fetcher.ended(&silent, said("u1", &[])), None);
+            fetcher.ended(&silent, Err(NotFetched::NobodyElse))
+        };
+        assert_eq!((nobody_else(), nobody_else()), (None, Some(Vec::new())));
     }
 }

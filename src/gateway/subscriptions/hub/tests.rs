@@ -35,6 +35,15 @@ impl Drop for Stage {
     }
 }
 
+impl Stage {
+    /// The board shows a tip, and that the first upstream serves.
+    fn tip(&self, number: u64) {
+        let (hash, parent_hash) = (hash(number, 'a'), hash(number - 1, 'a'));
+        let tip = Head { number, hash, parent_hash, timestamp: NOW_S };
+        self.board.publish(Snapshot { tip: Some(tip), order: vec![0], ..(*self.board.snapshot()).clone() });
+    }
+}
+
 /// So many upstreams with websockets, the last of them a backup if there are three.
 fn stage(count: usize, limits: ClientLimits) -> Stage {
     let (world, upstreams) = (World::default(), ScriptedUpstreams::default());
@@ -130,7 +139,7 @@ async fn killing_an_upstream_loses_no_head_and_no_log_and_doubles_none() {
     assert_eq!(heads(&mut by_head, 2).await, numbers(57..=58));
     assert_eq!(logs(&mut by_log, 9).await, numbers(50..=58));
     sleep(Duration::from_secs(5)).await;
-    assert!(by_head.notices.try_recv().is_err() && by_log.notices.try_recv().is_err(), "nothing twice");
+    assert!(by_head.notices.try_recv().is_none() && by_log.notices.try_recv().is_none(), "nothing twice");
     assert_eq!(stage.upstreams.subscriptions("u1"), 1, "one subscription, however many clients");
 }
 
@@ -187,6 +196,20 @@ async fn logs_are_fetched_only_where_the_bloom_says_so_and_until_all_are_there()
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_upstream_that_says_there_are_no_logs_is_not_asked_again_but_another() {
+    let stage = stage(1, ClientLimits::default());
+    let mut line = stage.hub.join().await.unwrap();
+    line.subscribe(Topic::Logs(Arc::default())).await.unwrap();
+    stage.upstreams.subscribed("u0").await;
+    stage.world.grow_to(51, 'a');
+    // It shows the head a moment before it has its logs, however often it is asked.
+    stage.world.upstreams(3, &["w0", "w1"]);
+    stage.upstreams.show("u0", header(50, 'a'));
+    assert_eq!(logs(&mut line, 1).await, ["50a"]);
+    assert_eq!(stage.world.calls("eth_getLogs"), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_websocket_the_newest_block_is_looked_at() {
     let stage = stage(0, ClientLimits::default());
     stage.world.grow_to(40, 'a');
@@ -237,8 +260,7 @@ async fn a_silent_upstream_is_noticed_by_the_board_and_opened_again() {
     stage.upstreams.show("u0", header(20, 'a'));
     assert_eq!(heads(&mut line, 1).await, ["20a"]);
     stage.world.grow_to(22, 'a');
-    let tip = Head { number: 22, hash: hash(22, 'a'), parent_hash: hash(21, 'a'), timestamp: NOW_S };
-    stage.board.publish(Snapshot { tip: Some(tip), order: vec![0], ..(*stage.board.snapshot()).clone() });
+    stage.tip(22);
     let begun = Instant::now();
     assert_eq!(heads(&mut line, 2).await, ["21a", "22a"]);
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
@@ -246,6 +268,25 @@ async fn a_silent_upstream_is_noticed_by_the_board_and_opened_again() {
         sleep(Duration::from_secs(1)).await;
     }
     assert!(begun.elapsed() >= SILENCE - Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reorganisation_that_a_websocket_makes_after_polling_is_told() {
+    let stage = stage(1, ClientLimits::default());
+    let (mut by_head, mut by_log) = (stage.hub.join().await.unwrap(), stage.hub.join().await.unwrap());
+    by_head.subscribe(Topic::NewHeads).await.unwrap();
+    by_log.subscribe(Topic::Logs(Arc::default())).await.unwrap();
+    stage.upstreams.subscribed("u0").await;
+    stage.world.grow_to(103, 'a');
+    stage.upstreams.show("u0", header(99, 'a'));
+    stage.tip(103);
+    assert_eq!(heads(&mut by_head, 5).await, numbers(99..=103), "polled, as the websocket shows nothing");
+    assert_eq!(logs(&mut by_log, 5).await, numbers(99..=103));
+    // The first is outlived by what was polled; with the second, what was polled counts no more.
+    stage.upstreams.show("u0", header(100, 'b'));
+    stage.upstreams.show("u0", header(101, 'b'));
+    assert_eq!(heads(&mut by_head, 2).await, ["100b", "101b"]);
+    assert_eq!(logs(&mut by_log, 6).await, ["-103a", "-102a", "-101a", "-100a", "100b", "101b"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -262,6 +303,58 @@ async fn heads_of_who_does_not_serve_do_not_count_and_all_go_to_the_board() {
     assert!(matches!((place, observed), (0, Feedback::Head(head)) if head.number == 7));
     stage.upstreams.show("u1", header(30, 'a'));
     assert_eq!(heads(&mut line, 1).await, ["30a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_upstream_leads_nobody_far_beyond_the_tip() {
+    let stage = stage(1, ClientLimits::default());
+    let mut line = stage.hub.join().await.unwrap();
+    line.subscribe(Topic::NewHeads).await.unwrap();
+    stage.upstreams.subscribed("u0").await;
+    stage.world.grow_to(61, 'a');
+    stage.tip(30);
+    for number in 30..=60 {
+        stage.upstreams.show("u0", header(number, 'a'));
+    }
+    assert_eq!(heads(&mut line, 17).await, numbers(30..=46));
+    sleep(Duration::from_secs(5)).await;
+    assert!(line.notices.try_recv().is_none());
+    // It was right, as the board knows by now: nothing is left out.
+    stage.tip(50);
+    stage.upstreams.show("u0", header(61, 'a'));
+    assert_eq!(heads(&mut line, 15).await, numbers(47..=61));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frozen_websocket_whose_upstream_answers_pings_costs_no_head() {
+    let stage = stage(1, ClientLimits::default());
+    let (mut by_head, mut by_log) = (stage.hub.join().await.unwrap(), stage.hub.join().await.unwrap());
+    by_head.subscribe(Topic::NewHeads).await.unwrap();
+    by_log.subscribe(Topic::Logs(Arc::default())).await.unwrap();
+    stage.upstreams.subscribed("u0").await;
+    let begun = Instant::now();
+    // From the first block on. What is there when it is looked at first is no news.
+    stage.world.grow_to(20, 'a');
+    stage.tip(20);
+    sleep(Duration::from_secs(4)).await;
+    for number in [21, 22, 25, 26] {
+        stage.world.grow_to(number, 'a');
+        stage.tip(number);
+        sleep(Duration::from_secs(12)).await;
+    }
+    assert_eq!(
+        stage.upstreams.subscriptions("u0"),
+        1,
+        "pings are answered, and it is silent for {:?}",
+        begun.elapsed()
+    );
+    let told = |line: &mut Line| std::iter::from_fn(|| line.notices.try_recv()).count();
+    assert_eq!((told(&mut by_head), told(&mut by_log)), (6, 6));
+    // It wakes up where it fell asleep, and is at the tip a moment later.
+    for number in [20, 21, 26, 27] {
+        stage.upstreams.show("u0", header(number, 'a'));
+    }
+    assert_eq!(heads(&mut by_head, 1).await, ["27a"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -284,7 +377,24 @@ async fn pending_transactions_come_once_and_only_while_somebody_wants_them() {
     assert_eq!(told.into_iter().collect::<HashSet<_>>(), want);
     line.unsubscribe(id).await.unwrap();
     stage.upstreams.wants_pending("u0", false).await;
-    assert!(line.notices.try_recv().is_err());
+    assert!(line.notices.try_recv().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_block_of_many_logs_cuts_nobody() {
+    let stage = stage(1, ClientLimits { max_waiting: 2, ..ClientLimits::default() });
+    stage.world.logs_in_each_block(500);
+    let (mut prompt, slow) = (stage.hub.join().await.unwrap(), stage.hub.join().await.unwrap());
+    prompt.subscribe(Topic::Logs(Arc::default())).await.unwrap();
+    slow.subscribe(Topic::Logs(Arc::default())).await.unwrap();
+    stage.upstreams.subscribed("u0").await;
+    stage.world.grow_to(20, 'a');
+    for number in 10..=13 {
+        stage.upstreams.show("u0", header(number, 'a'));
+        assert_eq!(logs(&mut prompt, 500).await, vec![format!("{number}a"); 500]);
+    }
+    assert_eq!(prompt.cut.given(), None);
+    assert!(slow.cut.given().is_some(), "three blocks wait for it, and two may");
 }
 
 #[tokio::test(start_paused = true)]
