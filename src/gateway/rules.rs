@@ -15,6 +15,18 @@ alert_rules! {
         runbook: "Read why each is out at /api/v1/rpc. Start a node, or add a backup provider under [[rpc.upstreams]]. All at once may be this machine's network or clock.",
         page: "/api/v1/rpc",
     }
+    /// All heads are old.
+    RPC_CHAIN_STANDS {
+        name: "rpc_chain_stands",
+        severity: P2,
+        component: Gateway,
+        Condition { fail_for: 15, clear_for: 60 },
+        title: "No upstream of the JSON-RPC gateway has a new block",
+        cost: "Whoever reads gets the chain as it was then. What is sent may wait for the chain to go on, or for a node to be in step.",
+        done: "Upstreams that are where the others are answer all the same. Each is probed on, and out again once another shows a new block and it does not.",
+        runbook: "Compare the newest block with a block explorer. If it is newer there, see whether your consensus clients run; look at this machine's clock (timedatectl), too. Reasons are at /api/v1/rpc.",
+        page: "/api/v1/rpc",
+    }
     /// An upstream does not serve: a signal for each.
     RPC_UPSTREAM_DOWN {
         name: "rpc_upstream_down",

@@ -11,6 +11,9 @@ use crate::{
     types::UnixMillis,
 };
 
+/// Longest that a first answer is waited for, in milliseconds: longer than any probe may take.
+const FIRST_ANSWER_MS: i64 = 10_000;
+
 /// How far an upstream was behind the tip when it last showed its head. Later, when the others have gone on and it was not asked again, says
 /// nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,8 @@ pub(super) struct Record {
     pub(super) failure: Option<String>,
     /// Whether its last probe was not sent, so that what is known of it is older than it need be.
     pub(super) is_unasked: bool,
+    /// Whether it serves although its head is old, as all heads were when it was last looked at.
+    pub(super) is_spared: bool,
     /// When a call was last answered by it.
     pub(super) answered: Option<UnixMillis>,
     /// Why the last call to it failed; none when it was answered.
@@ -81,6 +86,7 @@ impl Record {
             version: None,
             failure: None,
             is_unasked: false,
+            is_spared: false,
             answered: None,
             trouble: None,
             state: UpstreamState::Unknown,
@@ -192,6 +198,14 @@ impl Record {
             && self.probes.is_closed()
             && !self.is_syncing
             && self.chain_id.is_none_or(|id| id == rules.chain_id)
+    }
+
+    /// Whether its first answer may still be on its way, so that nothing can be said of all yet.
+    pub(super) fn is_awaited(&self, now: UnixMillis) -> bool {
+        !self.is_known
+            && self.failure.is_none()
+            && !self.is_unasked
+            && now.saturating_sub(self.since) < FIRST_ANSWER_MS
     }
 
     /// Whether it may take the lead back.
