@@ -97,8 +97,8 @@ impl Health {
             .filter_map(|record| record.finalized.map(|finalized| finalized.number))
             .collect();
         finalized.sort_unstable_by(|a, b| b.cmp(a));
-        // As the tip: with three, two must have it. What is finalized is kept for ever, so one liar's word is not enough.
-        let finalized = if finalized.len() >= 3 { finalized.get(1) } else { finalized.first() };
+        // As the tip: with three, two must have it. What is finalized is kept for ever, so one's word is not enough: of fewer, all must have it.
+        let finalized = if finalized.len() >= 3 { finalized.get(1) } else { finalized.last() };
         let tip = self.tip.map(|tip| tip.head);
         Snapshot {
             upstreams: self.records.iter().map(standing).collect(),

@@ -467,6 +467,26 @@ fn finality_that_goes_back_is_named() {
 }
 
 #[test]
+fn no_upstreams_word_alone_makes_a_block_final() {
+    let finalized = |number| Probe {
+        finalized: Some(Finalized { number, timestamp: GENESIS + 90 * 12 }),
+        ..good(block(100))
+    };
+    let mut stage = Stage::new(&[Tier::Primary, Tier::Replica, Tier::Backup]);
+    let shown = |stage: &Stage| stage.health.snapshot().finalized;
+    stage.probe(0, finalized(60));
+    assert_eq!(shown(&stage), Some(60), "alone, and it is the only one that serves");
+    stage.probe(1, finalized(90)).probe(2, good(block(100)));
+    assert_eq!(shown(&stage), Some(60), "of two that say anything, both must have it");
+    stage.see(0, failed(true));
+    assert_eq!(shown(&stage), Some(90), "the other is out");
+    stage.probe(0, finalized(60)).probe(0, finalized(60));
+    assert_eq!(shown(&stage), Some(60), "it serves again: going down is shown");
+    stage.probe(2, finalized(80));
+    assert_eq!(shown(&stage), Some(80), "of three, two");
+}
+
+#[test]
 fn every_change_is_told_once() {
     let mut stage = one();
     stage.all_well().all_well().wait(1_000).see(0, failed(true)).see(0, failed(true));
