@@ -25,7 +25,7 @@ use self::{
     forks::{Difference, find_forks},
     judge::{Verdict, judge},
     order::{Candidate, find_leader, order},
-    record::{Lag, Record},
+    record::{Lag, Record, Word},
     standstill::{Standstill, find_standstill},
     tip::{Tip, find_tip},
 };
@@ -177,11 +177,13 @@ pub fn step(mut health: Health, input: Input, now: UnixMillis, rules: &HealthRul
     }
     let accused = compare(&mut health, rules);
     find(&mut health, &accused, now, rules);
-    if let (Some(tip), Some(record)) = (health.tip, shown.and_then(|place| health.records.get_mut(place)))
-        && let Some(head) = record.head
-    {
-        let blocks = tip.head.number.saturating_sub(head.number);
-        record.lag = Some(Lag { blocks, is_witnessed: tip.is_witnessed });
+    if let (Some(tip), Some(place)) = (health.tip, shown) {
+        let word = word(&health, place, tip, rules);
+        if let Some(record) = health.records.get_mut(place)
+            && let Some(head) = record.head
+        {
+            record.lag = Some(Lag { blocks: tip.head.number.saturating_sub(head.number), word });
+        }
     }
     let verdicts: Vec<Verdict> =
         health.records.iter().zip(accused).map(|(record, fork)| judge(record, fork, now, rules)).collect();
@@ -256,6 +258,20 @@ fn find(health: &mut Health, accused: &[Option<String>], now: UnixMillis, rules:
     if let Some(tip) = find_tip(&heads, health.tip, now, rules) {
         health.tip = Some(tip);
     }
+}
+
+/// Whose word the tip is for the upstream at a place: the operator's own nodes are asked before a provider is believed.
+fn word(health: &Health, place: usize, tip: Tip, rules: &HealthRules) -> Word {
+    if tip.is_witnessed {
+        return Word::Witnessed;
+    }
+    let is_own = health.records.iter().enumerate().any(|(other, record)| {
+        other != place
+            && record.tier != Tier::Backup
+            && record.is_witness(rules)
+            && record.head.is_some_and(|head| head.number >= tip.head.number)
+    });
+    if is_own { Word::Own } else { Word::Backup }
 }
 
 /// Whether all who could serve have old heads, and nobody else serves.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    record::{Lag, Record},
+    record::{Lag, Record, Word},
     rules::{HealthRules, millis},
 };
 use crate::{
@@ -96,7 +96,7 @@ fn faultless(
     }
     match &record.lag {
         // Without witnesses the tip is one other upstream's word, which takes nobody out: age is what counts.
-        Some(lag) if lag.is_witnessed && lag.blocks >= rules.policy.down_blocks.max(1) => {
+        Some(lag) if lag.word == Word::Witnessed && lag.blocks >= rules.policy.down_blocks.max(1) => {
             Err((Down, behind(lag, &head)))
         }
         Some(_) | None => Ok(head),
@@ -106,6 +106,10 @@ fn faultless(
 fn calls_fail(record: &Record) -> Option<String> {
     (!record.traffic.is_closed())
         .then(|| format!("Calls to it fail: {}.", record.trouble.as_deref().unwrap_or("no answer")))
+}
+
+fn is_behind(lag: &Lag, rules: &HealthRules) -> bool {
+    lag.blocks >= rules.policy.lag_blocks.max(1)
 }
 
 fn behind(lag: &Lag, head: &Head) -> String {
@@ -137,7 +141,8 @@ fn serving(
         return (Lagging, format!("Its head, block {}, is {} old.", head.number, words(age)));
     }
     match &record.lag {
-        Some(lag) if lag.blocks >= rules.policy.lag_blocks.max(1) => (Lagging, behind(lag, head)),
+        // While its own head is new, one provider's word is a warning: it may be made up, and would take the lead.
+        Some(lag) if is_behind(lag, rules) && lag.word != Word::Backup => (Lagging, behind(lag, head)),
         Some(_) | None => (Healthy, warnings(record, head, now, rules)),
     }
 }
@@ -155,6 +160,9 @@ fn warnings(record: &Record, head: &Head, now: UnixMillis, rules: &HealthRules) 
         let wanted = rules.policy.min_peers;
         let peers = if peers == 0 { "no".to_owned() } else { peers.to_string() };
         found.push(format!("It has {peers} peers; at least {wanted} are wanted."));
+    }
+    if let Some(lag) = record.lag.filter(|lag| is_behind(lag, rules)) {
+        found.push(format!("One provider, and no node of yours, is {} ahead of it.", blocks(lag.blocks)));
     }
     if let Some(finalized) = record.finalized {
         let number = finalized.number;

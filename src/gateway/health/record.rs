@@ -19,8 +19,19 @@ const FIRST_ANSWER_MS: i64 = 10_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lag {
     pub(super) blocks: u64,
-    /// Whether two others have the tip that it is behind.
-    pub(super) is_witnessed: bool,
+    /// Who says so.
+    pub(super) word: Word,
+}
+
+/// Whose word the tip is that an upstream is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    /// Two others have it.
+    Witnessed,
+    /// A node of the operator's has it, and no second one.
+    Own,
+    /// A provider has it, and nobody else.
+    Backup,
 }
 
 /// One upstream.
@@ -229,7 +240,9 @@ impl Record {
         self.state = state;
         self.reason = reason;
         let is_healthy = state == UpstreamState::Healthy;
-        let is_in_step = is_healthy && self.lag.is_some_and(|lag| lag.blocks <= rules.in_step_blocks());
+        // One provider's word must not keep the operator's nodes from their place, either.
+        let is_near = |lag: Lag| lag.word == Word::Backup || lag.blocks <= rules.in_step_blocks();
+        let is_in_step = is_healthy && self.lag.is_some_and(is_near);
         self.in_step_since = is_in_step.then(|| self.in_step_since.unwrap_or(now));
         if !is_healthy && state != UpstreamState::Unknown {
             self.is_on_trial = true;

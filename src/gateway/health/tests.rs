@@ -378,6 +378,12 @@ fn blocks_behind_the_tip() {
         // One other's word takes nobody out.
         (&three[..2], 3, Lagging),
         (&three[..2], 90, Lagging),
+        // Nor does a provider's alone make anybody lag.
+        (&[Tier::Primary, Tier::Backup], 3, Healthy),
+        (&[Tier::Primary, Tier::Backup], 90, Healthy),
+        (&[Tier::Backup, Tier::Backup], 90, Healthy),
+        (&[Tier::Backup, Tier::Primary], 3, Lagging),
+        (&[Tier::Primary, Tier::Backup, Tier::Backup], 3, Lagging),
     ] {
         let mut stage = Stage::new(tiers);
         stage.all_well();
@@ -391,6 +397,34 @@ fn blocks_behind_the_tip() {
     stage.all_well().wait(48_000);
     stage.probe(1, good(block(104))).probe(2, good(block(104))).is(0, Healthy, "");
     assert_eq!(stage.health.snapshot().tip, Some(block(104)));
+}
+
+#[test]
+fn one_providers_word_takes_the_lead_from_no_node_of_ours() {
+    let ahead = |stage: &Stage, blocks: u64| {
+        let now = u64::try_from(stage.now).unwrap() / 1000;
+        let newest = (now - GENESIS) / 12;
+        (good(block(newest)), good(chain_head(newest + blocks, 0, 0, now)))
+    };
+    let mut stage = Stage::new(&[Tier::Primary, Tier::Backup]);
+    let probe = |stage: &mut Stage| {
+        let (honest, lie) = ahead(stage, 12);
+        stage.probe(1, lie).probe(0, honest);
+    };
+    stage.all_well();
+    probe(&mut stage);
+    stage.is(0, Healthy, "One provider, and no node of yours, is 12 blocks ahead of it.").order(&[0, 1]);
+    // Nor does it keep one that was out from coming back.
+    stage.see(0, failed(true)).order(&[1]);
+    for _ in 0..62 {
+        stage.wait(1_000);
+        probe(&mut stage);
+    }
+    stage.order(&[0, 1]);
+    // The age of its head tells whether it is stuck.
+    stage.wait(70_000);
+    let (_, newer) = ahead(&stage, 0);
+    stage.probe(1, newer).is(0, Lagging, " old.").order(&[1, 0]);
 }
 
 #[test]
