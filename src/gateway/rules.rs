@@ -71,7 +71,7 @@ alert_rules! {
         Condition { fail_for: 60, clear_for: 60 },
         title: "A backup provider answers the gateway's calls",
         cost: "Each call is paid for, and the provider sees what is asked.",
-        done: "Calls go back to your own nodes once one of them has been healthy for failback_after.",
+        done: "Calls go back to your own nodes once one of them has been healthy for failback_secs, under [rpc.health].",
         runbook: "Nothing, if a node of yours is being restarted. Else see at /api/v1/rpc why your own nodes do not serve.",
         page: "/api/v1/rpc",
     }
@@ -86,5 +86,26 @@ alert_rules! {
         done: "No more requests go to it today.",
         runbook: "See what asked so much at /api/v1/rpc. Raise max_requests_per_day, or bring your own nodes back.",
         page: "/api/v1/rpc",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_texts_name_are_keys_of_the_configuration() {
+        let documented = include_str!("../../docs/configuration.md");
+        let mut named = Vec::new();
+        for rule in RULES {
+            for text in [&rule.title, &rule.cost, &rule.done, &rule.runbook] {
+                let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+                named.extend(words.filter(|word| word.contains('_')));
+            }
+        }
+        assert!(named.contains(&"max_requests_per_day") && named.contains(&"failback_secs"), "{named:?}");
+        for key in named {
+            assert!(documented.contains(&format!("`{key}`")), "{key} is no key");
+        }
     }
 }
