@@ -46,7 +46,8 @@ pub struct Snapshot {
     pub order: Vec<usize>,
     /// The chain's tip, as those who can be believed show it.
     pub tip: Option<Head>,
-    /// The highest finalized block that any of those that serve showed.
+    /// The highest finalized block that two of those that serve showed; where fewer than three showed any, the lowest of them. Never above the tip. It
+    /// goes down when one that shows less serves again.
     pub finalized: Option<u64>,
 }
 

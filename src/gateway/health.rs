@@ -3,7 +3,8 @@
 //! Pure: `step` takes what was observed, with the time, and says what changed. What one upstream showed is its `record`; `recent` and `forks`
 //! compare chains, `tip` says what can be believed of the chain, `judge` says how each is and why, `order` who is asked first.
 //!
-//! The age of its head is the authority, as a node that is cut off says that all is well. Unknown is not healthy. One upstream that lies takes no
+//! The age of its head is the authority, as a node that is cut off says that all is well; where all heads are old, `standstill` says who serves
+//! all the same. Unknown is not healthy. One upstream that lies takes no
 //! other out: heads from the future count for nothing, the tip needs a witness, and an accusation two. A refused connection is enough to be
 //! out, and a probe follows at once.
 
@@ -14,6 +15,7 @@ mod order;
 mod recent;
 mod record;
 mod rules;
+mod standstill;
 mod tip;
 
 pub use observation::{Finalized, Observation, Probe};
@@ -21,9 +23,10 @@ pub use rules::HealthRules;
 
 use self::{
     forks::{Difference, find_forks},
-    judge::judge,
+    judge::{Verdict, judge},
     order::{Candidate, find_leader, order},
-    record::{Lag, Record},
+    record::{Lag, Record, Word},
+    standstill::{Standstill, find_standstill},
     tip::{Tip, find_tip},
 };
 use super::{
@@ -70,6 +73,7 @@ pub struct Health {
     led: Option<usize>,
     tip: Option<Tip>,
     disagreement: Option<String>,
+    standstill: Option<Standstill>,
 }
 
 impl Health {
@@ -80,7 +84,7 @@ impl Health {
 
     fn of(upstreams: impl IntoIterator<Item = (UpstreamId, Tier)>, now: UnixMillis) -> Self {
         let records = upstreams.into_iter().map(|(id, tier)| Record::new(id, tier, now)).collect();
-        Self { records, leader: None, led: None, tip: None, disagreement: None }
+        Self { records, leader: None, led: None, tip: None, disagreement: None, standstill: None }
     }
 
     /// What the board shows.
@@ -93,8 +97,8 @@ impl Health {
             .filter_map(|record| record.finalized.map(|finalized| finalized.number))
             .collect();
         finalized.sort_unstable_by(|a, b| b.cmp(a));
-        // As the tip: with three, two must have it. What is finalized is kept for ever, so one liar's word is not enough.
-        let finalized = if finalized.len() >= 3 { finalized.get(1) } else { finalized.first() };
+        // As the tip: with three, two must have it. What is finalized is kept for ever, so one's word is not enough: of fewer, all must have it.
+        let finalized = if finalized.len() >= 3 { finalized.get(1) } else { finalized.last() };
         let tip = self.tip.map(|tip| tip.head);
         Snapshot {
             upstreams: self.records.iter().map(standing).collect(),
@@ -107,6 +111,11 @@ impl Health {
     /// Which two upstreams disagree, where nobody can tell who is right.
     pub fn disagreement(&self) -> Option<&str> {
         self.disagreement.as_deref()
+    }
+
+    /// What is so while no upstream's head is new.
+    pub fn standstill(&self) -> Option<&str> {
+        self.standstill.as_ref().map(|standstill| &*standstill.message)
     }
 
     /// How the upstream at a place is.
@@ -168,16 +177,21 @@ pub fn step(mut health: Health, input: Input, now: UnixMillis, rules: &HealthRul
     }
     let accused = compare(&mut health, rules);
     find(&mut health, &accused, now, rules);
-    if let (Some(tip), Some(record)) = (health.tip, shown.and_then(|place| health.records.get_mut(place)))
-        && let Some(head) = record.head
-    {
-        let blocks = tip.head.number.saturating_sub(head.number);
-        record.lag = Some(Lag { blocks, is_witnessed: tip.is_witnessed });
+    if let (Some(tip), Some(place)) = (health.tip, shown) {
+        let word = word(&health, place, tip, rules);
+        if let Some(record) = health.records.get_mut(place)
+            && let Some(head) = record.head
+        {
+            record.lag = Some(Lag { blocks: tip.head.number.saturating_sub(head.number), word });
+        }
     }
+    let verdicts: Vec<Verdict> =
+        health.records.iter().zip(accused).map(|(record, fork)| judge(record, fork, now, rules)).collect();
+    health.standstill = stand(&health, &verdicts, now, rules);
     let mut changes = Vec::new();
-    for (record, fork) in health.records.iter_mut().zip(accused) {
+    for (place, (record, verdict)) in health.records.iter_mut().zip(verdicts).enumerate() {
         let before = record.state;
-        let (state, reason) = judge(record, fork, now, rules);
+        let (state, reason) = spare(record, verdict, health.standstill.as_ref(), place, shown == Some(place));
         if record.set_state(state, reason, now, rules) {
             changes.push(Change::State { before, now: standing(record) });
         }
@@ -243,6 +257,68 @@ fn find(health: &mut Health, accused: &[Option<String>], now: UnixMillis, rules:
     // While nobody answers, the last tip is the best that is known.
     if let Some(tip) = find_tip(&heads, health.tip, now, rules) {
         health.tip = Some(tip);
+    }
+}
+
+/// Whose word the tip is for the upstream at a place: the operator's own nodes are asked before a provider is believed.
+fn word(health: &Health, place: usize, tip: Tip, rules: &HealthRules) -> Word {
+    if tip.is_witnessed {
+        return Word::Witnessed;
+    }
+    let is_own = health.records.iter().enumerate().any(|(other, record)| {
+        other != place
+            && record.tier != Tier::Backup
+            && record.is_witness(rules)
+            && record.head.is_some_and(|head| head.number >= tip.head.number)
+    });
+    if is_own { Word::Own } else { Word::Backup }
+}
+
+/// Whether all who could serve have old heads, and nobody else serves.
+fn stand(health: &Health, verdicts: &[Verdict], now: UnixMillis, rules: &HealthRules) -> Option<Standstill> {
+    // At the start the first one that answers must not be taken for all.
+    if verdicts.iter().any(Verdict::serves) || health.records.iter().any(|record| record.is_awaited(now)) {
+        return None;
+    }
+    let old: Vec<(usize, Head)> = health
+        .by_rank()
+        .into_iter()
+        .filter_map(|place| match verdicts.get(place)? {
+            Verdict::Old(head, _) => Some((place, *head)),
+            Verdict::Is(..) => None,
+        })
+        .collect();
+    find_standstill(&old, verdicts.len(), health.tip, now, rules)
+}
+
+/// How one is after a look at all. One that was spared while the chain stood is not out because another shows the first new block: it is looked at
+/// again when it has shown its own.
+fn spare(
+    record: &mut Record,
+    verdict: Verdict,
+    standstill: Option<&Standstill>,
+    place: usize,
+    is_shown: bool,
+) -> (UpstreamState, String) {
+    let (head, reason) = match verdict {
+        Verdict::Is(state, reason) => {
+            record.is_spared = false;
+            return (state, reason);
+        }
+        Verdict::Old(head, reason) => (head, reason),
+    };
+    let message = match standstill {
+        Some(found) => found.places.contains(&place).then(|| found.message.clone()),
+        None => (record.is_spared && !is_shown)
+            .then(|| "Another upstream has shown a newer block since it was probed.".to_owned()),
+    };
+    record.is_spared = message.is_some();
+    match message {
+        Some(message) => {
+            let number = head.number;
+            (UpstreamState::Lagging, format!("{message} It serves all the same; its head is block {number}."))
+        }
+        None => (UpstreamState::Down, reason),
     }
 }
 

@@ -243,7 +243,8 @@ impl Prober {
         let snapshot = self.health.snapshot();
         let used_up: Vec<bool> =
             self.parts.upstreams.iter().map(|upstream| upstream.budget.used(now).is_used_up()).collect();
-        let wrong = troubles(&snapshot, self.health.disagreement(), &used_up);
+        let health = &self.health;
+        let wrong = troubles(&snapshot, health.disagreement(), health.standstill(), &used_up);
         if *self.parts.board.snapshot() != snapshot {
             self.parts.board.publish(snapshot);
         }

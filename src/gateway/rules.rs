@@ -15,6 +15,18 @@ alert_rules! {
         runbook: "Read why each is out at /api/v1/rpc. Start a node, or add a backup provider under [[rpc.upstreams]]. All at once may be this machine's network or clock.",
         page: "/api/v1/rpc",
     }
+    /// All heads are old.
+    RPC_CHAIN_STANDS {
+        name: "rpc_chain_stands",
+        severity: P2,
+        component: Gateway,
+        Condition { fail_for: 15, clear_for: 60 },
+        title: "No upstream of the JSON-RPC gateway has a new block",
+        cost: "Whoever reads gets the chain as it was then. What is sent may wait for the chain to go on, or for a node to be in step.",
+        done: "Upstreams that are where the others are answer all the same. Each is probed on, and out again once another shows a new block and it does not.",
+        runbook: "Compare the newest block with a block explorer. If it is newer there, see whether your consensus clients run; look at this machine's clock (timedatectl), too. Reasons are at /api/v1/rpc.",
+        page: "/api/v1/rpc",
+    }
     /// An upstream does not serve: a signal for each.
     RPC_UPSTREAM_DOWN {
         name: "rpc_upstream_down",
@@ -59,7 +71,7 @@ alert_rules! {
         Condition { fail_for: 60, clear_for: 60 },
         title: "A backup provider answers the gateway's calls",
         cost: "Each call is paid for, and the provider sees what is asked.",
-        done: "Calls go back to your own nodes once one of them has been healthy for failback_after.",
+        done: "Calls go back to your own nodes once one of them has been healthy for failback_secs, under [rpc.health].",
         runbook: "Nothing, if a node of yours is being restarted. Else see at /api/v1/rpc why your own nodes do not serve.",
         page: "/api/v1/rpc",
     }
@@ -74,5 +86,26 @@ alert_rules! {
         done: "No more requests go to it today.",
         runbook: "See what asked so much at /api/v1/rpc. Raise max_requests_per_day, or bring your own nodes back.",
         page: "/api/v1/rpc",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_texts_name_are_keys_of_the_configuration() {
+        let documented = include_str!("../../docs/configuration.md");
+        let mut named = Vec::new();
+        for rule in RULES {
+            for text in [&rule.title, &rule.cost, &rule.done, &rule.runbook] {
+                let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+                named.extend(words.filter(|word| word.contains('_')));
+            }
+        }
+        assert!(named.contains(&"max_requests_per_day") && named.contains(&"failback_secs"), "{named:?}");
+        for key in named {
+            assert!(documented.contains(&format!("`{key}`")), "{key} is no key");
+        }
     }
 }

@@ -54,7 +54,7 @@ pub struct HealthPolicy {
     pub max_future: Duration,
     /// How long an upstream of an earlier tier must be healthy, without a lag, until it is asked first again.
     pub failback_after: Duration,
-    /// Fewest peers; fewer are a warning, none is a fault. Where the method exists.
+    /// Fewest peers; fewer are a warning, none is a fault once the head lags by its age. Where the method exists.
     pub min_peers: u64,
 }
 

@@ -8,7 +8,10 @@ use tracing::{info, warn};
 
 use super::{
     UpstreamId,
-    rules::{RPC_BUDGET_USED, RPC_FAILOVER, RPC_FORK, RPC_NO_UPSTREAM, RPC_UPSTREAM_DOWN, RPC_WRONG_CHAIN},
+    rules::{
+        RPC_BUDGET_USED, RPC_CHAIN_STANDS, RPC_FAILOVER, RPC_FORK, RPC_NO_UPSTREAM, RPC_UPSTREAM_DOWN,
+        RPC_WRONG_CHAIN,
+    },
     troubles::Trouble,
 };
 use crate::{events::AlertRule, ledger::SignalBook};
@@ -31,7 +34,8 @@ pub(super) async fn run_signals(
 ) {
     let mut told = Told { book, open: BTreeMap::new() };
     let about_each = [&RPC_UPSTREAM_DOWN, &RPC_WRONG_CHAIN, &RPC_FORK, &RPC_BUDGET_USED];
-    let about_all = [&RPC_NO_UPSTREAM, &RPC_FAILOVER, &RPC_FORK].map(|rule| (rule, "gateway"));
+    let about_all = [&RPC_NO_UPSTREAM, &RPC_CHAIN_STANDS, &RPC_FAILOVER, &RPC_FORK];
+    let about_all = about_all.map(|rule| (rule, "gateway"));
     let each = about_each.iter().flat_map(|rule| upstreams.iter().map(move |id| (*rule, id.as_str())));
     for (rule, subject) in each.chain(about_all) {
         told.open.insert((&rule.name, subject.to_owned()), rule);

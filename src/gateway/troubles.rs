@@ -2,7 +2,10 @@
 
 use super::{
     Snapshot, Standing, Tier, UpstreamState,
-    rules::{RPC_BUDGET_USED, RPC_FAILOVER, RPC_FORK, RPC_NO_UPSTREAM, RPC_UPSTREAM_DOWN, RPC_WRONG_CHAIN},
+    rules::{
+        RPC_BUDGET_USED, RPC_CHAIN_STANDS, RPC_FAILOVER, RPC_FORK, RPC_NO_UPSTREAM, RPC_UPSTREAM_DOWN,
+        RPC_WRONG_CHAIN,
+    },
 };
 use crate::events::AlertRule;
 
@@ -17,8 +20,14 @@ pub(super) struct Trouble {
     pub(super) message: String,
 }
 
-/// What is wrong. `used_up` says of each upstream whether its budget of today is.
-pub(super) fn troubles(snapshot: &Snapshot, disagreement: Option<&str>, used_up: &[bool]) -> Vec<Trouble> {
+/// What is wrong. `disagreement` and `standstill` are what is wrong with all together; `used_up` says of each upstream whether its budget of today
+/// is.
+pub(super) fn troubles(
+    snapshot: &Snapshot,
+    disagreement: Option<&str>,
+    standstill: Option<&str>,
+    used_up: &[bool],
+) -> Vec<Trouble> {
     let mut found = Vec::new();
     let trouble =
         |rule, subject: &str, message: String| Trouble { rule, subject: subject.to_owned(), message };
@@ -44,6 +53,10 @@ pub(super) fn troubles(snapshot: &Snapshot, disagreement: Option<&str>, used_up:
     }
     if let Some(disagreement) = disagreement {
         found.push(trouble(&RPC_FORK, ALL, disagreement.to_owned()));
+    }
+    if let Some(standstill) = standstill {
+        let message = format!("{standstill} Calls are answered all the same, as of then.");
+        found.push(trouble(&RPC_CHAIN_STANDS, ALL, message));
     }
     let place_of_first = snapshot.order.first();
     match place_of_first.and_then(|place| snapshot.upstreams.get(*place)) {
@@ -136,18 +149,22 @@ mod tests {
                 vec!["rpc_budget_used u0", "rpc_fork u1", "rpc_budget_used u1"],
             ),
         ] {
-            let all = troubles(&snapshot(&states), None, &vec![used_up; states.len()]);
+            let all = troubles(&snapshot(&states), None, None, &vec![used_up; states.len()]);
             let found: Vec<String> =
                 all.iter().map(|trouble| format!("{} {}", trouble.rule.name, trouble.subject)).collect();
             assert_eq!(found, want, "{states:?}");
         }
-        let disagree = troubles(&snapshot(&[]), Some("They differ."), &[]);
+        let disagree = troubles(&snapshot(&[]), Some("They differ."), None, &[]);
         assert_eq!((&*disagree[0].rule.name, &*disagree[0].subject), ("rpc_fork", "gateway"));
+        let stands = troubles(&snapshot(&[]), None, Some("The chain stands still."), &[]);
+        assert_eq!((&*stands[0].rule.name, &*stands[0].subject), ("rpc_chain_stands", "gateway"));
+        assert_eq!(stands[0].message, "The chain stands still. Calls are answered all the same, as of then.");
     }
 
     #[test]
     fn a_page_says_who_is_out_and_why() {
-        let all = troubles(&snapshot(&[(Tier::Primary, Down), (Tier::Backup, Healthy)]), None, &[false; 2]);
+        let all =
+            troubles(&snapshot(&[(Tier::Primary, Down), (Tier::Backup, Healthy)]), None, None, &[false; 2]);
         assert_eq!(all[0].message, "The primary u0 is down. It is so.");
         assert_eq!(all[1].message, "Calls go to the backup u1. u0 is down: It is so.");
     }

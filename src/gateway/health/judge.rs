@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    record::{Lag, Record},
+    record::{Lag, Record, Word},
     rules::{HealthRules, millis},
 };
 use crate::{
@@ -14,73 +14,118 @@ use crate::{
 /// A finalized block normally is 13 to 15 minutes old on mainnet; this old, finality has failed.
 const FINALIZED_OLD: Duration = Duration::from_secs(30 * 60);
 
+/// What is said of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is so, whatever the others are.
+    Is(UpstreamState, String),
+    /// Nothing speaks against it but that its head, which is this one, is old: it is down, unless all the others' are as old.
+    Old(Head, String),
+}
+
+impl Verdict {
+    /// Whether it may be asked by this alone.
+    pub(super) fn serves(&self) -> bool {
+        matches!(self, Self::Is(state, _) if state.serves())
+    }
+}
+
 /// Judges it. `fork` is what a comparison with the others says against it.
-pub(super) fn judge(
+pub(super) fn judge(record: &Record, fork: Option<String>, now: UnixMillis, rules: &HealthRules) -> Verdict {
+    let head = match faultless(record, fork, rules) {
+        Ok(head) => head,
+        Err((state, reason)) => return Verdict::Is(state, reason),
+    };
+    let (number, age) = (head.number, age(head.timestamp, now));
+    let old = words(age);
+    if record.is_unasked && age > rules.lag_age() {
+        let is_out = age > rules.down_age() && !answers(record, now, rules);
+        let state = if is_out { UpstreamState::Down } else { UpstreamState::Lagging };
+        let reason = format!(
+            "Its last known head, block {number}, is {old} old: our budget of requests to it is used up, so it is not probed."
+        );
+        return Verdict::Is(state, reason);
+    }
+    // A node without peers that has the newest block has it from somewhere: that of a chain of one node has none, for one.
+    if age > rules.lag_age() && record.peers == Some(0) && rules.policy.min_peers > 0 {
+        return Verdict::Old(head, format!("It has no peers, and its head, block {number}, is {old} old."));
+    }
+    if age > rules.down_age() {
+        return Verdict::Old(head, format!("Its head, block {number}, is {old} old."));
+    }
+    let (state, reason) = serving(record, &head, age, now, rules);
+    Verdict::Is(state, reason)
+}
+
+/// Its head, where nothing but the head's age can be against its serving; else what is.
+fn faultless(
     record: &Record,
     fork: Option<String>,
-    now: UnixMillis,
     rules: &HealthRules,
-) -> (UpstreamState, String) {
-    use UpstreamState::{Down, Forked, Healthy, Lagging, Syncing, Unknown, WrongChain};
+) -> Result<Head, (UpstreamState, String)> {
+    use UpstreamState::{Down, Forked, Syncing, Unknown, WrongChain};
     if let Some(id) = record.chain_id.filter(|id| *id != rules.chain_id) {
         let wanted = rules.chain_id;
         let reason = format!(
             "It is a node of chain {id}, and this gateway is for chain {wanted}: correct its url, or [rpc] chain_id."
         );
-        return (WrongChain, reason);
+        return Err((WrongChain, reason));
     }
     if !record.probes.is_closed() {
         let reason = match &record.failure {
             Some(message) => format!("Its probes fail: {message}."),
             None => "It answers probes again, not often enough in a row yet.".to_owned(),
         };
-        return (Down, reason);
+        return Err((Down, reason));
     }
     let (Some(head), true) = (record.head, record.is_known) else {
         let reason = match &record.failure {
             Some(message) => format!("It has not shown a head yet: {message}."),
             None => "It has not shown a head yet.".to_owned(),
         };
-        return (Unknown, reason);
+        return Err((Unknown, reason));
     };
-    let calls_fail = (!record.traffic.is_closed())
-        .then(|| format!("Calls to it fail: {}.", record.trouble.as_deref().unwrap_or("no answer")));
-    match calls_fail {
-        Some(reason) if !record.is_lifted => return (Down, reason),
-        Some(_) | None => {}
+    if let Some(reason) = calls_fail(record).filter(|_| !record.is_lifted) {
+        return Err((Down, reason));
     }
     if record.is_syncing {
-        return (Syncing, format!("It says that it is syncing; its head is block {}.", head.number));
-    }
-    if record.peers == Some(0) && rules.policy.min_peers > 0 {
-        return (Down, "It has no peers.".to_owned());
-    }
-    let age = age(head.timestamp, now);
-    if record.is_unasked && age > rules.lag_age() {
-        let state = if age > rules.down_age() && !answers(record, now, rules) { Down } else { Lagging };
-        let (number, age) = (head.number, words(age));
-        let reason = format!(
-            "Its last known head, block {number}, is {age} old: our budget of requests to it is used up, so it is not probed."
-        );
-        return (state, reason);
-    }
-    if age > rules.down_age() {
-        return (Down, format!("Its head, block {}, is {} old.", head.number, words(age)));
+        return Err((Syncing, format!("It says that it is syncing; its head is block {}.", head.number)));
     }
     if let Some(reason) = fork {
-        return (Forked, reason);
+        return Err((Forked, reason));
     }
-    let behind = |lag: &Lag| {
-        format!("It is {} behind the tip: its head is block {}.", blocks(lag.blocks), head.number)
-    };
     match &record.lag {
         // Without witnesses the tip is one other upstream's word, which takes nobody out: age is what counts.
-        Some(lag) if lag.is_witnessed && lag.blocks >= rules.policy.down_blocks.max(1) => {
-            return (Down, behind(lag));
+        Some(lag) if lag.word == Word::Witnessed && lag.blocks >= rules.policy.down_blocks.max(1) => {
+            Err((Down, behind(lag, &head)))
         }
-        Some(_) | None => {}
+        Some(_) | None => Ok(head),
     }
-    if let Some(calls_fail) = calls_fail {
+}
+
+fn calls_fail(record: &Record) -> Option<String> {
+    (!record.traffic.is_closed())
+        .then(|| format!("Calls to it fail: {}.", record.trouble.as_deref().unwrap_or("no answer")))
+}
+
+fn is_behind(lag: &Lag, rules: &HealthRules) -> bool {
+    lag.blocks >= rules.policy.lag_blocks.max(1)
+}
+
+fn behind(lag: &Lag, head: &Head) -> String {
+    format!("It is {} behind the tip: its head is block {}.", blocks(lag.blocks), head.number)
+}
+
+/// How one is that may serve.
+fn serving(
+    record: &Record,
+    head: &Head,
+    age: Duration,
+    now: UnixMillis,
+    rules: &HealthRules,
+) -> (UpstreamState, String) {
+    use UpstreamState::{Healthy, Lagging};
+    if let Some(calls_fail) = calls_fail(record) {
         let reason = format!("{calls_fail} Its probes are answered, so it is asked when nobody else can be.");
         return (Lagging, reason);
     }
@@ -96,8 +141,9 @@ pub(super) fn judge(
         return (Lagging, format!("Its head, block {}, is {} old.", head.number, words(age)));
     }
     match &record.lag {
-        Some(lag) if lag.blocks >= rules.policy.lag_blocks.max(1) => (Lagging, behind(lag)),
-        Some(_) | None => (Healthy, warnings(record, &head, now, rules)),
+        // While its own head is new, one provider's word is a warning: it may be made up, and would take the lead.
+        Some(lag) if is_behind(lag, rules) && lag.word != Word::Backup => (Lagging, behind(lag, head)),
+        Some(_) | None => (Healthy, warnings(record, head, now, rules)),
     }
 }
 
@@ -112,7 +158,11 @@ fn warnings(record: &Record, head: &Head, now: UnixMillis, rules: &HealthRules) 
     let mut found = Vec::new();
     if let Some(peers) = record.peers.filter(|peers| *peers < rules.policy.min_peers) {
         let wanted = rules.policy.min_peers;
+        let peers = if peers == 0 { "no".to_owned() } else { peers.to_string() };
         found.push(format!("It has {peers} peers; at least {wanted} are wanted."));
+    }
+    if let Some(lag) = record.lag.filter(|lag| is_behind(lag, rules)) {
+        found.push(format!("One provider, and no node of yours, is {} ahead of it.", blocks(lag.blocks)));
     }
     if let Some(finalized) = record.finalized {
         let number = finalized.number;
@@ -139,7 +189,7 @@ fn at(now: UnixMillis) -> u64 {
 }
 
 /// How old a block is; nothing when it is from the future.
-fn age(timestamp: u64, now: UnixMillis) -> Duration {
+pub(super) fn age(timestamp: u64, now: UnixMillis) -> Duration {
     Duration::from_millis(at(now).saturating_sub(timestamp.saturating_mul(1000)))
 }
 
@@ -148,7 +198,7 @@ fn blocks(count: u64) -> String {
 }
 
 /// A duration as people say it.
-fn words(duration: Duration) -> String {
+pub(super) fn words(duration: Duration) -> String {
     match millis(duration) / 1000 {
         secs @ 0..=119 => format!("{secs} s"),
         secs @ 120..=7199 => format!("{} min", secs / 60),

@@ -11,13 +11,27 @@ use crate::{
     types::UnixMillis,
 };
 
+/// Longest that a first answer is waited for, in milliseconds: longer than any probe may take.
+const FIRST_ANSWER_MS: i64 = 10_000;
+
 /// How far an upstream was behind the tip when it last showed its head. Later, when the others have gone on and it was not asked again, says
 /// nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lag {
     pub(super) blocks: u64,
-    /// Whether two others have the tip that it is behind.
-    pub(super) is_witnessed: bool,
+    /// Who says so.
+    pub(super) word: Word,
+}
+
+/// Whose word the tip is that an upstream is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    /// Two others have it.
+    Witnessed,
+    /// A node of the operator's has it, and no second one.
+    Own,
+    /// A provider has it, and nobody else.
+    Backup,
 }
 
 /// One upstream.
@@ -47,6 +61,8 @@ pub(super) struct Record {
     pub(super) failure: Option<String>,
     /// Whether its last probe was not sent, so that what is known of it is older than it need be.
     pub(super) is_unasked: bool,
+    /// Whether it serves although its head is old, as all heads were when it was last looked at.
+    pub(super) is_spared: bool,
     /// When a call was last answered by it.
     pub(super) answered: Option<UnixMillis>,
     /// Why the last call to it failed; none when it was answered.
@@ -81,6 +97,7 @@ impl Record {
             version: None,
             failure: None,
             is_unasked: false,
+            is_spared: false,
             answered: None,
             trouble: None,
             state: UpstreamState::Unknown,
@@ -194,6 +211,14 @@ impl Record {
             && self.chain_id.is_none_or(|id| id == rules.chain_id)
     }
 
+    /// Whether its first answer may still be on its way, so that nothing can be said of all yet.
+    pub(super) fn is_awaited(&self, now: UnixMillis) -> bool {
+        !self.is_known
+            && self.failure.is_none()
+            && !self.is_unasked
+            && now.saturating_sub(self.since) < FIRST_ANSWER_MS
+    }
+
     /// Whether it may take the lead back.
     pub(super) fn is_settled(&self, now: UnixMillis, rules: &HealthRules) -> bool {
         let is_proved = |since: UnixMillis| now.saturating_sub(since) >= rules.failback_ms();
@@ -215,7 +240,9 @@ impl Record {
         self.state = state;
         self.reason = reason;
         let is_healthy = state == UpstreamState::Healthy;
-        let is_in_step = is_healthy && self.lag.is_some_and(|lag| lag.blocks <= rules.in_step_blocks());
+        // One provider's word must not keep the operator's nodes from their place, either.
+        let is_near = |lag: Lag| lag.word == Word::Backup || lag.blocks <= rules.in_step_blocks();
+        let is_in_step = is_healthy && self.lag.is_some_and(is_near);
         self.in_step_since = is_in_step.then(|| self.in_step_since.unwrap_or(now));
         if !is_healthy && state != UpstreamState::Unknown {
             self.is_on_trial = true;

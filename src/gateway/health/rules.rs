@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     breaker::BreakerPolicy,
-    gateway::{HealthPolicy, RpcSettings},
+    gateway::{Head, HealthPolicy, RpcSettings},
     types::UnixMillis,
 };
 
@@ -71,6 +71,13 @@ impl HealthRules {
         u64::try_from(elapsed * 2 / block).unwrap_or(u64::MAX).saturating_add(BURST)
     }
 
+    /// The highest block that an upstream can be believed to have by now, when the chain's tip is this one: for whoever asks by what upstreams show. What
+    /// is above it is made up, or of another chain.
+    pub fn highest_believed(&self, tip: &Head, now: UnixMillis) -> u64 {
+        let now_secs = u64::try_from(now).unwrap_or(0) / 1000;
+        tip.number.saturating_add(self.most_blocks(tip.timestamp, now_secs))
+    }
+
     /// Blocks behind the tip that are none: those that the chain makes while a block reaches all nodes.
     pub(super) fn in_step_blocks(&self) -> u64 {
         millis(PROPAGATION) / millis(self.block_time).max(1)
@@ -129,6 +136,19 @@ mod tests {
         assert_eq!(rules.most_blocks(1_000, 1_060), 10 + BURST);
         assert_eq!(rules.most_blocks(1_000, 900), BURST);
         assert_eq!(rules.most_blocks(0, u64::MAX), 3_074_457_345_618_258_602 + BURST);
+        let tip = Head {
+            number: 100,
+            hash: alloy_primitives::B256::ZERO,
+            parent_hash: alloy_primitives::B256::ZERO,
+            timestamp: 1_000,
+        };
+        assert_eq!(rules.highest_believed(&tip, 1_060_999), 100 + 10 + BURST);
+        assert_eq!(
+            rules.highest_believed(&tip, -1),
+            100 + BURST,
+            "a clock that is behind takes nothing away"
+        );
+        assert_eq!(rules.highest_believed(&Head { number: u64::MAX, ..tip }, i64::MAX), u64::MAX);
         assert_eq!(rules.in_step_blocks(), 0);
         assert!(rules.is_from_the_future(1_016, 1_000_000) && !rules.is_from_the_future(1_015, 1_000_000));
         assert!(rules.is_from_the_future(u64::MAX, 1_000_000));

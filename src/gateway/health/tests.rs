@@ -155,13 +155,13 @@ fn what_one_probe_says_of_an_upstream() {
             "chain 5",
         ),
         ("syncing", Probe { syncing: Some(true), ..probe.clone() }, Syncing, "head is block 100"),
-        ("no peers", Probe { peers: Some(0), ..probe.clone() }, Down, "no peers"),
+        ("no peers", Probe { peers: Some(0), ..probe.clone() }, Healthy, "has no peers; at least 3"),
         ("few peers", Probe { peers: Some(2), ..probe.clone() }, Healthy, "2 peers; at least 3"),
         ("a minute old", Probe { head: head(95, secs_ago(59)), ..probe.clone() }, Healthy, ""),
         ("more", Probe { head: head(95, secs_ago(60)), ..probe.clone() }, Lagging, "block 95, is 60 s old"),
         ("five minutes", Probe { head: head(75, secs_ago(299)), ..probe.clone() }, Lagging, "4 min"),
-        ("more", Probe { head: head(75, secs_ago(300)), ..probe.clone() }, Down, "block 75, is 5 min old"),
-        ("genesis", Probe { head: head(0, 0), ..probe.clone() }, Down, "days old"),
+        ("more", Probe { head: head(75, secs_ago(300)), ..probe.clone() }, Lagging, "head is 5 min old"),
+        ("genesis", Probe { head: head(0, 0), ..probe.clone() }, Lagging, "days old"),
         ("in 15 s", Probe { head: head(101, secs_ago(0) + 15), ..probe.clone() }, Healthy, ""),
         ("in 17 s", Probe { head: head(101, secs_ago(0) + 17), ..probe.clone() }, Lagging, "in the future"),
         (
@@ -296,6 +296,78 @@ fn a_restart_on_the_right_chain_ends_a_wrong_one() {
 }
 
 #[test]
+fn the_age_of_a_head_is_a_fault_beside_one_that_is_newer() {
+    let secs_ago = |secs: u64| u64::try_from(at(100)).unwrap() / 1000 - secs;
+    for (name, peers, age, state, word) in [
+        ("a minute old", 50, 59, Healthy, ""),
+        ("more", 50, 60, Lagging, "block 99, is 60 s old"),
+        ("five minutes", 50, 299, Lagging, "block 99, is 4 min old"),
+        ("more", 50, 300, Down, "block 99, is 5 min old"),
+        ("no peers", 0, 59, Healthy, "has no peers"),
+        ("no peers and an old head", 0, 60, Down, "no peers, and its head, block 99, is 60 s old"),
+    ] {
+        let mut stage = Stage::new(&[Tier::Primary, Tier::Replica]);
+        let probe = Probe { peers: Some(peers), ..good(chain_head(99, 0, 0, secs_ago(age))) };
+        stage.all_well().probe(0, probe);
+        let found = &stage.health.snapshot().upstreams[0];
+        assert!(found.state == state && found.reason.contains(word), "{name}: {found:?}");
+        assert_eq!(stage.health.standstill(), None, "{name}");
+    }
+}
+
+#[test]
+fn a_chain_that_stands_still_is_served_as_it_stands() {
+    let mut stage = Stage::new(&[Tier::Primary, Tier::Replica, Tier::Backup]);
+    stage.all_well();
+    let still = |stage: &mut Stage| {
+        for place in 0..3 {
+            stage.probe(place, good(block(100)));
+        }
+    };
+    // Or this machine's clock goes ahead by as much: that looks the same.
+    for _ in 0..200 {
+        stage.wait(3_000);
+        still(&mut stage);
+        stage.order(&[0, 1, 2]);
+    }
+    let words =
+        "Every upstream's head is 10 min old or older: the chain stands still, or this machine's clock";
+    stage.is(0, Lagging, words);
+    assert!(stage.health.standstill().is_some_and(|words| words.ends_with("clock is wrong.")));
+    // Whoever is out for another reason stays out.
+    stage.see(1, failed(true)).is(1, Down, "Its probes fail").order(&[0, 2]);
+    stage.is(0, Lagging, "Every head that can be served is 10 min old");
+    still(&mut stage);
+    still(&mut stage);
+    stage.order(&[0, 1, 2]);
+    // It goes on. Who did not show the new block yet is not out for that, and once it was looked at, it is.
+    let secs = u64::try_from(stage.now).unwrap() / 1000;
+    let next = |number| good(chain_head(number, 0, 0, secs));
+    stage.probe(0, next(101)).is(0, Healthy, "").is(1, Lagging, "a newer block since").order(&[0, 1, 2]);
+    assert_eq!(stage.health.standstill(), None);
+    stage.wait(1_000).order(&[0, 1, 2]).probe(2, next(102)).order(&[0, 2, 1]);
+    stage.probe(1, good(block(100))).is(1, Down, "block 100, is 10 min old").order(&[0, 2]);
+    stage.probe(1, next(102)).is(1, Healthy, "").order(&[0, 1, 2]);
+}
+
+#[test]
+fn one_far_behind_a_chain_that_stands_is_out() {
+    let mut stage = Stage::new(&[Tier::Primary, Tier::Replica]);
+    stage.all_well().wait(600_000).probe(0, good(block(70))).probe(1, good(block(100)));
+    stage.is(0, Down, "block 70").is(1, Lagging, "the chain stands still").order(&[1]);
+}
+
+#[test]
+fn at_the_start_an_old_head_waits_for_the_others_answers() {
+    let mut stage = Stage::new(&[Tier::Primary, Tier::Backup]);
+    stage.probe(0, good(block(10))).is(0, Down, "block 10, is 18 min old").order(&[]);
+    stage.probe(1, good(block(100))).is(0, Down, "").order(&[1]);
+    // One that never says anything is not waited for.
+    let mut stage = Stage::new(&[Tier::Primary, Tier::Backup]);
+    stage.probe(0, good(block(10))).order(&[]).wait(10_000).is(0, Lagging, "no other to compare").order(&[0]);
+}
+
+#[test]
 fn blocks_behind_the_tip() {
     let three = [Tier::Primary, Tier::Replica, Tier::Replica];
     for (tiers, behind, state) in [
@@ -306,6 +378,12 @@ fn blocks_behind_the_tip() {
         // One other's word takes nobody out.
         (&three[..2], 3, Lagging),
         (&three[..2], 90, Lagging),
+        // Nor does a provider's alone make anybody lag.
+        (&[Tier::Primary, Tier::Backup], 3, Healthy),
+        (&[Tier::Primary, Tier::Backup], 90, Healthy),
+        (&[Tier::Backup, Tier::Backup], 90, Healthy),
+        (&[Tier::Backup, Tier::Primary], 3, Lagging),
+        (&[Tier::Primary, Tier::Backup, Tier::Backup], 3, Lagging),
     ] {
         let mut stage = Stage::new(tiers);
         stage.all_well();
@@ -319,6 +397,34 @@ fn blocks_behind_the_tip() {
     stage.all_well().wait(48_000);
     stage.probe(1, good(block(104))).probe(2, good(block(104))).is(0, Healthy, "");
     assert_eq!(stage.health.snapshot().tip, Some(block(104)));
+}
+
+#[test]
+fn one_providers_word_takes_the_lead_from_no_node_of_ours() {
+    let ahead = |stage: &Stage, blocks: u64| {
+        let now = u64::try_from(stage.now).unwrap() / 1000;
+        let newest = (now - GENESIS) / 12;
+        (good(block(newest)), good(chain_head(newest + blocks, 0, 0, now)))
+    };
+    let mut stage = Stage::new(&[Tier::Primary, Tier::Backup]);
+    let probe = |stage: &mut Stage| {
+        let (honest, lie) = ahead(stage, 12);
+        stage.probe(1, lie).probe(0, honest);
+    };
+    stage.all_well();
+    probe(&mut stage);
+    stage.is(0, Healthy, "One provider, and no node of yours, is 12 blocks ahead of it.").order(&[0, 1]);
+    // Nor does it keep one that was out from coming back.
+    stage.see(0, failed(true)).order(&[1]);
+    for _ in 0..62 {
+        stage.wait(1_000);
+        probe(&mut stage);
+    }
+    stage.order(&[0, 1]);
+    // The age of its head tells whether it is stuck.
+    stage.wait(70_000);
+    let (_, newer) = ahead(&stage, 0);
+    stage.probe(1, newer).is(0, Lagging, " old.").order(&[1, 0]);
 }
 
 #[test]
@@ -392,6 +498,26 @@ fn finality_that_goes_back_is_named() {
     // No upstream's word makes final what the tip is not.
     stage.probe(0, finalized(1_000));
     assert_eq!(stage.health.snapshot().finalized, Some(100));
+}
+
+#[test]
+fn no_upstreams_word_alone_makes_a_block_final() {
+    let finalized = |number| Probe {
+        finalized: Some(Finalized { number, timestamp: GENESIS + 90 * 12 }),
+        ..good(block(100))
+    };
+    let mut stage = Stage::new(&[Tier::Primary, Tier::Replica, Tier::Backup]);
+    let shown = |stage: &Stage| stage.health.snapshot().finalized;
+    stage.probe(0, finalized(60));
+    assert_eq!(shown(&stage), Some(60), "alone, and it is the only one that serves");
+    stage.probe(1, finalized(90)).probe(2, good(block(100)));
+    assert_eq!(shown(&stage), Some(60), "of two that say anything, both must have it");
+    stage.see(0, failed(true));
+    assert_eq!(shown(&stage), Some(90), "the other is out");
+    stage.probe(0, finalized(60)).probe(0, finalized(60));
+    assert_eq!(shown(&stage), Some(60), "it serves again: going down is shown");
+    stage.probe(2, finalized(80));
+    assert_eq!(shown(&stage), Some(80), "of three, two");
 }
 
 #[test]
