@@ -260,7 +260,7 @@ mod tests {
         let busy = Load { lag: ms(20), check: ms(2), check_wait: ms(5), ..CALM_LOAD };
         assert_eq!(busy.reserve(), Reserve { verify: ms(49), send: ms(44) });
         let crowded = Load { races: 20, ..CALM_LOAD };
-        assert_eq!(crowded.reserve(), Reserve { verify: ms(2), send: ms(12) });
+        assert_eq!(crowded.reserve(), Reserve { verify: ms(2), send: ms(24) });
     }
 
     #[test]

@@ -176,6 +176,9 @@ where
     }
 }
 
+/// Work that has not ended, and the flight that it is for.
+type Rest<K, T, F> = (Pin<Box<F>>, Landing<K, T>);
+
 /// The work of whoever began a flight.
 struct Leading<K, T, F>
 where
@@ -184,7 +187,7 @@ where
     F: Future<Output = T> + Send + 'static,
 {
     /// None once it has ended.
-    rest: Option<(Pin<Box<F>>, Landing<K, T>)>,
+    rest: Option<Rest<K, T, F>>,
 }
 
 impl<K, T, F> Leading<K, T, F>

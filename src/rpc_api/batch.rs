@@ -3,7 +3,10 @@
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{class::Class, rpc::Rpc};
+use super::{
+    class::Class,
+    rpc::{Rpc, no_reply},
+};
 use crate::{
     gateway::{NodeError, RawJson, RpcAnswer, RpcCall, Served, ServedBy, Session},
     jsonrpc::{ErrorCode, RpcError},
@@ -64,7 +67,7 @@ impl Kept {
             .into_iter();
             for (is_asked, class) in places {
                 let served = if is_asked { answers.next() } else { Some(self.left_out()) };
-                let served = served.unwrap_or_else(super::calls::no_reply);
+                let served = served.unwrap_or_else(no_reply);
                 self.keep(served, class);
             }
         }

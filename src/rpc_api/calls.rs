@@ -21,7 +21,7 @@ use super::{
     grading::Grading,
     limits::Limits,
     metrics,
-    rpc::Rpc,
+    rpc::{Rpc, no_reply},
     shed::{PlaceTaken, Places, Pressure},
     text::Text,
 };
@@ -246,15 +246,6 @@ fn limited() -> RpcError {
 fn slice(body: &Bytes, params: &RawValue) -> Bytes {
     let text = params.get().as_bytes();
     if text.len() > COPIED { body.slice_ref(text) } else { Bytes::copy_from_slice(text) }
-}
-
-pub(super) fn no_reply() -> Served {
-    let (code, message) = (ErrorCode::Internal.number(), "no answer within the time there is");
-    let raw = RawJson::from_value(&json!({ "code": code, "message": message }));
-    Served {
-        answer: RpcAnswer::Error(NodeError { code, message: message.into(), raw }),
-        by: ServedBy::Gateway,
-    }
 }
 
 /// What is said in answer to one request.

@@ -19,6 +19,7 @@ use super::{
     bundles::{BundleDoor, Meant},
     calls::{Calls, Said, Way},
     cors::Cors,
+    limits::BODY_TIMEOUT,
     metrics::{Refused, note_refused},
     sessions::Sessions,
     websocket::{Websockets, is_upgrade},
@@ -29,8 +30,6 @@ use crate::{
     serve::{ApiError, ByteBudget, ConnectionSlot, unknown_route, wrong_method},
 };
 
-/// Longest wait for a body, and for the whole of a websocket's message from its first byte.
-pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The header by which a process knows its own calls, where one of its upstreams leads back to it.
 pub const HOP: HeaderName = HeaderName::from_static("x-relaymux-hop");

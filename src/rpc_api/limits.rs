@@ -20,6 +20,8 @@ use governor::{
 
 use crate::gateway::{ClientId, ClientLimits};
 
+/// Longest wait for a body, and for the whole of a websocket's message from its first byte.
+pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most clients that are told apart.
 const MAX_CLIENTS: usize = 16_384;
 /// Of calls that find as many, one in so many looks for those that have been quiet: it looks at them all.

@@ -2,9 +2,13 @@
 
 use std::pin::Pin;
 
+use serde_json::json;
 use tokio::time::Instant;
 
-use crate::gateway::{Gateway, RpcCall, Served, Session};
+use crate::{
+    gateway::{Gateway, NodeError, RawJson, RpcAnswer, RpcCall, Served, ServedBy, Session},
+    jsonrpc::ErrorCode,
+};
 
 /// A future of an answer.
 pub type Answering<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -35,5 +39,15 @@ impl Rpc for Gateway {
         deadline: Instant,
     ) -> Answering<'a, Vec<Served>> {
         Box::pin(Self::call_batch(self, calls, session, deadline))
+    }
+}
+
+/// What is said where the time was up before anybody said anything.
+pub(super) fn no_reply() -> Served {
+    let (code, message) = (ErrorCode::Internal.number(), "no answer within the time there is");
+    let raw = RawJson::from_value(&json!({ "code": code, "message": message }));
+    Served {
+        answer: RpcAnswer::Error(NodeError { code, message: message.into(), raw }),
+        by: ServedBy::Gateway,
     }
 }

@@ -20,7 +20,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::{
     gateway::{
-        Board, CacheSettings, ClientLimits, Head, HealthPolicy, MethodPolicy, RawJson, RpcAnswer, RpcCall,
+        Board, CacheSettings, ClientId, ClientLimits, Head, HealthPolicy, MethodPolicy, RawJson, RpcAnswer, RpcCall,
         Served, ServedBy, Standing, Tier, UpstreamId, UpstreamState,
     },
     jsonrpc::ErrorCode,
@@ -384,13 +384,24 @@ async fn whoever_never_answers_is_answered_for() {
 #[tokio::test(start_paused = true)]
 async fn places_are_given_back_by_the_deadline_whoever_waits() {
     let stage = stage(|settings| settings.limits.max_in_flight = 1);
-    let forgotten = stage.post(call("1", "never"));
+    let caller = Caller { client: ClientId::Address([10, 0, 0, 1].into()), is_own: false };
+    let session = Session::new(caller.client.clone());
+    let serve = |method: &'static str| {
+        let (calls, caller, session) = (stage.calls.clone(), caller.clone(), session.clone());
+        async move {
+            let body = Bytes::from(call("1", method));
+            let incoming = read_strictly(&body, FramingLimits { batch: 10, depth: 10 }).unwrap();
+            let said = calls.serve(incoming, &body, &caller, &session, Way::Websocket).await;
+            String::from_utf8(said.into_bytes().unwrap().to_vec()).unwrap()
+        }
+    };
+    let forgotten = serve("never");
     tokio::pin!(forgotten);
     assert!(futures_util::poll!(&mut forgotten).is_pending());
-    assert_eq!(stage.post(call("1", "eth_sendRawTransaction")).await.status, 503);
+    assert!(serve("eth_sendRawTransaction").await.contains("-32005"));
     tokio::time::sleep(Duration::from_secs(12)).await;
-    assert_eq!(stage.post(call("1", "m")).await.status, 200);
-    assert_eq!(forgotten.await.json()["error"]["code"], -32603);
+    assert!(serve("m").await.contains("result"));
+    assert!(forgotten.await.contains("-32603"));
     // Who hangs up gives its place back at once.
     {
         let hung_up = stage.post(call("1", "never"));
@@ -605,11 +616,10 @@ async fn a_batch_ends_once_its_answers_are_too_large() {
     assert!(answers[120].get("result").is_some(), "{}", answers[120]);
     let message = answers[100]["error"]["message"].as_str().unwrap();
     assert!(message.contains("[rpc] max_answer_bytes"), "{message}");
-    let asked = stage.echo.asked.lock();
+    let asked = stage.echo.asked.lock().clone();
     assert_eq!(asked.iter().filter(|method| *method == "m").count(), 50, "the first that are asked at once");
     assert_eq!(asked.last().unwrap(), "eth_sendRawTransaction");
     // As many heavy ones are not asked at once.
-    drop(asked);
     stage.echo.batches.store(0, Relaxed);
     let calls = vec![call("1", "eth_getLogs"); 9];
     stage.post(format!("[{}]", calls.join(","))).await;

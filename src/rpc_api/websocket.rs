@@ -34,18 +34,16 @@ use tokio_tungstenite::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::debug;
 
-use super::handlers::BODY_TIMEOUT;
+use super::limits::BODY_TIMEOUT;
 use crate::{
     gateway::{ClientId, ClientLimits, Session, subscriptions::Subscriptions},
     serve::ByteBudget,
 };
-use meter::{Meter, Metered};
+use meter::{Meter, Metered, READ_BUFFER};
 pub use shared::RpcFront;
 use shared::Shared;
 pub use upgrade::{Refusal, is_upgrade};
 
-/// Bytes that are read at once, allocated for each connection: calls are small, and larger ones are read in parts.
-const READ_BUFFER: usize = 1 << 10;
 /// Longest time from the answer that upgrades to the upgraded connection.
 const UPGRADE: Duration = Duration::from_secs(10);
 

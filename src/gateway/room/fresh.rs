@@ -89,7 +89,10 @@ mod tests {
             board: stage.board.clone(),
             clock: WallClock::manual(0).0,
         });
-        let code = RpcCall::new("eth_chainId", "[]");
+        let code = RpcCall::new(
+            "eth_getCode",
+            r#"["0x00000000000000000000000000000000000000aa",{"blockHash":"0x1111111111111111111111111111111111111111111111111111111111111111"}]"#,
+        );
         for _ in 0..2 {
             gateway.call(code.clone(), &stage.session, deadline()).await;
         }

@@ -19,8 +19,10 @@ use tokio::{
 use super::frames::Frames;
 use crate::serve::{ByteBudget, ByteShare};
 
+/// Bytes that are read at once, allocated for each connection: calls are small, and larger ones are read in parts.
+pub(super) const READ_BUFFER: usize = 1 << 10;
 /// Bytes of a connection that cost nothing of the budget: what its buffer for reading takes anyway, and most calls fit in.
-const FREE: usize = super::READ_BUFFER;
+const FREE: usize = READ_BUFFER;
 /// Bytes that are read at once once the client was told that it is cut.
 const FORGOTTEN: usize = 4 << 10;
 
