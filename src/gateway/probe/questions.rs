@@ -141,9 +141,7 @@ fn syncing(result: &RawJson) -> Option<bool> {
     match value.get() {
         "false" => Some(false),
         "true" => Some(true),
-        text if text.starts_with('{') => {
-            Some(text.trim_start_matches('{').trim_start().chars().next() != Some('}'))
-        }
+        text if text.starts_with('{') => Some(!text.trim_start_matches('{').trim_start().starts_with('}')),
         _ => None,
     }
 }
