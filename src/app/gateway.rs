@@ -59,7 +59,15 @@ pub(super) struct RunningGateway {
     pub(super) view: RpcView,
     /// Where its answers and its upstreams' are counted.
     pub(super) meters: Vec<(Indicator, AnswerMeter)>,
+    gateway: Arc<Gateway>,
     _runtime: OwnRuntime,
+}
+
+impl RunningGateway {
+    /// Waits for transactions that are still being sent although their clients have their answers. Each ends by its deadline.
+    pub(super) async fn drained(&self) {
+        self.gateway.drained().await;
+    }
 }
 
 impl fmt::Debug for RunningGateway {
@@ -142,8 +150,9 @@ pub(super) fn start_gateway(parts: GatewayStart, group: &TaskGroup) -> Result<Ru
     };
     rpc_api::start(api, listener, group);
     drop(entered);
-    let view = RpcView::new(move || gateway.view());
-    Ok(RunningGateway { view, meters, _runtime: runtime })
+    let shown = Arc::clone(&gateway);
+    let view = RpcView::new(move || shown.view());
+    Ok(RunningGateway { view, meters, gateway, _runtime: runtime })
 }
 
 /// Has upstreams sent a mark of this process, so that a call which comes back by whatever way is known.

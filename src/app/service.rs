@@ -291,7 +291,13 @@ impl Service {
         rpc.stop();
         watchers.ended().await;
         let _ = timeout(BUNDLES_DRAIN, bundles.ended()).await;
-        let _ = timeout(GATEWAY_DRAIN, rpc.ended()).await;
+        let _ = timeout(GATEWAY_DRAIN, async {
+            rpc.ended().await;
+            if let Some(gateway) = &self.gateway {
+                gateway.drained().await;
+            }
+        })
+        .await;
         // Its threads end with it.
         drop(self.gateway);
         writer.stop();

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use serde_json::{json, value::RawValue};
+use serde_json::value::RawValue;
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
@@ -26,9 +26,7 @@ use super::{
     text::Text,
 };
 use crate::{
-    gateway::{
-        MethodPolicy, NodeError, RawJson, Refusal, RpcAnswer, RpcCall, Served, ServedBy, Session, admit,
-    },
+    gateway::{MethodPolicy, Refusal, RpcCall, Served, ServedBy, Session, admit},
     jsonrpc::{Asked, ErrorCode, RpcError, StrictCall, StrictIncoming},
 };
 

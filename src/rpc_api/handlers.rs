@@ -30,7 +30,6 @@ use crate::{
     serve::{ApiError, ByteBudget, ConnectionSlot, unknown_route, wrong_method},
 };
 
-
 /// The header by which a process knows its own calls, where one of its upstreams leads back to it.
 pub const HOP: HeaderName = HeaderName::from_static("x-relaymux-hop");
 

@@ -20,8 +20,8 @@ use tower::ServiceExt;
 use super::*;
 use crate::{
     gateway::{
-        Board, CacheSettings, ClientId, ClientLimits, Head, HealthPolicy, MethodPolicy, RawJson, RpcAnswer, RpcCall,
-        Served, ServedBy, Standing, Tier, UpstreamId, UpstreamState,
+        Board, CacheSettings, ClientId, ClientLimits, Head, HealthPolicy, MethodPolicy, RawJson, RpcAnswer,
+        RpcCall, Served, ServedBy, Standing, Tier, UpstreamId, UpstreamState,
     },
     jsonrpc::ErrorCode,
     serve::{ConnectionSlot, handover},
