@@ -148,7 +148,7 @@ fn relaymux(nodes: [SocketAddr; 2], world: Option<&World>) -> String {
     let network = if world.is_some() { "spec.yaml" } else { "mainnet" };
     let mut config = format!(
         "network = \"{network}\"\ndata_dir = \"data\"\n[builder_api]\nlisten = \"127.0.0.1:0\"\n[ops]\nlisten = \"127.0.0.1:0\"\n\
-         [rpc]\nlisten = \"127.0.0.1:0\"\nchain_id = {CHAIN_ID}\n"
+         [rpc]\nlisten = \"127.0.0.1:0\"\nchain_id = {CHAIN_ID}\nmax_websockets_per_client = 16384\n"
     );
     for (tier, node) in ["primary", "replica"].iter().zip(nodes) {
         config.push_str(&format!(
