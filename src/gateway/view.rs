@@ -15,7 +15,7 @@ pub struct RpcView {
     pub chain_id: u64,
     /// The chain's tip, as those who can be believed show it.
     pub tip: Option<Head>,
-    /// The highest finalized block.
+    /// The finalized block that those who serve hold together.
     pub finalized: Option<u64>,
     /// Names of the upstreams that serve, in the order in which they are asked.
     pub order: Vec<UpstreamId>,
