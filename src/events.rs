@@ -12,6 +12,7 @@ mod evidence;
 mod latency;
 mod metrics;
 mod missed_request;
+mod node;
 mod outcome;
 mod record;
 mod settlement;
@@ -30,6 +31,7 @@ pub use evidence::{Confidence, Evidence, Method};
 pub use latency::LatencyCounts;
 pub use metrics::{describe_metrics, set_degraded};
 pub use missed_request::{MissedRequest, NoRequestReason};
+pub use node::{ActedBy, NodeActed, NodeAction, NodeChanged, NodeState};
 pub use outcome::{BidFlaw, BidOutcome, CallFault, RegistrationOutcome, RevealOutcome};
 pub use record::{
     AuctionRecord, BlockReceived, ConflictingBlock, Event, Fate, ModeReason, PollRecord, ProbeResult,

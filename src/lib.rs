@@ -24,5 +24,6 @@ pub mod rpc_api;
 pub mod serve;
 pub mod sim;
 pub mod sla;
+pub mod supervisor;
 pub mod tasks;
 pub mod types;

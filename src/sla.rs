@@ -39,7 +39,7 @@ pub use burn::{BurnAlert, BurnRate, Lately};
 pub use digest::{Cadence, Digest, DigestInputs, RestartFacts, Section, make as make_digest};
 pub use facts::{AlertFacts, ExpiryFacts, MevFacts, ProfitFacts, RelayFacts};
 pub use gas_view::GasView;
-pub use indicator::{Indicator, NodeName};
+pub use indicator::Indicator;
 pub use node_probe::SlaNodes;
 pub use reader::SlaReader;
 pub use readiness::{Criterion, CriterionName, Phase, Readiness, ReadinessFacts, ReadinessInputs};

@@ -29,9 +29,9 @@ use crate::{
     ops_api::RpcView,
     rpc_api::{self, HOP, OwnRuntime, Pressure, RpcApiParts},
     serve::{Handover, Listener},
-    sla::{Indicator, NodeName},
+    sla::Indicator,
     tasks::TaskGroup,
-    types::Secret,
+    types::{NodeId, Secret},
 };
 
 /// What the gateway is started with.
@@ -102,7 +102,7 @@ pub(super) fn start_gateway(parts: GatewayStart, group: &TaskGroup) -> Result<Ru
     let mut upstreams = Vec::new();
     for upstream in &settings.upstreams {
         let meter = AnswerMeter::default();
-        if let Some(name) = NodeName::parse(upstream.id.as_str()) {
+        if let Some(name) = NodeId::parse(upstream.id.as_str()) {
             meters.push((Indicator::Node(name), meter.clone()));
         }
         let clients = if is_here(&upstream.url) { &straight } else { &through_proxy };

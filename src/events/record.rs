@@ -4,8 +4,8 @@ use alloy_primitives::{Address, B256, Bytes};
 use serde::Serialize;
 
 use super::{
-    AlertSignal, BidOutcome, BlockRecordSaved, BlockSignatureChecked, MissedRequest, RegistrationOutcome,
-    RelayJudged, RevealOutcome, Settlement, SlotSettled, UpstreamChanged,
+    AlertSignal, BidOutcome, BlockRecordSaved, BlockSignatureChecked, MissedRequest, NodeActed, NodeChanged,
+    RegistrationOutcome, RelayJudged, RevealOutcome, Settlement, SlotSettled, UpstreamChanged,
 };
 use crate::types::{BlsPublicKey, Fork, RelayId, Slot, Wei, labelled};
 
@@ -52,6 +52,10 @@ pub enum Event {
     BlockRecordSaved(BlockRecordSaved),
     /// An upstream of the JSON-RPC gateway is in another state.
     UpstreamChanged(UpstreamChanged),
+    /// A node under supervision is in another state.
+    NodeChanged(NodeChanged),
+    /// Something was done to a node under supervision.
+    NodeActed(NodeActed),
 }
 
 labelled! {

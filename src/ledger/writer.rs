@@ -208,6 +208,8 @@ const fn kind(event: &Event) -> &'static str {
         Event::AlertSignal(_) => "notice",
         Event::MissedRequest(_) => "missed_request",
         Event::UpstreamChanged(_) => "upstream_changed",
+        Event::NodeChanged(_) => "node_changed",
+        Event::NodeActed(_) => "node_acted",
     }
 }
 
@@ -244,6 +246,8 @@ async fn write_event(write: &mut WriteTransaction, event: &Event) -> Result<()> 
         Event::MissedRequest(_) => Ok(()),
         // What lasts of it is a signal.
         Event::UpstreamChanged(_) => Ok(()),
+        // The supervisor writes both down itself, before it acts.
+        Event::NodeChanged(_) | Event::NodeActed(_) => Ok(()),
         // Both blocks have a row of their own.
         Event::ConflictingBlock(_) => Ok(()),
     }

@@ -53,6 +53,8 @@ fn kind_of(event: &Event) -> &'static str {
         Event::RelayJudged(_) => "relay_judged",
         Event::BlockRecordSaved(_) => "block_record_saved",
         Event::UpstreamChanged(_) => "upstream_changed",
+        Event::NodeChanged(_) => "node_changed",
+        Event::NodeActed(_) => "node_acted",
     }
 }
 

@@ -202,6 +202,8 @@ impl HealthMonitor {
             | Event::BlockRecordSaved(_)
             | Event::MissedRequest(_)
             | Event::UpstreamChanged(_)
+            | Event::NodeChanged(_)
+            | Event::NodeActed(_)
             | Event::ReputationSaved(_) => {}
         }
     }

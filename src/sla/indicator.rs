@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::{events::Severity, types::RelayId};
+use crate::{
+    events::Severity,
+    types::{NodeId, RelayId},
+};
 
 /// A part whose minutes are counted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,24 +21,7 @@ pub enum Indicator {
     /// One relay.
     Relay(RelayId),
     /// One node of the operator's.
-    Node(NodeName),
-}
-
-/// Name of a node in the configuration: 1 to 64 of `a-z A-Z 0-9 . - _`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeName(RelayId);
-
-impl NodeName {
-    /// Parses a name; `None` for what is none.
-    pub fn parse(text: &str) -> Option<Self> {
-        // The same characters are safe for the same reasons.
-        RelayId::parse(text).ok().map(Self)
-    }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        self.0.as_str()
-    }
+    Node(NodeId),
 }
 
 impl Indicator {
@@ -46,7 +32,7 @@ impl Indicator {
             None if name == "gateway" => Some(Self::Gateway),
             None if name == "relays" => Some(Self::Relays),
             Some(("relay", id)) => RelayId::parse(id).ok().map(Self::Relay),
-            Some(("node", id)) => NodeName::parse(id).map(Self::Node),
+            Some(("node", id)) => NodeId::parse(id).map(Self::Node),
             None | Some(_) => None,
         }
     }

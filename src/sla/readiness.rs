@@ -359,9 +359,9 @@ mod tests {
     use alloy_primitives::U256;
 
     use super::*;
-    use crate::sla::{
-        NodeName,
-        report::tests::{NOW, measured},
+    use crate::{
+        sla::report::tests::{NOW, measured},
+        types::NodeId,
     };
 
     fn proof(kind: EvidenceKind, days_ago: i64, ok: bool) -> EvidenceRow {
@@ -375,7 +375,7 @@ mod tests {
     }
 
     fn node(p95: f64) -> Availability {
-        let indicator = Indicator::Node(NodeName::parse("execution").unwrap());
+        let indicator = Indicator::Node(NodeId::parse("execution").unwrap());
         Availability { latency_p95_ms: Some(p95), ..measured(indicator, 0) }
     }
 

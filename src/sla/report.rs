@@ -341,7 +341,8 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         ledger::MinuteState,
-        sla::{NodeName, Objective, Tally, tally::tests::row},
+        sla::{Objective, Tally, tally::tests::row},
+        types::NodeId,
     };
 
     pub(in crate::sla) const NOW: i64 = 1_795_824_000_000;
@@ -376,7 +377,7 @@ pub(super) mod tests {
             indicators: vec![
                 measured(Indicator::BuilderApi, 1),
                 measured(Indicator::Relays, 44),
-                measured(Indicator::Node(NodeName::parse("execution").unwrap()), 0),
+                measured(Indicator::Node(NodeId::parse("execution").unwrap()), 0),
             ],
             host: HostSums {
                 minutes: 43_200,
@@ -440,7 +441,7 @@ pub(super) mod tests {
     /// A connection that is refused at once is not quick.
     #[test]
     fn a_node_that_is_away_has_no_latency() {
-        let away = Indicator::Node(NodeName::parse("execution").unwrap());
+        let away = Indicator::Node(NodeId::parse("execution").unwrap());
         let away = Availability { latency_p95_ms: None, ..measured(away, 40) };
         let found = line(ReportInputs { indicators: vec![away], ..inputs() }, TargetName::RpcLatency);
         assert_eq!(
@@ -452,7 +453,7 @@ pub(super) mod tests {
     #[test]
     fn the_slowest_node_counts() {
         let at = |name: &str, ms| {
-            let indicator = Indicator::Node(NodeName::parse(name).unwrap());
+            let indicator = Indicator::Node(NodeId::parse(name).unwrap());
             Availability { latency_p95_ms: Some(ms), ..measured(indicator, 0) }
         };
         let with =

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Indicator, NodeName, SlaNodes,
+    Indicator, SlaNodes,
     host_minute::{HostMinute, disk_used},
     keeper::Keeper,
     minutes::{MINUTE_MS, Minutes},
@@ -22,6 +22,7 @@ use crate::{
     ledger::Ledger,
     relay::SharedRelays,
     tasks::TaskGroup,
+    types::NodeId,
 };
 
 /// How often it looks.
@@ -81,7 +82,7 @@ pub fn start(parts: SlaParts, group: &TaskGroup) {
         ];
         let configured = nodes.into_iter().filter(|(_, is_there, _)| *is_there);
         meters.extend(configured.filter_map(|(name, _, meter)| {
-            NodeName::parse(name).map(|name| (Indicator::Node(name), meter.clone()))
+            NodeId::parse(name).map(|name| (Indicator::Node(name), meter.clone()))
         }));
         let watch = Watch {
             minutes: Minutes::new(parts.clock.now(), Duration::ZERO),
@@ -200,7 +201,7 @@ mod tests {
             nodes: SlaNodes::default(),
             builder: AnswerMeter::default(),
             builder_address: None,
-            meters: vec![(Indicator::Node(NodeName::parse("geth-2").unwrap()), AnswerMeter::default())],
+            meters: vec![(Indicator::Node(NodeId::parse("geth-2").unwrap()), AnswerMeter::default())],
             http: Client::new(),
             stopping: CancellationToken::new(),
             data_dir: std::env::temp_dir(),

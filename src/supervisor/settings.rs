@@ -1,0 +1,123 @@
+//! `[[nodes]]`, checked.
+
+use std::{path::PathBuf, time::Duration};
+
+use url::Url;
+
+use super::{LaunchSpec, Limits, NodeKind};
+use crate::types::NodeId;
+
+/// One of `[[nodes]]`. URLs may hold a key: not for logs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeSettings {
+    /// Its name.
+    pub id: NodeId,
+    /// What it is.
+    pub kind: NodeKind,
+    /// Nodes of one group stand in for each other: never two of them are restarted at once. By default the layer's name.
+    pub group: String,
+    /// Where and how it runs.
+    pub runtime: RuntimeSettings,
+    /// What it may use.
+    pub limits: Limits,
+    /// How it is probed; none: only its process is watched.
+    pub probe: Option<ProbeSettings>,
+    /// When it is restarted.
+    pub restart: RestartPolicy,
+    /// How long it may take to stop before it is killed.
+    pub stop_grace: Duration,
+}
+
+/// Where and how a node runs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RuntimeSettings {
+    /// A container.
+    Docker(DockerSettings),
+    /// A unit of systemd.
+    Systemd(SystemdSettings),
+    /// A child process of ours.
+    Process(ProcessSettings),
+}
+
+/// A container.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DockerSettings {
+    /// Its name; by default the node's.
+    pub container: String,
+    /// How it is created where it is not there; none: it is only attached to.
+    pub launch: Option<LaunchSpec>,
+}
+
+/// A unit of systemd: attached to, never written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemdSettings {
+    /// Its name, such as `geth.service`.
+    pub unit: String,
+}
+
+/// A child process. It ends with us, in good order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProcessSettings {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Its working directory.
+    pub folder: Option<PathBuf>,
+    /// Environment beside `PATH`, `HOME` and `LANG`, which are ours.
+    pub env: Vec<(String, String)>,
+}
+
+/// How a node is probed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeSettings {
+    /// Where it answers.
+    pub url: Url,
+    /// Between two probes.
+    pub every: Duration,
+    /// Longest wait for an answer.
+    pub timeout: Duration,
+    /// Usual time between two blocks of its chain; none: by its kind.
+    pub block_time: Option<Duration>,
+    /// The chain that it must be of; none: any.
+    pub chain_id: Option<u64>,
+    /// Age of the head from which it lags; none: by its kind.
+    pub lag_age: Option<Duration>,
+    /// For `generic`: the path that must answer 2xx.
+    pub path: Option<String>,
+    /// For Solana: the vote account that must not be delinquent.
+    pub vote_account: Option<String>,
+}
+
+/// When a node is restarted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestartPolicy {
+    /// Whether the supervisor starts it again after it ended by itself, and restarts it when it hangs. Without, it only watches and tells.
+    pub on_failure: bool,
+    /// Failed probes in a row after which a running node hangs.
+    pub hung_after: u32,
+    /// How long a started node may take to its first answer before it hangs.
+    pub start_timeout: Duration,
+    /// Wait before the first restart; doubled with each, with jitter.
+    pub backoff: Duration,
+    /// Longest wait.
+    pub max_backoff: Duration,
+    /// So many restarts within `burst_window` are a crash loop (systemd: `StartLimitBurst`).
+    pub burst: u32,
+    /// See `burst` (systemd: `StartLimitIntervalSec`).
+    pub burst_window: Duration,
+}
+
+impl Default for RestartPolicy {
+    fn default() -> Self {
+        Self {
+            on_failure: true,
+            hung_after: 5,
+            start_timeout: Duration::from_secs(600),
+            backoff: Duration::from_secs(5),
+            max_backoff: Duration::from_secs(600),
+            burst: 5,
+            burst_window: Duration::from_secs(600),
+        }
+    }
+}
