@@ -10,6 +10,7 @@
 mod body;
 mod client;
 mod connector;
+mod dialer;
 mod failure;
 mod gzip;
 mod proxy;
@@ -19,7 +20,8 @@ mod tls;
 
 pub use body::{read_capped, read_start};
 pub use client::{Answered, HttpClient, HttpClients};
+pub use dialer::{Dialer, is_here};
 pub use failure::{HttpFailure, failure_of};
 pub use reqwest_client::build_http_client;
 use tls::{HTTP1, HTTP1_AND_2, Tls};
-pub use tls::{HttpClientError, TlsRoots, websocket_tls};
+pub use tls::{HttpClientError, TlsRoots};

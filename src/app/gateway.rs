@@ -9,7 +9,7 @@ use tokio::{
     sync::{Mutex, watch},
     time::Instant,
 };
-use url::{Host, Url};
+use url::Url;
 
 use super::{
     rpc_pressure::{Lateness, measure_lateness, watch_pressure},
@@ -22,9 +22,9 @@ use crate::{
     gateway::{
         ClientId, Gateway, GatewayParts, HealthRules, MeteredUpstream, ProbeParts, Probed, RawJson,
         RpcAnswer, RpcCall, RpcSettings, Served, ServedBy, Session, UpstreamId, new_board, start_probes,
-        subscriptions::{Backfill, Direct, Fetched, NotFetched, SubscriptionParts, start_subscriptions},
+        subscriptions::{Backfill, Dialers, Fetched, NotFetched, SubscriptionParts, start_subscriptions},
     },
-    http_client::{HttpClients, TlsRoots, websocket_tls},
+    http_client::{Dialer, HttpClients, TlsRoots, is_here},
     ledger::SignalBook,
     ops_api::RpcView,
     rpc_api::{self, HOP, OwnRuntime, Pressure, RpcApiParts},
@@ -87,7 +87,10 @@ pub(super) fn start_gateway(parts: GatewayStart, group: &TaskGroup) -> Result<Ru
     let through_proxy = HttpClients::build(&tls_roots, proxy.as_deref())?;
     // An own node on this machine is reached without going through anybody else's.
     let straight = HttpClients::build(&tls_roots, None)?;
-    let dial = Direct::new(websocket_tls(&tls_roots)?);
+    let dial = Dialers {
+        straight: Dialer::build(&tls_roots, None)?,
+        away: Dialer::build(&tls_roots, proxy.as_deref())?,
+    };
     let lateness = Lateness::default();
     group.restarting("rpc_lateness", {
         let lateness = lateness.clone();
@@ -162,16 +165,6 @@ fn marked(mut settings: RpcSettings) -> (RpcSettings, Option<HeaderValue>) {
         upstream.headers.extend(hop.clone().map(|hop| (HOP, hop)));
     }
     (settings, hop)
-}
-
-/// Whether a URL is of this machine.
-fn is_here(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
 }
 
 /// Blocks and logs for subscriptions, by way of the gateway. Each call is a session's of its own: what one was told binds no other.

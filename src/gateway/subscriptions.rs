@@ -27,7 +27,7 @@ pub mod topic;
 mod upstream_socket;
 
 pub use block::Block;
-pub use dial::{ByteStream, Dial, Direct};
+pub use dial::{ByteStream, Dial, Dialers};
 pub use hub::{Cut, Notice, Notices, describe_metrics};
 pub use line::{Line, Subscriptions, start_subscriptions};
 pub use parts::{Backfill, Fetched, NotFetched, SubscriptionParts};

@@ -62,6 +62,14 @@ impl Ways {
             Some(Proxied { proxy, .. }) => Socket::forwarded(direct.oneshot(proxy.clone()).await?),
         })
     }
+
+    /// For what is no HTTP: a proxy is asked for a tunnel to hosts without TLS, too.
+    async fn open(&self, to: Uri) -> Result<Socket, BoxError> {
+        Ok(match &self.proxied {
+            None => Socket::direct(self.direct.clone().oneshot(to).await?),
+            Some(Proxied { tunnel, .. }) => Socket::tunnelled(tunnel.clone().oneshot(to).await?),
+        })
+    }
 }
 
 /// Opens connections. Cheap to clone, which the client does with every call.
@@ -90,6 +98,11 @@ impl Connector {
         let direct = Direct::from((tcp(), Arc::clone(&to_hosts)));
         let proxied = proxy.map(|proxy| proxied(proxy, tls, to_hosts)).transpose()?;
         Ok(Self(Arc::new(Ways { direct, proxied })))
+    }
+
+    /// A connection for what is no HTTP after its beginning.
+    pub(super) async fn open(&self, to: Uri) -> Result<Socket, BoxError> {
+        timeout(CONNECT_TIMEOUT, self.0.open(to)).await.unwrap_or_else(|_| Err(ConnectTimedOut.into()))
     }
 }
 

@@ -40,14 +40,6 @@ pub(super) const HTTP1_AND_2: &[&[u8]] = &[b"h2", b"http/1.1"];
 /// What one offers that does not.
 pub(super) const HTTP1: &[&[u8]] = &[b"http/1.1"];
 
-/// TLS for websockets, which begin with HTTP/1.1: nothing else is offered.
-///
-/// # Errors
-/// When the roots are unusable.
-pub fn websocket_tls(roots: &TlsRoots) -> Result<Arc<ClientConfig>, HttpClientError> {
-    Ok(Arc::new(Tls::new(roots)?.config(HTTP1)?))
-}
-
 /// The authorities, read once for any number of clients.
 #[derive(Clone, Debug)]
 pub(super) struct Tls(Arc<RootCertStore>);

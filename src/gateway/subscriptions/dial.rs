@@ -1,14 +1,12 @@
-//! Opens a byte stream to an upstream's websocket: TCP, and TLS where the URL says so.
-
-use std::{io, sync::Arc};
+//! How byte streams to upstreams are opened: TCP, and TLS where the URL says so, by way of the operator's proxy where the upstream is on another
+//! machine.
 
 use futures_util::future::BoxFuture;
 use http::Uri;
-use hyper_rustls::HttpsConnector;
-use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
-use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tower::{Service, ServiceExt};
+use url::Url;
+
+use crate::http_client::{Dialer, HttpFailure, is_here};
 
 /// Bytes both ways.
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -17,34 +15,22 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 /// Opens byte streams.
 pub trait Dial: Send + Sync {
     /// Opens one to the host of a URI of the scheme `ws` or `wss`. Whoever calls it bounds the time.
-    fn dial(&self, to: Uri) -> BoxFuture<'static, io::Result<Box<dyn ByteStream>>>;
+    fn dial(&self, to: Uri) -> BoxFuture<'static, Result<Box<dyn ByteStream>, HttpFailure>>;
 }
 
-/// Straight to the host.
+/// Opens them as the upstreams' calls go: a node of this machine is reached straight, whatever proxy there is.
 #[derive(Clone, Debug)]
-pub struct Direct(HttpsConnector<HttpConnector>);
-
-impl Direct {
-    /// `tls` may offer HTTP/1.1 and nothing else: a websocket begins with it.
-    pub fn new(tls: Arc<ClientConfig>) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        Self(HttpsConnector::from((tcp, tls)))
-    }
+pub struct Dialers {
+    /// To this machine.
+    pub straight: Dialer,
+    /// To others, by way of the proxy where there is one.
+    pub away: Dialer,
 }
 
-impl Dial for Direct {
-    fn dial(&self, to: Uri) -> BoxFuture<'static, io::Result<Box<dyn ByteStream>>> {
-        let mut connector = self.0.clone();
-        Box::pin(async move {
-            let mut parts = to.into_parts();
-            let is_tls = parts.scheme.as_ref().is_some_and(|scheme| scheme.as_str() == "wss");
-            parts.scheme = Some(if is_tls { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP });
-            let to = Uri::from_parts(parts).map_err(io::Error::other)?;
-            let stream = connector.ready().await.map_err(io::Error::other)?.call(to).await;
-            let stream = stream.map_err(io::Error::other)?;
-            Ok(Box::new(TokioIo::new(stream)) as Box<dyn ByteStream>)
-        })
+impl Dial for Dialers {
+    fn dial(&self, to: Uri) -> BoxFuture<'static, Result<Box<dyn ByteStream>, HttpFailure>> {
+        let is_here = Url::parse(&to.to_string()).is_ok_and(|url| is_here(&url));
+        let dialer = if is_here { &self.straight } else { &self.away }.clone();
+        Box::pin(async move { Ok(Box::new(dialer.dial(to).await?) as Box<dyn ByteStream>) })
     }
 }

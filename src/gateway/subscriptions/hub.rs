@@ -3,9 +3,11 @@
 mod clients;
 mod fetch;
 mod notices;
+mod transactions;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use alloy_primitives::B256;
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use tokio::{
@@ -34,6 +36,7 @@ use crate::{
 };
 use clients::Clients;
 use fetch::{Done, GapFiller, LogFetcher};
+use transactions::TransactionFetcher;
 
 /// What sockets tell and the hub has not taken yet; the sockets wait then.
 const NEWS: usize = 4096;
@@ -95,9 +98,12 @@ struct Hub {
     live: BTreeSet<usize>,
     hashes: Seen,
     bodies: Seen,
+    /// Upstreams that tell whole transactions, and not only their hashes.
+    give_bodies: BTreeSet<usize>,
     wants: watch::Sender<Wants>,
     gaps: GapFiller,
     logs: LogFetcher,
+    transactions: TransactionFetcher,
     is_polling: bool,
     behind_since: Option<Instant>,
     under_way: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -155,9 +161,11 @@ impl Hub {
             live: BTreeSet::new(),
             hashes: Seen::new(PENDING),
             bodies: Seen::new(PENDING),
+            give_bodies: BTreeSet::new(),
             wants,
             gaps: GapFiller::default(),
             logs: LogFetcher::default(),
+            transactions: TransactionFetcher::default(),
             is_polling: false,
             behind_since: None,
             under_way: FuturesUnordered::new(),
@@ -196,6 +204,7 @@ impl Hub {
             }
             News::Down(place) => {
                 self.live.remove(&place);
+                self.give_bodies.remove(&place);
                 let (_, order) = self.believed();
                 let steps = self.chain.gone(place, &order);
                 self.carry_out(steps);
@@ -210,19 +219,40 @@ impl Hub {
                     self.carry_out(steps);
                 }
             }
-            News::Pending(hash, body) => {
-                if self.hashes.is_new(hash) {
-                    let text = RawJson::from_value(&hash.to_string().into());
-                    self.clients.tell_pending(Bodies::Hashes, &text);
-                }
-                if let Some(body) = body
-                    && self.bodies.is_new(hash)
-                {
-                    self.clients.tell_pending(Bodies::Full, &body);
-                }
-            }
+            News::Pending(place, hash, body) => self.hear_pending(place, hash, body),
         }
         self.say_what_is_wanted();
+    }
+
+    fn hear_pending(&mut self, place: usize, hash: B256, body: Option<RawJson>) {
+        let is_new = self.hashes.is_new(hash);
+        if is_new {
+            let text = RawJson::from_value(&hash.to_string().into());
+            self.clients.tell_pending(Bodies::Hashes, &text);
+        }
+        match body {
+            Some(body) => {
+                self.give_bodies.insert(place);
+                self.tell_body(hash, &body);
+            }
+            // It gives hashes alone. Another that gives the whole of it tells of it, too.
+            None if is_new && self.give_bodies.is_empty() && self.want_bodies() => {
+                self.transactions.want(hash);
+                self.under_way.extend(self.transactions.fetch(&self.parts.backfill));
+            }
+            None => {}
+        }
+    }
+
+    fn tell_body(&mut self, hash: B256, body: &RawJson) {
+        if self.bodies.is_new(hash) {
+            self.clients.tell_pending(Bodies::Full, body);
+        }
+    }
+
+    /// Whether anybody wants whole transactions, as sockets were told last.
+    fn want_bodies(&self) -> bool {
+        self.wants.borrow().pending == Some(Bodies::Full)
     }
 
     fn take(&mut self, done: Done) {
@@ -247,6 +277,14 @@ impl Hub {
                     }
                 }
                 self.fetch_logs();
+            }
+            Done::Transaction(hash, body) => {
+                self.transactions.ended();
+                // Who did not want it any more may want others by now: it is not told late.
+                if let Some(body) = body.filter(|_| self.want_bodies()) {
+                    self.tell_body(hash, &body);
+                }
+                self.under_way.extend(self.transactions.fetch(&self.parts.backfill));
             }
             Done::Polled(block) => {
                 self.is_polling = false;
@@ -364,6 +402,10 @@ impl Hub {
         if wants.pending.is_none() {
             self.hashes.clear();
             self.bodies.clear();
+        }
+        if wants.pending != Some(Bodies::Full) {
+            self.transactions.forget();
+            self.give_bodies.clear();
         }
         self.wants.send_if_modified(|now| std::mem::replace(now, wants) != wants);
     }

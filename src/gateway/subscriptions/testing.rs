@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    io,
     sync::Arc,
     time::Duration,
 };
@@ -21,7 +20,10 @@ use tokio::{
 use tokio_tungstenite::{accept_async, tungstenite::Message};
 
 use super::{Backfill, Block, ByteStream, Dial, Fetched, NotFetched};
-use crate::gateway::{RawJson, RpcCall, UpstreamId};
+use crate::{
+    gateway::{RawJson, RpcCall, UpstreamId},
+    http_client::HttpFailure,
+};
 
 /// Of which blocks are not from the future.
 pub(crate) const NOW_S: u64 = 1_700_000_000;
@@ -126,6 +128,7 @@ impl World {
             "eth_getBlockByHash" => {
                 find(&params[0]).map_or(Value::Null, |(number, branch)| block(number, branch))
             }
+            "eth_getTransactionByHash" => json!({"hash": params[0], "nonce": "0x1"}),
             "eth_getLogs" => {
                 let (number, branch) = find(&params[0]["blockHash"]).unwrap();
                 json!(vec![log(number, branch); 1 + state.more_logs])
@@ -175,12 +178,28 @@ struct Script {
     is_dead: bool,
     subscriptions: usize,
     pending: bool,
+    /// How it answers who wants whole transactions.
+    bodies: GivesBodies,
     /// To the connection that is subscribed.
     line: Option<mpsc::Sender<Message>>,
     end: Option<AbortHandle>,
 }
 
+/// How an upstream answers who wants whole pending transactions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum GivesBodies {
+    /// It gives them.
+    #[default]
+    Gives,
+    /// It refuses the flag.
+    Refuses,
+}
+
 impl ScriptedUpstreams {
+    pub(crate) fn gives_bodies(&self, name: &str, bodies: GivesBodies) {
+        self.with(name, |script| script.bodies = bodies);
+    }
+
     fn with<T>(&self, name: &str, act: impl FnOnce(&mut Script) -> T) -> T {
         act(self.0.lock().entry(name.to_owned()).or_default())
     }
@@ -255,6 +274,13 @@ impl ScriptedUpstreams {
                         ("eth_unsubscribe", "0xpending") => json!(true),
                         other => panic!("{other:?}"),
                     };
+                    let bodies = self.with(&name, |script| script.bodies);
+                    if call["params"][1] == json!(true) && bodies == GivesBodies::Refuses {
+                        let error = json!({"code": -32602, "message": "too many arguments"});
+                        let answer = json!({"jsonrpc": "2.0", "id": call["id"], "error": error});
+                        socket.send(Message::text(answer.to_string())).await.unwrap();
+                        continue;
+                    }
                     let answer = json!({"jsonrpc": "2.0", "id": call["id"], "result": result});
                     socket.send(Message::text(answer.to_string())).await.unwrap();
                     self.with(&name, |script| match what {
@@ -271,7 +297,7 @@ impl ScriptedUpstreams {
 }
 
 impl Dial for ScriptedUpstreams {
-    fn dial(&self, to: Uri) -> BoxFuture<'static, io::Result<Box<dyn ByteStream>>> {
+    fn dial(&self, to: Uri) -> BoxFuture<'static, Result<Box<dyn ByteStream>, HttpFailure>> {
         let name = to.host().unwrap().to_owned();
         assert_eq!(to.path(), "/key");
         let refused = self.with(&name, |script| script.is_dead);
@@ -282,7 +308,7 @@ impl Dial for ScriptedUpstreams {
         }
         Box::pin(async move {
             if refused {
-                Err(io::ErrorKind::ConnectionRefused.into())
+                Err(HttpFailure::Connect("refused".to_owned()))
             } else {
                 Ok(Box::new(ours) as Box<dyn ByteStream>)
             }

@@ -76,8 +76,8 @@ pub(super) enum News {
     Down(usize),
     /// A new head.
     Head(usize, Box<Block>),
-    /// A pending transaction: its hash, and the whole of it where that was asked for.
-    Pending(B256, Option<RawJson>),
+    /// A pending transaction: its hash, and the whole of it where that was asked for and is given.
+    Pending(usize, B256, Option<RawJson>),
 }
 
 /// Why a socket ended.
@@ -180,11 +180,11 @@ impl UpstreamSocket {
     }
 
     async fn feed_stream(&self, uri: Uri) -> Result<Box<dyn ByteStream>, String> {
-        self.dial.dial(uri).await.map_err(|error| format!("no connection: {}", error.kind()))
+        self.dial.dial(uri).await.map_err(|error| error.to_string())
     }
 
     async fn listen(&mut self, socket: &mut Socket) -> End {
-        let mut heard = Heard { heads: None, pending: None, asked: None };
+        let mut heard = Heard::default();
         if let Err(reason) = send(socket, call(HEADS, "eth_subscribe", "[\"newHeads\"]")).await {
             return End::Failed(reason);
         }
@@ -196,7 +196,6 @@ impl UpstreamSocket {
                 return End::NotWanted;
             }
             if heard.heads.is_some()
-                && heard.asked != wants.pending
                 && let Err(reason) = heard.ask_pending(socket, wants.pending).await
             {
                 return End::Failed(reason);
@@ -255,11 +254,16 @@ impl UpstreamSocket {
 }
 
 /// What a socket is subscribed to.
+#[derive(Default)]
 struct Heard {
     heads: Option<String>,
     pending: Option<String>,
     /// What of pending transactions was asked for.
     asked: Option<Bodies>,
+    /// It was asked, and has not answered: nothing else is asked meanwhile, as what it then gave could not be told apart.
+    is_asking: bool,
+    /// It refused to give whole transactions: their hashes are asked for in their place.
+    refuses_bodies: bool,
 }
 
 #[derive(Deserialize)]
@@ -288,10 +292,18 @@ struct WithHash {
 
 impl Heard {
     async fn ask_pending(&mut self, socket: &mut Socket, wanted: Option<Bodies>) -> Result<(), String> {
+        let wanted = match wanted {
+            Some(Bodies::Full) if self.refuses_bodies => Some(Bodies::Hashes),
+            wanted => wanted,
+        };
+        if self.is_asking || self.asked == wanted {
+            return Ok(());
+        }
         if let Some(old) = self.pending.take() {
             send(socket, call(UNSUBSCRIBE, "eth_unsubscribe", &format!("[\"{old}\"]"))).await?;
         }
         self.asked = wanted;
+        self.is_asking = wanted.is_some();
         match wanted {
             None => Ok(()),
             Some(Bodies::Hashes) => {
@@ -316,10 +328,10 @@ impl Heard {
             }
             if self.pending.as_ref() == Some(&subscription) {
                 let news = match serde_json::from_str::<B256>(result.get()) {
-                    Ok(hash) => Some(News::Pending(hash, None)),
+                    Ok(hash) => Some(News::Pending(place, hash, None)),
                     Err(_) => serde_json::from_str::<WithHash>(result.get())
                         .ok()
-                        .map(|WithHash { hash }| News::Pending(hash, raw())),
+                        .map(|WithHash { hash }| News::Pending(place, hash, raw())),
                 };
                 return Ok(news);
             }
@@ -333,11 +345,15 @@ impl Heard {
             }
             (Some(HEADS), None) => Err("it refused eth_subscribe".to_owned()),
             (Some(PENDING), Some(id)) => {
+                self.is_asking = false;
                 self.pending = Some(id);
                 Ok(None)
             }
             (Some(PENDING), None) => {
-                debug!(is_error = wire.error.is_some(), "an upstream gives no pending transactions");
+                self.is_asking = false;
+                let wanted = self.asked;
+                debug!(?wanted, is_error = wire.error.is_some(), "an upstream gives no pending transactions");
+                self.refuses_bodies |= wanted == Some(Bodies::Full);
                 Ok(None)
             }
             _ => Ok(None),
@@ -399,7 +415,7 @@ mod tests {
 
     #[test]
     fn what_is_sent_on_subscriptions_of_others_is_not_heard() {
-        let mut heard = Heard { heads: None, pending: None, asked: None };
+        let mut heard = Heard::default();
         let mut read = |text: &str| heard.read(&Bytes::copy_from_slice(text.as_bytes()), 0);
         let hash = B256::repeat_byte(3);
         assert!(matches!(read(r#"{"id":1,"result":"0xa"}"#), Ok(Some(News::Up(0)))));
@@ -409,10 +425,10 @@ mod tests {
         };
         assert!(matches!(read(&of("0xc", "{}")), Ok(None)));
         assert!(
-            matches!(read(&of("0xb", &format!("\"{hash}\""))), Ok(Some(News::Pending(one, None))) if one == hash)
+            matches!(read(&of("0xb", &format!("\"{hash}\""))), Ok(Some(News::Pending(0, one, None))) if one == hash)
         );
         let body = format!("{{\"hash\":\"{hash}\"}}");
-        assert!(matches!(read(&of("0xb", &body)), Ok(Some(News::Pending(one, Some(_)))) if one == hash));
+        assert!(matches!(read(&of("0xb", &body)), Ok(Some(News::Pending(0, one, Some(_)))) if one == hash));
         assert!(read(&of("0xa", "{}")).is_err());
         assert!(read(r#"{"id":1,"error":{"code":-32601}}"#).is_err());
         assert!(read("<html>").is_err());

@@ -24,10 +24,11 @@ use crate::{
     gateway::{
         Board, ClientId, Tier, UpstreamId,
         subscriptions::{
-            Direct, Feed, SubscriptionParts, start_subscriptions,
+            Dialers, Feed, SubscriptionParts, start_subscriptions,
             testing::{NOW_S, World, header},
         },
     },
+    http_client::{Dialer, TlsRoots},
     jsonrpc::RpcError,
     tasks::{TaskGroup, Tasks},
 };
@@ -91,11 +92,7 @@ async fn stage(limits: ClientLimits) -> Stage {
     });
     let (tasks, _) = Tasks::new(|news| panic!("{news:?}"));
     let group = tasks.group();
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
+    let dialer = Dialer::build(&TlsRoots::Bundled, None).unwrap();
     let world = World::default();
     world.grow_to(150, 'a');
     let parts = SubscriptionParts {
@@ -111,7 +108,7 @@ async fn stage(limits: ClientLimits) -> Stage {
         limits: limits.clone(),
         board: Board::new(Vec::new()).0,
         backfill: Arc::new(world),
-        dial: Arc::new(Direct::new(Arc::new(tls))),
+        dial: Arc::new(Dialers { straight: dialer.clone(), away: dialer }),
         clock: WallClock::manual(i64::try_from(NOW_S).unwrap() * 1000).0,
     };
     let subscriptions = start_subscriptions(parts, &group);

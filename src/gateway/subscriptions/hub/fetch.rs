@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use crate::gateway::{
-    RpcCall, UpstreamId,
+    RawJson, RpcCall, UpstreamId,
     subscriptions::{
         block::Block,
         chain::{Gap, RING},
@@ -44,6 +44,8 @@ pub(super) enum Done {
     Logs(Arc<Block>, Result<Fetched, NotFetched>),
     /// The newest block.
     Polled(Option<Box<Block>>),
+    /// A pending transaction; none where nobody knows it.
+    Transaction(B256, Option<RawJson>),
 }
 
 fn pause_after(failures: u32) -> Duration {
@@ -233,10 +235,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::gateway::{
-        RawJson,
-        subscriptions::testing::{block, log},
-    };
+    use crate::gateway::subscriptions::testing::{block, log};
 
     fn said(by: &str, logs: &[Value]) -> Result<Fetched, NotFetched> {
         let by = UpstreamId::parse(by).unwrap();

@@ -14,7 +14,7 @@ use crate::{
             Bodies, Feed, Line, Notice, SubscriptionId, Subscriptions,
             filter::LogFilter,
             start_subscriptions,
-            testing::{NOW_S, ScriptedUpstreams, World, hash, header, logger},
+            testing::{GivesBodies, NOW_S, ScriptedUpstreams, World, hash, header, logger},
         },
     },
     tasks::{TaskGroup, Tasks},
@@ -378,6 +378,45 @@ async fn pending_transactions_come_once_and_only_while_somebody_wants_them() {
     line.unsubscribe(id).await.unwrap();
     stage.upstreams.wants_pending("u0", false).await;
     assert!(line.notices.try_recv().is_none());
+}
+
+/// It refuses the flag, or does not know it and tells hashes all the same.
+#[tokio::test(start_paused = true)]
+async fn whole_transactions_are_fetched_where_an_upstream_gives_their_hashes_alone() {
+    for bodies in [GivesBodies::Refuses, GivesBodies::Gives] {
+        let stage = stage(1, ClientLimits::default());
+        stage.world.grow_to(50, 'a');
+        stage.upstreams.gives_bodies("u0", bodies);
+        stage.upstreams.subscribed("u0").await;
+        let (mut whole, mut hashes) = (stage.hub.join().await.unwrap(), stage.hub.join().await.unwrap());
+        whole.subscribe(Topic::Pending(Bodies::Full)).await.unwrap();
+        hashes.subscribe(Topic::Pending(Bodies::Hashes)).await.unwrap();
+        stage.upstreams.wants_pending("u0", true).await;
+        // Whoever is asked first does not know the second yet, and nobody ever knows the third.
+        let nobody = || Ok(json!(null));
+        let known = |number| Ok(json!({"hash": hash(number, 'a')}));
+        let answers = vec![known(1), nobody(), known(2), nobody(), nobody()];
+        stage.world.fail_next("eth_getTransactionByHash", answers);
+        for number in [1, 1, 2, 3, 4] {
+            stage.upstreams.show_pending("u0", json!(hash(number, 'a')));
+            sleep(Duration::from_secs(2)).await;
+        }
+        for number in [1, 2, 4] {
+            let body: Value = next(&mut whole).await.result.read().unwrap();
+            assert_eq!(body["hash"], json!(hash(number, 'a')), "{bodies:?}");
+        }
+        for number in 1..=4 {
+            assert_eq!(next(&mut hashes).await.result.read::<Value>().unwrap(), json!(hash(number, 'a')));
+        }
+        assert!(whole.notices.try_recv().is_none() && hashes.notices.try_recv().is_none());
+        assert_eq!(stage.world.calls("eth_getTransactionByHash"), 6);
+        // Once an upstream tells the whole of them, nothing is fetched.
+        stage.upstreams.show_pending("u0", json!({"hash": hash(5, 'a')}));
+        stage.upstreams.show_pending("u0", json!(hash(6, 'a')));
+        assert_eq!(next(&mut whole).await.result.read::<Value>().unwrap(), json!({"hash": hash(5, 'a')}));
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(stage.world.calls("eth_getTransactionByHash"), 6);
+    }
 }
 
 #[tokio::test(start_paused = true)]
