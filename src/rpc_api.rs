@@ -13,6 +13,7 @@
 //! A request without an answer (notifications) is 204. `jsonrpc` must be "2.0". Names that stand twice in a call are refused.
 
 mod access;
+mod answer_room;
 mod batch;
 mod bundles;
 mod calls;
@@ -55,6 +56,7 @@ use crate::{
 };
 
 use access::{Access, Caller};
+pub use answer_room::{AnswerRoom, AnswerRooms};
 use bundles::BundleDoor;
 use calls::{Calls, Said, Way};
 use cors::Cors;
@@ -156,11 +158,16 @@ impl Front {
 }
 
 impl RpcFront for Front {
-    fn answer<'a>(&'a self, body: Bytes, session: &'a Session) -> BoxFuture<'a, Option<Bytes>> {
+    fn answer<'a>(
+        &'a self,
+        body: Bytes,
+        session: &'a Session,
+        room: &'a AnswerRoom,
+    ) -> BoxFuture<'a, Option<Bytes>> {
         Box::pin(async move {
             let caller = Self::caller(session);
             let said = match read_strictly(&body, self.framing) {
-                Ok(incoming) => self.calls.serve(incoming, &body, &caller, session, Way::Websocket).await,
+                Ok(incoming) => self.calls.serve(incoming, &body, &caller, session, Way::Websocket(room)).await,
                 Err(error) => {
                     metrics::note_refused(metrics::Refused::Framing);
                     match self.calls.charge(&caller, 1) {

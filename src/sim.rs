@@ -38,4 +38,4 @@ pub use raw::{RawFault, RawRelay};
 pub use relay::SimRelay;
 pub use reveal::UNREADABLE_PAYLOAD;
 pub use shared::{ReceivedRequest, SimRelayParts};
-pub use upstream::{SimUpstream, UpstreamFault};
+pub use upstream::{SimBlocks, SimUpstream, UpstreamFault};

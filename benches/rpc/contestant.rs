@@ -70,6 +70,24 @@ impl Drop for Running {
 impl Running {
     /// Starts one before a primary and a replica, and waits until it serves. relaymux has the relays of a world, where there is one.
     pub(crate) async fn start(program: &Program, nodes: [SocketAddr; 2], world: Option<&World>) -> Self {
+        Self::start_with(program, nodes, None, world).await
+    }
+
+    /// The same with nodes that have websockets.
+    pub(crate) async fn start_listening(
+        program: &Program,
+        nodes: [SocketAddr; 2],
+        sockets: [SocketAddr; 2],
+    ) -> Self {
+        Self::start_with(program, nodes, Some(sockets), None).await
+    }
+
+    async fn start_with(
+        program: &Program,
+        nodes: [SocketAddr; 2],
+        sockets: Option<[SocketAddr; 2]>,
+        world: Option<&World>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (command, address) = match program {
             Program::Direct => (None, Some(nodes[0])),
@@ -82,7 +100,7 @@ impl Running {
                 (Some(command), Some(address))
             }
             Program::Relaymux => {
-                fs::write(folder.path().join("relays.toml"), relaymux(nodes, world)).unwrap();
+                fs::write(folder.path().join("relays.toml"), relaymux(nodes, sockets, world)).unwrap();
                 if let Some(world) = world {
                     fs::write(folder.path().join("spec.yaml"), &world.spec_text).unwrap();
                 }
@@ -144,16 +162,19 @@ impl Running {
 const A_KEY: &str =
     "0xac6e77dfe25ecd6110b8e780608cce0dab71fdd5ebea22a16c0205200f2f8e2e3ad3b71d3499c54ad14d6c21b41a37ae";
 
-fn relaymux(nodes: [SocketAddr; 2], world: Option<&World>) -> String {
+fn relaymux(nodes: [SocketAddr; 2], sockets: Option<[SocketAddr; 2]>, world: Option<&World>) -> String {
     let network = if world.is_some() { "spec.yaml" } else { "mainnet" };
     let mut config = format!(
         "network = \"{network}\"\ndata_dir = \"data\"\n[builder_api]\nlisten = \"127.0.0.1:0\"\n[ops]\nlisten = \"127.0.0.1:0\"\n\
          [rpc]\nlisten = \"127.0.0.1:0\"\nchain_id = {CHAIN_ID}\nmax_websockets_per_client = 16384\n"
     );
-    for (tier, node) in ["primary", "replica"].iter().zip(nodes) {
+    for (place, (tier, node)) in ["primary", "replica"].iter().zip(nodes).enumerate() {
         config.push_str(&format!(
             "[[rpc.upstreams]]\nid = \"{tier}\"\nurl = \"http://{node}\"\ntier = \"{tier}\"\nprobe_ms = 1000\n"
         ));
+        if let Some(socket) = sockets.and_then(|sockets| sockets.get(place).copied()) {
+            config.push_str(&format!("ws_url = \"ws://{socket}\"\n"));
+        }
     }
     if world.is_none() {
         // There is no service without a relay; nobody listens there.

@@ -5,8 +5,8 @@
 //! that answers and has stopped following the chain, keep a subscription over a switch) is not measured here. Nothing here fails because of
 //! a time.
 //!
-//! Arguments: the parts to run: `latency`, `load`, `kill`, `freeze`, `websockets`, `headers`. `RELAYMUX_BENCH_RPC_SECONDS` is how long
-//! `load` lasts (60), and `HAPROXY` names its binary.
+//! Arguments: the parts to run: `latency`, `load`, `kill`, `freeze`, `websockets`, `subscriptions`, `headers`.
+//! `RELAYMUX_BENCH_RPC_SECONDS` is how long `load` and `subscriptions` last (60), and `HAPROXY` names its binary.
 
 #![allow(
     clippy::cast_precision_loss,
@@ -35,6 +35,7 @@ mod load;
 #[path = "../side_by_side/machine.rs"]
 mod machine;
 mod process;
+mod subscriptions;
 #[path = "../side_by_side/table.rs"]
 mod table;
 mod upstream;
@@ -244,6 +245,9 @@ async fn bench(arguments: &[String]) {
     }
     if runs("websockets") {
         websockets::idle(&bench.table).await;
+    }
+    if runs("subscriptions") {
+        subscriptions::while_upstreams_die(&bench.table).await;
     }
     if runs("headers") {
         headers::beside_load().await;

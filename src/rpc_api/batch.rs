@@ -104,7 +104,7 @@ fn too_large(max: usize) -> RpcError {
 }
 
 /// What an answer weighs.
-fn size(answer: &RpcAnswer) -> usize {
+pub(super) fn size(answer: &RpcAnswer) -> usize {
     match answer {
         RpcAnswer::Result(raw) => raw.as_bytes().len(),
         RpcAnswer::Error(error) => error.raw.as_bytes().len(),

@@ -16,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     access::Caller,
+    answer_room::{AnswerRoom, HeldAnswers},
     batch::Kept,
     class::Class,
     grading::Grading,
@@ -57,12 +58,13 @@ pub(super) struct Calls {
 }
 
 /// How a request came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Way<'a> {
     /// One after the other on a connection, whose task does nothing else meanwhile.
     Http,
-    /// Many at once on a connection, whose task may wait for the client to read: what they hold must end all the same.
-    Websocket,
+    /// Many at once on a connection, whose task may wait for the client to read: what they hold must end all the same, and their answers have so
+    /// much room.
+    Websocket(&'a AnswerRoom),
 }
 
 /// What becomes of one call before anybody is asked.
@@ -85,7 +87,7 @@ impl Calls {
         body: &Bytes,
         caller: &Caller,
         session: &Session,
-        way: Way,
+        way: Way<'_>,
     ) -> Said {
         let (calls, is_batch) = match incoming {
             StrictIncoming::One(call) => (vec![call], false),
@@ -121,7 +123,8 @@ impl Calls {
             })
             .collect();
         said.is_any_asked = !asked.is_empty();
-        let (replies, elapsed) = self.ask(asked, &classes, is_batch, session, places, way).await;
+        let (replies, held, elapsed) = self.ask(asked, &classes, is_batch, session, places, way).await;
+        said.held = held;
         metrics::show_in_flight(self.places.taken());
         for (class, reply) in classes.iter().zip(&replies) {
             self.grading.answered(*class, reply, elapsed);
@@ -194,17 +197,21 @@ impl Calls {
         is_batch: bool,
         session: &Session,
         places: Vec<PlaceTaken>,
-        way: Way,
-    ) -> (Vec<Served>, Duration) {
+        way: Way<'_>,
+    ) -> (Vec<Served>, Option<HeldAnswers>, Duration) {
         let wanted = calls.len();
         if wanted == 0 {
-            return (Vec::new(), Duration::ZERO);
+            return (Vec::new(), None, Duration::ZERO);
         }
         let (rpc, session) = (Arc::clone(&self.rpc), session.clone());
         let began = Instant::now();
         let until = began + self.deadline;
         let classed: Vec<(RpcCall, Class)> = calls.into_iter().zip(classes.iter().copied()).collect();
         let max_answer = self.max_answer;
+        let room = match way {
+            Way::Http => None,
+            Way::Websocket(room) => Some((room.clone(), classes.to_vec())),
+        };
         let asking = async move {
             let _places = places;
             let mut kept = Kept::new(max_answer);
@@ -216,7 +223,9 @@ impl Calls {
                 }
             };
             let _ = timeout_at(until + GRACE, answers).await;
-            (kept.replies, began.elapsed())
+            // Here, as nobody may look for a while whether there are answers.
+            let held = room.map(|(room, classes)| room.hold(&mut kept.replies, &classes));
+            (kept.replies, held, began.elapsed())
         };
         let came = if classes.contains(&Class::Send) {
             // A client that hangs up has sent its transaction all the same: it goes to every upstream, or to none.
@@ -225,13 +234,13 @@ impl Calls {
             match way {
                 // Nothing else waits in this task, and another one costs a wake-up.
                 Way::Http => Ok(asking.await),
-                Way::Websocket => AbortOnDropHandle::new(tokio::spawn(asking)).await,
+                Way::Websocket(_) => AbortOnDropHandle::new(tokio::spawn(asking)).await,
             }
         };
-        let (mut replies, elapsed) = came.unwrap_or_else(|_| (Vec::new(), began.elapsed()));
+        let (mut replies, held, elapsed) = came.unwrap_or_else(|_| (Vec::new(), None, began.elapsed()));
         // Never fewer answers than calls, whatever went wrong.
         replies.resize_with(wanted, no_reply);
-        (replies, elapsed)
+        (replies, held, elapsed)
     }
 }
 
@@ -255,6 +264,8 @@ pub(super) struct Said {
     limited: Option<Duration>,
     is_shed: bool,
     is_any_asked: bool,
+    /// Its share of the room for answers that wait.
+    held: Option<HeldAnswers>,
 }
 
 impl Said {
@@ -315,7 +326,11 @@ impl Said {
 
     /// As the message of a websocket; none where there is nothing to say.
     pub(super) fn into_bytes(self) -> Option<Bytes> {
-        (!self.is_silent).then(|| self.text.into_bytes())
+        let text = (!self.is_silent).then(|| self.text.into_bytes())?;
+        Some(match self.held {
+            Some(held) => held.keep(text),
+            None => text,
+        })
     }
 
     /// As an HTTP answer. As with geth, an error of a call's own has the status 200; 429 and 503 are for requests of which nothing was asked.

@@ -386,12 +386,14 @@ async fn places_are_given_back_by_the_deadline_whoever_waits() {
     let stage = stage(|settings| settings.limits.max_in_flight = 1);
     let caller = Caller { client: ClientId::Address([10, 0, 0, 1].into()), is_own: false };
     let session = Session::new(caller.client.clone());
+    let room = AnswerRooms::new(1 << 20).room();
     let serve = |method: &'static str| {
         let (calls, caller, session) = (stage.calls.clone(), caller.clone(), session.clone());
+        let room = room.clone();
         async move {
             let body = Bytes::from(call("1", method));
             let incoming = read_strictly(&body, FramingLimits { batch: 10, depth: 10 }).unwrap();
-            let said = calls.serve(incoming, &body, &caller, &session, Way::Websocket).await;
+            let said = calls.serve(incoming, &body, &caller, &session, Way::Websocket(&room)).await;
             String::from_utf8(said.into_bytes().unwrap().to_vec()).unwrap()
         }
     };
@@ -410,6 +412,38 @@ async fn places_are_given_back_by_the_deadline_whoever_waits() {
     }
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(stage.post(call("1", "m")).await.status, 200);
+}
+
+/// Answers that are there while an earlier one is still on its way to a client that does not read.
+#[tokio::test]
+async fn answers_that_wait_for_a_websocket_are_bounded_in_bytes() {
+    let stage = stage(|_| {});
+    let front = Front { calls: stage.calls.clone(), framing: FramingLimits { batch: 4, depth: DEPTH } };
+    let session = Session::new(ClientId::Address([10, 0, 0, 1].into()));
+    let room = AnswerRooms::new(100 << 10).room();
+    let ask = |method: &str, bytes: usize| {
+        let text =
+            json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": ["x".repeat(bytes)]}).to_string();
+        front.answer(text.into(), &session, &room)
+    };
+    let mut waiting: Vec<_> = (0..4).map(|_| ask("m", 40 << 10)).collect();
+    waiting.push(ask("m", 100));
+    waiting.push(ask("eth_sendRawTransaction", 40 << 10));
+    for answer in &mut waiting {
+        assert!(futures_util::poll!(answer).is_pending());
+    }
+    while stage.echo.asked.lock().len() < 6 {
+        tokio::task::yield_now().await;
+    }
+    let mut texts = Vec::new();
+    for answer in waiting {
+        texts.push(answer.await.unwrap());
+    }
+    let is_result = |text: &Bytes| serde_json::from_slice::<Value>(text).unwrap()["error"]["code"] != -32005;
+    assert_eq!(texts.iter().map(is_result).collect::<Vec<_>>(), [true, true, false, false, true, true]);
+    // Once it has read them there is room.
+    drop(texts);
+    assert!(is_result(&ask("m", 40 << 10).await.unwrap()));
 }
 
 /// A client that hangs up once its transaction was taken has sent it.
@@ -443,15 +477,16 @@ async fn subscriptions_are_charged_and_may_be_denied() {
     let stage = stage(|given| *given = settings);
     let front = Front { calls: stage.calls.clone(), framing: FramingLimits { batch: 4, depth: DEPTH } };
     let session = Session::new(crate::gateway::ClientId::Address([10, 0, 0, 1].into()));
+    let room = AnswerRooms::new(1 << 20).room();
     assert_eq!(front.admit("eth_subscribe", &session).unwrap_err().code, ErrorCode::MethodNotFound);
     assert!(front.admit("eth_unsubscribe", &session).is_ok());
     // A message that cannot be read is charged, too.
     let text =
-        String::from_utf8(front.answer(Bytes::from_static(b"{"), &session).await.unwrap().to_vec()).unwrap();
+        String::from_utf8(front.answer(Bytes::from_static(b"{"), &session, &room).await.unwrap().to_vec()).unwrap();
     assert!(text.contains("-32700"), "{text}");
     assert_eq!(front.admit("eth_unsubscribe", &session).unwrap_err().code, ErrorCode::LimitExceeded);
     let text =
-        String::from_utf8(front.answer(Bytes::from_static(b"{"), &session).await.unwrap().to_vec()).unwrap();
+        String::from_utf8(front.answer(Bytes::from_static(b"{"), &session, &room).await.unwrap().to_vec()).unwrap();
     assert!(text.contains("-32005"), "{text}");
 }
 

@@ -37,6 +37,7 @@ use tracing::debug;
 use super::limits::BODY_TIMEOUT;
 use crate::{
     gateway::{ClientId, ClientLimits, Session, subscriptions::Subscriptions},
+    rpc_api::AnswerRooms,
     serve::ByteBudget,
 };
 use meter::{Meter, Metered, READ_BUFFER};
@@ -94,6 +95,7 @@ impl Websockets {
         Self(Arc::new(Shared {
             front,
             subscriptions,
+            answers: AnswerRooms::new(limits.max_answer_bytes),
             limits,
             bodies,
             allowed_origins,

@@ -1,14 +1,18 @@
-//! A node behind the gateway, scripted: it shows a head, answers what probes ask, gives every other call its own parameters back, and has the
-//! faults of nodes and of what is before them.
+//! A node behind the gateway, scripted: it shows a chain by HTTP and by a websocket, answers what probes ask, gives every other call its own
+//! parameters back, and has the faults of nodes and of what is before them.
+
+mod blocks;
+mod socket;
 
 use std::{
     collections::HashMap,
+    io,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
-use alloy_primitives::{B256, keccak256};
+use alloy_primitives::keccak256;
 use axum::{
     Router,
     extract::State,
@@ -19,12 +23,15 @@ use axum::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     consensus::WallClock,
-    serve::{ListenError, Listener},
+    serve::Listener,
 };
+
+pub use blocks::SimBlocks;
 
 /// What is wrong with an upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,12 +49,15 @@ pub enum UpstreamFault {
     CutOff,
     /// It does not have the block that is asked for.
     HeaderNotFound,
+    /// It tells hashes of pending transactions, and refuses to tell the whole of them.
+    HashesOnly,
 }
 
 /// A running upstream. Refuses connections once dropped.
 #[derive(Debug)]
 pub struct SimUpstream {
     address: SocketAddr,
+    ws_address: SocketAddr,
     script: Arc<Mutex<Script>>,
     stop: CancellationToken,
 }
@@ -55,9 +65,12 @@ pub struct SimUpstream {
 #[derive(Debug)]
 struct Script {
     chain_id: u64,
-    height: u64,
-    timestamp: u64,
+    blocks: SimBlocks,
     fault: UpstreamFault,
+    /// It tells no heads, though its websocket is open.
+    is_silent: bool,
+    /// Bytes of each answer to `eth_call`; 0: its parameters.
+    large: usize,
     calls: HashMap<String, u64>,
 }
 
@@ -68,19 +81,59 @@ impl Drop for SimUpstream {
 }
 
 impl SimUpstream {
-    /// Starts an upstream of a chain, at a height, whose head is a moment old.
+    /// Starts an upstream of a chain, at a height, whose head is a moment old. Each has blocks of its own from there on.
     ///
     /// # Errors
     /// When no port can be had.
-    pub async fn start(chain_id: u64, height: u64) -> Result<Self, ListenError> {
-        let script =
-            Script { chain_id, height, timestamp: now(), fault: UpstreamFault::None, calls: HashMap::new() };
-        let script = Arc::new(Mutex::new(script));
-        let router = Router::new().route("/", post(serve)).with_state(Arc::clone(&script));
-        let listener = Listener::bind("simulated upstream", SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-        let (address, stop) = (listener.address(), CancellationToken::new());
+    pub async fn start(chain_id: u64, height: u64) -> io::Result<Self> {
+        Self::start_on(chain_id, &SimBlocks::new(height)).await
+    }
+
+    /// Starts an upstream that shows blocks, which others may show, too.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn start_on(chain_id: u64, blocks: &SimBlocks) -> io::Result<Self> {
+        let script = Script {
+            chain_id,
+            blocks: blocks.clone(),
+            fault: UpstreamFault::None,
+            is_silent: false,
+            large: 0,
+            calls: HashMap::new(),
+        };
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut upstream = Self {
+            address: free,
+            ws_address: free,
+            script: Arc::new(Mutex::new(script)),
+            stop: CancellationToken::new(),
+        };
+        upstream.revive().await?;
+        Ok(upstream)
+    }
+
+    /// Its connections break, and it takes none any more.
+    pub fn kill(&self) {
+        self.stop.cancel();
+    }
+
+    /// It is there again, at the addresses that it had.
+    ///
+    /// # Errors
+    /// When its ports cannot be had.
+    pub async fn revive(&mut self) -> io::Result<()> {
+        self.stop.cancel();
+        let stop = CancellationToken::new();
+        let listener = Listener::bind("simulated upstream", self.address).map_err(io::Error::other)?;
+        let sockets = TcpListener::bind(self.ws_address).await?;
+        self.address = listener.address();
+        self.ws_address = sockets.local_addr().unwrap_or(self.ws_address);
+        let router = Router::new().route("/", post(serve)).with_state(Arc::clone(&self.script));
         tokio::spawn(listener.serve(router, stop.clone(), Duration::ZERO));
-        Ok(Self { address, script, stop })
+        tokio::spawn(socket::serve(sockets, Arc::clone(&self.script), stop.clone()));
+        self.stop = stop;
+        Ok(())
     }
 
     /// Its address, as `[[rpc.upstreams]] url` has it.
@@ -88,11 +141,24 @@ impl SimUpstream {
         format!("http://{}", self.address)
     }
 
+    /// Its websocket, as `[[rpc.upstreams]] ws_url` has it.
+    pub fn ws_url(&self) -> String {
+        format!("ws://{}", self.ws_address)
+    }
+
     /// One more block, a moment old.
     pub fn mine(&self) {
-        let mut script = self.script.lock();
-        script.height += 1;
-        script.timestamp = now();
+        self.script.lock().blocks.mine();
+    }
+
+    /// Whether it tells no heads from now on, though its websocket is open.
+    pub fn silence(&self, is_silent: bool) {
+        self.script.lock().is_silent = is_silent;
+    }
+
+    /// How many bytes it answers to `eth_call` from now on; 0: the call's own parameters.
+    pub fn answer_large(&self, bytes: usize) {
+        self.script.lock().large = bytes;
     }
 
     /// What is wrong with it from now on.
@@ -134,16 +200,21 @@ async fn serve(State(script): State<Arc<Mutex<Script>>>, body: Bytes) -> Respons
             let kept = text.len() / 2;
             (json, text.chars().take(kept).collect::<String>()).into_response()
         }
-        UpstreamFault::None | UpstreamFault::WrongId | UpstreamFault::HeaderNotFound => {
-            (json, text).into_response()
-        }
+        UpstreamFault::None
+        | UpstreamFault::WrongId
+        | UpstreamFault::HeaderNotFound
+        | UpstreamFault::HashesOnly => (json, text).into_response(),
     }
 }
 
 impl Script {
+    fn count(&mut self, method: &str) {
+        *self.calls.entry(method.to_owned()).or_default() += 1;
+    }
+
     fn answer(&mut self, call: &Value) -> Value {
         let method = call.get("method").and_then(Value::as_str).unwrap_or_default();
-        *self.calls.entry(method.to_owned()).or_default() += 1;
+        self.count(method);
         let params = call.get("params").cloned().unwrap_or_default();
         let id = match self.fault {
             UpstreamFault::WrongId => json!("another"),
@@ -154,40 +225,31 @@ impl Script {
         }
         let result = match method {
             "eth_chainId" => json!(format!("{:#x}", self.chain_id)),
-            "eth_blockNumber" => json!(format!("{:#x}", self.height)),
+            "eth_blockNumber" => json!(format!("{:#x}", self.blocks.height())),
             "eth_syncing" => json!(false),
             "net_peerCount" => json!("0x19"),
             "web3_clientVersion" => json!("Sim/v1"),
-            "eth_getBlockByNumber" => self.block(params.get(0).and_then(Value::as_str).unwrap_or("latest")),
+            "eth_getBlockByNumber" => {
+                self.blocks.by_number(params.get(0).and_then(Value::as_str).unwrap_or("latest"))
+            }
+            "eth_getBlockByHash" => {
+                self.blocks.by_hash(params.get(0).and_then(Value::as_str).unwrap_or_default())
+            }
+            "eth_getTransactionByHash" => json!({ "hash": params.get(0), "nonce": "0x1" }),
+            "eth_getLogs" if params.pointer("/0/blockHash").is_some() => {
+                let hash = params.pointer("/0/blockHash").and_then(Value::as_str).unwrap_or_default();
+                match self.blocks.logs(hash) {
+                    Some(logs) => logs,
+                    None => {
+                        let error = json!({ "code": -32000, "message": "unknown block" });
+                        return json!({ "jsonrpc": "2.0", "id": id, "error": error });
+                    }
+                }
+            }
+            "eth_call" if self.large > 0 => json!("x".repeat(self.large)),
             "eth_sendRawTransaction" => json!(keccak256(params.to_string())),
             _ => params,
         };
         json!({ "jsonrpc": "2.0", "id": id, "result": result })
-    }
-
-    fn block(&self, which: &str) -> Value {
-        let height = match which {
-            "latest" | "pending" => self.height,
-            "finalized" | "safe" => self.height.saturating_sub(64),
-            "earliest" => 0,
-            number => u64::from_str_radix(number.trim_start_matches("0x"), 16).unwrap_or(u64::MAX),
-        };
-        if height > self.height {
-            return Value::Null;
-        }
-        let hash = |height: u64| if height == 0 { B256::ZERO } else { keccak256(height.to_be_bytes()) };
-        let age = (self.height - height).saturating_mul(12);
-        json!({
-            "number": format!("{height:#x}"),
-            "hash": hash(height),
-            "parentHash": hash(height.saturating_sub(1)),
-            "timestamp": format!("{:#x}", self.timestamp.saturating_sub(age)),
-            "miner": "0x4675c7e5baafbffbca748158becba61ef3b0a263",
-            "gasLimit": "0x2255100",
-            "gasUsed": "0x0",
-            "baseFeePerGas": "0x7",
-            "logsBloom": format!("0x{}", "00".repeat(256)),
-            "transactions": [],
-        })
     }
 }

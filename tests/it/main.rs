@@ -49,6 +49,7 @@ mod reveal;
 mod rooms;
 mod rotation;
 mod rpc;
+mod rpc_websocket;
 #[expect(dead_code, reason = "shared with the tests on real chains, which use more of it")]
 mod searcher;
 mod shared;

@@ -324,4 +324,6 @@ impl Chain {
 }
 
 #[cfg(test)]
+mod merge_tests;
+#[cfg(test)]
 mod tests;

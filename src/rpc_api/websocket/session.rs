@@ -34,6 +34,7 @@ use crate::{
         subscriptions::{Cut, Line, Notice},
     },
     jsonrpc::RpcError,
+    rpc_api::AnswerRoom,
 };
 
 /// Between two pings of a connection on which nothing comes; one on which nothing came for twice as long, and a bit, is gone.
@@ -75,7 +76,8 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     shared: &Shared,
     session: Session,
 ) {
-    let mut client = Connection { shared, session: &session, line: None };
+    let room = shared.answers.room();
+    let mut client = Connection { shared, session: &session, room: &room, line: None };
     let Some(End(code, reason)) = client.serve(&mut socket).await else { return };
     let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
     let _ = timeout(CLOSE, async {
@@ -90,6 +92,8 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
 struct Connection<'a> {
     shared: &'a Shared,
     session: &'a Session,
+    /// What its answers that wait are charged to.
+    room: &'a AnswerRoom,
     /// Made when it subscribes for the first time: most connections do not.
     line: Option<Line>,
 }
@@ -206,10 +210,10 @@ impl<'a> Connection<'a> {
 
     /// Reads a message. Subscriptions are answered at once, so that no notice goes before the answer that has its id.
     async fn read(&mut self, body: Bytes) -> Read<'a> {
-        let (shared, session) = (self.shared, self.session);
+        let (shared, session, room) = (self.shared, self.session, self.room);
         match calls::take_apart(&body, shared.limits.max_batch) {
             Parts::Others => Read::Later(Box::pin(async move {
-                Answered { text: shared.front.answer(body, session).await, own: Vec::new() }
+                Answered { text: shared.front.answer(body, session, room).await, own: Vec::new() }
             })),
             Parts::One(call) => {
                 let own = self.fulfil_all(&[call]).await;
@@ -220,7 +224,7 @@ impl<'a> Connection<'a> {
                 Read::Now(calls::join(None, &own).map(Bytes::from))
             }
             Parts::Batch(own, Some(others)) => Read::Later(Box::pin(async move {
-                let text = shared.front.answer(others.into(), session).await;
+                let text = shared.front.answer(others.into(), session, room).await;
                 // The others are a copy; what was charged is the message.
                 drop(body);
                 Answered { text, own }

@@ -30,6 +30,7 @@ use crate::{
     },
     http_client::{Dialer, TlsRoots},
     jsonrpc::RpcError,
+    rpc_api::AnswerRoom,
     tasks::{TaskGroup, Tasks},
 };
 
@@ -37,7 +38,12 @@ use crate::{
 struct Echo(Mutex<Vec<u64>>, Mutex<Vec<String>>, AtomicBool);
 
 impl RpcFront for Echo {
-    fn answer<'a>(&'a self, body: Bytes, session: &'a Session) -> BoxFuture<'a, Option<Bytes>> {
+    fn answer<'a>(
+        &'a self,
+        body: Bytes,
+        session: &'a Session,
+        _: &'a AnswerRoom,
+    ) -> BoxFuture<'a, Option<Bytes>> {
         Box::pin(async move {
             self.0.lock().unwrap().push(session.latest());
             let call: Value = serde_json::from_slice(&body).ok()?;
