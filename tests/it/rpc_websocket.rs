@@ -17,7 +17,7 @@ use tokio_tungstenite::{
         Error, Message,
         client::IntoClientRequest,
         protocol::{
-            CloseFrame, WebSocketConfig,
+            CloseFrame,
             frame::{
                 Frame,
                 coding::{CloseCode, Data, OpCode},
@@ -464,10 +464,6 @@ async fn answers_that_wait_for_a_client_are_bounded_in_bytes() {
     upstreams.iter().for_each(|upstream| upstream.answer_large(6 << 20));
     let stage = gateway(&upstreams, "max_answer_bytes = 8000000").await;
     let mut client = Client::connect(&stage).await;
-    client.socket.set_config(|config: &mut WebSocketConfig| {
-        config.max_frame_size = Some(64 << 20);
-        config.max_message_size = Some(64 << 20);
-    });
     for id in 0..24_u64 {
         // Each another one: the same is asked once.
         let params = json!([{"to": format!("0x{id:040x}")}, "latest"]);

@@ -8,7 +8,8 @@
 //! - Another branch is followed when it wins against the one told. Each upstream votes by its newest block, if that is on one of the two
 //!   and not before they part. A branch that is [`STANDS_STILL`] blocks longer wins: who votes for the other does not move. Else
 //!   the one with more votes wins, and with as many on both sides the one of the upstream that the board asks first. So an upstream on a fork of
-//!   its own makes nobody flap, and an upstream that lags, whose block was told long since, has no vote.
+//!   its own makes nobody flap, and an upstream that lags, whose block was told long since, has no vote. With as many votes, a branch that was
+//!   told and left is taken up again only once it is the longer one: an upstream that is late with a reorganisation shows what all have left.
 //! - A block that cannot be linked, too far from the told ones or of an unknown parent, begins the chain anew ([`Step::Jump`]) only
 //!   once most upstreams show such blocks, or half of them with the preferred one, or when all upstreams fell back to before the
 //!   first told block. Until then it is passed over.
@@ -75,6 +76,8 @@ pub struct Chain {
     pool: HashMap<B256, Arc<Block>>,
     /// In the order in which they came into the pool.
     pooled: VecDeque<B256>,
+    /// Those of the pool that were told, until a reorganisation.
+    left: HashSet<B256>,
     /// Each upstream's newest block.
     claims: BTreeMap<usize, Arc<Block>>,
     /// The highest number that each upstream showed since the chain began, whether it is gone or not.
@@ -104,6 +107,7 @@ impl Chain {
             told: VecDeque::new(),
             pool: HashMap::new(),
             pooled: VecDeque::new(),
+            left: HashSet::new(),
             claims: BTreeMap::new(),
             highest: BTreeMap::new(),
             lost: HashSet::new(),
@@ -225,6 +229,7 @@ impl Chain {
     fn switch(&mut self, fork: usize, added: Vec<Arc<Block>>) -> Step {
         let removed: Vec<_> = self.told.drain(fork.saturating_add(1)..).rev().collect();
         for block in removed.iter().rev() {
+            self.left.insert(block.hash());
             self.add_to_pool(Arc::clone(block));
         }
         for block in &added {
@@ -261,13 +266,14 @@ impl Chain {
         let lowest = self.told.front().map_or(0, |block| block.number());
         let is_claimed: HashSet<B256> = self.claims.values().map(|block| block.hash()).collect();
         self.pool.retain(|hash, block| block.number() >= lowest || is_claimed.contains(hash));
-        let Self { pool, pooled, .. } = self;
+        let Self { pool, pooled, left, .. } = self;
         pooled.retain(|hash| pool.contains_key(hash));
         while pooled.len() > MAX_POOL {
             if let Some(hash) = pooled.pop_front() {
                 pool.remove(&hash);
             }
         }
+        left.retain(|hash| pool.contains_key(hash));
     }
 
     /// Where a block was told.

@@ -108,6 +108,20 @@ fn a_reorganisation_to_a_lower_block_is_followed_once_most_have_it() {
 }
 
 #[test]
+fn a_preferred_upstream_that_is_late_with_a_reorganisation_makes_nobody_flap() {
+    let mut chain = chain_at(99);
+    assert_eq!(show(&mut chain, 1, 100, 'a'), ["new 100a"]);
+    assert_eq!(show(&mut chain, 1, 100, 'b'), ["reorg -100a +100b"]);
+    assert_eq!(show(&mut chain, 0, 100, 'a'), [""; 0], "it was told, and left");
+    assert_eq!(show(&mut chain, 0, 100, 'b'), ["known"]);
+    assert_eq!(show(&mut chain, 1, 101, 'b'), ["new 101b"]);
+    // It stays on the other one, and that is longer: it is preferred.
+    assert_eq!(show(&mut chain, 0, 101, 'a'), [""; 0]);
+    assert_eq!(show(&mut chain, 0, 102, 'a'), ["reorg -101b 100b +100a 101a 102a"]);
+    assert_eq!(show(&mut chain, 1, 102, 'b'), [""; 0]);
+}
+
+#[test]
 fn votes_of_who_is_gone_do_not_count() {
     let mut chain = chain_at(99);
     show(&mut chain, 0, 100, 'a');

@@ -65,6 +65,11 @@ impl Chain {
                     Path::Told | Path::Linked(..) | Path::Missing(_) | Path::Beyond => {}
                 }
             }
+            // Who is late with a reorganisation shows what all have left: that is no reason to return to it.
+            let returns = self.left.contains(&root.hash());
+            if returns && other.votes == told.votes && other.height <= told.height {
+                continue;
+            }
             if other.wins(&told) && best.as_ref().is_none_or(|(side, _, _)| other.wins(side)) {
                 best = Some((other, fork, branch));
             }
