@@ -167,7 +167,9 @@ impl RpcFront for Front {
         Box::pin(async move {
             let caller = Self::caller(session);
             let said = match read_strictly(&body, self.framing) {
-                Ok(incoming) => self.calls.serve(incoming, &body, &caller, session, Way::Websocket(room)).await,
+                Ok(incoming) => {
+                    self.calls.serve(incoming, &body, &caller, session, Way::Websocket(room)).await
+                }
                 Err(error) => {
                     metrics::note_refused(metrics::Refused::Framing);
                     match self.calls.charge(&caller, 1) {

@@ -53,7 +53,10 @@ struct Told {
 /// Kills upstreams in turn, and now and then both; reorganises the chain between; and counts.
 pub(crate) async fn while_upstreams_die(table: &Table) {
     let lasts = seconds("RELAYMUX_BENCH_RPC_SECONDS", 60);
-    table.head(&format!("{CLIENTS} clients with newHeads and logs, {} s of upstreams that are killed", lasts.as_secs()));
+    table.head(&format!(
+        "{CLIENTS} clients with newHeads and logs, {} s of upstreams that are killed",
+        lasts.as_secs()
+    ));
     let blocks = SimBlocks::new(HEIGHT);
     let mut nodes = [upstream(&blocks).await, upstream(&blocks).await];
     let of = |url: String| -> SocketAddr { url.split_once("://").unwrap().1.parse().unwrap() };
@@ -139,7 +142,8 @@ pub(crate) async fn while_upstreams_die(table: &Table) {
         doubled += logs.values().filter(|times| **times != 0).count();
     }
     let count = |number: usize| vec![Some(number as f64)];
-    let words = format!("{kills} kills, {reorganisations} reorganisations, {} blocks", mined.lock().unwrap().len());
+    let words =
+        format!("{kills} kills, {reorganisations} reorganisations, {} blocks", mined.lock().unwrap().len());
     table.row("heads told to all clients together", "", &count(told), &words);
     table.row("heads lost", "", &count(lost.0), "");
     table.row("logs lost", "", &count(lost.1), "");

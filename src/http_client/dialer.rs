@@ -5,7 +5,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use url::{Host, Url};
 
-use super::{HTTP1, HttpClientError, HttpFailure, Tls, TlsRoots, connector::Connector, failure_of, proxy::Proxy};
+use super::{
+    HTTP1, HttpClientError, HttpFailure, Tls, TlsRoots, connector::Connector, failure_of, proxy::Proxy,
+};
 
 /// Opens byte streams: TCP, TLS where the URL says so, and the operator's proxy between, which is asked for a tunnel (`CONNECT`) whether there is
 /// TLS or not. Source: RFC 6455, section 4.1.

@@ -482,11 +482,13 @@ async fn subscriptions_are_charged_and_may_be_denied() {
     assert!(front.admit("eth_unsubscribe", &session).is_ok());
     // A message that cannot be read is charged, too.
     let text =
-        String::from_utf8(front.answer(Bytes::from_static(b"{"), &session, &room).await.unwrap().to_vec()).unwrap();
+        String::from_utf8(front.answer(Bytes::from_static(b"{"), &session, &room).await.unwrap().to_vec())
+            .unwrap();
     assert!(text.contains("-32700"), "{text}");
     assert_eq!(front.admit("eth_unsubscribe", &session).unwrap_err().code, ErrorCode::LimitExceeded);
     let text =
-        String::from_utf8(front.answer(Bytes::from_static(b"{"), &session, &room).await.unwrap().to_vec()).unwrap();
+        String::from_utf8(front.answer(Bytes::from_static(b"{"), &session, &room).await.unwrap().to_vec())
+            .unwrap();
     assert!(text.contains("-32005"), "{text}");
 }
 

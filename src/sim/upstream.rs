@@ -23,15 +23,15 @@ use axum::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    consensus::WallClock,
-    serve::Listener,
-};
+use crate::{consensus::WallClock, serve::Listener};
 
 pub use blocks::SimBlocks;
+
+/// How long an upstream takes for a large answer.
+const LARGE_AFTER: Duration = Duration::from_millis(500);
 
 /// What is wrong with an upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -156,9 +156,14 @@ impl SimUpstream {
         self.script.lock().is_silent = is_silent;
     }
 
-    /// How many bytes it answers to `eth_call` from now on; 0: the call's own parameters.
+    /// How many bytes it answers to `eth_call` from now on, after half a second; 0: the call's own parameters, at once.
     pub fn answer_large(&self, bytes: usize) {
         self.script.lock().large = bytes;
+    }
+
+    /// What it answers to a call or a batch, for whoever stands before it.
+    pub fn answer(&self, request: &Value) -> Value {
+        self.script.lock().answer_all(request)
     }
 
     /// What is wrong with it from now on.
@@ -180,14 +185,14 @@ async fn serve(State(script): State<Arc<Mutex<Script>>>, body: Bytes) -> Respons
     let Ok(request) = serde_json::from_slice::<Value>(&body) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    let (answer, fault) = {
+    let (answer, fault, is_large) = {
         let mut script = script.lock();
-        let answer = match request.as_array() {
-            Some(calls) => Value::Array(calls.iter().map(|call| script.answer(call)).collect()),
-            None => script.answer(&request),
-        };
-        (answer, script.fault)
+        let is_large = script.large > 0 && request.get("method").and_then(Value::as_str) == Some("eth_call");
+        (script.answer_all(&request), script.fault, is_large)
     };
+    if is_large {
+        sleep(LARGE_AFTER).await;
+    }
     let json = [("content-type", "application/json")];
     let text = answer.to_string();
     match fault {
@@ -208,6 +213,13 @@ async fn serve(State(script): State<Arc<Mutex<Script>>>, body: Bytes) -> Respons
 }
 
 impl Script {
+    fn answer_all(&mut self, request: &Value) -> Value {
+        match request.as_array() {
+            Some(calls) => Value::Array(calls.iter().map(|call| self.answer(call)).collect()),
+            None => self.answer(request),
+        }
+    }
+
     fn count(&mut self, method: &str) {
         *self.calls.entry(method.to_owned()).or_default() += 1;
     }

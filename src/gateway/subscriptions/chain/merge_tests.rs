@@ -31,12 +31,8 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let mut world = Self {
-            canonical: vec![B256::ZERO],
-            all: HashMap::new(),
-            heads: Vec::new(),
-            reorganisations: 0,
-        };
+        let mut world =
+            Self { canonical: vec![B256::ZERO], all: HashMap::new(), heads: Vec::new(), reorganisations: 0 };
         (0..FIRST).for_each(|_| world.grow());
         world
     }
@@ -137,7 +133,10 @@ impl Client {
                             for log in batch.logs {
                                 let log: Value = log.raw.read().unwrap();
                                 assert_eq!(log["removed"], json!(true));
-                                assert_eq!(self.logs.pop().map(|hash| json!(hash)), Some(log["blockHash"].clone()));
+                                assert_eq!(
+                                    self.logs.pop().map(|hash| json!(hash)),
+                                    Some(log["blockHash"].clone())
+                                );
                             }
                         }
                     }
