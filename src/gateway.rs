@@ -39,6 +39,7 @@ mod own_answer;
 mod pattern;
 mod policy;
 pub mod probe;
+mod retry_budget;
 mod room;
 pub(crate) mod rules;
 mod select;

@@ -5,7 +5,10 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use serde::Serialize;
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 
 use super::{Head, Tier, UpstreamId};
 pub use crate::events::UpstreamState;
@@ -63,6 +66,8 @@ pub enum Feedback {
     Refused(String),
     /// It gave nothing usable.
     Failed(String),
+    /// A call waits for it longer than its calls usually take, and it answers nothing else meanwhile: it is probed at once. By itself that is no fault.
+    Silent,
     /// It showed a head: a subscription, or an answer that had one.
     Head(Head),
 }
@@ -87,7 +92,7 @@ const SWITCHOVERS: usize = 50;
 #[derive(Clone, Debug)]
 pub struct Board {
     switchovers: Arc<Mutex<VecDeque<Switchover>>>,
-    latencies: Arc<Mutex<Vec<Option<Duration>>>>,
+    probed: Arc<Mutex<Vec<Option<(Duration, Instant)>>>>,
     now: Arc<ArcSwap<Snapshot>>,
     changed: watch::Sender<u64>,
     feedback: mpsc::Sender<(usize, Feedback)>,
@@ -97,11 +102,11 @@ impl Board {
     /// A board that knows nothing yet, and where what calls observe comes out. What comes while nobody takes it is dropped: probes will see it.
     pub fn new(upstreams: Vec<Standing>) -> (Self, mpsc::Receiver<(usize, Feedback)>) {
         let (feedback, observed) = mpsc::channel(1024);
-        let latencies = Arc::new(Mutex::new(vec![None; upstreams.len()]));
+        let probed = Arc::new(Mutex::new(vec![None; upstreams.len()]));
         let snapshot = Snapshot { upstreams, ..Snapshot::default() };
         let now = Arc::new(ArcSwap::from_pointee(snapshot));
         let switchovers = Arc::default();
-        (Self { switchovers, latencies, now, changed: watch::Sender::new(0), feedback }, observed)
+        (Self { switchovers, probed, now, changed: watch::Sender::new(0), feedback }, observed)
     }
 
     /// What is known now.
@@ -139,13 +144,18 @@ impl Board {
 
     /// How long the last probe of the upstream at a place took; none while none was answered.
     pub fn probe_latency(&self, place: usize) -> Option<Duration> {
-        self.latencies.lock().get(place).copied().flatten()
+        self.probed.lock().get(place).copied().flatten().map(|(latency, _)| latency)
     }
 
-    /// A probe of the upstream at a place was answered.
-    pub fn probed(&self, place: usize, latency: Duration) {
-        if let Some(known) = self.latencies.lock().get_mut(place) {
-            *known = Some(latency);
+    /// When the upstream at a place last answered a probe; none while none was answered.
+    pub fn probe_answered(&self, place: usize) -> Option<Instant> {
+        self.probed.lock().get(place).copied().flatten().map(|(_, at)| at)
+    }
+
+    /// A probe of the upstream at a place was answered, after so long, just now.
+    pub fn probed(&self, place: usize, latency: Duration, now: Instant) {
+        if let Some(known) = self.probed.lock().get_mut(place) {
+            *known = Some((latency, now));
         }
     }
 }

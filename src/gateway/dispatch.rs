@@ -1,10 +1,11 @@
 //! Runs one call: upstream after upstream until one of them answers, all within one deadline.
 //!
-//! An upstream that does not answer within `rpc.attempt` is not given up: the next one is asked beside it, and the first good answer wins. What
+//! An upstream that does not answer in the time that it may take is not given up: the next one is asked beside it, and the first good answer wins. What
 //! may not be asked twice is asked once, and goes on to another upstream only where the first cannot have got it. When nobody can be reached, or
 //! all ask us to come later, everybody is tried again a moment later, as long as the client waits: two nodes that start again at the same time are no reason to fail.
 
 mod failure;
+mod patience;
 mod race;
 mod trouble;
 
@@ -23,6 +24,7 @@ use super::{
 
 pub(super) use self::{
     failure::note_failure,
+    patience::patience,
     race::{Heard, Race},
 };
 
@@ -53,6 +55,7 @@ impl Lanes {
         last: Option<usize>,
     ) -> Served {
         let started = Instant::now();
+        self.retries().note_call(started);
         let (mut troubles, mut first, mut pause) = (Troubles::default(), None, FIRST_PAUSE);
         let mut changes = self.board().changes();
         loop {

@@ -22,6 +22,9 @@ const USUAL_REST: Duration = Duration::from_secs(1);
 /// Longest rest, whatever it says.
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
+/// Longest that an upstream counts as silent without being asked again; its probes tell sooner. An arbitrary number.
+const LONGEST_SILENCE: Duration = Duration::from_secs(10);
+
 /// One upstream.
 pub(super) struct Lane {
     /// Its name.
@@ -74,6 +77,17 @@ impl Highest {
 struct Moments {
     resting_until: Option<Instant>,
     last_answer: Option<Instant>,
+    silent_since: Option<Instant>,
+}
+
+impl Moments {
+    /// Whether it has answered nothing since it was found to be silent; `probed` is when it last answered a probe.
+    fn is_silent(&self, probed: Option<Instant>, now: Instant) -> bool {
+        self.silent_since.is_some_and(|since| {
+            let answered = self.last_answer.max(probed).is_some_and(|last| last >= since);
+            !answered && now.saturating_duration_since(since) < LONGEST_SILENCE
+        })
+    }
 }
 
 impl std::fmt::Debug for Lane {
@@ -98,13 +112,24 @@ impl Lane {
         }
     }
 
-    /// What its answers showed, for a call of a method.
-    pub(super) fn seen(&self, method: &str, standing: Option<&Standing>, now: Instant) -> Seen {
+    /// What its answers showed, for a call of a method. `probed` is when it last answered a probe.
+    pub(super) fn seen(
+        &self,
+        method: &str,
+        standing: Option<&Standing>,
+        probed: Option<Instant>,
+        now: Instant,
+    ) -> Seen {
         let (latest, finalized) = self.shown(standing);
+        let (resting, stalled) = {
+            let moments = self.moments.lock();
+            (moments.resting_until.is_some_and(|until| now < until), moments.is_silent(probed, now))
+        };
         Seen {
             latest,
             finalized,
-            resting: self.moments.lock().resting_until.is_some_and(|until| now < until),
+            resting,
+            stalled,
             may: self.lists.take(method) && self.ask.has_budget(),
         }
     }
@@ -139,6 +164,21 @@ impl Lane {
     /// Whether it answered anything since then: who does is alive, however slow one call is.
     pub(super) fn answered_since(&self, then: Instant) -> bool {
         self.moments.lock().last_answer.is_some_and(|last| last >= then)
+    }
+
+    /// It answers nothing although calls wait for it. Whether that was not known; `probed` is when it last answered a probe.
+    pub(super) fn note_silent(&self, probed: Option<Instant>, now: Instant) -> bool {
+        let mut moments = self.moments.lock();
+        let was_known = moments.is_silent(probed, now);
+        if !was_known {
+            moments.silent_since = Some(now);
+        }
+        !was_known
+    }
+
+    /// Whether it answers nothing just now, as far as is known.
+    pub(super) fn is_silent(&self, probed: Option<Instant>, now: Instant) -> bool {
+        self.moments.lock().is_silent(probed, now)
     }
 
     /// It showed a block at its tip.

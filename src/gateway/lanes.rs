@@ -6,9 +6,10 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Board, RpcCall, RpcSettings, Session, belief, block_need,
+    Board, Feedback, RpcCall, RpcSettings, Session, Tier, belief, block_need,
     failovers::Failovers,
     lane::Lane,
+    retry_budget::RetryBudget,
     select::{self, Candidate, Need, Seen},
 };
 use crate::{consensus::WallClock, types::UnixMillis};
@@ -23,6 +24,7 @@ pub(super) struct Lanes {
     hedge: bool,
     clock: WallClock,
     failovers: Failovers,
+    retries: RetryBudget,
     background: TaskTracker,
 }
 
@@ -37,6 +39,7 @@ impl Lanes {
             hedge: settings.hedge,
             clock,
             failovers: Failovers::default(),
+            retries: RetryBudget::new(Instant::now()),
             background: TaskTracker::new(),
         })
     }
@@ -71,6 +74,36 @@ impl Lanes {
         self.attempt
     }
 
+    /// How many second questions slow upstreams may cost.
+    pub(super) const fn retries(&self) -> &RetryBudget {
+        &self.retries
+    }
+
+    /// A call has waited so long for the upstream at a place. If it answered nothing else meanwhile, the next calls do not wait for it, and it is probed.
+    pub(super) fn waited(&self, place: usize, waited: Duration) {
+        let now = Instant::now();
+        let (Some(lane), probed) = (self.at(place), self.board.probe_answered(place)) else { return };
+        let is_alive = now
+            .checked_sub(waited)
+            .is_some_and(|then| lane.answered_since(then) || probed.is_some_and(|probed| probed >= then));
+        if !is_alive && lane.note_silent(probed, now) {
+            self.board.observed(place, Feedback::Silent);
+        }
+    }
+
+    /// Whether another node of the operator's than the one at a place may answer in its stead. Paid upstreams stand in for nobody who may be only slow.
+    pub(super) fn has_own_beside(&self, place: usize) -> bool {
+        let snapshot = self.board.snapshot();
+        let is_own = |place: usize| snapshot.upstreams.get(place).is_some_and(|one| one.tier != Tier::Backup);
+        is_own(place)
+            && snapshot.order.iter().any(|&other| other != place && is_own(other) && !self.is_silent(other))
+    }
+
+    /// Whether the upstream at a place answers nothing just now, as far as is known.
+    pub(super) fn is_silent(&self, place: usize) -> bool {
+        self.at(place).is_some_and(|lane| lane.is_silent(self.board.probe_answered(place), Instant::now()))
+    }
+
     /// Who can be asked for a call, the best first.
     pub(super) fn candidates(&self, call: &RpcCall, session: &Session) -> Vec<Candidate> {
         let (now, snapshot) = (Instant::now(), self.board.snapshot());
@@ -78,7 +111,10 @@ impl Lanes {
             .all
             .iter()
             .enumerate()
-            .map(|(place, lane)| lane.seen(&call.method, snapshot.upstreams.get(place), now))
+            .map(|(place, lane)| {
+                let (standing, probed) = (snapshot.upstreams.get(place), self.board.probe_answered(place));
+                lane.seen(&call.method, standing, probed, now)
+            })
             .collect();
         let (told_latest, told_finalized) = self.told(session);
         let (ceiling, known) = (self.ceiling(), self.known(told_latest));

@@ -186,7 +186,7 @@ impl Prober {
         // Nothing was sent, and the next try is soon: a new day has a new budget.
         let is_silent = observation == Observation::NotSent;
         if let Observation::Probed(probe) = &observation {
-            self.parts.board.probed(place, probe.latency);
+            self.parts.board.probed(place, probe.latency, Instant::now());
         }
         self.take(Input::Observed(place, observation));
         let is_doubtful = self.health.is_doubtful(place);
@@ -203,7 +203,7 @@ impl Prober {
 
     /// A call met something.
     fn met(&mut self, place: usize, feedback: Feedback) {
-        let is_failure = matches!(feedback, Feedback::Refused(_) | Feedback::Failed(_));
+        let is_failure = matches!(feedback, Feedback::Refused(_) | Feedback::Failed(_) | Feedback::Silent);
         let was_serving = self.is_serving(place);
         self.take(Input::Observed(place, Observation::Traffic(feedback)));
         let is_serving = self.is_serving(place);

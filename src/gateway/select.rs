@@ -32,6 +32,8 @@ pub(super) struct Seen {
     pub finalized: u64,
     /// It asked us to come later.
     pub resting: bool,
+    /// It answers nothing just now although it is asked.
+    pub stalled: bool,
     /// It may be asked: it takes the method, and our budget has a request left.
     pub may: bool,
 }
@@ -78,12 +80,20 @@ pub(super) fn candidates(snapshot: &Snapshot, seen: &[Seen], need: Need) -> Vec<
             let latest = latest.min(need.ceiling);
             let finalized = standing.finalized.unwrap_or(0).max(seen.finalized).min(need.ceiling);
             let candidate = Candidate { place, tier: standing.tier, latest, finalized };
-            let rank = Rank { lacks: lacks(candidate, standing.earliest, need), resting: seen.resting };
+            let lacks = lacks(candidate, standing.earliest, need);
+            let rank = Rank { lacks, resting: seen.resting, stalled: seen.stalled };
             Some((rank, candidate))
         })
         .collect();
     // Stable: within a rank, the board's order.
     ranked.sort_by_key(|(rank, _)| (rank.lacks, rank.resting));
+    // A silence of a moment is no reason to ask a paid upstream: who is silent comes after the operator's other nodes that stand beside it.
+    let is_own = |candidate: &Candidate| candidate.tier != Tier::Backup;
+    for own in ranked.chunk_by_mut(|(one, first), (other, second)| {
+        (one.lacks, one.resting) == (other.lacks, other.resting) && is_own(first) && is_own(second)
+    }) {
+        own.sort_by_key(|(rank, _)| rank.stalled);
+    }
     ranked.into_iter().map(|(_, candidate)| candidate).collect()
 }
 
@@ -91,6 +101,7 @@ pub(super) fn candidates(snapshot: &Snapshot, seen: &[Seen], need: Need) -> Vec<
 struct Rank {
     lacks: bool,
     resting: bool,
+    stalled: bool,
 }
 
 /// Whether an upstream is known to lack what a call needs, or to show less than its client was told.
@@ -164,7 +175,7 @@ mod tests {
         Snapshot { upstreams, order: vec![0, 1, 2], tip: None, finalized: None }
     }
 
-    const MAY: Seen = Seen { latest: 0, finalized: 0, resting: false, may: true };
+    const MAY: Seen = Seen { latest: 0, finalized: 0, resting: false, stalled: false, may: true };
 
     fn need(block: BlockNeed) -> Need {
         Need { block, told_latest: 0, told_finalized: 0, ceiling: u64::MAX, known: 0 }
@@ -254,6 +265,19 @@ mod tests {
         assert_eq!(places(&board, &[MAY; 3], need(BlockNeed::Number(49))), [1, 2, 0]);
         assert_eq!(places(&board, &[MAY; 3], need(BlockNeed::Earliest)), [1, 2, 0]);
         assert_eq!(places(&board, &[MAY; 3], need(BlockNeed::Number(50))), [0, 1, 2]);
+    }
+
+    #[test]
+    fn who_is_silent_comes_after_the_other_own_nodes_and_before_a_paid_one() {
+        let board = snapshot([100, 100, 100]);
+        let silent = Seen { stalled: true, ..MAY };
+        let latest = need(BlockNeed::Latest);
+        assert_eq!(places(&board, &[silent, MAY, MAY], latest), [1, 0, 2]);
+        assert_eq!(places(&board, &[silent, silent, MAY], latest), [0, 1, 2]);
+        assert_eq!(places(&board, &[MAY, MAY, silent], latest), [0, 1, 2]);
+        // Who lacks the block is no better than who is silent.
+        let board = snapshot([100, 99, 100]);
+        assert_eq!(places(&board, &[silent, MAY, MAY], need(BlockNeed::Number(100))), [0, 2, 1]);
     }
 
     proptest! {

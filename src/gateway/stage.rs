@@ -139,8 +139,8 @@ impl Stage {
                 })
             })
             .collect();
-        let upstreams = tiers.iter().map(|tier| settings_of(*tier)).collect();
-        let (board, observed) = Board::new(Vec::new());
+        let upstreams: Vec<UpstreamSettings> = tiers.iter().map(|tier| settings_of(*tier)).collect();
+        let (board, observed) = Board::new(upstreams.iter().map(|upstream| standing(upstream, 0)).collect());
         let client = ClientId::Token("t".into());
         let stage =
             Self { actors, settings: settings(upstreams), board, observed, session: Session::new(client) };

@@ -165,7 +165,7 @@ impl Record {
                 self.traffic = self.traffic.step(Pulse::Alive, now, &policy);
                 self.trouble = None;
             }
-            Feedback::Answered { .. } => {}
+            Feedback::Answered { .. } | Feedback::Silent => {}
             Feedback::Refused(message) => {
                 if self.traffic.is_closed() {
                     self.is_lifted = false;

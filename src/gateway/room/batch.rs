@@ -10,11 +10,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Gateway;
 use crate::gateway::{
-    BadAnswer, CallError, Method, RpcAnswer, RpcCall, Served, Session, TransportFailure,
-    dispatch::{Heard, Race, never_lower, note_failure},
+    BadAnswer, CallError, Method, MethodClass, RpcAnswer, RpcCall, Served, Session, TransportFailure,
+    dispatch::{Heard, Race, never_lower, note_failure, patience},
     methods::{FilterUse, Repeat},
     metrics,
     select::Candidate,
+    verdict::Reason,
 };
 
 /// Most calls in one batch to an upstream: what providers take whatever their plan (proxyd has the same bound).
@@ -86,7 +87,7 @@ fn shared(gateway: &Gateway, place: usize, call: RpcCall, session: &Session) -> 
         Ok(method)
             if method.repeat == Repeat::Freely
                 && method.filter == FilterUse::None
-                && method.class == crate::gateway::MethodClass::Read =>
+                && method.class == MethodClass::Read =>
         {
             method
         }
@@ -133,7 +134,8 @@ async fn one_group(
     join_all(each).await
 }
 
-/// The answers of a batch's upstream, if it gave any within the time that one upstream may take.
+/// The answers of a batch's upstream, if it gave any within the time that one upstream may take; one that may be frozen is left earlier where another
+/// node of the operator's can be asked.
 async fn ask(gateway: &Gateway, group: &[Item], deadline: Instant) -> Option<Vec<RpcAnswer>> {
     let (lanes, started) = (&gateway.lanes, Instant::now());
     let place = group.first()?.candidate.place;
@@ -141,7 +143,22 @@ async fn ask(gateway: &Gateway, group: &[Item], deadline: Instant) -> Option<Vec
     let calls: Vec<RpcCall> = group.iter().map(|item| item.call.clone()).collect();
     let until = deadline.min(started + lanes.attempt());
     lane.note_asked(calls.len());
-    let came = timeout_at(until, lane.ask.batch(&calls, until)).await;
+    let known = lane.quantiles(MethodClass::Read);
+    let patience = patience(MethodClass::Read, known, calls.len(), lanes.attempt());
+    let mut asking = lane.ask.batch(&calls, until);
+    let came = match timeout_at(until.min(started + patience), &mut asking).await {
+        Ok(came) => Ok(came),
+        Err(_) if started + patience < until => {
+            lanes.waited(place, patience);
+            let questions = u64::try_from(calls.len()).unwrap_or(u64::MAX);
+            if lanes.has_own_beside(place) && lanes.retries().try_take(questions, Instant::now()) {
+                metrics::attempted(&lane.id, Reason::TimedOut.label());
+                return None;
+            }
+            timeout_at(until, asking).await
+        }
+        Err(elapsed) => Err(elapsed),
+    };
     let error = match came.unwrap_or(Err(CallError::Transport(TransportFailure::TimedOut))) {
         Ok(answers) if answers.len() == calls.len() => {
             lane.note_alive(Instant::now());

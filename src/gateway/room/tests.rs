@@ -299,3 +299,27 @@ async fn what_people_see_is_what_happened() {
     assert!(!shown.to_string().contains("127.0.0.1"), "{shown}");
     gateway.drained().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_leaves_a_frozen_node_for_another_own_one() {
+    let mut stage = Stage::new();
+    stage.settings.attempt = Duration::from_millis(2_500);
+    let gateway = gateway(&stage);
+    stage.actor(PRIMARY).plays(|_, _| Act::Hang);
+    let calls = || (0..3).map(|n| call("eth_call", json!([n]))).collect::<Vec<_>>();
+    let started = Instant::now();
+    let served = gateway.call_batch(calls(), &stage.session, deadline()).await;
+    assert_eq!(served.iter().map(value).collect::<Vec<_>>(), [json!(REPLICA), json!(REPLICA), json!(REPLICA)]);
+    // 0.8 s, as nothing is known of it.
+    assert_eq!(started.elapsed(), Duration::from_millis(800));
+    gateway.call_batch(calls(), &stage.session, deadline()).await;
+    assert_eq!(started.elapsed(), Duration::from_millis(800), "the next batch does not wait");
+    let told = stage.feedback();
+    assert!(told.contains(&(PRIMARY, Feedback::Silent)), "{told:?}");
+    assert!(!told.iter().any(|told| matches!(told, (_, Feedback::Failed(_)))), "{told:?}");
+    // A paid one stands in for nobody who may be slow.
+    stage.serve(&[PRIMARY, BACKUP]);
+    let started = Instant::now();
+    gateway.call_batch(calls(), &stage.session, deadline()).await;
+    assert_eq!(started.elapsed(), Duration::from_millis(2_500));
+}
