@@ -32,7 +32,6 @@ mod text;
 pub mod websocket;
 
 pub use class::Class;
-pub use handlers::HOP;
 pub use metrics::describe_metrics;
 pub use parts::RpcApiParts;
 pub use rpc::{Answering, Rpc};

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Hops;
+
 /// A call. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RpcCall {
@@ -12,12 +14,14 @@ pub struct RpcCall {
     pub method: Arc<str>,
     /// The parameters, as JSON text: `[]` where there were none.
     pub params: Bytes,
+    /// The gateways that it has come through. Calls that came by other ways are other calls.
+    pub hops: Hops,
 }
 
 impl RpcCall {
     /// A call of a method with parameters that are JSON text already.
     pub fn new(method: impl Into<Arc<str>>, params: impl Into<Bytes>) -> Self {
-        Self { method: method.into(), params: params.into() }
+        Self { method: method.into(), params: params.into(), hops: Hops::default() }
     }
 
     /// A call without parameters.

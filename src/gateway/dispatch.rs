@@ -5,13 +5,14 @@
 //! all ask us to come later, everybody is tried again a moment later, as long as the client waits: two nodes that start again at the same time are no reason to fail.
 
 mod failure;
+mod incomplete;
 mod patience;
 mod race;
 mod trouble;
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use self::{race::Won, trouble::Troubles};
 use super::{
@@ -30,7 +31,7 @@ pub(super) use self::{
 
 /// First pause before everybody is tried again; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// How long a call waits for anybody to come up while nobody serves. An arbitrary number.
+/// How long a call waits for anybody to come up while nobody serves, or to get the end of the logs that are asked for. An arbitrary number.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Lanes {
@@ -57,6 +58,7 @@ impl Lanes {
         let started = Instant::now();
         self.retries().note_call(started);
         let (mut troubles, mut first, mut pause) = (Troubles::default(), None, FIRST_PAUSE);
+        let mut was_asked_anew = false;
         let mut changes = self.board().changes();
         loop {
             let mut candidates = self.candidates(call, session);
@@ -70,7 +72,26 @@ impl Lanes {
                 .copied()
                 .collect();
             if let Some(won) = race.run(&rested, &mut troubles).await {
-                return self.served(won, first, &troubles, method, session, started);
+                let Some(end) = race.lacks(&won) else {
+                    return self.served(won, first, &troubles, method, session, started);
+                };
+                let has_it = !was_asked_anew && self.shows(won.place, end, deadline).await;
+                was_asked_anew |= has_it;
+                let is_over = started.elapsed() >= PATIENCE || Instant::now() + pause >= deadline;
+                if !has_it && is_over {
+                    return match race.names_its_end() {
+                        true => self.incomplete(won.place, end),
+                        false => self.served(won, first, &troubles, method, session, started),
+                    };
+                }
+                if !has_it {
+                    tokio::select! {
+                        () = sleep(pause) => {}
+                        _ = changes.changed() => {}
+                    }
+                    pause = pause.saturating_mul(2);
+                }
+                continue;
             }
             let now = Instant::now();
             let passes_at = troubles.passes_at(now, now + pause);

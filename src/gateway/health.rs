@@ -141,6 +141,13 @@ impl Health {
         })
     }
 
+    /// Whether another one that serves has a higher finalized block.
+    pub fn trails_in_finality(&self, place: usize) -> bool {
+        let height = |record: &Record| record.finalized.map(|finalized| finalized.number);
+        let own = self.records.get(place).and_then(height);
+        self.records.iter().any(|record| record.state.serves() && height(record) > own)
+    }
+
     fn candidates(&self, settled: Option<(UnixMillis, &HealthRules)>) -> Vec<Candidate> {
         let candidate = |record: &Record| Candidate {
             tier: record.tier,

@@ -14,11 +14,13 @@ use tokio::time::Instant;
 use super::{
     Ask, MethodClass, Standing, UpstreamId, UpstreamSettings,
     hedge::{Latencies, Quantiles},
+    pruned::{Past, Pruned},
     select::{MethodLists, Seen},
 };
 
-/// Rest of an upstream that says it is asked too often and not for how long. An arbitrary number.
-const USUAL_REST: Duration = Duration::from_secs(1);
+/// Rest of an upstream that says it is asked too often and not for how long; it doubles each time that it says so again after a rest. Arbitrary numbers.
+const FIRST_REST: Duration = Duration::from_millis(250);
+const MOST_DOUBLED: u32 = 7;
 /// Longest rest, whatever it says.
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
@@ -37,6 +39,7 @@ pub(super) struct Lane {
     heavy: Latencies,
     asked: AtomicU64,
     shown: Mutex<Shown>,
+    pruned: Mutex<Pruned>,
     moments: Mutex<Moments>,
 }
 
@@ -76,6 +79,8 @@ impl Highest {
 #[derive(Default)]
 struct Moments {
     resting_until: Option<Instant>,
+    /// How often in a row it asked for rest.
+    rests: u32,
     last_answer: Option<Instant>,
     silent_since: Option<Instant>,
 }
@@ -108,6 +113,7 @@ impl Lane {
             heavy: Latencies::default(),
             asked: AtomicU64::new(0),
             shown: Mutex::default(),
+            pruned: Mutex::default(),
             moments: Mutex::default(),
         }
     }
@@ -130,6 +136,7 @@ impl Lane {
             finalized,
             resting,
             stalled,
+            pruned: self.pruned.lock().up_to(Past::of(method), now),
             may: self.lists.take(method) && self.ask.has_budget(),
         }
     }
@@ -181,6 +188,16 @@ impl Lane {
         self.moments.lock().is_silent(probed, now)
     }
 
+    /// It said that it does not have what a call needs of a block's past; its own head is `latest`.
+    pub(super) fn note_pruned(&self, past: Past, number: u64, latest: u64, now: Instant) {
+        self.pruned.lock().note_lacks(past, number, latest, now);
+    }
+
+    /// It has it.
+    pub(super) fn note_not_pruned(&self, past: Past, number: u64) {
+        self.pruned.lock().note_has(past, number);
+    }
+
     /// It showed a block at its tip.
     pub(super) fn note_latest(&self, number: u64, standing: Option<&Standing>) {
         self.shown.lock().latest.note(number, head_of(standing));
@@ -191,10 +208,31 @@ impl Lane {
         self.shown.lock().finalized.note(number, finalized_of(standing));
     }
 
-    /// It asks us to come later.
-    pub(super) fn rest(&self, retry_after: Option<Duration>, now: Instant) {
-        let rest = retry_after.unwrap_or(USUAL_REST).min(LONGEST_REST);
-        self.moments.lock().resting_until = now.checked_add(rest);
+    /// It asks us to come later. When that is.
+    pub(super) fn rest(&self, retry_after: Option<Duration>, now: Instant) -> Instant {
+        let mut moments = self.moments.lock();
+        let rest = match (retry_after, moments.resting_until) {
+            (Some(rest), _) => rest.min(LONGEST_REST),
+            // Others that were under way are refused, too: that is the same rest.
+            (None, Some(until)) if now < until => return until,
+            (None, _) => {
+                let doubled = moments.rests.min(MOST_DOUBLED);
+                moments.rests = moments.rests.saturating_add(1);
+                FIRST_REST * 2_u32.pow(doubled)
+            }
+        };
+        let until = now.checked_add(rest).unwrap_or(now);
+        moments.resting_until = Some(until);
+        until
+    }
+
+    /// It has answered a call, so that it is not asked too often any more.
+    pub(super) fn note_rested(&self, now: Instant) {
+        let mut moments = self.moments.lock();
+        if moments.resting_until.is_some_and(|until| now >= until) {
+            moments.resting_until = None;
+            moments.rests = 0;
+        }
     }
 
     /// How long it takes for calls of a class.
@@ -231,5 +269,29 @@ mod tests {
         assert_eq!([Some(101), Some(101)].map(|probed| highest.beside(probed)), [101; 2]);
         highest.note(102, Some(101));
         assert_eq!([Some(101), Some(103)].map(|probed| highest.beside(probed)), [102; 2]);
+    }
+
+    #[test]
+    fn a_rest_grows_each_time_that_it_was_too_short() {
+        let upstream = &crate::gateway::stage::Stage::new().settings.upstreams[0];
+        let lane = Lane::new(upstream, crate::gateway::stage::Stage::new().asks().swap_remove(0));
+        let (start, ms) = (Instant::now(), Duration::from_millis);
+        let mut now = start;
+        for want in [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 32_000] {
+            let until = lane.rest(None, now);
+            assert_eq!(until - now, ms(want));
+            // A hundred calls that were under way are refused with it.
+            assert!((0..100).all(|_| lane.rest(None, now + ms(1)) == until));
+            now = until;
+        }
+        // An answer to a call of before is no proof; one of after is.
+        let until = lane.rest(None, now);
+        lane.note_rested(now);
+        assert_eq!(lane.rest(None, until) - until, ms(32_000));
+        let until = until + ms(32_000);
+        lane.note_rested(until);
+        assert_eq!(lane.rest(None, until) - until, ms(250));
+        // What it says itself counts, up to a minute.
+        assert_eq!(lane.rest(Some(ms(90_000)), now) - now, LONGEST_REST);
     }
 }

@@ -105,10 +105,15 @@ impl Ask for MeteredUpstream {
 }
 
 impl Post for MeteredUpstream {
-    fn post(&self, body: Bytes, deadline: Instant) -> BoxFuture<'_, Result<Bytes, TransportFailure>> {
+    fn post(
+        &self,
+        body: Bytes,
+        calls: u32,
+        deadline: Instant,
+    ) -> BoxFuture<'_, Result<Bytes, TransportFailure>> {
         Box::pin(async move {
             let asked = Instant::now();
-            let came = self.probes.post(body, deadline).await.map_err(CallError::Transport);
+            let came = self.probes.post(body, calls, deadline).await.map_err(CallError::Transport);
             self.count(&came, asked);
             came.map_err(|error| match error {
                 CallError::Transport(failure) => failure,
@@ -167,6 +172,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_probe_of_several_calls_is_as_many_requests_as_providers_count() {
+        let upstream = upstream(None, Some(7));
+        let body = RpcCall::to_batch(&vec![RpcCall::bare("eth_chainId"); 5]);
+        let failure = upstream.post(body.clone(), 5, soon()).await;
+        assert!(matches!(failure, Err(TransportFailure::Connect(_))), "{failure:?}");
+        assert_eq!(upstream.budget().used(0).sent, 5);
+        assert_eq!(upstream.post(body, 5, soon()).await, Err(TransportFailure::OverBudget));
+    }
+
+    #[tokio::test]
     async fn calls_that_use_up_a_second_starve_no_probe() {
         let upstream = upstream(Some(1), Some(3));
         let failure = async || match upstream.call(&RpcCall::bare("eth_chainId"), soon()).await {
@@ -175,7 +190,7 @@ mod tests {
         };
         assert!(matches!(failure().await, TransportFailure::Connect(_)));
         assert_eq!(failure().await, TransportFailure::OverBudget);
-        let probe = async || upstream.post(RpcCall::bare("eth_chainId").to_body(0), soon()).await;
+        let probe = async || upstream.post(RpcCall::bare("eth_chainId").to_body(0), 1, soon()).await;
         assert!(matches!(probe().await, Err(TransportFailure::Connect(_))), "it is sent");
         probe().await.unwrap_err();
         assert_eq!(probe().await, Err(TransportFailure::OverBudget), "the day is used up");

@@ -172,7 +172,12 @@ impl Prober {
             turn.is_under_way = true;
             turn.asked = Some(now);
             let tier = upstream.settings.tier;
-            let asked = questions(tier, turn.round, self.health.wants_all(place));
+            let asked = questions(
+                tier,
+                turn.round,
+                self.health.wants_all(place),
+                self.health.trails_in_finality(place),
+            );
             turn.round = turn.round.wrapping_add(1);
             let limit = if tier == Tier::Backup { BACKUP_DEADLINE } else { OWN_DEADLINE };
             let (ask, manner, deadline) = (Arc::clone(&upstream.ask), Arc::clone(&turn.manner), now + limit);

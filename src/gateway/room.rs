@@ -79,6 +79,7 @@ impl Gateway {
     /// Answers one call by a deadline: where nobody can, with an error that says why.
     pub async fn call(&self, call: RpcCall, session: &Session, deadline: Instant) -> Served {
         let started = Instant::now();
+        let call = RpcCall { hops: session.hops().clone(), ..call };
         let method = match self.admit(&call.method, session) {
             Ok(method) => method,
             Err(refusal) => {
@@ -190,7 +191,7 @@ impl Gateway {
             return None;
         }
         // A copy: a slice would keep the whole body that it came in.
-        let key = RpcCall::new(Arc::clone(&call.method), Bytes::copy_from_slice(&call.params));
+        let key = RpcCall { params: Bytes::copy_from_slice(&call.params), ..call.clone() };
         let work = || {
             let (lanes, call, session) = (Arc::clone(&self.lanes), key.clone(), session.clone());
             async move { lanes.run(&call, method, &session, deadline).await }

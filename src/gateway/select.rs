@@ -34,6 +34,8 @@ pub(super) struct Seen {
     pub resting: bool,
     /// It answers nothing just now although it is asked.
     pub stalled: bool,
+    /// The last block of whose past it is known to lack what the call needs.
+    pub pruned: Option<u64>,
     /// It may be asked: it takes the method, and our budget has a request left.
     pub may: bool,
 }
@@ -80,7 +82,8 @@ pub(super) fn candidates(snapshot: &Snapshot, seen: &[Seen], need: Need) -> Vec<
             let latest = latest.min(need.ceiling);
             let finalized = standing.finalized.unwrap_or(0).max(seen.finalized).min(need.ceiling);
             let candidate = Candidate { place, tier: standing.tier, latest, finalized };
-            let lacks = lacks(candidate, standing.earliest, need);
+            let pruned = seen.pruned.max(standing.earliest.and_then(|earliest| earliest.checked_sub(1)));
+            let lacks = lacks(candidate, pruned, need);
             let rank = Rank { lacks, resting: seen.resting, stalled: seen.stalled };
             Some((rank, candidate))
         })
@@ -105,10 +108,10 @@ struct Rank {
 }
 
 /// Whether an upstream is known to lack what a call needs, or to show less than its client was told.
-fn lacks(candidate: Candidate, earliest: Option<u64>, need: Need) -> bool {
+fn lacks(candidate: Candidate, pruned: Option<u64>, need: Need) -> bool {
     let behind = candidate.latest < need.told_latest;
     let behind_final = candidate.finalized < need.told_finalized;
-    let pruned = |number: u64| earliest.is_some_and(|earliest| number < earliest);
+    let pruned = |number: u64| pruned.is_some_and(|pruned| number <= pruned);
     let lacks_number = |number: u64| candidate.latest < number || pruned(number);
     let lacks_bound = |bound: Bound| match bound {
         Bound::Latest | Bound::Pending | Bound::Safe => behind,
@@ -175,7 +178,7 @@ mod tests {
         Snapshot { upstreams, order: vec![0, 1, 2], tip: None, finalized: None }
     }
 
-    const MAY: Seen = Seen { latest: 0, finalized: 0, resting: false, stalled: false, may: true };
+    const MAY: Seen = Seen { latest: 0, finalized: 0, resting: false, stalled: false, pruned: None, may: true };
 
     fn need(block: BlockNeed) -> Need {
         Need { block, told_latest: 0, told_finalized: 0, ceiling: u64::MAX, known: 0 }
@@ -261,10 +264,13 @@ mod tests {
         let mut board = snapshot([100, 100, 100]);
         let resting = Seen { resting: true, ..MAY };
         assert_eq!(places(&board, &[resting, MAY, MAY], need(BlockNeed::Latest)), [1, 2, 0]);
-        board.upstreams[0].earliest = Some(50);
-        assert_eq!(places(&board, &[MAY; 3], need(BlockNeed::Number(49))), [1, 2, 0]);
-        assert_eq!(places(&board, &[MAY; 3], need(BlockNeed::Earliest)), [1, 2, 0]);
-        assert_eq!(places(&board, &[MAY; 3], need(BlockNeed::Number(50))), [0, 1, 2]);
+        let pruned = Seen { pruned: Some(49), ..MAY };
+        let seen = [pruned, MAY, MAY];
+        assert_eq!(places(&board, &seen, need(BlockNeed::Number(49))), [1, 2, 0]);
+        assert_eq!(places(&board, &seen, need(BlockNeed::Earliest)), [1, 2, 0]);
+        assert_eq!(places(&board, &seen, need(BlockNeed::Number(50))), [0, 1, 2]);
+        board.upstreams[0].earliest = Some(60);
+        assert_eq!(places(&board, &seen, need(BlockNeed::Number(59))), [1, 2, 0]);
     }
 
     #[test]

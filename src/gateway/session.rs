@@ -8,6 +8,8 @@ use std::{
     },
 };
 
+use super::Hops;
+
 /// Who asks, as limits count it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ClientId {
@@ -21,7 +23,10 @@ pub enum ClientId {
 
 /// A connection of a client's. Clones are of the same connection.
 #[derive(Clone, Debug)]
-pub struct Session(Arc<State>);
+pub struct Session {
+    state: Arc<State>,
+    hops: Hops,
+}
 
 #[derive(Debug)]
 struct State {
@@ -33,31 +38,43 @@ struct State {
 impl Session {
     /// A connection of somebody who was told nothing yet.
     pub fn new(client: ClientId) -> Self {
-        Self(Arc::new(State { client, latest: AtomicU64::new(0), finalized: AtomicU64::new(0) }))
+        let state = Arc::new(State { client, latest: AtomicU64::new(0), finalized: AtomicU64::new(0) });
+        Self { state, hops: Hops::default() }
+    }
+
+    /// The same, for calls that have come through these gateways.
+    #[must_use]
+    pub fn through(self, hops: Hops) -> Self {
+        Self { hops, ..self }
+    }
+
+    /// The gateways that its calls have come through.
+    pub const fn hops(&self) -> &Hops {
+        &self.hops
     }
 
     /// Who asks.
     pub fn client(&self) -> &ClientId {
-        &self.0.client
+        &self.state.client
     }
 
     /// The highest block that it was told of, 0 for none.
     pub fn latest(&self) -> u64 {
-        self.0.latest.load(Relaxed)
+        self.state.latest.load(Relaxed)
     }
 
     /// The highest finalized block that it was told of, 0 for none.
     pub fn finalized(&self) -> u64 {
-        self.0.finalized.load(Relaxed)
+        self.state.finalized.load(Relaxed)
     }
 
     /// It was told of a block at the tip.
     pub fn note_latest(&self, number: u64) {
-        self.0.latest.fetch_max(number, Relaxed);
+        self.state.latest.fetch_max(number, Relaxed);
     }
 
     /// It was told of a finalized block.
     pub fn note_finalized(&self, number: u64) {
-        self.0.finalized.fetch_max(number, Relaxed);
+        self.state.finalized.fetch_max(number, Relaxed);
     }
 }

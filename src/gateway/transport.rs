@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::{retry_after::retry_after, target::Target};
 use super::{
-    CallError, RpcAnswer, RpcCall, TransportFailure, UpstreamId, UpstreamSettings, read_answer, read_answers,
+    CallError, Hops, RpcAnswer, RpcCall, TransportFailure, UpstreamId, UpstreamSettings, read_answer, read_answers,
 };
 use crate::http_client::{HttpClient, HttpClients, HttpFailure, read_capped};
 
@@ -85,7 +85,7 @@ impl Transport {
     /// When no answer comes by the deadline, or what comes is none to this call.
     pub async fn call(&self, call: &RpcCall, deadline: Instant) -> Result<RpcAnswer, CallError> {
         let id = self.next_id.fetch_add(1, Relaxed);
-        let came = self.exchange(call.to_body(id), 1, deadline).await?;
+        let came = self.exchange(call.to_body(id), 1, &call.hops, deadline).await?;
         answer_in(&came, |body| read_answer(body, id))
     }
 
@@ -94,20 +94,18 @@ impl Transport {
     /// # Errors
     /// As [`Transport::call`]; one answer that is missing fails all.
     pub async fn batch(&self, calls: &[RpcCall], deadline: Instant) -> Result<Vec<RpcAnswer>, CallError> {
-        if calls.is_empty() {
-            return Ok(Vec::new());
-        }
+        let Some(first) = calls.first() else { return Ok(Vec::new()) };
         let requests = u32::try_from(calls.len()).unwrap_or(u32::MAX);
-        let came = self.exchange(RpcCall::to_batch(calls), requests, deadline).await?;
+        let came = self.exchange(RpcCall::to_batch(calls), requests, &first.hops, deadline).await?;
         answer_in(&came, |body| read_answers(body, calls.len()))
     }
 
-    /// Sends a body that is one request, and gives back what came with a success.
+    /// Sends a body that is so many calls, each of which counts in the budget, and gives back what came with a success.
     ///
     /// # Errors
     /// When nothing came by the deadline, or an HTTP status that is no success.
-    pub async fn post(&self, body: Bytes, deadline: Instant) -> Result<Bytes, TransportFailure> {
-        let came = self.exchange(body, 1, deadline).await?;
+    pub async fn post(&self, body: Bytes, calls: u32, deadline: Instant) -> Result<Bytes, TransportFailure> {
+        let came = self.exchange(body, calls, &Hops::default(), deadline).await?;
         came.failure.map_or(Ok(came.body), Err)
     }
 
@@ -115,6 +113,7 @@ impl Transport {
         &self,
         body: Bytes,
         requests: u32,
+        hops: &Hops,
         deadline: Instant,
     ) -> Result<Came, TransportFailure> {
         let target =
@@ -123,7 +122,7 @@ impl Transport {
             return Err(TransportFailure::OverBudget);
         }
         let whole = async {
-            let answer = self.http.send(target.request(body)).await?;
+            let answer = self.http.send(target.request(body, hops)).await?;
             let status = answer.status();
             if status.is_success() {
                 let body = read_capped(answer, self.max_answer_bytes).await?;

@@ -38,6 +38,8 @@ labelled! {
         Syncing = "syncing",
         /// It does not let us in: a key is wrong or a plan ended.
         Unauthorized = "unauthorized",
+        /// The call came back to a gateway that it had come through.
+        Loop = "loop",
         /// It failed inside.
         Internal = "internal",
         /// It has nothing where another, which is further, may have something.
@@ -240,6 +242,9 @@ const UNAUTHORIZED: &[&str] = &[
     "/billing",
 ];
 
+/// What a gateway like this one says of a call that it has passed on itself.
+const LOOP: &[&str] = &["leads back to it"];
+
 const INTERNAL: &[&str] = &[
     "internal error",
     "internal server error",
@@ -279,6 +284,9 @@ fn of_error(error: &NodeError) -> Verdict {
     }
     if matches!(error.code, -32601 | -32004) || has(UNKNOWN_METHOD) {
         return next(Reason::UnknownMethod);
+    }
+    if has(LOOP) {
+        return next(Reason::Loop);
     }
     if has(SYNCING) {
         return next(Reason::Syncing);
@@ -372,6 +380,7 @@ mod tests {
             (-32000, "context deadline exceeded", Reason::Internal),
             (-32000, "node is still syncing", Reason::Syncing),
             (-32000, "Must be authenticated!", Reason::Unauthorized),
+            (-32000, "this call has come back: one of [[rpc.upstreams]] leads back to it", Reason::Loop),
         ] {
             assert_eq!(judge(code, message), Verdict::NextUpstream(want), "{code} {message}");
         }

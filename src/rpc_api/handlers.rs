@@ -6,7 +6,7 @@ use axum::{
     Json, Router,
     body::Body,
     extract::{ConnectInfo, Request as HttpRequest, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -25,13 +25,10 @@ use super::{
     websocket::{Websockets, is_upgrade},
 };
 use crate::{
-    gateway::{Board, Session},
+    gateway::{Board, Hops, Session},
     jsonrpc::{ErrorCode, FramingLimits, RpcError, read_strictly},
     serve::{ApiError, ByteBudget, ConnectionSlot, unknown_route, wrong_method},
 };
-
-/// The header by which a process knows its own calls, where one of its upstreams leads back to it.
-pub const HOP: HeaderName = HeaderName::from_static("x-relaymux-hop");
 
 /// What handlers share.
 #[derive(Clone)]
@@ -76,13 +73,11 @@ async fn hello(State(shared): State<Shared>, request: HttpRequest<Body>) -> Resp
     if !is_upgrade(request.headers()) {
         return "relaymux: a JSON-RPC gateway; POST JSON-RPC 2.0 calls here\n".into_response();
     }
-    if has_come_back(&shared, request.headers()) {
-        return loop_detected();
-    }
+    let Some(hops) = came_through(&shared, request.headers()) else { return loop_detected() };
     let Some(caller) = identify(&shared, &request) else { return unauthorized() };
     match &shared.websockets {
         // A websocket is a connection of its own: what it was told is its session's alone.
-        Some(websockets) => websockets.upgrade(request, Session::new(caller.client)),
+        Some(websockets) => websockets.upgrade(request, Session::new(caller.client).through(hops)),
         None => ApiError::new(StatusCode::NOT_IMPLEMENTED, "websockets are not served here").into_response(),
     }
 }
@@ -111,9 +106,7 @@ async fn healthz(State(shared): State<Shared>, request: HttpRequest<Body>) -> Re
 
 async fn rpc(State(shared): State<Shared>, request: HttpRequest<Body>) -> Response {
     let began = Instant::now();
-    if has_come_back(&shared, request.headers()) {
-        return loop_detected();
-    }
+    let Some(hops) = came_through(&shared, request.headers()) else { return loop_detected() };
     let Some(caller) = identify(&shared, &request) else { return unauthorized() };
     let (parts, body) = request.into_parts();
     // What cannot be read costs one call, as it costs us as much.
@@ -155,15 +148,17 @@ async fn rpc(State(shared): State<Shared>, request: HttpRequest<Body>) -> Respon
         Some(slot) => slot.get_or_init(Sessions::default).of(&caller.client),
         None => Session::new(caller.client.clone()),
     };
+    let session = session.through(hops);
     shared.calls.serve(incoming, &body, &caller, &session, Way::Http).await.into_response(began.elapsed())
 }
 
-fn has_come_back(shared: &Shared, headers: &HeaderMap) -> bool {
-    shared.hop.as_ref().is_some_and(|hop| headers.get(HOP) == Some(hop))
+/// The gateways that a call has come through; `None` where this is one of them, or they are too many.
+fn came_through(shared: &Shared, headers: &HeaderMap) -> Option<Hops> {
+    Hops::read(headers).filter(|hops| !shared.hop.as_ref().is_some_and(|own| hops.has(own)))
 }
 
 fn loop_detected() -> Response {
-    let message = "this call came from this very gateway: one of [[rpc.upstreams]] leads back to it, by another name or a proxy; give the address of a node";
+    let message = "this call has come back to a gateway that passed it on: one of [[rpc.upstreams]] leads back to it, by another name, a proxy or another gateway; give the address of a node";
     refused(Refused::Loop, StatusCode::LOOP_DETECTED, ErrorCode::Server, message)
 }
 

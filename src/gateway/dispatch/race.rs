@@ -17,7 +17,7 @@ use super::{
     trouble::Troubles,
 };
 use crate::gateway::{
-    BlockNeed, CallError, Feedback, Method, MethodClass, RpcAnswer, RpcCall, Session, Tier, block_need, hedge,
+    BlockNeed, Bound, CallError, Feedback, Method, MethodClass, RpcAnswer, RpcCall, Session, Tier, block_need, hedge,
     lanes::Lanes, methods::Repeat, metrics, select::Candidate, verdict::Reason,
 };
 
@@ -26,6 +26,8 @@ use crate::gateway::{
 pub(in crate::gateway) struct Won {
     pub(in crate::gateway) place: usize,
     pub(in crate::gateway) answer: RpcAnswer,
+    /// Why it is the best there is, and no good one.
+    pub(in crate::gateway) doubt: Option<Reason>,
 }
 
 /// What came of one attempt.
@@ -152,6 +154,17 @@ impl<'a> Race<'a> {
         }
     }
 
+    /// The end of the range of logs that an answer may lack, as whoever gave it is not known to have that block.
+    pub(super) fn lacks(&self, won: &Won) -> Option<u64> {
+        let is_range = matches!(self.block, BlockNeed::Range { .. });
+        self.needed.filter(|_| is_range && won.doubt == Some(Reason::MissingBlock))
+    }
+
+    /// Whether the range's end is a block that the client names.
+    pub(super) const fn names_its_end(&self) -> bool {
+        matches!(self.block, BlockNeed::Range { to: Bound::Number(_), .. })
+    }
+
     /// One attempt is over.
     fn ended(&self, round: &mut Round, ended: Ended, troubles: &mut Troubles) -> Step {
         let candidate = ended.candidate;
@@ -161,13 +174,13 @@ impl<'a> Race<'a> {
                 if let Some(second) = round.hedged {
                     metrics::hedged(second == candidate.place);
                 }
-                Step::Over(Some(Won { place: candidate.place, answer }))
+                Step::Over(Some(Won { place: candidate.place, answer, doubt: None }))
             }
             Heard::Doubtful(answer, reason) => {
                 let better = self.better(candidate, reason, &round.waiting);
                 let first = round.kept.is_none();
                 round.doubted = Some((candidate, reason));
-                let won = Won { place: candidate.place, answer };
+                let won = Won { place: candidate.place, answer, doubt: Some(reason) };
                 round.kept = self.best(round.kept.take(), won, reason);
                 // One second opinion on what is absent; as many as can do better on an old head.
                 let may_go_on = first || reason != Reason::Absent;

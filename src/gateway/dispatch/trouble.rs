@@ -76,7 +76,11 @@ impl Troubles {
             self.0.iter().find_map(|trouble| {
                 let speaks_of_itself = matches!(
                     trouble.reason,
-                    Reason::RateLimited | Reason::Unauthorized | Reason::Internal | Reason::Syncing
+                    Reason::RateLimited
+                        | Reason::Unauthorized
+                        | Reason::Internal
+                        | Reason::Syncing
+                        | Reason::Loop
                 );
                 let answer = trouble.answer.clone().filter(|_| speaks_of_itself != of_call)?;
                 Some(Served::upstream(lanes.get(trouble.place)?.id.clone(), answer))

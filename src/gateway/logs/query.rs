@@ -1,6 +1,6 @@
 //! A query for logs that can be taken apart: its filter, with other blocks in it.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use bytes::Bytes;
 use serde::{
@@ -88,7 +88,7 @@ impl LogsQuery {
             params.extend_from_slice(to);
         }
         params.extend_from_slice(b"}]");
-        RpcCall { method: Arc::clone(&self.call.method), params: Bytes::from(params) }
+        RpcCall { params: Bytes::from(params), ..self.call.clone() }
     }
 }
 

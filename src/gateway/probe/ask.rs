@@ -15,8 +15,8 @@ use crate::gateway::{
 
 /// Whoever brings a request to one upstream and its answer back, budget included.
 pub trait Post: std::fmt::Debug + Send + Sync {
-    /// Posts a body, and answers what came of it by the deadline.
-    fn post(&self, body: Bytes, deadline: Instant) -> BoxFuture<'_, Result<Bytes, TransportFailure>>;
+    /// Posts a body that is so many calls, and answers what came of it by the deadline.
+    fn post(&self, body: Bytes, calls: u32, deadline: Instant) -> BoxFuture<'_, Result<Bytes, TransportFailure>>;
 }
 
 /// What is remembered of how one upstream wants to be asked.
@@ -60,7 +60,7 @@ async fn answers(
     deadline: Instant,
 ) -> Result<Vec<RpcAnswer>, Unanswered> {
     if calls.len() > 1 && !manner.one_by_one.load(Relaxed) {
-        match post(upstream, RpcCall::to_batch(calls), deadline).await {
+        match post(upstream, RpcCall::to_batch(calls), calls.len(), deadline).await {
             Ok(body) => match read_answers(&body, calls.len()) {
                 // One and the same error for each of different calls is about the batch, not about them.
                 Ok(answers) if !is_refusal_of_all(&answers) => return Ok(answers),
@@ -74,7 +74,7 @@ async fn answers(
         }
     }
     let each = calls.iter().map(|call| async move {
-        let body = post(upstream, call.to_body(0), deadline).await?;
+        let body = post(upstream, call.to_body(0), 1, deadline).await?;
         read_answer(&body, 0).map_err(Unanswered::Bad)
     });
     let answers: Vec<RpcAnswer> = join_all(each).await.into_iter().collect::<Result<_, _>>()?;
@@ -84,9 +84,15 @@ async fn answers(
     Ok(answers)
 }
 
-async fn post(upstream: &dyn Post, body: Bytes, deadline: Instant) -> Result<Bytes, Unanswered> {
+async fn post(
+    upstream: &dyn Post,
+    body: Bytes,
+    calls: usize,
+    deadline: Instant,
+) -> Result<Bytes, Unanswered> {
+    let calls = u32::try_from(calls).unwrap_or(u32::MAX);
     // Whoever posts keeps the deadline; what it forgets must not hold up probing for ever.
-    match tokio::time::timeout_at(deadline, upstream.post(body, deadline)).await {
+    match tokio::time::timeout_at(deadline, upstream.post(body, calls, deadline)).await {
         Ok(answer) => answer.map_err(Unanswered::Transport),
         Err(_) => Err(Unanswered::Transport(TransportFailure::TimedOut)),
     }

@@ -16,6 +16,8 @@ use crate::gateway::{
 const NO_METHOD: i64 = -32601;
 /// Rounds after which all is asked again of a paid upstream: every five minutes at one each 15 s.
 const BACKUP_ROUNDS: u64 = 20;
+/// Rounds after which one whose finalized block was lower than another's is asked for it again: each minute.
+const TRAILING_ROUNDS: u64 = 4;
 /// Rounds after which an own node is asked again what it calls itself, and its chain: every five minutes at one each 3 s.
 const OWN_ROUNDS: u64 = 100;
 /// Most characters of a version that are kept.
@@ -47,9 +49,9 @@ impl Question {
     }
 }
 
-/// What is asked in a round. Rounds count from 0; `wants_all` is after trouble. An own node is asked much and often; of a paid one the head alone,
+/// What is asked in a round. Rounds count from 0; `wants_all` is after trouble, `trails` while another has a higher finalized block. An own node is asked much and often; of a paid one the head alone,
 /// but for the first round and one in twenty.
-pub(super) fn questions(tier: Tier, round: u64, wants_all: bool) -> Vec<Question> {
+pub(super) fn questions(tier: Tier, round: u64, wants_all: bool, trails: bool) -> Vec<Question> {
     use Question::{ChainId, Finalized, Head, Peers, Syncing, Version};
     match tier {
         // Peers of a provider are nobody's business, and many have no such method.
@@ -57,6 +59,8 @@ pub(super) fn questions(tier: Tier, round: u64, wants_all: bool) -> Vec<Question
             vec![ChainId, Head, Syncing, Finalized, Version]
         }
         Tier::Backup if wants_all => vec![ChainId, Head, Syncing],
+        // Of two, both must have a block final: the other one's is not held up for five minutes.
+        Tier::Backup if trails && round.is_multiple_of(TRAILING_ROUNDS) => vec![Head, Finalized],
         Tier::Backup => vec![Head],
         Tier::Primary | Tier::Replica if wants_all || round.is_multiple_of(OWN_ROUNDS) => {
             vec![ChainId, Head, Syncing, Finalized, Peers, Version]
@@ -189,15 +193,17 @@ mod tests {
 
     #[test]
     fn a_paid_upstream_is_asked_for_its_head_alone_most_of_the_time() {
-        assert_eq!(questions(Tier::Backup, 0, true), [ChainId, Newest, Syncing, Final, Version]);
-        assert!((1..20).all(|round| questions(Tier::Backup, round, false) == [Newest]));
-        assert_eq!(questions(Tier::Backup, 20, false).len(), 5);
-        assert_eq!(questions(Tier::Backup, 21, true), [ChainId, Newest, Syncing]);
-        assert_eq!(questions(Tier::Primary, 1, false), [Newest, Syncing, Final, Peers]);
-        assert_eq!(questions(Tier::Replica, 1, true).len(), 6);
+        assert_eq!(questions(Tier::Backup, 0, true, false), [ChainId, Newest, Syncing, Final, Version]);
+        assert!((1..20).all(|round| questions(Tier::Backup, round, false, false) == [Newest]));
+        assert_eq!(questions(Tier::Backup, 20, false, false).len(), 5);
+        assert_eq!(questions(Tier::Backup, 21, true, false), [ChainId, Newest, Syncing]);
+        assert_eq!(questions(Tier::Primary, 1, false, false), [Newest, Syncing, Final, Peers]);
+        assert_eq!(questions(Tier::Replica, 1, true, false).len(), 6);
         for tier in Tier::ALL {
-            assert!((0..300).all(|round| questions(tier, round, false).contains(&Newest)));
+            assert!((0..300).all(|round| questions(tier, round, false, false).contains(&Newest)));
         }
+        let trails = |round| questions(Tier::Backup, round, false, true);
+        assert_eq!((trails(3), trails(4)), (vec![Newest], vec![Newest, Final]));
     }
 
     #[test]

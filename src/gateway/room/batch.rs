@@ -42,6 +42,7 @@ async fn run(gateway: &Gateway, calls: Vec<RpcCall>, session: &Session, deadline
     let count = calls.len();
     let (mut together, mut alone) = (BTreeMap::<usize, Vec<Item>>::new(), Vec::new());
     for (place, call) in calls.into_iter().enumerate() {
+        let call = RpcCall { hops: session.hops().clone(), ..call };
         match shared(gateway, place, call, session) {
             Ok(item) => together.entry(item.candidate.place).or_default().push(item),
             Err(call) => alone.push((place, call)),

@@ -12,7 +12,7 @@ use super::{Gateway, GatewayParts};
 use crate::{
     consensus::WallClock,
     gateway::{
-        CacheSettings, ClientId, Feedback, RpcAnswer, RpcCall, Served, ServedBy, Session, TransportFailure,
+        CacheSettings, ClientId, Feedback, HOP, Hops, RpcAnswer, RpcCall, Served, ServedBy, Session, TransportFailure,
         stage::{Act, BACKUP, PRIMARY, REPLICA, Stage, block, deadline},
     },
 };
@@ -77,6 +77,32 @@ async fn a_stop_waits_for_what_is_under_way_until_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_says_to_upstreams_which_gateways_it_has_come_through() {
+    let mut stage = Stage::new();
+    stage.settings.methods.allow = vec!["eth_sendTransaction".to_owned()];
+    let gateway = gateway(&stage);
+    let came = http::HeaderMap::from_iter([(HOP, http::HeaderValue::from_static("a, b"))]);
+    let hops = Hops::read(&came).unwrap();
+    let session = stage.session.clone().through(hops.clone());
+    for method in ["eth_call", "eth_sendRawTransaction", "eth_getLogs", "eth_newBlockFilter", "eth_sendTransaction"] {
+        let params = json!([{ "fromBlock": "0x1", "toBlock": "0x2" }]);
+        gateway.call(call(method, params), &session, deadline()).await;
+    }
+    let calls = (0..3).map(|n| call("eth_call", json!([n]))).collect();
+    gateway.call_batch(calls, &session, deadline()).await;
+    for actor in &stage.actors {
+        assert!(actor.heard.lock().iter().all(|call| call.hops == hops), "{:?}", actor.heard.lock());
+    }
+    assert!(stage.heard()[PRIMARY] >= 8);
+    // The same call of a client's own is another one: it joins none that may come back.
+    stage.actor(PRIMARY).plays(|_, _| Act::after(100, Act::Say(json!("0x1"))));
+    let before = stage.heard()[PRIMARY];
+    let ask = |session| gateway.call(call("eth_gasPrice", json!([])), session, deadline());
+    tokio::join!(ask(&session), ask(&stage.session), ask(&stage.session));
+    assert_eq!(stage.heard()[PRIMARY] - before, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_kept_is_not_asked_again() {
     let mut stage = Stage::new();
     stage.settings.cache = CacheSettings { max_bytes: 1 << 20 };
@@ -108,12 +134,14 @@ async fn logs_of_whoever_lacks_the_ranges_end_are_not_kept() {
     stage.actor(REPLICA).plays(|_, _| Act::Say(json!([])));
     let gateway = gateway(&stage);
     let logs = || call("eth_getLogs", json!([{ "fromBlock": "0x1", "toBlock": "0x40" }]));
-    for (heads, asked) in [([100, 60, 100], 2), ([100, 99, 100], 3)] {
+    // What would be incomplete is not told; what lacks nothing is kept.
+    for (heads, said, more) in [([100, 60, 100], json!({ "code": -32000 }), true), ([100, 99, 100], json!([]), false)] {
         stage.heads(heads);
-        for _ in 0..2 {
-            gateway.call(logs(), &stage.session, deadline()).await;
-        }
-        assert_eq!(stage.heard()[REPLICA], asked, "{heads:?}");
+        let before = stage.heard()[REPLICA];
+        assert_eq!(value(&gateway.call(logs(), &stage.session, deadline()).await), said, "{heads:?}");
+        let first = stage.heard()[REPLICA];
+        assert_eq!(value(&gateway.call(logs(), &stage.session, deadline()).await), said, "{heads:?}");
+        assert_eq!((first > before, stage.heard()[REPLICA] > first), (true, more), "{heads:?}");
     }
 }
 

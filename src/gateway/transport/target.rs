@@ -10,7 +10,7 @@ use http::{
 use http_body_util::Full;
 use url::Url;
 
-use crate::gateway::UpstreamSettings;
+use crate::gateway::{HOP, Hops, UpstreamSettings};
 
 /// An address, and the headers of each call. Both may hold a key.
 pub(super) struct Target {
@@ -53,12 +53,15 @@ impl Target {
         Ok(Self { uri, headers })
     }
 
-    /// A call with a body.
-    pub(super) fn request(&self, body: Bytes) -> Request<Full<Bytes>> {
+    /// A call with a body, which has come through these gateways.
+    pub(super) fn request(&self, body: Bytes, hops: &Hops) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         request.uri_mut().clone_from(&self.uri);
         request.headers_mut().clone_from(&self.headers);
+        if let Some(hops) = hops.before(self.headers.get(HOP)) {
+            request.headers_mut().insert(HOP, hops);
+        }
         request
     }
 }
@@ -124,7 +127,7 @@ mod tests {
             ("http://pröxy.example/", "http://xn--prxy-6qa.example/", None),
         ] {
             let target = Target::new(&settings(url), Some(&HeaderValue::from_static("proxy"))).unwrap();
-            let request = target.request(Bytes::from_static(b"{}"));
+            let request = target.request(Bytes::from_static(b"{}"), &Hops::default());
             assert_eq!(request.uri(), uri, "{url}");
             let sent = request.headers();
             assert_eq!(sent.get(AUTHORIZATION).map(|value| value.to_str().unwrap()), authorization, "{url}");
@@ -137,12 +140,23 @@ mod tests {
     }
 
     #[test]
+    fn a_call_says_which_gateways_it_has_come_through() {
+        let mut settings = settings("http://node/");
+        settings.headers.insert(HOP, HeaderValue::from_static("own"));
+        let target = Target::new(&settings, None).unwrap();
+        let sent = |hops: &Hops| target.request(Bytes::new(), hops).headers()[HOP].clone();
+        assert_eq!(sent(&Hops::default()), "own");
+        let came = HeaderMap::from_iter([(HOP, HeaderValue::from_static("a, b"))]);
+        assert_eq!(sent(&Hops::read(&came).unwrap()), "a, b, own");
+    }
+
+    #[test]
     fn the_operators_headers_win() {
         let mut settings = settings("http://me:secret@node/");
         settings.headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer token"));
         settings.headers.append("x-own", HeaderValue::from_static("1"));
         settings.headers.append("x-own", HeaderValue::from_static("2"));
-        let request = Target::new(&settings, None).unwrap().request(Bytes::new());
+        let request = Target::new(&settings, None).unwrap().request(Bytes::new(), &Hops::default());
         assert_eq!(request.headers()[AUTHORIZATION], "Bearer token");
         assert_eq!(request.headers().get_all("x-own").iter().count(), 2);
         assert_eq!(

@@ -211,7 +211,7 @@ async fn a_refused_connection_is_told_as_one() {
     let failure = failure(transport.call(&block_number(), later()).await);
     assert!(matches!(failure, TransportFailure::Connect(_)), "{failure:?}");
     let other = transport_of(&settings("ws://127.0.0.1:1/s3cret"));
-    assert!(matches!(other.post(Bytes::new(), later()).await, Err(TransportFailure::Connect(_))));
+    assert!(matches!(other.post(Bytes::new(), 1, later()).await, Err(TransportFailure::Connect(_))));
 }
 
 #[tokio::test]

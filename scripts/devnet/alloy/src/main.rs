@@ -10,7 +10,7 @@ use std::{
 
 use alloy::{
     eips::Encodable2718,
-    network::{EthereumWallet, TransactionBuilder},
+    network::{EthereumWallet, NetworkTransactionBuilder, TransactionBuilder},
     primitives::{Address, B256, Bytes, TxKind, hex, keccak256},
     providers::{Provider, ProviderBuilder, WsConnect},
     rpc::types::{Filter, TransactionRequest},

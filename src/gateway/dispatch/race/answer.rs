@@ -11,10 +11,14 @@ use crate::gateway::{
     lane::Lane,
     methods::Repeat,
     metrics,
+    pruned::Past,
     select::Candidate,
     shown::{self, Shown},
     verdict::{self, Reason, Verdict},
 };
+
+/// Longest rest without a word for how long that a call waits for. An arbitrary number.
+const SHORT_REST: Duration = Duration::from_secs(1);
 
 impl Race<'_> {
     pub(super) fn heard(&self, ended: Ended) -> Heard {
@@ -46,14 +50,19 @@ impl Race<'_> {
         let result = match (verdict::of_answer(&answer), &answer) {
             (Verdict::NextUpstream(reason), _) => {
                 metrics::attempted(&lane.id, reason.label());
-                if reason == Reason::RateLimited {
-                    lane.rest(None, Instant::now());
+                let now = Instant::now();
+                let rests_until = (reason == Reason::RateLimited).then(|| lane.rest(None, now));
+                // A short rest is waited for when nobody else is left.
+                let passes_at = rests_until.filter(|until| *until - now <= SHORT_REST);
+                if let (Reason::MissingState, Some(number)) = (reason, self.past_block()) {
+                    let latest = from.latest.max(self.lanes.latest(from.place));
+                    lane.note_pruned(Past::of(&self.call.method), number, latest, now);
                 }
                 // Whoever does not serve it, or does not let us in, has done nothing. Words prove nothing: a node may have done it and complain of
                 // what came after.
                 let undone =
                     matches!(&answer, RpcAnswer::Error(error) if matches!(error.code, -32601 | 401 | 403));
-                return Heard::Bad { reason, sent: !undone, answer: Some(answer), passes_at: None };
+                return Heard::Bad { reason, sent: !undone, answer: Some(answer), passes_at };
             }
             (Verdict::Answer, RpcAnswer::Result(result)) => result,
             (Verdict::Answer | Verdict::Final, _) => {
@@ -61,11 +70,26 @@ impl Race<'_> {
                 return Heard::Good(answer);
             }
         };
+        lane.note_rested(Instant::now());
+        if let Some(number) = self.past_block()
+            && result.as_bytes() != "null"
+        {
+            lane.note_not_pruned(Past::of(&self.call.method), number);
+        }
         let doubt = self.doubt(from, lane, result);
         metrics::attempted(&lane.id, doubt.map_or("answered", Reason::label));
         match doubt {
             None => Heard::Good(answer),
             Some(reason) => Heard::Doubtful(answer, reason),
+        }
+    }
+
+    /// The oldest block that this call is about.
+    const fn past_block(&self) -> Option<u64> {
+        match self.block {
+            BlockNeed::Number(number) | BlockNeed::Range { from: Bound::Number(number), .. } => Some(number),
+            BlockNeed::Earliest | BlockNeed::Range { from: Bound::Earliest, .. } => Some(0),
+            _ => None,
         }
     }
 
