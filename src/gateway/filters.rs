@@ -98,7 +98,7 @@ async fn make(
     session: &Session,
     deadline: Instant,
 ) -> Result<Made, Served> {
-    let call = kind.call();
+    let call = RpcCall { hops: session.hops().clone(), ..kind.call() };
     // Before it is made: a block that comes between is told by the filter.
     let heads: Vec<u64> = (0..lanes.all().len()).map(|place| lanes.latest(place)).collect();
     let served = lanes.run(&call, Method::of(&call.method), session, deadline).await;
@@ -124,7 +124,7 @@ async fn make_anew(
     session: &Session,
     deadline: Instant,
 ) -> Result<Made, Served> {
-    let call = kind.call();
+    let call = RpcCall { hops: session.hops().clone(), ..kind.call() };
     let mut said = None;
     for candidate in lanes.candidates(&call, session) {
         let place = candidate.place;

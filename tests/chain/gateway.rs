@@ -1,23 +1,14 @@
 //! The gateway before two nodes of one chain that are killed and frozen, while a wallet reads, sends and listens through it.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
-
 use alloy_primitives::{hex, keccak256};
 use relaymux::consensus::WallClock;
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
-    process::{Child, ChildStdin, ChildStdout, Command},
-    time::timeout,
-};
 
 use crate::{
     node::{Node, US},
     stage::{Stage, eventually, honest, stage},
+    wallet::{Library, Wallet, assert_whole},
 };
-
-/// No word of the wallet's takes this long on a working machine.
-const WORD: Duration = Duration::from_secs(30);
 
 /// Two nodes that are told the same, and so have the same blocks.
 struct Pair {
@@ -99,44 +90,6 @@ async fn has_only(node: &Node, raw: &Value) {
     .await;
 }
 
-/// A wallet in a process of its own.
-struct Wallet {
-    _child: Child,
-    stdin: ChildStdin,
-    stdout: Lines<BufReader<ChildStdout>>,
-}
-
-impl Wallet {
-    async fn start(address: &str) -> Self {
-        let folder = PathBuf::from(std::env::var_os("RELAYMUX_DEVNET").unwrap()).join("searcher");
-        let mut child = Command::new("node")
-            .current_dir(folder)
-            .args(["wallet.mjs", &format!("http://{address}"), &format!("ws://{address}")])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let mut wallet = Self { _child: child, stdin, stdout: BufReader::new(stdout).lines() };
-        assert_eq!(wallet.word().await, json!({"ready": true}));
-        wallet
-    }
-
-    async fn word(&mut self) -> Value {
-        let line =
-            timeout(WORD, self.stdout.next_line()).await.expect("the wallet to say something").unwrap();
-        serde_json::from_str(&line.expect("the wallet to live")).unwrap()
-    }
-
-    async fn tell(&mut self, word: &str) -> Value {
-        self.stdin.write_all(format!("{word}\n").as_bytes()).await.unwrap();
-        let answer = self.word().await;
-        assert!(answer.get("error").is_none(), "{word}: {answer}");
-        answer
-    }
-}
-
 async fn serve(pair: &Pair, more: &str) -> (Stage, String) {
     let section = format!(
         "[rpc]\nlisten = \"127.0.0.1:0\"\nchain_id = 31337\n{more}\n[[rpc.upstreams]]\nid = \"primary\"\nurl = \"{}\"\nws_url = \"{}\"\n\
@@ -161,32 +114,33 @@ async fn serve(pair: &Pair, more: &str) -> (Stage, String) {
     (stage, address)
 }
 
-/// Waits until the wallet was told of a block.
-async fn hears_of(wallet: &mut Wallet, block: &Value) {
-    let number = u64::from_str_radix(block["number"].as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
-    for _ in 0..3_000 {
-        let seen = wallet.tell("seen").await;
-        if seen["heads"].as_array().unwrap().iter().any(|head| head.as_u64() == Some(number)) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the wallet never heard of block {number}");
+fn number(block: &Value) -> u64 {
+    u64::from_str_radix(block["number"].as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
 }
 
 /// [G11] A wallet, a subscription of heads and one of logs, through a node that freezes, one that comes back, and one that is killed: none of them
 /// notices. Every head and every log comes once, in order; no read fails; what was told of the head never goes backwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_die_all_day_and_no_client_notices() {
+    nodes_die_before(Library::Ethers).await;
+}
+
+/// [G11] The same before the library that Rust programs have.
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_die_all_day_and_no_client_of_alloy_s_notices() {
+    nodes_die_before(Library::Alloy).await;
+}
+
+async fn nodes_die_before(library: Library) {
     let mut pair = Pair::start().await;
     pair.mine().await;
-    let (stage, address) = serve(&pair, "").await;
-    let mut wallet = Wallet::start(&address).await;
+    let (_stage, address) = serve(&pair, "").await;
+    let mut wallet = Wallet::start(library, &address, 31337).await;
     // A contract that logs, mined by both.
     let deployed = wallet.tell("deploy").await;
     pair.both_have(deployed["hash"].as_str().unwrap()).await;
     let first = pair.mine().await;
-    hears_of(&mut wallet, &first).await;
+    wallet.hears_of(number(&first)).await;
     let receipt = wallet.tell(&format!("receipt {}", deployed["hash"].as_str().unwrap())).await;
     let contract = receipt["contract"].as_str().unwrap_or_else(|| panic!("{receipt}")).to_owned();
     wallet.tell(&format!("watch {contract}")).await;
@@ -199,7 +153,7 @@ async fn nodes_die_all_day_and_no_client_notices() {
         calls.push(call);
         last = pair.mine().await;
     }
-    hears_of(&mut wallet, &last).await;
+    wallet.hears_of(number(&last)).await;
     // The primary freezes.
     pair.primary.freeze();
     for _ in 0..3 {
@@ -207,7 +161,7 @@ async fn nodes_die_all_day_and_no_client_notices() {
         has(&pair.replica, call["hash"].as_str().unwrap()).await;
         calls.push(call);
         last = pair.mine_on_replica().await;
-        hears_of(&mut wallet, &last).await;
+        wallet.hears_of(number(&last)).await;
     }
     // It comes back, and catches up, one block after the other.
     pair.primary.thaw();
@@ -227,7 +181,7 @@ async fn nodes_die_all_day_and_no_client_notices() {
         calls.push(call);
         last = pair.mine().await;
     }
-    hears_of(&mut wallet, &last).await;
+    wallet.hears_of(number(&last)).await;
     // The replica, which serves until the primary has proved itself, is killed; or it is not asked, and nobody notices either.
     pair.replica.freeze();
     for _ in 0..2 {
@@ -236,36 +190,19 @@ async fn nodes_die_all_day_and_no_client_notices() {
         has(&pair.primary, call["hash"].as_str().unwrap()).await;
         calls.push(call);
         last = pair.primary.mine(time, US).await;
-        hears_of(&mut wallet, &last).await;
+        wallet.hears_of(number(&last)).await;
     }
     pair.replica.die();
     let time = pair.next_time();
     last = pair.primary.mine(time, US).await;
-    hears_of(&mut wallet, &last).await;
+    wallet.hears_of(number(&last)).await;
 
-    // Every log was told, once; wait for the last one.
-    let seen = eventually("every log", async || {
-        let seen = wallet.tell("seen").await;
-        (seen["logs"].as_array()?.len() >= calls.len()).then_some(seen)
-    })
-    .await;
-    assert_eq!(seen["failures"], json!([]), "{}", stage.log());
-    assert_eq!(seen["backwards"], json!([]));
+    // Every log was told, once.
+    let seen = wallet.saw(calls.len()).await;
     assert!(
         seen["reads"]["http"].as_u64() > Some(20) && seen["reads"]["websocket"].as_u64() > Some(20),
         "{seen}"
     );
-    let number = |block: &Value| {
-        u64::from_str_radix(block["number"].as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
-    };
-    let heads: Vec<u64> =
-        seen["heads"].as_array().unwrap().iter().map(|head| head.as_u64().unwrap()).collect();
-    let from = heads[0];
-    assert!(from <= number(&first), "{heads:?}");
-    assert_eq!(heads, (from..=number(&last)).collect::<Vec<_>>(), "each head once, in order");
-    let logged: Vec<&Value> =
-        seen["logs"].as_array().unwrap().iter().map(|log| &log["transaction"]).collect();
-    let called: Vec<&Value> = calls.iter().map(|call| &call["hash"]).collect();
-    assert_eq!(logged, called, "each log once, in order");
-    assert!(seen["logs"].as_array().unwrap().iter().all(|log| log["removed"] == json!(false)));
+    assert!(seen["heads"][0].as_u64() <= Some(number(&first)), "{seen}");
+    assert_whole(&seen, number(&last), &calls);
 }

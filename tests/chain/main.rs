@@ -15,6 +15,7 @@
 
 mod bundles;
 mod gateway;
+mod geths;
 mod node;
 mod payments;
 mod profit;
@@ -24,3 +25,4 @@ mod searcher;
 #[expect(dead_code, reason = "shared with the other black-box tests, which use more of it")]
 #[path = "../it/stage.rs"]
 mod stage;
+mod wallet;

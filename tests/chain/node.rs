@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
@@ -59,7 +59,7 @@ impl Drop for Node {
 }
 
 /// A port for a program that cannot pick its own: below those that the system hands out, so that nobody else in this run gets it.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = 20_000 + u16::try_from(std::process::id() % 100).unwrap() * 100;
     loop {
@@ -142,6 +142,27 @@ impl Node {
         command.args(["--ipcdisable", "--authrpc.port", &free_port().to_string(), "--port", "0"]);
         command.arg("--datadir").arg(folder.path());
         Some(Self::start(command, port, folder).await)
+    }
+
+    /// A node of geth's that has no consensus client: it has the blocks that it is given, and no peers. Its folder outlives it, so that it can be started
+    /// again, at the same ports: of HTTP, of its websocket and of the engine API.
+    pub(crate) async fn geth_follower(folder: &Path, ports: [u16; 3]) -> Self {
+        let [http, ws, engine] = ports.map(|port| port.to_string());
+        let mut command = Command::new(program("geth").expect("geth: run scripts/devnet/run"));
+        command.arg("--datadir").arg(folder).args(["--networkid", "1337", "--nodiscover", "--maxpeers", "0"]);
+        command.args(["--http", "--http.api", "eth,debug,net,web3,admin", "--http.port", &http]);
+        command.args(["--ws", "--ws.api", "eth,net,web3", "--ws.origins", "*", "--ws.port", &ws]);
+        command.args(["--ipcdisable", "--authrpc.port", &engine, "--port", "0", "--syncmode", "full"]);
+        command.arg("--authrpc.jwtsecret").arg(folder.join("jwt"));
+        Self::start(command, ports[0], tempfile::tempdir().unwrap()).await
+    }
+
+    /// Writes a chain's first block into the folder of a node that was never started.
+    pub(crate) fn geth_init(folder: &Path, genesis: &Path) {
+        let mut command = Command::new(program("geth").expect("geth: run scripts/devnet/run"));
+        command.arg("--datadir").arg(folder).arg("init").arg(genesis);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     pub(crate) async fn try_rpc(&self, method: &str, params: Value) -> Result<Value, Value> {
