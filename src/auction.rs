@@ -31,6 +31,7 @@ mod hang_up;
 mod load;
 mod metrics;
 mod node_attributes;
+mod pace;
 mod payload_comparison;
 mod policy;
 mod polls;

@@ -1,8 +1,9 @@
 //! Whether one more race can be held, and how much of each budget is kept back. Pure: what is measured are arguments.
 //!
 //! A race that is begun and cannot be ended in time costs its own slot and, by the work it takes, other races' slots. So where more
-//! races are asked for than the machine can hold, the newest is told at once that there is no bid, and its client builds a block of its
-//! own. How many can be held is not assumed but found out: the limit grows while the runtime does what it should when it
+//! races are asked for than the machine can hold, the newest waits for its turn as long as its own time allows: a race takes a part of the
+//! budget. One whose turn cannot come in time is told at once that there is no bid, and its client builds a block of its own.
+//! How many can be held is not assumed but found out: the limit grows while the runtime does what it should when it
 //! should, and shrinks when it is late. A few races are always held, however busy the machine is: a proposer is not turned away
 //! for what something else does on the machine.
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::deadline::Reserve;
+use super::{deadline::Reserve, pace::turn_after};
 
 /// Races that are held whatever was measured, for each core and at most: one proposer has one race, unless there are several parents.
 const ALWAYS_PER_CORE: usize = 4;
@@ -20,6 +21,13 @@ const FIRST_PER_CORE: usize = 24;
 const FIRST: usize = 64;
 /// And at most. Arbitrary: each holds connections and memory.
 const MOST_PER_CORE: usize = 512;
+/// Races that wait for their turn, for each core and at most. Arbitrary: more than a machine ends in the time that there is.
+const WAITING_PER_CORE: usize = 512;
+/// Part of its time that a race waits for its turn at most: relays need some, too. Arbitrary: three quarters.
+const LONGEST_WAIT: (u32, u32) = (3, 4);
+/// Turns may come this many times sooner than races lately ended: the limit may have just begun to grow. Whose turn would be too late
+/// even then is not kept waiting.
+const HOPE: u32 = 4;
 /// A runtime that is late by less than this has room for more races.
 const CALM: Duration = Duration::from_millis(10);
 /// One that is late by more has too many.
@@ -68,11 +76,27 @@ impl Refusal {
     }
 }
 
+/// When a race is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// At once.
+    Now,
+    /// Once others have ended.
+    Later {
+        /// How long it waits at most: then what is left is what a race takes.
+        patience: Duration,
+    },
+}
+
 /// What is under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Load {
     /// Races, without this one.
     pub(super) races: usize,
+    /// Races that wait for their turn.
+    pub(super) waiting: usize,
+    /// How long a race lately took, usually and mostly.
+    pub(super) race: (Duration, Duration),
     /// Signed blocks whose fate is not decided.
     pub(super) blocks: usize,
     /// How late the runtime lately was.
@@ -135,17 +159,14 @@ impl RaceLimit {
         }
     }
 
-    /// Whether one more race is held, which has `budget` in all.
+    /// When one more race is held, which has `budget` in all.
     ///
     /// # Errors
-    /// The reason why not.
-    pub(super) fn admit(&self, load: &Load, budget: Duration) -> Result<(), Refusal> {
-        let Load { races, blocks, lag, check, check_wait } = *load;
+    /// The reason why it is not.
+    pub(super) fn admit(&self, load: &Load, budget: Duration) -> Result<Turn, Refusal> {
+        let Load { races, waiting, race: (usual, most), blocks, lag, check, check_wait } = *load;
         if races < self.always() {
-            return Ok(());
-        }
-        if races >= self.limit {
-            return Err(Refusal::TooMany);
+            return Ok(Turn::Now);
         }
         if blocks > 0 && lag > CALM {
             return Err(Refusal::BlockFirst);
@@ -156,7 +177,17 @@ impl RaceLimit {
         if lag.saturating_mul(2 * HOPS) > budget {
             return Err(Refusal::NoTime);
         }
-        Ok(())
+        if races < self.limit && waiting == 0 {
+            return Ok(Turn::Now);
+        }
+        let Reserve { verify, send } = load.reserve();
+        let (part, whole) = LONGEST_WAIT;
+        let patience = budget.saturating_sub(most + verify + send).min(budget * part / whole);
+        let turn = turn_after(usual, self.limit, waiting + 1);
+        if waiting >= WAITING_PER_CORE * self.cores || turn > patience * HOPE {
+            return Err(Refusal::TooMany);
+        }
+        Ok(Turn::Later { patience })
     }
 }
 
@@ -196,18 +227,40 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    const CALM_LOAD: Load =
-        Load { races: 0, blocks: 0, lag: Duration::ZERO, check: ms(1), check_wait: ms(0) };
+    const CALM_LOAD: Load = Load {
+        races: 0,
+        waiting: 0,
+        race: (ms(150), ms(200)),
+        blocks: 0,
+        lag: Duration::ZERO,
+        check: ms(1),
+        check_wait: ms(0),
+    };
 
     #[test]
     fn who_cannot_be_served_in_time_is_told_so_and_a_few_are_always_served() {
         let limit = RaceLimit::new(2);
         let load = |races| Load { races, ..CALM_LOAD };
+        let full = |waiting| Load { waiting, ..load(48) };
+        let later = |patience| Ok(Turn::Later { patience: ms(patience) });
         for (name, load, budget, want) in [
-            ("nothing under way", load(0), 950, Ok(())),
-            ("below the limit", load(47), 950, Ok(())),
-            ("at the limit", load(48), 950, Err(Refusal::TooMany)),
-            ("a block on its way, runtime in time", Load { blocks: 1, ..load(20) }, 950, Ok(())),
+            ("nothing under way", load(0), 950, Ok(Turn::Now)),
+            ("below the limit", load(47), 950, Ok(Turn::Now)),
+            ("below the limit, and others wait", Load { waiting: 1, ..load(47) }, 950, later(697)),
+            ("at the limit", full(0), 950, later(696)),
+            ("in a hurry", full(0), 260, later(6)),
+            ("in too much of a hurry to wait", full(0), 250, Err(Refusal::TooMany)),
+            ("all the time of the world", full(0), 4000, later(3000)),
+            ("others wait, and its turn may come", full(800), 950, later(696)),
+            ("so many wait that it cannot", full(900), 950, Err(Refusal::TooMany)),
+            (
+                "races take all their time",
+                Load { race: (ms(940), ms(945)), ..full(0) },
+                950,
+                Err(Refusal::TooMany),
+            ),
+            ("as many wait as may", Load { race: (ms(1), ms(1)), ..full(1024) }, 950, Err(Refusal::TooMany)),
+            ("a block on its way, runtime in time", Load { blocks: 1, ..load(20) }, 950, Ok(Turn::Now)),
             (
                 "a block on its way, runtime late",
                 Load { blocks: 1, lag: ms(11), ..load(20) },
@@ -221,12 +274,12 @@ mod tests {
                 Err(Refusal::ChecksWait),
             ),
             ("the runtime is late", Load { lag: ms(300), ..load(20) }, 950, Err(Refusal::NoTime)),
-            ("the same, with more time", Load { lag: ms(300), ..load(20) }, 1900, Ok(())),
+            ("the same, with more time", Load { lag: ms(300), ..load(20) }, 1900, Ok(Turn::Now)),
             (
                 "everything is late, and few races are under way",
-                Load { blocks: 3, lag: ms(900), check_wait: ms(900), ..load(7) },
+                Load { blocks: 3, lag: ms(900), check_wait: ms(900), waiting: 3, ..load(7) },
                 950,
-                Ok(()),
+                Ok(Turn::Now),
             ),
         ] {
             assert_eq!(limit.admit(&load, ms(budget)), want, "{name}");
@@ -277,6 +330,24 @@ mod tests {
     }
 
     proptest! {
+        /// Whoever waits has, when its patience ends, what a race and its end take; and where one is refused, nobody behind it waits.
+        #[test]
+        fn who_waits_has_time_left(
+            races in 0usize..200, waiting in 0usize..2000, usual in 0u64..2000, more in 0u64..500, lag in 0u64..200,
+            budget in 0u64..4000, behind in 0usize..100,
+        ) {
+            let limit = RaceLimit::new(2);
+            let load = Load { races, waiting, race: (ms(usual), ms(usual + more)), lag: ms(lag), ..CALM_LOAD };
+            let reserve = load.reserve();
+            let admitted = limit.admit(&load, ms(budget));
+            if let Ok(Turn::Later { patience }) = admitted {
+                prop_assert!(patience + ms(usual + more) + reserve.verify + reserve.send <= ms(budget));
+                prop_assert!(patience <= ms(budget) * 3 / 4);
+            }
+            let next = limit.admit(&Load { waiting: waiting + behind, ..load }, ms(budget));
+            prop_assert!(admitted.is_ok() || next.is_err());
+        }
+
         /// Whatever is measured, the limit stays within its bounds.
         #[test]
         fn the_limit_has_bounds(steps in proptest::collection::vec((0u64..200, 0usize..3000, 0u64..500), 0..200)) {

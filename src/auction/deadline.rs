@@ -41,10 +41,10 @@ impl RaceTimes {
         Self { collect_by, decide_by: decide_by.min(before(needed.send).max(checked_by)), answer_by }
     }
 
-    /// Until when relays have time, less some, where no more than what is configured is kept of it: whoever is cut off before was not given
-    /// the time to answer.
-    pub(super) fn full_collect_by(&self, started: Instant, reserve: Duration) -> Instant {
-        let budget = self.answer_by.saturating_duration_since(started);
+    /// Until when relays have time, less some, where no more than what is configured is kept of it, and the race did not wait for its turn:
+    /// whoever is cut off before was not given the time to answer.
+    pub(super) fn full_collect_by(&self, started: Instant, waited: Duration, reserve: Duration) -> Instant {
+        let budget = self.answer_by.saturating_duration_since(started) + waited;
         let collect = budget.saturating_sub(reserve.min(budget / 4));
         started + collect.saturating_sub(collect / SLIGHTLY_LESS)
     }
@@ -175,7 +175,12 @@ mod tests {
             assert_eq!((got_collect, got.decide_by), (at(collect), at(decide)), "{name}");
             assert_eq!(got.answer_by, times.answer_by);
         }
-        assert_eq!(times.full_collect_by(now, ms(10)), at(846));
+        assert_eq!(times.full_collect_by(now, ms(0), ms(10)), at(846));
+        assert_eq!(
+            times.full_collect_by(at(400), ms(400), ms(10)),
+            at(1246),
+            "relays did not have the time that it waited"
+        );
         assert_eq!(times.next_look(now), at(840));
         assert_eq!(times.next_look(at(840)), at(865));
         assert_eq!(times.next_look(at(930)), at(955));

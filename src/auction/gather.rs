@@ -115,7 +115,7 @@ impl Waiting {
             times,
             reserve_at: times.next_look(Instant::now()),
             budget: times.collect_by.saturating_duration_since(race.started),
-            full_collect_by: times.full_collect_by(race.started, race.policy.settings.reserve),
+            full_collect_by: times.full_collect_by(race.started, race.waited, race.policy.settings.reserve),
             is_collecting: true,
             is_urgent: false,
             local,

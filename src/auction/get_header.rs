@@ -15,18 +15,18 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    admission::Load,
+    admission::{Load, Refusal},
     awaited::OpenRace,
     check::{Expectations, GasLimitTarget, VerifiedBid},
     closing::no_bid_reason,
     deadline::{Budget, BudgetInputs, RaceTimes, budget},
     gather::LocalValue,
     hang_up::HangUp,
-    load::UnderWay,
+    load::Admitted,
     metrics::{record_late_answer, record_shared},
     payload_comparison::PayloadComparison,
     policy::{Policy, PolicyTable},
-    race::Race,
+    race::{Begun, Race},
     shared::{Ended, Lead, Place, RaceKey, Running, Won},
     state::{Auction, user_agent},
 };
@@ -81,8 +81,7 @@ struct HeldRace {
     record: AuctionRecord,
     times: RaceTimes,
     lead: Lead,
-    /// Counts as under way as long as it lives.
-    _under_way: UnderWay,
+    admitted: Admitted,
 }
 
 /// Whose race is a request's.
@@ -290,8 +289,8 @@ impl Auction {
     /// Has a race held for a request, if it can be held in time, and waits for its end.
     async fn hold_own(self: &Arc<Self>, prepared: Prepared, lead: Lead) -> Option<VerifiedBid> {
         let Prepared { request, policies, record, times, budget, load } = prepared;
-        let under_way = match self.load.begin_race(&load, budget) {
-            Ok(under_way) => under_way,
+        let admitted = match self.load.begin_race(&load, budget) {
+            Ok(admitted) => admitted,
             Err(refusal) => {
                 drop(lead);
                 self.refuse(request.received, record, refusal);
@@ -303,7 +302,7 @@ impl Auction {
         let slot = request.slot;
         let hang_up = HangUp::of_first(Arc::clone(&running), slot, request.received);
         let auction = Arc::clone(self);
-        let held = HeldRace { request, policies, record, times, lead, _under_way: under_way };
+        let held = HeldRace { request, policies, record, times, lead, admitted };
         // A task of its own: others may be waiting for it when this client hangs up.
         self.tasks.spawn(async move { auction.hold(held).await });
         let ended = self.end_of(end, times).await.unwrap_or_else(|| running.give_up());
@@ -327,15 +326,35 @@ impl Auction {
         }
     }
 
-    /// Holds a race to its end.
+    /// Holds a race to its end, when its turn has come.
     async fn hold(&self, held: HeldRace) {
-        let HeldRace { request, policies, record, times, lead, _under_way } = held;
+        let HeldRace { request, policies, record, mut times, lead, admitted } = held;
+        let has_waited = !admitted.is_now();
+        // Counts as under way as long as it lives.
+        let Some(_under_way) = admitted.turn(request.received).await else {
+            drop(lead);
+            return self.refuse(request.received, record, Refusal::TooMany);
+        };
+        if has_waited {
+            if !lead.running.is_awaited() {
+                let mut record = record;
+                record.no_bid_reason = hung_up(&lead.running, request.received);
+                drop(lead);
+                return self.close(request.received, record, None, false);
+            }
+            times = times.with_reserve(self.load.load(&self.verify).reserve(), Instant::now());
+            if times.collect_by <= Instant::now() {
+                drop(lead);
+                return self.refuse(request.received, record, Refusal::NoTime);
+            }
+        }
         let policy = policies.policy_of(&request.proposer);
         let relays = self.relays.asked_of(&policy.relays);
         let expected = self.expectations(&request, policy);
         let payloads =
             PayloadComparison::new(self.node_attributes.subscribe(request.slot, request.parent_hash));
-        let mut race = Race::new(&relays, policy, expected, payloads, request.received, record.ms_into_slot);
+        let begun = Begun::of(request.received, record.ms_into_slot, has_waited);
+        let mut race = Race::new(&relays, policy, expected, payloads, begun);
         let call = HeaderCall {
             slot: request.slot,
             parent_hash: request.parent_hash,
@@ -378,7 +397,8 @@ impl Auction {
         self.node_attributes.record(race.payloads.comparison(record.slot));
         let (policy, relays, not_checked) = (race.policy, race.relays, race.not_checked());
         let winner = won.as_ref().map(|won| won.winner.block_hash);
-        record.answers = race.records(winner, received.elapsed());
+        let waited = race.started.elapsed();
+        record.answers = race.records(winner, waited);
         record.answers.extend(self.not_asked(policy, relays));
         let mut bid = None;
         match (won, was_awaited) {
@@ -386,11 +406,7 @@ impl Auction {
                 record.winner = Some(Box::new(won.winner.clone()));
                 bid = Some(won.bid.clone());
             }
-            (_, false) => {
-                let hung_up_after = running.hung_up_after.get().copied();
-                let waited = hung_up_after.unwrap_or_else(|| received.elapsed()).as_millis();
-                record.no_bid_reason = format!("the client hung up after {waited} ms, before the answer");
-            }
+            (_, false) => record.no_bid_reason = hung_up(&running, received),
             (None, true) => record.no_bid_reason = no_bid_reason(&record.answers, not_checked),
         }
         self.close(received, record, bid, false);
@@ -419,6 +435,13 @@ fn ask_local(beacon: BeaconNode, slot: Slot) -> JoinHandle<Result<Wei, NodeError
         }
         value
     })
+}
+
+/// Why a race had nobody to be held for.
+fn hung_up(running: &Running, received: Instant) -> String {
+    let hung_up_after = running.hung_up_after.get().copied();
+    let waited = hung_up_after.unwrap_or_else(|| received.elapsed()).as_millis();
+    format!("the client hung up after {waited} ms, before the answer")
 }
 
 /// Why a client that joined a race has no bid.

@@ -1,6 +1,7 @@
 //! What is under way, and how late the runtime is: measured while races are held, and only then.
 
 use std::{
+    collections::VecDeque,
     num::NonZero,
     sync::{
         Arc,
@@ -10,11 +11,15 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep, sleep_until, timeout_at},
+};
 
 use super::{
-    admission::{LATE, Load, PeakLag, RaceLimit, Refusal},
+    admission::{LATE, Load, PeakLag, RaceLimit, Refusal, Turn},
     metrics::CapacityGauges,
+    pace::Pace,
     verify::VerifyPool,
 };
 
@@ -33,6 +38,9 @@ const TOLD_PER_SECOND: usize = 16;
 struct Measured {
     lag: PeakLag,
     limit: RaceLimit,
+    pace: Pace,
+    /// Those who wait for their turn, who came first in front.
+    line: VecDeque<oneshot::Sender<UnderWay>>,
     /// Second in which refusals were last told, and how many.
     told: (Option<Instant>, usize),
 }
@@ -47,17 +55,51 @@ pub(super) struct LoadMeter {
     gauges: CapacityGauges,
 }
 
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Race { since: Instant },
+    Block,
+}
+
 /// Something under way; over when dropped.
 #[derive(Debug)]
 pub(super) struct UnderWay {
     meter: Arc<LoadMeter>,
-    is_block: bool,
+    what: What,
+}
+
+/// A race that is held, now or when others have ended.
+#[derive(Debug)]
+pub(super) enum Admitted {
+    Now(UnderWay),
+    Later { turn: oneshot::Receiver<UnderWay>, patience: Duration },
+}
+
+impl Admitted {
+    /// Whether it may begin at once.
+    pub(super) const fn is_now(&self) -> bool {
+        matches!(self, Self::Now(_))
+    }
+
+    /// Waits for its turn; `None` where it has not come in time for a request that was received then.
+    pub(super) async fn turn(self, received: Instant) -> Option<UnderWay> {
+        match self {
+            Self::Now(under_way) => Some(under_way),
+            Self::Later { turn, patience } => timeout_at(received + patience, turn).await.ok()?.ok(),
+        }
+    }
 }
 
 impl Default for LoadMeter {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let measured = Measured { lag: PeakLag::default(), limit: RaceLimit::new(cores), told: (None, 0) };
+        let measured = Measured {
+            lag: PeakLag::default(),
+            limit: RaceLimit::new(cores),
+            pace: Pace::default(),
+            line: VecDeque::new(),
+            told: (None, 0),
+        };
         Self {
             races: AtomicUsize::new(0),
             blocks: AtomicUsize::new(0),
@@ -72,33 +114,78 @@ impl LoadMeter {
     /// The load of the moment.
     pub(super) fn load(&self, pool: &VerifyPool) -> Load {
         let (check, check_wait) = pool.load();
+        let measured = self.measured.lock();
         Load {
             races: self.races.load(Ordering::Relaxed),
+            waiting: measured.line.len(),
+            race: (measured.pace.usual(), measured.pace.most()),
             blocks: self.blocks.load(Ordering::Relaxed),
-            lag: self.measured.lock().lag.at(Instant::now()),
+            lag: measured.lag.at(Instant::now()),
             check,
             check_wait,
         }
     }
 
-    /// Begins a race that has `budget` in all, if it can be held.
+    /// Begins a race that has `budget` in all, if it can be held: now, or when its turn comes.
     ///
     /// # Errors
     /// The reason why not.
-    pub(super) fn begin_race(self: &Arc<Self>, load: &Load, budget: Duration) -> Result<UnderWay, Refusal> {
-        self.measured.lock().limit.admit(load, budget)?;
-        self.races.fetch_add(1, Ordering::SeqCst);
+    pub(super) fn begin_race(self: &Arc<Self>, load: &Load, budget: Duration) -> Result<Admitted, Refusal> {
+        let mut measured = self.measured.lock();
+        while measured.line.front().is_some_and(oneshot::Sender::is_closed) {
+            measured.line.pop_front();
+        }
+        let races = self.races.load(Ordering::SeqCst);
+        let load = Load { races, waiting: measured.line.len(), ..*load };
+        match measured.limit.admit(&load, budget)? {
+            Turn::Now => {
+                self.races.fetch_add(1, Ordering::SeqCst);
+                drop(measured);
+                self.keep_measuring();
+                Ok(Admitted::Now(self.race_under_way()))
+            }
+            Turn::Later { patience } => {
+                let (call, turn) = oneshot::channel();
+                measured.line.push_back(call);
+                Ok(Admitted::Later { turn, patience })
+            }
+        }
+    }
+
+    /// A race that is counted.
+    fn race_under_way(self: &Arc<Self>) -> UnderWay {
+        UnderWay { meter: Arc::clone(self), what: What::Race { since: Instant::now() } }
+    }
+
+    /// Has those begin whose turn it is.
+    fn let_in(self: &Arc<Self>) {
+        loop {
+            let mut measured = self.measured.lock();
+            if self.races.load(Ordering::SeqCst) >= measured.limit.get() {
+                return;
+            }
+            let Some(next) = measured.line.pop_front() else { return };
+            if next.is_closed() {
+                continue;
+            }
+            self.races.fetch_add(1, Ordering::SeqCst);
+            drop(measured);
+            // Whoever left in this very moment has it back: dropped, it is the next one's turn.
+            drop(next.send(self.race_under_way()));
+        }
+    }
+
+    fn keep_measuring(self: &Arc<Self>) {
         if !self.is_measuring.swap(true, Ordering::SeqCst) {
             let meter = Arc::clone(self);
             tokio::spawn(async move { meter.measure().await });
         }
-        Ok(UnderWay { meter: Arc::clone(self), is_block: false })
     }
 
     /// A signed block is on its way.
     pub(super) fn begin_block(self: &Arc<Self>) -> UnderWay {
         self.blocks.fetch_add(1, Ordering::Relaxed);
-        UnderWay { meter: Arc::clone(self), is_block: true }
+        UnderWay { meter: Arc::clone(self), what: What::Block }
     }
 
     /// Whether a refusal is to be written down: not every one of a flood.
@@ -143,6 +230,7 @@ impl LoadMeter {
             let limit = measured.limit.get();
             drop(measured);
             self.gauges.record(lag, limit);
+            self.let_in();
             if races == 0 {
                 self.is_measuring.store(false, Ordering::SeqCst);
                 // One that began in this very moment has seen that somebody measures.
@@ -167,8 +255,16 @@ impl Drop for Measuring<'_> {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let counter = if self.is_block { &self.meter.blocks } else { &self.meter.races };
-        counter.fetch_sub(1, Ordering::Relaxed);
+        match self.what {
+            What::Block => {
+                self.meter.blocks.fetch_sub(1, Ordering::Relaxed);
+            }
+            What::Race { since } => {
+                self.meter.measured.lock().pace.measured(since.elapsed());
+                self.meter.races.fetch_sub(1, Ordering::SeqCst);
+                self.meter.let_in();
+            }
+        }
     }
 }
 
@@ -188,6 +284,39 @@ mod tests {
         assert_eq!((meter.load(&pool).races, meter.load(&pool).blocks), (0, 0));
         tokio::time::sleep(STEP_OF_ONE * 3).await;
         assert!(!meter.is_measuring.load(Ordering::Relaxed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_begins_when_another_one_ends_and_who_leaves_is_passed_over() {
+        let (meter, pool) = (Arc::new(LoadMeter::default()), VerifyPool::for_bids());
+        let budget = Duration::from_secs(1);
+        // Nobody measures, so that the limit stays as it is.
+        meter.is_measuring.store(true, Ordering::Relaxed);
+        let begin = || meter.begin_race(&meter.load(&pool), budget).unwrap();
+        let mut held = Vec::new();
+        let first = loop {
+            match begin() {
+                Admitted::Now(race) => held.push(race),
+                later @ Admitted::Later { .. } => break later,
+            }
+        };
+        let (limit, received) = (held.len(), Instant::now());
+        let (second, third, leaves) = (begin(), begin(), begin());
+        drop(leaves);
+        let fifth = begin();
+        assert_eq!((meter.load(&pool).races, meter.load(&pool).waiting), (limit, 5));
+        held.truncate(limit - 2);
+        let mut turns = Vec::new();
+        for waits in [first, second] {
+            turns.push(waits.turn(received).await.unwrap());
+        }
+        assert_eq!((meter.load(&pool).races, meter.load(&pool).waiting), (limit, 3));
+        assert!(third.turn(received).await.is_none(), "nobody ended in the time that it had");
+        assert!(received.elapsed() < budget);
+        turns.pop();
+        assert!(fifth.turn(Instant::now()).await.is_some());
+        drop((held, turns));
+        assert_eq!((meter.load(&pool).races, meter.load(&pool).waiting), (0, 0));
     }
 
     #[tokio::test(start_paused = true)]

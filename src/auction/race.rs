@@ -54,6 +54,25 @@ impl ProfitFloor {
 /// What came of a check.
 pub(super) type CheckResult = Result<Result<VerifiedBid, BidFault>, NotChecked>;
 
+/// When a race began.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begun {
+    pub(super) at: Instant,
+    /// Where in the slot that was, in milliseconds.
+    pub(super) ms_into_slot: i64,
+    /// How long it had waited for its turn.
+    pub(super) waited: Duration,
+}
+
+impl Begun {
+    /// A request's own race: with it, unless it had to wait for its turn until now.
+    pub(super) fn of(received: Instant, ms_into_slot: i64, has_waited: bool) -> Self {
+        let waited = if has_waited { received.elapsed() } else { Duration::ZERO };
+        let ms = i64::try_from(waited.as_millis()).unwrap_or(i64::MAX);
+        Self { at: received + waited, ms_into_slot: ms_into_slot.saturating_add(ms), waited }
+    }
+}
+
 pub(super) struct Race<'a> {
     pub(super) relays: &'a [Arc<Relay>],
     pub(super) policy: &'a Policy,
@@ -63,6 +82,8 @@ pub(super) struct Race<'a> {
     pub(super) schedule: CheckSchedule,
     pub(super) started: Instant,
     pub(super) ms_into_slot: i64,
+    /// Before it was started.
+    pub(super) waited: Duration,
     /// When a check is tried again that was refused.
     pub(super) retry_at: Option<Instant>,
     pub(super) decided_early: bool,
@@ -84,9 +105,9 @@ impl<'a> Race<'a> {
         policy: &'a Policy,
         expected: Expectations,
         payloads: PayloadComparison,
-        started: Instant,
-        ms_into_slot: i64,
+        begun: Begun,
     ) -> Self {
+        let Begun { at: started, ms_into_slot, waited } = begun;
         Self {
             relays,
             policy,
@@ -96,6 +117,7 @@ impl<'a> Race<'a> {
             schedule: CheckSchedule::default(),
             started,
             ms_into_slot,
+            waited,
             retry_at: None,
             decided_early: false,
             expected,
