@@ -19,7 +19,7 @@ mod socket;
 mod tls;
 
 pub use body::{read_capped, read_start};
-pub use client::{Answered, HttpClient, HttpClients};
+pub use client::{Answered, HttpClient, HttpClients, use_pool};
 pub use dialer::{Dialer, is_here};
 pub use failure::{HttpFailure, failure_of};
 pub use reqwest_client::build_http_client;

@@ -10,6 +10,7 @@ mod gate;
 mod handed;
 mod line_limit;
 mod phase;
+mod spread;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -25,7 +26,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio::{
-    net::{TcpListener, TcpSocket},
+    net::{TcpListener, TcpSocket, TcpStream},
+    runtime::Handle,
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -40,6 +42,7 @@ pub use handed::{Door, HandedRequests, Handover, handover};
 use connections::{Connections, Place};
 use line_limit::LineLimit;
 use phase::{Limits, Overdue, Phase, PhaseTeller, PhaseWatch, WatchedStream, overdue, until_given_away};
+use spread::{Spread, moved_here};
 
 /// Most bytes of header names and values in a request. mev-boost's limit; no consensus client comes near.
 const MAX_HEADER_BYTES: usize = 4000;
@@ -87,6 +90,7 @@ pub struct Listener {
     address: SocketAddr,
     limits: Limits,
     gate: Option<Arc<Gatekeeper>>,
+    spread: Spread,
 }
 
 /// A gate, and how often it is said whom it refused.
@@ -185,7 +189,7 @@ impl ReservedPort {
     pub fn listen(self) -> Result<Listener, ListenError> {
         let Self { api, socket, address } = self;
         let tcp = socket.listen(BACKLOG).map_err(|error| ListenError { api, address, error })?;
-        Ok(Listener { tcp, address, limits: LIMITS, gate: None })
+        Ok(Listener { tcp, address, limits: LIMITS, gate: None, spread: Spread::default() })
     }
 }
 
@@ -202,6 +206,12 @@ impl Listener {
     #[must_use]
     pub fn behind(self, gate: HostGate) -> Self {
         Self { gate: Some(Arc::new(Gatekeeper { gate, lines: LineLimit::default() })), ..self }
+    }
+
+    /// Has connections served by these runtimes, each by one of them, instead of the one that listens.
+    #[must_use]
+    pub fn spread_over(self, runtimes: Vec<Handle>) -> Self {
+        Self { spread: Spread::over(runtimes), ..self }
     }
 
     /// The address that was bound: with port 0 in the configuration, the free one that it got.
@@ -231,7 +241,7 @@ impl Listener {
         stop: CancellationToken,
         drain: impl FnOnce() -> Duration + Send,
     ) {
-        let Self { tcp, limits, .. } = self;
+        let Self { tcp, limits, spread, .. } = self;
         let router = router.with_state(());
         let tasks = TaskTracker::new();
         let connections = Arc::new(Connections::default());
@@ -259,10 +269,24 @@ impl Listener {
                 continue;
             };
             let (router, stop) = (router.clone(), stop.clone());
-            tasks.spawn(async move {
+            let serve = async move |stream: TcpStream| {
                 let stream = WatchedStream { stream, phase: teller };
                 serve_connection(stream, phases, router, stop, &place, &limits).await;
-            });
+            };
+            match spread.seat() {
+                None => tasks.spawn(serve(stream)),
+                Some(seat) => {
+                    let (stream, runtime) = (stream.into_std(), seat.runtime.clone());
+                    let moved = async move {
+                        let _seat = seat;
+                        match moved_here(stream) {
+                            Ok(stream) => serve(stream).await,
+                            Err(error) => warn!(%error, "cannot watch a connection"),
+                        }
+                    };
+                    tasks.spawn_on(moved, &runtime)
+                }
+            };
         }
         drop(tcp);
         tasks.close();

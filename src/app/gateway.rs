@@ -84,9 +84,10 @@ pub(super) fn start_gateway(parts: GatewayStart, group: &TaskGroup) -> Result<Ru
     let GatewayStart { settings, listener, bundles, own_token, clock, spine, signals, tls_roots, proxy } =
         parts;
     let (settings, hop) = marked(settings);
-    let through_proxy = HttpClients::build(&tls_roots, proxy.as_deref())?;
+    let pools = 1 + OwnRuntime::callers();
+    let through_proxy = HttpClients::build_pools(&tls_roots, proxy.as_deref(), pools)?;
     // An own node on this machine is reached without going through anybody else's.
-    let straight = HttpClients::build(&tls_roots, None)?;
+    let straight = HttpClients::build_pools(&tls_roots, None, pools)?;
     let dial = Dialers {
         straight: Dialer::build(&tls_roots, None)?,
         away: Dialer::build(&tls_roots, proxy.as_deref())?,
@@ -151,7 +152,7 @@ pub(super) fn start_gateway(parts: GatewayStart, group: &TaskGroup) -> Result<Ru
         hop,
         subscriptions: Some(subscriptions),
     };
-    rpc_api::start(api, listener, group);
+    rpc_api::start(api, listener.spread_over(runtime.for_connections()), group);
     drop(entered);
     let shown = Arc::clone(&gateway);
     let view = RpcView::new(move || shown.view());

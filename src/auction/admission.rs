@@ -4,7 +4,8 @@
 //! races are asked for than the machine can hold, the newest waits for its turn as long as its own time allows: a race takes a part of the
 //! budget. One whose turn cannot come in time is told at once that there is no bid, and its client builds a block of its own.
 //! How many can be held is not assumed but found out: the limit grows while the runtime does what it should when it
-//! should, and shrinks when it is late. A few races are always held, however busy the machine is: a proposer is not turned away
+//! should and no signature waits long for its check, once in the time that a race takes, as only then it is seen what came of it; and it
+//! shrinks when either is late. A few races are always held, however busy the machine is: a proposer is not turned away
 //! for what something else does on the machine.
 
 use std::time::Duration;
@@ -19,8 +20,8 @@ const ALWAYS: usize = 16;
 /// Races that are held at once at first, for each core and at most. A race of 8 relays takes some milliseconds of a core.
 const FIRST_PER_CORE: usize = 24;
 const FIRST: usize = 64;
-/// And at most. Arbitrary: each holds connections and memory.
-const MOST_PER_CORE: usize = 512;
+/// And at most. Arbitrary: each holds a connection to every relay, of some 40 KiB.
+const MOST_PER_CORE: usize = 96;
 /// Races that wait for their turn, for each core and at most. Arbitrary: more than a machine ends in the time that there is.
 const WAITING_PER_CORE: usize = 512;
 /// Part of its time that a race waits for its turn at most: relays need some, too. Arbitrary: three quarters.
@@ -32,7 +33,13 @@ const HOPE: u32 = 4;
 const CALM: Duration = Duration::from_millis(10);
 /// One that is late by more has too many.
 pub(super) const LATE: Duration = Duration::from_millis(40);
-/// After the limit was cut, what was admitted before needs time to end: no further cut within it.
+/// Where checks wait less than this for their turn, there is room for more races, and where they wait longer than that, there are too many.
+/// Arbitrary: a race in which a signature waits for the time of some dozens of checks still has nearly all its time for relays.
+const CHECKS_CALM: Duration = Duration::from_millis(20);
+const CHECKS_LATE: Duration = Duration::from_millis(80);
+/// Part by which the limit grows. Arbitrary: an eighth.
+const GROWTH: usize = 8;
+/// After the limit was cut, what was admitted before needs time to end: no further cut within it, or the time of a race.
 const BETWEEN_CUTS: Duration = Duration::from_millis(200);
 
 /// Time for an answer to be woken for, encoded and written, and for the client to read it, on an idle machine. Arbitrary: ten times what is
@@ -119,19 +126,34 @@ impl Load {
     }
 }
 
+/// What was seen of the machine since it was last looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// How late the runtime was.
+    pub(super) lag: Duration,
+    /// How long a check had to wait at worst.
+    pub(super) check_wait: Duration,
+    /// Races under way.
+    pub(super) races: usize,
+    /// How long a race usually takes.
+    pub(super) race: Duration,
+}
+
 /// How many races are held at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RaceLimit {
     cores: usize,
     limit: usize,
     cut_at: Option<Instant>,
+    /// When it was last another one.
+    changed_at: Option<Instant>,
 }
 
 impl RaceLimit {
     /// Before anything was measured.
     pub(super) fn new(cores: usize) -> Self {
         let cores = cores.max(1);
-        Self { cores, limit: (FIRST_PER_CORE * cores).min(FIRST), cut_at: None }
+        Self { cores, limit: (FIRST_PER_CORE * cores).min(FIRST), cut_at: None, changed_at: None }
     }
 
     /// So many are held whatever was measured.
@@ -144,18 +166,26 @@ impl RaceLimit {
         self.limit
     }
 
-    /// Takes in how late the runtime was just now, and how many races were under way.
-    pub(super) fn measured(&mut self, lag: Duration, races: usize, now: Instant) {
+    /// Takes in what was seen just now.
+    pub(super) fn measured(&mut self, seen: Seen, now: Instant) {
+        let Seen { lag, check_wait, races, race } = seen;
         let least = self.always();
-        if lag > LATE {
-            let may_cut = self.cut_at.is_none_or(|at| now.saturating_duration_since(at) >= BETWEEN_CUTS);
+        let is_past =
+            |at: Option<Instant>, time| at.is_none_or(|at| now.saturating_duration_since(at) >= time);
+        if lag > LATE || check_wait > CHECKS_LATE {
             // What is not used is no cause: where few races are under way, the machine is busy with something else.
-            if may_cut && races > least {
+            if is_past(self.cut_at, BETWEEN_CUTS.max(race)) && races > least {
                 self.limit = (self.limit.min(races) * 3 / 4).max(least);
                 self.cut_at = Some(now);
+                self.changed_at = Some(now);
             }
-        } else if lag < CALM && races * 2 >= self.limit {
-            self.limit = (self.limit + (self.limit / 16).max(1)).min(MOST_PER_CORE * self.cores);
+        } else if lag < CALM
+            && check_wait < CHECKS_CALM
+            && races * 2 >= self.limit
+            && is_past(self.changed_at, race)
+        {
+            self.limit = (self.limit + (self.limit / GROWTH).max(1)).min(MOST_PER_CORE * self.cores);
+            self.changed_at = Some(now);
         }
     }
 
@@ -288,23 +318,25 @@ mod tests {
 
     #[test]
     fn the_limit_grows_while_it_is_used_and_nothing_is_late_and_shrinks_when_something_is() {
-        let now = Instant::now();
+        let start = Instant::now();
         let mut limit = RaceLimit::new(2);
-        let first = limit.get();
-        limit.measured(ms(0), 3, now);
-        assert_eq!(limit.get(), first, "not used: nothing is known of more");
-        limit.measured(ms(0), first, now);
-        assert_eq!(limit.get(), first + first / 16);
-        limit.measured(ms(20), first, now);
-        assert_eq!(limit.get(), first + first / 16, "neither calm nor late");
-        limit.measured(ms(100), 40, now);
-        assert_eq!(limit.get(), 30);
-        limit.measured(ms(100), 40, now + ms(50));
-        assert_eq!(limit.get(), 30, "what was admitted before is still ending");
-        limit.measured(ms(100), 30, now + ms(250));
-        assert_eq!(limit.get(), 22);
-        limit.measured(ms(100), 8, now + ms(900));
-        assert_eq!(limit.get(), 22, "eight races are not what makes this machine late");
+        for (name, at, lag, check_wait, races, want) in [
+            ("not used: nothing is known of more", 0, 0, 0, 3, 48),
+            ("used, and all is well", 0, 0, 0, 48, 54),
+            ("what came of it is not seen yet", 140, 0, 0, 54, 54),
+            ("a race later it is", 150, 0, 0, 54, 60),
+            ("the runtime is neither calm nor late", 300, 20, 0, 60, 60),
+            ("checks neither wait nor do not", 300, 0, 40, 60, 60),
+            ("checks wait", 300, 0, 81, 60, 45),
+            ("what was admitted before is still ending", 450, 100, 0, 60, 45),
+            ("the runtime is late", 500, 100, 0, 40, 30),
+            ("eight races are not what makes this machine late", 900, 100, 0, 8, 30),
+            ("all is well again", 900, 0, 0, 30, 33),
+        ] {
+            let seen = Seen { lag: ms(lag), check_wait: ms(check_wait), races, race: ms(150) };
+            limit.measured(seen, start + ms(at));
+            assert_eq!(limit.get(), want, "{name}");
+        }
     }
 
     #[test]
@@ -350,11 +382,13 @@ mod tests {
 
         /// Whatever is measured, the limit stays within its bounds.
         #[test]
-        fn the_limit_has_bounds(steps in proptest::collection::vec((0u64..200, 0usize..3000, 0u64..500), 0..200)) {
+        fn the_limit_has_bounds(
+            steps in proptest::collection::vec((0u64..200, 0u64..200, 0usize..3000, 0u64..500, 0u64..1000), 0..200),
+        ) {
             let (mut now, mut limit) = (Instant::now(), RaceLimit::new(4));
-            for (lag, races, passes) in steps {
+            for (lag, check_wait, races, passes, race) in steps {
                 now += ms(passes);
-                limit.measured(ms(lag), races, now);
+                limit.measured(Seen { lag: ms(lag), check_wait: ms(check_wait), races, race: ms(race) }, now);
                 prop_assert!((limit.always()..=4 * MOST_PER_CORE).contains(&limit.get()));
             }
         }

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    admission::{LATE, Load, PeakLag, RaceLimit, Refusal, Turn},
+    admission::{LATE, Load, PeakLag, RaceLimit, Refusal, Seen, Turn},
     metrics::CapacityGauges,
     pace::Pace,
     verify::VerifyPool,
@@ -39,6 +39,8 @@ struct Measured {
     lag: PeakLag,
     limit: RaceLimit,
     pace: Pace,
+    /// The longest that a check had to wait since that was last looked at.
+    check_wait: Duration,
     /// Those who wait for their turn, who came first in front.
     line: VecDeque<oneshot::Sender<UnderWay>>,
     /// Second in which refusals were last told, and how many.
@@ -97,6 +99,7 @@ impl Default for LoadMeter {
             lag: PeakLag::default(),
             limit: RaceLimit::new(cores),
             pace: Pace::default(),
+            check_wait: Duration::ZERO,
             line: VecDeque::new(),
             told: (None, 0),
         };
@@ -114,7 +117,8 @@ impl LoadMeter {
     /// The load of the moment.
     pub(super) fn load(&self, pool: &VerifyPool) -> Load {
         let (check, check_wait) = pool.load();
-        let measured = self.measured.lock();
+        let mut measured = self.measured.lock();
+        measured.check_wait = measured.check_wait.max(check_wait);
         Load {
             races: self.races.load(Ordering::Relaxed),
             waiting: measured.line.len(),
@@ -226,7 +230,9 @@ impl LoadMeter {
             let races = self.races.load(Ordering::Relaxed);
             let mut measured = self.measured.lock();
             measured.lag.measured(lag, now);
-            measured.limit.measured(lag, races, now);
+            let check_wait = std::mem::take(&mut measured.check_wait);
+            let race = measured.pace.usual();
+            measured.limit.measured(Seen { lag, check_wait, races, race }, now);
             let limit = measured.limit.get();
             drop(measured);
             self.gauges.record(lag, limit);

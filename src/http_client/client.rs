@@ -1,6 +1,6 @@
 //! The clients that many hosts share: one pool, one TLS set-up, no redirects, no proxy unless asked for.
 
-use std::time::Duration;
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
@@ -27,6 +27,17 @@ const MAX_HEADERS: usize = 64;
 /// How often a call is made again that the far side refused to begin with. Arbitrary.
 const MAX_NOT_BEGUN: u32 = 2;
 
+thread_local! {
+    /// Which pool this thread's calls use.
+    static POOL: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Has this thread's calls use a pool of their own, where a client has so many: a connection that is used on the thread which opened it wakes no
+/// other one.
+pub fn use_pool(number: usize) {
+    POOL.set(number);
+}
+
 /// An answer whose head is there.
 pub type Answered = Response<Incoming>;
 
@@ -49,24 +60,38 @@ impl HttpClients {
     /// # Errors
     /// When the roots or the proxy are unusable.
     pub fn build(roots: &TlsRoots, proxy: Option<&str>) -> Result<Self, HttpClientError> {
+        Self::build_pools(roots, proxy, 1)
+    }
+
+    /// The same, with so many pools of connections that are kept: threads choose theirs by [`use_pool`], others share the first.
+    ///
+    /// # Errors
+    /// When the roots or the proxy are unusable.
+    pub fn build_pools(roots: &TlsRoots, proxy: Option<&str>, pools: usize) -> Result<Self, HttpClientError> {
         let tls = Tls::new(roots)?;
         let proxy = proxy.map(Proxy::parse).transpose()?;
         let connector = |protocols| Connector::new(&tls, protocols, proxy.as_ref());
         Ok(Self {
-            kept: HttpClient::new(connector(HTTP1_AND_2)?, MAX_IDLE_PER_HOST),
-            fresh: HttpClient::new(connector(HTTP1_AND_2)?, 0),
-            http1: HttpClient::new(connector(HTTP1)?, MAX_IDLE_PER_HOST),
+            kept: HttpClient::new(&connector(HTTP1_AND_2)?, MAX_IDLE_PER_HOST, pools),
+            fresh: HttpClient::new(&connector(HTTP1_AND_2)?, 0, 1),
+            http1: HttpClient::new(&connector(HTTP1)?, MAX_IDLE_PER_HOST, 1),
             proxy_authorization: proxy.and_then(|proxy| proxy.authorization),
         })
     }
 }
 
-/// A pool of connections, and how they are opened.
+type Pool = Client<Connector, Full<Bytes>>;
+
+/// Pools of connections, and how they are opened.
 #[derive(Clone, Debug)]
-pub struct HttpClient(Client<Connector, Full<Bytes>>);
+pub struct HttpClient {
+    first: Pool,
+    /// Those of threads that have their own.
+    others: Arc<[Pool]>,
+}
 
 impl HttpClient {
-    fn new(connector: Connector, max_idle_per_host: usize) -> Self {
+    fn new(connector: &Connector, max_idle_per_host: usize, pools: usize) -> Self {
         let mut builder = Client::builder(TokioExecutor::new());
         builder
             .timer(TokioTimer::new())
@@ -77,7 +102,13 @@ impl HttpClient {
             .http2_keep_alive_interval(PING_EVERY)
             .http2_keep_alive_while_idle(true)
             .http1_max_headers(MAX_HEADERS);
-        Self(builder.build(connector))
+        let pool = || builder.build(connector.clone());
+        Self { first: pool(), others: (1..pools).map(|_| pool()).collect() }
+    }
+
+    /// The pool of this thread.
+    fn pool(&self) -> &Pool {
+        POOL.get().checked_sub(1).and_then(|number| self.others.get(number)).unwrap_or(&self.first)
     }
 
     /// Makes a call, until its answer's head is there. One that died with a kept connection before a byte of it left is made again, and so
@@ -88,12 +119,12 @@ impl HttpClient {
     pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Answered, HttpFailure> {
         for _ in 0..MAX_NOT_BEGUN {
             let again = request.clone();
-            match self.0.request(request).await {
+            match self.pool().request(request).await {
                 Err(error) if was_not_begun(&error) => request = again,
                 answered => return finish(answered),
             }
         }
-        finish(self.0.request(request).await)
+        finish(self.pool().request(request).await)
     }
 }
 

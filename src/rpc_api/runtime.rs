@@ -1,36 +1,60 @@
 //! The threads that everything of the gateway runs on.
+//!
+//! One for each core that serves connections, each a runtime of its own, and one for what goes on beside them (probes, subscriptions): a call
+//! is read, passed on and answered on one thread, over connections to upstreams that are that thread's own, so that no thread waits to be
+//! woken by another one. A probe does not wait behind calls.
 
 use std::{io, num::NonZeroUsize, thread};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tracing::warn;
 
+use crate::http_client::use_pool;
+
 /// How much the gateway stands back behind the consensus client's path: half of `nice`'s default step. Bundles stand back further.
 const NICENESS: i32 = 5;
 
-/// A runtime of its own. Its tasks end with their groups; what is left when it is dropped is cut off.
+/// Runtimes of its own. Their tasks end with their groups; what is left when it is dropped is cut off.
 #[derive(Debug)]
-pub struct OwnRuntime(Option<Runtime>);
+pub struct OwnRuntime {
+    /// The first is for what goes on beside calls.
+    runtimes: Vec<Runtime>,
+}
 
 impl OwnRuntime {
-    /// As many threads as there are cores: what the machine has to spare is the gateway's.
+    /// As many threads for calls as there are cores: what the machine has to spare is the gateway's.
     ///
     /// # Errors
     /// When the system has no threads for it.
     pub fn start() -> io::Result<Self> {
-        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(cores)
-            .thread_name("rpc")
-            .on_thread_start(stand_back)
-            .enable_all()
-            .build()?;
-        Ok(Self(Some(runtime)))
+        let runtimes = (0..=Self::callers()).map(|number| {
+            let name = if number == 0 { "rpc-watch".to_owned() } else { format!("rpc-{number}") };
+            Builder::new_multi_thread()
+                .worker_threads(1)
+                .thread_name(name)
+                .on_thread_start(move || {
+                    stand_back();
+                    use_pool(number);
+                })
+                .enable_all()
+                .build()
+        });
+        Ok(Self { runtimes: runtimes.collect::<io::Result<_>>()? })
     }
 
-    /// Spawns onto it: tasks that are started within a guard of `enter` run there.
+    /// How many threads serve connections. Upstreams' connections are in so many pools, and one for what goes on beside.
+    pub fn callers() -> usize {
+        thread::available_parallelism().map_or(1, NonZeroUsize::get)
+    }
+
+    /// For all but connections: tasks that are started within a guard of `enter` run there.
     pub fn handle(&self) -> Option<&Handle> {
-        self.0.as_ref().map(Runtime::handle)
+        self.runtimes.first().map(Runtime::handle)
+    }
+
+    /// Where connections are served.
+    pub fn for_connections(&self) -> Vec<Handle> {
+        self.runtimes.iter().skip(1).map(|runtime| runtime.handle().clone()).collect()
     }
 }
 
@@ -44,9 +68,7 @@ fn stand_back() {
 
 impl Drop for OwnRuntime {
     fn drop(&mut self) {
-        // Dropped as other values are, it would wait for its threads, which no task may.
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
+        // Dropped as other values are, they would wait for their threads, which no task may.
+        self.runtimes.drain(..).for_each(Runtime::shutdown_background);
     }
 }
