@@ -2,7 +2,7 @@
 //!
 //! Promises an answer within the request's budget whatever any relay, disk or other process does: a race shows the best proven bid it
 //! has in hand, and when a client's time is up it is given that one, or told that there is none. What cannot be done in time is refused
-//! at once. Everything that happened is published as one event a request.
+//! at once, or when its turn has not come in its time. Everything that happened is published as one event a request.
 
 use std::{sync::Arc, time::Duration};
 

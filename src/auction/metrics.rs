@@ -96,8 +96,7 @@ fn describe_submissions() {
 fn describe_capacity() {
     describe_counter!(
         REFUSED,
-        "Header requests answered at once without a bid, as they could not be served in time: too_many, checks_wait, no_time, \
-         block_first"
+        "Header requests answered without an auction, as they could not be served in time: too_many, checks_wait, no_time, block_first"
     );
     for refusal in Refusal::ALL {
         counter!(REFUSED, "reason" => refusal.label()).increment(0);

@@ -38,9 +38,14 @@ impl Cors {
         is_open.then(|| origin.clone())
     }
 
+    /// Whether anything is put onto answers.
+    pub(super) const fn marks(&self) -> bool {
+        !self.origins.is_empty()
+    }
+
     /// Puts what belongs there onto an answer.
     pub(super) fn mark(&self, asked: &HeaderMap, answer: &mut Response) {
-        if self.origins.is_empty() {
+        if !self.marks() {
             return;
         }
         let headers = answer.headers_mut();

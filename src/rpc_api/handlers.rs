@@ -31,7 +31,6 @@ use crate::{
 };
 
 /// What handlers share.
-#[derive(Clone)]
 pub(super) struct Shared {
     pub(super) calls: Calls,
     pub(super) access: Arc<Access>,
@@ -48,13 +47,18 @@ pub(super) struct Shared {
 /// The routes.
 pub(super) fn router(shared: Shared) -> Router {
     let cors = shared.cors.clone();
-    Router::new()
+    let router = Router::new()
         .route("/", post(rpc).get(hello).options(preflight))
         .route("/healthz", get(healthz))
         .fallback(unknown_route)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(cors, mark_cors))
-        .with_state(shared)
+        .method_not_allowed_fallback(wrong_method);
+    // Where no page may call, nothing is marked, and no call pays for it.
+    let router = if cors.marks() {
+        router.layer(middleware::from_fn_with_state(cors, mark_cors))
+    } else {
+        router
+    };
+    router.with_state(Arc::new(shared))
 }
 
 async fn mark_cors(State(cors): State<Cors>, request: HttpRequest, next: Next) -> Response {
@@ -64,12 +68,12 @@ async fn mark_cors(State(cors): State<Cors>, request: HttpRequest, next: Next) -
     answer
 }
 
-async fn preflight(State(shared): State<Shared>, headers: HeaderMap) -> Response {
+async fn preflight(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     shared.cors.preflight(&headers)
 }
 
 /// A line for people; a websocket for programs.
-async fn hello(State(shared): State<Shared>, request: HttpRequest<Body>) -> Response {
+async fn hello(State(shared): State<Arc<Shared>>, request: HttpRequest<Body>) -> Response {
     if !is_upgrade(request.headers()) {
         return "relaymux: a JSON-RPC gateway; POST JSON-RPC 2.0 calls here\n".into_response();
     }
@@ -83,7 +87,7 @@ async fn hello(State(shared): State<Shared>, request: HttpRequest<Body>) -> Resp
 }
 
 /// Whether any upstream serves, and, for those who may call, why the others do not.
-async fn healthz(State(shared): State<Shared>, request: HttpRequest<Body>) -> Response {
+async fn healthz(State(shared): State<Arc<Shared>>, request: HttpRequest<Body>) -> Response {
     let snapshot = shared.board.snapshot();
     let serving: Vec<&str> =
         snapshot.order.iter().filter_map(|place| Some(snapshot.upstreams.get(*place)?.id.as_str())).collect();
@@ -104,7 +108,7 @@ async fn healthz(State(shared): State<Shared>, request: HttpRequest<Body>) -> Re
     (status, Json(answer)).into_response()
 }
 
-async fn rpc(State(shared): State<Shared>, request: HttpRequest<Body>) -> Response {
+async fn rpc(State(shared): State<Arc<Shared>>, request: HttpRequest<Body>) -> Response {
     let began = Instant::now();
     let Some(hops) = came_through(&shared, request.headers()) else { return loop_detected() };
     let Some(caller) = identify(&shared, &request) else { return unauthorized() };
