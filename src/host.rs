@@ -14,7 +14,9 @@ mod lag;
 mod psi;
 mod sample;
 mod sampler;
+mod size;
 
 pub use lag::LagMeter;
 pub use sample::{HostSample, Load, Memory, Stalls};
 pub use sampler::HostSampler;
+pub use size::HostSize;

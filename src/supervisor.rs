@@ -14,21 +14,27 @@
 //! It never judges by `eth_syncing` alone, never waits for Docker on anybody else's path, and without a Docker engine does everything
 //! else and says what it cannot see.
 
+pub mod admission;
+pub mod image;
 pub mod kind;
 pub mod launch;
 pub mod limits;
+pub mod plan;
 pub mod runtime;
 pub mod settings;
 pub mod sight;
 pub mod status;
+pub mod template;
 
+pub use admission::{Admission, Verdict, admit};
+pub use image::{Image, ImageError};
 pub use kind::{Layer, NodeKind};
 pub use launch::{LaunchSpec, Mount, Network, Port, Protocol};
 pub use limits::{Cpuset, Limits, Usage};
 pub use runtime::{Runtime, RuntimeError, RuntimeEvent};
 pub use settings::{
-    DockerSettings, NodeSettings, ProbeSettings, ProcessSettings, RestartPolicy, RuntimeSettings,
-    SystemdSettings,
+    DockerHost, DockerSettings, NodeSettings, NodesSettings, ProbeSettings, ProcessSettings, PsiGuard, Reserve,
+    RestartPolicy, RuntimeSettings, SystemdSettings,
 };
 pub use sight::{Ready, Sight};
 pub use status::{Inspection, ProcessStatus};

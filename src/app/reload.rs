@@ -220,6 +220,7 @@ impl Reloader {
             execution: self.running.execution.clone(),
             execution_by_gateway: self.running.execution_by_gateway,
             rpc: self.running.rpc.clone(),
+            nodes: self.running.nodes.clone(),
             alerts: self.running.alerts.reloaded(&new.alerts),
             sla: self.running.sla,
             ..new

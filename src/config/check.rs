@@ -18,6 +18,7 @@ use super::{
     checker::{Checker, hosts, url},
     combinations::combinations,
     health::monitor,
+    nodes::{NodesContext, nodes},
     proposers::{ProposerContext, proposers},
     raw::{RawBuilderApi, RawConfig, RawNode, RawOps, RawProfit},
     relays::{builders, relays},
@@ -79,6 +80,8 @@ pub(super) fn check(raw: RawConfig, around: &Surroundings<'_>) -> (Config, Vec<M
         has_gateway: rpc_section,
     };
     let bundles = raw.bundles.and_then(|raw| bundles(raw, &around_bundles, &mut checker));
+    let around_nodes = NodesContext { folder, environment: around.environment, spec: &spec };
+    let nodes = nodes(raw.nodes, raw.resources.as_ref(), &around_nodes, &mut checker);
     let ops = ops(&raw.ops, folder, &mut checker);
     let context =
         AlertsContext { folder, environment: around.environment, ops: ops.listen, shipped: around.rules };
@@ -103,6 +106,7 @@ pub(super) fn check(raw: RawConfig, around: &Surroundings<'_>) -> (Config, Vec<M
         beacon,
         bundles,
         rpc,
+        nodes,
         execution,
         execution_by_gateway,
         profit: profit(&raw.profit, folder, &mut checker),
@@ -200,8 +204,6 @@ fn tls_roots(file: Option<&str>, folder: &Path, checker: &mut Checker) -> TlsRoo
 
 fn warn_about_later_sections(raw: &RawConfig, checker: &mut Checker) {
     let sections = [
-        ("nodes", &raw.nodes),
-        ("resources", &raw.resources),
         ("disk", &raw.disk),
         ("maintenance", &raw.maintenance),
         ("backup", &raw.backup),

@@ -67,6 +67,18 @@ impl Checker {
         }
     }
 
+    /// A time in seconds that must not be zero.
+    pub(super) fn secs(&mut self, key: &str, value: Option<u64>, default: Duration) -> Duration {
+        match value {
+            None => default,
+            Some(0) => {
+                self.wrong(key, "0 seconds are no time", "give it in seconds, 1 or more");
+                default
+            }
+            Some(secs) => Duration::from_secs(secs),
+        }
+    }
+
     /// An amount in ETH.
     pub(super) fn eth(&mut self, key: &str, amount: &Amount) -> Wei {
         Wei::parse_eth(&amount.0).unwrap_or_else(|error| {

@@ -3,13 +3,14 @@
 use super::Mistake;
 
 /// Lists of sections: `[[relays]]`.
-const LISTS: [&str; 14] = [
+const LISTS: [&str; 15] = [
     "relays",
     "builders",
     "proposers",
     "bundles.builders",
     "bundles.searchers",
     "rpc.upstreams",
+    "nodes",
     "alerts.channels",
     "alerts.escalation",
     "alerts.contacts",
@@ -20,15 +21,15 @@ const LISTS: [&str; 14] = [
     "alerts.maintenance",
 ];
 
-/// Sections whose keys are not ours to know: names of headers, sections of later versions.
-const FREE: [&str; 9] =
-    ["headers", "get_params", "nodes", "resources", "disk", "maintenance", "backup", "telemetry", "ledger"];
+/// Sections whose keys are not ours to know: names of headers and variables, sections of later versions.
+const FREE: [&str; 8] =
+    ["headers", "get_params", "env", "disk", "maintenance", "backup", "telemetry", "ledger"];
 
 /// Tables of `[alerts]` whose keys are names: of rules, of labels. Their values are no secrets.
 const BY_NAME: [&str; 2] = ["severities", "labels"];
 
 /// Keys whose values are credentials, or addresses that may hold some.
-const SECRET: [&str; 17] = [
+const SECRET: [&str; 24] = [
     "url",
     "ws_url",
     "headers",
@@ -38,6 +39,13 @@ const SECRET: [&str; 17] = [
     "rpc_url",
     "node_url",
     "api_url",
+    "engine_url",
+    "parent_url",
+    "beacon_url",
+    "checkpoint_url",
+    "sequencer_url",
+    "command",
+    "args",
     "urls",
     "dead_man_url",
     "routing_key",
@@ -49,7 +57,7 @@ const SECRET: [&str; 17] = [
 ];
 
 /// Known keys by section, for the nearest one to an unknown.
-const KEYS: [(&str, &str); 32] = [
+const KEYS: [(&str, &str); 35] = [
     (
         "",
         "network data_dir builder_api ops auction tls relays builders proposers proposer_labels_file trust rotation beacon \
@@ -85,6 +93,15 @@ const KEYS: [(&str, &str); 32] = [
          max_logs_range methods ignore_methods",
     ),
     ("health", "fail rise lag_blocks down_blocks lag_secs down_secs max_future_secs failback_secs min_peers"),
+    (
+        "nodes",
+        "id kind runtime group rpc_url image container unit command args env working_directory limits network data user jwt_file engine_url \
+         parent_url beacon_url checkpoint_url sequencer_url ws_port engine_port metrics_port p2p_port probe_secs probe_timeout_secs \
+         block_time_ms lag_secs chain_id health_path vote_account restart restart_delay restart_max_delay start_limit_burst \
+         start_limit_interval start_timeout hung_after stop_grace",
+    ),
+    ("limits", "memory swap cpus cpuset pids"),
+    ("resources", "reserve_memory reserve_cpus docker_host psi_memory_percent psi_io_percent"),
     (
         "alerts",
         "source public_url group_wait group_interval reacknowledge_after reacknowledge_p1_after digest_at daily_digest digest_contacts weekly_digest_on time_zone \
@@ -257,7 +274,12 @@ mod tests {
             ("proposers.0.terms.titan.weight_factor", true),
             ("proposers.0.terms.titan.colour", false),
             ("proposers.0.min_bid_eth", true),
-            ("nodes.anything.at.all", true),
+            ("nodes.0.image", true),
+            ("nodes.0.limits.memory", true),
+            ("nodes.0.env.JAVA_OPTS", true),
+            ("nodes.0.colour", false),
+            ("resources.reserve_memory", true),
+            ("resources.anything", false),
             ("rpc.anything", false),
             ("rpc.upstreams.0.ws_url", true),
             ("rpc.upstreams.0.headers.x-api-key", true),

@@ -10,6 +10,7 @@ pub(super) use super::raw_text::{Amount, Scalar};
 use super::{
     Mistake, keys,
     raw_alerts::{RawAlerts, RawSla},
+    raw_nodes::{RawResources, RawSupervisedNode},
     raw_rpc::RawRpc,
 };
 
@@ -36,9 +37,9 @@ pub(super) struct RawConfig {
     pub(super) rpc: Option<RawRpc>,
     pub(super) alerts: RawAlerts,
     pub(super) sla: RawSla,
+    pub(super) nodes: Vec<RawSupervisedNode>,
+    pub(super) resources: Option<RawResources>,
     // Sections that are part of the contract and are built later: taken, and warned about.
-    pub(super) nodes: Option<Value>,
-    pub(super) resources: Option<Value>,
     pub(super) disk: Option<Value>,
     pub(super) maintenance: Option<Value>,
     pub(super) backup: Option<Value>,

@@ -15,6 +15,7 @@ use crate::{
     profit::ProfitSettings,
     relay::{HealthMonitorSettings, RelaySettings, TlsRoots},
     sla::Objective,
+    supervisor::NodesSettings,
     types::RelayId,
 };
 
@@ -57,6 +58,8 @@ pub struct Config {
     pub bundles: Option<BundleSettings>,
     /// `[rpc]`; none: off.
     pub rpc: Option<RpcSettings>,
+    /// `[[nodes]]` and `[resources]`; none: off.
+    pub nodes: Option<NodesSettings>,
     /// `[alerts]`
     pub alerts: AlertsConfig,
     /// `[sla] target_percent`
@@ -96,6 +99,7 @@ impl Config {
             profit,
             bundles,
             rpc,
+            nodes,
             alerts,
             sla,
             seed_from_public_record: _,
@@ -131,6 +135,9 @@ impl Config {
         }
         if *rpc != other.rpc {
             sections.push("[rpc]");
+        }
+        if *nodes != other.nodes {
+            sections.push("[[nodes]]");
         }
         if *profit != other.profit {
             sections.push("[profit]");

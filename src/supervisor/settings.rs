@@ -7,6 +7,65 @@ use url::Url;
 use super::{LaunchSpec, Limits, NodeKind};
 use crate::types::NodeId;
 
+/// `[[nodes]]` and `[resources]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodesSettings {
+    /// The nodes, in the file's order.
+    pub nodes: Vec<NodeSettings>,
+    /// What the nodes leave to everything else on the machine.
+    pub reserve: Reserve,
+    /// Where the Docker engine listens.
+    pub docker: DockerHost,
+    /// When the machine is under too much pressure for anything to be started.
+    pub psi: PsiGuard,
+}
+
+/// What is kept for the system and for this service: admission never gives it to nodes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reserve {
+    /// Memory, in bytes.
+    pub memory: u64,
+    /// Cores.
+    pub cpus: f64,
+}
+
+impl Default for Reserve {
+    fn default() -> Self {
+        Self { memory: 2 << 30, cpus: 0.5 }
+    }
+}
+
+/// Where the Docker engine listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DockerHost {
+    /// A socket of this machine.
+    Unix(PathBuf),
+    /// An address, without TLS: `127.0.0.1:2375`, for socket proxies.
+    Tcp(String),
+}
+
+impl Default for DockerHost {
+    fn default() -> Self {
+        Self::Unix("/var/run/docker.sock".into())
+    }
+}
+
+/// PSI `full avg60`, in percent, from which nothing is started by the supervisor itself: more load would not help. 0: never.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PsiGuard {
+    /// For memory.
+    pub memory: f64,
+    /// For disks.
+    pub io: f64,
+}
+
+impl Default for PsiGuard {
+    fn default() -> Self {
+        // Memory: the field's threshold for critical. Disks: four times that for a warning, as an initial sync holds it there for days.
+        Self { memory: 10.0, io: 80.0 }
+    }
+}
+
 /// One of `[[nodes]]`. URLs may hold a key: not for logs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeSettings {

@@ -143,6 +143,7 @@ pub(super) fn demo_config(
         execution: Some(chain.url().parse()?),
         bundles: None,
         rpc: None,
+        nodes: None,
         execution_by_gateway: false,
         alerts: AlertsConfig::default(),
         sla: Objective::THREE_NINES,
