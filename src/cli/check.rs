@@ -4,6 +4,7 @@
 
 mod alerts;
 mod nodes;
+mod supervised;
 mod upstreams;
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 use self::{
     alerts::report_alerts,
     nodes::{Nodes, check_nodes, report_fork},
+    supervised::report_supervised,
     upstreams::check_upstreams,
 };
 use super::{
@@ -58,6 +60,9 @@ pub(super) async fn check(arguments: CheckArguments) -> ExitCode {
         return explain(&config, &proposer, arguments.offline).await;
     }
     report_alerts(&config.alerts, clock.now(), &mut findings);
+    if let Some(nodes) = &config.nodes {
+        report_supervised(nodes, &mut findings);
+    }
     if arguments.offline {
         // What is in force is said, and is no mistake of the file.
         let _ = report_fork(&config.spec, None, clock.now(), &mut findings);

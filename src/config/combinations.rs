@@ -13,6 +13,7 @@ use url::{Host, Url};
 use super::{Config, checker::Checker};
 use crate::{
     auction::{AuctionSettings, RelayTerms},
+    supervisor::{Protocol, RuntimeSettings},
     types::{BlsPublicKey, RelayId, Wei},
 };
 
@@ -22,6 +23,7 @@ const HIGH_MIN_BID_ETH: &str = "1";
 /// Looks at everything at once.
 pub(super) fn combinations(config: &Config, checker: &mut Checker) {
     listeners(config, checker);
+    ports_of_nodes(config, checker);
     public_listeners(config, checker);
     plain_http(config, checker);
     shared_keys(config, checker);
@@ -30,12 +32,48 @@ pub(super) fn combinations(config: &Config, checker: &mut Checker) {
     auctions(config, checker);
 }
 
-/// Two listeners cannot have one port.
-fn listeners(config: &Config, checker: &mut Checker) {
+/// Every listener of ours.
+fn own_listeners(config: &Config) -> Vec<(&'static str, SocketAddr)> {
     let mut all = vec![("builder_api.listen", config.builder_api.listen), ("ops.listen", config.ops.listen)];
     let bundles = config.bundles.as_ref().and_then(|bundles| bundles.listen);
     all.extend(bundles.map(|listen| ("bundles.listen", listen)));
     all.extend(config.rpc.as_ref().map(|rpc| ("rpc.listen", rpc.listen)));
+    all
+}
+
+/// A port of ours cannot be a node's: neither published for it, nor where it is asked how it is.
+fn ports_of_nodes(config: &Config, checker: &mut Checker) {
+    let listeners = own_listeners(config);
+    for (index, node) in config.nodes.iter().flat_map(|nodes| &nodes.nodes).enumerate() {
+        let published = match &node.runtime {
+            RuntimeSettings::Docker(docker) => docker.launch.as_ref().map_or(&[][..], |launch| &launch.ports),
+            RuntimeSettings::Systemd(_) | RuntimeSettings::Process(_) => &[],
+        };
+        let url = node.probe.as_ref().map(|probe| &probe.url).filter(|url| is_this_machine(url));
+        let asked = url.and_then(Url::port_or_known_default);
+        let is_taken = |port: u16| {
+            asked == Some(port)
+                || published.iter().any(|own| own.host_port == port && own.protocol == Protocol::Tcp)
+        };
+        if let Some((key, address)) = listeners.iter().find(|(_, address)| is_taken(address.port())) {
+            let message = format!("port {} of node {} is taken by {key}", address.port(), node.id);
+            checker.contradicts(&format!("nodes[{index}]"), key, message, "give the node another port");
+        }
+    }
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        None => false,
+    }
+}
+
+/// Two listeners cannot have one port.
+fn listeners(config: &Config, checker: &mut Checker) {
+    let all = own_listeners(config);
     for (index, (key, address)) in all.iter().enumerate() {
         let taken = all.iter().take(index).find(|(_, other)| collide(*address, *other));
         if let Some((other, _)) = taken {

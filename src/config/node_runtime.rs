@@ -74,27 +74,14 @@ pub(super) fn runtime(
 
 /// Keys of another runtime: they would have no effect, and somebody counts on one.
 fn foreign_keys(raw: &RawSupervisedNode, parts: &RuntimeParts<'_>, runs: Runs, checker: &mut Checker) {
-    let is_docker = [
-        ("image", raw.image.is_some()),
-        ("container", raw.container.is_some()),
-        ("user", raw.user.is_some()),
-        ("jwt_file", raw.jwt_file.is_some()),
-        ("engine_url", raw.engine_url.is_some()),
-        ("parent_url", raw.parent_url.is_some()),
-        ("beacon_url", raw.beacon_url.is_some()),
-        ("checkpoint_url", raw.checkpoint_url.is_some()),
-        ("sequencer_url", raw.sequencer_url.is_some()),
-        ("ws_port", raw.ws_port.is_some()),
-        ("engine_port", raw.engine_port.is_some()),
-        ("metrics_port", raw.metrics_port.is_some()),
-        ("p2p_port", raw.p2p_port.is_some()),
-    ];
+    let of_containers = [("image", raw.image.is_some()), ("container", raw.container.is_some())];
+    let of_templates = of_templates(raw);
     let mut say = |key: &str, of: &str| {
         let message = format!("is of runtime = \"{of}\", and this node's is \"{runs}\"");
         checker.contradicts(&parts.at(key), &parts.at("runtime"), message, "leave it out");
     };
     if runs != Runs::Docker {
-        for (key, _) in is_docker.iter().filter(|(_, is_there)| *is_there) {
+        for (key, _) in of_containers.iter().chain(&of_templates).filter(|(_, is_there)| *is_there) {
             say(key, "docker");
         }
     }
@@ -113,6 +100,24 @@ fn foreign_keys(raw: &RawSupervisedNode, parts: &RuntimeParts<'_>, runs: Runs, c
     if runs != Runs::Process && raw.working_directory.is_some() {
         say("working_directory", "process");
     }
+}
+
+/// Keys that say how a container is made.
+fn of_templates(raw: &RawSupervisedNode) -> [(&'static str, bool); 12] {
+    [
+        ("data", raw.data.is_some()),
+        ("user", raw.user.is_some()),
+        ("jwt_file", raw.jwt_file.is_some()),
+        ("engine_url", raw.engine_url.is_some()),
+        ("parent_url", raw.parent_url.is_some()),
+        ("beacon_url", raw.beacon_url.is_some()),
+        ("checkpoint_url", raw.checkpoint_url.is_some()),
+        ("sequencer_url", raw.sequencer_url.is_some()),
+        ("ws_port", raw.ws_port.is_some()),
+        ("engine_port", raw.engine_port.is_some()),
+        ("metrics_port", raw.metrics_port.is_some()),
+        ("p2p_port", raw.p2p_port.is_some()),
+    ]
 }
 
 fn docker(
@@ -138,6 +143,18 @@ fn docker(
                 "such as image = \"ethereum/client-go:v1.16.7\"; for a container that is there, name it: container = \"…\"",
             );
             return None;
+        }
+        let more = [
+            ("command", raw.command.is_some()),
+            ("args", !raw.args.is_empty()),
+            ("env", !raw.env.is_empty()),
+        ];
+        for (key, _) in of_templates(raw).iter().chain(&more).filter(|(_, is_there)| *is_there) {
+            checker.wrong(
+                &parts.at(key),
+                format!("has no effect: {container} is attached to as it is"),
+                "give an image, for a container that is made here, or leave it out",
+            );
         }
         return Some(DockerSettings { container, launch: None });
     };

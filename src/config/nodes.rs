@@ -279,3 +279,6 @@ fn is_vote_account(text: &str, key: &str, checker: &mut Checker) -> bool {
     }
     is_key
 }
+
+#[cfg(test)]
+mod tests;

@@ -143,6 +143,36 @@ fn the_shipped_configuration_is_sound_and_every_section_of_the_contract_is_known
     );
 }
 
+/// The roadmap's machine cannot hold what no machine holds; a node that fits says so; nobody is asked, and no key is shown.
+#[test]
+fn check_shows_each_node_and_whether_all_fit() {
+    let unit = |id: &str, kind: &str, memory: &str| {
+        format!(
+            "[[nodes]]\nid = \"{id}\"\nkind = \"{kind}\"\nunit = \"{id}.service\"\nrpc_url = \"http://k3y@127.0.0.1:{}\"\n\
+             limits = {{ memory = \"{memory}\", cpus = 0.1 }}\n",
+            8545 + id.len()
+        )
+    };
+    let small = format!("{}{}", relay(), unit("indexer", "generic", "16MiB"));
+    let (code, words) = check(&small, &[]);
+    assert_eq!(code, 0, "{words}");
+    assert!(words.contains("node indexer: generic, unit indexer.service, attached to, never written, 16 MiB, 0.1 CPUs"), "{words}");
+    assert!(words.contains("These nodes fit") && !words.contains("has no effect"), "{words}");
+    let large = format!("{}{}{}", relay(), unit("geth", "geth", "8GiB"), unit("arbitrum", "nitro", "4000GiB"));
+    let (code, words) = check(&large, &[]);
+    assert_eq!(code, 0, "{words}");
+    for part in ["node geth: geth", "kept for the system", "do not fit this machine", "A second layer needs"] {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+    assert!(!words.contains("k3y"), "{words}");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("relays.toml"), &large).unwrap();
+    let output = run_in(folder.path(), &["check", "--offline", "--json"], &[]);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let nodes = &document["supervised"];
+    assert_eq!((&nodes["admission"]["fits"], &nodes["nodes"][1]["kind"]), (&false.into(), &"nitro".into()));
+}
+
 /// [C1]
 #[test]
 fn run_refuses_a_bad_file_and_a_missing_one_with_2() {
