@@ -33,8 +33,8 @@ pub use launch::{LaunchSpec, Mount, Network, Port, Protocol};
 pub use limits::{Cpuset, Limits, Usage};
 pub use runtime::{Runtime, RuntimeError, RuntimeEvent};
 pub use settings::{
-    DockerHost, DockerSettings, NodeSettings, NodesSettings, ProbeSettings, ProcessSettings, PsiGuard, Reserve,
-    RestartPolicy, RuntimeSettings, SystemdSettings,
+    DockerHost, DockerSettings, NodeSettings, NodesSettings, ProbeSettings, ProcessSettings, PsiGuard,
+    Reserve, RestartPolicy, RuntimeSettings, SystemdSettings,
 };
 pub use sight::{Ready, Sight};
 pub use status::{Inspection, ProcessStatus};

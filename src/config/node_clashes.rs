@@ -26,7 +26,8 @@ struct Pair<'a> {
 
 impl Pair<'_> {
     fn say(&self, key: &str, other_key: &str, message: String, hint: &str, checker: &mut Checker) {
-        let (at, other) = (format!("nodes[{}].{key}", self.index), format!("nodes[{}].{other_key}", self.other_index));
+        let (at, other) =
+            (format!("nodes[{}].{key}", self.index), format!("nodes[{}].{other_key}", self.other_index));
         checker.contradicts(&at, &other, message, hint);
     }
 
@@ -39,7 +40,9 @@ impl Pair<'_> {
             return;
         }
         match (&node.runtime, &other.runtime) {
-            (RuntimeSettings::Docker(one), RuntimeSettings::Docker(two)) if one.container == two.container => {
+            (RuntimeSettings::Docker(one), RuntimeSettings::Docker(two))
+                if one.container == two.container =>
+            {
                 let message = format!("is the container of {}, too", other.id);
                 self.say("container", "container", message, "give each node one of its own", checker);
             }

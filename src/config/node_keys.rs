@@ -13,8 +13,8 @@ use super::checker::Checker;
 const USER: (u32, u32) = (1000, 1000);
 /// Folders that are everybody's: a container that may write there may write everywhere.
 const SYSTEM: [&str; 16] = [
-    "/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/opt", "/proc", "/root", "/run", "/sbin", "/sys", "/tmp", "/usr",
-    "/var",
+    "/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/opt", "/proc", "/root", "/run", "/sbin", "/sys",
+    "/tmp", "/usr", "/var",
 ];
 
 /// A folder of the host.
@@ -57,7 +57,11 @@ pub(super) fn jwt_file(text: &str, at: &str, beside: &Path, checker: &mut Checke
     } else if path.exists() {
         checker.note_secret(&path);
     } else {
-        checker.warn(format!("{at}: {} is not there: make it with `relaymux secrets jwt {}`", path.display(), path.display()));
+        checker.warn(format!(
+            "{at}: {} is not there: make it with `relaymux secrets jwt {}`",
+            path.display(),
+            path.display()
+        ));
     }
     path
 }
@@ -69,7 +73,11 @@ pub(super) fn user(text: Option<&str>, at: &str, checker: &mut Checker) -> (u32,
     match (user.trim().parse(), group.trim().parse()) {
         (Ok(0), Ok(_)) | (Ok(_), Ok(0)) => {
             let hint = "give the user that its folder belongs to, such as \"1000:1000\"";
-            checker.wrong(at, "is root: whoever breaks out of the container would have the whole machine", hint);
+            checker.wrong(
+                at,
+                "is root: whoever breaks out of the container would have the whole machine",
+                hint,
+            );
             USER
         }
         (Ok(user), Ok(group)) => (user, group),

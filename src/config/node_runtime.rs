@@ -55,7 +55,8 @@ pub(super) fn runtime(
         Some(text) => {
             let found = Runs::parse(text);
             if found.is_none() {
-                let hint = "docker: a container; systemd: a unit that is there; process: a child of this service";
+                let hint =
+                    "docker: a container; systemd: a unit that is there; process: a child of this service";
                 checker.wrong(&parts.at("runtime"), "is not one of docker, systemd, process", hint);
             }
             found?
@@ -130,7 +131,10 @@ fn docker(
     if NodeId::parse(&container).is_none() || !container.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         let (key, hint) = match raw.container {
             Some(_) => ("container", "letters, digits, - _ . and a letter or digit first"),
-            None => ("id", "begin it with a letter or digit, or give the container a name of its own: container = \"…\""),
+            None => (
+                "id",
+                "begin it with a letter or digit, or give the container a name of its own: container = \"…\"",
+            ),
         };
         checker.wrong(&parts.at(key), "is no name that Docker gives a container", hint);
         return None;
@@ -160,9 +164,8 @@ fn docker(
     };
     let image = image(text, parts, checker);
     // All of them are read, so that all that is wrong is said at once.
-    let mut url = |key: &str, text: Option<&String>| {
-        text.and_then(|text| node_url(text, &parts.at(key), checker))
-    };
+    let mut url =
+        |key: &str, text: Option<&String>| text.and_then(|text| node_url(text, &parts.at(key), checker));
     let engine_url = url("engine_url", raw.engine_url.as_ref());
     let parent_url = url("parent_url", raw.parent_url.as_ref());
     let beacon_url = url("beacon_url", raw.beacon_url.as_ref());
@@ -286,7 +289,8 @@ fn systemd(
     };
     let unit = if text.contains('.') { text.to_owned() } else { format!("{text}.service") };
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b":-_.\\@".contains(&b);
-    if unit.len() > 255 || !unit.bytes().all(allowed) || !unit.ends_with(".service") || unit.starts_with('.') {
+    if unit.len() > 255 || !unit.bytes().all(allowed) || !unit.ends_with(".service") || unit.starts_with('.')
+    {
         checker.wrong(&parts.at("unit"), "is no name of a service's unit", "such as \"geth.service\"");
         return None;
     }

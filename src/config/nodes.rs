@@ -75,8 +75,7 @@ fn node(
     let limits = limits(&raw.limits, &section, kind, checker);
     let restart = restart(&raw, &section, checker);
     let usual_grace = kind.map_or(SECOND * 30, NodeKind::stop_grace);
-    let stop_grace =
-        duration(&at("stop_grace"), raw.stop_grace.as_ref(), usual_grace, SECOND..=DAY, checker);
+    let stop_grace = duration(&at("stop_grace"), raw.stop_grace.as_ref(), usual_grace, SECOND..=DAY, checker);
     // What else is wrong with it depends on what it is.
     let (id, kind) = (id?, kind?);
     let probe = probe(&raw, &section, kind, context, checker);
@@ -119,7 +118,9 @@ fn kind(text: Option<&str>, key: &str, checker: &mut Checker) -> Option<NodeKind
     let found = NodeKind::parse(text);
     if found.is_none() {
         let hint = match text {
-            "op-geth" => "op-geth has ended on 2026-05-31: run op-reth, from a new folder or a snapshot".to_owned(),
+            "op-geth" => {
+                "op-geth has ended on 2026-05-31: run op-reth, from a new folder or a snapshot".to_owned()
+            }
             "lighthouse" | "prysm" | "teku" | "nimbus" | "lodestar" | "grandine" => {
                 "write kind = \"beacon\": the client is known by its image".to_owned()
             }
@@ -198,8 +199,7 @@ fn probe(
 ) -> Option<ProbeSettings> {
     let at = |key: &str| format!("{section}.{key}");
     let every = checker.secs(&at("probe_secs"), raw.probe_secs, PROBE);
-    let timeout =
-        checker.secs(&at("probe_timeout_secs"), raw.probe_timeout_secs, PROBE_TIMEOUT.min(every));
+    let timeout = checker.secs(&at("probe_timeout_secs"), raw.probe_timeout_secs, PROBE_TIMEOUT.min(every));
     if timeout > every {
         checker.contradicts(
             &at("probe_timeout_secs"),
@@ -208,14 +208,20 @@ fn probe(
             "give a probe less time than there is between two of them",
         );
     }
-    let block_time = raw.block_time_ms.map(|_| checker.millis(&at("block_time_ms"), raw.block_time_ms, SECOND));
+    let block_time =
+        raw.block_time_ms.map(|_| checker.millis(&at("block_time_ms"), raw.block_time_ms, SECOND));
     let lag_age = raw.lag_secs.map(|_| checker.secs(&at("lag_secs"), raw.lag_secs, SECOND));
     let path = health_path(raw.health_path.as_deref(), kind, &at("health_path"), checker);
     let is_solana = matches!(kind, NodeKind::Agave | NodeKind::SolanaTestValidator);
     if raw.vote_account.is_some() && !is_solana {
-        checker.wrong(&at("vote_account"), format!("{kind} has none"), "leave it out: it is for kind = \"agave\"");
+        checker.wrong(
+            &at("vote_account"),
+            format!("{kind} has none"),
+            "leave it out: it is for kind = \"agave\"",
+        );
     }
-    let vote_account = raw.vote_account.clone().filter(|account| is_vote_account(account, &at("vote_account"), checker));
+    let vote_account =
+        raw.vote_account.clone().filter(|account| is_vote_account(account, &at("vote_account"), checker));
     let Some(text) = raw.rpc_url.as_deref() else {
         if kind != NodeKind::Generic {
             checker.wrong(
@@ -230,7 +236,8 @@ fn probe(
     };
     let url = node_url(text, &at("rpc_url"), checker)?;
     // The network's own where the node is of that; else by the name of its chain, where that is known.
-    let usual = chain(raw.network.as_deref(), kind, context).and_then(|chain| template::chain_id(kind, &chain));
+    let usual =
+        chain(raw.network.as_deref(), kind, context).and_then(|chain| template::chain_id(kind, &chain));
     let is_of_the_network = raw.network.is_none() && matches!(kind, NodeKind::Geth | NodeKind::Reth);
     let of_network = context.spec.chain_id.filter(|_| is_of_the_network);
     Some(ProbeSettings {
@@ -275,7 +282,11 @@ fn is_vote_account(text: &str, key: &str, checker: &mut Checker) -> bool {
     let is_base58 = |b: u8| b.is_ascii_alphanumeric() && !b"0OIl".contains(&b);
     let is_key = (32..=44).contains(&text.len()) && text.bytes().all(is_base58);
     if !is_key {
-        checker.wrong(key, "is no public key of Solana's", "32 bytes in base 58, as `solana vote-account` shows it");
+        checker.wrong(
+            key,
+            "is no public key of Solana's",
+            "32 bytes in base 58, as `solana vote-account` shows it",
+        );
     }
     is_key
 }

@@ -16,7 +16,8 @@ pub(super) fn resources(
     let unsaid = RawResources::default();
     let raw = raw.unwrap_or(&unsaid);
     let default = Reserve::default();
-    let memory = raw.reserve_memory.as_deref().and_then(|text| size(text, "resources.reserve_memory", checker));
+    let memory =
+        raw.reserve_memory.as_deref().and_then(|text| size(text, "resources.reserve_memory", checker));
     let cpus = raw.reserve_cpus.unwrap_or(default.cpus);
     if !(0.0..=4096.0).contains(&cpus) {
         checker.wrong("resources.reserve_cpus", "is no number of cores", "such as 0.5");
@@ -78,7 +79,8 @@ fn docker_host(text: &str, named: Named, checker: &mut Checker) -> Option<Docker
         }
         return None;
     };
-    let is_local = address.starts_with("127.") || address.starts_with("localhost:") || address.starts_with("[::1]");
+    let is_local =
+        address.starts_with("127.") || address.starts_with("localhost:") || address.starts_with("[::1]");
     if !is_local {
         checker.warn(
             "the Docker engine is called on another host, without TLS: whoever is on the way is root there, and limits are counted against \
@@ -107,7 +109,12 @@ mod tests {
         for (variable, key, has_docker, want) in [
             (None, None, true, (usual.clone(), 0, 0)),
             (Some(""), None, true, (usual.clone(), 0, 0)),
-            (Some("unix:///run/user/1000/docker.sock"), Some("/a"), true, (unix("/run/user/1000/docker.sock"), 0, 0)),
+            (
+                Some("unix:///run/user/1000/docker.sock"),
+                Some("/a"),
+                true,
+                (unix("/run/user/1000/docker.sock"), 0, 0),
+            ),
             (None, Some("/run/podman.sock"), true, (unix("/run/podman.sock"), 0, 0)),
             (Some("tcp://127.0.0.1:2375"), None, true, (DockerHost::Tcp("127.0.0.1:2375".to_owned()), 0, 0)),
             (Some("tcp://docker-proxy"), None, true, (DockerHost::Tcp("docker-proxy:2375".to_owned()), 0, 1)),

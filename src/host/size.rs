@@ -35,7 +35,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(HostSize::read(folder.path()), None);
         std::fs::create_dir(folder.path().join("proc")).unwrap();
-        let write = |name: &str, text: &str| std::fs::write(folder.path().join("proc").join(name), text).unwrap();
+        let write =
+            |name: &str, text: &str| std::fs::write(folder.path().join("proc").join(name), text).unwrap();
         write("stat", "cpu  1 2 3 4\ncpu0 1 2 3 4\ncpu1 1 2 3 4\nintr 5\n");
         write(
             "meminfo",

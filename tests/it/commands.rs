@@ -156,12 +156,19 @@ fn check_shows_each_node_and_whether_all_fit() {
     let small = format!("{}{}", relay(), unit("indexer", "generic", "16MiB"));
     let (code, words) = check(&small, &[]);
     assert_eq!(code, 0, "{words}");
-    assert!(words.contains("node indexer: generic, unit indexer.service, attached to, never written, 16 MiB, 0.1 CPUs"), "{words}");
+    assert!(
+        words.contains(
+            "node indexer: generic, unit indexer.service, attached to, never written, 16 MiB, 0.1 CPUs"
+        ),
+        "{words}"
+    );
     assert!(words.contains("These nodes fit") && !words.contains("has no effect"), "{words}");
-    let large = format!("{}{}{}", relay(), unit("geth", "geth", "8GiB"), unit("arbitrum", "nitro", "4000GiB"));
+    let large =
+        format!("{}{}{}", relay(), unit("geth", "geth", "8GiB"), unit("arbitrum", "nitro", "4000GiB"));
     let (code, words) = check(&large, &[]);
     assert_eq!(code, 0, "{words}");
-    for part in ["node geth: geth", "kept for the system", "do not fit this machine", "A second layer needs"] {
+    for part in ["node geth: geth", "kept for the system", "do not fit this machine", "A second layer needs"]
+    {
         assert!(words.contains(part), "{part}: {words}");
     }
     assert!(!words.contains("k3y"), "{words}");

@@ -25,7 +25,8 @@ pub(super) fn report_supervised(settings: &NodesSettings, findings: &mut Finding
         words.push(match &admission {
             Some(admission) if admission.fits() => wrapped(&admission.words(), 0),
             Some(admission) => admission.to_string(),
-            None => "Whether the nodes fit cannot be told: this machine does not say how much memory it has.".to_owned(),
+            None => "Whether the nodes fit cannot be told: this machine does not say how much memory it has."
+                .to_owned(),
         });
     }
     let runtime = |runtime: &RuntimeSettings| match runtime {

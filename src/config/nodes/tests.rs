@@ -60,10 +60,14 @@ fn mistakes(text: &str) -> Vec<Mistake> {
 #[track_caller]
 fn wrong(text: &str, key: &str, says: &str) {
     let found = mistakes(text);
-    let shown: Vec<String> =
-        found.iter().map(|mistake| format!("{}: {} ({})", mistake.key, mistake.message, mistake.hint)).collect();
+    let shown: Vec<String> = found
+        .iter()
+        .map(|mistake| format!("{}: {} ({})", mistake.key, mistake.message, mistake.hint))
+        .collect();
     assert!(
-        found.len() == 1 && found[0].key == key && format!("{} {}", found[0].message, found[0].hint).contains(says),
+        found.len() == 1
+            && found[0].key == key
+            && format!("{} {}", found[0].message, found[0].hint).contains(says),
         "{key}: {says}\n{shown:#?}\n{text}"
     );
 }
@@ -82,7 +86,10 @@ fn the_contract_s_example_and_its_defaults() {
     assert_eq!(settings.docker, DockerHost::Unix("/var/run/docker.sock".into()));
     assert_eq!((settings.reserve.memory, settings.reserve.cpus), (2 << 30, 0.5));
     let [node] = settings.nodes.as_slice() else { panic!("{settings:?}") };
-    assert_eq!((node.id.as_str(), node.kind, node.group.as_str()), ("geth-primary", NodeKind::Geth, "execution"));
+    assert_eq!(
+        (node.id.as_str(), node.kind, node.group.as_str()),
+        ("geth-primary", NodeKind::Geth, "execution")
+    );
     assert_eq!(node.limits, Limits { memory: Some(8 << 30), cpus: Some(3.0), ..Limits::default() });
     assert_eq!((node.stop_grace, &node.restart), (Duration::from_secs(300), &RestartPolicy::default()));
     let probe = node.probe.as_ref().unwrap();
@@ -90,12 +97,18 @@ fn the_contract_s_example_and_its_defaults() {
     assert_eq!((probe.chain_id, probe.block_time, probe.lag_age), (Some(1), None, None));
     let docker = docker(node);
     let launch = docker.launch.as_ref().unwrap();
-    assert_eq!((docker.container.as_str(), launch.image.as_str()), ("geth-primary", "ethereum/client-go:v1.16.7"));
+    assert_eq!(
+        (docker.container.as_str(), launch.image.as_str()),
+        ("geth-primary", "ethereum/client-go:v1.16.7")
+    );
     assert_eq!((launch.user, launch.stop_grace), ((1000, 1000), Duration::from_secs(300)));
     assert_eq!(launch.limits, node.limits);
     assert!(launch.args.iter().any(|arg| arg == "--cache=2048"), "{:?}", launch.args);
     // Neither the folder nor the secret is there, which is said with what to do.
-    assert!(warnings.contains("install -d -o 1000") && warnings.contains("relaymux secrets jwt /srv/jwt.hex"), "{warnings}");
+    assert!(
+        warnings.contains("install -d -o 1000") && warnings.contains("relaymux secrets jwt /srv/jwt.hex"),
+        "{warnings}"
+    );
 }
 
 #[test]
@@ -214,7 +227,9 @@ unit = "cron.service"
     assert!(silent.probe.is_none());
     // A unit's name may be short.
     let (settings, _) = good(UNIT);
-    assert!(matches!(&settings.nodes[0].runtime, RuntimeSettings::Systemd(unit) if unit.unit == "lighthouse.service"));
+    assert!(
+        matches!(&settings.nodes[0].runtime, RuntimeSettings::Systemd(unit) if unit.unit == "lighthouse.service")
+    );
 }
 
 #[test]
@@ -276,11 +291,21 @@ fn what_is_wrong_with_one_node_is_said_at_its_key() {
         ("data =", "p2p_port = 0\ndata =", "p2p_port", "0 is no port"),
         ("data =", "restart = \"always\"\ndata =", "restart", "neither `on-failure` nor `no`"),
         ("data =", "restart_delay = \"5 min\"\ndata =", "restart_delay", "no length of time"),
-        ("data =", "restart_delay = \"5m\"\nrestart_max_delay = \"1m\"\ndata =", "restart_max_delay", "less than"),
+        (
+            "data =",
+            "restart_delay = \"5m\"\nrestart_max_delay = \"1m\"\ndata =",
+            "restart_max_delay",
+            "less than",
+        ),
         ("data =", "hung_after = 0\ndata =", "hung_after", "would never let it run"),
         ("data =", "stop_grace = \"0s\"\ndata =", "stop_grace", "too short"),
         ("data =", "probe_secs = 0\ndata =", "probe_secs", "no time"),
-        ("data =", "probe_secs = 2\nprobe_timeout_secs = 3\ndata =", "probe_timeout_secs", "more than probe_secs"),
+        (
+            "data =",
+            "probe_secs = 2\nprobe_timeout_secs = 3\ndata =",
+            "probe_timeout_secs",
+            "more than probe_secs",
+        ),
         ("data =", "health_path = \"/h\"\ndata =", "health_path", "probed by what it is"),
         ("data =", "vote_account = \"x\"\ndata =", "vote_account", "geth has none"),
         ("data =", "env = { DB_PASSWORD = \"k3y\" }\ndata =", "env.DB_PASSWORD", "docker inspect"),
@@ -292,7 +317,11 @@ fn what_is_wrong_with_one_node_is_said_at_its_key() {
     let attached = GETH.replace("image = \"ethereum/client-go:v1.16.7\"", "container = \"old\"");
     let found: Vec<String> = mistakes(&attached).into_iter().map(|mistake| mistake.key).collect();
     assert_eq!(found, ["nodes[0].data", "nodes[0].jwt_file"]);
-    wrong(&GETH.replace("8545", "18551"), "nodes[0]", "port 18551 of node geth-primary is taken by ops.listen");
+    wrong(
+        &GETH.replace("8545", "18551"),
+        "nodes[0]",
+        "port 18551 of node geth-primary is taken by ops.listen",
+    );
     wrong(&UNIT.replace("5052", "18550"), "nodes[0]", "is taken by builder_api.listen");
     let unit = |from: &str, to: &str| UNIT.replacen(from, to, 1);
     wrong(&unit("\"lighthouse\"", "\"a.socket\""), "nodes[0].unit", "no name of a service's unit");
@@ -300,7 +329,11 @@ fn what_is_wrong_with_one_node_is_said_at_its_key() {
     wrong(&unit("unit = \"lighthouse\"", "runtime = \"systemd\""), "nodes[0].unit", "is missing");
     wrong(&unit("unit = \"lighthouse\"", "runtime = \"process\""), "nodes[0].command", "is missing");
     wrong(&unit("unit = \"lighthouse\"", "command = []"), "nodes[0].command", "is empty");
-    wrong(&unit("unit = \"lighthouse\"", "command = [\"geth --http\"]"), "nodes[0].command", "without a shell");
+    wrong(
+        &unit("unit = \"lighthouse\"", "command = [\"geth --http\"]"),
+        "nodes[0].command",
+        "without a shell",
+    );
     let agave = "[[nodes]]\nid = \"sol\"\nkind = \"agave\"\nrpc_url = \"http://127.0.0.1:8899\"\nimage = \"anzaxyz/agave:v3.0.10\"\n";
     wrong(agave, "nodes[0].image", "no template for agave in a container");
     wrong("[resources]\nreserve_cpus = -1\n", "resources.reserve_cpus", "no number of cores");
@@ -315,7 +348,8 @@ fn what_a_second_layer_lacks_is_said_all_at_once() {
     assert_eq!(keys, ["nodes[0].data", "nodes[0].parent_url", "nodes[0].beacon_url"]);
     let text = text.replace("nitro-node:v3.11.4-7d5ac27", "x:v1").replace("\"nitro\"", "\"op-node\"");
     let keys: Vec<String> = mistakes(&text).into_iter().map(|mistake| mistake.key).collect();
-    let want = ["jwt_file", "data", "parent_url", "beacon_url", "engine_url"].map(|key| format!("nodes[0].{key}"));
+    let want =
+        ["jwt_file", "data", "parent_url", "beacon_url", "engine_url"].map(|key| format!("nodes[0].{key}"));
     assert_eq!(keys, want);
 }
 
@@ -348,7 +382,11 @@ fn two_nodes_share_nothing() {
              data = \"/data/{id}\"\njwt_file = \"/srv/jwt.hex\"\nengine_url = \"http://el:8551\"\np2p_port = {p2p}\n"
         )
     };
-    wrong(&format!("{}{}", beacon(9000, "a", 5052), beacon(9001, "b", 5053)), "nodes[1].p2p_port", "port 9001");
+    wrong(
+        &format!("{}{}", beacon(9000, "a", 5052), beacon(9001, "b", 5053)),
+        "nodes[1].p2p_port",
+        "port 9001",
+    );
     good(&format!("{}{}", beacon(9000, "a", 5052), beacon(9002, "b", 5053)));
     let twice = UNIT.replace("\"beacon\"\nkind", "\"other\"\nkind").replace("5052", "5053");
     wrong(&format!("{UNIT}{twice}"), "nodes[1].unit", "the unit of beacon");

@@ -30,15 +30,20 @@ pub const fn need(kind: NodeKind) -> Need {
         NodeKind::OpReth => {
             Need { memory: 16 * GIB, cpus: 4.0, least: 8 * GIB, source: "the OP Stack's documentation" }
         }
-        NodeKind::OpNode => {
-            Need { memory: 2 * GIB, cpus: 1.0, least: GIB, source: "a rule of thumb beside its execution client" }
-        }
+        NodeKind::OpNode => Need {
+            memory: 2 * GIB,
+            cpus: 1.0,
+            least: GIB,
+            source: "a rule of thumb beside its execution client",
+        },
         NodeKind::Agave => {
             Need { memory: 256 * GIB, cpus: 12.0, least: 128 * GIB, source: "Agave's documentation" }
         }
         NodeKind::SolanaTestValidator => {
             Need { memory: 4 * GIB, cpus: 1.0, least: GIB, source: "a rule of thumb" }
         }
-        NodeKind::Generic => Need { memory: GIB, cpus: 0.5, least: 0, source: "a guess: nothing is known of it" },
+        NodeKind::Generic => {
+            Need { memory: GIB, cpus: 0.5, least: 0, source: "a guess: nothing is known of it" }
+        }
     }
 }

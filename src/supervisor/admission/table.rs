@@ -32,7 +32,9 @@ fn of_node(row: &NodeRow) -> [String; 5] {
     let need = need(row.kind);
     let mut by = vec![match row.memory_by {
         CountedBy::Limit => "its limit".to_owned(),
-        CountedBy::TooSmall => format!("its limit, below the {} that such a node takes", ByteSize(need.least)),
+        CountedBy::TooSmall => {
+            format!("its limit, below the {} that such a node takes", ByteSize(need.least))
+        }
         CountedBy::Need => format!("no memory limit: {}", need.source),
     }];
     if row.cpus_by == CountedBy::Need && row.memory_by != CountedBy::Need {

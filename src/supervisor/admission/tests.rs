@@ -7,9 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     host::HostSize,
-    supervisor::{
-        Limits, NodeKind, NodeSettings, Reserve, RestartPolicy, RuntimeSettings, SystemdSettings,
-    },
+    supervisor::{Limits, NodeKind, NodeSettings, Reserve, RestartPolicy, RuntimeSettings, SystemdSettings},
     types::NodeId,
 };
 
@@ -110,7 +108,12 @@ fn what_fits_and_what_does_not() {
             and(pair(), vec![node("el2", Geth, None, None), node("cl2", Beacon, None, None)]),
             Some(Some(Profile::L1Only)),
         ),
-        ("arbitrum", roadmap_box(), and(pair(), vec![node("arb", Nitro, None, None)]), Some(Some(Profile::L2Remote))),
+        (
+            "arbitrum",
+            roadmap_box(),
+            and(pair(), vec![node("arb", Nitro, None, None)]),
+            Some(Some(Profile::L2Remote)),
+        ),
         ("arbitrum on a big one", big, and(pair(), vec![node("arb", Nitro, None, None)]), None),
         (
             "arbitrum and agave on a big one",
@@ -132,7 +135,12 @@ fn what_fits_and_what_does_not() {
             Some(Some(Profile::L1OpStack)),
         ),
         ("more memory than there is", tiny, vec![node("el", Geth, Some(8), Some(0.1))], Some(None)),
-        ("more cores than there are", big, vec![node("el", Geth, Some(8), Some(31.6))], Some(Some(Profile::L1LightReplica))),
+        (
+            "more cores than there are",
+            big,
+            vec![node("el", Geth, Some(8), Some(31.6))],
+            Some(Some(Profile::L1LightReplica)),
+        ),
         ("all but the reserve", big, vec![node("el", Geth, Some(126), Some(31.5))], None),
     ] {
         let admission = admit(host, Reserve::default(), &nodes);
@@ -150,8 +158,16 @@ fn what_is_short_is_named_and_nothing_else() {
     let host = HostSize { memory: 64 * GIB, cpus: 4.0 };
     for (nodes, has, lacks) in [
         (vec![node("el", NodeKind::Geth, Some(8), Some(6.0))], "2.5 CPUs are missing", "of memory"),
-        (vec![node("el", NodeKind::Geth, Some(100), Some(1.0))], "38 GiB of memory are missing", "CPUs are missing"),
-        (vec![node("el", NodeKind::Geth, Some(100), Some(6.0))], "38 GiB of memory and 2.5 CPUs", "second layer"),
+        (
+            vec![node("el", NodeKind::Geth, Some(100), Some(1.0))],
+            "38 GiB of memory are missing",
+            "CPUs are missing",
+        ),
+        (
+            vec![node("el", NodeKind::Geth, Some(100), Some(6.0))],
+            "38 GiB of memory and 2.5 CPUs",
+            "second layer",
+        ),
         (vec![node("arb", NodeKind::Nitro, Some(100), Some(1.0))], "A second layer needs", "without limits"),
         (vec![node("sol", NodeKind::Agave, None, Some(1.0))], "256 GB", "second layer"),
     ] {

@@ -57,7 +57,9 @@ impl fmt::Display for Drift {
                 f,
                 "`relaymux nodes down {node}` and `relaymux nodes up {node}` make it anew from that, with its data"
             ),
-            (DriftOf::Image, false) => f.write_str("it was not made here: whoever made it has to make it anew"),
+            (DriftOf::Image, false) => {
+                f.write_str("it was not made here: whoever made it has to make it anew")
+            }
             (DriftOf::Memory | DriftOf::Cpus | DriftOf::Cpuset | DriftOf::Pids, _) => {
                 write!(f, "`relaymux nodes resize {node}` changes it while it runs")
             }
@@ -73,13 +75,8 @@ const CPU_STEP: f64 = 0.001;
 /// What differs of a node.
 pub fn drifts(look: &Look<'_>) -> Vec<Drift> {
     let Some(seen) = look.seen.filter(|seen| seen.status != ProcessStatus::Absent) else { return Vec::new() };
-    let drift = |of, runs, configured| Drift {
-        node: look.node.id.clone(),
-        of,
-        runs,
-        configured,
-        ours: seen.ours,
-    };
+    let drift =
+        |of, runs, configured| Drift { node: look.node.id.clone(), of, runs, configured, ours: seen.ours };
     let mut found = Vec::new();
     if let RuntimeSettings::Docker(docker) = &look.node.runtime
         && let Some(launch) = &docker.launch
@@ -128,6 +125,8 @@ fn shown(value: Option<impl ToString>) -> String {
 
 /// Whether what a runtime says of an image is the one that is configured: it may add a digest, and a configured digest may be all it knows.
 fn is_of(what: &str, image: &str) -> bool {
-    let word = |text: &str| what.split([' ', '(', ')', ',']).any(|word| word == text || word.starts_with(&format!("{text}@")));
+    let word = |text: &str| {
+        what.split([' ', '(', ')', ',']).any(|word| word == text || word.starts_with(&format!("{text}@")))
+    };
     word(image) || image.split_once('@').is_some_and(|(_, digest)| what.contains(digest))
 }

@@ -4,7 +4,10 @@ use std::{fmt, time::Duration};
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use super::{super::{Limits, Network}, drift::Drift};
+use super::{
+    super::{Limits, Network},
+    drift::Drift,
+};
 use crate::types::{ByteSize, NodeId};
 
 /// What is done.

@@ -9,7 +9,8 @@ use crate::{
     host::HostSize,
     supervisor::{
         Admission, Cpuset, DockerSettings, Inspection, LaunchSpec, Limits, Network, NodeKind, NodeSettings,
-        ProcessSettings, ProcessStatus, Reserve, RestartPolicy, RuntimeSettings, SystemdSettings, Usage, admit,
+        ProcessSettings, ProcessStatus, Reserve, RestartPolicy, RuntimeSettings, SystemdSettings, Usage,
+        admit,
     },
     types::NodeId,
 };
@@ -134,7 +135,13 @@ fn what_is_not_there_is_made_each_after_those_it_stands_on() {
 #[test]
 fn what_is_there_is_taken_as_it_is() {
     let exited = |oom_killed| ProcessStatus::Exited { code: Some(137), oom_killed, at: None };
-    let unit = || node("n", NodeKind::Geth, RuntimeSettings::Systemd(SystemdSettings { unit: "geth.service".to_owned() }));
+    let unit = || {
+        node(
+            "n",
+            NodeKind::Geth,
+            RuntimeSettings::Systemd(SystemdSettings { unit: "geth.service".to_owned() }),
+        )
+    };
     let process = || {
         let process = ProcessSettings { program: "geth".into(), args: vec![], folder: None, env: vec![] };
         node("n", NodeKind::Geth, RuntimeSettings::Process(process))
@@ -149,11 +156,26 @@ fn what_is_there_is_taken_as_it_is() {
     for (node, looked, want, words) in [
         (docker("n", NodeKind::Geth), Some(seen(RUNS, true, "example/geth:v1")), "attach", "was made here"),
         (docker("n", NodeKind::Geth), Some(seen(RUNS, false, "example/geth:v1")), "attach", "never removed"),
-        (docker("n", NodeKind::Geth), Some(seen(ProcessStatus::Paused, true, "")), "leave-alone", "docker unpause"),
-        (docker("n", NodeKind::Geth), Some(seen(ProcessStatus::Stopping, true, "")), "leave-alone", "about to stop"),
+        (
+            docker("n", NodeKind::Geth),
+            Some(seen(ProcessStatus::Paused, true, "")),
+            "leave-alone",
+            "docker unpause",
+        ),
+        (
+            docker("n", NodeKind::Geth),
+            Some(seen(ProcessStatus::Stopping, true, "")),
+            "leave-alone",
+            "about to stop",
+        ),
         (docker("n", NodeKind::Geth), Some(seen(ProcessStatus::Created, true, "")), "start", "never started"),
         (docker("n", NodeKind::Geth), Some(seen(exited(false), true, "")), "start", "exit code 137"),
-        (docker("n", NodeKind::Geth), Some(seen(exited(true), true, "")), "start", "killed it for its memory"),
+        (
+            docker("n", NodeKind::Geth),
+            Some(seen(exited(true), true, "")),
+            "start",
+            "killed it for its memory",
+        ),
         (docker("n", NodeKind::Geth), None, "leave-alone", "does not answer"),
         (attached(), absent(), "refuse", "no container legacy"),
         (attached(), Some(seen(RUNS, false, "")), "attach", "not made here"),
@@ -172,7 +194,11 @@ fn what_is_there_is_taken_as_it_is() {
 
 #[test]
 fn what_does_not_fit_is_not_started_and_what_runs_goes_on() {
-    let nodes = [docker("geth", NodeKind::Geth), docker("replica", NodeKind::Geth), docker("beacon", NodeKind::Beacon)];
+    let nodes = [
+        docker("geth", NodeKind::Geth),
+        docker("replica", NodeKind::Geth),
+        docker("beacon", NodeKind::Beacon),
+    ];
     let looked = [
         Some(seen(RUNS, true, "example/geth:v1")),
         absent(),
@@ -227,7 +253,14 @@ fn a_resize_never_kills_what_runs_nor_takes_what_is_not_there() {
         (at(4), limits(8), true, Ok(())),
         (at(4), limits(32), true, Ok(())),
         (at(7), limits(8), true, Ok(())),
-        (at(8), limits(8), true, Err("it uses 8 GiB now, and with 8 GiB the kernel would kill it at once: give it 8.5 GiB or more")),
+        (
+            at(8),
+            limits(8),
+            true,
+            Err(
+                "it uses 8 GiB now, and with 8 GiB the kernel would kill it at once: give it 8.5 GiB or more",
+            ),
+        ),
         (at(10), limits(8), true, Err("it uses 10 GiB now")),
         (at(4), limits(32), false, Err("do not fit this machine")),
         // Less may always be given.
@@ -242,7 +275,10 @@ fn a_resize_never_kills_what_runs_nor_takes_what_is_not_there() {
         match want {
             Ok(()) => {
                 assert_eq!(plan.steps[0].kind, StepKind::Resize(to.clone()), "{plan}");
-                assert!(plan.to_string().contains("swap moves with it") && plan.to_string().contains("geth's cache"));
+                assert!(
+                    plan.to_string().contains("swap moves with it")
+                        && plan.to_string().contains("geth's cache")
+                );
                 let json = serde_json::to_value(&plan).unwrap();
                 assert_eq!(json["steps"][0]["memory_bytes"], to.memory.unwrap());
             }

@@ -62,9 +62,9 @@ fn up_one(look: &Look<'_>, fits: bool) -> Vec<Step> {
             vec![of(node, StepKind::LeaveAlone, "it is about to stop: run this again once it has")]
         }
         ProcessStatus::Created => start("it is there, and was never started"),
-        ProcessStatus::Exited { oom_killed: true, .. } => {
-            start("it is there; the kernel has killed it for its memory: give it more before it is killed again")
-        }
+        ProcessStatus::Exited { oom_killed: true, .. } => start(
+            "it is there; the kernel has killed it for its memory: give it more before it is killed again",
+        ),
         ProcessStatus::Exited { code, .. } => start(&match code {
             Some(code) => format!("it is there, and has ended with exit code {code}"),
             None => "it is there, and does not run".to_owned(),
@@ -102,7 +102,11 @@ fn up_one(look: &Look<'_>, fits: bool) -> Vec<Step> {
                 ]
             }
             RuntimeSettings::Process(_) => {
-                vec![of(node, StepKind::Start, "it does not run: as a child process, which ends with relaymux")]
+                vec![of(
+                    node,
+                    StepKind::Start,
+                    "it does not run: as a child process, which ends with relaymux",
+                )]
             }
         },
     }
@@ -199,8 +203,7 @@ fn grows(usage: Option<&Usage>, limits: &Limits) -> bool {
     more_memory || limits.cpus.is_some_and(|cpus| held.cpus.is_some_and(|held| cpus > held))
 }
 
-const UNSEEN: &str =
-    "its runtime does not answer, so nothing is known of it: see that Docker or systemd can be reached, then run this again";
+const UNSEEN: &str = "its runtime does not answer, so nothing is known of it: see that Docker or systemd can be reached, then run this again";
 const DOES_NOT_FIT: &str = "the nodes do not fit this machine together: see the table, and `relaymux check`";
 
 fn of(node: &NodeSettings, kind: StepKind, why: &str) -> Step {

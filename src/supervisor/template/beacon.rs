@@ -64,7 +64,9 @@ pub(super) fn beacon(template: &Template, lacks: &mut Lacks) -> Shape {
     let env = match client {
         // It unpacks native libraries, which cannot be executed in /tmp.
         Client::Teku => vec![("JAVA_OPTS", "-Djava.io.tmpdir=/data")],
-        Client::Lighthouse | Client::Prysm | Client::Nimbus | Client::Lodestar | Client::Grandine => Vec::new(),
+        Client::Lighthouse | Client::Prysm | Client::Nimbus | Client::Lodestar | Client::Grandine => {
+            Vec::new()
+        }
     };
     let mut shape = Shape { entrypoint, args, env, ..by_command(p2p) };
     if quic {

@@ -62,7 +62,9 @@ pub(super) fn has_snapshot(name: &str) -> bool {
 /// The chain id that a node of a kind answers on a chain, where its name is known.
 pub fn chain_id(kind: NodeKind, chain: &str) -> Option<u64> {
     match kind {
-        NodeKind::Geth | NodeKind::Reth => LAYER_ONE.iter().find(|(name, _)| *name == chain).map(|(_, id)| *id),
+        NodeKind::Geth | NodeKind::Reth => {
+            LAYER_ONE.iter().find(|(name, _)| *name == chain).map(|(_, id)| *id)
+        }
         NodeKind::Nitro => arbitrum_id(chain),
         NodeKind::OpReth => op_chain(chain).map(|chain| chain.id),
         // These have no `eth_chainId`.

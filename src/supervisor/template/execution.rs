@@ -24,7 +24,8 @@ pub(super) fn geth(template: &Template, lacks: &mut Lacks) -> Shape {
     let p2p = template.ports.p2p.unwrap_or(P2P);
     // Who calls by a name must be named; calls by an address are always taken.
     let hosts = format!("localhost,{}", template.container);
-    let mut args: Vec<String> = layer_one(template, "geth", lacks).map(|chain| format!("--{chain}")).into_iter().collect();
+    let mut args: Vec<String> =
+        layer_one(template, "geth", lacks).map(|chain| format!("--{chain}")).into_iter().collect();
     args.extend([format!("--datadir={DATA}"), "--syncmode=snap".to_owned()]);
     args.extend(cache_mb(template.limits.memory).map(|cache| format!("--cache={cache}")));
     // A socket in the data folder is one more way in that nobody uses.

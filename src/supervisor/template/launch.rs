@@ -33,8 +33,9 @@ pub fn launch(template: &Template) -> Result<LaunchSpec, Vec<Lack>> {
     let mount = |source: &Option<std::path::PathBuf>, target: &str, read_only| {
         source.clone().map(|source| Mount { source, target: target.to_owned(), read_only })
     };
-    let mounts =
-        [mount(&template.data, shape.data, false), mount(&template.jwt_file, JWT, true)].into_iter().flatten();
+    let mounts = [mount(&template.data, shape.data, false), mount(&template.jwt_file, JWT, true)]
+        .into_iter()
+        .flatten();
     let env = shape.env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     // What the operator writes goes before what the template has.
     let env = env.filter(|(name, _)| template.env.iter().all(|(own, _)| own != name));

@@ -396,8 +396,11 @@ fn beacon_nodes_by_their_client() {
         assert_eq!(spec.args.join(" "), want, "{image}");
         assert_eq!(spec.entrypoint.as_deref(), entrypoint, "{image}");
         assert_eq!(spec.env.is_empty(), !image.contains("teku"), "{image}");
-        let ports: Vec<String> =
-            spec.ports.iter().map(|port| format!("{}:{}/{}", port.host, port.host_port, port.protocol)).collect();
+        let ports: Vec<String> = spec
+            .ports
+            .iter()
+            .map(|port| format!("{}:{}/{}", port.host, port.host_port, port.protocol))
+            .collect();
         let quic = want.contains("quic");
         assert_eq!(ports.len(), if quic { 4 } else { 3 }, "{image}: {ports:?}");
         assert_eq!(ports[..3], ["127.0.0.1:5052/tcp", "0.0.0.0:9000/tcp", "0.0.0.0:9000/udp"], "{image}");
@@ -473,8 +476,13 @@ fn kinds() -> impl Strategy<Value = NodeKind> {
 
 fn ports() -> impl Strategy<Value = NodePorts> {
     let port = || prop::option::of(1_u16..);
-    (port(), port(), port(), port(), port())
-        .prop_map(|(rpc, ws, engine, metrics, p2p)| NodePorts { rpc, ws, engine, metrics, p2p })
+    (port(), port(), port(), port(), port()).prop_map(|(rpc, ws, engine, metrics, p2p)| NodePorts {
+        rpc,
+        ws,
+        engine,
+        metrics,
+        p2p,
+    })
 }
 
 proptest! {
