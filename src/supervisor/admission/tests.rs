@@ -56,7 +56,7 @@ fn the_roadmap_s_whole_wish_is_refused_with_the_table_and_what_fits() {
     says(
         &admission.to_string(),
         &[
-            "ethereum-primary      geth                    8 GiB      3      its limit; ",
+            "ethereum-primary      geth                    8 GiB      3      its limit",
             "arbitrum-node         nitro                   3 GiB      1      its limit, below the 16 GiB that such a node takes",
             "ethereum-replica      geth                    16 GiB     2      no memory limit: EIP-7870",
             "kept for the system",
