@@ -212,16 +212,7 @@ fn probe(
         raw.block_time_ms.map(|_| checker.millis(&at("block_time_ms"), raw.block_time_ms, SECOND));
     let lag_age = raw.lag_secs.map(|_| checker.secs(&at("lag_secs"), raw.lag_secs, SECOND));
     let path = health_path(raw.health_path.as_deref(), kind, &at("health_path"), checker);
-    let is_solana = matches!(kind, NodeKind::Agave | NodeKind::SolanaTestValidator);
-    if raw.vote_account.is_some() && !is_solana {
-        checker.wrong(
-            &at("vote_account"),
-            format!("{kind} has none"),
-            "leave it out: it is for kind = \"agave\"",
-        );
-    }
-    let vote_account =
-        raw.vote_account.clone().filter(|account| is_vote_account(account, &at("vote_account"), checker));
+    let vote_account = vote_account(raw.vote_account.as_deref(), kind, &at("vote_account"), checker);
     let Some(text) = raw.rpc_url.as_deref() else {
         if kind != NodeKind::Generic {
             checker.wrong(
@@ -277,18 +268,19 @@ fn health_path(text: Option<&str>, kind: NodeKind, key: &str, checker: &mut Chec
     None
 }
 
-/// Whether it is a key of Solana's: 32 bytes in base 58.
-fn is_vote_account(text: &str, key: &str, checker: &mut Checker) -> bool {
+/// A key of Solana's: 32 bytes in base 58.
+fn vote_account(text: Option<&str>, kind: NodeKind, key: &str, checker: &mut Checker) -> Option<String> {
+    let text = text?;
     let is_base58 = |b: u8| b.is_ascii_alphanumeric() && !b"0OIl".contains(&b);
-    let is_key = (32..=44).contains(&text.len()) && text.bytes().all(is_base58);
-    if !is_key {
-        checker.wrong(
-            key,
-            "is no public key of Solana's",
-            "32 bytes in base 58, as `solana vote-account` shows it",
-        );
+    if !matches!(kind, NodeKind::Agave | NodeKind::SolanaTestValidator) {
+        checker.wrong(key, format!("{kind} has none"), "leave it out: it is for kind = \"agave\"");
+    } else if !(32..=44).contains(&text.len()) || !text.bytes().all(is_base58) {
+        let hint = "32 bytes in base 58, as `solana vote-account` shows it";
+        checker.wrong(key, "is no public key of Solana's", hint);
+    } else {
+        return Some(text.to_owned());
     }
-    is_key
+    None
 }
 
 #[cfg(test)]

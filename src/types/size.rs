@@ -44,7 +44,7 @@ impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (unit, name) in [(1_u64 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
             if self.0 >= unit {
-                let tenths = self.0 % unit / unit.div_ceil(10);
+                let tenths = self.0 % unit * 10 / unit;
                 return match tenths {
                     0 => write!(f, "{} {name}", self.0 / unit),
                     _ => write!(f, "{}.{tenths} {name}", self.0 / unit),

@@ -336,6 +336,8 @@ fn what_is_wrong_with_one_node_is_said_at_its_key() {
     );
     let agave = "[[nodes]]\nid = \"sol\"\nkind = \"agave\"\nrpc_url = \"http://127.0.0.1:8899\"\nimage = \"anzaxyz/agave:v3.0.10\"\n";
     wrong(agave, "nodes[0].image", "no template for agave in a container");
+    let sol = agave.replace("image = \"anzaxyz/agave:v3.0.10\"", "unit = \"agave\"\nvote_account = \"0OIl\"");
+    wrong(&sol, "nodes[0].vote_account", "no public key of Solana's");
     wrong("[resources]\nreserve_cpus = -1\n", "resources.reserve_cpus", "no number of cores");
     wrong("[resources]\npsi_io_percent = 101\n", "resources.psi_io_percent", "no share in percent");
     wrong("[resources]\nreserve_memory = \"2\"\n", "resources.reserve_memory", "has no unit");

@@ -174,7 +174,7 @@ pub fn resize(look: &Look<'_>, limits: &Limits, admission: &Admission) -> Plan {
             "it uses {} now, and with {} the kernel would kill it at once: give it {} or more, or stop it first",
             ByteSize(usage.memory.unwrap_or_default()),
             ByteSize(memory),
-            ByteSize(least.div_ceil(1 << 20) << 20),
+            ByteSize(rounded_up(least)),
         ));
     }
     if !admission.fits() && grows(seen.usage.as_ref(), limits) {
@@ -194,6 +194,12 @@ pub fn resize(look: &Look<'_>, limits: &Limits, admission: &Admission) -> Plan {
 /// The least memory that does not kill a node by itself.
 fn least(usage: &Usage) -> Option<u64> {
     usage.memory.map(|used| used.saturating_add(used / HEADROOM))
+}
+
+/// A size that is shown as what it is, and no less.
+const fn rounded_up(bytes: u64) -> u64 {
+    let step: u64 = if bytes >= 1 << 30 { 1 << 29 } else { 1 << 20 };
+    bytes.div_ceil(step).saturating_mul(step)
 }
 
 /// Whether limits are more than a node is held to now: less may always be given, if all do not fit.
