@@ -61,6 +61,20 @@ min_bid_eth = "0.01"
 [proposers.terms.flashbots]
 weight_factor = 100
 weight_offset_eth = "-0.01"
+[resources]
+reserve_memory = "2GiB"
+docker_host = "tcp://127.0.0.1:2375"
+[[nodes]]
+id = "geth"
+kind = "geth"
+rpc_url = "http://127.0.0.1:8545"
+image = "ethereum/client-go:v1.16.7"
+limits = { memory = "8GiB", cpus = 3.0, cpuset = "0-3", pids = 4096 }
+data = "/nowhere/geth"
+jwt_file = "/nowhere/jwt.hex"
+user = "1000:1000"
+env = { GOGC = "50" }
+stop_grace = "5m"
 "#;
 
 pub(crate) const SPEC: &str = "CONFIG_NAME: devnet\nPRESET_BASE: minimal\nDEPOSIT_CHAIN_ID: 1337\nMIN_GENESIS_TIME: 1700000000\nGENESIS_DELAY: 10
