@@ -1,5 +1,15 @@
 //! What a runtime can do with a node. Implemented by `runtime/docker`, `runtime/systemd` and `runtime/process`.
 
+pub mod docker;
+pub mod process;
+pub mod systemd;
+
+mod held;
+mod kernel;
+mod tail;
+#[cfg(test)]
+mod testing;
+
 use std::time::Duration;
 
 use futures_util::{future::BoxFuture, stream::BoxStream};
