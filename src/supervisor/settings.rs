@@ -89,6 +89,7 @@ pub struct NodeSettings {
 
 /// Where and how a node runs.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each of a handful of nodes")]
 pub enum RuntimeSettings {
     /// A container.
     Docker(DockerSettings),

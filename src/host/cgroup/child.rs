@@ -57,10 +57,12 @@ impl Cgroup {
     /// # Errors
     /// The kernel refused.
     pub fn adopt(&self, pid: u32) -> io::Result<()> {
-        for folder in self.folders() {
-            write(&folder.join("cgroup.procs"), &pid.to_string())?;
-        }
-        Ok(())
+        self.process_files().iter().try_for_each(|file| write(file, &pid.to_string()))
+    }
+
+    /// The files into which a process writes its number to move into it.
+    pub fn process_files(&self) -> Vec<PathBuf> {
+        self.folders().into_iter().map(|folder| folder.join("cgroup.procs")).collect()
     }
 
     /// The processes in it.

@@ -31,7 +31,10 @@ use futures_util::{
 };
 use visible::VisibleCgroups;
 
-use super::{Runtime, RuntimeError, RuntimeEvent, held};
+use super::{
+    Runtime, RuntimeError, RuntimeEvent,
+    held::{self, Whole},
+};
 use crate::supervisor::{
     DockerSettings, Inspection, LaunchSpec, Limits, Network, NodeSettings, ProcessStatus, RuntimeSettings,
 };
@@ -248,12 +251,16 @@ impl DockerRuntime {
         held::check(name, limits, before.usage.as_ref())?;
         let info = self.engine.within(CALL, docker.info()).await?;
         let info = info.map_err(|error| self.engine.error(&error, "the engine does not describe itself"))?;
-        let update = resize::update(limits, info.ncpu.unwrap_or(1));
+        let whole = Whole {
+            cores: info.ncpu.and_then(|cores| u32::try_from(cores).ok()).unwrap_or(1),
+            memory: info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()),
+        };
+        let update = resize::update(limits, whole);
         let done = self.engine.within(CALL, docker.update_container(name, update)).await?;
         done.map_err(|error| self.engine.error(&error, &format!("the limits of {name} cannot be changed")))?;
         let after = self.found(&docker, settings).await?;
         let holds = self.cgroups.limits(&after).unwrap_or_else(|| resize::held(after.host_config.as_ref()));
-        held::compare(name, limits, &holds, info.ncpu.unwrap_or(1), info.swap_limit.unwrap_or(false))
+        held::compare(name, limits, &holds, whole, info.swap_limit.unwrap_or(false))
     }
 
     async fn logs(&self, node: &NodeSettings, lines: usize) -> Result<Vec<String>, RuntimeError> {

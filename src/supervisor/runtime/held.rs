@@ -43,27 +43,45 @@ fn shown(bytes: u64) -> String {
     if mib >= 1024.0 { format!("{:.2} GiB", mib / 1024.0) } else { format!("{mib} MiB") }
 }
 
+/// The whole machine, which is what "no limit" comes to where a limit cannot be taken away from what runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whole {
+    /// Cores.
+    pub(super) cores: u32,
+    /// Memory in bytes; none where a limit of it can be taken away.
+    pub(super) memory: Option<u64>,
+}
+
+impl Whole {
+    /// This machine, for those who can take limits away.
+    pub(super) fn here() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { cores: u32::try_from(cores).unwrap_or(u32::MAX), memory: None }
+    }
+}
+
 /// Whether what was read back is what was asked for; the difference, otherwise.
 pub(super) fn compare(
     name: &str,
     asked: &Limits,
     held: &Limits,
-    cores: i64,
+    whole: Whole,
     swap_is_counted: bool,
 ) -> Result<(), RuntimeError> {
-    let whole = f64::from(i32::try_from(cores).unwrap_or(i32::MAX));
+    let every = f64::from(whole.cores);
     let mut differences = Vec::new();
     // The kernel counts in pages.
     let near = |one: u64, other: u64| one.abs_diff(other) < 65_536;
     match (asked.memory, held.memory) {
         (None, None) => {}
+        (None, Some(held)) if whole.memory.is_some_and(|all| held >= all || near(held, all)) => {}
         (Some(asked), Some(held)) if near(asked, held) => {}
         (asked, held) => differences.push(format!("memory {} instead of {}", size(held), size(asked))),
     }
     if asked.memory.is_some() && swap_is_counted && !near(asked.swap, held.swap) {
         differences.push(format!("swap {} instead of {}", shown(held.swap), shown(asked.swap)));
     }
-    let (wanted, has) = (asked.cpus.unwrap_or(whole), held.cpus.unwrap_or(whole));
+    let (wanted, has) = (asked.cpus.unwrap_or(every), held.cpus.unwrap_or(every));
     if (wanted - has).abs() > 0.011 {
         differences.push(format!("{has} cores instead of {wanted}"));
     }
@@ -96,6 +114,7 @@ mod tests {
     use crate::supervisor::Cpuset;
 
     const GIB: u64 = 1 << 30;
+    const WHOLE: Whole = Whole { cores: 2, memory: Some(4 * GIB) };
 
     fn uses(used: u64, limit: u64) -> Usage {
         Usage {
@@ -137,9 +156,15 @@ mod tests {
     fn what_was_read_back_is_compared() {
         let asked =
             Limits { memory: Some(GIB), swap: 0, cpus: Some(1.5), cpuset: Cpuset::parse("0"), pids: Some(9) };
-        assert_eq!(compare("geth", &asked, &asked, 2, true), Ok(()));
+        assert_eq!(compare("geth", &asked, &asked, WHOLE, true), Ok(()));
         assert_eq!(
-            compare("geth", &Limits::default(), &Limits { cpus: Some(2.0), ..Limits::default() }, 2, true),
+            compare(
+                "geth",
+                &Limits::default(),
+                &Limits { cpus: Some(2.0), ..Limits::default() },
+                WHOLE,
+                true
+            ),
             Ok(())
         );
         for (text, held) in [
@@ -149,10 +174,14 @@ mod tests {
             ("cores any instead of 0", Limits { cpuset: None, ..asked.clone() }),
             ("no limit of processes instead of 9", Limits { pids: None, ..asked.clone() }),
         ] {
-            let error = compare("geth", &asked, &held, 2, true).unwrap_err().to_string();
+            let error = compare("geth", &asked, &held, WHOLE, true).unwrap_err().to_string();
             assert!(error.contains(text), "{error}");
         }
+        // No limit, where none can be taken away, is the whole machine.
+        let all = |memory| Limits { memory: Some(memory), ..Limits::default() };
+        assert_eq!(compare("geth", &Limits::default(), &all(4 * GIB - 4096), WHOLE, true), Ok(()));
+        assert!(compare("geth", &Limits::default(), &all(3 * GIB), WHOLE, true).is_err());
         // A kernel that does not count swap cannot hold anybody to it.
-        assert_eq!(compare("geth", &asked, &Limits { swap: GIB, ..asked.clone() }, 2, false), Ok(()));
+        assert_eq!(compare("geth", &asked, &Limits { swap: GIB, ..asked.clone() }, WHOLE, false), Ok(()));
     }
 }

@@ -9,6 +9,7 @@ mod cgroups;
 mod child;
 mod found;
 mod output;
+mod program;
 
 use std::{
     collections::HashMap,
@@ -27,7 +28,10 @@ use parking_lot::Mutex;
 use rustix::process::Signal;
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::{Runtime, RuntimeError, RuntimeEvent, held};
+use super::{
+    Runtime, RuntimeError, RuntimeEvent,
+    held::{self, Whole},
+};
 use crate::{
     consensus::WallClock,
     supervisor::{Inspection, Limits, NodeSettings, ProcessSettings, ProcessStatus, RuntimeSettings},
@@ -126,10 +130,9 @@ impl ProcessRuntime {
     /// There is nothing to be made but the program, which is the operator's.
     fn create(node: &NodeSettings) -> Result<(), RuntimeError> {
         let program = &process_of(node)?.program;
-        // A name alone is looked for in PATH when it is started.
-        if program.components().count() > 1 && !program.exists() {
+        if program::find(program).is_none() {
             return Err(RuntimeError::Refused(format!(
-                "Node {} cannot be started: there is no program {}. Install it, or correct `command`.",
+                "Node {} cannot be started: there is no program {}, or it is not executable. Install it, or correct `command`.",
                 node.id,
                 program.display()
             )));
@@ -183,9 +186,7 @@ impl ProcessRuntime {
         held::check(node.id.as_str(), limits, Some(&child.usage()))?;
         child.hold_to(node.id.as_str(), limits)?;
         let holds = child.usage().held_to.unwrap_or_default();
-        let cores =
-            std::thread::available_parallelism().map_or(1, |cores| i64::try_from(cores.get()).unwrap_or(1));
-        held::compare(node.id.as_str(), limits, &holds, cores, child.swap_is_counted())
+        held::compare(node.id.as_str(), limits, &holds, Whole::here(), child.swap_is_counted())
     }
 
     async fn logs(&self, node: &NodeSettings, lines: usize) -> Result<Vec<String>, RuntimeError> {

@@ -17,7 +17,11 @@ use futures_util::{
 };
 use properties::Properties;
 
-use super::{Runtime, RuntimeError, RuntimeEvent, held, kernel};
+use super::{
+    Runtime, RuntimeError, RuntimeEvent,
+    held::{self, Whole},
+    kernel,
+};
 use crate::{
     host::Cgroup,
     supervisor::{Inspection, Limits, NodeSettings, ProcessStatus, RuntimeSettings, Usage},
@@ -119,11 +123,9 @@ impl SystemdRuntime {
         self.bus.set(unit, properties::of_limits(limits)).await?;
         let after = self.look(unit).await?;
         let holds = if after.runs() { self.usage(unit, &after).held_to } else { after.held_to() };
-        let cores =
-            std::thread::available_parallelism().map_or(1, |cores| i64::try_from(cores.get()).unwrap_or(1));
         // On cgroup v1 systemd has no limit of swap.
         let swap_is_counted = self.root.join("sys/fs/cgroup/cgroup.controllers").exists();
-        held::compare(unit, limits, &holds.unwrap_or_default(), cores, swap_is_counted)
+        held::compare(unit, limits, &holds.unwrap_or_default(), Whole::here(), swap_is_counted)
     }
 
     async fn logs(&self, node: &NodeSettings, lines: usize) -> Result<Vec<String>, RuntimeError> {

@@ -3,18 +3,21 @@
 use bollard::models::{ContainerUpdateBody, HostConfig};
 
 use super::create::{nano_cpus, to_i64};
-use crate::supervisor::{Cpuset, Limits};
+use crate::supervisor::{Cpuset, Limits, runtime::held::Whole};
 
 /// What the engine is sent. Memory and swap together: alone, a larger memory limit is refused for the smaller sum of both. The engine reads a
-/// zero as "unchanged", so what has no limit gets the whole machine: every core, and -1.
-pub(super) fn update(limits: &Limits, cores: i64) -> ContainerUpdateBody {
-    let memory = limits.memory.map_or(-1, to_i64);
+/// zero as "unchanged" and refuses less, so what has no limit gets the whole machine: every core, all memory. Of swap and processes, -1 is no limit.
+pub(super) fn update(limits: &Limits, whole: Whole) -> ContainerUpdateBody {
+    let memory = limits.memory.or(whole.memory).map(to_i64);
     let both = limits.memory.map_or(-1, |memory| to_i64(memory.saturating_add(limits.swap)));
-    let last = cores.max(1).saturating_sub(1);
+    let cores = whole.cores.max(1);
+    let last = cores.saturating_sub(1);
     ContainerUpdateBody {
-        memory: Some(memory),
+        memory,
         memory_swap: Some(both),
-        nano_cpus: Some(limits.cpus.map_or_else(|| cores.max(1).saturating_mul(1_000_000_000), nano_cpus)),
+        nano_cpus: Some(
+            limits.cpus.map_or_else(|| i64::from(cores).saturating_mul(1_000_000_000), nano_cpus),
+        ),
         cpuset_cpus: Some(limits.cpuset.as_ref().map_or_else(|| format!("0-{last}"), ToString::to_string)),
         pids_limit: Some(limits.pids.map_or(-1, i64::from)),
         ..ContainerUpdateBody::default()
@@ -44,15 +47,17 @@ mod tests {
     use super::*;
 
     const GIB: u64 = 1 << 30;
+    const WHOLE: Whole = Whole { cores: 8, memory: Some(32 * GIB) };
 
     #[test]
     fn swap_moves_with_memory_and_no_limit_is_the_whole_machine() {
-        let body = update(&Limits { memory: Some(8 * GIB), swap: GIB, ..Limits::default() }, 8);
+        let body = update(&Limits { memory: Some(8 * GIB), swap: GIB, ..Limits::default() }, WHOLE);
         assert_eq!((body.memory, body.memory_swap), (Some(8 << 30), Some(9 << 30)));
         assert_eq!((body.nano_cpus, body.cpuset_cpus.as_deref()), (Some(8_000_000_000), Some("0-7")));
         assert_eq!(body.pids_limit, Some(-1));
-        let body = update(&Limits { cpus: Some(1.5), cpuset: Cpuset::parse("2"), ..Limits::default() }, 8);
-        assert_eq!((body.memory, body.memory_swap), (Some(-1), Some(-1)));
+        let body =
+            update(&Limits { cpus: Some(1.5), cpuset: Cpuset::parse("2"), ..Limits::default() }, WHOLE);
+        assert_eq!((body.memory, body.memory_swap), (Some(32 << 30), Some(-1)));
         assert_eq!((body.nano_cpus, body.cpuset_cpus.as_deref()), (Some(1_500_000_000), Some("2")));
     }
 }

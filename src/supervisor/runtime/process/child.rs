@@ -13,7 +13,6 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
-    process::Command,
     sync::{broadcast, watch},
     time::timeout,
 };
@@ -22,6 +21,7 @@ use super::{
     super::kernel,
     found::{self, Found},
     output::Output,
+    program,
 };
 use crate::{
     consensus::WallClock,
@@ -69,10 +69,17 @@ impl Child {
         clock: WallClock,
         events: broadcast::Sender<RuntimeEvent>,
     ) -> Result<Self, RuntimeError> {
-        let program = settings.program.display();
-        let mut command = Command::new(&settings.program);
+        let unable = |why: &str| {
+            let program = settings.program.display();
+            RuntimeError::Refused(format!(
+                "Node {} cannot be started: {program} cannot be run ({why}).",
+                node.id
+            ))
+        };
+        let found =
+            program::find(&settings.program).ok_or_else(|| unable("it is not there, or not executable"))?;
+        let mut command = program::command(&found, &settings.args, cgroup.as_ref());
         command
-            .args(&settings.args)
             .env_clear()
             .envs(
                 ["PATH", "HOME", "LANG"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))),
@@ -86,18 +93,13 @@ impl Child {
         if let Some(folder) = &settings.folder {
             command.current_dir(folder);
         }
-        let unable = |why: String| {
-            RuntimeError::Refused(format!(
-                "Node {} cannot be started: {program} cannot be run ({why}).",
-                node.id
-            ))
-        };
-        let mut child = command.spawn().map_err(|error| unable(error.to_string()))?;
-        let pid = child.id().ok_or_else(|| unable("it was gone at once".to_owned()))?;
-        // After its start, as nothing safe can be done between fork and exec. What it starts in this moment is moved with the next look of nobody:
-        // programs read their arguments first.
+        let mut child = command.spawn().map_err(|error| unable(&error.to_string()))?;
+        let pid = child.id().ok_or_else(|| unable("it was gone at once"))?;
+        // It moves itself; again from here, as only this says whether it can be done.
         let cgroup = cgroup.filter(|cgroup| match cgroup.adopt(pid) {
             Ok(()) => true,
+            // It has ended by now.
+            Err(_) if Found::of(pid).is_none() => true,
             Err(error) => {
                 tracing::warn!(node = %node.id, %error, "limits of this node are not held: it cannot be moved into its cgroup");
                 false
