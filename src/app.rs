@@ -57,6 +57,7 @@ mod shutdown;
 
 mod start_error;
 mod storage;
+mod supervisor;
 mod task_news;
 mod telemetry;
 mod unwatched;

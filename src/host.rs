@@ -19,5 +19,5 @@ mod size;
 pub use cgroup::{Cgroup, CgroupLimits, CpuQuota};
 pub use lag::LagMeter;
 pub use sample::{HostSample, Load, Memory, Stalls};
-pub use sampler::HostSampler;
+pub use sampler::{HostSampler, booted_at};
 pub use size::HostSize;

@@ -20,17 +20,27 @@ pub mod kind;
 pub mod launch;
 pub mod limits;
 pub mod plan;
+mod controller;
+mod fleet;
+pub mod probing;
+pub(crate) mod rules;
 pub mod runtime;
 pub mod settings;
 pub mod sight;
+mod signals;
 pub mod status;
 pub mod template;
 
 pub use admission::{Admission, Verdict, admit};
 pub use image::{Image, ImageError};
+pub use controller::{NodeStates, Runtimes, Supervising, SupervisorHandle, SupervisorParts, start};
+pub use fleet::{
+    LONGEST_HOLD, LimitsChange, NodeView, Order, OrderDone, OrderKind, OrderRefused, RuntimeKind,
+};
 pub use kind::{Layer, NodeKind};
 pub use launch::{LaunchSpec, Mount, Network, Port, Protocol};
 pub use limits::{Cpuset, Limits, Usage};
+pub use probing::{Probe, ProbeFailed};
 pub use runtime::{Runtime, RuntimeError, RuntimeEvent};
 pub use settings::{
     DockerHost, DockerSettings, NodeSettings, NodesSettings, ProbeSettings, ProcessSettings, PsiGuard,

@@ -20,6 +20,7 @@ use crate::events::{Component, Severity};
 /// - `Disk`: a machine without memory or CPU writes slowly. The other way round nothing follows.
 /// - `Execution`, `Consensus`, `L2`: each client needs the machine, its database, and the one before: a beacon node without its execution client
 ///   is optimistic or stuck, a rollup follows the chain by both.
+/// - `Nodes`: are on the machine and on its disk. What stands on one of them depends on its kind, which a part does not know: nothing is hidden by it.
 /// - `Gateway`: serves what the execution clients and rollups behind it have. It asks no beacon node, and writes nothing that it needs.
 /// - `Relays`: are elsewhere; they seem slow or away when this machine is. No client of ours makes a relay fail.
 /// - `Money`: proposals need the consensus client, payments are proven with the execution client.
@@ -32,7 +33,7 @@ pub const fn stands_on(part: Component) -> &'static [Component] {
     match part {
         Component::Host | Component::External | Component::Drill => &[],
         Component::Disk | Component::Relays => &[Component::Host],
-        Component::Execution | Component::Relaymux => &[Component::Host, Component::Disk],
+        Component::Execution | Component::Nodes | Component::Relaymux => &[Component::Host, Component::Disk],
         Component::Consensus => &[Component::Host, Component::Disk, Component::Execution],
         Component::L2 | Component::Money => {
             &[Component::Host, Component::Disk, Component::Execution, Component::Consensus]

@@ -1,7 +1,7 @@
 //! Every rule that this program can raise a signal by.
 
 use super::rules::RULES;
-use crate::{auction, events::AlertRule, gateway, profit, relay, sla};
+use crate::{auction, events::AlertRule, gateway, profit, relay, sla, supervisor};
 
 /// The rules of all rooms. A room more is a line here.
 pub fn alert_rules() -> Vec<&'static AlertRule> {
@@ -11,6 +11,7 @@ pub fn alert_rules() -> Vec<&'static AlertRule> {
         profit::rules::RULES,
         sla::rules::RULES,
         gateway::rules::RULES,
+        supervisor::rules::RULES,
         RULES,
     ]
     .concat()

@@ -19,6 +19,7 @@ use super::{
     policies::{Clients, LoadedKeys, build_policies, cached_keys},
     reload::{ConfigSource, Reloader},
     seed::SeedParts,
+    supervisor::{probe, runtimes},
     unwatched::Watched,
 };
 use crate::{
@@ -40,6 +41,7 @@ use crate::{
     },
     serve::Door,
     sla::{Indicator, SlaNodes, SlaParts, SlaReader},
+    supervisor::{NodeSettings, SupervisorHandle, SupervisorParts},
 };
 
 /// What rooms share.
@@ -217,6 +219,7 @@ impl Connected {
         alerts: Desk,
         alerting: &Alerting,
         rpc: Option<RpcView>,
+        nodes: Option<SupervisorHandle>,
     ) -> OpsParts {
         OpsParts {
             settings: self.config.ops.clone(),
@@ -238,7 +241,22 @@ impl Connected {
             ack_key: Some(alerting.key.clone()),
             sla: self.sla_reader(),
             rpc,
+            nodes,
             source: self.config.alerts.settings.source.clone(),
+        }
+    }
+
+    /// What looks after the operator's nodes.
+    pub(super) fn supervisor(&self, nodes: Vec<NodeSettings>) -> SupervisorParts {
+        SupervisorParts {
+            nodes,
+            runtimes: runtimes(),
+            probe: probe(),
+            ledger: self.stores.ledger.clone(),
+            signals: self.signals(),
+            spine: self.spine.clone(),
+            clock: self.clock.clone(),
+            host_root: self.config.alerts.host_root.clone(),
         }
     }
 

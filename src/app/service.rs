@@ -28,6 +28,7 @@ use super::{
     seed::start_seed,
     start_error::StartError,
     storage::publish_storage_troubles,
+    supervisor::start_supervisor,
     task_news::tell_of_tasks,
     telemetry::start_upkeep,
     unwatched::{Watched, end_unwatched},
@@ -155,7 +156,9 @@ impl Service {
             config.execution = own_url(address, token);
         }
 
-        resolve_of_earlier_processes(&storage.stores.ledger, clock.now()).await;
+        // `[[nodes]]`, once the configuration knows it.
+        let nodes = Vec::new();
+        resolve_of_earlier_processes(&storage.stores.ledger, !nodes.is_empty(), clock.now()).await;
         let spine = Spine::new();
         let (tasks, fatal) = Tasks::new(tell_of_tasks(spine.clone(), degraded.clone(), clock.clone()));
         let groups = Groups::new(&tasks);
@@ -189,7 +192,9 @@ impl Service {
         };
         let (view, meters) =
             gateway.as_ref().map(|gateway| (gateway.view.clone(), gateway.meters.clone())).unzip();
-        let ops = connected.ops_api(metrics.clone(), storage.admin_token, desk, &alerting, view);
+        let mut meters = meters.unwrap_or_default();
+        let nodes = start_supervisor(connected.supervisor(nodes), &mut meters, watchers);
+        let ops = connected.ops_api(metrics.clone(), storage.admin_token, desk, &alerting, view, nodes);
         ops_api::start(ops, listeners.ops, watchers);
         if let Some(parts) = connected.bundles(listeners.bundles) {
             bundles::start(parts, &groups.bundles).map_err(|error| {
@@ -213,7 +218,7 @@ impl Service {
         let (expect, expected) = watch::channel(None);
         start_duties(connected.duties(expect), watchers);
         start_probes(connected.probes(expected), watchers);
-        sla::start(connected.sla(addresses.builder, meters.unwrap_or_default()), watchers);
+        sla::start(connected.sla(addresses.builder, meters), watchers);
         let budgets = connected.budget_watch();
         watchers.restarting("error_budgets", move |stop| watch_budgets(budgets.clone(), stop));
         let windows = MaintenanceWatchParts {

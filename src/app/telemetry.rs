@@ -25,7 +25,7 @@ const BUCKETS: [f64; 16] =
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The tasks that begin anew when they fail.
-const RESTARTING: [&str; 26] = [
+const RESTARTING: [&str; 28] = [
     "metrics",
     "chain_watch",
     "duties",
@@ -37,6 +37,7 @@ const RESTARTING: [&str; 26] = [
     "settlements",
     "sla",
     "sla_probes",
+    "supervisor",
     "alerts",
     "alert_delivery",
     "alert_orphans",
@@ -47,6 +48,7 @@ const RESTARTING: [&str; 26] = [
     "deadman",
     "error_budgets",
     "maintenance_windows",
+    "node_signals",
     "rpc_lateness",
     "rpc_pressure",
     "rpc_probes",

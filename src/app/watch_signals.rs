@@ -11,6 +11,7 @@ use crate::{
     gateway,
     ledger::{Ledger, SignalBook},
     relay::rules::{MACHINE_PRESSURE, RELAY_QUARANTINED, RELAY_UNREACHABLE},
+    supervisor,
     types::UnixMillis,
 };
 
@@ -18,10 +19,12 @@ use crate::{
 static OF_A_PROCESS: [&AlertRule; 6] =
     [&JOURNAL_FAILED, &NO_BIDS, &MACHINE_PRESSURE, &RELAY_QUARANTINED, &RELAY_UNREACHABLE, &TASK_FAILED];
 
-/// Resolves what an earlier process, which may not have ended in good order, has left open of itself.
-pub(super) async fn resolve_of_earlier_processes(ledger: &Ledger, now: UnixMillis) {
+/// Resolves what an earlier process, which may not have ended in good order, has left open of itself. `has_nodes`: whether a supervisor looks
+/// after what was said of nodes.
+pub(super) async fn resolve_of_earlier_processes(ledger: &Ledger, has_nodes: bool, now: UnixMillis) {
+    let of_nodes = if has_nodes { &[] } else { supervisor::rules::RULES };
     // The gateway may be off now, or have other upstreams: what it finds wrong again, it raises again.
-    for rule in OF_A_PROCESS.iter().chain(gateway::rules::RULES).copied() {
+    for rule in OF_A_PROCESS.iter().chain(gateway::rules::RULES).chain(of_nodes).copied() {
         match ledger.resolve_all(rule, now).await {
             Ok(0) => {}
             Ok(count) => info!(rule = &*rule.name, count, "over with the process that told of it"),

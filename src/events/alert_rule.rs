@@ -33,6 +33,8 @@ labelled! {
         Consensus = "consensus",
         /// Rollup nodes and other chains.
         L2 = "l2",
+        /// Nodes under supervision, of whatever kind.
+        Nodes = "nodes",
         /// The JSON-RPC gateway.
         Gateway = "gateway",
         /// Relays, and what they did.

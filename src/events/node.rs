@@ -77,6 +77,32 @@ labelled! {
     }
 }
 
+labelled! {
+    /// What a node is wanted to be. Kept over restarts.
+    pub enum NodeWanted {
+        /// Nobody has said, and it was never seen to run: it is watched and left alone.
+        Watched = "watched",
+        /// It is to run: it was ordered up, or was found running.
+        Up = "up",
+        /// It was stopped by hand, and stays so.
+        Stopped = "stopped",
+    }
+}
+
+labelled! {
+    /// What keeps the supervisor's hands off a node. Kept over restarts.
+    pub enum NodeHold {
+        /// Nothing.
+        None = "none",
+        /// The operator works on it.
+        Maintenance = "maintenance",
+        /// Its database is being pruned.
+        Pruning = "pruning",
+        /// It ended again and again, and a person has not said yet that it is to be tried again.
+        CrashLoop = "crash_loop",
+    }
+}
+
 /// A node's new state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NodeChanged {

@@ -92,6 +92,12 @@ impl Default for HostSampler {
     }
 }
 
+/// When this machine was started, in Unix milliseconds, by its clock of now; none where `/proc` under `root` does not say.
+pub fn booted_at(root: &Path) -> Option<i64> {
+    let secs = i64::try_from(kernel_stats(root)?.btime).ok()?;
+    secs.checked_mul(1000).filter(|at| *at > 0)
+}
+
 fn load_without_cpu(cgroup: &Cgroup) -> Load {
     Load { cpu: None, cpu_psi: cgroup.cpu_psi(), memory: cgroup.memory(), memory_psi: cgroup.memory_psi() }
 }

@@ -97,6 +97,7 @@ const STEPS: &[Step] = &[
         name: "notice times",
         sql: include_str!("../../migrations/ledger/0025_notice_times.sql"),
     },
+    Step { version: 26, name: "nodes", sql: include_str!("../../migrations/ledger/0026_nodes.sql") },
 ];
 
 /// Most memory that a ledger without a file takes: some ten days of every slot with 8 relays. Beyond it, writes fail and are told.

@@ -25,6 +25,7 @@ use super::{
     digest::digest,
     drill::{drill_end, drill_follow, drill_start},
     events::stream_events,
+    nodes::{node_logs, node_one, node_order, nodes_list},
     profit::{profit_page, profit_report, profit_slots},
     rpc::rpc_view,
     silences::{silence_end, silence_new, silences_list},
@@ -67,6 +68,10 @@ pub(super) fn router(parts: OpsParts, stop: CancellationToken) -> Router {
         .route("/api/v1/bundles", get(bundles_list))
         .route("/api/v1/bundles/{hash}", get(bundle_one))
         .route("/api/v1/rpc", get(rpc_view))
+        .route("/api/v1/nodes", get(nodes_list))
+        .route("/api/v1/nodes/{id}", get(node_one))
+        .route("/api/v1/nodes/{id}/logs", get(node_logs))
+        .route("/api/v1/nodes/{id}/{order}", post(node_order))
         .route("/api/v1/events", get(stream_events))
         .merge(alert_routes())
         .route("/api/v1/sla", get(sla_report))

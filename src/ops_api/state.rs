@@ -18,6 +18,7 @@ use crate::{
     relay::{HealthMonitorHandle, SharedRelays},
     serve::ApiError,
     sla::SlaReader,
+    supervisor::SupervisorHandle,
 };
 
 /// What this API shows.
@@ -61,6 +62,8 @@ pub struct OpsParts {
     pub sla: SlaReader,
     /// Shows how the gateway is; none where there is none.
     pub rpc: Option<RpcView>,
+    /// Looks after the operator's nodes; none where there are none.
+    pub nodes: Option<SupervisorHandle>,
     /// The name of this machine or sidecar, as in messages.
     pub source: String,
 }
@@ -85,6 +88,7 @@ pub(super) struct Shared {
     pub(super) ack_key: Option<AckKey>,
     pub(super) sla: SlaReader,
     pub(super) rpc: Option<RpcView>,
+    pub(super) nodes: Option<SupervisorHandle>,
     pub(super) source: String,
     /// Ends event streams.
     pub(super) stop: CancellationToken,
@@ -118,6 +122,7 @@ impl Shared {
             ack_key,
             sla,
             rpc,
+            nodes,
             source,
         } = parts;
         let access = Access::new(&settings, admin_token);
@@ -142,6 +147,7 @@ impl Shared {
             ack_key,
             sla,
             rpc,
+            nodes,
             source,
             stop,
             limiter: limiter(),

@@ -1,0 +1,122 @@
+//! Does one thing to one node: written down first, bounded in time, and told when it is over.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, timeout},
+};
+use tracing::{info, warn};
+
+use super::{
+    Shared,
+    run::Seen,
+    scribe::{Note, Scribe},
+};
+use crate::{
+    events::{ActedBy, Event, NodeActed, NodeAction},
+    ledger::{NodeFact, NodeFactKind},
+    supervisor::{
+        NodeSettings, RuntimeError,
+        fleet::{Act, Input},
+    },
+};
+
+/// Longest wait for the ledger before something is done. A disk that hangs keeps no node down.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(5);
+/// What a runtime may take beyond a node's own grace.
+const SLACK: Duration = Duration::from_secs(60);
+/// What a creation may take: an image is pulled first.
+const CREATED_WITHIN: Duration = Duration::from_secs(1800);
+
+/// Does it, and sends what it came to.
+pub(super) async fn act(
+    shared: Arc<Shared>,
+    settings: NodeSettings,
+    act: Act,
+    scribe: Scribe,
+    tell: mpsc::Sender<Seen>,
+) {
+    let (node, action) = (act.node.clone(), act.action);
+    let at = shared.parts.clock.now();
+    let (written, heard) = oneshot::channel();
+    scribe.note(Note::Begin { node: node.clone(), action, at, written });
+    if timeout(WRITTEN_WITHIN, heard).await.is_err() {
+        warn!(%node, action = action.label(), "done without being written down first: the ledger is too slow");
+    }
+    let began = Instant::now();
+    let limit = within(&settings, action);
+    let result = match timeout(limit, call(&shared, &settings, &act)).await {
+        Ok(result) => result,
+        Err(_) => Err(RuntimeError::TimedOut(format!(
+            "The {action} of {node} did not end within {} s; whether it was done is not known.",
+            limit.as_secs()
+        ))),
+    };
+    let error = result.as_ref().err().map(ToString::to_string);
+    match &error {
+        None => info!(%node, action = action.label(), by = act.by.label(), "done: {}", act.why),
+        Some(error) => {
+            warn!(%node, action = action.label(), by = act.by.label(), error, "not done: {}", act.why)
+        }
+    }
+    let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let Act { by, why: message, .. } = act;
+    record(&shared, &scribe, NodeActed { node: node.clone(), action, by, message, error, at, took_ms });
+    // The supervisor that is gone needs no answer.
+    let _ = tell.send(Seen::now(Input::Acted { node, action, result })).await;
+}
+
+/// Tells of something that was done, and writes it down.
+pub(super) fn record(shared: &Shared, scribe: &Scribe, acted: NodeActed) {
+    scribe.note(Note::Fact(NodeFact {
+        node: acted.node.to_string(),
+        at: acted.at,
+        kind: NodeFactKind::Action.into(),
+        name: acted.action.label().to_owned(),
+        actor: acted.by.label().to_owned(),
+        why: acted.message.clone(),
+        error: acted.error.clone().unwrap_or_default(),
+        took_ms: acted.took_ms,
+    }));
+    shared.parts.spine.publish(Event::NodeActed(acted));
+}
+
+/// A person is called: that is all that is done.
+pub(super) fn called(shared: &Shared, scribe: &Scribe, node: crate::types::NodeId, message: String) {
+    warn!(%node, "a person is needed: {message}");
+    let at = shared.parts.clock.now();
+    let (action, by) = (NodeAction::CallHuman, ActedBy::Supervisor);
+    record(shared, scribe, NodeActed { node, action, by, message, error: None, at, took_ms: 0 });
+}
+
+fn within(settings: &NodeSettings, action: NodeAction) -> Duration {
+    match action {
+        NodeAction::Create => CREATED_WITHIN,
+        NodeAction::Stop | NodeAction::Restart => settings.stop_grace.saturating_add(SLACK),
+        NodeAction::Start
+        | NodeAction::Resize
+        | NodeAction::Resume
+        | NodeAction::Remove
+        | NodeAction::CallHuman => SLACK,
+    }
+}
+
+async fn call(shared: &Shared, settings: &NodeSettings, act: &Act) -> Result<(), RuntimeError> {
+    let runtime = shared.parts.runtimes.of(settings);
+    match act.action {
+        NodeAction::Create => runtime.create(settings).await,
+        NodeAction::Start => runtime.start(settings).await,
+        NodeAction::Stop => runtime.stop(settings, settings.stop_grace).await,
+        NodeAction::Restart => {
+            runtime.stop(settings, settings.stop_grace).await?;
+            runtime.start(settings).await
+        }
+        NodeAction::Resize => match &act.limits {
+            Some(limits) => runtime.resize(settings, limits).await,
+            None => Err(RuntimeError::Refused("no limits were given".to_owned())),
+        },
+        NodeAction::Remove => runtime.remove(settings).await,
+        NodeAction::Resume | NodeAction::CallHuman => Ok(()),
+    }
+}

@@ -1,0 +1,227 @@
+//! Takes in what was observed of a node: facts alone, no decisions.
+
+use std::time::Duration;
+
+use super::{
+    Inspection, ProbeFailed, ProcessStatus, Ready, RuntimeError, RuntimeEvent, SOMEBODY_STARTED,
+    STARTED_BY_US, Sight,
+    ending::{End, Ending, ending},
+    node::{EndSeen, Node, Probes},
+    sync_watch::SyncWatch,
+    watched::WatchedMs,
+};
+use crate::{
+    events::{NodeHold, NodeWanted},
+    types::UnixMillis,
+};
+
+/// Two kills for memory within this, and a restart does not help: an hour.
+const OOM_WINDOW: Duration = Duration::from_secs(3600);
+
+/// A signal that a process is still alive after, beyond its grace, was not meant to stop it: `docker kill --signal HUP`.
+const TOLD_FOR: Duration = Duration::from_secs(60);
+/// So long after an end was seen, what else comes to be known of it counts.
+const RECONSIDERED: Duration = Duration::from_secs(15);
+/// What is told so soon after a start of ours may be of the stop before.
+const OWN_ECHO: Duration = Duration::from_secs(10);
+
+/// What an observation is taken in with.
+pub(super) struct Around {
+    pub(super) at: WatchedMs,
+    pub(super) booted_at: Option<UnixMillis>,
+    pub(super) new_sync: fn() -> Box<dyn SyncWatch>,
+}
+
+/// Takes a look by the runtime.
+pub(super) fn inspected(node: &mut Node, look: Result<Inspection, RuntimeError>, around: &Around) {
+    let inspection = match look {
+        Ok(inspection) => inspection,
+        // Whatever the reason: nothing is known of it now.
+        Err(error) => {
+            node.process.away = Some(error.to_string());
+            node.process.was_away = true;
+            return reconsider(node, around);
+        }
+    };
+    let Inspection { status, ours, run, what, usage } = inspection;
+    node.process.away = None;
+    node.process.ours = ours;
+    node.process.what = what;
+    node.process.usage = usage;
+    let before = node.process.status.replace(status.clone());
+    match status {
+        ProcessStatus::Running { .. } => runs(node, before.as_ref(), run, around),
+        ProcessStatus::Exited { code, oom_killed, at } => {
+            let is_news = node.process.ending.is_none() || before.as_ref() != Some(&status);
+            if is_news {
+                ended(node, before.is_some(), (code, oom_killed, at), around);
+            }
+        }
+        ProcessStatus::Absent => {
+            let is_child = node.about.runtime == super::RuntimeKind::Process;
+            if is_child && node.wanted == NodeWanted::Up && node.process.ending.is_none() {
+                // Children end with the process that has started them.
+                node.process.ending =
+                    Some(Ending::Crash("Nothing of it runs since relaymux was started.".to_owned()));
+            }
+        }
+        // The state between: nothing is known yet of how it ends.
+        ProcessStatus::Created | ProcessStatus::Paused | ProcessStatus::Stopping => {}
+    }
+}
+
+fn runs(node: &mut Node, before: Option<&ProcessStatus>, run: Option<String>, around: &Around) {
+    let was_running = matches!(before, Some(ProcessStatus::Running { .. }));
+    let is_first = before.is_none() && node.process.run.is_none();
+    let is_other = run.is_some() && node.process.run.is_some() && run != node.process.run;
+    let is_thawed = matches!(before, Some(ProcessStatus::Paused | ProcessStatus::Stopping)) && !is_other;
+    let our_hand = std::mem::take(&mut node.process.our_hand);
+    let is_news = !was_running && !is_thawed || is_other;
+    // Until our own start is seen for the first time, its run has another name than the one before.
+    let is_ours = our_hand && (is_news || was_running);
+    node.process.run = run;
+    if is_news || is_ours {
+        let ending = node.process.ending.take();
+        (node.process.told_stop, node.process.told_end, node.process.end) = (None, None, None);
+        node.process.note = match (is_ours, is_first) {
+            (true, _) => Some(STARTED_BY_US),
+            (false, true) => None,
+            (false, false) => Some(SOMEBODY_STARTED),
+        };
+        // A policy of its own runtime that starts it again and again is a crash loop, too.
+        if matches!(ending, Some(Ending::Crash(_) | Ending::OutOfMemory(_))) && !is_ours && !is_first {
+            node.restarts.begun.push_back(around.at);
+        }
+        node.probes = Probes::new(around.at, (around.new_sync)());
+        node.restarts.steady_since = None;
+        // Found running, or started by somebody: it is looked after.
+        if !is_ours {
+            node.wanted = NodeWanted::Up;
+        }
+    }
+    node.process.was_away = false;
+}
+
+fn ended(
+    node: &mut Node,
+    was_seen: bool,
+    (code, oom_killed, at): (Option<i64>, bool, Option<UnixMillis>),
+    around: &Around,
+) {
+    let our_hand = std::mem::take(&mut node.process.our_hand);
+    let taken = around.at;
+    node.process.end = Some(EndSeen { code, oom_killed, at, was_seen, our_hand, taken, has_stopped: false });
+    decide(node, around);
+}
+
+/// Looks at an end again, as more is known of it: events come before and after a look.
+fn reconsider(node: &mut Node, around: &Around) {
+    let is_open = matches!(node.process.ending, Some(Ending::Crash(_) | Ending::ByHand(_)));
+    let Some(end) = &mut node.process.end else { return };
+    if !is_open || node.doing.is_some() || node.job.is_some() || around.at.is_after(end.taken, RECONSIDERED) {
+        return;
+    }
+    if std::mem::take(&mut end.has_stopped) {
+        node.wanted = NodeWanted::Up;
+    }
+    decide(node, around);
+}
+
+fn decide(node: &mut Node, around: &Around) {
+    let Some(end) = node.process.end else { return };
+    let process = &node.process;
+    let lately = |told: Option<WatchedMs>| {
+        told.is_some_and(|told| !around.at.is_after(told, node.about.stop_grace + TOLD_FOR))
+    };
+    let EndSeen { code, oom_killed, at, was_seen, our_hand, taken: _, has_stopped: _ } = end;
+    let found = ending(End {
+        about: &node.about,
+        wanted: node.wanted,
+        code,
+        oom_killed,
+        at,
+        was_seen,
+        was_away: process.was_away,
+        told_stop: lately(process.told_stop),
+        told_end: lately(process.told_end),
+        our_hand,
+        booted_at: around.booted_at,
+    });
+    match &found {
+        // In maintenance whoever works on it stops and starts it as he likes: what it was before comes back with its end.
+        Ending::ByHand(_) if node.wanted == NodeWanted::Up && !is_worked_on(node.hold.kind) => {
+            node.wanted = NodeWanted::Stopped;
+            if let Some(end) = &mut node.process.end {
+                end.has_stopped = true;
+            }
+        }
+        Ending::OutOfMemory(words) => {
+            let ooms = &mut node.restarts.ooms;
+            ooms.push_back(around.at);
+            while ooms.front().is_some_and(|first| around.at.is_after(*first, OOM_WINDOW)) {
+                ooms.pop_front();
+            }
+            if ooms.len() >= 2 && node.hold.is_none() {
+                node.hold.kind = NodeHold::CrashLoop;
+                node.hold.why = format!(
+                    "{words} It was the second time within an hour: another start would end in the same way. Give it more memory (`relaymux nodes resize {id} --memory …`), then `relaymux nodes resume {id}`.",
+                    id = node.about.id
+                );
+            }
+        }
+        Ending::Crash(_) | Ending::ByHand(_) | Ending::Ordered(_) => {}
+    }
+    node.process.ending = Some(found);
+    node.process.usage = None;
+    node.restarts.steady_since = None;
+}
+
+pub(super) fn is_worked_on(hold: NodeHold) -> bool {
+    matches!(hold, NodeHold::Maintenance | NodeHold::Pruning)
+}
+
+/// Takes what a probe saw.
+pub(super) fn probed(node: &mut Node, result: Result<Sight, ProbeFailed>, at: WatchedMs) {
+    // Of what does not run, whoever answers is somebody else.
+    if !node.process.is_running() && node.process.away.is_none() {
+        return;
+    }
+    let probes = &mut node.probes;
+    let failure = match result {
+        Ok(Sight { ready: Ready::No(words), .. }) => {
+            probes.refuses = true;
+            words
+        }
+        Ok(sight) => {
+            probes.was_ready |= sight.ready == Ready::Yes;
+            probes.sync.see(&sight, at);
+            probes.sight = Some(sight);
+            probes.seen_at = at;
+            (probes.fails, probes.failing_since, probes.refuses) = (0, None, false);
+            probes.failure.clear();
+            return;
+        }
+        Err(ProbeFailed(words)) => {
+            probes.refuses = false;
+            words
+        }
+    };
+    probes.fails = probes.fails.saturating_add(1);
+    probes.failing_since.get_or_insert(at);
+    probes.failure = failure;
+}
+
+/// Takes what a runtime tells while nothing of ours is under way: only who ends it, which an exit code does not always show.
+pub(super) fn told(node: &mut Node, event: &RuntimeEvent, around: &Around) {
+    let at = around.at;
+    let is_echo = node.process.note == Some(STARTED_BY_US) && !at.is_after(node.probes.began, OWN_ECHO);
+    if node.doing.is_some() || is_echo {
+        return;
+    }
+    match event.what.as_str() {
+        "kill" | "stop" => node.process.told_stop = Some(at),
+        "die" => node.process.told_end = Some(at),
+        _ => return,
+    }
+    reconsider(node, around);
+}

@@ -1,0 +1,626 @@
+//! Each rule of the fleet, by hand.
+
+use std::time::Duration;
+
+use super::{testing::*, *};
+use crate::{events::ActedBy, supervisor::RestartPolicy};
+
+fn pair() -> Vec<About> {
+    vec![about("primary", "execution"), about("replica", "execution")]
+}
+
+fn one() -> Vec<About> {
+    vec![about("geth", "execution")]
+}
+
+#[test]
+fn a_start_a_sync_and_a_lag() {
+    let mut scene = Scene::new(one());
+    assert_eq!(scene.state("geth"), NodeState::Unknown);
+    scene.inspect("geth", running("a"));
+    assert_eq!(scene.state("geth"), NodeState::Starting);
+    scene.answer("geth", Ready::Lagging("Its head is 900 s old.".to_owned()));
+    assert_eq!(scene.state("geth"), NodeState::Syncing, "it was never at the tip");
+    scene.answer("geth", Ready::Yes);
+    assert_eq!(scene.state("geth"), NodeState::Healthy);
+    scene.answer("geth", Ready::Lagging("Its head is 900 s old.".to_owned()));
+    assert_eq!(
+        (scene.state("geth"), scene.why("geth").as_str()),
+        (NodeState::Lagging, "Its head is 900 s old.")
+    );
+    assert_eq!(scene.rules(), ["node_lagging geth"]);
+    // Whatever it takes: no restart for a lag.
+    for _ in 0..100 {
+        scene.pass(60);
+        scene.answer("geth", Ready::Lagging("Its head is old.".to_owned()));
+    }
+    assert_eq!((scene.acts.len(), scene.calls.len()), (0, 0));
+    let states: Vec<NodeState> = scene.changes.iter().map(|changed| changed.state).collect();
+    let way = [NodeState::Starting, NodeState::Syncing, NodeState::Healthy, NodeState::Lagging];
+    assert_eq!(states, way);
+    assert!(scene.changes.iter().all(|changed| !changed.message.is_empty()));
+}
+
+#[test]
+fn a_crash_is_started_again_after_a_wait_that_doubles_and_is_short_again_after_a_good_while() {
+    let mut scene = Scene::healthy(one());
+    let mut waits = Vec::new();
+    let mut run = "first".to_owned();
+    for _ in 0..3 {
+        scene.inspect("geth", exited(2, &run));
+        assert_eq!(scene.state("geth"), NodeState::Crashed);
+        let began = scene.acts.len();
+        let since = scene.now;
+        while scene.acts.len() == began {
+            scene.pass(1);
+        }
+        waits.push((scene.now - since) / 1000);
+        let act = scene.done();
+        assert_eq!((act.action, act.by), (NodeAction::Start, ActedBy::Supervisor));
+        assert!(act.why.starts_with("It ended with code 2 by itself."), "{}", act.why);
+        assert_eq!(scene.state("geth"), NodeState::Starting);
+        run = scene.run();
+        scene.answer("geth", Ready::Yes);
+        assert_eq!(scene.state("geth"), NodeState::Healthy);
+    }
+    assert!(
+        (5..=7).contains(&waits[0]) && (10..=13).contains(&waits[1]) && (20..=26).contains(&waits[2]),
+        "{waits:?}"
+    );
+    scene.pass(601);
+    scene.inspect("geth", exited(2, &run));
+    scene.pass(7);
+    assert_eq!(scene.acts.len(), 4);
+}
+
+/// Crashes again and again until it is held; returns the run of the last.
+fn crash_until_held(scene: &mut Scene) -> usize {
+    let mut run = "first".to_owned();
+    for _ in 0..20 {
+        let began = scene.acts.len();
+        scene.inspect("geth", exited(1, &run));
+        if scene.state("geth") == NodeState::CrashLoop {
+            return began;
+        }
+        for _ in 0..700 {
+            if scene.acts.len() > began {
+                break;
+            }
+            scene.pass(1);
+        }
+        scene.done();
+        run = scene.run();
+    }
+    panic!("never held");
+}
+
+#[test]
+fn the_sixth_crash_in_a_row_waits_for_a_person() {
+    let mut scene = Scene::healthy(one());
+    assert_eq!(crash_until_held(&mut scene), 5);
+    assert_eq!(scene.rules(), ["node_crash_loop geth"]);
+    assert!(scene.why("geth").contains("`relaymux nodes resume geth`"), "{}", scene.why("geth"));
+    scene.pass(90_000);
+    assert_eq!(scene.acts.len(), 5, "a day later nothing was done");
+    let (_, memory) = scene.remembered.last().unwrap();
+    assert_eq!(memory.hold, NodeHold::CrashLoop);
+    // Over a restart of relaymux, too.
+    let left = Remembered { node: id("geth"), memory: memory.clone(), under_way: None, restarts: Vec::new() };
+    let mut next = Scene::restored(one(), &[left], None);
+    next.inspect("geth", exited(1, "x"));
+    next.pass(9_000);
+    assert_eq!((next.state("geth"), next.acts.len()), (NodeState::CrashLoop, 0));
+    // Until a person says so.
+    scene.order("geth", OrderKind::Resume).unwrap();
+    assert_eq!(scene.acts.last().unwrap().action, NodeAction::Resume);
+    scene.done();
+    assert_eq!(scene.acts.last().unwrap().action, NodeAction::Start);
+    scene.done();
+    assert!(scene.answers.last().unwrap().is_ok());
+    assert_eq!(scene.state("geth"), NodeState::Starting);
+    assert_eq!(scene.remembered.last().unwrap().1.hold, NodeHold::None);
+}
+
+#[test]
+fn restarts_that_an_earlier_process_made_count() {
+    let memory =
+        Memory { wanted: NodeWanted::Up, hold: NodeHold::None, hold_until: None, hold_why: String::new() };
+    let now = Scene::new(one()).now;
+    let restarts = (1..=5).map(|minutes| now - minutes * 60_000).collect();
+    let left = Remembered { node: id("geth"), memory, under_way: None, restarts };
+    let mut scene = Scene::restored(one(), &[left], None);
+    scene.inspect("geth", exited(1, "a"));
+    assert_eq!(scene.state("geth"), NodeState::CrashLoop);
+}
+
+#[test]
+fn out_of_memory_is_started_once_and_then_left() {
+    let mut scene = Scene::healthy(one());
+    scene.inspect("geth", oom("first"));
+    assert_eq!(scene.state("geth"), NodeState::OutOfMemory);
+    assert_eq!(scene.rules(), ["node_out_of_memory geth", "node_down geth"]);
+    scene.pass(7);
+    scene.done();
+    scene.answer("geth", Ready::Yes);
+    assert_eq!(scene.rules(), ["node_out_of_memory geth"], "what killed it is to be known still");
+    scene.pass(1_000);
+    let run = scene.run();
+    scene.inspect("geth", oom(&run));
+    assert_eq!(scene.state("geth"), NodeState::CrashLoop);
+    assert!(scene.why("geth").contains("relaymux nodes resize geth"), "{}", scene.why("geth"));
+    scene.pass(10_000);
+    assert_eq!(scene.acts.len(), 1);
+}
+
+#[test]
+fn a_hung_node_is_restarted_after_enough_failures_and_not_before() {
+    let mut scene = Scene::healthy(one());
+    scene.fail("geth", 4);
+    assert_eq!(scene.state("geth"), NodeState::Healthy);
+    scene.answer("geth", Ready::Yes);
+    scene.fail("geth", 4);
+    assert_eq!(scene.state("geth"), NodeState::Healthy, "failures in a row");
+    scene.fail("geth", 1);
+    assert_eq!(scene.state("geth"), NodeState::Hung);
+    assert_eq!(scene.rules(), ["node_down geth", "node_hung geth"]);
+    scene.pass(7);
+    let act = scene.done();
+    assert_eq!((act.action, act.by), (NodeAction::Restart, ActedBy::Supervisor));
+    assert!(act.why.contains("probes"), "{}", act.why);
+}
+
+#[test]
+fn starting_and_syncing_have_their_allowance() {
+    let mut scene = Scene::new(one());
+    scene.inspect("geth", running("a"));
+    scene.fail("geth", 599);
+    assert_eq!(scene.state("geth"), NodeState::Starting, "ten minutes");
+    scene.fail("geth", 1);
+    assert_eq!(scene.state("geth"), NodeState::Hung);
+    let mut scene = Scene::new(one());
+    scene.inspect("geth", running("a"));
+    scene.answer("geth", Ready::Syncing("It is 5,000,000 blocks behind.".to_owned()));
+    scene.fail("geth", 600);
+    assert_eq!(scene.state("geth"), NodeState::Syncing);
+    scene.fail("geth", 1);
+    assert_eq!(scene.state("geth"), NodeState::Hung);
+}
+
+#[test]
+fn a_node_that_says_why_it_cannot_serve_is_not_restarted() {
+    let mut scene = Scene::healthy(one());
+    for _ in 0..30 {
+        scene.answer("geth", Ready::No("It is of chain 5, and should be of chain 1.".to_owned()));
+        scene.pass(60);
+    }
+    assert_eq!((scene.state("geth"), scene.acts.len()), (NodeState::Hung, 0));
+    assert!(scene.why("geth").contains("chain 5"), "{}", scene.why("geth"));
+}
+
+#[test]
+fn a_stalled_sync_is_told_and_not_restarted() {
+    let mut scene = Scene::new(one());
+    scene.inspect("geth", running("a"));
+    for _ in 0..40 {
+        scene.pass(60);
+        scene.answer("geth", Ready::Syncing("It syncs.".to_owned()));
+    }
+    assert_eq!((scene.state("geth"), scene.acts.len()), (NodeState::Syncing, 0));
+    assert_eq!(scene.rules(), ["node_sync_stalled geth"]);
+}
+
+#[test]
+fn one_restart_at_a_time_and_never_two_of_a_group() {
+    let mut scene = Scene::healthy(pair());
+    scene.fail("primary", 5);
+    scene.fail("replica", 5);
+    scene.pass(30);
+    assert_eq!(scene.acts.len(), 1, "the other waits while the first is being restarted");
+    scene.done();
+    scene.pass(300);
+    assert_eq!(scene.acts.len(), 1, "and while it has not answered");
+    scene.answer("primary", Ready::Yes);
+    scene.pass(1);
+    assert_eq!(scene.acts.last().unwrap().node, id("replica"));
+    // Of other groups only the one in flight counts.
+    let mut scene = Scene::healthy(vec![about("geth", "execution"), about("arbitrum", "l2")]);
+    scene.inspect("geth", exited(1, "first"));
+    scene.inspect("arbitrum", exited(1, "first"));
+    scene.pass(30);
+    assert_eq!(scene.acts.len(), 1);
+    scene.done();
+    scene.pass(1);
+    assert_eq!(scene.acts.len(), 2);
+}
+
+#[test]
+fn where_the_first_never_answers_the_other_gets_its_turn() {
+    let mut scene = Scene::healthy(pair());
+    scene.fail("primary", 5);
+    scene.fail("replica", 5);
+    scene.pass(30);
+    scene.done();
+    scene.fail("primary", 601);
+    scene.fail("replica", 1);
+    assert_eq!(scene.state("primary"), NodeState::Hung);
+    scene.pass(1);
+    assert_eq!(scene.acts.last().unwrap().node, id("replica"));
+}
+
+#[test]
+fn where_everything_fails_at_once_on_different_hosts_a_person_is_called() {
+    let far = About { probed_at: Some("10.0.0.7".to_owned()), ..about("far", "l2") };
+    let mut scene = Scene::healthy(vec![about("geth", "execution"), far.clone()]);
+    for _ in 0..10 {
+        scene.fail("geth", 1);
+        scene.fail("far", 1);
+    }
+    scene.pass(500);
+    assert_eq!((scene.acts.len(), scene.calls.len()), (0, 2), "{:?}", scene.calls);
+    assert!(
+        scene.fleet.troubles().iter().any(|trouble| trouble.message.contains("the network or this machine"))
+    );
+    // One of them only: it is the node.
+    let mut scene = Scene::healthy(vec![about("geth", "execution"), far]);
+    scene.fail("geth", 5);
+    scene.pass(10);
+    assert_eq!((scene.acts.len(), scene.calls.len()), (1, 0));
+    // On one host, each in its turn.
+    let mut scene = Scene::healthy(vec![about("geth", "execution"), about("nitro", "l2")]);
+    scene.fail("geth", 5);
+    scene.fail("nitro", 5);
+    scene.pass(10);
+    assert_eq!((scene.acts.len(), scene.calls.len()), (1, 0));
+}
+
+#[test]
+fn what_a_person_stopped_from_outside_stays_stopped() {
+    for code in [0, 137, 143] {
+        let mut scene = Scene::healthy(one());
+        scene.inspect("geth", exited(code, "first"));
+        scene.pass(5_000);
+        assert_eq!((scene.state("geth"), scene.acts.len()), (NodeState::Stopped, 0), "{code}");
+        assert_eq!(scene.rules(), ["node_stopped geth"]);
+        assert_eq!(scene.remembered.last().unwrap().1.wanted, NodeWanted::Stopped);
+        // Started by hand, it is looked after again.
+        scene.inspect("geth", running("second"));
+        assert_eq!(scene.remembered.last().unwrap().1.wanted, NodeWanted::Up);
+        assert!(scene.why("geth").starts_with("Somebody else has started it."));
+    }
+}
+
+#[test]
+fn what_the_runtime_tells_of_a_stop_counts_more_than_the_code() {
+    let mut scene = Scene::healthy(one());
+    let tell = |scene: &mut Scene, what: &str| {
+        scene.step(Input::Told(RuntimeEvent { node: id("geth"), what: what.to_owned(), at: None }));
+    };
+    tell(&mut scene, "kill");
+    scene.inspect("geth", exited(1, "first"));
+    assert_eq!(scene.state("geth"), NodeState::Stopped);
+    // A look may be quicker than an event, and an engine that is stopped is still there for a moment.
+    let mut scene = Scene::healthy(one());
+    scene.inspect("geth", exited(137, "first"));
+    assert_eq!(scene.state("geth"), NodeState::Stopped);
+    tell(&mut scene, "die");
+    assert_eq!(scene.state("geth"), NodeState::Crashed, "no engine has sent this signal");
+    let mut scene = Scene::healthy(one());
+    tell(&mut scene, "kill");
+    scene.inspect("geth", exited(143, "first"));
+    assert_eq!(scene.remembered.last().unwrap().1.wanted, NodeWanted::Stopped);
+    scene.pass(10);
+    scene.away("geth");
+    assert_eq!(scene.remembered.last().unwrap().1.wanted, NodeWanted::Up);
+    scene.inspect("geth", exited(143, "first"));
+    scene.pass(7);
+    assert_eq!(scene.acts.len(), 1);
+    let mut scene = Scene::healthy(one());
+    scene.inspect("geth", exited(143, "first"));
+    scene.pass(16);
+    scene.away("geth");
+    scene.inspect("geth", exited(143, "first"));
+    scene.pass(700);
+    assert_eq!(scene.acts.len(), 0, "the engine went away later");
+    // A signal that it outlives is no stop.
+    let mut scene = Scene::healthy(one());
+    tell(&mut scene, "kill");
+    scene.pass(400);
+    scene.inspect("geth", exited(1, "first"));
+    assert_eq!(scene.state("geth"), NodeState::Crashed);
+    tell(&mut scene, "die");
+    assert_eq!(scene.state("geth"), NodeState::Crashed);
+}
+
+#[test]
+fn a_stop_by_order_stays_over_a_restart_of_relaymux() {
+    let mut scene = Scene::healthy(one());
+    assert!(scene.order("geth", OrderKind::Stop).is_ok());
+    assert_eq!(scene.remembered.last().unwrap().1.wanted, NodeWanted::Stopped, "before it is done");
+    let act = scene.done();
+    assert_eq!((act.action, act.by), (NodeAction::Stop, ActedBy::Operator));
+    assert_eq!(scene.state("geth"), NodeState::Stopped);
+    assert_eq!(scene.rules(), Vec::<String>::new(), "whoever ordered it knows");
+    scene.inspect("geth", exited(1, "first"));
+    let (_, memory) = scene.remembered.last().unwrap().clone();
+    let left = Remembered { node: id("geth"), memory, under_way: None, restarts: Vec::new() };
+    let mut next = Scene::restored(one(), &[left], None);
+    next.inspect("geth", exited(1, "first"));
+    next.pass(5_000);
+    assert_eq!((next.state("geth"), next.acts.len()), (NodeState::Stopped, 0));
+}
+
+/// Killed between the two halves of a restart: what is stopped then is not a person's.
+#[test]
+fn a_restart_that_was_cut_short_is_gone_on_with() {
+    let memory =
+        Memory { wanted: NodeWanted::Up, hold: NodeHold::None, hold_until: None, hold_why: String::new() };
+    let left =
+        |under_way| Remembered { node: id("geth"), memory: memory.clone(), under_way, restarts: Vec::new() };
+    let mut scene = Scene::restored(one(), &[left(Some(NodeAction::Restart))], None);
+    scene.inspect("geth", exited(0, "a"));
+    assert_eq!(scene.state("geth"), NodeState::Crashed);
+    scene.pass(7);
+    assert_eq!(scene.acts.len(), 1);
+    let mut scene = Scene::restored(one(), &[left(None)], None);
+    scene.inspect("geth", exited(0, "a"));
+    scene.pass(700);
+    assert_eq!(
+        (scene.state("geth"), scene.acts.len()),
+        (NodeState::Stopped, 0),
+        "a person's, while we were away"
+    );
+}
+
+#[test]
+fn a_machine_that_was_restarted_gets_its_nodes_back() {
+    let memory =
+        Memory { wanted: NodeWanted::Up, hold: NodeHold::None, hold_until: None, hold_why: String::new() };
+    let left = Remembered { node: id("geth"), memory, under_way: None, restarts: Vec::new() };
+    let mut scene = Scene::restored(one(), std::slice::from_ref(&left), Some(5_000));
+    let ended = |at| ProcessStatus::Exited { code: Some(143), oom_killed: false, at: Some(at) };
+    scene.inspect("geth", inspection(ended(4_000), "a"));
+    scene.pass(7);
+    assert_eq!((scene.acts.len(), scene.acts[0].action), (1, NodeAction::Start));
+    let mut scene = Scene::restored(one(), &[left], Some(5_000));
+    scene.inspect("geth", inspection(ended(6_000), "a"));
+    scene.pass(7);
+    assert_eq!(scene.acts.len(), 0);
+}
+
+#[test]
+fn an_absent_node_that_nobody_asked_for_is_left_alone_and_a_paused_one_too() {
+    let mut scene = Scene::new(one());
+    scene.inspect("geth", inspection(ProcessStatus::Absent, ""));
+    scene.pass(5_000);
+    assert_eq!((scene.state("geth"), scene.acts.len()), (NodeState::Absent, 0));
+    assert_eq!(scene.rules(), Vec::<String>::new());
+    let mut scene = Scene::new(one());
+    scene.inspect("geth", exited(1, "a"));
+    scene.pass(5_000);
+    assert_eq!((scene.state("geth"), scene.acts.len()), (NodeState::Stopped, 0), "it was never seen to run");
+    let mut scene = Scene::healthy(one());
+    scene.inspect("geth", inspection(ProcessStatus::Paused, "first"));
+    scene.fail("geth", 50);
+    scene.pass(5_000);
+    assert_eq!((scene.state("geth"), scene.acts.len()), (NodeState::Stopped, 0));
+    assert_eq!(scene.rules(), ["node_stopped geth"]);
+    assert!(scene.why("geth").contains("docker pause"));
+    scene.inspect("geth", running("first"));
+    assert_eq!(scene.state("geth"), NodeState::Healthy);
+    let mut scene = Scene::healthy(one());
+    scene.inspect("geth", inspection(ProcessStatus::Absent, ""));
+    assert_eq!((scene.state("geth"), scene.rules()), (NodeState::Absent, vec!["node_down geth".to_owned()]));
+}
+
+#[test]
+fn while_the_engine_is_away_nothing_is_judged_or_done_and_its_return_brings_no_storm() {
+    let mut scene = Scene::healthy(vec![about("a", "1"), about("b", "2"), about("c", "3")]);
+    for name in ["a", "b", "c"] {
+        scene.fail(name, 3);
+        scene.away(name);
+        scene.fail(name, 50);
+    }
+    scene.pass(5_000);
+    assert_eq!(scene.acts.len(), 0);
+    for name in ["a", "b", "c"] {
+        assert_eq!(scene.state(name), NodeState::Unknown);
+    }
+    assert_eq!(scene.rules().len(), 3, "{:?}", scene.rules());
+    // The engine stopped them all in good order; nobody else did.
+    for name in ["a", "b", "c"] {
+        scene.inspect(name, exited(0, "first"));
+    }
+    scene.pass(60);
+    assert_eq!(scene.acts.len(), 1);
+    scene.done();
+    scene.pass(1);
+    assert_eq!(scene.acts.len(), 2);
+    // Whoever answers while its engine is away is there.
+    let mut scene = Scene::healthy(one());
+    scene.away("geth");
+    scene.answer("geth", Ready::Yes);
+    assert_eq!(scene.state("geth"), NodeState::Healthy);
+}
+
+#[test]
+fn clocks_that_leap_bring_no_restart_nearer() {
+    let mut scene = Scene::new(one());
+    scene.inspect("geth", running("a"));
+    scene.now += 86_400_000;
+    scene.fail("geth", 5);
+    assert_eq!(scene.state("geth"), NodeState::Starting);
+    scene.now -= 2 * 86_400_000;
+    scene.fail("geth", 5);
+    assert_eq!((scene.state("geth"), scene.acts.len()), (NodeState::Starting, 0));
+    // A window of restarts is not emptied by a leap either.
+    let mut scene = Scene::healthy(one());
+    let mut run = "first".to_owned();
+    for _ in 0..5 {
+        scene.inspect("geth", exited(1, &run));
+        scene.pass(110);
+        scene.done();
+        run = scene.run();
+        scene.now += 86_400_000;
+    }
+    scene.inspect("geth", exited(1, &run));
+    assert_eq!(scene.state("geth"), NodeState::CrashLoop);
+}
+
+#[test]
+fn maintenance_and_pruning_are_left_alone_until_they_are_over() {
+    for (on, off, state) in [
+        (
+            OrderKind::Maintenance(Some(Duration::from_secs(3600))),
+            OrderKind::Maintenance(None),
+            NodeState::Maintenance,
+        ),
+        (OrderKind::Pruning(Some(Duration::from_secs(3600))), OrderKind::Pruning(None), NodeState::Pruning),
+    ] {
+        let mut scene = Scene::healthy(one());
+        scene.order("geth", on.clone()).unwrap();
+        scene.fail("geth", 50);
+        scene.inspect("geth", exited(0, "first"));
+        scene.pass(3_000);
+        assert_eq!((scene.state("geth"), scene.acts.len()), (state, 0));
+        assert_eq!(scene.rules(), Vec::<String>::new());
+        scene.order("geth", off).unwrap();
+        scene.pass(7);
+        assert_eq!((scene.acts.len(), scene.acts[0].action), (1, NodeAction::Start), "it was wanted up");
+        // It ends by itself, too.
+        let mut scene = Scene::healthy(one());
+        scene.order("geth", on).unwrap();
+        scene.pass(3_600);
+        assert_eq!(scene.state("geth"), NodeState::Healthy);
+    }
+    let mut scene = Scene::healthy(one());
+    for hold in [Some(Duration::ZERO), Some(LONGEST_HOLD + Duration::from_secs(1)), None] {
+        assert!(matches!(scene.order("geth", OrderKind::Maintenance(hold)), Err(OrderRefused::Refused(_))));
+    }
+}
+
+#[test]
+fn up_creates_what_is_not_there_and_down_removes_only_what_we_created() {
+    let mut scene = Scene::new(one());
+    scene.inspect("geth", inspection(ProcessStatus::Absent, ""));
+    scene.order("geth", OrderKind::Up).unwrap();
+    assert_eq!(scene.remembered.last().unwrap().1.wanted, NodeWanted::Up);
+    assert_eq!(scene.done().action, NodeAction::Create);
+    assert_eq!(scene.done().action, NodeAction::Start);
+    assert_eq!(scene.answers.pop().unwrap().unwrap().message, "geth was started.");
+    assert_eq!(scene.state("geth"), NodeState::Starting);
+    scene.order("geth", OrderKind::Down).unwrap();
+    assert_eq!(scene.done().action, NodeAction::Stop);
+    assert_eq!(scene.done().action, NodeAction::Remove);
+    assert!(scene.answers.pop().unwrap().unwrap().message.contains("its data stays"));
+    assert_eq!(scene.state("geth"), NodeState::Stopped);
+    // One that somebody else has created.
+    let mut scene = Scene::new(one());
+    scene.inspect("geth", Inspection { ours: false, ..running("a") });
+    scene.order("geth", OrderKind::Down).unwrap();
+    assert_eq!(scene.done().action, NodeAction::Stop);
+    assert!(scene.answers.pop().unwrap().unwrap().message.contains("was not removed"));
+    assert_eq!(scene.acts.len(), 1);
+    // One that cannot be created.
+    let mut scene = Scene::new(vec![About { can_create: false, ..about("geth", "execution") }]);
+    scene.inspect("geth", inspection(ProcessStatus::Absent, ""));
+    assert!(matches!(scene.order("geth", OrderKind::Up), Err(OrderRefused::Refused(_))));
+    assert_eq!(scene.remembered, []);
+}
+
+#[test]
+fn orders_that_cannot_be_are_refused_in_words() {
+    let mut scene = Scene::healthy(pair());
+    assert!(matches!(scene.order("other", OrderKind::Up), Err(OrderRefused::Unknown(_))));
+    scene.order("primary", OrderKind::Restart).unwrap();
+    assert!(matches!(scene.order("primary", OrderKind::Stop), Err(OrderRefused::Busy(_))));
+    assert!(matches!(scene.order("replica", OrderKind::Restart), Err(OrderRefused::Busy(_))));
+    scene.done();
+    assert!(
+        matches!(scene.order("replica", OrderKind::Restart), Err(OrderRefused::Busy(_))),
+        "it does not answer yet"
+    );
+    scene.answer("primary", Ready::Yes);
+    scene.order("replica", OrderKind::Restart).unwrap();
+    let error = RuntimeError::Refused("No space is left.".to_owned());
+    scene.step(Input::Acted { node: id("replica"), action: NodeAction::Restart, result: Err(error) });
+    assert_eq!(scene.answers.pop().unwrap(), Err(OrderRefused::Failed("No space is left.".to_owned())));
+    scene.away("primary");
+    assert!(matches!(scene.order("primary", OrderKind::Up), Err(OrderRefused::Refused(_))));
+    // What cannot be known cannot be begun, but a person may say that he works on it.
+    scene.order("primary", OrderKind::Maintenance(Some(Duration::from_secs(60)))).unwrap();
+}
+
+#[test]
+fn a_resize_carries_its_limits_and_what_is_not_held_is_told() {
+    let limits = |gib: u64| Limits { memory: Some(gib << 30), ..Limits::default() };
+    let mut scene = Scene::healthy(vec![About { limits: limits(4), ..about("geth", "execution") }]);
+    let held = |gib| Inspection {
+        usage: Some(Usage { held_to: Some(limits(gib)), ..Usage::default() }),
+        ..running("first")
+    };
+    scene.inspect("geth", held(4));
+    assert_eq!(scene.rules(), Vec::<String>::new());
+    scene.inspect("geth", held(8));
+    assert_eq!(scene.rules(), ["node_limits_not_held geth"]);
+    let change = LimitsChange { memory: Some(8 << 30), ..LimitsChange::default() };
+    scene.order("geth", OrderKind::Resize(change)).unwrap();
+    assert!(matches!(scene.order("geth", OrderKind::Stop), Err(OrderRefused::Busy(_))));
+    assert_eq!(scene.done().limits, Some(limits(8)));
+    scene.inspect("geth", held(8));
+    assert_eq!(scene.rules(), Vec::<String>::new());
+}
+
+#[test]
+fn pressure_that_lasts_is_told_with_the_largest_users_and_kills_nothing() {
+    let mut scene = Scene::healthy(one());
+    let usage = Usage { memory: Some(9 << 30), ..Usage::default() };
+    scene.inspect("geth", Inspection { usage: Some(usage), ..running("first") });
+    for percent in [Some(50.0), None, Some(50.0)] {
+        scene.step(Input::HostPressure(percent));
+        scene.pass(59);
+        assert_eq!(scene.rules(), Vec::<String>::new());
+    }
+    scene.pass(1);
+    assert_eq!(scene.rules(), ["node_memory_pressure all nodes"]);
+    assert!(scene.fleet.troubles()[0].message.contains("geth uses 9216 MiB"));
+    assert_eq!(scene.acts.len(), 0);
+}
+
+#[test]
+fn a_node_that_is_only_watched_is_never_restarted() {
+    let restart = RestartPolicy { on_failure: false, ..RestartPolicy::default() };
+    let mut scene = Scene::healthy(vec![About { restart, ..about("geth", "execution") }]);
+    scene.inspect("geth", exited(1, "first"));
+    scene.pass(5_000);
+    assert_eq!((scene.state("geth"), scene.acts.len()), (NodeState::Crashed, 0));
+    assert!(scene.fleet.troubles()[0].message.contains("on_failure is off"));
+}
+
+#[test]
+fn an_engine_that_restarts_a_node_again_and_again_is_a_crash_loop_too() {
+    let mut scene = Scene::healthy(one());
+    for run in 0..5 {
+        scene.inspect("geth", exited(1, &format!("{run}")));
+        scene.pass(1);
+        scene.inspect("geth", running(&format!("{}", run + 1)));
+        scene.pass(1);
+    }
+    scene.inspect("geth", exited(1, "5"));
+    assert_eq!((scene.state("geth"), scene.acts.len()), (NodeState::CrashLoop, 0));
+}
+
+#[test]
+fn what_cannot_be_started_is_tried_as_often_as_what_crashes() {
+    let mut scene = Scene::healthy(one());
+    scene.inspect("geth", exited(1, "first"));
+    for attempt in 0..5 {
+        scene.pass(110);
+        assert_eq!(scene.acts.len(), attempt + 1);
+        let error = RuntimeError::Refused("no such image".to_owned());
+        scene.step(Input::Acted { node: id("geth"), action: NodeAction::Start, result: Err(error) });
+        scene.inspect("geth", exited(1, "first"));
+    }
+    assert_eq!(scene.state("geth"), NodeState::CrashLoop);
+    scene.pass(5_000);
+    assert_eq!(scene.acts.len(), 5);
+}
