@@ -19,6 +19,7 @@ use crate::{
     events::{Conditions, NoRequestReason},
     ledger::SignalBook,
     relay::SharedRelays,
+    supervisor::SupervisorHandle,
     tasks::TaskGroup,
 };
 
@@ -38,6 +39,8 @@ pub(super) struct ChainWatchParts {
     pub(super) clock: WallClock,
     /// Releases of clients that forks need, beside those known here.
     pub(super) client_floors: Vec<ClientFloor>,
+    /// Nodes under supervision.
+    pub(super) supervised: Option<SupervisorHandle>,
 }
 
 /// Describes what the watches of chain and duties count, and begins their counters at 0, so that the first event is an increase.
@@ -78,6 +81,7 @@ async fn run_chain_watch(parts: ChainWatchParts, stop: CancellationToken) {
         signals,
         clock: wall,
         client_floors,
+        supervised,
     } = parts;
     let spec = auction.spec().clone();
     let pause = Duration::from_millis(spec.slot_ms).clamp(MIN_PAUSE, MAX_PAUSE);
@@ -88,6 +92,7 @@ async fn run_chain_watch(parts: ChainWatchParts, stop: CancellationToken) {
         beacon: beacon.clone(),
         execution: execution.clone(),
         floors: client_floors,
+        supervised,
         looks: 0,
         said: BTreeMap::new(),
     };

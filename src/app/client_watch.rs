@@ -9,6 +9,7 @@ use crate::{
     consensus::{ChainSpec, NamedFork},
     ethereum::{BeaconNode, ClientFloor, ClientVersion, ExecutionNode, TooOld, too_old},
     events::Severity,
+    supervisor::{Layer, NodeView, SupervisorHandle},
     types::{DAY_MS, UnixMillis},
 };
 
@@ -24,8 +25,10 @@ pub(super) struct ClientWatch {
     pub(super) beacon: Option<BeaconNode>,
     pub(super) execution: Option<ExecutionNode>,
     pub(super) floors: Vec<ClientFloor>,
+    /// Nodes under supervision, which say with each probe what they are.
+    pub(super) supervised: Option<SupervisorHandle>,
     pub(super) looks: u32,
-    pub(super) said: BTreeMap<&'static str, (ClientVersion, TooOld, Severity)>,
+    pub(super) said: BTreeMap<String, (ClientVersion, TooOld, Severity)>,
 }
 
 impl ClientWatch {
@@ -57,11 +60,21 @@ impl ClientWatch {
                 Some(Ok(text)) => self.judge(node, &text, &forks, now, signals).await,
             }
         }
+        for NodeView { id, layer, version, .. } in
+            self.supervised.as_ref().map(SupervisorHandle::view).unwrap_or_default()
+        {
+            // Forks of this chain are nothing to clients of others.
+            let is_ours = matches!(layer, Layer::Execution | Layer::Consensus);
+            let is_said_above = matches!(id.as_str(), "beacon" | "execution");
+            if let Some(text) = version.filter(|_| is_ours && !is_said_above) {
+                self.judge(id.as_str(), &text, &forks, now, signals).await;
+            }
+        }
     }
 
     async fn judge(
         &mut self,
-        node: &'static str,
+        node: &str,
         text: &str,
         forks: &BTreeMap<String, UnixMillis>,
         now: UnixMillis,
@@ -79,7 +92,7 @@ impl ClientWatch {
                 .resolve(&CLIENT_TOO_OLD, node, "no fork that is near is known to need a newer one")
                 .await;
         };
-        let before = self.said.insert(node, found.clone());
+        let before = self.said.insert(node.to_owned(), found.clone());
         let is_news = before.is_some_and(|before| before != found);
         if is_news {
             // Another release, another date, or the date is near: that is said anew.

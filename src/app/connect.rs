@@ -308,7 +308,7 @@ impl Connected {
         })
     }
 
-    pub(super) fn chain_watch(&self) -> ChainWatchParts {
+    pub(super) fn chain_watch(&self, supervised: Option<SupervisorHandle>) -> ChainWatchParts {
         ChainWatchParts {
             auction: Arc::clone(&self.auction),
             relays: Arc::clone(&self.relays),
@@ -318,6 +318,7 @@ impl Connected {
             signals: self.signals(),
             clock: self.clock.clone(),
             client_floors: self.config.alerts.client_floors.clone(),
+            supervised,
         }
     }
 

@@ -194,7 +194,8 @@ impl Service {
             gateway.as_ref().map(|gateway| (gateway.view.clone(), gateway.meters.clone())).unzip();
         let mut meters = meters.unwrap_or_default();
         let nodes = start_supervisor(connected.supervisor(nodes), &mut meters, watchers);
-        let ops = connected.ops_api(metrics.clone(), storage.admin_token, desk, &alerting, view, nodes);
+        let ops =
+            connected.ops_api(metrics.clone(), storage.admin_token, desk, &alerting, view, nodes.clone());
         ops_api::start(ops, listeners.ops, watchers);
         if let Some(parts) = connected.bundles(listeners.bundles) {
             bundles::start(parts, &groups.bundles).map_err(|error| {
@@ -213,7 +214,7 @@ impl Service {
         if let Some(reloader) = connected.reloader(source, asked, &alerting) {
             reloader.start(watchers);
         }
-        start_chain_watch(connected.chain_watch(), watchers);
+        start_chain_watch(connected.chain_watch(nodes), watchers);
         start_attributes_watch(connected.attributes_watch(), watchers);
         let (expect, expected) = watch::channel(None);
         start_duties(connected.duties(expect), watchers);

@@ -40,7 +40,7 @@ pub(super) async fn resolve_of_earlier_processes(ledger: &Ledger, has_nodes: boo
 pub(super) struct WatchSignals {
     book: SignalBook,
     /// What this process last said of it. Nothing where it has said nothing yet: then an earlier process may have left it open.
-    said: BTreeMap<(&'static str, &'static str), Said>,
+    said: BTreeMap<(&'static str, String), Said>,
 }
 
 /// What was said of something last.
@@ -60,7 +60,7 @@ impl WatchSignals {
     }
 
     /// Something is amiss. Logged once in each process, told as an event once until it is over.
-    pub(super) async fn raise(&mut self, rule: &'static AlertRule, subject: &'static str, message: &str) {
+    pub(super) async fn raise(&mut self, rule: &'static AlertRule, subject: &str, message: &str) {
         self.raise_as(rule, rule.severity, subject, message).await;
     }
 
@@ -69,10 +69,10 @@ impl WatchSignals {
         &mut self,
         rule: &'static AlertRule,
         severity: Severity,
-        subject: &'static str,
+        subject: &str,
         message: &str,
     ) {
-        if matches!(self.said.get(&(&*rule.name, subject)), Some(Said::Raised | Said::Told)) {
+        if matches!(self.said.get(&(&*rule.name, subject.to_owned())), Some(Said::Raised | Said::Told)) {
             return;
         }
         warn!(rule = &*rule.name, subject, severity = severity.label(), "{message}");
@@ -84,12 +84,12 @@ impl WatchSignals {
                 Said::Told
             }
         };
-        self.said.insert((&rule.name, subject), said);
+        self.said.insert((&rule.name, subject.to_owned()), said);
     }
 
     /// It is over, or never was.
-    pub(super) async fn resolve(&mut self, rule: &'static AlertRule, subject: &'static str, message: &str) {
-        let before = self.said.insert((&rule.name, subject), Said::Over);
+    pub(super) async fn resolve(&mut self, rule: &'static AlertRule, subject: &str, message: &str) {
+        let before = self.said.insert((&rule.name, subject.to_owned()), Said::Over);
         if before == Some(Said::Over) {
             return;
         }

@@ -5,97 +5,34 @@
 //! than some seconds.
 
 mod act;
+mod grade;
 mod look;
 mod restore;
 mod run;
 mod scribe;
+mod shared;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Mutex, mpsc, oneshot, watch},
     time::timeout,
 };
 
-use super::{
-    NodeSettings, NodeView, Order, OrderDone, OrderRefused, Probe, Runtime, RuntimeError, RuntimeSettings,
-    fleet::Trouble, signals::run_signals,
-};
-use crate::{
-    consensus::WallClock,
-    events::{AnswerMeter, NodeState, Spine},
-    ledger::{Ledger, SignalBook},
-    tasks::TaskGroup,
-    types::NodeId,
-};
+use super::{NodeSettings, NodeView, Order, OrderDone, OrderRefused, RuntimeError, signals::run_signals};
+use crate::{events::AnswerMeter, tasks::TaskGroup, types::NodeId};
+use shared::{Asked, Shared};
+
+pub use shared::{NodeStates, Runtimes, SupervisorParts};
 
 /// Orders that wait. Arbitrary: people are few.
 const WAITING_ORDERS: usize = 64;
 /// Longest wait for lines of output.
 const LOGS_WITHIN: Duration = Duration::from_secs(15);
-
-/// The state of each node.
-pub type NodeStates = HashMap<NodeId, NodeState>;
-
-/// Who does what is to be done, by where a node runs.
-#[derive(Clone)]
-pub struct Runtimes {
-    /// Containers.
-    pub docker: Arc<dyn Runtime>,
-    /// Units.
-    pub systemd: Arc<dyn Runtime>,
-    /// Child processes.
-    pub process: Arc<dyn Runtime>,
-}
-
-impl Runtimes {
-    /// The runtime of a node.
-    pub fn of(&self, node: &NodeSettings) -> &Arc<dyn Runtime> {
-        match &node.runtime {
-            RuntimeSettings::Docker(_) => &self.docker,
-            RuntimeSettings::Systemd(_) => &self.systemd,
-            RuntimeSettings::Process(_) => &self.process,
-        }
-    }
-}
-
-impl fmt::Debug for Runtimes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Runtimes")
-    }
-}
-
-/// What the supervisor is started with.
-#[derive(Clone)]
-pub struct SupervisorParts {
-    /// `[[nodes]]`
-    pub nodes: Vec<NodeSettings>,
-    /// Who does what is to be done.
-    pub runtimes: Runtimes,
-    /// Who asks nodes how they are.
-    pub probe: Arc<dyn Probe>,
-    /// Where it is written down.
-    pub ledger: Ledger,
-    /// Where what lasts is raised.
-    pub signals: SignalBook,
-    /// Where it is told.
-    pub spine: Spine,
-    /// The wall clock.
-    pub clock: WallClock,
-    /// Where this machine's `/proc` is under.
-    pub host_root: PathBuf,
-}
-
-impl fmt::Debug for SupervisorParts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // URLs of probes may hold keys.
-        f.debug_struct("SupervisorParts").field("nodes", &self.nodes.len()).finish_non_exhaustive()
-    }
-}
 
 /// Takes orders, and shows how nodes are. Clones are of the same supervisor.
 #[derive(Clone)]
@@ -111,13 +48,6 @@ impl fmt::Debug for SupervisorHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SupervisorHandle").finish_non_exhaustive()
     }
-}
-
-/// An order, and where its answer goes.
-#[derive(Debug)]
-struct Asked {
-    order: Order,
-    answer: oneshot::Sender<Result<OrderDone, OrderRefused>>,
 }
 
 impl SupervisorHandle {
@@ -168,16 +98,6 @@ pub struct Supervising {
     pub handle: SupervisorHandle,
     /// Where each node's answers to its probes are counted.
     pub meters: Vec<(NodeId, AnswerMeter)>,
-}
-
-/// What the task works with: it outlives a task that begins anew.
-#[derive(Debug)]
-struct Shared {
-    parts: SupervisorParts,
-    states: watch::Sender<NodeStates>,
-    views: watch::Sender<Vec<NodeView>>,
-    troubles: watch::Sender<Option<Vec<Trouble>>>,
-    meters: HashMap<NodeId, AnswerMeter>,
 }
 
 /// Starts looking after nodes.

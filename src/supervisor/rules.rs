@@ -114,7 +114,7 @@ alert_rules! {
     /// The machine is short of memory, with nodes on it.
     NODE_MEMORY_PRESSURE {
         name: "node_memory_pressure",
-        severity: P2,
+        severity: P3,
         component: Host,
         Condition { fail_for: 0, clear_for: 60 },
         title: "Nodes wait for memory of this machine",

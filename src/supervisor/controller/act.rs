@@ -9,9 +9,8 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    Shared,
-    run::Seen,
     scribe::{Note, Scribe},
+    shared::{Seen, Shared},
 };
 use crate::{
     events::{ActedBy, Event, NodeActed, NodeAction},
@@ -20,6 +19,7 @@ use crate::{
         NodeSettings, RuntimeError,
         fleet::{Act, Input},
     },
+    types::NodeId,
 };
 
 /// Longest wait for the ledger before something is done. A disk that hangs keeps no node down.
@@ -83,7 +83,7 @@ pub(super) fn record(shared: &Shared, scribe: &Scribe, acted: NodeActed) {
 }
 
 /// A person is called: that is all that is done.
-pub(super) fn called(shared: &Shared, scribe: &Scribe, node: crate::types::NodeId, message: String) {
+pub(super) fn called(shared: &Shared, scribe: &Scribe, node: NodeId, message: String) {
     warn!(%node, "a person is needed: {message}");
     let at = shared.parts.clock.now();
     let (action, by) = (NodeAction::CallHuman, ActedBy::Supervisor);

@@ -9,7 +9,10 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{Shared, run::Seen};
+use super::{
+    grade::grade,
+    shared::{Seen, Shared},
+};
 use crate::{
     events::NodeState,
     host::HostSampler,
@@ -74,7 +77,7 @@ pub(super) async fn probe(shared: Arc<Shared>, node: NodeSettings, desk: Desk, t
                 Ok(result) => result,
                 Err(_) => Err(ProbeFailed(format!("It gave no answer within {} s.", limit.as_secs()))),
             };
-            if let Some(grade) = super::run::grade(state, &result) {
+            if let Some(grade) = grade(state, &result) {
                 meter.note(grade, began.elapsed());
             }
             let seen = Seen { input: Input::Probed(node.id.clone(), result), turn: Some(turn) };

@@ -5,14 +5,14 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::super::{
-    NodeSettings,
-    fleet::{Memory, Remembered},
-};
 use crate::{
     events::{NodeHold, NodeWanted},
     ledger::{Ledger, LedgerError, NodeMemoryRow},
-    types::{NodeId, UnixMillis},
+    supervisor::{
+        NodeSettings,
+        fleet::{Memory, Remembered},
+    },
+    types::{Label, NodeId, UnixMillis},
 };
 
 /// Longest wait for the ledger.
@@ -58,7 +58,7 @@ fn remembered(node: &NodeId, row: &NodeMemoryRow, restarts: Vec<UnixMillis>) -> 
         hold_until: row.hold_until,
         hold_why: row.hold_why.clone(),
     };
-    let under_way = row.under_way.as_ref().and_then(crate::types::Label::known);
+    let under_way = row.under_way.as_ref().and_then(Label::known);
     Remembered { node: node.clone(), memory, under_way, restarts }
 }
 

@@ -15,18 +15,18 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    Asked, NodeStates, Shared,
-    act::{act, called},
+    act::{act, called, record},
     look::{Desk, follow, inspect, machine, probe},
     restore::{restore, row_of},
     scribe::{Note, Scribe, write},
+    shared::{Asked, NodeStates, Seen, Shared},
 };
 use crate::{
-    events::{AnswerGrade, Event, NodeChanged, NodeState},
+    events::{ActedBy, Event, NodeActed, NodeAction, NodeChanged, NodeState},
     host::booted_at,
     ledger::{NodeFact, NodeFactKind},
     supervisor::{
-        OrderDone, OrderRefused, ProbeFailed, Ready, RuntimeKind, Sight,
+        Inspection, OrderDone, OrderRefused, ProcessStatus, RuntimeKind,
         fleet::{About, Act, Effect, Fleet, Input},
     },
     types::{NodeId, UnixMillis},
@@ -40,20 +40,6 @@ const TICK: Duration = Duration::from_secs(1);
 const FIRST_WORD: Duration = Duration::from_secs(60);
 /// Longest wait at a stop for what is to be written down.
 const LAST_NOTES: Duration = Duration::from_secs(2);
-
-/// An input, and in which turn of its node it was begun.
-#[derive(Debug)]
-pub(super) struct Seen {
-    pub(super) input: Input,
-    pub(super) turn: Option<u64>,
-}
-
-impl Seen {
-    /// Something that is never old.
-    pub(super) const fn now(input: Input) -> Self {
-        Self { input, turn: None }
-    }
-}
 
 /// Looks after nodes until told to stop.
 pub(super) async fn run(
@@ -99,6 +85,8 @@ struct Controller {
     turns: HashMap<NodeId, watch::Sender<u64>>,
     answers: BTreeMap<u64, oneshot::Sender<Result<OrderDone, OrderRefused>>>,
     tickets: u64,
+    /// What an earlier process had begun, of nodes that were not looked at yet.
+    cut_short: HashMap<NodeId, NodeAction>,
     began: Instant,
 }
 
@@ -108,6 +96,7 @@ impl Controller {
         let now = parts.clock.now();
         let left = restore(&parts.ledger, &parts.nodes, now).await;
         let about = parts.nodes.iter().map(About::of).collect();
+        let cut_short = left.iter().filter_map(|left| Some((left.node.clone(), left.under_way?))).collect();
         let fleet = Fleet::new(about, &left, booted_at(&parts.host_root), rand::random(), now);
         Self {
             looks: parts.nodes.iter().map(|node| (node.id.clone(), Arc::default())).collect(),
@@ -118,6 +107,7 @@ impl Controller {
             tasks: JoinSet::new(),
             answers: BTreeMap::new(),
             tickets: 0,
+            cut_short,
             began: Instant::now(),
             shared,
         }
@@ -174,7 +164,25 @@ impl Controller {
                 look.notify_one();
             }
         }
+        let runs = match &input {
+            Input::Inspected(id, Ok(Inspection { status: ProcessStatus::Running { .. }, .. })) => {
+                Some(id.clone())
+            }
+            _ => None,
+        };
         self.step(input);
+        if let Some(id) = runs {
+            self.tell_cut_short(id);
+        }
+    }
+
+    /// A node runs: whatever an earlier process had begun to do to it is over, unless it is being done anew.
+    fn tell_cut_short(&mut self, node: NodeId) {
+        let Some(action) = self.cut_short.remove(&node) else { return };
+        let error = Some("relaymux itself ended while this was under way; it runs now".to_owned());
+        let (by, at) = (ActedBy::Supervisor, self.shared.parts.clock.now());
+        let message = "An earlier process of relaymux had begun this.".to_owned();
+        record(&self.shared, &self.scribe, NodeActed { node, action, by, message, error, at, took_ms: 0 });
     }
 
     fn asked(&mut self, Asked { order, answer }: Asked) {
@@ -213,6 +221,7 @@ impl Controller {
         let Some(settings) = self.shared.parts.nodes.iter().find(|node| node.id == what.node).cloned() else {
             return;
         };
+        self.cut_short.remove(&what.node);
         if let Some(turn) = self.turns.get(&what.node) {
             turn.send_modify(|turn| *turn = turn.wrapping_add(1));
         }
@@ -269,26 +278,5 @@ impl Controller {
                 is_news
             });
         }
-    }
-}
-
-/// How a probe counts for availability; none where nobody counts on the node, or it is on its first way.
-pub(super) fn grade(state: NodeState, result: &Result<Sight, ProbeFailed>) -> Option<AnswerGrade> {
-    let serves = matches!(result, Ok(Sight { ready: Ready::Yes | Ready::Lagging(_), .. }));
-    match state {
-        NodeState::Stopped
-        | NodeState::Absent
-        | NodeState::Maintenance
-        | NodeState::Pruning
-        | NodeState::Unknown
-        | NodeState::Syncing => None,
-        _ if serves => Some(AnswerGrade::Good),
-        NodeState::Healthy
-        | NodeState::Lagging
-        | NodeState::Starting
-        | NodeState::Hung
-        | NodeState::Crashed
-        | NodeState::OutOfMemory
-        | NodeState::CrashLoop => Some(AnswerGrade::Bad),
     }
 }

@@ -2,20 +2,21 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream, stream::BoxStream};
 use parking_lot::Mutex;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
-use super::*;
 use crate::{
+    ledger::Ledger,
     supervisor::{
-        DockerSettings, Inspection, Limits, NodeKind, ProbeFailed, ProbeSettings, ProcessStatus, Ready,
-        RestartPolicy, RuntimeEvent, Sight,
+        DockerSettings, Inspection, Limits, NodeKind, NodeSettings, Probe, ProbeFailed, ProbeSettings,
+        ProcessStatus, Ready, RestartPolicy, Runtime, RuntimeError, RuntimeEvent, RuntimeSettings, Sight,
     },
-    types::UnixMillis,
+    types::{NodeId, UnixMillis},
 };
 
 /// What is done to a container.
@@ -33,6 +34,10 @@ pub(super) struct Fake {
     pub(super) calls: Mutex<Vec<(String, Option<String>)>>,
     /// Calls that never end, such as `start a`.
     pub(super) hanging: Mutex<HashSet<String>>,
+    /// Whether looks are told late, as they were when they were begun; and how many wait for it.
+    pub(super) are_late: watch::Sender<bool>,
+    pub(super) late: Mutex<HashSet<String>>,
+    looks: Mutex<HashMap<String, u32>>,
     /// Nodes whose probes fail.
     pub(super) mute: Mutex<HashSet<String>>,
     ledger: Ledger,
@@ -45,6 +50,9 @@ impl Fake {
             containers: Mutex::default(),
             calls: Mutex::default(),
             hanging: Mutex::default(),
+            are_late: watch::channel(false).0,
+            late: Mutex::default(),
+            looks: Mutex::default(),
             mute: Mutex::default(),
             ledger,
             told: broadcast::channel(64).0,
@@ -69,6 +77,18 @@ impl Fake {
 
     pub(super) fn exits(&self, node: &str, code: i64) {
         self.set(node, ProcessStatus::Exited { code: Some(code), oom_killed: false, at: None });
+    }
+
+    /// Waits until a look at a node has begun from now on, and the one before was heard.
+    pub(super) async fn inspected_again(&self, node: &str) {
+        let looks = || self.looks.lock().get(node).copied().unwrap_or(0);
+        let before = looks();
+        while looks() < before + 2 {
+            // An event makes it look again.
+            let node = NodeId::parse(node).unwrap();
+            let _ = self.told.send(RuntimeEvent { node, what: "changed".to_owned(), at: None });
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     pub(super) fn called(&self) -> Vec<String> {
@@ -96,9 +116,15 @@ impl Runtime for Fake {
     fn inspect<'a>(&'a self, node: &'a NodeSettings) -> BoxFuture<'a, Result<Inspection, RuntimeError>> {
         async move {
             self.hang(&format!("inspect {}", node.id)).await;
+            *self.looks.lock().entry(node.id.to_string()).or_default() += 1;
             let container = self.containers.lock().get(node.id.as_str()).cloned();
             let Container { status, run } =
                 container.unwrap_or(Container { status: ProcessStatus::Absent, run: 0 });
+            let mut are_late = self.are_late.subscribe();
+            if *are_late.borrow() {
+                self.late.lock().insert(node.id.to_string());
+                are_late.wait_for(|are_late| !are_late).await.unwrap();
+            }
             Ok(Inspection {
                 status,
                 ours: true,

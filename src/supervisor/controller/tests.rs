@@ -1,6 +1,6 @@
 //! The shell with a runtime that does as it is told and a real ledger.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use tokio::time::timeout;
 
@@ -9,8 +9,10 @@ use super::{
     *,
 };
 use crate::{
-    events::{ActedBy, AnswersSeen, Event, NodeAction, Subscription},
-    supervisor::{OrderKind, ProcessStatus},
+    consensus::WallClock,
+    events::{ActedBy, AnswersSeen, Event, NodeAction, NodeState, NodeWanted, Spine, Subscription},
+    ledger::{Ledger, SignalBook},
+    supervisor::{OrderKind, ProcessStatus, Runtime},
     tasks::Tasks,
 };
 
@@ -134,7 +136,7 @@ async fn a_call_that_hangs_holds_up_its_own_node_alone() {
     let order = Order { node, kind: OrderKind::Stop, by: ActedBy::Operator, why: String::new() };
     let hangs = tokio::spawn(async move { handle.order(order).await });
     while !stage.fake.called().contains(&"stop a".to_owned()) {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert!(matches!(stage.order("a", OrderKind::Up).await, Err(OrderRefused::Busy(_))));
     stage.fake.exits("b", 1);
@@ -144,6 +146,26 @@ async fn a_call_that_hangs_holds_up_its_own_node_alone() {
     stage.until("b", NodeState::Stopped).await;
     stage.stop().await;
     assert!(matches!(hangs.await.unwrap(), Err(OrderRefused::Away(_))), "whoever waits is told");
+}
+
+/// Taken for news, it would be a node that somebody has started again after it was stopped.
+#[tokio::test]
+async fn a_look_that_was_begun_before_an_action_shows_nothing_of_what_is_after_it() {
+    let stage = Stage::with(&[("a", "1")], &["a"]).await;
+    stage.until("a", NodeState::Healthy).await;
+    stage.fake.are_late.send_replace(true);
+    // Something happens: look at it now.
+    stage.fake.set("a", ProcessStatus::Running { since: None });
+    while !stage.fake.late.lock().contains("a") {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    stage.order("a", OrderKind::Stop).await.unwrap();
+    stage.fake.are_late.send_replace(false);
+    // The late one is heard before the next, which is begun after it.
+    stage.fake.inspected_again("a").await;
+    stage.until("a", NodeState::Stopped).await;
+    assert_eq!(stage.handle.view()[0].wanted, NodeWanted::Stopped);
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -156,7 +178,7 @@ async fn what_was_under_way_is_gone_on_with_and_what_was_stopped_stays_so() {
     stage.fake.hanging.lock().insert("start a".to_owned());
     stage.fake.mute.lock().insert("a".to_owned());
     while !stage.fake.called().contains(&"start a".to_owned()) {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     stage.stop().await;
     stage.fake.hanging.lock().clear();

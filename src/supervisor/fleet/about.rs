@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Limits, NodeId};
 use crate::{
-    supervisor::{Layer, NodeKind, NodeSettings, RestartPolicy, RuntimeSettings},
-    types::labelled,
+    supervisor::{Layer, Limits, NodeKind, NodeSettings, RestartPolicy, RuntimeSettings},
+    types::{NodeId, labelled},
 };
 
 labelled! {

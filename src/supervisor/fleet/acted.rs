@@ -1,12 +1,16 @@
 //! What something that was done to a node came to.
 
 use super::{
-    Ending, ProcessStatus, RuntimeError, STARTED_BY_US,
-    node::{Node, Probes},
+    ending::Ending,
+    input::Effect,
+    node::{Node, Probes, STARTED_BY_US},
     observe::Around,
     orders::{fail_job, next_step},
 };
-use crate::events::NodeAction;
+use crate::{
+    events::NodeAction,
+    supervisor::{ProcessStatus, RuntimeError},
+};
 
 /// Takes the end of an action.
 pub(super) fn acted(
@@ -14,7 +18,7 @@ pub(super) fn acted(
     action: NodeAction,
     result: Result<(), RuntimeError>,
     around: &Around,
-    effects: &mut Vec<super::Effect>,
+    effects: &mut Vec<Effect>,
 ) {
     let Some(doing) = node.doing.take_if(|doing| doing.action == action) else { return };
     match result {

@@ -1,6 +1,6 @@
 //! Why a process ended: by itself, for its memory, by a person, or with what it ran on.
 
-use super::{About, RuntimeKind};
+use super::about::{About, RuntimeKind};
 use crate::{events::NodeWanted, types::UnixMillis};
 
 /// How a process ended.

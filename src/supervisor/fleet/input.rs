@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Cpuset, Inspection, Limits, NodeId, ProbeFailed, RuntimeError, RuntimeEvent, Sight};
 use crate::{
     events::{ActedBy, NodeAction, NodeChanged, NodeHold, NodeWanted},
-    types::UnixMillis,
+    supervisor::{Cpuset, Inspection, Limits, ProbeFailed, RuntimeError, RuntimeEvent, Sight},
+    types::{NodeId, UnixMillis},
 };
 
 /// Something that was observed, or is asked.

@@ -1,12 +1,15 @@
 //! What the facts of a node mean: its state, and why in words. Never by `eth_syncing` alone: what a probe saw already says whether it can serve.
 
 use super::{
-    About, ProcessStatus, Ready,
+    about::About,
     ending::Ending,
     node::{Node, Probes},
     watched::{WatchedMs, millis},
 };
-use crate::events::{NodeHold, NodeState, NodeWanted};
+use crate::{
+    events::{NodeHold, NodeState, NodeWanted},
+    supervisor::{ProcessStatus, Ready},
+};
 
 /// A node's state, and why.
 pub(super) fn judge(node: &Node, at: WatchedMs) -> (NodeState, String) {

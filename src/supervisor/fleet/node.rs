@@ -1,15 +1,23 @@
 //! What is known of one node: facts as they were observed. What they mean, `judge` says.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
-use super::{
-    About, Limits, Memory, NodeId, ProcessStatus, Sight, Usage, ending::Ending, sync_watch::SyncWatch,
-    watched::WatchedMs,
-};
+use super::{about::About, ending::Ending, input::Memory, sync_watch::SyncWatch, watched::WatchedMs};
 use crate::{
     events::{ActedBy, NodeAction, NodeHold, NodeState, NodeWanted},
-    types::UnixMillis,
+    supervisor::{Limits, ProcessStatus, Sight, Usage},
+    types::{NodeId, UnixMillis},
 };
+
+/// Two kills for memory within this, and a restart does not help: an hour.
+const OOM_WINDOW: Duration = Duration::from_secs(3600);
+/// The ticket of what nobody waits for.
+pub(super) const NO_TICKET: u64 = 0;
+
+/// What is said of a run that we began.
+pub(super) const STARTED_BY_US: &str = "It was started.";
+/// What is said of a run that we did not begin.
+pub(super) const SOMEBODY_STARTED: &str = "Somebody else has started it.";
 
 /// A node under supervision.
 #[derive(Debug)]
@@ -27,6 +35,8 @@ pub(super) struct Node {
     pub(super) restarts: Restarts,
     pub(super) doing: Option<Doing>,
     pub(super) job: Option<Job>,
+    /// What an earlier process had begun to do, until the first look shows what came of it.
+    pub(super) cut_short: Option<NodeAction>,
 }
 
 /// What keeps our hands off it.
@@ -171,7 +181,7 @@ impl Node {
     pub(super) fn is_down_by_our_hand(&self) -> bool {
         let takes_down = |doing: &Doing| !matches!(doing.action, NodeAction::Resize | NodeAction::Create);
         self.doing.as_ref().is_some_and(takes_down)
-            || (self.process.our_hand || self.process.note == Some(super::STARTED_BY_US))
+            || (self.process.our_hand || self.process.note == Some(STARTED_BY_US))
                 && self.state == NodeState::Starting
     }
 
@@ -183,6 +193,14 @@ impl Node {
             hold_until: self.hold.until.map(|until| now.saturating_add(until.since(at))),
             hold_why: self.hold.why.clone(),
         }
+    }
+
+    /// Kills for memory that still count.
+    pub(super) fn ooms_in_window(&mut self, at: WatchedMs) -> usize {
+        while self.restarts.ooms.front().is_some_and(|first| at.is_after(*first, OOM_WINDOW)) {
+            self.restarts.ooms.pop_front();
+        }
+        self.restarts.ooms.len()
     }
 
     /// Restarts that were begun within the policy's window.

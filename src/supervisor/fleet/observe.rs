@@ -3,20 +3,17 @@
 use std::time::Duration;
 
 use super::{
-    Inspection, ProbeFailed, ProcessStatus, Ready, RuntimeError, RuntimeEvent, SOMEBODY_STARTED,
-    STARTED_BY_US, Sight,
+    about::RuntimeKind,
     ending::{End, Ending, ending},
-    node::{EndSeen, Node, Probes},
+    node::{EndSeen, Job, NO_TICKET, Node, Probes, SOMEBODY_STARTED, STARTED_BY_US},
     sync_watch::SyncWatch,
     watched::WatchedMs,
 };
 use crate::{
-    events::{NodeHold, NodeWanted},
+    events::{ActedBy, NodeAction, NodeHold, NodeWanted},
+    supervisor::{Inspection, ProbeFailed, ProcessStatus, Ready, RuntimeError, RuntimeEvent, Sight},
     types::UnixMillis,
 };
-
-/// Two kills for memory within this, and a restart does not help: an hour.
-const OOM_WINDOW: Duration = Duration::from_secs(3600);
 
 /// A signal that a process is still alive after, beyond its grace, was not meant to stop it: `docker kill --signal HUP`.
 const TOLD_FOR: Duration = Duration::from_secs(60);
@@ -49,7 +46,20 @@ pub(super) fn inspected(node: &mut Node, look: Result<Inspection, RuntimeError>,
     node.process.what = what;
     node.process.usage = usage;
     let before = node.process.status.replace(status.clone());
+    let cut_short = node.cut_short.take();
     match status {
+        ProcessStatus::Running { .. } if cut_short == Some(NodeAction::Stop) => {
+            node.process.run = run;
+            node.probes = Probes::new(around.at, (around.new_sync)());
+            node.job = Some(Job {
+                ticket: NO_TICKET,
+                steps: [NodeAction::Stop].into(),
+                limits: None,
+                by: ActedBy::Operator,
+                why: "It was ordered to stop, and relaymux itself ended before that was done.".to_owned(),
+                done: String::new(),
+            });
+        }
         ProcessStatus::Running { .. } => runs(node, before.as_ref(), run, around),
         ProcessStatus::Exited { code, oom_killed, at } => {
             let is_news = node.process.ending.is_none() || before.as_ref() != Some(&status);
@@ -58,7 +68,7 @@ pub(super) fn inspected(node: &mut Node, look: Result<Inspection, RuntimeError>,
             }
         }
         ProcessStatus::Absent => {
-            let is_child = node.about.runtime == super::RuntimeKind::Process;
+            let is_child = node.about.runtime == RuntimeKind::Process;
             if is_child && node.wanted == NodeWanted::Up && node.process.ending.is_none() {
                 // Children end with the process that has started them.
                 node.process.ending =
@@ -156,12 +166,8 @@ fn decide(node: &mut Node, around: &Around) {
             }
         }
         Ending::OutOfMemory(words) => {
-            let ooms = &mut node.restarts.ooms;
-            ooms.push_back(around.at);
-            while ooms.front().is_some_and(|first| around.at.is_after(*first, OOM_WINDOW)) {
-                ooms.pop_front();
-            }
-            if ooms.len() >= 2 && node.hold.is_none() {
+            node.restarts.ooms.push_back(around.at);
+            if node.ooms_in_window(around.at) >= 2 && node.hold.is_none() {
                 node.hold.kind = NodeHold::CrashLoop;
                 node.hold.why = format!(
                     "{words} It was the second time within an hour: another start would end in the same way. Give it more memory (`relaymux nodes resize {id} --memory …`), then `relaymux nodes resume {id}`.",

@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use super::{
-    Act, Effect, Fleet, Limits, LimitsChange, Order, OrderDone, OrderKind, OrderRefused, ProcessStatus,
     ending::Ending,
+    hold_bounds::LONGEST_HOLD,
+    input::{Act, Effect, LimitsChange, Order, OrderDone, OrderKind, OrderRefused},
     node::{Doing, Hold, Job, Node},
     observe::is_worked_on,
     restart::is_restarting,
     watched::WatchedMs,
+    whole::Fleet,
 };
-use crate::events::{NodeAction, NodeHold, NodeWanted};
-
-/// Longest time for which a node may be left unjudged: a week.
-pub const LONGEST_HOLD: Duration = Duration::from_secs(7 * 24 * 3600);
+use crate::{
+    events::{NodeAction, NodeHold, NodeWanted},
+    supervisor::{Limits, ProcessStatus},
+};
 
 /// What is to be done for an order.
 struct Plan {

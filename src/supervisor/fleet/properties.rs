@@ -4,8 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use proptest::prelude::*;
 
-use super::{testing::*, *};
-use crate::events::ActedBy;
+use super::testing::*;
 
 const NAMES: [&str; 3] = ["primary", "replica", "rollup"];
 

@@ -7,9 +7,10 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Act, Effect, Fleet,
+    input::{Act, Effect},
     node::{Doing, Hold, Node},
     watched::WatchedMs,
+    whole::Fleet,
 };
 use crate::events::{ActedBy, NodeAction, NodeHold, NodeState, NodeWanted};
 
@@ -60,6 +61,7 @@ pub(super) fn schedule(node: &mut Node, at: WatchedMs, dice: u32) {
     } else if node.state != NodeState::Unknown {
         node.restarts.steady_since = None;
     }
+    node.ooms_in_window(at);
     if wants(node).is_none() {
         // What is half done is not over.
         if node.doing.is_none() && node.process.away.is_none() {

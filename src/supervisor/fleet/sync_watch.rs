@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Sight, watched::WatchedMs};
+use super::watched::WatchedMs;
+use crate::supervisor::Sight;
 
 /// A head that stands for so long while the node syncs: it is stalled. Snap sync heals its state for some minutes without a new block.
 const STALLED_MS: i64 = 30 * 60_000;
@@ -17,6 +18,11 @@ pub(crate) trait SyncWatch: Send + std::fmt::Debug {
 
     /// Why it does not go on, as a sentence for people; none while it does.
     fn stalled(&self, at: WatchedMs) -> Option<String>;
+}
+
+/// For a run that begins.
+pub(super) fn new_sync() -> Box<dyn SyncWatch> {
+    Box::new(HeadWatch::default())
 }
 
 /// Sees whether the head moves or the way to go shrinks.

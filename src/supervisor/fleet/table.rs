@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::{testing::*, *};
-use crate::{events::ActedBy, supervisor::RestartPolicy};
+use super::testing::*;
 
 fn pair() -> Vec<About> {
     vec![about("primary", "execution"), about("replica", "execution")]
@@ -122,18 +121,6 @@ fn the_sixth_crash_in_a_row_waits_for_a_person() {
 }
 
 #[test]
-fn restarts_that_an_earlier_process_made_count() {
-    let memory =
-        Memory { wanted: NodeWanted::Up, hold: NodeHold::None, hold_until: None, hold_why: String::new() };
-    let now = Scene::new(one()).now;
-    let restarts = (1..=5).map(|minutes| now - minutes * 60_000).collect();
-    let left = Remembered { node: id("geth"), memory, under_way: None, restarts };
-    let mut scene = Scene::restored(one(), &[left], None);
-    scene.inspect("geth", exited(1, "a"));
-    assert_eq!(scene.state("geth"), NodeState::CrashLoop);
-}
-
-#[test]
 fn out_of_memory_is_started_once_and_then_left() {
     let mut scene = Scene::healthy(one());
     scene.inspect("geth", oom("first"));
@@ -143,6 +130,13 @@ fn out_of_memory_is_started_once_and_then_left() {
     scene.done();
     scene.answer("geth", Ready::Yes);
     assert_eq!(scene.rules(), ["node_out_of_memory geth"], "what killed it is to be known still");
+    let mut later = Scene::healthy(one());
+    later.inspect("geth", oom("first"));
+    later.pass(7);
+    later.done();
+    later.answer("geth", Ready::Yes);
+    later.pass(3_600);
+    assert_eq!(later.rules(), Vec::<String>::new(), "and not for ever");
     scene.pass(1_000);
     let run = scene.run();
     scene.inspect("geth", oom(&run));
@@ -331,62 +325,7 @@ fn what_the_runtime_tells_of_a_stop_counts_more_than_the_code() {
     assert_eq!(scene.state("geth"), NodeState::Crashed);
 }
 
-#[test]
-fn a_stop_by_order_stays_over_a_restart_of_relaymux() {
-    let mut scene = Scene::healthy(one());
-    assert!(scene.order("geth", OrderKind::Stop).is_ok());
-    assert_eq!(scene.remembered.last().unwrap().1.wanted, NodeWanted::Stopped, "before it is done");
-    let act = scene.done();
-    assert_eq!((act.action, act.by), (NodeAction::Stop, ActedBy::Operator));
-    assert_eq!(scene.state("geth"), NodeState::Stopped);
-    assert_eq!(scene.rules(), Vec::<String>::new(), "whoever ordered it knows");
-    scene.inspect("geth", exited(1, "first"));
-    let (_, memory) = scene.remembered.last().unwrap().clone();
-    let left = Remembered { node: id("geth"), memory, under_way: None, restarts: Vec::new() };
-    let mut next = Scene::restored(one(), &[left], None);
-    next.inspect("geth", exited(1, "first"));
-    next.pass(5_000);
-    assert_eq!((next.state("geth"), next.acts.len()), (NodeState::Stopped, 0));
-}
-
 /// Killed between the two halves of a restart: what is stopped then is not a person's.
-#[test]
-fn a_restart_that_was_cut_short_is_gone_on_with() {
-    let memory =
-        Memory { wanted: NodeWanted::Up, hold: NodeHold::None, hold_until: None, hold_why: String::new() };
-    let left =
-        |under_way| Remembered { node: id("geth"), memory: memory.clone(), under_way, restarts: Vec::new() };
-    let mut scene = Scene::restored(one(), &[left(Some(NodeAction::Restart))], None);
-    scene.inspect("geth", exited(0, "a"));
-    assert_eq!(scene.state("geth"), NodeState::Crashed);
-    scene.pass(7);
-    assert_eq!(scene.acts.len(), 1);
-    let mut scene = Scene::restored(one(), &[left(None)], None);
-    scene.inspect("geth", exited(0, "a"));
-    scene.pass(700);
-    assert_eq!(
-        (scene.state("geth"), scene.acts.len()),
-        (NodeState::Stopped, 0),
-        "a person's, while we were away"
-    );
-}
-
-#[test]
-fn a_machine_that_was_restarted_gets_its_nodes_back() {
-    let memory =
-        Memory { wanted: NodeWanted::Up, hold: NodeHold::None, hold_until: None, hold_why: String::new() };
-    let left = Remembered { node: id("geth"), memory, under_way: None, restarts: Vec::new() };
-    let mut scene = Scene::restored(one(), std::slice::from_ref(&left), Some(5_000));
-    let ended = |at| ProcessStatus::Exited { code: Some(143), oom_killed: false, at: Some(at) };
-    scene.inspect("geth", inspection(ended(4_000), "a"));
-    scene.pass(7);
-    assert_eq!((scene.acts.len(), scene.acts[0].action), (1, NodeAction::Start));
-    let mut scene = Scene::restored(one(), &[left], Some(5_000));
-    scene.inspect("geth", inspection(ended(6_000), "a"));
-    scene.pass(7);
-    assert_eq!(scene.acts.len(), 0);
-}
-
 #[test]
 fn an_absent_node_that_nobody_asked_for_is_left_alone_and_a_paused_one_too() {
     let mut scene = Scene::new(one());
@@ -464,110 +403,6 @@ fn clocks_that_leap_bring_no_restart_nearer() {
     }
     scene.inspect("geth", exited(1, &run));
     assert_eq!(scene.state("geth"), NodeState::CrashLoop);
-}
-
-#[test]
-fn maintenance_and_pruning_are_left_alone_until_they_are_over() {
-    for (on, off, state) in [
-        (
-            OrderKind::Maintenance(Some(Duration::from_secs(3600))),
-            OrderKind::Maintenance(None),
-            NodeState::Maintenance,
-        ),
-        (OrderKind::Pruning(Some(Duration::from_secs(3600))), OrderKind::Pruning(None), NodeState::Pruning),
-    ] {
-        let mut scene = Scene::healthy(one());
-        scene.order("geth", on.clone()).unwrap();
-        scene.fail("geth", 50);
-        scene.inspect("geth", exited(0, "first"));
-        scene.pass(3_000);
-        assert_eq!((scene.state("geth"), scene.acts.len()), (state, 0));
-        assert_eq!(scene.rules(), Vec::<String>::new());
-        scene.order("geth", off).unwrap();
-        scene.pass(7);
-        assert_eq!((scene.acts.len(), scene.acts[0].action), (1, NodeAction::Start), "it was wanted up");
-        // It ends by itself, too.
-        let mut scene = Scene::healthy(one());
-        scene.order("geth", on).unwrap();
-        scene.pass(3_600);
-        assert_eq!(scene.state("geth"), NodeState::Healthy);
-    }
-    let mut scene = Scene::healthy(one());
-    for hold in [Some(Duration::ZERO), Some(LONGEST_HOLD + Duration::from_secs(1)), None] {
-        assert!(matches!(scene.order("geth", OrderKind::Maintenance(hold)), Err(OrderRefused::Refused(_))));
-    }
-}
-
-#[test]
-fn up_creates_what_is_not_there_and_down_removes_only_what_we_created() {
-    let mut scene = Scene::new(one());
-    scene.inspect("geth", inspection(ProcessStatus::Absent, ""));
-    scene.order("geth", OrderKind::Up).unwrap();
-    assert_eq!(scene.remembered.last().unwrap().1.wanted, NodeWanted::Up);
-    assert_eq!(scene.done().action, NodeAction::Create);
-    assert_eq!(scene.done().action, NodeAction::Start);
-    assert_eq!(scene.answers.pop().unwrap().unwrap().message, "geth was started.");
-    assert_eq!(scene.state("geth"), NodeState::Starting);
-    scene.order("geth", OrderKind::Down).unwrap();
-    assert_eq!(scene.done().action, NodeAction::Stop);
-    assert_eq!(scene.done().action, NodeAction::Remove);
-    assert!(scene.answers.pop().unwrap().unwrap().message.contains("its data stays"));
-    assert_eq!(scene.state("geth"), NodeState::Stopped);
-    // One that somebody else has created.
-    let mut scene = Scene::new(one());
-    scene.inspect("geth", Inspection { ours: false, ..running("a") });
-    scene.order("geth", OrderKind::Down).unwrap();
-    assert_eq!(scene.done().action, NodeAction::Stop);
-    assert!(scene.answers.pop().unwrap().unwrap().message.contains("was not removed"));
-    assert_eq!(scene.acts.len(), 1);
-    // One that cannot be created.
-    let mut scene = Scene::new(vec![About { can_create: false, ..about("geth", "execution") }]);
-    scene.inspect("geth", inspection(ProcessStatus::Absent, ""));
-    assert!(matches!(scene.order("geth", OrderKind::Up), Err(OrderRefused::Refused(_))));
-    assert_eq!(scene.remembered, []);
-}
-
-#[test]
-fn orders_that_cannot_be_are_refused_in_words() {
-    let mut scene = Scene::healthy(pair());
-    assert!(matches!(scene.order("other", OrderKind::Up), Err(OrderRefused::Unknown(_))));
-    scene.order("primary", OrderKind::Restart).unwrap();
-    assert!(matches!(scene.order("primary", OrderKind::Stop), Err(OrderRefused::Busy(_))));
-    assert!(matches!(scene.order("replica", OrderKind::Restart), Err(OrderRefused::Busy(_))));
-    scene.done();
-    assert!(
-        matches!(scene.order("replica", OrderKind::Restart), Err(OrderRefused::Busy(_))),
-        "it does not answer yet"
-    );
-    scene.answer("primary", Ready::Yes);
-    scene.order("replica", OrderKind::Restart).unwrap();
-    let error = RuntimeError::Refused("No space is left.".to_owned());
-    scene.step(Input::Acted { node: id("replica"), action: NodeAction::Restart, result: Err(error) });
-    assert_eq!(scene.answers.pop().unwrap(), Err(OrderRefused::Failed("No space is left.".to_owned())));
-    scene.away("primary");
-    assert!(matches!(scene.order("primary", OrderKind::Up), Err(OrderRefused::Refused(_))));
-    // What cannot be known cannot be begun, but a person may say that he works on it.
-    scene.order("primary", OrderKind::Maintenance(Some(Duration::from_secs(60)))).unwrap();
-}
-
-#[test]
-fn a_resize_carries_its_limits_and_what_is_not_held_is_told() {
-    let limits = |gib: u64| Limits { memory: Some(gib << 30), ..Limits::default() };
-    let mut scene = Scene::healthy(vec![About { limits: limits(4), ..about("geth", "execution") }]);
-    let held = |gib| Inspection {
-        usage: Some(Usage { held_to: Some(limits(gib)), ..Usage::default() }),
-        ..running("first")
-    };
-    scene.inspect("geth", held(4));
-    assert_eq!(scene.rules(), Vec::<String>::new());
-    scene.inspect("geth", held(8));
-    assert_eq!(scene.rules(), ["node_limits_not_held geth"]);
-    let change = LimitsChange { memory: Some(8 << 30), ..LimitsChange::default() };
-    scene.order("geth", OrderKind::Resize(change)).unwrap();
-    assert!(matches!(scene.order("geth", OrderKind::Stop), Err(OrderRefused::Busy(_))));
-    assert_eq!(scene.done().limits, Some(limits(8)));
-    scene.inspect("geth", held(8));
-    assert_eq!(scene.rules(), Vec::<String>::new());
 }
 
 #[test]

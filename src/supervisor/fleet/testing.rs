@@ -2,10 +2,21 @@
 
 use std::time::Duration;
 
-use super::*;
-use crate::{
-    events::{ActedBy, NodeChanged},
-    supervisor::{NodeKind, RestartPolicy},
+pub(super) use super::{
+    about::{About, RuntimeKind},
+    hold_bounds::LONGEST_HOLD,
+    input::{
+        Act, Effect, Input, LimitsChange, Memory, Order, OrderDone, OrderKind, OrderRefused, Remembered,
+    },
+    whole::Fleet,
+};
+pub(super) use crate::{
+    events::{ActedBy, NodeAction, NodeChanged, NodeHold, NodeState, NodeWanted},
+    supervisor::{
+        Inspection, Limits, NodeKind, ProbeFailed, ProcessStatus, Ready, RestartPolicy, RuntimeError,
+        RuntimeEvent, Sight, Usage,
+    },
+    types::{NodeId, UnixMillis},
 };
 
 pub(super) fn id(name: &str) -> NodeId {

@@ -1,21 +1,20 @@
 //! What is wrong at the moment, of what the fleet knows: the rule, whom it is about, and why.
 
-use super::{Ending, Fleet, Limits, NodeHold, NodeState, NodeWanted, ProcessStatus, WatchedMs, node::Node};
+use super::{ending::Ending, node::Node, whole::Fleet};
 use crate::{
-    events::AlertRule,
-    supervisor::rules::{
-        NODE_CRASH_LOOP, NODE_DOWN, NODE_HUNG, NODE_LAGGING, NODE_LIMITS_NOT_HELD, NODE_MEMORY_PRESSURE,
-        NODE_OUT_OF_MEMORY, NODE_RUNTIME_AWAY, NODE_STOPPED, NODE_SYNC_STALLED,
+    events::{AlertRule, NodeHold, NodeState, NodeWanted},
+    supervisor::{
+        Limits, ProcessStatus,
+        rules::{
+            NODE_CRASH_LOOP, NODE_DOWN, NODE_HUNG, NODE_LAGGING, NODE_LIMITS_NOT_HELD, NODE_MEMORY_PRESSURE,
+            NODE_OUT_OF_MEMORY, NODE_RUNTIME_AWAY, NODE_STOPPED, NODE_SYNC_STALLED,
+        },
     },
 };
 
 /// The subject of what is about no single node.
 const ALL: &str = "all nodes";
 
-/// Above this share of a minute the machine is short of memory, in percent (PSI memory full).
-const PRESSED_PERCENT: f64 = 10.0;
-/// And so it must stay before it is told. Peaks pass.
-const PRESSED_MS: i64 = 60_000;
 /// Kernels round limits to pages.
 const PAGES: u64 = 1 << 16;
 
@@ -27,28 +26,12 @@ pub(crate) struct Trouble {
     pub(crate) message: String,
 }
 
-/// How short of memory the machine is.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pressure {
-    /// Since when, and how much of the last minute, in percent.
-    pressed: Option<(WatchedMs, f64)>,
-}
-
-impl Pressure {
-    pub(super) fn see(&mut self, percent: Option<f64>, at: WatchedMs) {
-        let since = self.pressed.map_or(at, |(since, _)| since);
-        self.pressed = percent.filter(|percent| *percent > PRESSED_PERCENT).map(|percent| (since, percent));
-    }
-}
-
 impl Fleet {
     /// What is wrong now.
     pub(crate) fn troubles(&self) -> Vec<Trouble> {
         let mut found: Vec<Trouble> = self.nodes.iter().flat_map(|node| self.troubles_of(node)).collect();
         let at = self.clock.now();
-        if let Some((since, percent)) = self.pressure.pressed
-            && at.since(since) >= PRESSED_MS
-        {
+        if let Some(percent) = self.pressure.lasting(at) {
             found.push(Trouble {
                 rule: &NODE_MEMORY_PRESSURE,
                 subject: ALL.to_owned(),

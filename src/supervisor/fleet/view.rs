@@ -3,11 +3,14 @@
 use serde::Serialize;
 
 use super::{
-    Fleet, Limits, NodeHold, NodeState, NodeWanted, Ready, RuntimeKind, Usage, node::Node, watched::millis,
+    about::RuntimeKind,
+    node::Node,
+    watched::{WatchedMs, millis},
+    whole::Fleet,
 };
 use crate::{
-    events::NodeAction,
-    supervisor::{Layer, NodeKind},
+    events::{NodeAction, NodeHold, NodeState, NodeWanted},
+    supervisor::{Layer, Limits, NodeKind, Ready, Usage},
     types::{NodeId, UnixMillis},
 };
 
@@ -129,11 +132,24 @@ impl Fleet {
     }
 
     fn view_of(&self, node: &Node) -> NodeView {
-        let Node { about, wanted, hold, state, since, why, process, probes, restarts, doing, job: _ } = node;
+        let Node {
+            about,
+            wanted,
+            hold,
+            state,
+            since,
+            why,
+            process,
+            probes,
+            restarts,
+            doing,
+            job: _,
+            cut_short: _,
+        } = node;
         let at = self.clock.now();
         let sight = probes.sight.as_ref();
         let is_syncing = sight.is_some_and(|sight| matches!(sight.ready, Ready::Syncing(_)));
-        let in_window = |begun: &&super::WatchedMs| !at.is_after(**begun, about.restart.burst_window);
+        let in_window = |begun: &&WatchedMs| !at.is_after(**begun, about.restart.burst_window);
         NodeView {
             id: about.id.clone(),
             kind: about.kind,

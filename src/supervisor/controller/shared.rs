@@ -1,0 +1,106 @@
+//! What the tasks of the supervisor share.
+
+use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc};
+
+use tokio::sync::{oneshot, watch};
+
+use crate::{
+    consensus::WallClock,
+    events::{AnswerMeter, NodeState, Spine},
+    ledger::{Ledger, SignalBook},
+    supervisor::{
+        NodeSettings, NodeView, Order, OrderDone, OrderRefused, Probe, Runtime, RuntimeSettings,
+        fleet::{Input, Trouble},
+    },
+    types::NodeId,
+};
+
+/// The state of each node.
+pub type NodeStates = HashMap<NodeId, NodeState>;
+
+/// Who does what is to be done, by where a node runs.
+#[derive(Clone)]
+pub struct Runtimes {
+    /// Containers.
+    pub docker: Arc<dyn Runtime>,
+    /// Units.
+    pub systemd: Arc<dyn Runtime>,
+    /// Child processes.
+    pub process: Arc<dyn Runtime>,
+}
+
+impl Runtimes {
+    /// The runtime of a node.
+    pub fn of(&self, node: &NodeSettings) -> &Arc<dyn Runtime> {
+        match &node.runtime {
+            RuntimeSettings::Docker(_) => &self.docker,
+            RuntimeSettings::Systemd(_) => &self.systemd,
+            RuntimeSettings::Process(_) => &self.process,
+        }
+    }
+}
+
+impl fmt::Debug for Runtimes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Runtimes")
+    }
+}
+
+/// What the supervisor is started with.
+#[derive(Clone)]
+pub struct SupervisorParts {
+    /// `[[nodes]]`
+    pub nodes: Vec<NodeSettings>,
+    /// Who does what is to be done.
+    pub runtimes: Runtimes,
+    /// Who asks nodes how they are.
+    pub probe: Arc<dyn Probe>,
+    /// Where it is written down.
+    pub ledger: Ledger,
+    /// Where what lasts is raised.
+    pub signals: SignalBook,
+    /// Where it is told.
+    pub spine: Spine,
+    /// The wall clock.
+    pub clock: WallClock,
+    /// Where this machine's `/proc` is under.
+    pub host_root: PathBuf,
+}
+
+impl fmt::Debug for SupervisorParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // URLs of probes may hold keys.
+        f.debug_struct("SupervisorParts").field("nodes", &self.nodes.len()).finish_non_exhaustive()
+    }
+}
+
+/// An order, and where its answer goes.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) order: Order,
+    pub(super) answer: oneshot::Sender<Result<OrderDone, OrderRefused>>,
+}
+
+/// What the task works with: it outlives a task that begins anew.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) parts: SupervisorParts,
+    pub(super) states: watch::Sender<NodeStates>,
+    pub(super) views: watch::Sender<Vec<NodeView>>,
+    pub(super) troubles: watch::Sender<Option<Vec<Trouble>>>,
+    pub(super) meters: HashMap<NodeId, AnswerMeter>,
+}
+
+/// An input, and in which turn of its node it was begun.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) input: Input,
+    pub(super) turn: Option<u64>,
+}
+
+impl Seen {
+    /// Something that is never old.
+    pub(super) const fn now(input: Input) -> Self {
+        Self { input, turn: None }
+    }
+}
