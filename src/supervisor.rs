@@ -16,6 +16,9 @@
 
 pub mod admission;
 pub mod image;
+pub mod audit;
+pub mod firewall;
+pub mod jwt;
 pub mod kind;
 pub mod launch;
 pub mod limits;

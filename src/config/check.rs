@@ -92,6 +92,7 @@ pub(super) fn check(raw: RawConfig, around: &Surroundings<'_>) -> (Config, Vec<M
         ops,
         alerts,
         sla: sla(&raw.sla, &mut checker),
+        firewall: raw.firewall.as_ref().map(|raw| firewall(raw, &mut checker)),
         relays,
         terms,
         builders,

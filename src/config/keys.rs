@@ -57,11 +57,11 @@ const SECRET: [&str; 24] = [
 ];
 
 /// Known keys by section, for the nearest one to an unknown.
-const KEYS: [(&str, &str); 35] = [
+const KEYS: [(&str, &str); 36] = [
     (
         "",
         "network data_dir builder_api ops auction tls relays builders proposers proposer_labels_file trust rotation beacon \
-         execution profit bundles rpc nodes resources disk maintenance backup alerts sla telemetry ledger",
+         execution profit bundles rpc nodes resources disk maintenance backup alerts sla firewall telemetry ledger",
     ),
     ("network", "name genesis_time genesis_fork_version seconds_per_slot chain_id fulu_fork_epoch"),
     (
@@ -124,6 +124,7 @@ const KEYS: [(&str, &str); 35] = [
     ),
     ("client_floors", "client fork version"),
     ("sla", "target_percent"),
+    ("firewall", "allow_from closed_ports p2p_ports ssh_ports"),
     (
         "trust",
         "seed_from_public_record half_life_days quarantine_secs quarantine_max_secs breaker_failures breaker_successes breaker_open_secs \
@@ -295,6 +296,7 @@ mod tests {
             ("maintenance.anything", true),
             ("alerts.anything", false),
             ("sla.target_percent", true),
+            ("firewall.ssh_ports", true),
             ("proposers.0.labels.x", false),
             ("port", false),
             ("service_host", false),

@@ -11,6 +11,7 @@ use super::{
     Mistake, keys,
     raw_alerts::{RawAlerts, RawSla},
     raw_nodes::{RawResources, RawSupervisedNode},
+    raw_firewall::RawFirewall,
     raw_rpc::RawRpc,
 };
 
@@ -39,6 +40,7 @@ pub(super) struct RawConfig {
     pub(super) sla: RawSla,
     pub(super) nodes: Vec<RawSupervisedNode>,
     pub(super) resources: Option<RawResources>,
+    pub(super) firewall: Option<RawFirewall>,
     // Sections that are part of the contract and are built later: taken, and warned about.
     pub(super) disk: Option<Value>,
     pub(super) maintenance: Option<Value>,

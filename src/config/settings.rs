@@ -16,6 +16,7 @@ use crate::{
     relay::{HealthMonitorSettings, RelaySettings, TlsRoots},
     sla::Objective,
     supervisor::NodesSettings,
+    supervisor::firewall::FirewallSettings,
     types::RelayId,
 };
 
@@ -64,6 +65,8 @@ pub struct Config {
     pub alerts: AlertsConfig,
     /// `[sla] target_percent`
     pub sla: Objective,
+    /// `[firewall]`; none: nothing is closed. Read by its commands alone.
+    pub firewall: Option<FirewallSettings>,
     /// `[profit]`
     pub profit: ProfitSettings,
     /// `[trust] seed_from_public_record`: looked at once, at start.
@@ -102,6 +105,7 @@ impl Config {
             nodes,
             alerts,
             sla,
+            firewall: _,
             seed_from_public_record: _,
             included: _,
             warnings: _,
