@@ -7,18 +7,21 @@ mod demo;
 mod drill;
 mod exit;
 mod findings;
+mod firewall;
 mod import;
 mod loading;
+mod nodes;
 mod progress;
 mod report;
 mod run;
+mod secrets;
 mod terminal;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use arguments::{AlertCommand, Arguments, Command, DrillCommand};
+use arguments::{AlertCommand, Arguments, Command, DrillCommand, NodesCommand, SecretsCommand};
 use exit::FAILED;
 use import::Asked;
 use loading::environment;
@@ -69,6 +72,13 @@ async fn carry_out() -> ExitCode {
         Command::Drill(arguments) => match arguments.command {
             DrillCommand::Alert(arguments) => drill::alert(arguments).await,
         },
+        Command::Nodes(arguments) => match arguments.command {
+            NodesCommand::Audit(arguments) => nodes::audit(&arguments),
+        },
+        Command::Secrets(arguments) => match arguments.command {
+            SecretsCommand::Jwt(arguments) => secrets::jwt(&arguments),
+        },
+        Command::Firewall(arguments) => firewall::firewall(arguments.command).await,
     }
 }
 

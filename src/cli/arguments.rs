@@ -39,6 +39,12 @@ pub(super) enum Command {
     Alert(AlertArguments),
     /// Rehearsals, with the running service; what comes of one is kept as evidence.
     Drill(DrillArguments),
+    /// Nodes beside the validator.
+    Nodes(NodesArguments),
+    /// Secrets that nodes share.
+    Secrets(SecretsArguments),
+    /// Closes RPC to everybody but your own networks, also where Docker publishes it.
+    Firewall(FirewallArguments),
 }
 
 #[derive(Debug, Args)]
@@ -220,6 +226,143 @@ pub(super) struct DrillAlertArguments {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct NodesArguments {
+    #[command(subcommand)]
+    pub(super) command: NodesCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum NodesCommand {
+    /// Reads compose files, docker run lines and guides with both, and says what is wrong, why it hurts and what to write instead. Ends with 1
+    /// where something was found.
+    Audit(NodesAuditArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NodesAuditArguments {
+    /// Compose files, scripts, Markdown; - for standard input.
+    #[arg(value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// Scores what is there, from what `docker inspect` prints; - for standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "files")]
+    pub(super) inspect: Option<PathBuf>,
+    /// Prints what was found as one JSON document.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SecretsArguments {
+    #[command(subcommand)]
+    pub(super) command: SecretsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SecretsCommand {
+    /// Makes the secret of the Engine API that an execution and a consensus client share: 32 random bytes in a file for its owner alone.
+    Jwt(SecretsJwtArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SecretsJwtArguments {
+    /// The file. One that is there is never written over.
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// Mode 0400 instead of 0600: not even its owner writes it.
+    #[arg(long)]
+    pub(super) read_only: bool,
+    /// The user that the clients run as, by numbers: 1000 or 1000:1000. Only root can give a file away.
+    #[arg(long, value_name = "UID[:GID]", value_parser = owner)]
+    pub(super) owner: Option<(u32, u32)>,
+    /// Looks at a secret that is there, without showing it: mode, owner, length, links, folder.
+    #[arg(long, conflicts_with_all = ["rotate", "read_only"])]
+    pub(super) check: bool,
+    /// Makes the next secret as FILE.new, and says how both clients are moved to it.
+    #[arg(long)]
+    pub(super) rotate: bool,
+    /// Rotation: the execution client's container.
+    #[arg(long, default_value = "geth", value_name = "CONTAINER", value_parser = container)]
+    pub(super) execution: String,
+    /// Rotation: the consensus client's container.
+    #[arg(long, default_value = "beacon", value_name = "CONTAINER", value_parser = container)]
+    pub(super) consensus: String,
+    /// Prints what was done or found as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FirewallArguments {
+    #[command(subcommand)]
+    pub(super) command: FirewallCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum FirewallCommand {
+    /// Prints the ruleset of [firewall] and what it means. Changes nothing.
+    Plan(FirewallPlanArguments),
+    /// Loads the ruleset on trial: it is taken back by itself unless somebody confirms within a minute that they still get in.
+    Apply(FirewallApplyArguments),
+    /// Keeps a ruleset that is on trial.
+    Confirm(FirewallStateArguments),
+    /// Takes the table away. Nothing else is touched.
+    Remove(FirewallStateArguments),
+    /// Takes a ruleset back that nobody confirms; started by apply.
+    #[command(hide = true)]
+    Guard(FirewallGuardArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FirewallPlanArguments {
+    /// The configuration file.
+    #[arg(long, default_value = "relays.toml", env = "RELAYMUX_CONFIG")]
+    pub(super) config: PathBuf,
+    /// Prints the ruleset alone, for a file that nftables loads when the machine starts.
+    #[arg(long, conflicts_with = "json")]
+    pub(super) ruleset: bool,
+    /// Prints all of it as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FirewallApplyArguments {
+    /// The configuration file.
+    #[arg(long, default_value = "relays.toml", env = "RELAYMUX_CONFIG")]
+    pub(super) config: PathBuf,
+    /// How long somebody has to confirm, 1s to 10m.
+    #[arg(long, default_value = "60s", value_parser = confirm_within)]
+    pub(super) confirm_within: Duration,
+    /// Where the trial is kept.
+    #[arg(long, default_value = FIREWALL_STATE, hide = true)]
+    pub(super) state_dir: PathBuf,
+    /// Asks nobody here, waits for `relaymux firewall confirm`, and prints what came of it as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FirewallStateArguments {
+    /// Where the trial is kept.
+    #[arg(long, default_value = FIREWALL_STATE, hide = true)]
+    pub(super) state_dir: PathBuf,
+    /// Prints what was done as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FirewallGuardArguments {
+    #[arg(long)]
+    pub(super) state_dir: PathBuf,
+    #[arg(long, value_parser = confirm_within)]
+    pub(super) confirm_within: Duration,
+}
+
+/// Where a ruleset's trial is kept: gone with a restart, as the ruleset is.
+const FIREWALL_STATE: &str = "/run/relaymux-firewall";
+
+#[derive(Debug, Args)]
 pub(super) struct DemoArguments {
     /// Stops after this many slots; without it, at Ctrl-C.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
@@ -261,6 +404,25 @@ fn asking_severity(text: &str) -> Result<Severity, String> {
 fn drill_wait(text: &str) -> Result<Duration, String> {
     let found = crate::config::parse_duration(text).filter(|wait| DRILL_WAIT.contains(wait));
     found.ok_or_else(|| "expected a length of time such as 15m (10s to 24h)".to_owned())
+}
+
+fn owner(text: &str) -> Result<(u32, u32), String> {
+    let (user, group) = text.split_once(':').unwrap_or((text, text));
+    let parsed = user.parse().ok().zip(group.parse().ok());
+    parsed.ok_or_else(|| "expected numbers such as 1000 or 1000:1000: names mean something else in a container".to_owned())
+}
+
+/// A container's name, as Docker takes it: it becomes part of commands that people copy.
+fn container(text: &str) -> Result<String, String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    let is_name = text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(is_part);
+    if is_name { Ok(text.to_owned()) } else { Err("expected a container's name".to_owned()) }
+}
+
+fn confirm_within(text: &str) -> Result<Duration, String> {
+    let bounds = Duration::from_secs(1)..=Duration::from_mins(10);
+    let found = crate::config::parse_duration(text).filter(|wait| bounds.contains(wait));
+    found.ok_or_else(|| "expected a length of time such as 60s (1s to 10m)".to_owned())
 }
 
 fn by(text: &str) -> Result<By, String> {

@@ -33,6 +33,14 @@ pub(super) fn write(text: impl Display) {
     }
 }
 
+/// Writes a line with styles to standard output: without them where it is no terminal, or `NO_COLOR` is set.
+pub(super) fn say_styled(text: impl Display) {
+    let written = aside(|| writeln!(anstream::stdout().lock(), "{text}"));
+    if written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        std::process::exit(i32::from(BROKEN_PIPE));
+    }
+}
+
 /// Writes a line to standard error. There is nobody to tell when it cannot be written.
 pub(super) fn complain(text: impl Display) {
     let _ = aside(|| writeln!(io::stderr().lock(), "{text}"));

@@ -17,6 +17,7 @@ use super::{
     chain::chain_spec,
     checker::{Checker, hosts, url},
     combinations::combinations,
+    firewall::firewall,
     health::monitor,
     nodes::{NodesContext, nodes},
     proposers::{ProposerContext, proposers},

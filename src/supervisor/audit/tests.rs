@@ -149,6 +149,15 @@ fn texts_that_cannot_be_read_are_said_to_be() {
     assert_eq!(audit_text("a.yml", "a: 1").unwrap(), [], "YAML of another kind is none of ours");
 }
 
+#[test]
+fn the_page_lists_every_rule() {
+    let page = include_str!("../../../docs/nodes.md");
+    for rule in Rule::ALL {
+        assert!(page.contains(&format!("| `{rule}` | {} |", rule.risk())), "{rule}");
+    }
+    assert_eq!(page.matches("\n| `").count(), Rule::ALL.len());
+}
+
 fn fragments() -> impl Strategy<Value = String> {
     let words: Vec<&str> = ROADMAP.split_inclusive([' ', '\n']).collect();
     prop::collection::vec(prop::sample::select(words), 0..200).prop_map(|words| words.concat())
