@@ -409,7 +409,9 @@ fn drill_wait(text: &str) -> Result<Duration, String> {
 fn owner(text: &str) -> Result<(u32, u32), String> {
     let (user, group) = text.split_once(':').unwrap_or((text, text));
     let parsed = user.parse().ok().zip(group.parse().ok());
-    parsed.ok_or_else(|| "expected numbers such as 1000 or 1000:1000: names mean something else in a container".to_owned())
+    parsed.ok_or_else(|| {
+        "expected numbers such as 1000 or 1000:1000: names mean something else in a container".to_owned()
+    })
 }
 
 /// A container's name, as Docker takes it: it becomes part of commands that people copy.

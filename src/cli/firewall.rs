@@ -73,7 +73,9 @@ async fn plan(arguments: &FirewallPlanArguments) -> Result<ExitCode, Trouble> {
     terminal::say("");
     match checked {
         Ok(()) => terminal::say("nft would load it: relaymux firewall apply"),
-        Err(reason) => terminal::say(terminal::wrapped(&format!("Whether nft would load it is not known: {reason}"), 2)),
+        Err(reason) => {
+            terminal::say(terminal::wrapped(&format!("Whether nft would load it is not known: {reason}"), 2))
+        }
     }
     if let Some(connection) = cut {
         terminal::say(terminal::wrapped(&session::refusal(&connection), 2));
@@ -88,13 +90,17 @@ fn confirm(arguments: &FirewallStateArguments) -> Result<ExitCode, Trouble> {
     if arguments.json {
         terminal::write(terminal::json(&json!({ "table": TABLE, "kept": is_kept })));
     } else if is_kept {
-        terminal::say("kept: the new rules stay until the machine restarts; docs/nodes.md says how they outlive that");
+        terminal::say(
+            "kept: the new rules stay until the machine restarts; docs/nodes.md says how they outlive that",
+        );
     }
     if is_kept {
         return Ok(ExitCode::SUCCESS);
     }
     let why = match trial.outcome() {
-        Outcome::Reverting | Outcome::Reverted => "it is too late: the rules were taken back; apply them again",
+        Outcome::Reverting | Outcome::Reverted => {
+            "it is too late: the rules were taken back; apply them again"
+        }
         Outcome::Stuck => "the rules could not be taken back: `relaymux firewall remove`",
         Outcome::Waits | Outcome::Kept | Outcome::None => "nothing waits to be confirmed",
     };

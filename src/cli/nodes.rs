@@ -105,19 +105,16 @@ fn tell_containers(containers: &[Scored], is_json: bool) -> ExitCode {
     code(is_well)
 }
 
-const fn code_of(is_well: bool) -> u8 {
-    if is_well { 0 } else { FAILED }
-}
-
 fn code(is_well: bool) -> ExitCode {
-    ExitCode::from(code_of(is_well))
+    if is_well { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 
 /// A finding; why it hurts and what to write instead only where a rule comes up for the first time.
 fn tell(place: &str, finding: &Finding, is_first: bool) {
     let Finding { rule, risk, subject, message, why, instead, .. } = finding;
     let style = style(*risk);
-    let head = format!("{style}{risk:<8}{style:#}  {place}  {}{rule}{:#}", Style::new().bold(), Style::new().bold());
+    let head =
+        format!("{style}{risk:<8}{style:#}  {place}  {}{rule}{:#}", Style::new().bold(), Style::new().bold());
     terminal::say_styled(head);
     let about = if subject.is_empty() { String::new() } else { format!("{subject}: ") };
     terminal::say(indented(&format!("{about}{message}")));

@@ -39,7 +39,11 @@ pub(super) fn jwt(arguments: &SecretsJwtArguments) -> ExitCode {
     };
     done.unwrap_or_else(|error| {
         terminal::complain(format_args!("{error}"));
-        ExitCode::from(if matches!(error, JwtError::Exists(_) | JwtError::Missing(_)) { MISUSED } else { FAILED })
+        ExitCode::from(if matches!(error, JwtError::Exists(_) | JwtError::Missing(_)) {
+            MISUSED
+        } else {
+            FAILED
+        })
     })
 }
 

@@ -11,18 +11,29 @@ const MAX_ENTRIES: usize = 256;
 
 /// Checks the section.
 pub(super) fn firewall(raw: &RawFirewall, checker: &mut Checker) -> FirewallSettings {
-    let nets = list(&raw.allow_from, "firewall.allow_from", Net::parse, checker, (
-        "is not a network, or is everybody's",
-        "write an address or a network, such as \"192.168.1.0/24\"",
-    ));
-    let closed = ports(raw.closed_ports.as_deref(), "firewall.closed_ports", &DEFAULT_CLOSED, Ports::parse, checker, (
-        "is not a port",
-        "write 8545 or \"8545-8548\"",
-    ));
-    let peers = ports(raw.p2p_ports.as_deref(), "firewall.p2p_ports", &DEFAULT_PEERS, PeerPorts::parse, checker, (
-        "is not a port with its protocol",
-        "write \"30303/tcp\" or \"8000-8020/udp\"",
-    ));
+    let nets = list(
+        &raw.allow_from,
+        "firewall.allow_from",
+        Net::parse,
+        checker,
+        ("is not a network, or is everybody's", "write an address or a network, such as \"192.168.1.0/24\""),
+    );
+    let closed = ports(
+        raw.closed_ports.as_deref(),
+        "firewall.closed_ports",
+        &DEFAULT_CLOSED,
+        Ports::parse,
+        checker,
+        ("is not a port", "write 8545 or \"8545-8548\""),
+    );
+    let peers = ports(
+        raw.p2p_ports.as_deref(),
+        "firewall.p2p_ports",
+        &DEFAULT_PEERS,
+        PeerPorts::parse,
+        checker,
+        ("is not a port with its protocol", "write \"30303/tcp\" or \"8000-8020/udp\""),
+    );
     let settings = FirewallSettings {
         allow_from: nets,
         closed,
@@ -41,14 +52,30 @@ fn contradictions(settings: &FirewallSettings, raw: &RawFirewall, checker: &mut 
     let is_closed = |ports: &Ports| settings.closed.iter().any(|closed| closed.meets(ports));
     for (index, peers) in settings.peers.iter().enumerate() {
         if peers.protocol == Protocol::Tcp && is_closed(&peers.ports) {
-            let key = if raw.p2p_ports.is_some() { format!("firewall.p2p_ports[{index}]") } else { "firewall.closed_ports".to_owned() };
-            checker.wrong(&key, format!("{peers} is for peers and closed at once"), "take it out of one of closed_ports and p2p_ports");
+            let key = if raw.p2p_ports.is_some() {
+                format!("firewall.p2p_ports[{index}]")
+            } else {
+                "firewall.closed_ports".to_owned()
+            };
+            checker.wrong(
+                &key,
+                format!("{peers} is for peers and closed at once"),
+                "take it out of one of closed_ports and p2p_ports",
+            );
         }
     }
     for (index, port) in settings.ssh.iter().enumerate() {
         if settings.closed.iter().any(|closed| closed.contains(*port)) {
-            let key = if raw.ssh_ports.is_some() { format!("firewall.ssh_ports[{index}]") } else { "firewall.closed_ports".to_owned() };
-            checker.wrong(&key, format!("{port} is SSH's and closed at once"), "take it out of one of closed_ports and ssh_ports");
+            let key = if raw.ssh_ports.is_some() {
+                format!("firewall.ssh_ports[{index}]")
+            } else {
+                "firewall.closed_ports".to_owned()
+            };
+            checker.wrong(
+                &key,
+                format!("{port} is SSH's and closed at once"),
+                "take it out of one of closed_ports and ssh_ports",
+            );
         }
     }
 }
@@ -63,7 +90,9 @@ fn ports<T>(
 ) -> Vec<T> {
     match raw {
         None => default.iter().filter_map(|text| parse(text)).collect(),
-        Some(raw) => list(&raw.iter().map(|scalar| scalar.0.clone()).collect::<Vec<_>>(), key, parse, checker, says),
+        Some(raw) => {
+            list(&raw.iter().map(|scalar| scalar.0.clone()).collect::<Vec<_>>(), key, parse, checker, says)
+        }
     }
 }
 
@@ -75,7 +104,11 @@ fn list<T>(
     (wrong, hint): (&str, &str),
 ) -> Vec<T> {
     if raw.len() > MAX_ENTRIES {
-        checker.wrong(key, format!("has {} entries", raw.len()), format!("{MAX_ENTRIES} at most: write networks and ranges"));
+        checker.wrong(
+            key,
+            format!("has {} entries", raw.len()),
+            format!("{MAX_ENTRIES} at most: write networks and ranges"),
+        );
         return Vec::new();
     }
     let mut found = Vec::new();
@@ -131,14 +164,32 @@ mod tests {
     #[test]
     fn mistakes_are_said_by_their_place() {
         for (raw, want) in [
-            (RawFirewall { allow_from: vec!["0.0.0.0/0".into()], ..RawFirewall::default() }, "firewall.allow_from[0]"),
-            (RawFirewall { closed_ports: scalars(&["8545", "x"]), ..RawFirewall::default() }, "firewall.closed_ports[1]"),
-            (RawFirewall { p2p_ports: scalars(&["30303"]), ..RawFirewall::default() }, "firewall.p2p_ports[0]"),
-            (RawFirewall { p2p_ports: scalars(&["8545/tcp"]), ..RawFirewall::default() }, "firewall.p2p_ports[0]"),
-            (RawFirewall { closed_ports: scalars(&["22"]), ..RawFirewall::default() }, "firewall.closed_ports"),
+            (
+                RawFirewall { allow_from: vec!["0.0.0.0/0".into()], ..RawFirewall::default() },
+                "firewall.allow_from[0]",
+            ),
+            (
+                RawFirewall { closed_ports: scalars(&["8545", "x"]), ..RawFirewall::default() },
+                "firewall.closed_ports[1]",
+            ),
+            (
+                RawFirewall { p2p_ports: scalars(&["30303"]), ..RawFirewall::default() },
+                "firewall.p2p_ports[0]",
+            ),
+            (
+                RawFirewall { p2p_ports: scalars(&["8545/tcp"]), ..RawFirewall::default() },
+                "firewall.p2p_ports[0]",
+            ),
+            (
+                RawFirewall { closed_ports: scalars(&["22"]), ..RawFirewall::default() },
+                "firewall.closed_ports",
+            ),
             (RawFirewall { ssh_ports: Some(vec![8545]), ..RawFirewall::default() }, "firewall.ssh_ports[0]"),
             (RawFirewall { ssh_ports: Some(vec![]), ..RawFirewall::default() }, "firewall.ssh_ports"),
-            (RawFirewall { allow_from: vec!["10.0.0.1".into(); 300], ..RawFirewall::default() }, "firewall.allow_from"),
+            (
+                RawFirewall { allow_from: vec!["10.0.0.1".into(); 300], ..RawFirewall::default() },
+                "firewall.allow_from",
+            ),
         ] {
             assert_eq!(checked(&raw).1, [want], "{raw:?}");
         }

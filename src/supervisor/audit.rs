@@ -42,6 +42,9 @@ pub const MAX_TEXT: usize = 4 << 20;
 /// Most findings of one text: who has more knows what to do.
 const MAX_FINDINGS: usize = 2_000;
 
+/// Most containers of one text.
+const MAX_CONTAINERS: usize = 1_000;
+
 /// Why a text was not read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuditError {
@@ -146,7 +149,8 @@ const MAX_DOCUMENTS_DEEP: usize = 3;
 impl Gathered {
     fn shell(&mut self, script: Script, depth: usize) -> Result<(), AuditError> {
         self.findings.extend(commands::commands(&script.commands));
-        self.containers.extend(script.commands.iter().filter_map(docker_run::container));
+        let room = MAX_CONTAINERS.saturating_sub(self.containers.len());
+        self.containers.extend(script.commands.iter().filter_map(docker_run::container).take(room));
         self.networks.extend(networks::created(&script.commands, &mut self.containers));
         for document in script.documents.iter().filter(|_| depth < MAX_DOCUMENTS_DEEP) {
             let is_yaml = [".yml", ".yaml"].iter().any(|suffix| document.target.ends_with(suffix));
@@ -165,7 +169,8 @@ impl Gathered {
         let composed = compose::compose(&root);
         let networks = composed.networks.into_iter();
         self.networks.extend(networks.map(|(name, line, has_exit)| Network { name, line, has_exit }));
-        self.containers.extend(composed.containers);
+        let room = MAX_CONTAINERS.saturating_sub(self.containers.len());
+        self.containers.extend(composed.containers.into_iter().take(room));
         Ok(())
     }
 }

@@ -41,7 +41,9 @@ impl JwtOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum JwtError {
     /// There is something of that name. It is left as it is.
-    #[error("{0} is there already, and two clients may be using it: look at it with --check, replace it with --rotate")]
+    #[error(
+        "{0} is there already, and two clients may be using it: look at it with --check, replace it with --rotate"
+    )]
     Exists(PathBuf),
     /// There is no such file, which was to be looked at or replaced.
     #[error("{0} is not there: make it with `relaymux secrets jwt {0}`")]
@@ -152,13 +154,19 @@ pub fn rotation_plan(path: &Path, execution: &str, consensus: &str) -> Vec<Rotat
             "Put the new secret in the old one's place, under the same name: a container sees a mounted file anew only when it starts.",
             format!("mv --no-clobber {shown} {old} && mv --no-clobber {next} {shown}"),
         ),
-        step("Start the execution client first: it has to be there to be called.", format!("docker start {execution}")),
+        step(
+            "Start the execution client first: it has to be there to be called.",
+            format!("docker start {execution}"),
+        ),
         step("Start the consensus client.", format!("docker start {consensus}")),
         step(
             "See that the execution client is driven again: no line about JWT or 401, and a head that moves.",
             format!("docker logs --since 2m {consensus}"),
         ),
-        step("Remove the old secret. To go back before this step, do the same with the names exchanged.", format!("shred --remove {old}")),
+        step(
+            "Remove the old secret. To go back before this step, do the same with the names exchanged.",
+            format!("shred --remove {old}"),
+        ),
     ]
 }
 
@@ -204,16 +212,28 @@ impl JwtFault {
     /// What is wrong, and what to do.
     pub const fn words(self) -> &'static str {
         match self {
-            Self::Link => "it is a link: whoever can write to its folder decides which secret it is; put the file itself there",
+            Self::Link => {
+                "it is a link: whoever can write to its folder decides which secret it is; put the file itself there"
+            }
             Self::NotAFile => "it is no file",
             Self::OpenMode => "others can read or write it: chmod 600, and rotate it if somebody may have",
-            Self::SecondName => "it has a second name somewhere (a hard link): find it with find -samefile, and rotate it",
-            Self::ForeignOwner => "it belongs to somebody else: chown it to the user that the clients run as, and name that with --owner",
+            Self::SecondName => {
+                "it has a second name somewhere (a hard link): find it with find -samefile, and rotate it"
+            }
+            Self::ForeignOwner => {
+                "it belongs to somebody else: chown it to the user that the clients run as, and name that with --owner"
+            }
             Self::NotASecret => "it is not 64 hex digits, with or without 0x: make a new one with --rotate",
             Self::NotRandom => "all of its bytes are the same: make a new one with --rotate",
-            Self::Unreadable => "it cannot be read from here, so that its contents are not known: try as its owner",
-            Self::OpenFolder => "others can write to its folder, and put another file there: chmod 750 the folder",
-            Self::ListedFolder => "others can list its folder, which harms nothing as long as its mode stays: chmod 750 the folder to be safe",
+            Self::Unreadable => {
+                "it cannot be read from here, so that its contents are not known: try as its owner"
+            }
+            Self::OpenFolder => {
+                "others can write to its folder, and put another file there: chmod 750 the folder"
+            }
+            Self::ListedFolder => {
+                "others can list its folder, which harms nothing as long as its mode stays: chmod 750 the folder to be safe"
+            }
         }
     }
 }
@@ -234,7 +254,9 @@ pub fn check(path: &Path, owner: Option<u32>) -> Result<Vec<JwtFault>, JwtError>
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder_mode = fs::metadata(folder).map_err(io)?.mode();
     // With the sticky bit, as of /tmp, others can make files there and replace none.
-    if folder_mode & 0o002 != 0 && folder_mode & 0o1000 == 0 || folder_mode & 0o020 != 0 && folder_mode & 0o1000 == 0 {
+    if folder_mode & 0o002 != 0 && folder_mode & 0o1000 == 0
+        || folder_mode & 0o020 != 0 && folder_mode & 0o1000 == 0
+    {
         faults.push(JwtFault::OpenFolder);
     } else if folder_mode & 0o004 != 0 {
         faults.push(JwtFault::ListedFolder);

@@ -77,7 +77,10 @@ fn rpc_is_closed_to_strangers_and_open_to_the_operator_also_behind_docker() {
     assert_eq!(world.ours(), None);
     assert!(world.reaches(&closed_ways()[0]));
     assert_eq!(world.table("ip", "docker_like").unwrap(), others);
-    assert!(world.relaymux(&["remove"]).output().unwrap().status.success(), "it is gone already, and that is well");
+    assert!(
+        world.relaymux(&["remove"]).output().unwrap().status.success(),
+        "it is gone already, and that is well"
+    );
 }
 
 #[test]
@@ -170,7 +173,11 @@ fn a_confirmation_from_elsewhere_keeps_the_rules() {
         !status.contains("State:") || status.contains("State:\tZ")
     });
     assert!(world.ours().is_some());
-    assert_eq!(world.relaymux(&["confirm"]).output().unwrap().status.code(), Some(1), "nothing waits any more");
+    assert_eq!(
+        world.relaymux(&["confirm"]).output().unwrap().status.code(),
+        Some(1),
+        "nothing waits any more"
+    );
 }
 
 #[test]

@@ -10,10 +10,10 @@ use std::{
 };
 
 /// The machine's address for strangers, and for the operator's network.
-pub const FOR_STRANGERS: &str = "10.77.0.1";
-pub const FOR_OPERATORS: &str = "192.168.77.1";
+pub(crate) const FOR_STRANGERS: &str = "10.77.0.1";
+pub(crate) const FOR_OPERATORS: &str = "192.168.77.1";
 /// The container's own address.
-pub const CONTAINER: &str = "172.30.0.2";
+pub(crate) const CONTAINER: &str = "172.30.0.2";
 /// What Docker's rules look like: three published ports, one of them under another number.
 const DOCKER_LIKE: &str = "table ip docker_like {
 	chain prerouting {
@@ -30,7 +30,7 @@ const DOCKER_LIKE: &str = "table ip docker_like {
 ";
 const ROLE: &str = "RELAYMUX_FIREWALL_ROLE";
 
-pub struct World {
+pub(crate) struct World {
     name: String,
     folder: tempfile::TempDir,
     children: Vec<Child>,
@@ -48,7 +48,7 @@ fn run(program: &str, args: &[&str]) -> String {
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("rmx{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let mut world = Self { name, folder: tempfile::tempdir().unwrap(), children: Vec::new() };
@@ -65,13 +65,22 @@ impl World {
         ip(&host, "link add br-nodes type bridge");
         ip(&host, &format!("link add inner type veth peer name up netns {inside}"));
         ip(&host, "link set inner master br-nodes");
-        for line in ["addr add 10.77.0.1/24 dev wan", "addr add 192.168.77.1/24 dev wan", "addr add 172.30.0.1/24 dev br-nodes"] {
+        for line in [
+            "addr add 10.77.0.1/24 dev wan",
+            "addr add 192.168.77.1/24 dev wan",
+            "addr add 172.30.0.1/24 dev br-nodes",
+        ] {
             ip(&host, line);
         }
         for link in ["wan", "br-nodes", "inner"] {
             ip(&host, &format!("link set {link} up"));
         }
-        for line in ["addr add 10.77.0.2/24 dev up", "addr add 192.168.77.2/24 dev up", "link set up up", "route add 172.30.0.0/24 via 10.77.0.1"] {
+        for line in [
+            "addr add 10.77.0.2/24 dev up",
+            "addr add 192.168.77.2/24 dev up",
+            "link set up up",
+            "route add 172.30.0.0/24 via 10.77.0.1",
+        ] {
             ip(&out, line);
         }
         for line in ["addr add 172.30.0.2/24 dev up", "link set up up", "route add default via 172.30.0.1"] {
@@ -91,23 +100,24 @@ impl World {
         world
     }
 
-    pub fn netns(&self, place: &str) -> String {
+    pub(crate) fn netns(&self, place: &str) -> String {
         format!("{}-{place}", self.name)
     }
 
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// Runs a program in a place, and gives what it prints.
-    pub fn inside(&self, place: &str, program: &str, args: &[&str]) -> String {
+    pub(crate) fn inside(&self, place: &str, program: &str, args: &[&str]) -> String {
         let netns = self.netns(place);
-        let args: Vec<&str> = ["netns", "exec", &netns, program].into_iter().chain(args.iter().copied()).collect();
+        let args: Vec<&str> =
+            ["netns", "exec", &netns, program].into_iter().chain(args.iter().copied()).collect();
         run("ip", &args)
     }
 
     /// A table of the machine as nft lists it without counters; none where there is none.
-    pub fn table(&self, family: &str, name: &str) -> Option<String> {
+    pub(crate) fn table(&self, family: &str, name: &str) -> Option<String> {
         let output = Command::new("ip")
             .args(["netns", "exec", &self.netns("host"), "nft", "-s", "list", "table", family, name])
             .output()
@@ -115,7 +125,7 @@ impl World {
         output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
     }
 
-    pub fn ours(&self) -> Option<String> {
+    pub(crate) fn ours(&self) -> Option<String> {
         self.table("inet", "relaymux")
     }
 
@@ -139,13 +149,13 @@ impl World {
     }
 
     /// Whether whoever is outside gets through to an address.
-    pub fn reaches(&self, address: &str) -> bool {
+    pub(crate) fn reaches(&self, address: &str) -> bool {
         let output = self.role("out", &format!("connect {address}")).output().unwrap();
         String::from_utf8_lossy(&output.stdout).contains("\nanswered")
     }
 
     /// A connection from outside that stays open.
-    pub fn connection(&self, address: &str) -> Connection {
+    pub(crate) fn connection(&self, address: &str) -> Connection {
         let mut child = self.role("out", &format!("hold {address}")).spawn().unwrap();
         let lines = wait_for_line(&mut child, "connected");
         let input = child.stdin.take().unwrap();
@@ -153,9 +163,11 @@ impl World {
     }
 
     /// `relaymux firewall …` on the machine.
-    pub fn relaymux(&self, args: &[&str]) -> Command {
+    pub(crate) fn relaymux(&self, args: &[&str]) -> Command {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.netns("host"), env!("CARGO_BIN_EXE_relaymux"), "firewall"]).args(args);
+        command
+            .args(["netns", "exec", &self.netns("host"), env!("CARGO_BIN_EXE_relaymux"), "firewall"])
+            .args(args);
         if args[0] != "plan" {
             command.arg("--state-dir").arg(self.folder.path().join("state"));
         }
@@ -169,14 +181,14 @@ impl World {
     }
 
     /// Applies and confirms.
-    pub fn apply(&self) -> Output {
+    pub(crate) fn apply(&self) -> Output {
         let mut child = self.relaymux(&["apply"]).stdin(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(b"yes\n").unwrap();
         child.wait_with_output().unwrap()
     }
 
     /// The process that would take the rules back.
-    pub fn guard(&self) -> String {
+    pub(crate) fn guard(&self) -> String {
         let state = self.folder.path().join("state").display().to_string();
         let of = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let found = std::fs::read_dir("/proc").unwrap().find_map(|entry| {
@@ -200,7 +212,7 @@ impl Drop for World {
     }
 }
 
-pub struct Connection {
+pub(crate) struct Connection {
     child: Child,
     lines: BufReader<std::process::ChildStdout>,
     input: ChildStdin,
@@ -208,7 +220,7 @@ pub struct Connection {
 
 impl Connection {
     /// Whether a word comes back.
-    pub fn answers(&mut self) -> bool {
+    pub(crate) fn answers(&mut self) -> bool {
         self.input.write_all(b"word\n").unwrap();
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
@@ -237,7 +249,7 @@ fn wait_for_line(child: &mut Child, wanted: &str) -> BufReader<std::process::Chi
 }
 
 /// Waits until something is so.
-pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !is_so() {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
@@ -246,7 +258,7 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// What this program does in another namespace: `listen ADDRESS`, `connect ADDRESS`, `hold ADDRESS`.
-pub fn play() {
+pub(crate) fn play() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let (what, address) = role.split_once(' ').unwrap();
     let address: SocketAddr = address.parse().unwrap();

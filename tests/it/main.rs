@@ -34,6 +34,7 @@ mod metrics;
 mod missed_requests;
 mod monitoring;
 mod networks;
+mod node_audit;
 mod ops;
 mod overload;
 mod payload_attributes;

@@ -147,6 +147,7 @@ pub(super) fn demo_config(
         execution_by_gateway: false,
         alerts: AlertsConfig::default(),
         sla: Objective::THREE_NINES,
+        firewall: None,
         profit: ProfitSettings {
             registrations_every: Duration::ZERO,
             check_every: Duration::from_secs(2),

@@ -72,7 +72,8 @@ async fn undo_abandoned(nft: &Nft, trial: &Trial) -> Result<(), Trouble> {
 
 /// Starts the process that takes the rules back, and waits until it watches.
 async fn start_guard(arguments: &FirewallApplyArguments, trial: &Trial) -> Result<(), Trouble> {
-    let words = |error: io::Error| Trouble::Words(format!("nobody could be started to take the rules back: {error}"));
+    let words =
+        |error: io::Error| Trouble::Words(format!("nobody could be started to take the rules back: {error}"));
     let program = std::env::current_exe().map_err(words)?;
     let mut guard = Command::new(program)
         .args(["firewall", "guard", "--state-dir"])
@@ -89,7 +90,9 @@ async fn start_guard(arguments: &FirewallApplyArguments, trial: &Trial) -> Resul
     while !trial.is_armed() {
         let ended = guard.try_wait().map_err(words)?;
         if let Some(status) = ended {
-            return Err(Trouble::Words(format!("whoever would take the rules back ended at once ({status})")));
+            return Err(Trouble::Words(format!(
+                "whoever would take the rules back ended at once ({status})"
+            )));
         }
         if Instant::now() >= deadline {
             let _ = guard.kill();
@@ -107,7 +110,11 @@ async fn wait(arguments: &FirewallApplyArguments, trial: &Trial) -> Result<Outco
         "The rules are loaded. Open a second connection now, to see that you still get in; then type yes, or call `relaymux firewall confirm` \
          there. In {seconds} s they are taken back."
     );
-    if arguments.json { terminal::complain(text) } else { terminal::say(terminal::wrapped(&text, 0)) }
+    if arguments.json {
+        terminal::complain(text)
+    } else {
+        terminal::say(terminal::wrapped(&text, 0))
+    }
     let mut answer = (!arguments.json).then(typed);
     let deadline = Instant::now() + arguments.confirm_within + GUARD;
     loop {
@@ -154,7 +161,9 @@ fn tell(outcome: Outcome, is_json: bool) -> ExitCode {
             "kept",
             "kept: the rules stay until the machine restarts; docs/nodes.md says how they outlive that",
         ),
-        Outcome::Reverted => ("reverted", "taken back: nobody confirmed the rules; what was before is there again"),
+        Outcome::Reverted => {
+            ("reverted", "taken back: nobody confirmed the rules; what was before is there again")
+        }
         Outcome::Stuck | Outcome::Waits | Outcome::Reverting | Outcome::None => (
             "unknown",
             "the rules could not be taken back, or nobody knows: look with `nft list table inet relaymux`; `relaymux firewall remove` takes them away",

@@ -24,7 +24,8 @@ pub(super) fn connection() -> Option<SshConnection> {
 
 fn of_process(pid: &str) -> Option<SshConnection> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let variables = environment.split(|byte| *byte == 0).filter_map(|variable| std::str::from_utf8(variable).ok());
+    let variables =
+        environment.split(|byte| *byte == 0).filter_map(|variable| std::str::from_utf8(variable).ok());
     variables.filter_map(|variable| variable.strip_prefix("SSH_CONNECTION=")).find_map(SshConnection::parse)
 }
 

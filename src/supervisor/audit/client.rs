@@ -64,7 +64,8 @@ impl Client {
         let repository = repository(image).to_ascii_lowercase();
         let last = repository.rsplit('/').next().unwrap_or_default();
         let program = args.first().map_or("", |arg| arg.rsplit('/').next().unwrap_or_default());
-        let known = |name: &str| NAMES.iter().find(|(part, _)| name.contains(part)).map(|(_, client)| *client);
+        let known =
+            |name: &str| NAMES.iter().find(|(part, _)| name.contains(part)).map(|(_, client)| *client);
         let by_program = || NAMES.iter().find(|(part, _)| program == *part).map(|(_, client)| *client);
         known(last).or_else(by_program).or_else(|| known(&repository)).unwrap_or(Self::Other)
     }
@@ -90,7 +91,13 @@ impl Client {
     pub(super) const fn is_execution(self) -> bool {
         matches!(
             self,
-            Self::Geth | Self::Reth | Self::Nethermind | Self::Besu | Self::Erigon | Self::OpGeth | Self::OpReth
+            Self::Geth
+                | Self::Reth
+                | Self::Nethermind
+                | Self::Besu
+                | Self::Erigon
+                | Self::OpGeth
+                | Self::OpReth
         )
     }
 

@@ -25,7 +25,7 @@ pub(super) fn commands(script: &[Command]) -> Vec<Finding> {
         match program {
             "pkill" | "kill" | "killall" => {
                 if let Some(signal) = user_signal(&texts)
-                    && texts.iter().any(|text| text.contains("mev-boost"))
+                    && (texts.iter().any(|text| text.contains("mev-boost")) || finds_mev_boost(script, line))
                 {
                     add(Rule::SignalWithoutEffect, format!("{signal} is sent to mev-boost."));
                 }
@@ -40,7 +40,10 @@ pub(super) fn commands(script: &[Command]) -> Vec<Finding> {
             }
             "ufw" => {
                 if let Some(port) = denied(&texts) {
-                    add(Rule::UfwPastDocker, format!("ufw denies {port}, and Docker's published ports go past it."));
+                    add(
+                        Rule::UfwPastDocker,
+                        format!("ufw denies {port}, and Docker's published ports go past it."),
+                    );
                 }
             }
             "mev-boost" => {
@@ -63,12 +66,17 @@ fn crontab(script: &[Command], index: usize, command: &Command, found: &mut Vec<
     let line = command.line();
     let is_kept = script.iter().take(index).any(|other| {
         let near = other.line() + CRONTAB_LINES >= line;
-        near && other.program().is_some_and(|(name, args)| {
-            name == "crontab" && args.iter().any(|word| word.text == "-l")
-        })
+        near && other
+            .program()
+            .is_some_and(|(name, args)| name == "crontab" && args.iter().any(|word| word.text == "-l"))
     });
     if !is_kept {
-        found.push(Finding::new(Rule::CrontabReplaced, line, "crontab", "The whole crontab is replaced by what comes in."));
+        found.push(Finding::new(
+            Rule::CrontabReplaced,
+            line,
+            "crontab",
+            "The whole crontab is replaced by what comes in.",
+        ));
     }
 }
 
@@ -78,10 +86,20 @@ fn words(command: &Command, found: &mut Vec<Finding>) {
     for word in command.words.iter().chain(&command.written) {
         let text = word.text.as_str();
         if text.contains("/eth/v1/builder/bundles") {
-            found.push(Finding::new(Rule::NoSuchRoute, word.line, name, "/eth/v1/builder/bundles is asked for."));
+            found.push(Finding::new(
+                Rule::NoSuchRoute,
+                word.line,
+                name,
+                "/eth/v1/builder/bundles is asked for.",
+            ));
         }
         if let Some(file) = v1_file(text) {
-            found.push(Finding::new(Rule::CgroupV1File, word.line, name, format!("{file} is a file of cgroup v1.")));
+            found.push(Finding::new(
+                Rule::CgroupV1File,
+                word.line,
+                name,
+                format!("{file} is a file of cgroup v1."),
+            ));
         }
     }
     for target in &command.written {
@@ -95,9 +113,12 @@ fn words(command: &Command, found: &mut Vec<Finding>) {
     let is_env_file = command.written.iter().any(|target| target.text.ends_with(".env"));
     let is_jwt = |word: &&Word| {
         let name = word.text.split_once('=').map_or("", |(name, _)| name);
-        name.to_ascii_uppercase().contains("JWT") && !name.contains(char::is_whitespace) && !name.starts_with('-')
+        name.to_ascii_uppercase().contains("JWT")
+            && !name.contains(char::is_whitespace)
+            && !name.starts_with('-')
     };
-    if let Some(word) = command.words.iter().find(is_jwt).filter(|word| is_env_file || exports(command, word)) {
+    if let Some(word) = command.words.iter().find(is_jwt).filter(|word| is_env_file || exports(command, word))
+    {
         let variable = word.text.split_once('=').map_or("", |(name, _)| name);
         let message = format!("{} is written as a variable, not as a file.", printable(variable));
         found.push(Finding::new(Rule::JwtInEnvironment, word.line, name, message));
@@ -143,13 +164,26 @@ fn user_signal(args: &[String]) -> Option<&'static str> {
     ["SIGUSR1", "SIGUSR2"].into_iter().find(|signal| names(signal))
 }
 
+/// `$(pidof mev-boost)` in the same line.
+fn finds_mev_boost(script: &[Command], line: usize) -> bool {
+    script.iter().filter(|command| command.line() == line).any(|command| {
+        command.program().is_some_and(|(name, args)| {
+            matches!(name, "pidof" | "pgrep") && args.iter().any(|word| word.text.contains("mev-boost"))
+        })
+    })
+}
+
 /// `top -bn1`, `top -b -n 1`
 fn is_one_shot(args: &[String]) -> bool {
     let mut rest = args.iter();
     while let Some(arg) = rest.next() {
         let Some(letters) = arg.strip_prefix('-') else { continue };
         if let Some((_, count)) = letters.split_once('n') {
-            return if count.is_empty() { rest.next().is_some_and(|count| count == "1") } else { count == "1" };
+            return if count.is_empty() {
+                rest.next().is_some_and(|count| count == "1")
+            } else {
+                count == "1"
+            };
         }
     }
     false
@@ -179,7 +213,8 @@ fn denied(args: &[String]) -> Option<String> {
     if !matches!(verb.as_str(), "deny" | "reject") {
         return None;
     }
-    let port = rest.iter().find(|word| word.starts_with(|c: char| c.is_ascii_digit()) && !word.contains('.'))?;
+    let port =
+        rest.iter().find(|word| word.starts_with(|c: char| c.is_ascii_digit()) && !word.contains('.'))?;
     Some(printable(port))
 }
 
@@ -190,8 +225,11 @@ fn docker(command: &Command, found: &mut Vec<Finding>) {
     let Some(verb) = texts.first() else { return };
     let verb = if verb == "compose" { texts.get(1).map_or("", String::as_str) } else { verb };
     let line = command.line();
-    let mut add = |rule, message: &str| found.push(Finding::new(rule, line, &format!("docker {verb}"), message));
-    if verb == "exec" && texts.iter().any(|word| matches!(word.as_str(), "prune-state" | "prune-history" | "removedb")) {
+    let mut add =
+        |rule, message: &str| found.push(Finding::new(rule, line, &format!("docker {verb}"), message));
+    if verb == "exec"
+        && texts.iter().any(|word| matches!(word.as_str(), "prune-state" | "prune-history" | "removedb"))
+    {
         add(Rule::PruneWhileRunning, "A database is pruned inside of the container that has it open.");
     }
     let has = |names: &[&str]| flag(&texts, names).is_some();
@@ -219,7 +257,8 @@ mod tests {
             ("docker update --memory 8g --memory-swap 8g x", vec![]),
             ("docker update --cpus 2 x", vec![]),
             ("pkill -USR1 mev-boost", vec![Rule::SignalWithoutEffect]),
-            ("kill -s SIGUSR1 $(pidof mev-boost)", vec![]),
+            ("kill -s SIGUSR1 $(pidof mev-boost)", vec![Rule::SignalWithoutEffect]),
+            ("kill -USR1 $(pidof relaymux)", vec![]),
             ("killall --signal=SIGUSR1 mev-boost", vec![Rule::SignalWithoutEffect]),
             ("pkill -USR1 relaymux", vec![]),
             ("pkill -TERM mev-boost", vec![]),
@@ -242,7 +281,8 @@ mod tests {
             ("export JWT_SECRET_FILE=/jwt", vec![]),
             ("geth --authrpc.jwtsecret=/jwt", vec![]),
         ] {
-            let found: Vec<Rule> = commands(&read(text, 1).commands).iter().map(|finding| finding.rule).collect();
+            let found: Vec<Rule> =
+                commands(&read(text, 1).commands).iter().map(|finding| finding.rule).collect();
             assert_eq!(found, want, "{text}");
         }
         let found = commands(&read("vegeta attack -rate=500/1m", 1).commands);

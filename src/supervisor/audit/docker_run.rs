@@ -29,6 +29,8 @@ const ALONE: [&str; 17] = [
     "--tls-verify",
     "--rmi",
 ];
+/// Most published ports of one container; of a range, too.
+const MAX_PORTS: usize = 64;
 /// Short flags that take none.
 const SHORT_ALONE: &str = "ditPq";
 
@@ -145,7 +147,7 @@ fn alone(facts: &mut ContainerFacts, name: &str, value: &str) {
 fn with_value(facts: &mut ContainerFacts, name: &str, value: &str, line: usize) {
     match name {
         "--name" => value.clone_into(&mut facts.name),
-        "--publish" => facts.ports.extend(ports(value, line)),
+        "--publish" if facts.ports.len() < MAX_PORTS => facts.ports.extend(ports(value, line)),
         "--volume" => facts.volumes.extend(volume(value)),
         "--mount" => facts.volumes.extend(mount(value)),
         "--env" => {
@@ -186,7 +188,7 @@ pub(super) fn ports(text: &str, line: usize) -> Vec<Published> {
     let Some((first, last)) = range(port) else { return Vec::new() };
     let host = range(host);
     (first..=last)
-        .take(64)
+        .take(MAX_PORTS)
         .map(|port| {
             let host = host.and_then(|(begin, _)| begin.checked_add(port - first));
             Published { ip, host, port, udp: protocol == "udp", line }

@@ -174,7 +174,9 @@ pub(super) fn flag<'a>(args: &'a [String], names: &[&str]) -> Option<&'a str> {
         match bare.split_once('=') {
             Some((name, value)) if names.contains(&name) => return Some(value),
             None if names.contains(&bare) => {
-                return Some(rest.peek().filter(|next| !next.starts_with('-')).map_or("", |next| next.as_str()));
+                return Some(
+                    rest.peek().filter(|next| !next.starts_with('-')).map_or("", |next| next.as_str()),
+                );
             }
             Some(_) | None => {}
         }

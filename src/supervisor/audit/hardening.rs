@@ -21,9 +21,14 @@ const MOVING_TAGS: [&str; 7] = ["latest", "stable", "edge", "nightly", "main", "
 pub(super) fn hardening(facts: &ContainerFacts) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut add = |rule, line, message: String| found.push(Finding::new(rule, line, &facts.name, message));
-    for port in facts.ports.iter().filter(|port| port.is_everywhere() && !is_for_peers(facts.client(), port)) {
+    for port in facts.ports.iter().filter(|port| port.is_everywhere() && !is_for_peers(facts.client(), port))
+    {
         let host = port.host.map_or_else(|| "a random port".to_owned(), |host| format!("port {host}"));
-        add(Rule::PublishedEverywhere, port.line, format!("Its port {} is published as {host} of every address.", port.port));
+        add(
+            Rule::PublishedEverywhere,
+            port.line,
+            format!("Its port {} is published as {host} of every address.", port.port),
+        );
     }
     if facts.privileged {
         add(Rule::Privileged, facts.line, "It is privileged.".to_owned());
@@ -50,7 +55,9 @@ pub(super) fn hardening(facts: &ContainerFacts) -> Vec<Finding> {
     }
     match facts.user.as_deref().map(|user| user.split(':').next().unwrap_or_default()) {
         Some("root" | "0") => add(Rule::RootUser, facts.line, "It runs as root.".to_owned()),
-        None if facts.origin == Origin::Engine => add(Rule::RootUser, facts.line, "It runs as root.".to_owned()),
+        None if facts.origin == Origin::Engine => {
+            add(Rule::RootUser, facts.line, "It runs as root.".to_owned())
+        }
         None => add(Rule::RootUser, facts.line, "No user is given: most images then run as root.".to_owned()),
         Some(_) => {}
     }
@@ -63,7 +70,8 @@ pub(super) fn hardening(facts: &ContainerFacts) -> Vec<Finding> {
     if !facts.read_only {
         add(Rule::WritableRoot, facts.line, "Its root filesystem can be written.".to_owned());
     }
-    let has_bounded_driver = facts.log_driver.as_deref().is_some_and(|driver| BOUNDED_DRIVERS.contains(&driver));
+    let has_bounded_driver =
+        facts.log_driver.as_deref().is_some_and(|driver| BOUNDED_DRIVERS.contains(&driver));
     if !facts.log_bounded && !has_bounded_driver && !facts.for_once {
         add(Rule::NoLogRotation, facts.line, "Its log has no bound.".to_owned());
     }

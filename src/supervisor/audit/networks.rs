@@ -10,6 +10,9 @@ use super::{
     shell::Command,
 };
 
+/// With so many of one port a next one is compared.
+const MAX_COMPARED: usize = 16;
+
 /// A network that is created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Network {
@@ -84,7 +87,8 @@ pub(super) fn networks(networks: &[Network], containers: &[ContainerFacts]) -> V
         && !containers.iter().any(|facts| facts.networks.iter().any(|name| !is_internal(name)))
         && found.is_empty()
     {
-        let message = format!("{} is internal, and there is no second network for peers.", printable(&network.name));
+        let message =
+            format!("{} is internal, and there is no second network for peers.", printable(&network.name));
         found.push(Finding::new(Rule::InternalNetworkWithPeers, network.line, &network.name, message));
     }
     found
@@ -98,14 +102,17 @@ pub(super) fn clashes(containers: &[ContainerFacts]) -> Vec<Finding> {
         for port in &facts.ports {
             let Some(host) = port.host else { continue };
             let others = taken.entry((host, port.udp)).or_default();
-            let meets = |other: &Published| {
-                other.ip == port.ip || other.is_everywhere() || port.is_everywhere()
-            };
-            if let Some((first, _)) = others.iter().find(|(other, there)| other.name != facts.name && meets(there)) {
+            let meets =
+                |other: &Published| other.ip == port.ip || other.is_everywhere() || port.is_everywhere();
+            if let Some((first, _)) =
+                others.iter().find(|(other, there)| other.name != facts.name && meets(there))
+            {
                 let message = format!("Port {host} of the host is {}'s already.", printable(&first.name));
                 found.push(Finding::new(Rule::PortClash, port.line, &facts.name, message));
             }
-            others.push((facts, port));
+            if others.len() < MAX_COMPARED {
+                others.push((facts, port));
+            }
         }
     }
     found

@@ -80,9 +80,8 @@ impl Found<'_> {
             );
         }
         // `v3.11.4-7d5ac27`, or `-rc.1-…`, `-slim` and so on behind the commit.
-        let has_commit = tag.split('-').skip(1).any(|part| {
-            part.len() >= 7 && part.bytes().all(|b| b.is_ascii_hexdigit())
-        });
+        let has_commit =
+            tag.split('-').skip(1).any(|part| part.len() >= 7 && part.bytes().all(|b| b.is_ascii_hexdigit()));
         if self.client == Client::Nitro && version.is_some() && !has_commit && !image.contains('@') {
             self.add(Rule::UnknownTag, format!("There is no tag {} of nitro-node.", printable(tag)));
         }
@@ -93,7 +92,8 @@ impl Found<'_> {
         let (need, why) = match self.client {
             Client::Nitro => (64 * GIB, "Offchain Labs asks for 64 GB"),
             Client::Geth if self.facts.flag(&["dev"]).is_none() => {
-                let cache = self.facts.flag(&["cache"]).and_then(|text| text.parse::<u64>().ok()).unwrap_or(4096);
+                let cache =
+                    self.facts.flag(&["cache"]).and_then(|text| text.parse::<u64>().ok()).unwrap_or(4096);
                 // The cache doubles under Go's collector.
                 let need = (cache.saturating_mul(2) << 20).saturating_add(4 * GIB);
                 (need, "twice its --cache, by default 4096 MB, and 4 GiB")
@@ -118,13 +118,16 @@ impl Found<'_> {
         if !self.client.keeps_chain() || self.facts.flag(&["dev"]).is_some() || self.facts.for_once {
             return;
         }
-        let is_file = |target: &str| target.contains("jwt") || target.contains("secret") || target.contains(".sock");
-        let has_data =
-            self.facts.volumes.iter().any(|volume| !volume.read_only && !is_file(&volume.target));
+        let is_file =
+            |target: &str| target.contains("jwt") || target.contains("secret") || target.contains(".sock");
+        let has_data = self.facts.volumes.iter().any(|volume| !volume.read_only && !is_file(&volume.target));
         if !has_data {
             self.add(Rule::NoDataVolume, "No folder is mounted for its chain.");
             if self.facts.read_only {
-                self.add(Rule::ReadOnlyWithoutData, "Its root filesystem is read-only, and it has nowhere to write.");
+                self.add(
+                    Rule::ReadOnlyWithoutData,
+                    "Its root filesystem is read-only, and it has nowhere to write.",
+                );
             }
         }
     }
@@ -136,7 +139,8 @@ impl Found<'_> {
             Client::OpNode => (&[9545], &["rpc.addr"]),
             _ => return,
         };
-        let variables: &[&str] = if self.client == Client::OpNode { &["OP_NODE_RPC_ADDR"] } else { &["GETH_HTTP_ADDR"] };
+        let variables: &[&str] =
+            if self.client == Client::OpNode { &["OP_NODE_RPC_ADDR"] } else { &["GETH_HTTP_ADDR"] };
         for port in &self.facts.ports {
             let host = port.host.unwrap_or(0);
             if self.client == Client::OpNode && matches!(port.port, 8545 | 8546 | 8551) {
@@ -163,7 +167,10 @@ impl Found<'_> {
         let http = self.facts.flag(&["http.port"]);
         let ws = self.facts.flag(&["ws.port"]).unwrap_or("8546");
         if http.is_some_and(|http| http == ws) && self.client != Client::Nitro {
-            self.add(Rule::PortClash, format!("HTTP is on {}, which is its websocket's port.", printable(ws)));
+            self.add(
+                Rule::PortClash,
+                format!("HTTP is on {}, which is its websocket's port.", printable(ws)),
+            );
         }
     }
 
@@ -171,7 +178,8 @@ impl Found<'_> {
         if !self.client.is_execution() || self.facts.flag(&["dev"]).is_some() {
             return;
         }
-        let is_command = ["snapshot", "db", "init", "account", "version", "import", "export", "prune-history"];
+        let is_command =
+            ["snapshot", "db", "init", "account", "version", "import", "export", "prune-history"];
         let is_for_once = self.facts.args.iter().take(2).any(|arg| is_command.contains(&arg.as_str()));
         let secrets = [
             "authrpc.jwtsecret",
@@ -180,7 +188,9 @@ impl Found<'_> {
             "jsonrpc-jwtsecretfile",
             "JsonRpc.JwtSecret",
         ];
-        if !is_for_once && !self.has(&secrets, &["GETH_AUTHRPC_JWTSECRET", "NETHERMIND_JSONRPCCONFIG_JWTSECRETFILE"]) {
+        if !is_for_once
+            && !self.has(&secrets, &["GETH_AUTHRPC_JWTSECRET", "NETHERMIND_JSONRPCCONFIG_JWTSECRETFILE"])
+        {
             self.add(
                 Rule::NoEngineApi,
                 "It has no secret for the Engine API: no consensus client can drive it, and it stays where it is.",

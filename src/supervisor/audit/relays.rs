@@ -43,7 +43,12 @@ fn relay(url: &str, line: usize, subject: &str) -> Vec<Finding> {
     let key = user.strip_prefix("0x").unwrap_or(user);
     let has_key = key.len() == 96 && key.bytes().all(|b| b.is_ascii_hexdigit());
     if !has_key && !user.contains('$') && !host.contains('$') {
-        found.push(Finding::new(Rule::RelayWithoutKey, line, subject, format!("The address of {shown} has no key.")));
+        found.push(Finding::new(
+            Rule::RelayWithoutKey,
+            line,
+            subject,
+            format!("The address of {shown} has no key."),
+        ));
     }
     let name = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
     if DEAD.iter().any(|dead| name == *dead || name.ends_with(&format!(".{dead}"))) {

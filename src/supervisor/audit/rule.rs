@@ -202,9 +202,10 @@ impl Rule {
                 "Nitro ends at start: batches are in blobs, which only a beacon node has.",
                 "Add --parent-chain.blob-client.beacon-url=http://YOUR_BEACON_NODE:5052; it must keep blobs of more than 18 days to catch up.",
             ),
-            Self::NitroWithoutParent => {
-                ("Nitro ends at start: it reads its chain from L1.", "Add --parent-chain.connection.url=http://geth:8545.")
-            }
+            Self::NitroWithoutParent => (
+                "Nitro ends at start: it reads its chain from L1.",
+                "Add --parent-chain.connection.url=http://geth:8545.",
+            ),
             Self::UnknownTag => (
                 "Tags of nitro-node carry the commit: this one cannot be pulled.",
                 "Write a whole tag, such as offchainlabs/nitro-node:v3.11.4-7d5ac27.",
@@ -245,18 +246,20 @@ impl Rule {
                 "op-node ends at start: batches are in blobs, which only L1's beacon node has.",
                 "Add --l1.beacon=http://YOUR_BEACON_NODE:5052.",
             ),
-            Self::OpNodeWithoutNetwork => {
-                ("Without a chain it has nothing to follow.", "Add --network=op-mainnet, or --rollup.config=FILE.")
-            }
+            Self::OpNodeWithoutNetwork => (
+                "Without a chain it has nothing to follow.",
+                "Add --network=op-mainnet, or --rollup.config=FILE.",
+            ),
             Self::NoEngineApi => (
                 "Since the merge an execution client follows nothing by itself: a consensus client drives it over the Engine API with a secret that both \
                  hold. Two of one machine are twice the disk and one point of failure.",
                 "Pair each execution client with a consensus client of its own: --authrpc.addr=0.0.0.0 --authrpc.jwtsecret=/jwt here, \
                  --execution-endpoint=http://NAME:8551 --execution-jwt=/jwt there; take an external provider as the third tier.",
             ),
-            Self::PortClash => {
-                ("The second one cannot listen, and does not start or has no RPC.", "Give each its own number.")
-            }
+            Self::PortClash => (
+                "The second one cannot listen, and does not start or has no RPC.",
+                "Give each its own number.",
+            ),
             Self::UnpinnedImage => (
                 "The next pull brings another version, on the replica earlier than on the primary, or in the middle of an incident.",
                 "Pin a version, or better its digest: image:v1.17.5@sha256:….",
@@ -341,9 +344,10 @@ impl Rule {
                 "A hole in the client is then root's, and its files cannot be touched by others.",
                 "Give a user that owns the data, such as --user 1000:1000.",
             ),
-            Self::CapabilitiesKept => {
-                ("Docker leaves fourteen capabilities that no node needs.", "Add --cap-drop=ALL (compose: cap_drop: [ALL]).")
-            }
+            Self::CapabilitiesKept => (
+                "Docker leaves fourteen capabilities that no node needs.",
+                "Add --cap-drop=ALL (compose: cap_drop: [ALL]).",
+            ),
             Self::NewPrivileges => (
                 "A setuid program inside gives root back.",
                 "Add --security-opt=no-new-privileges (compose: security_opt: [no-new-privileges:true]).",

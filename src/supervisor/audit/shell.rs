@@ -50,8 +50,8 @@ pub(super) struct Script {
 
 /// Words that stand before a command and are none.
 const BEFORE: [&str; 16] = [
-    "$", "if", "then", "else", "elif", "while", "until", "do", "!", "{", "time", "nohup", "exec", "command", "sudo",
-    "doas",
+    "$", "if", "then", "else", "elif", "while", "until", "do", "!", "{", "time", "nohup", "exec", "command",
+    "sudo", "doas",
 ];
 
 impl Command {

@@ -84,7 +84,11 @@ fn what_is_put_right_yields_nothing() {
 fn one_step_back_from_what_is_right_is_seen() {
     for (from, to, want) in [
         ("--memory=16g --memory-swap=16g geth", "--memory=16g geth", Rule::MemoryWithoutSwap),
-        (" --internal --subnet=172.20.0.0/24 node-internal", " --internal node-internal", Rule::InternalNetworkWithPeers),
+        (
+            " --internal --subnet=172.20.0.0/24 node-internal",
+            " --internal node-internal",
+            Rule::InternalNetworkWithPeers,
+        ),
         ("\"127.0.0.1:8545:8545\"", "\"8545:8545\"", Rule::PublishedEverywhere),
         ("- --authrpc.jwtsecret=/jwt", "- --x", Rule::NoEngineApi),
         ("- --http.addr=0.0.0.0", "- --x", Rule::RpcNotReachable),

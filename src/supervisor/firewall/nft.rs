@@ -158,9 +158,13 @@ mod tests {
         nft.load("rules").await.unwrap();
         let nft = fake(folder.path(), "echo 'Error: No such file or directory; did you mean' >&2; exit 1");
         assert_eq!(nft.table().await.unwrap(), None);
-        let nft = fake(folder.path(), "echo 'Error: Could not process rule: Operation not permitted' >&2; exit 1");
+        let nft =
+            fake(folder.path(), "echo 'Error: Could not process rule: Operation not permitted' >&2; exit 1");
         assert!(matches!(nft.check("x").await, Err(NftError::NotRoot)));
         let nft = fake(folder.path(), "echo; echo '/dev/stdin:1:1: syntax error' >&2; exit 1");
-        assert_eq!(nft.check("x").await.unwrap_err().to_string(), "nft refused the ruleset: /dev/stdin:1:1: syntax error");
+        assert_eq!(
+            nft.check("x").await.unwrap_err().to_string(),
+            "nft refused the ruleset: /dev/stdin:1:1: syntax error"
+        );
     }
 }

@@ -22,9 +22,21 @@ pub fn ruleset(settings: &FirewallSettings) -> String {
         let is_of = move |peers: &&PeerPorts| peers.protocol == protocol;
         listed(peers.iter().filter(is_of).map(|peers| peers.ports.to_string()))
     };
-    let mut out = format!("# relaymux firewall: closes RPC to everybody but the operator's networks.\n{REMOVE}table {TABLE} {{\n");
-    set(&mut out, "allowed4", "ipv4_addr", &listed(allow_from.iter().filter(|net| net.is_ipv4()).map(ToString::to_string)));
-    set(&mut out, "allowed6", "ipv6_addr", &listed(allow_from.iter().filter(|net| !net.is_ipv4()).map(ToString::to_string)));
+    let mut out = format!(
+        "# relaymux firewall: closes RPC to everybody but the operator's networks.\n{REMOVE}table {TABLE} {{\n"
+    );
+    set(
+        &mut out,
+        "allowed4",
+        "ipv4_addr",
+        &listed(allow_from.iter().filter(|net| net.is_ipv4()).map(ToString::to_string)),
+    );
+    set(
+        &mut out,
+        "allowed6",
+        "ipv6_addr",
+        &listed(allow_from.iter().filter(|net| !net.is_ipv4()).map(ToString::to_string)),
+    );
     set(&mut out, "closed", "inet_service", &listed(closed.iter().map(ToString::to_string)));
     set(&mut out, "peers_tcp", "inet_service", &of(Protocol::Tcp));
     set(&mut out, "peers_udp", "inet_service", &of(Protocol::Udp));
@@ -141,7 +153,10 @@ mod tests {
             assert!(!text.contains("flush") && !text.contains("elements = {  }"));
         }
         assert!(restore(None).ends_with(REMOVE));
-        assert!(restore(Some("table inet relaymux {}")).ends_with("delete table inet relaymux\ntable inet relaymux {}"));
+        assert!(
+            restore(Some("table inet relaymux {}"))
+                .ends_with("delete table inet relaymux\ntable inet relaymux {}")
+        );
     }
 
     #[test]

@@ -43,8 +43,7 @@ pub struct FirewallSettings {
 impl FirewallSettings {
     /// Whether a TCP port of this machine is closed to an address.
     pub fn closes(&self, port: u16, from: IpAddr) -> bool {
-        let is_peers =
-            |peers: &PeerPorts| peers.protocol == Protocol::Tcp && peers.ports.contains(port);
+        let is_peers = |peers: &PeerPorts| peers.protocol == Protocol::Tcp && peers.ports.contains(port);
         !self.ssh.contains(&port)
             && !self.peers.iter().any(is_peers)
             && self.closed.iter().any(|ports| ports.contains(port))
@@ -133,7 +132,11 @@ impl Ports {
 
 impl fmt::Display for Ports {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.first == self.last { write!(f, "{}", self.first) } else { write!(f, "{}-{}", self.first, self.last) }
+        if self.first == self.last {
+            write!(f, "{}", self.first)
+        } else {
+            write!(f, "{}-{}", self.first, self.last)
+        }
     }
 }
 
@@ -182,15 +185,23 @@ mod tests {
             assert_eq!(Net::parse(text).map(|net| net.to_string()).as_deref(), shown, "{text}");
         }
         let net = Net::parse("192.168.1.0/24").unwrap();
-        assert!(net.contains("192.168.1.9".parse().unwrap()) && net.contains("::ffff:192.168.1.9".parse().unwrap()));
+        assert!(
+            net.contains("192.168.1.9".parse().unwrap())
+                && net.contains("::ffff:192.168.1.9".parse().unwrap())
+        );
         assert!(!net.contains("192.168.2.9".parse().unwrap()) && !net.contains("fd00::1".parse().unwrap()));
     }
 
     #[test]
     fn ports_are_read() {
-        for (text, shown) in
-            [("8545", Some("8545")), ("8545-8548", Some("8545-8548")), ("0", None), ("9-8", None), ("65536", None), ("x", None)]
-        {
+        for (text, shown) in [
+            ("8545", Some("8545")),
+            ("8545-8548", Some("8545-8548")),
+            ("0", None),
+            ("9-8", None),
+            ("65536", None),
+            ("x", None),
+        ] {
             assert_eq!(Ports::parse(text).map(|ports| ports.to_string()).as_deref(), shown, "{text}");
         }
         for text in ["30303", "30303/sctp", "/tcp", "1-/udp"] {

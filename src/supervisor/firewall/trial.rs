@@ -16,7 +16,9 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 pub enum TrialError {
     /// Another one is under way.
-    #[error("a ruleset waits to be confirmed already: `relaymux firewall confirm` keeps it, and in a minute it is taken back by itself")]
+    #[error(
+        "a ruleset waits to be confirmed already: `relaymux firewall confirm` keeps it, and in a minute it is taken back by itself"
+    )]
     UnderWay,
     /// The folder is not ours alone.
     #[error("{0} belongs to somebody else, or others can write to it: remove it")]
@@ -219,7 +221,10 @@ mod tests {
     fn one_of_two_decides() {
         let folder = tempfile::tempdir().unwrap();
         let trial = Trial::open(&folder.path().join("state")).unwrap();
-        assert_eq!((trial.outcome(), trial.confirm().unwrap(), trial.revert().unwrap()), (Outcome::None, false, None));
+        assert_eq!(
+            (trial.outcome(), trial.confirm().unwrap(), trial.revert().unwrap()),
+            (Outcome::None, false, None)
+        );
         trial.begin("old").unwrap();
         assert_eq!(trial.outcome(), Outcome::Waits);
         assert!(matches!(trial.begin("newer"), Err(TrialError::UnderWay)));

@@ -352,7 +352,8 @@ mod tests {
 
     #[test]
     fn pipes_redirections_and_what_is_inside() {
-        let script = read("echo \"0 2\" | crontab -\nCPU=$(top -bn1 | grep x) 2>/dev/null\na > f 2>&1 < g", 1);
+        let script =
+            read("echo \"0 2\" | crontab -\nCPU=$(top -bn1 | grep x) 2>/dev/null\na > f 2>&1 < g", 1);
         let of: Vec<(String, bool)> = script
             .commands
             .iter()
