@@ -2,6 +2,7 @@
 //! parameters back, and has the faults of nodes and of what is before them.
 
 mod blocks;
+mod script;
 mod socket;
 
 use std::{
@@ -12,7 +13,6 @@ use std::{
     time::Duration,
 };
 
-use alloy_primitives::keccak256;
 use axum::{
     Router,
     extract::State,
@@ -22,36 +22,18 @@ use axum::{
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::{consensus::WallClock, serve::Listener};
+use crate::serve::Listener;
 
 pub use blocks::SimBlocks;
+use script::Script;
+pub use script::UpstreamFault;
 
 /// How long an upstream takes for a large answer.
 const LARGE_AFTER: Duration = Duration::from_millis(500);
-
-/// What is wrong with an upstream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UpstreamFault {
-    /// Nothing.
-    #[default]
-    None,
-    /// It takes calls and never answers.
-    Hangs,
-    /// What is before it answers an HTTP status and a page.
-    Status(u16),
-    /// It answers each call under another id.
-    WrongId,
-    /// Its answers end in the middle.
-    CutOff,
-    /// It does not have the block that is asked for.
-    HeaderNotFound,
-    /// It tells hashes of pending transactions, and refuses to tell the whole of them.
-    HashesOnly,
-}
 
 /// A running upstream. Refuses connections once dropped.
 #[derive(Debug)]
@@ -60,18 +42,6 @@ pub struct SimUpstream {
     ws_address: SocketAddr,
     script: Arc<Mutex<Script>>,
     stop: CancellationToken,
-}
-
-#[derive(Debug)]
-struct Script {
-    chain_id: u64,
-    blocks: SimBlocks,
-    fault: UpstreamFault,
-    /// It tells no heads, though its websocket is open.
-    is_silent: bool,
-    /// Bytes of each answer to `eth_call`; 0: its parameters.
-    large: usize,
-    calls: HashMap<String, u64>,
 }
 
 impl Drop for SimUpstream {
@@ -177,10 +147,6 @@ impl SimUpstream {
     }
 }
 
-fn now() -> u64 {
-    u64::try_from(WallClock::system().now() / 1000).unwrap_or_default()
-}
-
 async fn serve(State(script): State<Arc<Mutex<Script>>>, body: Bytes) -> Response {
     let Ok(request) = serde_json::from_slice::<Value>(&body) else {
         return StatusCode::BAD_REQUEST.into_response();
@@ -209,59 +175,5 @@ async fn serve(State(script): State<Arc<Mutex<Script>>>, body: Bytes) -> Respons
         | UpstreamFault::WrongId
         | UpstreamFault::HeaderNotFound
         | UpstreamFault::HashesOnly => (json, text).into_response(),
-    }
-}
-
-impl Script {
-    fn answer_all(&mut self, request: &Value) -> Value {
-        match request.as_array() {
-            Some(calls) => Value::Array(calls.iter().map(|call| self.answer(call)).collect()),
-            None => self.answer(request),
-        }
-    }
-
-    fn count(&mut self, method: &str) {
-        *self.calls.entry(method.to_owned()).or_default() += 1;
-    }
-
-    fn answer(&mut self, call: &Value) -> Value {
-        let method = call.get("method").and_then(Value::as_str).unwrap_or_default();
-        self.count(method);
-        let params = call.get("params").cloned().unwrap_or_default();
-        let id = match self.fault {
-            UpstreamFault::WrongId => json!("another"),
-            _ => call.get("id").cloned().unwrap_or_default(),
-        };
-        if self.fault == UpstreamFault::HeaderNotFound && method != "eth_chainId" {
-            return json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -32000, "message": "header not found" } });
-        }
-        let result = match method {
-            "eth_chainId" => json!(format!("{:#x}", self.chain_id)),
-            "eth_blockNumber" => json!(format!("{:#x}", self.blocks.height())),
-            "eth_syncing" => json!(false),
-            "net_peerCount" => json!("0x19"),
-            "web3_clientVersion" => json!("Sim/v1"),
-            "eth_getBlockByNumber" => {
-                self.blocks.by_number(params.get(0).and_then(Value::as_str).unwrap_or("latest"))
-            }
-            "eth_getBlockByHash" => {
-                self.blocks.by_hash(params.get(0).and_then(Value::as_str).unwrap_or_default())
-            }
-            "eth_getTransactionByHash" => json!({ "hash": params.get(0), "nonce": "0x1" }),
-            "eth_getLogs" if params.pointer("/0/blockHash").is_some() => {
-                let hash = params.pointer("/0/blockHash").and_then(Value::as_str).unwrap_or_default();
-                match self.blocks.logs(hash) {
-                    Some(logs) => logs,
-                    None => {
-                        let error = json!({ "code": -32000, "message": "unknown block" });
-                        return json!({ "jsonrpc": "2.0", "id": id, "error": error });
-                    }
-                }
-            }
-            "eth_call" if self.large > 0 => json!("x".repeat(self.large)),
-            "eth_sendRawTransaction" => json!(keccak256(params.to_string())),
-            _ => params,
-        };
-        json!({ "jsonrpc": "2.0", "id": id, "result": result })
     }
 }

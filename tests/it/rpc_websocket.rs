@@ -1,7 +1,9 @@
 //! The gateway's websockets in front of scripted upstreams that are killed, fall silent and reorganise: what subscribers are told, and what whoever
 //! sends nonsense, or does not read, gets.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+mod client;
+
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use relaymux::sim::{SimBlocks, SimUpstream, UpstreamFault};
@@ -11,172 +13,26 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use tokio_tungstenite::{
-    WebSocketStream, client_async,
-    tungstenite::{
-        Error, Message,
-        client::IntoClientRequest,
-        protocol::{
-            CloseFrame,
-            frame::{
-                Frame,
-                coding::{CloseCode, Data, OpCode},
-            },
+use tokio_tungstenite::tungstenite::{
+    Message,
+    protocol::{
+        CloseFrame,
+        frame::{
+            Frame,
+            coding::{CloseCode, Data, OpCode},
         },
     },
 };
 
 use crate::{
     far_side::{FarSide, Reply, Speaks},
-    stage::{Stage, eventually, honest, stage},
+    stage::{eventually, honest, stage},
 };
+use client::{Client, LONG, TOKEN, TOKENS, all_serve, gateway, handshake, refused, section, upstreams};
 
 const HEIGHT: u64 = 1000;
 /// Bytes of a large answer: less than one may have, and more than half of it.
 const LARGE: usize = 2 << 20;
-/// Nothing here takes this long on a working machine.
-const LONG: Duration = Duration::from_secs(30);
-
-/// Two upstreams that show the same blocks.
-async fn upstreams(blocks: &SimBlocks) -> [SimUpstream; 2] {
-    [SimUpstream::start_on(31337, blocks).await.unwrap(), SimUpstream::start_on(31337, blocks).await.unwrap()]
-}
-
-fn section(upstreams: &[SimUpstream], keys: &str) -> String {
-    let mut text = format!("[rpc]\nlisten = \"127.0.0.1:0\"\nchain_id = 31337\n{keys}\n");
-    for (index, (upstream, tier)) in upstreams.iter().zip(["primary", "replica"]).enumerate() {
-        text.push_str(&format!(
-            "[[rpc.upstreams]]\nid = \"node-{index}\"\nurl = \"{}\"\nws_url = \"{}\"\ntier = \"{tier}\"\nprobe_ms = 100\n",
-            upstream.url(),
-            upstream.ws_url()
-        ));
-    }
-    text
-}
-
-/// A gateway all of whose upstreams serve and are listened to.
-async fn gateway(upstreams: &[SimUpstream], keys: &str) -> Stage {
-    let stage = stage().relay(honest()).section(&section(upstreams, keys)).start().await;
-    all_serve(&stage, upstreams.len()).await;
-    stage
-}
-
-async fn all_serve(stage: &Stage, count: usize) {
-    eventually("all upstreams to serve and to be listened to", async || {
-        let health = stage.http.get(format!("{}/healthz", stage.rpc));
-        let health = match stage.files_token() {
-            Some(token) => health.bearer_auth(token),
-            None => health,
-        };
-        let answer: Value = serde_json::from_slice(&health.send().await.ok()?.bytes().await.ok()?).ok()?;
-        let serving = answer["serving"].as_array()?.len();
-        let heard = stage.metric("relaymux_rpc_upstream_websockets").await?;
-        (serving == count && heard >= count as f64).then_some(())
-    })
-    .await;
-}
-
-impl Stage {
-    /// The one token of [`TOKENS`], where the stage has that file.
-    fn files_token(&self) -> Option<&'static str> {
-        self.folder.path().join("tokens").exists().then_some(TOKEN)
-    }
-}
-
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-const TOKENS: &str = "wallet 0123456789abcdef0123456789abcdef\n";
-
-type Socket = WebSocketStream<TcpStream>;
-
-async fn handshake(stage: &Stage, headers: &[(&'static str, &str)]) -> Result<Socket, Error> {
-    let address = stage.rpc.strip_prefix("http://").unwrap();
-    let mut request = format!("ws://{address}/").into_client_request().unwrap();
-    for (name, value) in headers {
-        request.headers_mut().insert(*name, value.parse().unwrap());
-    }
-    let stream = TcpStream::connect(address).await.unwrap();
-    client_async(request, stream).await.map(|(socket, _)| socket)
-}
-
-async fn refused(stage: &Stage, headers: &[(&'static str, &str)]) -> u16 {
-    match handshake(stage, headers).await {
-        Ok(_) => 101,
-        Err(Error::Http(answer)) => answer.status().as_u16(),
-        Err(other) => panic!("{headers:?}: {other:?}"),
-    }
-}
-
-/// A client, and what it is told of its subscriptions meanwhile.
-struct Client {
-    socket: Socket,
-    told: HashMap<String, Vec<Value>>,
-}
-
-impl Client {
-    async fn connect(stage: &Stage) -> Self {
-        Self { socket: handshake(stage, &[]).await.unwrap(), told: HashMap::new() }
-    }
-
-    async fn send(&mut self, text: impl Into<String>) {
-        self.socket.send(Message::text(text.into())).await.unwrap();
-    }
-
-    async fn message(&mut self) -> Message {
-        timeout(LONG, self.socket.next()).await.expect("something comes").expect("it is open").unwrap()
-    }
-
-    /// The next text that is no notice.
-    async fn answer(&mut self) -> Value {
-        loop {
-            if let Message::Text(text) = self.message().await {
-                let value: Value = serde_json::from_str(&text).unwrap();
-                if value["method"] != "eth_subscription" {
-                    return value;
-                }
-                self.note(&value);
-            }
-        }
-    }
-
-    fn note(&mut self, notice: &Value) {
-        let id = notice["params"]["subscription"].as_str().unwrap().to_owned();
-        self.told.entry(id).or_default().push(notice["params"]["result"].clone());
-    }
-
-    async fn call(&mut self, method: &str, params: Value) -> Value {
-        self.send(json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}).to_string()).await;
-        self.answer().await
-    }
-
-    async fn subscribe(&mut self, params: Value) -> String {
-        let answer = self.call("eth_subscribe", params).await;
-        answer["result"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
-    }
-
-    /// Listens until a subscription was told so much.
-    async fn hear(&mut self, id: &str, count: usize) -> &[Value] {
-        while self.told.get(id).map_or(0, Vec::len) < count {
-            if let Message::Text(text) = self.message().await {
-                let notice = serde_json::from_str(&text).unwrap();
-                self.note(&notice);
-            }
-        }
-        &self.told[id]
-    }
-
-    /// Why it was cut.
-    async fn closed(&mut self) -> (u16, String) {
-        loop {
-            match timeout(LONG, self.socket.next()).await.expect("it is cut") {
-                Some(Ok(Message::Close(Some(CloseFrame { code, reason })))) => {
-                    return (code.into(), reason.to_string());
-                }
-                Some(Ok(_)) => {}
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-}
 
 fn number(head: &Value) -> u64 {
     u64::from_str_radix(head["number"].as_str().unwrap().trim_start_matches("0x"), 16).unwrap()

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
-use super::now;
+use crate::consensus::WallClock;
 
 /// What is told and was not taken yet by a connection; more than that, and its upstream ends it.
 const TOLD: usize = 4096;
@@ -221,6 +221,10 @@ fn log(block: &Mined, index: u64) -> Value {
 /// The hash of a block that was there from the start: the same for all chains.
 fn first_hash(number: u64) -> B256 {
     if number == 0 { B256::ZERO } else { keccak256(number.to_be_bytes()) }
+}
+
+fn now() -> u64 {
+    u64::try_from(WallClock::system().now() / 1000).unwrap_or_default()
 }
 
 fn whole(mut header: Value) -> Value {

@@ -13,7 +13,10 @@ use tokio::{
 use tokio_tungstenite::{WebSocketStream, accept_async, tungstenite::Message};
 use tokio_util::sync::CancellationToken;
 
-use super::{Script, UpstreamFault, blocks::Told};
+use super::{
+    blocks::Told,
+    script::{Script, UpstreamFault},
+};
 
 /// What connections name their subscriptions.
 const HEADS: &str = "0xhead";
