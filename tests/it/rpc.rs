@@ -1,8 +1,19 @@
 //! The JSON-RPC gateway in front of scripted upstreams: what clients get, whatever they send and whatever happens behind it.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use relaymux::sim::{SimUpstream, UpstreamFault};
+use axum::{
+    body::Bytes,
+    http::{HeaderMap, StatusCode},
+    response::IntoResponse,
+};
+use relaymux::{
+    relay::{TlsRoots, build_http_client},
+    sim::{SimUpstream, UpstreamFault},
+};
 use reqwest::{Method, header};
 use serde_json::{Value, json};
 
@@ -286,6 +297,67 @@ fn mistakes_are_said_with_their_key() {
         assert!(said.contains(want), "{text}\n{said}");
         assert!(!said.contains("key@"), "{said}");
     }
+}
+
+/// An address that leads to another, once that is known.
+async fn signpost() -> (String, Arc<Mutex<String>>) {
+    let target = Arc::new(Mutex::new(String::new()));
+    let (there, http) = (Arc::clone(&target), build_http_client(&TlsRoots::Bundled, None).unwrap());
+    let pass = move |headers: HeaderMap, body: Bytes| async move {
+        let url = there.lock().unwrap().clone();
+        let mut request = http.post(url).body(body);
+        for name in ["content-type", "x-relaymux-hop"] {
+            if let Some(value) = headers.get(name) {
+                request = request.header(name, value);
+            }
+        }
+        let Ok(answer) = request.send().await else { return StatusCode::BAD_GATEWAY.into_response() };
+        (answer.status(), answer.bytes().await.unwrap()).into_response()
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(pass)).await });
+    (url, target)
+}
+
+/// [G13] Two gateways that have each other as upstreams: a call that comes back is known, nobody goes in circles, and whoever has a node answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loop_over_a_second_gateway_is_found() {
+    let node = SimUpstream::start(31337, HEIGHT).await.unwrap();
+    let (to_second, second_is) = signpost().await;
+    let listen = "[rpc]\nlisten = \"127.0.0.1:0\"\nchain_id = 31337\n";
+    let upstream = |id: &str, url: &str, tier: &str| {
+        format!("[[rpc.upstreams]]\nid = \"{id}\"\nurl = \"{url}\"\ntier = \"{tier}\"\nprobe_ms = 100\n")
+    };
+    // The first has the second alone; the second asks the first before its own node.
+    let first = format!("{listen}{}", upstream("second", &to_second, "primary"));
+    let first = stage().relay(honest()).section(&first).start().await;
+    let (one, own) = (upstream("first", &first.rpc, "primary"), upstream("node", &node.url(), "replica"));
+    let second = stage().relay(honest()).section(&format!("{listen}{one}{own}")).start().await;
+    second_is.lock().unwrap().clone_from(&second.rpc);
+    let state = async |stage: &Stage, place: usize| {
+        let view = stage.ops_json("/api/v1/rpc").await;
+        (view["upstreams"][place]["state"].clone(), view["upstreams"][place]["reason"].clone())
+    };
+    eventually("the first gateway to be served by the second's node", async || {
+        (state(&first, 0).await.0 == "healthy").then_some(())
+    })
+    .await;
+    // What the second asks the first comes back to it: that is no node, and why is said.
+    eventually("the second gateway to know where the first leads", async || {
+        let (state, reason) = state(&second, 0).await;
+        (state != "healthy" && reason.as_str()?.contains("leads back to it")).then_some(())
+    })
+    .await;
+    let read = call(7, "eth_getBalance", json!(["0x00000000000000000000000000000000000000aa", "latest"]));
+    for (stage, by) in [(&first, "second"), (&second, "node")] {
+        let (answer, who) = ask(stage, &read).await;
+        assert_eq!((&answer["result"], who.as_str()), (&read["params"], by), "{answer}");
+    }
+    // Without a node at all, it is said to whoever asks, in the time that an answer takes.
+    drop(node);
+    let (answer, _) = ask(&first, &read).await;
+    assert!(answer["error"]["code"].is_i64(), "{answer}");
 }
 
 /// [G10] Without `[rpc]` there is no gateway.
