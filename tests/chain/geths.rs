@@ -215,7 +215,7 @@ impl World {
     }
 }
 
-/// [G12] geth, without peers, as upstreams: one freezes, one is killed and comes back with an old head, then the other is killed. A client of alloy's, over
+/// [G22] geth, without peers, as upstreams: one freezes, one is killed and comes back with an old head, then the other is killed. A client of alloy's, over
 /// HTTP and a websocket, sends, reads, and hears of every head and log once.
 #[tokio::test(flavor = "multi_thread")]
 async fn geth_nodes_are_frozen_killed_and_started_again() {

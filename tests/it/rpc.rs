@@ -320,7 +320,7 @@ async fn signpost() -> (String, Arc<Mutex<String>>) {
     (url, target)
 }
 
-/// [G13] Two gateways that have each other as upstreams: a call that comes back is known, nobody goes in circles, and whoever has a node answers.
+/// [G23] Two gateways that have each other as upstreams: a call that comes back is known, nobody goes in circles, and whoever has a node answers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loop_over_a_second_gateway_is_found() {
     let node = SimUpstream::start(31337, HEIGHT).await.unwrap();
