@@ -79,9 +79,10 @@ impl Lanes {
                 was_asked_anew |= has_it;
                 let is_over = started.elapsed() >= PATIENCE || Instant::now() + pause >= deadline;
                 if !has_it && is_over {
-                    return match race.names_its_end() {
-                        true => self.incomplete(won.place, end),
-                        false => self.served(won, first, &troubles, method, session, started),
+                    return if race.names_its_end() {
+                        self.incomplete(won.place, end)
+                    } else {
+                        self.served(won, first, &troubles, method, session, started)
                     };
                 }
                 if !has_it {

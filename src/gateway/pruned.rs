@@ -25,7 +25,8 @@ pub(super) enum Past {
 impl Past {
     /// What a method needs.
     pub(super) fn of(method: &str) -> Self {
-        let is_traced = ["debug_trace", "trace_", "arbtrace_", "ots_"].iter().any(|space| method.starts_with(space));
+        let is_traced =
+            ["debug_trace", "trace_", "arbtrace_", "ots_"].iter().any(|space| method.starts_with(space));
         let of_state = [
             "eth_getBalance",
             "eth_getCode",

@@ -178,7 +178,8 @@ mod tests {
         Snapshot { upstreams, order: vec![0, 1, 2], tip: None, finalized: None }
     }
 
-    const MAY: Seen = Seen { latest: 0, finalized: 0, resting: false, stalled: false, pruned: None, may: true };
+    const MAY: Seen =
+        Seen { latest: 0, finalized: 0, resting: false, stalled: false, pruned: None, may: true };
 
     fn need(block: BlockNeed) -> Need {
         Need { block, told_latest: 0, told_finalized: 0, ceiling: u64::MAX, known: 0 }

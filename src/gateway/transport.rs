@@ -23,7 +23,8 @@ use tokio::time::{Instant, timeout_at};
 
 use self::{retry_after::retry_after, target::Target};
 use super::{
-    CallError, Hops, RpcAnswer, RpcCall, TransportFailure, UpstreamId, UpstreamSettings, read_answer, read_answers,
+    CallError, Hops, RpcAnswer, RpcCall, TransportFailure, UpstreamId, UpstreamSettings, read_answer,
+    read_answers,
 };
 use crate::http_client::{HttpClient, HttpClients, HttpFailure, read_capped};
 

@@ -85,7 +85,8 @@ struct Follower {
 
 impl Follower {
     async fn start(network: &Node) -> Self {
-        let (folder, ports) = (Arc::new(tempfile::tempdir().unwrap()), [free_port(), free_port(), free_port()]);
+        let (folder, ports) =
+            (Arc::new(tempfile::tempdir().unwrap()), [free_port(), free_port(), free_port()]);
         let genesis = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/devnet/geth.genesis.json");
         Node::geth_init(folder.path(), Path::new(genesis));
         let key = rand_key();
@@ -143,7 +144,8 @@ async fn give(network: &Asker, node: &Asker, engine: &Asker, file: &Path) -> Opt
         Some(block["hash"].clone())
     };
     let (head, last_final) = (hash(last).await?, hash(last.saturating_sub(FINAL)).await?);
-    let choice = json!({ "headBlockHash": head, "safeBlockHash": last_final, "finalizedBlockHash": last_final });
+    let choice =
+        json!({ "headBlockHash": head, "safeBlockHash": last_final, "finalizedBlockHash": last_final });
     engine.ask("engine_forkchoiceUpdatedV3", json!([choice, null])).await?;
     Some(())
 }
@@ -193,7 +195,8 @@ impl World {
             last = self.mined(&call).await;
             self.wallet.hears_of(last).await;
             self.calls.push(call);
-            let logs = json!([{ "fromBlock": "0x0", "toBlock": format!("{last:#x}"), "address": self.contract }]);
+            let logs =
+                json!([{ "fromBlock": "0x0", "toBlock": format!("{last:#x}"), "address": self.contract }]);
             let logs = self.gateway.ask("eth_getLogs", logs).await.expect("logs up to a block that was told");
             assert_eq!(logs.as_array().unwrap().len(), self.calls.len(), "{logs}");
             let finalized = self.gateway.ask("eth_getBlockByNumber", json!(["finalized", false])).await;

@@ -19,7 +19,9 @@ impl Lanes {
             return false;
         };
         lane.note_answer(MethodClass::Read, started.elapsed(), Instant::now());
-        let Some(latest) = result.read::<&str>().ok().and_then(own_answer::read_quantity) else { return false };
+        let Some(latest) = result.read::<&str>().ok().and_then(own_answer::read_quantity) else {
+            return false;
+        };
         if latest <= self.ceiling() {
             lane.note_latest(latest, self.board().snapshot().upstreams.get(place));
         }
@@ -39,7 +41,8 @@ impl Lanes {
                 Some(_) | None => format!("{} has it and does not answer", name(other)),
             })
             .collect();
-        let who = if holders.is_empty() { "nobody who has it is known".to_owned() } else { holders.join(", ") };
+        let who =
+            if holders.is_empty() { "nobody who has it is known".to_owned() } else { holders.join(", ") };
         let message = format!(
             "logs up to block {end} would be incomplete: {} answers and has block {} at most; {who}. Ask again later, or for fewer blocks",
             name(place),

@@ -17,8 +17,8 @@ use super::{
     trouble::Troubles,
 };
 use crate::gateway::{
-    BlockNeed, Bound, CallError, Feedback, Method, MethodClass, RpcAnswer, RpcCall, Session, Tier, block_need, hedge,
-    lanes::Lanes, methods::Repeat, metrics, select::Candidate, verdict::Reason,
+    BlockNeed, Bound, CallError, Feedback, Method, MethodClass, RpcAnswer, RpcCall, Session, Tier,
+    block_need, hedge, lanes::Lanes, methods::Repeat, metrics, select::Candidate, verdict::Reason,
 };
 
 /// An answer that counts.

@@ -16,7 +16,12 @@ use crate::gateway::{
 /// Whoever brings a request to one upstream and its answer back, budget included.
 pub trait Post: std::fmt::Debug + Send + Sync {
     /// Posts a body that is so many calls, and answers what came of it by the deadline.
-    fn post(&self, body: Bytes, calls: u32, deadline: Instant) -> BoxFuture<'_, Result<Bytes, TransportFailure>>;
+    fn post(
+        &self,
+        body: Bytes,
+        calls: u32,
+        deadline: Instant,
+    ) -> BoxFuture<'_, Result<Bytes, TransportFailure>>;
 }
 
 /// What is remembered of how one upstream wants to be asked.

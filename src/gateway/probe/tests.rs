@@ -57,7 +57,12 @@ impl Node {
 }
 
 impl Post for Node {
-    fn post(&self, body: Bytes, _calls: u32, _deadline: Instant) -> BoxFuture<'_, Result<Bytes, TransportFailure>> {
+    fn post(
+        &self,
+        body: Bytes,
+        _calls: u32,
+        _deadline: Instant,
+    ) -> BoxFuture<'_, Result<Bytes, TransportFailure>> {
         Box::pin(async move {
             if !self.budget.try_take(1, self.clock.now()) {
                 return Err(TransportFailure::OverBudget);

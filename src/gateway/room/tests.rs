@@ -12,7 +12,8 @@ use super::{Gateway, GatewayParts};
 use crate::{
     consensus::WallClock,
     gateway::{
-        CacheSettings, ClientId, Feedback, HOP, Hops, RpcAnswer, RpcCall, Served, ServedBy, Session, TransportFailure,
+        CacheSettings, ClientId, Feedback, HOP, Hops, RpcAnswer, RpcCall, Served, ServedBy, Session,
+        TransportFailure,
         stage::{Act, BACKUP, PRIMARY, REPLICA, Stage, block, deadline},
     },
 };
@@ -84,7 +85,9 @@ async fn a_call_says_to_upstreams_which_gateways_it_has_come_through() {
     let came = http::HeaderMap::from_iter([(HOP, http::HeaderValue::from_static("a, b"))]);
     let hops = Hops::read(&came).unwrap();
     let session = stage.session.clone().through(hops.clone());
-    for method in ["eth_call", "eth_sendRawTransaction", "eth_getLogs", "eth_newBlockFilter", "eth_sendTransaction"] {
+    for method in
+        ["eth_call", "eth_sendRawTransaction", "eth_getLogs", "eth_newBlockFilter", "eth_sendTransaction"]
+    {
         let params = json!([{ "fromBlock": "0x1", "toBlock": "0x2" }]);
         gateway.call(call(method, params), &session, deadline()).await;
     }
@@ -135,7 +138,9 @@ async fn logs_of_whoever_lacks_the_ranges_end_are_not_kept() {
     let gateway = gateway(&stage);
     let logs = || call("eth_getLogs", json!([{ "fromBlock": "0x1", "toBlock": "0x40" }]));
     // What would be incomplete is not told; what lacks nothing is kept.
-    for (heads, said, more) in [([100, 60, 100], json!({ "code": -32000 }), true), ([100, 99, 100], json!([]), false)] {
+    for (heads, said, more) in
+        [([100, 60, 100], json!({ "code": -32000 }), true), ([100, 99, 100], json!([]), false)]
+    {
         stage.heads(heads);
         let before = stage.heard()[REPLICA];
         assert_eq!(value(&gateway.call(logs(), &stage.session, deadline()).await), said, "{heads:?}");
@@ -337,7 +342,10 @@ async fn a_batch_leaves_a_frozen_node_for_another_own_one() {
     let calls = || (0..3).map(|n| call("eth_call", json!([n]))).collect::<Vec<_>>();
     let started = Instant::now();
     let served = gateway.call_batch(calls(), &stage.session, deadline()).await;
-    assert_eq!(served.iter().map(value).collect::<Vec<_>>(), [json!(REPLICA), json!(REPLICA), json!(REPLICA)]);
+    assert_eq!(
+        served.iter().map(value).collect::<Vec<_>>(),
+        [json!(REPLICA), json!(REPLICA), json!(REPLICA)]
+    );
     // 0.8 s, as nothing is known of it.
     assert_eq!(started.elapsed(), Duration::from_millis(800));
     gateway.call_batch(calls(), &stage.session, deadline()).await;

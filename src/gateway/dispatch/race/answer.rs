@@ -20,6 +20,10 @@ use crate::gateway::{
 /// Longest rest without a word for how long that a call waits for. An arbitrary number.
 const SHORT_REST: Duration = Duration::from_secs(1);
 
+fn is_short(rests_until: Instant, now: Instant) -> bool {
+    rests_until.saturating_duration_since(now) <= SHORT_REST
+}
+
 impl Race<'_> {
     pub(super) fn heard(&self, ended: Ended) -> Heard {
         let Ended { candidate, started, result } = ended;
@@ -39,7 +43,15 @@ impl Race<'_> {
         let reason = note_failure(self.lanes, place, started, error);
         let shut_out =
             matches!(error, CallError::Transport(TransportFailure::Status { status: 401 | 403, .. }));
-        let passes_at = passes_at(error, Instant::now());
+        let now = Instant::now();
+        let rests_until = match error {
+            // It was told already; this is when it ends.
+            CallError::Transport(TransportFailure::Status { status: 429, retry_after: None }) => {
+                self.lanes.at(place).map(|lane| lane.rest(None, now)).filter(|until| is_short(*until, now))
+            }
+            CallError::Transport(_) | CallError::Bad(_) => None,
+        };
+        let passes_at = rests_until.or_else(|| passes_at(error, now));
         Heard::Bad { reason, sent: !shut_out && !error.nothing_was_sent(), answer: None, passes_at }
     }
 
@@ -53,7 +65,7 @@ impl Race<'_> {
                 let now = Instant::now();
                 let rests_until = (reason == Reason::RateLimited).then(|| lane.rest(None, now));
                 // A short rest is waited for when nobody else is left.
-                let passes_at = rests_until.filter(|until| *until - now <= SHORT_REST);
+                let passes_at = rests_until.filter(|until| is_short(*until, now));
                 if let (Reason::MissingState, Some(number)) = (reason, self.past_block()) {
                     let latest = from.latest.max(self.lanes.latest(from.place));
                     lane.note_pruned(Past::of(&self.call.method), number, latest, now);
