@@ -232,7 +232,7 @@ async fn geth_nodes_are_frozen_killed_and_started_again() {
     // Without a peer, and with the newest block: that is a warning.
     let view = stage.ops_json("/api/v1/rpc").await;
     for upstream in view["upstreams"].as_array().unwrap() {
-        assert!(upstream["reason"].as_str().unwrap().contains("no peers"), "{view}");
+        assert!(upstream["why"].as_str().unwrap().contains("no peers"), "{view}");
     }
     let mut wallet = Wallet::start(Library::Alloy, &address, CHAIN_ID).await;
     let deployed = wallet.tell("deploy").await;

@@ -337,7 +337,7 @@ async fn a_loop_over_a_second_gateway_is_found() {
     second_is.lock().unwrap().clone_from(&second.rpc);
     let state = async |stage: &Stage, place: usize| {
         let view = stage.ops_json("/api/v1/rpc").await;
-        (view["upstreams"][place]["state"].clone(), view["upstreams"][place]["reason"].clone())
+        (view["upstreams"][place]["state"].clone(), view["upstreams"][place]["why"].clone())
     };
     eventually("the first gateway to be served by the second's node", async || {
         (state(&first, 0).await.0 == "healthy").then_some(())

@@ -255,6 +255,24 @@ async fn a_refused_call_takes_it_out_and_a_probe_that_follows_says_whether_it_st
 }
 
 #[tokio::test]
+async fn one_that_is_silent_is_probed_at_once_and_that_is_no_fault_by_itself() {
+    let stage = Stage::begin(&[(Tier::Primary, Mode::Well), (Tier::Replica, Mode::Well)]).await;
+    stage.until_order(&[0, 1]).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (asked, silent) = (stage.nodes[0].bodies.lock().len(), Instant::now());
+    for _ in 0..10 {
+        stage.board.observed(0, Feedback::Silent);
+    }
+    while stage.board.probe_answered(0) < Some(silent) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(silent.elapsed() < Duration::from_millis(100), "it is not probed");
+    }
+    assert_eq!(stage.nodes[0].bodies.lock().len(), asked + 1);
+    let snapshot = stage.board.snapshot();
+    assert_eq!((snapshot.order.as_slice(), snapshot.upstreams[0].state), (&[0, 1][..], State::Healthy));
+}
+
+#[tokio::test]
 async fn a_node_that_hangs_is_out_within_seconds_and_holds_up_no_other() {
     let stage = Stage::begin(&[(Tier::Primary, Mode::Well), (Tier::Replica, Mode::Well)]).await;
     stage.until_order(&[0, 1]).await;
