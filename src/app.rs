@@ -58,6 +58,8 @@ mod shutdown;
 mod start_error;
 mod storage;
 mod supervisor;
+mod sync_gate;
+mod sync_watch;
 mod task_news;
 mod telemetry;
 mod unwatched;

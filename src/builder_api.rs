@@ -14,7 +14,7 @@ mod settings;
 pub use handlers::BuilderApiParts;
 pub use metrics::describe_metrics;
 pub use negotiate::{NotAcceptable, negotiate};
-pub use settings::BuilderApiSettings;
+pub use settings::{BuilderApiSettings, RequireSynced};
 
 use std::{sync::Arc, time::Duration};
 

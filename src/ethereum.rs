@@ -17,7 +17,9 @@ pub use beacon::{BeaconBlock, BeaconNode, ChainNews, EventTooLong, SseDecoder, S
 pub use client_floor::{ClientFloor, TooOld, too_old};
 pub use client_version::{ClientVersion, Release};
 pub use data_api::{BidTrace, Delivered, KnownRegistration, delivered, delivered_in, registration_of};
-pub use execution::{Block, BlockId, ChainWithdrawal, ExecutionNode, Log, Receipt, Transaction, Transfer};
+pub use execution::{
+    Block, BlockId, ChainWithdrawal, ExecutionNode, ExecutionProgress, Log, Receipt, Transaction, Transfer,
+};
 pub use gas::GasPrice;
 pub use http::NodeError;
 pub use keys::{KeyLoader, KeysLoaded, LoaderKind, load_keys};

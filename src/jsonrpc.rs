@@ -7,12 +7,14 @@
 mod bounded;
 mod depth;
 mod error;
+mod reply;
 mod request;
 mod response;
 mod strict;
 
 pub use bounded::BoundedList;
 pub use error::{ErrorCode, RpcError};
+pub use reply::{BadReply, Reply, ReplyError, call_body, read_reply};
 pub use request::{Call, FramingLimits, Incoming, Request, read_body};
 pub use response::Response;
 pub use strict::{Asked, StrictCall, StrictIncoming, read_strictly};

@@ -27,6 +27,8 @@ mod controller;
 mod fleet;
 pub mod probing;
 pub(crate) mod rules;
+pub mod eta;
+pub mod probe;
 pub mod runtime;
 pub mod settings;
 pub mod sight;
@@ -44,6 +46,8 @@ pub use kind::{Layer, NodeKind};
 pub use launch::{LaunchSpec, Mount, Network, Port, Protocol};
 pub use limits::{Cpuset, Limits, Usage};
 pub use probing::{Probe, ProbeFailed};
+pub use eta::{Outlook, Progress, Sample};
+pub use probe::{Ages, ProbeFailure, Prober};
 pub use runtime::{Runtime, RuntimeError, RuntimeEvent};
 pub use settings::{
     DockerHost, DockerSettings, NodeSettings, NodesSettings, ProbeSettings, ProcessSettings, PsiGuard,

@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     client_watch::ClientWatch, clock_watch::ClockWatch, conflict_watch::ConflictWatch, fork_watch::ForkWatch,
-    node_watch::NodeWatch, watch_signals::WatchSignals,
+    node_watch::NodeWatch, sync_watch::SyncWatch, watch_signals::WatchSignals,
 };
 use crate::{
     auction::Auction,
+    builder_api::RequireSynced,
     consensus::{BlobSchedule, WallClock},
     ethereum::{BeaconNode, ClientFloor, ExecutionNode},
     events::{Conditions, NoRequestReason},
@@ -41,6 +42,8 @@ pub(super) struct ChainWatchParts {
     pub(super) client_floors: Vec<ClientFloor>,
     /// Nodes under supervision.
     pub(super) supervised: Option<SupervisorHandle>,
+    /// Whether bids wait for nodes that say that they are not synced.
+    pub(super) require_synced: RequireSynced,
 }
 
 /// Describes what the watches of chain and duties count, and begins their counters at 0, so that the first event is an increase.
@@ -52,6 +55,7 @@ pub(super) fn describe_metrics() {
     describe_gauge!("relaymux_clock_sources", "Relays and nodes whose clocks were compared");
     describe_counter!("relaymux_clock_wrong_total", "How often this machine's clock was found wrong");
     describe_gauge!("relaymux_node_of_other_network", "1 for a node that is not of the configured network");
+    describe_gauge!("relaymux_node_not_synced", "1 for a node that says that it is not synced, or is optimistic");
     let fork = "Time until a fork that this version does not serve, negative since it is in force, NaN while none is scheduled";
     describe_gauge!("relaymux_unserved_fork_seconds", Unit::Seconds, fork);
     describe_counter!(
@@ -82,6 +86,7 @@ async fn run_chain_watch(parts: ChainWatchParts, stop: CancellationToken) {
         clock: wall,
         client_floors,
         supervised,
+        require_synced,
     } = parts;
     let spec = auction.spec().clone();
     let pause = Duration::from_millis(spec.slot_ms).clamp(MIN_PAUSE, MAX_PAUSE);
@@ -105,13 +110,16 @@ async fn run_chain_watch(parts: ChainWatchParts, stop: CancellationToken) {
         said: None,
     });
     let told = Arc::clone(&auction);
+    let mut sync = SyncWatch::new(require_synced, Arc::clone(&auction), conditions.clone());
     let mut clock = ClockWatch { slots, relays, beacon, auction, conditions, was_wrong: false };
     // Before any node is asked: the configuration alone may say it, and a node may be slow.
     forks.look(None, wall.now(), &mut signals).await;
     let mut schedule = None;
     loop {
         let round = async {
-            let seen = nodes.look(&mut signals).await;
+            let seen = nodes.look(wall.now(), &mut signals).await;
+            let (beacon_said, execution_said) = (seen.beacon_said.clone(), seen.execution_said.clone());
+            sync.look(beacon_said, execution_said, wall.now(), &mut signals).await;
             match &seen.spec {
                 // Only what is surely of this chain may raise its limits.
                 Some(spec) if seen.is_ours => told.note_blob_schedule(spec.blobs.clone()),

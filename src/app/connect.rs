@@ -319,6 +319,7 @@ impl Connected {
             clock: self.clock.clone(),
             client_floors: self.config.alerts.client_floors.clone(),
             supervised,
+            require_synced: self.config.builder_api.require_synced,
         }
     }
 

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     config::Config,
     consensus::WallClock,
-    events::{AnswerMeter, Spine},
+    events::{AnswerMeter, NodeStates, Spine},
     gateway::{
         ClientId, Gateway, GatewayParts, HOP, HealthRules, MeteredUpstream, ProbeParts, Probed, RawJson,
         RpcAnswer, RpcCall, RpcSettings, Served, ServedBy, Session, UpstreamId, new_board, start_probes,
@@ -47,6 +47,8 @@ pub(super) struct GatewayStart {
     pub(super) spine: Spine,
     /// Where what lasts is raised.
     pub(super) signals: SignalBook,
+    /// How nodes under supervision are; none: there are none.
+    pub(super) nodes: Option<watch::Receiver<NodeStates>>,
     /// `[tls]`
     pub(super) tls_roots: TlsRoots,
     /// `[tls] proxy`
@@ -81,7 +83,7 @@ impl fmt::Debug for RunningGateway {
 /// # Errors
 /// When the system has no threads for it, or TLS cannot be set up.
 pub(super) fn start_gateway(parts: GatewayStart, group: &TaskGroup) -> Result<RunningGateway, StartError> {
-    let GatewayStart { settings, listener, bundles, own_token, clock, spine, signals, tls_roots, proxy } =
+    let GatewayStart { settings, listener, bundles, own_token, clock, spine, signals, nodes, tls_roots, proxy } =
         parts;
     let (settings, hop) = marked(settings);
     let pools = 1 + OwnRuntime::callers();
@@ -125,6 +127,7 @@ pub(super) fn start_gateway(parts: GatewayStart, group: &TaskGroup) -> Result<Ru
         observed: Arc::new(Mutex::new(observed)),
         spine,
         signals,
+        nodes,
         clock: clock.clone(),
     };
     start_probes(probes, group);

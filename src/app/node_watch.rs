@@ -3,11 +3,16 @@
 
 use metrics::gauge;
 
-use super::{rules::NODE_OF_OTHER_NETWORK, watch_signals::WatchSignals};
+use super::{
+    rules::NODE_OF_OTHER_NETWORK,
+    sync_gate::{Said, beacon_says, execution_says},
+    watch_signals::WatchSignals,
+};
 use crate::{
     consensus::ReportedSpec,
     ethereum::{BeaconNode, ExecutionNode, NodeError, SyncStatus},
     events::{Conditions, Effect},
+    types::UnixMillis,
 };
 
 /// What one look at the nodes found.
@@ -21,6 +26,9 @@ pub(super) struct NodesSeen {
     pub(super) is_ours: bool,
     /// Whether it is of another.
     pub(super) is_other: bool,
+    /// What both nodes say of being there.
+    pub(super) beacon_said: Said,
+    pub(super) execution_said: Said,
 }
 
 /// The operator's nodes that are asked each slot, and where what is found of them is shown.
@@ -33,7 +41,7 @@ pub(super) struct NodeWatch {
 
 impl NodeWatch {
     /// Asks both.
-    pub(super) async fn look(&mut self, signals: &mut WatchSignals) -> NodesSeen {
+    pub(super) async fn look(&mut self, now: UnixMillis, signals: &mut WatchSignals) -> NodesSeen {
         let mut seen = NodesSeen::default();
         if let Some(beacon) = &self.beacon {
             let mut identity = beacon.verify_network().await;
@@ -48,12 +56,19 @@ impl NodeWatch {
                 seen.sync = beacon.sync_status().await.ok();
             }
             seen.is_other = matches!(identity, Err(NodeError::OtherNetwork { .. }));
+            seen.beacon_said = if seen.is_other { Said::NotOurs } else { beacon_says(seen.sync.as_ref()) };
             let what = Kind { name: "beacon", condition: "beacon_node" };
             self.notify(what, identity, signals).await;
         }
         if let Some(execution) = &self.execution {
             let what = Kind { name: "execution", condition: "execution_node" };
-            self.notify(what, execution.chain_id().await.map(drop), signals).await;
+            let identity = execution.chain_id().await.map(drop);
+            seen.execution_said = match &identity {
+                Ok(()) => execution_says(execution.progress().await.ok().as_ref(), now),
+                Err(NodeError::OtherChain { .. }) => Said::NotOurs,
+                Err(_) => Said::Nothing,
+            };
+            self.notify(what, identity, signals).await;
         }
         seen
     }

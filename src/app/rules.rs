@@ -42,6 +42,18 @@ alert_rules! {
         runbook: "Correct [beacon] url, [execution] url or network in relays.toml.",
         page: "/readyz",
     }
+    /// A node says that it is not synced, and bids wait for it.
+    BIDS_HELD_BACK {
+        name: "bids_held_back",
+        severity: P2,
+        component: Consensus,
+        Condition { fail_for: 0, clear_for: 0 },
+        title: "Bids are held back, as a node is not synced",
+        cost: "Header requests get no bid: blocks are built locally, or not at all while that node syncs.",
+        done: "Headers are answered with no bid until the node says twice that it is synced, or says nothing for 90 s.",
+        runbook: "Look at the node that is named: why does it sync? Where another node proposes, set require_synced = \"off\" in [builder_api].",
+        page: "/readyz",
+    }
     /// No bid was as the beacon node says that the payload must be.
     NODE_CONTRADICTS_RELAYS {
         name: "node_contradicts_relays",

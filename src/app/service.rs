@@ -183,6 +183,8 @@ impl Service {
                     clock,
                     spine: connected.spine.clone(),
                     signals: connected.signals(),
+                    // Whoever supervises `[[nodes]]` has the other end.
+                    nodes: None,
                     tls_roots: connected.config.tls_roots.clone(),
                     proxy: connected.config.proxy.clone(),
                 };

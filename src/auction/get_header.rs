@@ -23,7 +23,7 @@ use super::{
     gather::LocalValue,
     hang_up::HangUp,
     load::Admitted,
-    metrics::{record_late_answer, record_shared},
+    metrics::{record_held, record_late_answer, record_shared},
     payload_comparison::PayloadComparison,
     policy::{Policy, PolicyTable},
     race::{Begun, Race},
@@ -135,6 +135,12 @@ impl Auction {
             return None;
         };
         let fork = self.spec.fork_at(request.slot);
+        if let Some(held) = self.held(requested_at) {
+            record_held();
+            record.no_bid_reason.clone_from(&held.reason);
+            self.close(request.received, record, None, false);
+            return None;
+        }
         match budget {
             Budget::Race { .. } if fork >= Fork::Gloas => {
                 record.no_bid_reason = format!("{fork} has no builder bids of relays");

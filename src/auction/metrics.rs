@@ -28,6 +28,7 @@ const VERIFICATIONS: &str = "relaymux_signature_checks_total";
 const REFUSED: &str = "relaymux_refused_header_requests_total";
 const HANG_UPS: &str = "relaymux_header_hang_ups_total";
 const UNCHECKED_REGISTRATIONS: &str = "relaymux_unchecked_registrations_total";
+const HELD: &str = "relaymux_held_back_headers_total";
 const LATE: &str = "relaymux_late_headers_total";
 const LAG: &str = "relaymux_runtime_lag_seconds";
 const RACE_LIMIT: &str = "relaymux_header_auctions_limit";
@@ -101,6 +102,11 @@ fn describe_capacity() {
     for refusal in Refusal::ALL {
         counter!(REFUSED, "reason" => refusal.label()).increment(0);
     }
+    describe_counter!(
+        HELD,
+        "Header requests answered without a bid, as a node of the operator's says that it is not synced"
+    );
+    counter!(HELD).increment(0);
     describe_counter!(LATE, "Headers answered later than their budget: none should be");
     counter!(LATE).increment(0);
     describe_counter!(HANG_UPS, "Header requests whose client hung up before the answer");
@@ -127,6 +133,11 @@ pub(super) fn begin_relays<'a>(relays: impl Iterator<Item = &'a RelayId>) {
             counter!(OFFERS, "relay" => relay.to_string(), "outcome" => outcome.label()).increment(0);
         }
     }
+}
+
+/// A header request got no bid, as a node is not there.
+pub(super) fn record_held() {
+    counter!(HELD).increment(1);
 }
 
 pub(super) fn record_auction(record: &AuctionRecord, too_late: bool) {

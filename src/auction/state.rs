@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use http::HeaderValue;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -14,6 +14,7 @@ use super::{
     drought::BidDrought,
     gas_limits::GasLimits,
     genesis_root::GenesisRoot,
+    held::Held,
     load::LoadMeter,
     metrics::begin_relays,
     node_attributes::{NodeAttributes, NodeConflict},
@@ -96,6 +97,8 @@ pub struct Auction {
     pub(super) deferred: Arc<Semaphore>,
     /// What was last found of this machine's clock: only for words.
     pub(super) clock_verdict: ArcSwap<ClockVerdict>,
+    /// Why bids are held back, if they are.
+    pub(super) held: ArcSwapOption<Held>,
     /// What the beacon node says of coming payloads.
     pub(super) node_attributes: NodeAttributes,
     /// The beacon node's blob schedule, where it is known to be of this network.
@@ -130,6 +133,7 @@ impl Auction {
             tasks: TaskTracker::new(),
             deferred: Arc::new(Semaphore::new(MAX_DEFERRED)),
             clock_verdict: ArcSwap::from_pointee(ClockVerdict::NotKnown),
+            held: ArcSwapOption::empty(),
             node_attributes: NodeAttributes::default(),
             node_blobs: ArcSwap::default(),
             activity: ClientActivity::default(),

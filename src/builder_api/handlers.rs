@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::{
-    BuilderApiSettings,
+    BuilderApiSettings, RequireSynced,
     counting::{Counting, note_arrivals},
     negotiate,
 };
@@ -45,6 +45,7 @@ struct Shared {
     relays: Arc<SharedRelays>,
     ledger: Ledger,
     settings: BuilderApiSettings,
+    clock: WallClock,
     registrations: ByteBudget,
     blocks: ByteBudget,
 }
@@ -71,13 +72,14 @@ pub struct BuilderApiParts {
 /// The routes.
 pub(super) fn router(parts: BuilderApiParts) -> Router {
     let BuilderApiParts { settings, auction, relays, ledger, clock, answers } = parts;
-    let counting = Counting { auction: Arc::clone(&auction), clock, answers };
+    let counting = Counting { auction: Arc::clone(&auction), clock: clock.clone(), answers };
     let shared = Shared {
         registrations: ByteBudget::new(settings.max_registrations_bytes.saturating_mul(REGISTRATION_BODIES)),
         blocks: ByteBudget::new(settings.max_block_bytes.saturating_mul(BLOCK_BODIES)),
         auction,
         relays,
         ledger,
+        clock,
         settings,
     };
     let router = Router::new()
@@ -98,10 +100,15 @@ async fn root() -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], "{}").into_response()
 }
 
-/// From cached state: never asks a relay.
+/// From cached state: never asks a relay, nor a node.
 async fn status(State(api): Api) -> Result<Response, ApiError> {
     if api.settings.status_fails_without_relays && !api.relays.has_usable() {
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "all relays are unavailable"));
+    }
+    if api.settings.require_synced == RequireSynced::Status
+        && let Some(held) = api.auction.held(api.clock.now())
+    {
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, held.reason.clone()));
     }
     Ok(StatusCode::OK.into_response())
 }

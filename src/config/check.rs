@@ -23,12 +23,12 @@ use super::{
     proposers::{ProposerContext, proposers},
     raw::{RawBuilderApi, RawConfig, RawNode, RawOps, RawProfit},
     relays::{builders, relays},
-    rpc::rpc,
+    rpc::{RpcContext, rpc},
     sla::sla,
 };
 use crate::{
     auction::AuctionSettings,
-    builder_api::BuilderApiSettings,
+    builder_api::{BuilderApiSettings, RequireSynced},
     events::AlertRule,
     gateway::RpcSettings,
     ops_api::{OpsSettings, Secret},
@@ -60,7 +60,7 @@ pub(super) fn check(raw: RawConfig, around: &Surroundings<'_>) -> (Config, Vec<M
     let builders = builders(raw.builders, &mut checker);
     let beacon = raw.beacon.url.as_deref().and_then(|text| url(text, "beacon.url", &mut checker));
     let rpc_section = raw.rpc.is_some();
-    let rpc = raw.rpc.and_then(|raw| rpc(raw, folder, &spec, &mut checker));
+    let rpc = raw.rpc.and_then(|raw| rpc(raw, &RpcContext { folder, spec: &spec, nodes: &[] }, &mut checker));
     let (execution, execution_by_gateway) =
         execution(raw.execution.as_ref(), rpc.as_ref(), rpc_section, &mut checker);
     let seed_from_public_record = raw.trust.seed_from_public_record.unwrap_or(false);
@@ -278,6 +278,15 @@ fn builder_api(raw: &RawBuilderApi, checker: &mut Checker) -> BuilderApiSettings
                 checker.wrong("builder_api.status_without_relays", message, "ok: 200, unavailable: 503");
                 false
             }
+        },
+        require_synced: match raw.require_synced.as_deref() {
+            None => default.require_synced,
+            Some(text) => RequireSynced::parse(text).unwrap_or_else(|| {
+                let message = format!("`{text}` is not one of off, bids, status");
+                let hint = "off: nothing waits; bids: no bid while a node syncs; status: that, and 503 to status";
+                checker.wrong("builder_api.require_synced", message, hint);
+                default.require_synced
+            }),
         },
         max_registrations_bytes: limit(
             "max_registrations_bytes",

@@ -66,7 +66,7 @@ const KEYS: [(&str, &str); 36] = [
     ("network", "name genesis_time genesis_fork_version seconds_per_slot chain_id fulu_fork_epoch"),
     (
         "builder_api",
-        "listen relay_check status_without_relays max_registrations_bytes max_block_bytes allowed_hosts",
+        "listen relay_check status_without_relays require_synced max_registrations_bytes max_block_bytes allowed_hosts",
     ),
     ("ops", "listen max_requests_per_second allowed_hosts read_token_file metrics_without_token"),
     ("auction", AUCTION_KEYS),
@@ -89,7 +89,7 @@ const KEYS: [(&str, &str); 36] = [
     ),
     (
         "upstreams",
-        "id url url_file ws_url ws_url_file tier headers authorization_file probe_ms max_requests_per_second max_requests_per_day \
+        "id node url url_file ws_url ws_url_file tier headers authorization_file probe_ms max_requests_per_second max_requests_per_day \
          max_logs_range methods ignore_methods",
     ),
     ("health", "fail rise lag_blocks down_blocks lag_secs down_secs max_future_secs failback_secs min_peers"),

@@ -76,6 +76,7 @@ pub(super) struct RawBuilderApi {
     pub(super) listen: Option<String>,
     pub(super) relay_check: Option<bool>,
     pub(super) status_without_relays: Option<String>,
+    pub(super) require_synced: Option<String>,
     pub(super) max_registrations_bytes: Option<u64>,
     pub(super) max_block_bytes: Option<u64>,
     pub(super) allowed_hosts: Vec<String>,

@@ -40,6 +40,7 @@ pub(super) struct RawRpc {
 #[serde(default)]
 pub(super) struct RawUpstream {
     pub(super) id: Option<String>,
+    pub(super) node: Option<String>,
     pub(super) url: Option<String>,
     pub(super) url_file: Option<String>,
     pub(super) ws_url: Option<String>,

@@ -8,11 +8,12 @@ use super::{
     checker::{Checker, hosts},
     raw_rpc::{RawRpc, RawRpcHealth},
     rpc_methods::methods,
-    rpc_upstreams::upstreams,
+    rpc_upstreams::{UpstreamContext, upstreams},
 };
 use crate::{
     consensus::ChainSpec,
     gateway::{CacheSettings, ClientLimits, HealthPolicy, MethodPolicy, RpcSettings, UpstreamId},
+    supervisor::NodeSettings,
     types::Secret,
 };
 
@@ -29,13 +30,20 @@ const MOST_IN_BATCH: usize = 1000;
 /// Fewest characters of a token that cannot be guessed.
 const TOKEN_CHARS: usize = 16;
 
+/// What else the section is checked against.
+#[derive(Clone, Copy)]
+pub(super) struct RpcContext<'a> {
+    /// The folder of the file.
+    pub(super) folder: &'a Path,
+    /// The chain.
+    pub(super) spec: &'a ChainSpec,
+    /// `[[nodes]]`, which upstreams may name.
+    pub(super) nodes: &'a [NodeSettings],
+}
+
 /// Checks the section.
-pub(super) fn rpc(
-    raw: RawRpc,
-    folder: &Path,
-    spec: &ChainSpec,
-    checker: &mut Checker,
-) -> Option<RpcSettings> {
+pub(super) fn rpc(raw: RawRpc, around: &RpcContext<'_>, checker: &mut Checker) -> Option<RpcSettings> {
+    let RpcContext { folder, spec, nodes } = *around;
     let listen = checker.address("rpc.listen", raw.listen.as_ref(), LISTEN.into());
     let deadline = checker.millis("rpc.deadline_ms", raw.deadline_ms, DEADLINE);
     let attempt = checker.millis("rpc.attempt_ms", raw.attempt_ms, ATTEMPT.min(third(deadline)));
@@ -81,7 +89,7 @@ pub(super) fn rpc(
         listen,
         chain_id: chain_id.unwrap_or_default(),
         block_time,
-        upstreams: upstreams(raw.upstreams, folder, listen, checker),
+        upstreams: upstreams(raw.upstreams, &UpstreamContext { folder, listen, nodes }, checker),
         health: health(&raw.health, checker),
         methods: MethodPolicy {
             allow: methods("rpc.allow_methods", raw.allow_methods, checker),

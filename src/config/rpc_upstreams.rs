@@ -16,7 +16,10 @@ use super::{
     rpc_methods::methods,
     secrets::{Place, secret},
 };
-use crate::gateway::{Tier, UpstreamId, UpstreamSettings};
+use crate::{
+    gateway::{Tier, UpstreamId, UpstreamSettings},
+    supervisor::{NodeKind, NodeSettings},
+};
 
 /// Between two probes of a node of one's own, and of one that is paid.
 const PROBE: Duration = Duration::from_secs(3);
@@ -28,11 +31,21 @@ const RESERVED: [&str; 2] = ["cache", "gateway"];
 const OF_THE_CONNECTION: [HeaderName; 4] =
     [header::HOST, header::CONTENT_LENGTH, header::CONNECTION, header::TRANSFER_ENCODING];
 
-/// Checks them all; the gateway listens at `listen`.
+/// What else upstreams are checked against.
+#[derive(Clone, Copy)]
+pub(super) struct UpstreamContext<'a> {
+    /// The folder of the file.
+    pub(super) folder: &'a Path,
+    /// Where the gateway listens.
+    pub(super) listen: SocketAddr,
+    /// `[[nodes]]`.
+    pub(super) nodes: &'a [NodeSettings],
+}
+
+/// Checks them all.
 pub(super) fn upstreams(
     raw: Vec<RawUpstream>,
-    folder: &Path,
-    listen: SocketAddr,
+    around: &UpstreamContext<'_>,
     checker: &mut Checker,
 ) -> Vec<UpstreamSettings> {
     if raw.is_empty() {
@@ -42,7 +55,7 @@ pub(super) fn upstreams(
     let mut known: HashMap<String, usize> = HashMap::new();
     let mut found: Vec<UpstreamSettings> = Vec::new();
     for (index, raw) in raw.into_iter().enumerate() {
-        let Some(upstream) = upstream(raw, index, folder, listen, checker) else { continue };
+        let Some(upstream) = upstream(raw, index, around, checker) else { continue };
         let at = |key: &str| format!("rpc.upstreams[{index}].{key}");
         // Metrics and headers tell them apart by it, and case would not.
         if known.insert(upstream.id.as_str().to_lowercase(), index).is_some() {
@@ -76,10 +89,10 @@ pub(super) fn upstreams(
 fn upstream(
     raw: RawUpstream,
     index: usize,
-    folder: &Path,
-    listen: SocketAddr,
+    around: &UpstreamContext<'_>,
     checker: &mut Checker,
 ) -> Option<UpstreamSettings> {
+    let UpstreamContext { folder, listen, nodes } = *around;
     let section = format!("rpc.upstreams[{index}]");
     let at = |key: &str| format!("{section}.{key}");
     let id = raw.id.as_deref().and_then(UpstreamId::parse);
@@ -107,10 +120,16 @@ fn upstream(
     };
     let place = |key, text, file| Place { section: &section, key, text, file };
     let http = place("url", raw.url.as_ref(), raw.url_file.as_ref());
-    if !http.is_there() {
-        http.missing("where it answers JSON-RPC", checker);
-    }
-    let url = address(http, &["http", "https"], folder, listen, checker);
+    let node = raw.node.as_deref().map(|name| node_named(name, &at("node"), nodes, checker));
+    let url = match &node {
+        _ if http.is_there() => address(http, &["http", "https"], folder, listen, checker),
+        // Where the node answers, it is told of that; where there is no such node, that is mistake enough.
+        Some(node) => node.and_then(|node| url_of(node, &at("node"), listen, checker)),
+        None => {
+            http.missing("where it answers JSON-RPC", checker);
+            None
+        }
+    };
     let ws_url = address(
         place("ws_url", raw.ws_url.as_ref(), raw.ws_url_file.as_ref()),
         &["ws", "wss"],
@@ -146,6 +165,7 @@ fn upstream(
     }
     Some(UpstreamSettings {
         id: id?,
+        node: node.flatten().map(|node| node.id.clone()),
         url: url?,
         ws_url,
         tier: tier?,
@@ -157,6 +177,49 @@ fn upstream(
         methods: methods(&at("methods"), raw.methods, checker),
         ignore_methods: methods(&at("ignore_methods"), raw.ignore_methods, checker),
     })
+}
+
+/// The node that an upstream says it is.
+fn node_named<'a>(
+    name: &str,
+    key: &str,
+    nodes: &'a [NodeSettings],
+    checker: &mut Checker,
+) -> Option<&'a NodeSettings> {
+    let Some(node) = nodes.iter().find(|node| node.id.as_str() == name) else {
+        let names: Vec<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
+        let hint = if names.is_empty() {
+            "there are no [[nodes]]: add it there, or leave node out and give url".to_owned()
+        } else {
+            format!("[[nodes]] has {}", names.join(", "))
+        };
+        checker.wrong(key, format!("`{name}` is none of [[nodes]]"), hint);
+        return None;
+    };
+    match node.kind {
+        NodeKind::Geth | NodeKind::Reth | NodeKind::Nitro | NodeKind::OpReth | NodeKind::Generic => Some(node),
+        NodeKind::Beacon | NodeKind::OpNode | NodeKind::Agave | NodeKind::SolanaTestValidator => {
+            let message = format!("`{name}` is of kind {}, which has no JSON-RPC that this gateway serves", node.kind);
+            checker.wrong(key, message, "name the execution client");
+            None
+        }
+    }
+}
+
+/// Where a node answers JSON-RPC, by how it is probed.
+fn url_of(node: &NodeSettings, key: &str, listen: SocketAddr, checker: &mut Checker) -> Option<Url> {
+    let asks_rpc = node.kind != NodeKind::Generic;
+    let Some(probe) = node.probe.as_ref().filter(|_| asks_rpc) else {
+        let message = format!("`{}` does not say where it answers JSON-RPC", node.id);
+        checker.wrong(key, message, "give url beside node");
+        return None;
+    };
+    if is_own(&probe.url, listen) {
+        let message = "is this gateway's own address: each call would come back to it, again and again";
+        checker.contradicts(key, "rpc.listen", message, "give the address of a node");
+        return None;
+    }
+    Some(probe.url.clone())
 }
 
 /// An upstream's address, which may hold a key: nothing of it is said.
@@ -246,6 +309,89 @@ fn headers(raw: &RawUpstream, section: &str, folder: &Path, checker: &mut Checke
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::supervisor::{ProbeSettings, ProcessSettings, RestartPolicy, RuntimeSettings};
+
+    fn node(id: &str, kind: NodeKind, url: Option<&str>) -> NodeSettings {
+        NodeSettings {
+            id: crate::types::NodeId::parse(id).unwrap(),
+            kind,
+            group: "execution".to_owned(),
+            runtime: RuntimeSettings::Process(ProcessSettings {
+                program: "geth".into(),
+                args: Vec::new(),
+                folder: None,
+                env: Vec::new(),
+            }),
+            limits: crate::supervisor::Limits::default(),
+            probe: url.map(|url| ProbeSettings {
+                url: url.parse().unwrap(),
+                every: PROBE,
+                timeout: PROBE,
+                block_time: None,
+                chain_id: None,
+                lag_age: None,
+                path: None,
+                vote_account: None,
+            }),
+            restart: RestartPolicy::default(),
+            stop_grace: PROBE,
+        }
+    }
+
+    #[test]
+    fn an_upstream_may_be_one_of_the_nodes() {
+        let nodes = [
+            node("geth-primary", NodeKind::Geth, Some("http://127.0.0.1:8545/KEY")),
+            node("silent", NodeKind::Geth, None),
+            node("besu", NodeKind::Generic, Some("http://127.0.0.1:8548/health")),
+            node("lighthouse", NodeKind::Beacon, Some("http://127.0.0.1:5052/")),
+            node("loop", NodeKind::Reth, Some("http://127.0.0.1:18545/")),
+        ];
+        let own = "http://10.0.0.2:8545/";
+        for (name, url, want) in [
+            ("geth-primary", None, Ok("http://127.0.0.1:8545/KEY")),
+            ("geth-primary", Some(own), Ok(own)),
+            ("silent", Some(own), Ok(own)),
+            ("besu", Some(own), Ok(own)),
+            ("silent", None, Err("give url beside node")),
+            ("besu", None, Err("give url beside node")),
+            ("lighthouse", None, Err("of kind beacon")),
+            ("lighthouse", Some(own), Err("of kind beacon")),
+            ("nobody", None, Err("[[nodes]] has geth-primary, silent, besu, lighthouse, loop")),
+            ("nobody", Some(own), Err("none of [[nodes]]")),
+            ("loop", None, Err("own address")),
+        ] {
+            let mut checker = Checker::default();
+            let listen = "127.0.0.1:18545".parse().unwrap();
+            let around = UpstreamContext { folder: Path::new(""), listen, nodes: &nodes };
+            let raw = RawUpstream {
+                id: Some("u".to_owned()),
+                node: Some(name.to_owned()),
+                url: url.map(str::to_owned),
+                ..RawUpstream::default()
+            };
+            let found = upstreams(vec![raw], &around, &mut checker);
+            let said = format!("{:?}", checker.mistakes);
+            match want {
+                Ok(url) => {
+                    assert_eq!(checker.mistakes.len(), 0, "{name}: {said}");
+                    let found: Vec<_> = found.iter().map(|one| (one.node.as_ref(), one.url.as_str())).collect();
+                    let id = crate::types::NodeId::parse(name);
+                    assert_eq!(found, [(id.as_ref(), url)], "{name}");
+                }
+                Err(want) => {
+                    assert!(checker.mistakes.len() == 1 && said.contains(want), "{name}: {said}");
+                    assert!(!said.contains("KEY"), "{said}");
+                }
+            }
+        }
+        let mut checker = Checker::default();
+        let listen = "127.0.0.1:18545".parse().unwrap();
+        let around = UpstreamContext { folder: Path::new(""), listen, nodes: &[] };
+        let raw = RawUpstream { id: Some("u".to_owned()), node: Some("geth".to_owned()), ..RawUpstream::default() };
+        upstreams(vec![raw], &around, &mut checker);
+        assert!(format!("{:?}", checker.mistakes).contains("there are no [[nodes]]"));
+    }
 
     #[test]
     fn the_gateway_s_own_address_is_known_by_every_name() {

@@ -138,6 +138,20 @@ pub struct Transfer {
     pub value: U256,
 }
 
+/// How far an execution node is, by its own account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExecutionProgress {
+    /// It says that it is there.
+    Synced,
+    /// It says that it is on its way.
+    Syncing {
+        /// Blocks that are left, where it says.
+        remaining: Option<u64>,
+        /// Time of its newest block, in Unix seconds; 0 where it has none.
+        head_at: u64,
+    },
+}
+
 /// An execution node's JSON-RPC. Clones share what was found out about it.
 #[derive(Clone, Debug)]
 pub struct ExecutionNode {
@@ -254,6 +268,29 @@ impl ExecutionNode {
     pub async fn client_version(&self) -> Result<String, NodeError> {
         let version: Option<String> = self.typed("web3_clientVersion", json!([])).await?;
         Ok(version.unwrap_or_default().chars().take(256).collect())
+    }
+
+    /// How far it is by its own account (`eth_syncing`): an object says so, `false` and an empty one that it is there.
+    ///
+    /// # Errors
+    /// When the node does not answer as it should.
+    pub async fn progress(&self) -> Result<ExecutionProgress, NodeError> {
+        let said: Value = self.call("eth_syncing", json!([])).await?;
+        let fields = match &said {
+            Value::Bool(false) => return Ok(ExecutionProgress::Synced),
+            Value::Object(fields) if fields.is_empty() => return Ok(ExecutionProgress::Synced),
+            Value::Object(fields) => fields,
+            _ => return Err(self.unreadable("eth_syncing answers what it should not")),
+        };
+        let number = |key: &str| -> Option<u64> {
+            let number: U64 = serde_json::from_value(fields.get(key)?.clone()).ok()?;
+            Some(number.to())
+        };
+        let remaining = number("highestBlock")
+            .zip(number("currentBlock"))
+            .map(|(highest, current)| highest.saturating_sub(current));
+        let head = self.block(BlockId::Latest, false).await?;
+        Ok(ExecutionProgress::Syncing { remaining, head_at: head.map_or(0, |head| head.timestamp.to()) })
     }
 
     /// A block, with its transactions or only its head; `None` when the node has none such.

@@ -1,5 +1,7 @@
 //! How a node under supervision is, and what was done to it.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::types::{NodeId, UnixMillis, labelled};
@@ -40,6 +42,51 @@ impl NodeState {
     /// Whether it can serve, if only in part.
     pub const fn serves(self) -> bool {
         matches!(self, Self::Healthy | Self::Lagging)
+    }
+
+    /// Whether nobody is to ask it anything, whatever its port answers: it does not run, it is about to be stopped, or it hangs. Of the other states
+    /// probes say more.
+    pub const fn is_out(self) -> bool {
+        match self {
+            Self::Hung
+            | Self::Crashed
+            | Self::OutOfMemory
+            | Self::CrashLoop
+            | Self::Pruning
+            | Self::Maintenance
+            | Self::Stopped => true,
+            Self::Unknown | Self::Absent | Self::Starting | Self::Syncing | Self::Healthy | Self::Lagging => {
+                false
+            }
+        }
+    }
+}
+
+/// How each node under supervision is, as whoever supervises them says: for a `watch`, replaced as a whole. A stop that is planned is said before it
+/// begins, so that whoever asks the node has turned to another by then.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeStates(BTreeMap<NodeId, NodeState>);
+
+impl NodeStates {
+    /// How a node is; none: nobody says.
+    pub fn get(&self, node: &NodeId) -> Option<NodeState> {
+        self.0.get(node).copied()
+    }
+
+    /// A node is so from now on. Whether that is news.
+    pub fn set(&mut self, node: NodeId, state: NodeState) -> bool {
+        self.0.insert(node, state) != Some(state)
+    }
+
+    /// A node is not supervised any more.
+    pub fn forget(&mut self, node: &NodeId) {
+        self.0.remove(node);
+    }
+}
+
+impl FromIterator<(NodeId, NodeState)> for NodeStates {
+    fn from_iter<I: IntoIterator<Item = (NodeId, NodeState)>>(states: I) -> Self {
+        Self(states.into_iter().collect())
     }
 }
 

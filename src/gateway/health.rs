@@ -32,7 +32,7 @@ use self::{
 use super::{
     Feedback, Head, Snapshot, Standing, Switchover, Tier, UpstreamId, UpstreamSettings, UpstreamState,
 };
-use crate::types::UnixMillis;
+use crate::{events::NodeState, types::UnixMillis};
 
 /// What happens.
 #[derive(Clone, Debug, PartialEq)]
@@ -131,6 +131,16 @@ impl Health {
                 || !record.traffic.is_closed()
                 || record.state == UpstreamState::Unknown
         })
+    }
+
+    /// Whether what its supervisor says of the one at a place is news.
+    pub fn takes_word(&self, place: usize, state: Option<NodeState>) -> bool {
+        self.records.get(place).is_some_and(|record| record.node != state)
+    }
+
+    /// Whether its supervisor has taken the one at a place out.
+    pub fn is_out(&self, place: usize) -> bool {
+        self.records.get(place).is_some_and(Record::is_out)
     }
 
     /// Whether all should be asked of it, not its head alone.

@@ -139,6 +139,7 @@ mod tests {
     fn upstream(max_requests_per_second: Option<u32>, max_requests_per_day: Option<u64>) -> MeteredUpstream {
         let settings = UpstreamSettings {
             id: UpstreamId::parse("node").unwrap(),
+            node: None,
             url: "http://127.0.0.1:0/".parse().unwrap(),
             ws_url: None,
             tier: Tier::Backup,

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     consensus::WallClock,
-    events::{Event, Spine, UpstreamChanged},
+    events::{Event, NodeStates, Spine, UpstreamChanged},
     ledger::SignalBook,
     tasks::TaskGroup,
     types::UnixMillis,
@@ -71,6 +71,8 @@ pub struct ProbeParts {
     pub spine: Spine,
     /// Where what lasts is raised.
     pub signals: SignalBook,
+    /// How nodes under supervision are, for upstreams that are some of them; none: nobody supervises any.
+    pub nodes: Option<watch::Receiver<NodeStates>>,
     /// The wall clock: heads have times.
     pub clock: WallClock,
 }
@@ -115,7 +117,11 @@ async fn run_probes(parts: ProbeParts, wrong: Arc<watch::Sender<Troubles>>, stop
     let observed = Arc::clone(&parts.observed);
     // Held for as long as this runs; one that begins anew waits until the one before is gone.
     let mut observed = observed.lock().await;
+    let mut nodes = parts.nodes.clone();
     let mut prober = Prober::new(parts, wrong);
+    if let Some(nodes) = &mut nodes {
+        prober.supervised(&nodes.borrow_and_update());
+    }
     let mut under_way: FuturesUnordered<BoxFuture<'static, Answered>> = FuturesUnordered::new();
     let mut tick = Instant::now() + TICK;
     let mut is_heard = true;
@@ -128,6 +134,14 @@ async fn run_probes(parts: ProbeParts, wrong: Arc<watch::Sender<Troubles>>, stop
                 Some((place, feedback)) => prober.met(place, feedback),
                 None => is_heard = false,
             },
+            states = next_states(nodes.as_mut()) => match states {
+                Some(states) => prober.supervised(&states),
+                // Nobody supervises any more: what was said last holds no longer.
+                None => {
+                    nodes = None;
+                    prober.supervised(&NodeStates::default());
+                }
+            },
             () = sleep_until(next) => {
                 if Instant::now() >= tick {
                     tick = Instant::now() + TICK;
@@ -136,6 +150,14 @@ async fn run_probes(parts: ProbeParts, wrong: Arc<watch::Sender<Troubles>>, stop
             }
             () = stop.cancelled() => return,
         }
+    }
+}
+
+/// The next word on nodes, none when there will be no more; never, where nobody supervises any. Cancel-safe.
+async fn next_states(nodes: Option<&mut watch::Receiver<NodeStates>>) -> Option<NodeStates> {
+    match nodes {
+        Some(nodes) => nodes.changed().await.is_ok().then(|| nodes.borrow_and_update().clone()),
+        None => std::future::pending().await,
     }
 }
 
@@ -223,6 +245,26 @@ impl Prober {
         let soonest = turn.asked.map_or(now, |asked| asked + haste).max(now);
         turn.due = turn.due.min(soonest);
         turn.is_wanted_again |= turn.is_under_way && is_lost;
+    }
+
+    /// Whoever supervises nodes says how they are. One that is back is asked at once.
+    fn supervised(&mut self, states: &NodeStates) {
+        let is_now = |upstream: &Probed| upstream.settings.node.as_ref().map(|node| states.get(node));
+        let all: Vec<_> = self.parts.upstreams.iter().map(is_now).collect();
+        for (place, state) in all.into_iter().enumerate() {
+            let Some(state) = state else { continue };
+            if !self.health.takes_word(place, state) {
+                continue;
+            }
+            let was_out = self.health.is_out(place);
+            self.take(Input::Observed(place, Observation::Node(state)));
+            if let (true, false, Some(turn)) =
+                (was_out, self.health.is_out(place), self.turns.get_mut(place))
+            {
+                turn.due = Instant::now();
+                turn.is_wanted_again |= turn.is_under_way;
+            }
+        }
     }
 
     fn haste(&self, place: usize) -> Duration {

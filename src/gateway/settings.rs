@@ -6,13 +6,15 @@ use http::HeaderMap;
 use url::Url;
 
 use super::{Tier, UpstreamId};
-use crate::types::Secret;
+use crate::types::{NodeId, Secret};
 
 /// One of `[[rpc.upstreams]]`. URLs and headers may hold a key: not for logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamSettings {
     /// Its name.
     pub id: UpstreamId,
+    /// The node of `[[nodes]]` that it is, whose state it shares; none: it is nobody's.
+    pub node: Option<NodeId>,
     /// Its JSON-RPC address over HTTP.
     pub url: Url,
     /// Its websocket, for subscriptions.

@@ -214,6 +214,7 @@ pub(super) fn hash(number: u64) -> B256 {
 fn settings_of(tier: Tier) -> UpstreamSettings {
     UpstreamSettings {
         id: UpstreamId::parse(tier.label()).unwrap(),
+        node: None,
         url: "http://127.0.0.1:1".parse().unwrap(),
         ws_url: None,
         tier,

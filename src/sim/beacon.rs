@@ -41,6 +41,10 @@ pub struct BeaconBehaviour {
     pub head: Option<Slot>,
     /// Whether it says that it is catching up.
     pub is_syncing: bool,
+    /// Whether it says that its execution client has not checked its newest blocks.
+    pub is_optimistic: bool,
+    /// How far it says that it is behind, in slots.
+    pub distance: u64,
     /// Whether it answers 503 to everything.
     pub is_down: bool,
     /// Forks beside those of the chain, by name and epoch, for `config/spec`.
@@ -89,6 +93,8 @@ impl SimBeacon {
             duties: BTreeMap::new(),
             head: None,
             is_syncing: false,
+            is_optimistic: false,
+            distance: 0,
             is_down: false,
             other_forks: Vec::new(),
             blob_schedule: Vec::new(),
@@ -214,9 +220,9 @@ async fn syncing(State(node): State<Shared>) -> Json<Value> {
     let behaviour = node.behaviour.read();
     Json(json!({ "data": {
         "head_slot": behaviour.head().to_string(),
-        "sync_distance": "0",
+        "sync_distance": behaviour.distance.to_string(),
         "is_syncing": behaviour.is_syncing,
-        "is_optimistic": false,
+        "is_optimistic": behaviour.is_optimistic,
         "el_offline": false,
     } }))
 }

@@ -112,7 +112,13 @@ mod tests {
     #[test]
     fn a_beacon_nodes_head_is_as_old_as_its_slot() {
         let slots = SlotClock::new(1000, 12_000);
-        let status = SyncStatus { head: Slot::new(3), is_syncing: false, is_execution_offline: false };
+        let status = SyncStatus {
+            head: Slot::new(3),
+            distance: None,
+            is_syncing: false,
+            is_optimistic: false,
+            is_execution_offline: false,
+        };
         assert_eq!(age_of(&status, slots, 1_040_000), 4000);
     }
 }

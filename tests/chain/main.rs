@@ -26,3 +26,4 @@ mod searcher;
 #[path = "../it/stage.rs"]
 mod stage;
 mod wallet;
+mod supervised_geth;

@@ -127,12 +127,20 @@ impl Node {
 
     /// A development chain of geth with a block a second; `None` where geth could not be installed.
     pub(crate) async fn geth() -> Option<Self> {
+        Self::geth_with(&["--dev.period", "1"]).await
+    }
+
+    /// The same, with a block when there is a transaction.
+    pub(crate) async fn resting_geth() -> Option<Self> {
+        Self::geth_with(&[]).await
+    }
+
+    async fn geth_with(more: &[&str]) -> Option<Self> {
         let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
         let mut command = Command::new(program("geth")?);
+        command.args(more);
         command.args([
             "--dev",
-            "--dev.period",
-            "1",
             "--http",
             "--http.api",
             "eth,debug,dev,net",

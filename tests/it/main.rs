@@ -35,6 +35,7 @@ mod missed_requests;
 mod monitoring;
 mod networks;
 mod node_audit;
+mod node_sync;
 mod ops;
 mod overload;
 mod payload_attributes;

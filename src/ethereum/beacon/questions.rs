@@ -33,8 +33,12 @@ pub struct BeaconBlock {
 pub struct SyncStatus {
     /// Slot of its head.
     pub head: Slot,
+    /// Slots that it has yet to go by its own account; none: it does not say.
+    pub distance: Option<u64>,
     /// Whether it says that it is still catching up.
     pub is_syncing: bool,
+    /// Whether it says that it follows blocks which its execution client has not checked.
+    pub is_optimistic: bool,
     /// Whether it says that its execution client is away.
     pub is_execution_offline: bool,
 }
@@ -173,7 +177,9 @@ impl BeaconNode {
         let says = |key: &str| data.get(key).and_then(Value::as_bool).unwrap_or(false);
         let status = head.map(|head| SyncStatus {
             head,
+            distance: data.get("sync_distance").and_then(number),
             is_syncing: says("is_syncing"),
+            is_optimistic: says("is_optimistic"),
             is_execution_offline: says("el_offline"),
         });
         status.ok_or_else(|| NodeError::answer(&url, "a sync status without head_slot"))

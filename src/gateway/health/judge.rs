@@ -7,6 +7,7 @@ use super::{
     rules::{HealthRules, millis},
 };
 use crate::{
+    events::NodeState,
     gateway::{Head, UpstreamState},
     types::UnixMillis,
 };
@@ -64,6 +65,9 @@ fn faultless(
     rules: &HealthRules,
 ) -> Result<Head, (UpstreamState, String)> {
     use UpstreamState::{Down, Forked, Syncing, Unknown, WrongChain};
+    if let Some(state) = record.node.filter(|state| state.is_out()) {
+        return Err((Down, out(state).to_owned()));
+    }
     if let Some(id) = record.chain_id.filter(|id| *id != rules.chain_id) {
         let wanted = rules.chain_id;
         let reason = format!(
@@ -100,6 +104,25 @@ fn faultless(
             Err((Down, behind(lag, &head)))
         }
         Some(_) | None => Ok(head),
+    }
+}
+
+/// Why one is not asked that its supervisor has taken out.
+fn out(state: NodeState) -> &'static str {
+    match state {
+        NodeState::Hung => "Its supervisor says that it hangs: its process runs, and does not answer.",
+        NodeState::Crashed => "Its supervisor says that its process has ended by itself.",
+        NodeState::OutOfMemory => "Its supervisor says that the kernel killed it for its memory.",
+        NodeState::CrashLoop => "Its supervisor says that it ended again and again, and waits for a person.",
+        NodeState::Pruning => "Its supervisor says that its database is being pruned.",
+        NodeState::Maintenance => "Its supervisor says that it is under maintenance.",
+        NodeState::Stopped => "Its supervisor says that it is stopped, or about to be.",
+        NodeState::Unknown
+        | NodeState::Absent
+        | NodeState::Starting
+        | NodeState::Syncing
+        | NodeState::Healthy
+        | NodeState::Lagging => "Its supervisor says that it is not to be asked.",
     }
 }
 

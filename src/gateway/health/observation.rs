@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::gateway::{Feedback, Head};
+use crate::{
+    events::NodeState,
+    gateway::{Feedback, Head},
+};
 
 /// A finalized block, as an upstream showed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,4 +52,6 @@ pub enum Observation {
     NotSent,
     /// What a call met.
     Traffic(Feedback),
+    /// What whoever supervises it says; none: nobody does any more.
+    Node(Option<NodeState>),
 }

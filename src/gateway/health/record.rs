@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     breaker::{Breaker, BreakerPolicy, Pulse},
+    events::NodeState,
     gateway::{Feedback, Head, Tier, UpstreamId, UpstreamState},
     types::UnixMillis,
 };
@@ -67,6 +68,8 @@ pub(super) struct Record {
     pub(super) answered: Option<UnixMillis>,
     /// Why the last call to it failed; none when it was answered.
     pub(super) trouble: Option<String>,
+    /// How it is by the word of whoever supervises it; none: nobody does, or says.
+    pub(super) node: Option<NodeState>,
     pub(super) state: UpstreamState,
     pub(super) reason: String,
     pub(super) since: UnixMillis,
@@ -100,6 +103,7 @@ impl Record {
             is_spared: false,
             answered: None,
             trouble: None,
+            node: None,
             state: UpstreamState::Unknown,
             reason: "It was not asked yet.".to_owned(),
             since: now,
@@ -126,6 +130,15 @@ impl Record {
                 false
             }
             Observation::Traffic(feedback) => self.met(feedback, now, rules),
+            Observation::Node(state) => {
+                let was_out = self.is_out();
+                self.node = state;
+                // It is another process now, perhaps: what it showed before says nothing of it.
+                if was_out && !self.is_out() {
+                    self.is_known = false;
+                }
+                false
+            }
         }
     }
 
@@ -203,9 +216,15 @@ impl Record {
         rules.traffic_breaker(times)
     }
 
+    /// Whether it is not to be asked, by the word of whoever supervises it.
+    pub(super) fn is_out(&self) -> bool {
+        self.node.is_some_and(NodeState::is_out)
+    }
+
     /// Whether its head may say something of the chain.
     pub(super) fn is_witness(&self, rules: &HealthRules) -> bool {
         self.is_known
+            && !self.is_out()
             && self.probes.is_closed()
             && !self.is_syncing
             && self.chain_id.is_none_or(|id| id == rules.chain_id)
@@ -214,6 +233,7 @@ impl Record {
     /// Whether its first answer may still be on its way, so that nothing can be said of all yet.
     pub(super) fn is_awaited(&self, now: UnixMillis) -> bool {
         !self.is_known
+            && !self.is_out()
             && self.failure.is_none()
             && !self.is_unasked
             && now.saturating_sub(self.since) < FIRST_ANSWER_MS

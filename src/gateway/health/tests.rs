@@ -4,7 +4,10 @@ use alloy_primitives::B256;
 use proptest::prelude::*;
 
 use super::*;
-use crate::gateway::{Feedback, HealthPolicy};
+use crate::{
+    events::NodeState,
+    gateway::{Feedback, HealthPolicy},
+};
 use UpstreamState::{Down, Forked, Healthy, Lagging, Syncing, Unknown, WrongChain};
 
 /// A block of a chain that has the name `fork` from a height on.
@@ -130,6 +133,39 @@ impl Stage {
 
 fn one() -> Stage {
     Stage::new(&[Tier::Primary])
+}
+
+#[test]
+fn its_supervisors_word_takes_one_out_at_once_and_a_probe_brings_it_back() {
+    let says = |state| Observation::Node(Some(state));
+    for state in NodeState::ALL {
+        let mut stage = Stage::new(&[Tier::Primary, Tier::Replica]);
+        stage.all_well().order(&[0, 1]).see(0, says(state));
+        if !state.is_out() {
+            // Probes say more of it.
+            stage.is(0, Healthy, "").order(&[0, 1]);
+            continue;
+        }
+        stage.is(0, Down, "Its supervisor says").order(&[1]);
+        // Whatever its port answers: it may be on its way down.
+        stage.pass(20).is(0, Down, "Its supervisor says").order(&[1]);
+        // What it showed before is of a process that may be gone.
+        stage.see(0, says(NodeState::Starting)).is(0, Unknown, "not shown a head").order(&[1]);
+        stage.all_well().is(0, Healthy, "").order(&[1, 0]);
+        stage.pass(61).order(&[0, 1]);
+        // Nobody supervises it any more.
+        stage.see(0, says(state)).order(&[1]).see(0, Observation::Node(None)).all_well().order(&[1, 0]);
+    }
+}
+
+#[test]
+fn one_that_its_supervisor_has_taken_out_is_no_witness() {
+    let mut stage = Stage::new(&[Tier::Primary, Tier::Replica]);
+    stage.all_well().see(0, Observation::Node(Some(NodeState::Maintenance)));
+    // It shows a head far ahead, and fails: neither is anybody's business.
+    stage.probe(0, good(block(140))).is(1, Healthy, "").order(&[1]);
+    stage.see(0, failed(true)).is(0, Down, "under maintenance");
+    stage.see(0, Observation::Node(Some(NodeState::Healthy))).is(0, Down, "Its probes fail");
 }
 
 #[test]

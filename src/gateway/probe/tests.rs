@@ -11,7 +11,11 @@ use super::*;
 use crate::gateway::{
     Head, HealthPolicy, TransportFailure, UpstreamId, UpstreamState as State, rules::RPC_BUDGET_USED,
 };
-use crate::{events::Subscription, ledger::Ledger};
+use crate::{
+    events::{NodeState, Subscription},
+    ledger::Ledger,
+    types::NodeId,
+};
 
 /// When the tests begin, in Unix milliseconds.
 const START: i64 = 1_700_000_000_000;
@@ -94,13 +98,19 @@ struct Stage {
     board: Board,
     events: Subscription,
     wrong: watch::Receiver<Troubles>,
+    supervised: watch::Sender<NodeStates>,
     stop: CancellationToken,
     _folder: tempfile::TempDir,
+}
+
+fn node_id(place: usize) -> NodeId {
+    NodeId::parse(&format!("n{place}")).unwrap()
 }
 
 fn settings(place: usize, tier: Tier) -> UpstreamSettings {
     UpstreamSettings {
         id: UpstreamId::parse(&format!("u{place}")).unwrap(),
+        node: Some(node_id(place)),
         url: "http://node.invalid/key".parse().unwrap(),
         ws_url: None,
         tier,
@@ -147,6 +157,7 @@ impl Stage {
         let all: Vec<UpstreamSettings> = upstreams.iter().map(|upstream| upstream.settings.clone()).collect();
         let (board, observed) = Board::new(Health::new(&all, START).snapshot().upstreams);
         let events = spine.subscribe();
+        let (supervised, nodes_seen) = watch::channel(NodeStates::default());
         let parts = ProbeParts {
             upstreams,
             rules: HealthRules {
@@ -158,12 +169,13 @@ impl Stage {
             observed: Arc::new(Mutex::new(observed)),
             spine: spine.clone(),
             signals: SignalBook::new(ledger, spine, clock.clone()),
+            nodes: Some(nodes_seen),
             clock,
         };
         let (say, wrong) = watch::channel(None);
         let stop = CancellationToken::new();
         tokio::spawn(run_probes(parts, Arc::new(say), stop.clone()));
-        Self { nodes, board, events, wrong, stop, _folder: folder }
+        Self { nodes, board, events, wrong, supervised, stop, _folder: folder }
     }
 
     /// Waits until the board shows what is wanted.
@@ -270,6 +282,37 @@ async fn one_that_is_silent_is_probed_at_once_and_that_is_no_fault_by_itself() {
     assert_eq!(stage.nodes[0].bodies.lock().len(), asked + 1);
     let snapshot = stage.board.snapshot();
     assert_eq!((snapshot.order.as_slice(), snapshot.upstreams[0].state), (&[0, 1][..], State::Healthy));
+}
+
+#[tokio::test]
+async fn a_node_that_its_supervisor_is_about_to_stop_is_out_before_it_is_stopped() {
+    let stage = Stage::begin(&[(Tier::Primary, Mode::Well), (Tier::Replica, Mode::Well)]).await;
+    stage.until_order(&[0, 1]).await;
+    let say = |state| stage.supervised.send_modify(|states| drop(states.set(node_id(0), state)));
+    let told = Instant::now();
+    say(NodeState::Stopped);
+    stage.until_order(&[1]).await;
+    assert!(told.elapsed() < Duration::from_millis(100), "without waiting for a probe: {:?}", told.elapsed());
+    let switchover = stage.board.switchovers()[0].clone();
+    assert_eq!(switchover.reason, "Its supervisor says that it is stopped, or about to be.");
+    // It still answers, and is asked for its head alone.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(stage.board.snapshot().order, [1]);
+    // It is started again: what it shows is asked for at once.
+    let told = Instant::now();
+    say(NodeState::Starting);
+    stage.until_order(&[1, 0]).await;
+    assert!(told.elapsed() < Duration::from_millis(100), "{:?}", told.elapsed());
+}
+
+#[tokio::test]
+async fn what_a_supervisor_said_that_is_gone_holds_no_longer() {
+    let mut stage = Stage::begin(&[(Tier::Primary, Mode::Well)]).await;
+    stage.until_order(&[0]).await;
+    stage.supervised.send_modify(|states| drop(states.set(node_id(0), NodeState::Maintenance)));
+    stage.until_order(&[]).await;
+    drop(std::mem::replace(&mut stage.supervised, watch::channel(NodeStates::default()).0));
+    stage.until_order(&[0]).await;
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ const LIMIT: usize = 10_000;
 pub(super) fn settings(url: &str) -> UpstreamSettings {
     UpstreamSettings {
         id: UpstreamId::parse("node").unwrap(),
+        node: None,
         url: Url::parse(url).unwrap(),
         ws_url: None,
         tier: Tier::Primary,
