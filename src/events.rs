@@ -31,9 +31,7 @@ pub use evidence::{Confidence, Evidence, Method};
 pub use latency::LatencyCounts;
 pub use metrics::{describe_metrics, set_degraded};
 pub use missed_request::{MissedRequest, NoRequestReason};
-pub use node::{
-    ActedBy, NodeActed, NodeAction, NodeChanged, NodeHold, NodeState, NodeStates, NodeWanted,
-};
+pub use node::{ActedBy, NodeActed, NodeAction, NodeChanged, NodeHold, NodeState, NodeStates, NodeWanted};
 pub use outcome::{BidFlaw, BidOutcome, CallFault, RegistrationOutcome, RevealOutcome};
 pub use record::{
     AuctionRecord, BlockReceived, ConflictingBlock, Event, Fate, ModeReason, PollRecord, ProbeResult,

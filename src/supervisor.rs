@@ -15,20 +15,20 @@
 //! else and says what it cannot see.
 
 pub mod admission;
-pub mod image;
 pub mod audit;
+mod controller;
+pub mod eta;
 pub mod firewall;
+mod fleet;
+pub mod image;
 pub mod jwt;
 pub mod kind;
 pub mod launch;
 pub mod limits;
 pub mod plan;
-mod controller;
-mod fleet;
+pub mod probe;
 pub mod probing;
 pub(crate) mod rules;
-pub mod eta;
-pub mod probe;
 pub mod runtime;
 pub mod settings;
 pub mod sight;
@@ -37,17 +37,17 @@ pub mod status;
 pub mod template;
 
 pub use admission::{Admission, Verdict, admit};
-pub use image::{Image, ImageError};
-pub use controller::{NodeStates, Runtimes, Supervising, SupervisorHandle, SupervisorParts, start};
+pub use controller::{Runtimes, Supervising, SupervisorHandle, SupervisorParts, start};
+pub use eta::{Outlook, Progress, Sample};
 pub use fleet::{
     LONGEST_HOLD, LimitsChange, NodeView, Order, OrderDone, OrderKind, OrderRefused, RuntimeKind,
 };
+pub use image::{Image, ImageError};
 pub use kind::{Layer, NodeKind};
 pub use launch::{LaunchSpec, Mount, Network, Port, Protocol};
 pub use limits::{Cpuset, Limits, Usage};
-pub use probing::{Probe, ProbeFailed};
-pub use eta::{Outlook, Progress, Sample};
 pub use probe::{Ages, ProbeFailure, Prober};
+pub use probing::{Probe, ProbeFailed};
 pub use runtime::{Runtime, RuntimeError, RuntimeEvent};
 pub use settings::{
     DockerHost, DockerSettings, NodeSettings, NodesSettings, ProbeSettings, ProcessSettings, PsiGuard,

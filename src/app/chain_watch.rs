@@ -55,7 +55,10 @@ pub(super) fn describe_metrics() {
     describe_gauge!("relaymux_clock_sources", "Relays and nodes whose clocks were compared");
     describe_counter!("relaymux_clock_wrong_total", "How often this machine's clock was found wrong");
     describe_gauge!("relaymux_node_of_other_network", "1 for a node that is not of the configured network");
-    describe_gauge!("relaymux_node_not_synced", "1 for a node that says that it is not synced, or is optimistic");
+    describe_gauge!(
+        "relaymux_node_not_synced",
+        "1 for a node that says that it is not synced, or is optimistic"
+    );
     let fork = "Time until a fork that this version does not serve, negative since it is in force, NaN while none is scheduled";
     describe_gauge!("relaymux_unserved_fork_seconds", Unit::Seconds, fork);
     describe_counter!(

@@ -19,7 +19,8 @@ use super::{
     policies::{Clients, LoadedKeys, build_policies, cached_keys},
     reload::{ConfigSource, Reloader},
     seed::SeedParts,
-    supervisor::{probe, runtimes},
+    start_error::StartError,
+    supervisor::{NodeRuntimes, probe},
     unwatched::Watched,
 };
 use crate::{
@@ -32,6 +33,7 @@ use crate::{
     consensus::WallClock,
     ethereum::{BeaconNode, ExecutionNode},
     events::{AnswerMeter, Conditions, Spine},
+    http_client::HttpClients,
     ledger::{SignalBook, Stores},
     ops_api::{Degraded, DigestMaker, OpsParts, RpcView},
     profit::{ProfitParts, Reporter},
@@ -41,7 +43,7 @@ use crate::{
     },
     serve::Door,
     sla::{Indicator, SlaNodes, SlaParts, SlaReader},
-    supervisor::{NodeSettings, SupervisorHandle, SupervisorParts},
+    supervisor::{SupervisorHandle, SupervisorParts},
 };
 
 /// What rooms share.
@@ -247,17 +249,21 @@ impl Connected {
     }
 
     /// What looks after the operator's nodes.
-    pub(super) fn supervisor(&self, nodes: Vec<NodeSettings>) -> SupervisorParts {
-        SupervisorParts {
-            nodes,
-            runtimes: runtimes(),
-            probe: probe(),
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub(super) fn supervisor(&self, runtimes: &NodeRuntimes) -> Result<SupervisorParts, StartError> {
+        let nodes = self.config.nodes.as_ref().map(|nodes| nodes.nodes.clone());
+        Ok(SupervisorParts {
+            nodes: nodes.unwrap_or_default(),
+            runtimes: runtimes.all.clone(),
+            probe: probe(&HttpClients::build(&self.config.tls_roots, None)?),
             ledger: self.stores.ledger.clone(),
             signals: self.signals(),
             spine: self.spine.clone(),
             clock: self.clock.clone(),
             host_root: self.config.alerts.host_root.clone(),
-        }
+        })
     }
 
     /// None where bundles are not taken.

@@ -83,8 +83,18 @@ impl fmt::Debug for RunningGateway {
 /// # Errors
 /// When the system has no threads for it, or TLS cannot be set up.
 pub(super) fn start_gateway(parts: GatewayStart, group: &TaskGroup) -> Result<RunningGateway, StartError> {
-    let GatewayStart { settings, listener, bundles, own_token, clock, spine, signals, nodes, tls_roots, proxy } =
-        parts;
+    let GatewayStart {
+        settings,
+        listener,
+        bundles,
+        own_token,
+        clock,
+        spine,
+        signals,
+        nodes,
+        tls_roots,
+        proxy,
+    } = parts;
     let (settings, hop) = marked(settings);
     let pools = 1 + OwnRuntime::callers();
     let through_proxy = HttpClients::build_pools(&tls_roots, proxy.as_deref(), pools)?;

@@ -28,7 +28,7 @@ use super::{
     seed::start_seed,
     start_error::StartError,
     storage::publish_storage_troubles,
-    supervisor::start_supervisor,
+    supervisor::{NodeRuntimes, count_nodes, start_supervisor},
     task_news::tell_of_tasks,
     telemetry::start_upkeep,
     unwatched::{Watched, end_unwatched},
@@ -44,6 +44,7 @@ use crate::{
     relay::start_probes,
     serve::{Door, Listener},
     sla,
+    supervisor::{Supervising, SupervisorHandle},
     tasks::{Fatal, TaskGroup, Tasks},
 };
 
@@ -62,6 +63,7 @@ pub struct Service {
     groups: Groups,
     connected: Connected,
     gateway: Option<RunningGateway>,
+    runtimes: NodeRuntimes,
     fatal: Fatal,
     reload: mpsc::Sender<()>,
     /// Held until the files are shut.
@@ -156,9 +158,9 @@ impl Service {
             config.execution = own_url(address, token);
         }
 
-        // `[[nodes]]`, once the configuration knows it.
-        let nodes = Vec::new();
-        resolve_of_earlier_processes(&storage.stores.ledger, !nodes.is_empty(), clock.now()).await;
+        let supervises = config.nodes.is_some();
+        resolve_of_earlier_processes(&storage.stores.ledger, supervises, clock.now()).await;
+        let runtimes = NodeRuntimes::new(config.nodes.as_ref(), &config.data_dir, clock.clone());
         let spine = Spine::new();
         let (tasks, fatal) = Tasks::new(tell_of_tasks(spine.clone(), degraded.clone(), clock.clone()));
         let groups = Groups::new(&tasks);
@@ -172,6 +174,9 @@ impl Service {
         let (ledger, clock) = (connected.stores.ledger.clone(), connected.clock.clone());
         let alerting = Alerting::new(&connected.config, ledger, clock, addresses.ops);
         let desk = alerts::start_room(connected.alerts(&alerting, metrics.clone()), watchers);
+        let nodes = connected.supervisor(&runtimes).inspect_err(|_| groups.stop())?;
+        let (nodes, of_nodes) =
+            start_supervisor(nodes, watchers).map(|Supervising { handle, meters }| (handle, meters)).unzip();
         let gateway = match connected.config.rpc.clone().zip(listeners.rpc) {
             Some((settings, listener)) => {
                 let (bundles, clock) = (listeners.bundles_through, connected.clock.clone());
@@ -183,8 +188,7 @@ impl Service {
                     clock,
                     spine: connected.spine.clone(),
                     signals: connected.signals(),
-                    // Whoever supervises `[[nodes]]` has the other end.
-                    nodes: None,
+                    nodes: nodes.as_ref().map(SupervisorHandle::states),
                     tls_roots: connected.config.tls_roots.clone(),
                     proxy: connected.config.proxy.clone(),
                 };
@@ -195,7 +199,7 @@ impl Service {
         let (view, meters) =
             gateway.as_ref().map(|gateway| (gateway.view.clone(), gateway.meters.clone())).unzip();
         let mut meters = meters.unwrap_or_default();
-        let nodes = start_supervisor(connected.supervisor(nodes), &mut meters, watchers);
+        count_nodes(of_nodes.unwrap_or_default(), &mut meters);
         let ops =
             connected.ops_api(metrics.clone(), storage.admin_token, desk, &alerting, view, nodes.clone());
         ops_api::start(ops, listeners.ops, watchers);
@@ -230,7 +234,7 @@ impl Service {
             clock: connected.clock.clone(),
         };
         watchers.restarting("maintenance_windows", move |stop| watch_maintenance(windows.clone(), stop));
-        Ok(Self { addresses, groups, connected, gateway, fatal, reload, _lock: lock })
+        Ok(Self { addresses, groups, connected, gateway, runtimes, fatal, reload, _lock: lock })
     }
 
     /// Waits until a task has failed that the service cannot do without, and says so in words; the process should then stop. Cancel-safe.
@@ -298,6 +302,7 @@ impl Service {
         bundles.stop();
         rpc.stop();
         watchers.ended().await;
+        self.runtimes.end_children(&impatience).await;
         let _ = timeout(BUNDLES_DRAIN, bundles.ended()).await;
         let _ = timeout(GATEWAY_DRAIN, async {
             rpc.ended().await;

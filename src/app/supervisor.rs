@@ -1,100 +1,101 @@
 //! The supervisor of `[[nodes]]`: its parts, and how its nodes count for availability.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, path::Path, sync::Arc};
 
-use futures_util::{
-    FutureExt, StreamExt,
-    future::{BoxFuture, ready},
-    stream::{self, BoxStream},
-};
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
+    consensus::WallClock,
     events::AnswerMeter,
+    http_client::HttpClients,
     sla::Indicator,
     supervisor::{
-        Inspection, Limits, NodeSettings, Probe, ProbeFailed, Runtime, RuntimeError, RuntimeEvent, Runtimes,
-        Sight, Supervising, SupervisorHandle, SupervisorParts, start,
+        DockerHost, NodeSettings, NodesSettings, Probe, ProbeFailed, Runtimes, Sight, Supervising,
+        SupervisorParts,
+        probe::Prober,
+        runtime::{docker::DockerRuntime, process::ProcessRuntime, systemd::SystemdRuntime},
+        start,
     },
     tasks::TaskGroup,
-    types::UnixMillis,
+    types::{NodeId, UnixMillis},
 };
 
-/// Starts looking after nodes; none where none is configured. Their answers are added to `meters`, unless the gateway counts those of an upstream of
-/// the same name: what its clients saw counts more than probes.
-pub(super) fn start_supervisor(
-    parts: SupervisorParts,
-    meters: &mut Vec<(Indicator, AnswerMeter)>,
-    group: &TaskGroup,
-) -> Option<SupervisorHandle> {
-    if parts.nodes.is_empty() {
-        return None;
-    }
-    let Supervising { handle, meters: of_nodes } = start(parts, group);
+/// Starts looking after nodes; none where none is configured.
+pub(super) fn start_supervisor(parts: SupervisorParts, group: &TaskGroup) -> Option<Supervising> {
+    (!parts.nodes.is_empty()).then(|| start(parts, group))
+}
+
+/// Adds nodes' answers to what is counted already, unless the gateway counts those of an upstream of the same name: what its clients saw counts
+/// more than probes.
+pub(super) fn count_nodes(of_nodes: Vec<(NodeId, AnswerMeter)>, meters: &mut Vec<(Indicator, AnswerMeter)>) {
     for (node, meter) in of_nodes {
         let indicator = Indicator::Node(node);
         if meters.iter().all(|(known, _)| *known != indicator) {
             meters.push((indicator, meter));
         }
     }
-    Some(handle)
 }
 
 /// What runs nodes.
-pub(super) fn runtimes() -> Runtimes {
-    let none: Arc<dyn Runtime> = Arc::new(NotHere);
-    Runtimes { docker: Arc::clone(&none), systemd: Arc::clone(&none), process: none }
+#[derive(Clone)]
+pub(crate) struct NodeRuntimes {
+    /// By kind.
+    pub(crate) all: Runtimes,
+    /// Our own children, which end with us.
+    children: Arc<ProcessRuntime>,
+}
+
+impl NodeRuntimes {
+    /// Nothing is connected or started yet. Without `[[nodes]]` there is nothing to run, and the usual addresses are as good as any.
+    pub(crate) fn new(nodes: Option<&NodesSettings>, data_dir: &Path, clock: WallClock) -> Self {
+        let host = nodes.map(|nodes| match &nodes.docker {
+            DockerHost::Unix(path) => format!("unix://{}", path.display()),
+            DockerHost::Tcp(address) => format!("tcp://{address}"),
+        });
+        let children = Arc::new(ProcessRuntime::new(data_dir, clock));
+        let all = Runtimes {
+            docker: Arc::new(DockerRuntime::new(host)),
+            systemd: Arc::new(SystemdRuntime::new()),
+            process: Arc::clone(&children) as _,
+        };
+        Self { all, children }
+    }
+
+    /// Ends our children, each within its own grace; kills them at once where somebody is impatient.
+    pub(super) async fn end_children(&self, impatience: &CancellationToken) {
+        tokio::select! {
+            () = self.children.shutdown() => {}
+            () = impatience.cancelled() => {}
+        }
+    }
+}
+
+impl fmt::Debug for NodeRuntimes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeRuntimes").finish_non_exhaustive()
+    }
 }
 
 /// Who asks them.
-pub(super) fn probe() -> Arc<dyn Probe> {
-    Arc::new(NotHere)
+pub(crate) fn probe(clients: &HttpClients) -> Arc<dyn Probe> {
+    Arc::new(ByKind(Prober::new(clients)))
 }
 
-/// Stands in for what this build does not have.
-struct NotHere;
+/// Asks each by its kind.
+struct ByKind(Prober);
 
-const NOT_HERE: &str = "this build of relaymux has no such runtime";
-
-fn away<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T, RuntimeError>> {
-    ready(Err(RuntimeError::Away(NOT_HERE.to_owned()))).boxed()
-}
-
-impl Runtime for NotHere {
-    fn inspect<'a>(&'a self, _: &'a NodeSettings) -> BoxFuture<'a, Result<Inspection, RuntimeError>> {
-        away()
-    }
-
-    fn create<'a>(&'a self, _: &'a NodeSettings) -> BoxFuture<'a, Result<(), RuntimeError>> {
-        away()
-    }
-
-    fn start<'a>(&'a self, _: &'a NodeSettings) -> BoxFuture<'a, Result<(), RuntimeError>> {
-        away()
-    }
-
-    fn stop<'a>(&'a self, _: &'a NodeSettings, _: Duration) -> BoxFuture<'a, Result<(), RuntimeError>> {
-        away()
-    }
-
-    fn remove<'a>(&'a self, _: &'a NodeSettings) -> BoxFuture<'a, Result<(), RuntimeError>> {
-        away()
-    }
-
-    fn resize<'a>(&'a self, _: &'a NodeSettings, _: &'a Limits) -> BoxFuture<'a, Result<(), RuntimeError>> {
-        away()
-    }
-
-    fn logs<'a>(&'a self, _: &'a NodeSettings, _: usize) -> BoxFuture<'a, Result<Vec<String>, RuntimeError>> {
-        away()
-    }
-
-    fn events<'a>(&'a self, _: &'a [NodeSettings]) -> BoxStream<'a, RuntimeEvent> {
-        stream::empty().boxed()
-    }
-}
-
-impl Probe for NotHere {
-    fn probe<'a>(&'a self, _: &'a NodeSettings, _: UnixMillis) -> BoxFuture<'a, Result<Sight, ProbeFailed>> {
-        ready(Err(ProbeFailed("This build of relaymux has no probes of nodes.".to_owned()))).boxed()
+impl Probe for ByKind {
+    fn probe<'a>(
+        &'a self,
+        node: &'a NodeSettings,
+        now: UnixMillis,
+    ) -> BoxFuture<'a, Result<Sight, ProbeFailed>> {
+        Box::pin(async move {
+            let Some(settings) = &node.probe else {
+                return Err(ProbeFailed("It has no rpc_url to ask.".to_owned()));
+            };
+            self.0.probe(node.kind, settings, now).await.map_err(|failure| ProbeFailed(failure.to_string()))
+        })
     }
 }

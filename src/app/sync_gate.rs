@@ -142,8 +142,16 @@ mod tests {
             ("nor does it free", vec![bad(), bad(), Nothing, Nothing], vec![false, true, true, true]),
             ("once well is not enough", vec![bad(), bad(), Synced, bad()], vec![false, true, true, true]),
             ("twice is, too", vec![bad(), bad(), Synced, Synced], vec![false, true, true, false]),
-            ("then it begins anew", vec![bad(), bad(), Synced, Synced, bad()], vec![false, true, true, false, false]),
-            ("another network says nothing", vec![bad(), bad(), NotOurs, Nothing], vec![false, true, false, false]),
+            (
+                "then it begins anew",
+                vec![bad(), bad(), Synced, Synced, bad()],
+                vec![false, true, true, false, false],
+            ),
+            (
+                "another network says nothing",
+                vec![bad(), bad(), NotOurs, Nothing],
+                vec![false, true, false, false],
+            ),
             ("nobody there", vec![Nothing; 9], vec![false; 9]),
             (
                 "silent for 90 s",
@@ -208,8 +216,14 @@ mod tests {
             (Some(syncing(1_000)), Said::Synced),
             (Some(syncing(940)), Said::Synced),
             (Some(syncing(u64::MAX)), Said::Synced),
-            (Some(syncing(939)), Said::NotSynced("the execution node says that it is syncing, 9 blocks to go".to_owned())),
-            (Some(syncing(0)), Said::NotSynced("the execution node says that it is syncing, 9 blocks to go".to_owned())),
+            (
+                Some(syncing(939)),
+                Said::NotSynced("the execution node says that it is syncing, 9 blocks to go".to_owned()),
+            ),
+            (
+                Some(syncing(0)),
+                Said::NotSynced("the execution node says that it is syncing, 9 blocks to go".to_owned()),
+            ),
         ] {
             assert_eq!(execution_says(progress.as_ref(), 1_000_000), want, "{progress:?}");
         }

@@ -62,7 +62,11 @@ impl SyncWatch {
         // Before the ledger is told: that may take a moment.
         match held {
             Some((reason, _)) => {
-                self.conditions.set("nodes_synced", Effect::Degraded, format!("no bids are returned: {reason}"));
+                self.conditions.set(
+                    "nodes_synced",
+                    Effect::Degraded,
+                    format!("no bids are returned: {reason}"),
+                );
             }
             None => self.conditions.set("nodes_synced", Effect::None, "no node says that it is not synced"),
         }
@@ -74,7 +78,9 @@ impl SyncWatch {
                     );
                     signals.raise(&BIDS_HELD_BACK, node, &message).await;
                 }
-                None => signals.resolve(&BIDS_HELD_BACK, node, "it is synced, or says nothing any more").await,
+                None => {
+                    signals.resolve(&BIDS_HELD_BACK, node, "it is synced, or says nothing any more").await
+                }
             }
         }
     }

@@ -283,7 +283,8 @@ fn builder_api(raw: &RawBuilderApi, checker: &mut Checker) -> BuilderApiSettings
             None => default.require_synced,
             Some(text) => RequireSynced::parse(text).unwrap_or_else(|| {
                 let message = format!("`{text}` is not one of off, bids, status");
-                let hint = "off: nothing waits; bids: no bid while a node syncs; status: that, and 503 to status";
+                let hint =
+                    "off: nothing waits; bids: no bid while a node syncs; status: that, and 503 to status";
                 checker.wrong("builder_api.require_synced", message, hint);
                 default.require_synced
             }),

@@ -10,8 +10,8 @@ pub(super) use super::raw_text::{Amount, Scalar};
 use super::{
     Mistake, keys,
     raw_alerts::{RawAlerts, RawSla},
-    raw_nodes::{RawResources, RawSupervisedNode},
     raw_firewall::RawFirewall,
+    raw_nodes::{RawResources, RawSupervisedNode},
     raw_rpc::RawRpc,
 };
 

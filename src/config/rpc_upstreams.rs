@@ -197,9 +197,12 @@ fn node_named<'a>(
         return None;
     };
     match node.kind {
-        NodeKind::Geth | NodeKind::Reth | NodeKind::Nitro | NodeKind::OpReth | NodeKind::Generic => Some(node),
+        NodeKind::Geth | NodeKind::Reth | NodeKind::Nitro | NodeKind::OpReth | NodeKind::Generic => {
+            Some(node)
+        }
         NodeKind::Beacon | NodeKind::OpNode | NodeKind::Agave | NodeKind::SolanaTestValidator => {
-            let message = format!("`{name}` is of kind {}, which has no JSON-RPC that this gateway serves", node.kind);
+            let message =
+                format!("`{name}` is of kind {}, which has no JSON-RPC that this gateway serves", node.kind);
             checker.wrong(key, message, "name the execution client");
             None
         }
@@ -375,7 +378,8 @@ mod tests {
             match want {
                 Ok(url) => {
                     assert_eq!(checker.mistakes.len(), 0, "{name}: {said}");
-                    let found: Vec<_> = found.iter().map(|one| (one.node.as_ref(), one.url.as_str())).collect();
+                    let found: Vec<_> =
+                        found.iter().map(|one| (one.node.as_ref(), one.url.as_str())).collect();
                     let id = crate::types::NodeId::parse(name);
                     assert_eq!(found, [(id.as_ref(), url)], "{name}");
                 }
@@ -388,7 +392,8 @@ mod tests {
         let mut checker = Checker::default();
         let listen = "127.0.0.1:18545".parse().unwrap();
         let around = UpstreamContext { folder: Path::new(""), listen, nodes: &[] };
-        let raw = RawUpstream { id: Some("u".to_owned()), node: Some("geth".to_owned()), ..RawUpstream::default() };
+        let raw =
+            RawUpstream { id: Some("u".to_owned()), node: Some("geth".to_owned()), ..RawUpstream::default() };
         upstreams(vec![raw], &around, &mut checker);
         assert!(format!("{:?}", checker.mistakes).contains("there are no [[nodes]]"));
     }

@@ -78,6 +78,11 @@ impl NodeStates {
         self.0.insert(node, state) != Some(state)
     }
 
+    /// Each node, and how it is.
+    pub fn all(&self) -> impl Iterator<Item = (&NodeId, NodeState)> {
+        self.0.iter().map(|(node, state)| (node, *state))
+    }
+
     /// A node is not supervised any more.
     pub fn forget(&mut self, node: &NodeId) {
         self.0.remove(node);

@@ -258,8 +258,7 @@ impl Prober {
             }
             let was_out = self.health.is_out(place);
             self.take(Input::Observed(place, Observation::Node(state)));
-            if let (true, false, Some(turn)) =
-                (was_out, self.health.is_out(place), self.turns.get_mut(place))
+            if let (true, false, Some(turn)) = (was_out, self.health.is_out(place), self.turns.get_mut(place))
             {
                 turn.due = Instant::now();
                 turn.is_wanted_again |= turn.is_under_way;

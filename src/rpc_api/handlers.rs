@@ -53,11 +53,8 @@ pub(super) fn router(shared: Shared) -> Router {
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method);
     // Where no page may call, nothing is marked, and no call pays for it.
-    let router = if cors.marks() {
-        router.layer(middleware::from_fn_with_state(cors, mark_cors))
-    } else {
-        router
-    };
+    let router =
+        if cors.marks() { router.layer(middleware::from_fn_with_state(cors, mark_cors)) } else { router };
     router.with_state(Arc::new(shared))
 }
 

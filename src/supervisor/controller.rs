@@ -24,10 +24,14 @@ use tokio::{
 };
 
 use super::{NodeSettings, NodeView, Order, OrderDone, OrderRefused, RuntimeError, signals::run_signals};
-use crate::{events::AnswerMeter, tasks::TaskGroup, types::NodeId};
+use crate::{
+    events::{AnswerMeter, NodeStates},
+    tasks::TaskGroup,
+    types::NodeId,
+};
 use shared::{Asked, Shared};
 
-pub use shared::{NodeStates, Runtimes, SupervisorParts};
+pub use shared::{Runtimes, SupervisorParts};
 
 /// Orders that wait. Arbitrary: people are few.
 const WAITING_ORDERS: usize = 64;
@@ -103,7 +107,7 @@ pub struct Supervising {
 /// Starts looking after nodes.
 pub fn start(parts: SupervisorParts, group: &TaskGroup) -> Supervising {
     let (orders, asked) = mpsc::channel(WAITING_ORDERS);
-    let (states, seen_states) = watch::channel(NodeStates::new());
+    let (states, seen_states) = watch::channel(NodeStates::default());
     let (views, seen_views) = watch::channel(Vec::new());
     let (troubles, wrong) = watch::channel(None);
     let meters: Vec<(NodeId, AnswerMeter)> = parts

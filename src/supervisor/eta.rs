@@ -109,7 +109,8 @@ impl Progress {
 
     /// What can be said now, where no progress for `stall_after` is a stall.
     pub fn outlook(&self, now: UnixMillis, stall_after: Duration) -> Outlook {
-        let (Some(best), Some(first), Some(last)) = (self.best, self.samples.front(), self.samples.back()) else {
+        let (Some(best), Some(first), Some(last)) = (self.best, self.samples.front(), self.samples.back())
+        else {
             return Outlook::TooEarly;
         };
         if now.saturating_sub(best.since) >= millis(stall_after) {

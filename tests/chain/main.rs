@@ -25,5 +25,5 @@ mod searcher;
 #[expect(dead_code, reason = "shared with the other black-box tests, which use more of it")]
 #[path = "../it/stage.rs"]
 mod stage;
-mod wallet;
 mod supervised_geth;
+mod wallet;

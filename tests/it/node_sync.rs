@@ -38,16 +38,16 @@ async fn no_bid_while_the_beacon_node_says_that_it_is_not_synced() {
     let slot = stage.fresh_slot();
     assert!(stage.header_at(slot).await.is_none());
     let auction = stage.auction(slot).await;
-    let reason = "bids wait until the chain is there: the beacon node says that it is syncing, 700 slots to go";
+    let reason =
+        "bids wait until the chain is there: the beacon node says that it is syncing, 700 slots to go";
     assert_eq!(auction["why_no_bid"], reason);
     assert!(stage.log().contains(reason), "{}", stage.log());
     assert_eq!(status(&stage).await.0, 200, "the default is 200");
     assert!(stage.metric("relaymux_held_back_headers_total").await.unwrap() >= 1.0);
     assert_eq!(stage.metric(r#"relaymux_node_not_synced{node="beacon"}"#).await, Some(1.0));
-    let alerts = eventually("the alert", async || {
-        Some(open_alerts(&stage).await).filter(|open| !open.is_empty())
-    })
-    .await;
+    let alerts =
+        eventually("the alert", async || Some(open_alerts(&stage).await).filter(|open| !open.is_empty()))
+            .await;
     assert_eq!((alerts.len(), &alerts[0]["subject"]), (1, &json!("beacon")), "{alerts:?}");
 
     stage.beacon().behave(|node| (node.is_syncing, node.is_optimistic) = (false, true));
@@ -97,7 +97,8 @@ async fn what_waits_for_a_node_is_the_operators_choice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_away_holds_nothing_back() {
     let stage = stage().relay(honest()).slot_secs(1).with_beacon(|node| node.is_down = true).start().await;
-    eventually("some looks", async || (stage.beacon().asked("/eth/v1/beacon/genesis") > 5).then_some(())).await;
+    eventually("some looks", async || (stage.beacon().asked("/eth/v1/beacon/genesis") > 5).then_some(()))
+        .await;
     assert!(stage.header().await.is_some(), "{}", stage.log());
     assert_eq!(status(&stage).await.0, 200);
 }
@@ -128,12 +129,8 @@ async fn execution(syncing: Arc<Mutex<Value>>) -> String {
 async fn no_bid_while_the_execution_node_says_that_it_is_not_synced() {
     let syncing = Arc::new(Mutex::new(json!({ "currentBlock": "0x5", "highestBlock": "0x69" })));
     let url = execution(Arc::clone(&syncing)).await;
-    let stage = stage()
-        .relay(honest())
-        .slot_secs(1)
-        .section(&format!("[execution]\nurl = \"{url}\""))
-        .start()
-        .await;
+    let stage =
+        stage().relay(honest()).slot_secs(1).section(&format!("[execution]\nurl = \"{url}\"")).start().await;
     until_held(&stage, true).await;
     let slot = stage.fresh_slot();
     assert!(stage.header_at(slot).await.is_none());

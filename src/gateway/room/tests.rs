@@ -111,14 +111,11 @@ async fn a_call_under_way_is_finished_by_an_upstream_that_is_out_since_and_no_ot
     stage.actor(PRIMARY).plays(|_, _| Act::after(500, Act::Say(json!("0x64"))));
     let gateway = gateway(&stage);
     let ask = |account| call("eth_getBalance", json!([account, "latest"]));
-    let (under_way, after) = tokio::join!(
-        gateway.call(ask("0x01"), &stage.session, deadline()),
-        async {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            stage.serve(&[REPLICA, BACKUP]);
-            gateway.call(ask("0x02"), &stage.session, deadline()).await
-        }
-    );
+    let (under_way, after) = tokio::join!(gateway.call(ask("0x01"), &stage.session, deadline()), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stage.serve(&[REPLICA, BACKUP]);
+        gateway.call(ask("0x02"), &stage.session, deadline()).await
+    });
     assert_eq!((value(&under_way), value(&after)), (json!("0x64"), json!(REPLICA)));
     assert_eq!(stage.heard(), [1, 1, 0]);
 }

@@ -68,7 +68,7 @@ pub(super) async fn probe(shared: Arc<Shared>, node: NodeSettings, desk: Desk, t
     // Not all at the same moment.
     sleep(settings.every.mul_f64(rand::random_range(0.0..1.0))).await;
     loop {
-        let state = shared.states.borrow().get(&node.id).copied().unwrap_or(NodeState::Unknown);
+        let state = shared.states.borrow().get(&node.id).unwrap_or(NodeState::Unknown);
         if !matches!(state, NodeState::Stopped | NodeState::Absent) {
             let (turn, began) = (*desk.turn.borrow(), Instant::now());
             let limit = settings.timeout.saturating_mul(4).saturating_add(Duration::from_secs(5));

@@ -19,10 +19,10 @@ use super::{
     look::{Desk, follow, inspect, machine, probe},
     restore::{restore, row_of},
     scribe::{Note, Scribe, write},
-    shared::{Asked, NodeStates, Seen, Shared},
+    shared::{Asked, Seen, Shared},
 };
 use crate::{
-    events::{ActedBy, Event, NodeActed, NodeAction, NodeChanged, NodeState},
+    events::{ActedBy, Event, NodeActed, NodeAction, NodeChanged, NodeState, NodeStates},
     host::booted_at,
     ledger::{NodeFact, NodeFactKind},
     supervisor::{
@@ -263,7 +263,7 @@ impl Controller {
         let states: NodeStates = self.fleet.states().map(|(id, state)| (id.clone(), state)).collect();
         // What an earlier process told is not over because nobody has looked yet.
         let is_known =
-            states.values().all(|state| *state != NodeState::Unknown) || self.began.elapsed() >= FIRST_WORD;
+            states.all().all(|(_, state)| state != NodeState::Unknown) || self.began.elapsed() >= FIRST_WORD;
         self.shared.states.send_if_modified(|shown| {
             let is_news = *shown != states;
             *shown = states;

@@ -6,7 +6,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::{
     consensus::WallClock,
-    events::{AnswerMeter, NodeState, Spine},
+    events::{AnswerMeter, NodeStates, Spine},
     ledger::{Ledger, SignalBook},
     supervisor::{
         NodeSettings, NodeView, Order, OrderDone, OrderRefused, Probe, Runtime, RuntimeSettings,
@@ -14,9 +14,6 @@ use crate::{
     },
     types::NodeId,
 };
-
-/// The state of each node.
-pub type NodeStates = HashMap<NodeId, NodeState>;
 
 /// Who does what is to be done, by where a node runs.
 #[derive(Clone)]

@@ -64,7 +64,7 @@ impl Stage {
 
     async fn until(&self, name: &str, wanted: NodeState) {
         let (mut states, id) = (self.handle.states(), NodeId::parse(name).unwrap());
-        let reached = states.wait_for(|states| states.get(&id) == Some(&wanted));
+        let reached = states.wait_for(|states| states.get(&id) == Some(wanted));
         let reached = timeout(Duration::from_secs(20), reached).await.map(drop);
         assert!(reached.is_ok(), "{name} is never {wanted}: {:?}", self.handle.view());
     }

@@ -1,7 +1,5 @@
 //! Each rule of the fleet, by hand.
 
-use std::time::Duration;
-
 use super::testing::*;
 
 fn pair() -> Vec<About> {

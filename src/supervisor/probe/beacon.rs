@@ -144,12 +144,12 @@ pub(super) fn judge(seen: &Seen, settings: &ProbeSettings, now: UnixMillis) -> S
         Said::Health(_) => None,
     };
     let expected = clock.and_then(|clock| clock.slot_at(now));
-    let behind = progress.map(|progress| {
-        progress.distance.max(expected.unwrap_or(0).saturating_sub(progress.head))
-    });
+    let behind =
+        progress.map(|progress| progress.distance.max(expected.unwrap_or(0).saturating_sub(progress.head)));
     let epoch = seen.slots_per_epoch.unwrap_or(SLOTS_PER_EPOCH);
     // The chain's first epoch is final from the beginning.
-    let finalized = seen.finalized_epoch.filter(|epoch| *epoch > 0).map(|number| number.saturating_mul(epoch));
+    let finalized =
+        seen.finalized_epoch.filter(|epoch| *epoch > 0).map(|number| number.saturating_mul(epoch));
     let age = |slot: Option<u64>| Some(clock?.age(slot?, now));
     Sight {
         head: progress.map(|progress| progress.head),
@@ -177,7 +177,9 @@ fn ready(seen: &Seen, clock: Option<Clock>, settings: &ProbeSettings, now: UnixM
             return Ready::Syncing("It says that it is syncing (HTTP 206 to node/health).".to_owned());
         }
         Said::Health(status) => {
-            return Ready::No(format!("It says that it is not ready for anything (HTTP {status}). Look at its log."));
+            return Ready::No(format!(
+                "It says that it is not ready for anything (HTTP {status}). Look at its log."
+            ));
         }
     };
     if is_syncing {
@@ -198,7 +200,9 @@ fn ready(seen: &Seen, clock: Option<Clock>, settings: &ProbeSettings, now: UnixM
     let alone = if seen.peers == Some(0) { ", and it has no peers" } else { "" };
     if distance > NEAR {
         let behind = counted(distance, "slot");
-        return Ready::Lagging(format!("It says that it is {behind} behind; its head is slot {head}{alone}."));
+        return Ready::Lagging(format!(
+            "It says that it is {behind} behind; its head is slot {head}{alone}."
+        ));
     }
     let Some(clock) = clock else { return Ready::Yes };
     // Before the first slot there is nothing to be behind of.
@@ -299,9 +303,11 @@ mod tests {
         let behind = judge(&with(|it| it.head = 90), &settings("http://x/"), NOW);
         assert_eq!(behind.behind, Some(10), "by the clock, whatever it says");
         // A fast chain of its own: five slots of two seconds are no 60 s.
-        let fast = Seen { slot_ms: Some(2000), genesis: Some(1_700_000_000 - 200), ..with(|it| it.head = 84) };
+        let fast =
+            Seen { slot_ms: Some(2000), genesis: Some(1_700_000_000 - 200), ..with(|it| it.head = 84) };
         assert!(matches!(judge(&fast, &settings("http://x/"), NOW).ready, Ready::Lagging(_)));
-        let fast = Seen { slot_ms: Some(2000), genesis: Some(1_700_000_000 - 200), ..with(|it| it.head = 86) };
+        let fast =
+            Seen { slot_ms: Some(2000), genesis: Some(1_700_000_000 - 200), ..with(|it| it.head = 86) };
         assert_eq!(judge(&fast, &settings("http://x/"), NOW).ready, Ready::Yes);
     }
 

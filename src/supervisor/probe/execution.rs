@@ -123,10 +123,7 @@ pub(super) fn judge(kind: NodeKind, seen: &Seen, settings: &ProbeSettings, now: 
         peers: seen.peers,
         version: seen.version.clone(),
         // A chain's first block is as old as the chain, and no sign of anything.
-        finalized_age: seen
-            .finalized
-            .filter(|block| block.number > 0)
-            .map(|block| age(block.timestamp, now)),
+        finalized_age: seen.finalized.filter(|block| block.number > 0).map(|block| age(block.timestamp, now)),
         ..blank(ready(kind, seen, settings, now))
     }
 }
@@ -141,7 +138,8 @@ fn ready(kind: NodeKind, seen: &Seen, settings: &ProbeSettings, now: UnixMillis)
     }
     let Some(head) = seen.head else {
         return Ready::No(
-            "It has no latest block: its database is empty, or it cannot read it. Look at its log.".to_owned(),
+            "It has no latest block: its database is empty, or it cannot read it. Look at its log."
+                .to_owned(),
         );
     };
     let number = head.number;
@@ -185,7 +183,9 @@ fn ready(kind: NodeKind, seen: &Seen, settings: &ProbeSettings, now: UnixMillis)
         (_, NodeKind::Geth | NodeKind::Reth) if old > ages.down => {
             " Look whether its consensus client runs and reaches its engine port."
         }
-        (_, NodeKind::OpReth) if old > ages.down => " Look whether its op-node runs and reaches its engine port.",
+        (_, NodeKind::OpReth) if old > ages.down => {
+            " Look whether its op-node runs and reaches its engine port."
+        }
         _ => "",
     };
     Ready::Lagging(format!("Its head, block {number}, is {} old{alone}.{hint}", words(old)))
@@ -205,7 +205,13 @@ mod tests {
     }
 
     fn well() -> Seen {
-        Seen { chain_id: Some(1), head: head(5), syncing: Some(Syncing::No), peers: Some(25), ..Seen::default() }
+        Seen {
+            chain_id: Some(1),
+            head: head(5),
+            syncing: Some(Syncing::No),
+            peers: Some(25),
+            ..Seen::default()
+        }
     }
 
     #[track_caller]
@@ -244,7 +250,12 @@ mod tests {
             (Geth, Seen { syncing: on_its_way(Some(5)), ..well() }, "yes", ""),
             (Geth, Seen { syncing: on_its_way(Some(6)), ..well() }, "syncing", "6 blocks to go"),
             (Geth, Seen { head: head(600), syncing: on_its_way(None), ..well() }, "syncing", "block 100"),
-            (Geth, Seen { head: Some(Block { number: 0, timestamp: 0 }), ..well() }, "lagging", "first block"),
+            (
+                Geth,
+                Seen { head: Some(Block { number: 0, timestamp: 0 }), ..well() },
+                "lagging",
+                "first block",
+            ),
             // No peers are a fault only with an old head.
             (Geth, Seen { peers: Some(0), ..well() }, "yes", ""),
             (Geth, Seen { peers: Some(0), head: head(100), ..well() }, "lagging", "no peers"),
@@ -286,10 +297,10 @@ mod tests {
         };
         let sight = judge(NodeKind::Geth, &seen, &settings("http://x/"), NOW);
         assert_eq!((sight.head, sight.behind, sight.peers), (Some(100), Some(3), Some(25)));
-        assert_eq!((sight.head_age, sight.finalized_age), (
-            Some(Duration::from_secs(5)),
-            Some(Duration::from_secs(900))
-        ));
+        assert_eq!(
+            (sight.head_age, sight.finalized_age),
+            (Some(Duration::from_secs(5)), Some(Duration::from_secs(900)))
+        );
         let first = Seen { finalized: Some(Block { number: 0, timestamp: 0 }), ..well() };
         assert_eq!(judge(NodeKind::Geth, &first, &settings("http://x/"), NOW).finalized_age, None);
     }

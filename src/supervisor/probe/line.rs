@@ -127,9 +127,7 @@ impl<'a> Line<'a> {
         match self.call(method, params).await? {
             Reply::Result(result) => match serde_json::from_str(result.get()) {
                 Ok(value) => Ok(Some(value)),
-                Err(_) => {
-                    Err(ProbeFailure::Garbage(format!("{method} answers what it should not")).into())
-                }
+                Err(_) => Err(ProbeFailure::Garbage(format!("{method} answers what it should not")).into()),
             },
             Reply::Error(error) if error.is_no_method() => Ok(None),
             Reply::Error(ReplyError { code, message, .. }) => {

@@ -159,7 +159,8 @@ fn ready(seen: &Seen, settings: &ProbeSettings, now: UnixMillis) -> Ready {
     }
     let old = age(unsafe_l2.timestamp, now);
     if old >= Ages::of(NodeKind::OpNode, settings).lag {
-        let alone = if seen.peers == Some(0) { ", and it has no peers that would tell it newer ones" } else { "" };
+        let alone =
+            if seen.peers == Some(0) { ", and it has no peers that would tell it newer ones" } else { "" };
         let number = unsafe_l2.number;
         return Ready::Lagging(format!("Its newest block, {number}, is {} old{alone}.", words(old)));
     }

@@ -158,9 +158,12 @@ fn ready(kind: NodeKind, seen: &Seen, settings: &ProbeSettings, now: UnixMillis)
         }
     }
     match seen.vote {
-        Some(Vote::Delinquent) => Ready::Lagging("Its vote account is delinquent: it does not vote.".to_owned()),
+        Some(Vote::Delinquent) => {
+            Ready::Lagging("Its vote account is delinquent: it does not vote.".to_owned())
+        }
         Some(Vote::Absent) => Ready::Lagging(
-            "Its vote account is in no list of the cluster's: it has no stake, or vote_account is wrong.".to_owned(),
+            "Its vote account is in no list of the cluster's: it has no stake, or vote_account is wrong."
+                .to_owned(),
         ),
         Some(Vote::Current) | None => Ready::Yes,
     }
@@ -213,7 +216,8 @@ mod tests {
 
     #[test]
     fn a_vote_account_is_found_where_it_is() {
-        let accounts = json!({ "current": [{ "votePubkey": "a" }], "delinquent": [{ "votePubkey": "b" }, 7] });
+        let accounts =
+            json!({ "current": [{ "votePubkey": "a" }], "delinquent": [{ "votePubkey": "b" }, 7] });
         assert_eq!(vote_of(&accounts, "a"), Vote::Current);
         assert_eq!(vote_of(&accounts, "b"), Vote::Delinquent);
         assert_eq!(vote_of(&accounts, "c"), Vote::Absent);

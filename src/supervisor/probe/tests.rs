@@ -60,7 +60,13 @@ fn node(script: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static) -> Node
     Node { url, stop }
 }
 
-async fn serve(State(script): State<Script>, method: Method, uri: Uri, headers: HeaderMap, body: Body) -> Response {
+async fn serve(
+    State(script): State<Script>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     assert_eq!(headers["user-agent"].to_str().unwrap().split('/').next(), Some("relaymux"));
     let call: Value = serde_json::from_slice(&body).unwrap_or_default();
     let is_call = method == Method::POST;
@@ -131,7 +137,11 @@ async fn execution_clients_in_every_state() {
     let long = ProbeSettings { chain_id: Some(1), ..settings("http://x/") };
     let nodes = [
         (geth(|_, _| None), "yes", ""),
-        (geth(only("eth_syncing", || Is(json!({"currentBlock": "0x1", "highestBlock": "0xffff"})))), "syncing", "65534"),
+        (
+            geth(only("eth_syncing", || Is(json!({"currentBlock": "0x1", "highestBlock": "0xffff"})))),
+            "syncing",
+            "65534",
+        ),
         (geth(only(HEAD, || Is(block(100, 90)))), "lagging", "block 100"),
         (geth(only("eth_chainId", || Is(json!("0x5")))), "no", "chain 5"),
         (geth(only("net_peerCount", || Is(json!("0x0")))), "yes", ""),
@@ -150,9 +160,19 @@ async fn execution_clients_in_every_state() {
         (geth(|_, _| Some(Raw("<html>"))), "garbage", "no JSON-RPC answer"),
         (geth(|_, _| Some(Raw(r#"{"id":1,"result":{"number":"0x1""#))), "garbage", "no JSON-RPC answer"),
         (geth(|_, _| Some(Raw(r#"{"id":99,"result":"0x1"}"#))), "garbage", "another call"),
-        (geth(only(HEAD, || Is(json!({"number": "0x1ffffffffffffffff", "timestamp": "0x1"})))), "garbage", HEAD),
+        (
+            geth(only(HEAD, || Is(json!({"number": "0x1ffffffffffffffff", "timestamp": "0x1"})))),
+            "garbage",
+            HEAD,
+        ),
         (geth(only(HEAD, || Is(json!({"number": 7, "timestamp": 8})))), "garbage", HEAD),
-        (geth(only(HEAD, || Is(json!({"number": "0xffffffffffffffff", "timestamp": "0xffffffffffffffff"})))), "lagging", "future"),
+        (
+            geth(only(HEAD, || {
+                Is(json!({"number": "0xffffffffffffffff", "timestamp": "0xffffffffffffffff"}))
+            })),
+            "lagging",
+            "future",
+        ),
         (geth(only("eth_chainId", || Is(json!("0x1ffffffffffffffff")))), "garbage", "eth_chainId"),
         (geth(only("web3_clientVersion", || Is(json!(7)))), "yes", ""),
         (geth(only("eth_syncing", || Is(json!([1e300])))), "yes", ""),
@@ -250,7 +270,8 @@ async fn keys_in_the_url_are_sent_and_never_said() {
 }
 
 fn progress(secs_old: u64, more: &[(&str, Value)]) -> Answer {
-    let mut data = json!({ "head_slot": (1000 - secs_old / 12).to_string(), "sync_distance": "0", "is_syncing": false });
+    let mut data =
+        json!({ "head_slot": (1000 - secs_old / 12).to_string(), "sync_distance": "0", "is_syncing": false });
     more.iter().for_each(|(key, value)| data[*key] = value.clone());
     Is(json!({ "data": data }))
 }
@@ -282,14 +303,22 @@ fn says(answer: fn() -> Answer) -> impl Fn(&str) -> Option<Answer> {
 async fn beacon_nodes_in_every_state() {
     let nodes = [
         (beacon(|_| None), "yes", ""),
-        (beacon(says(|| progress(0, &[("is_syncing", json!(true)), ("sync_distance", json!("77"))]))), "syncing", "77"),
+        (
+            beacon(says(|| progress(0, &[("is_syncing", json!(true)), ("sync_distance", json!("77"))]))),
+            "syncing",
+            "77",
+        ),
         (beacon(says(|| progress(0, &[("is_optimistic", json!(true))]))), "syncing", "optimistic"),
         (beacon(says(|| progress(0, &[("el_offline", json!(true))]))), "no", "execution client"),
         (beacon(says(|| progress(0, &[("sync_distance", json!(3))]))), "lagging", "3 slots"),
         (beacon(says(|| progress(120, &[]))), "lagging", "behind the clock"),
         (beacon(says(|| progress(0, &[("head_slot", json!("18446744073709551615"))]))), "lagging", "clock"),
         (beacon(says(|| progress(0, &[("head_slot", json!("99999999999999999999"))]))), "garbage", "syncing"),
-        (beacon(|path| path.ends_with("spec").then(|| Is(json!({"data": {"DEPOSIT_CHAIN_ID": "5"}})))), "no", "chain 5"),
+        (
+            beacon(|path| path.ends_with("spec").then(|| Is(json!({"data": {"DEPOSIT_CHAIN_ID": "5"}})))),
+            "no",
+            "chain 5",
+        ),
         (beacon(|path| (!path.ends_with("syncing")).then_some(Status(404))), "yes", ""),
         (beacon(|path| (!path.ends_with("syncing")).then_some(Raw("["))), "yes", ""),
         (beacon(says(|| Status(503))), "no", "503"),
@@ -329,7 +358,8 @@ fn op_node(other: impl Fn(&str) -> Option<Answer> + Send + Sync + 'static) -> No
 }
 
 fn sync_status(unread: u64, secs_old: u64) -> Answer {
-    let block = |number: u64, secs_old: u64| json!({ "hash": "0x", "number": number, "timestamp": SECS - secs_old });
+    let block =
+        |number: u64, secs_old: u64| json!({ "hash": "0x", "number": number, "timestamp": SECS - secs_old });
     Is(json!({
         "current_l1": block(1000 - unread, 20), "head_l1": block(1000, 8), "safe_l1": block(990, 100),
         "unsafe_l2": block(5000, secs_old), "safe_l2": block(4900, 200), "finalized_l2": block(4000, 1000),
@@ -343,9 +373,21 @@ async fn op_nodes_in_every_state() {
         (op_node(|_| None), "yes", ""),
         (op_node(status(|| sync_status(500, 3000))), "syncing", "500 blocks"),
         (op_node(status(|| sync_status(0, 40))), "lagging", "block, 5000"),
-        (op_node(|method| (method == "optimism_rollupConfig").then(|| Is(json!({"l2_chain_id": 8453})))), "no", "8453"),
-        (op_node(|method| (method == "optimism_rollupConfig").then(|| Is(json!({})))), "garbage", "rollupConfig"),
-        (op_node(|method| (method != "optimism_syncStatus").then_some(Error(-32601, Value::Null))), "yes", ""),
+        (
+            op_node(|method| (method == "optimism_rollupConfig").then(|| Is(json!({"l2_chain_id": 8453})))),
+            "no",
+            "8453",
+        ),
+        (
+            op_node(|method| (method == "optimism_rollupConfig").then(|| Is(json!({})))),
+            "garbage",
+            "rollupConfig",
+        ),
+        (
+            op_node(|method| (method != "optimism_syncStatus").then_some(Error(-32601, Value::Null))),
+            "yes",
+            "",
+        ),
         (op_node(|_| Some(Error(-32601, Value::Null))), "no", "9545"),
         (op_node(|_| Some(Error(-32000, Value::Null))), "no", "-32000"),
         (op_node(status(|| Is(json!({"current_l1": null})))), "garbage", "optimism_syncStatus"),
