@@ -257,10 +257,10 @@ impl Hub {
 
     fn take(&mut self, done: Done) {
         match done {
-            Done::Filled(gap, blocks) => {
+            Done::Filled(gap, blocks, is_answered) => {
                 counter!("relaymux_rpc_backfilled_blocks_total")
                     .increment(u64::try_from(blocks.len()).unwrap_or(u64::MAX));
-                let gives_up = self.gaps.ended(&gap, &blocks);
+                let gives_up = self.gaps.ended(&gap, &blocks, is_answered);
                 let (_, order) = self.believed();
                 let mut steps = self.chain.fill(blocks, &order);
                 if gives_up {

@@ -26,8 +26,10 @@ use crate::gateway::{
 const CALL: Duration = Duration::from_secs(30);
 /// Calls for the blocks of one gap that are under way at once.
 const AT_ONCE: usize = 8;
-/// Attempts at the block that closes a gap, with pauses of ten seconds altogether, until it counts as one that nobody has.
+/// Answers that there is no such block as closes a gap, with pauses of ten seconds altogether, until it counts as one that nobody has.
 const ATTEMPTS: u32 = 8;
+/// The same where nobody answers at all, which says nothing of the block: minutes, as what is given up is lost to all who subscribed.
+const UNANSWERED: u32 = 40;
 /// Pauses between attempts, doubled with each.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -38,8 +40,8 @@ const PROOFS_WITHOUT_BLOOM: u32 = 2;
 
 /// Something that was fetched.
 pub(super) enum Done {
-    /// Blocks of a gap.
-    Filled(Gap, Vec<Block>),
+    /// Blocks of a gap, and whether somebody said of the last what is known of it.
+    Filled(Gap, Vec<Block>, bool),
     /// A block's logs.
     Logs(Arc<Block>, Result<Fetched, NotFetched>),
     /// The newest block.
@@ -63,12 +65,20 @@ pub(super) fn newest(backfill: Arc<dyn Backfill>) -> BoxFuture<'static, Done> {
     })
 }
 
+/// Attempts that did not bring a block.
+#[derive(Clone, Copy, Debug, Default)]
+struct Failed {
+    attempts: u32,
+    /// Those in which somebody said that there is no such block.
+    answers: u32,
+}
+
 /// Fills gaps, one after the other.
 #[derive(Debug, Default)]
 pub(super) struct GapFiller {
     under_way: Option<Gap>,
-    /// Attempts by the hash of what was wanted.
-    failed: HashMap<B256, u32>,
+    /// By the hash of what was wanted.
+    failed: HashMap<B256, Failed>,
 }
 
 impl GapFiller {
@@ -81,19 +91,20 @@ impl GapFiller {
         if self.under_way.is_some() {
             return None;
         }
-        let failures = |gap: &Gap| self.failed.get(&gap.hash).copied().unwrap_or_default();
+        let failures = |gap: &Gap| self.failed.get(&gap.hash).map_or(0, |failed| failed.attempts);
         let gap = *gaps.iter().min_by_key(|gap| failures(gap))?;
         let (pause, backfill) = (pause_after(failures(&gap)), Arc::clone(backfill));
         self.under_way = Some(gap);
         debug!(from = gap.from, to = gap.to, "fetching blocks that no websocket told of");
         Some(Box::pin(async move {
             sleep(pause).await;
-            Done::Filled(gap, blocks_of(&*backfill, gap).await)
+            let (blocks, is_answered) = blocks_of(&*backfill, gap).await;
+            Done::Filled(gap, blocks, is_answered)
         }))
     }
 
     /// An attempt has ended; whether the gap's last block counts as one that nobody has.
-    pub(super) fn ended(&mut self, gap: &Gap, blocks: &[Block]) -> bool {
+    pub(super) fn ended(&mut self, gap: &Gap, blocks: &[Block], is_answered: bool) -> bool {
         self.under_way = None;
         if blocks.iter().any(|block| block.hash() == gap.hash) {
             self.failed.clear();
@@ -102,15 +113,18 @@ impl GapFiller {
         if self.failed.len() > RING {
             self.failed.clear();
         }
-        let failures = self.failed.entry(gap.hash).or_default();
-        *failures += 1;
-        *failures >= ATTEMPTS
+        let failed = self.failed.entry(gap.hash).or_default();
+        failed.attempts += 1;
+        failed.answers += u32::from(is_answered);
+        failed.answers >= ATTEMPTS || failed.attempts >= UNANSWERED
     }
 }
 
-async fn blocks_of(backfill: &dyn Backfill, gap: Gap) -> Vec<Block> {
+async fn blocks_of(backfill: &dyn Backfill, gap: Gap) -> (Vec<Block>, bool) {
     let last = RpcCall::new("eth_getBlockByHash", Bytes::from(format!("[\"{}\",false]", gap.hash)));
-    let last = block(backfill, last).await.filter(|block| block.hash() == gap.hash);
+    let last = answer(backfill, last).await;
+    let is_answered = last.is_some();
+    let last = last.and_then(|raw| Block::read(&raw)).filter(|block| block.hash() == gap.hash);
     let ring = u64::try_from(RING).unwrap_or(u64::MAX);
     let from = gap.from.max(gap.to.saturating_sub(ring));
     // By their numbers, all at once: what is of another branch does not link, and its parents are asked for by hash.
@@ -120,12 +134,16 @@ async fn blocks_of(backfill: &dyn Backfill, gap: Gap) -> Vec<Block> {
     });
     let mut blocks: Vec<Block> = others.buffered(AT_ONCE).filter_map(|block| async { block }).collect().await;
     blocks.extend(last);
-    blocks
+    (blocks, is_answered)
 }
 
 async fn block(backfill: &dyn Backfill, call: RpcCall) -> Option<Block> {
+    Block::read(&answer(backfill, call).await?)
+}
+
+async fn answer(backfill: &dyn Backfill, call: RpcCall) -> Option<RawJson> {
     match timeout(CALL, backfill.call(call)).await {
-        Ok(Ok(result)) => Block::read(&result),
+        Ok(Ok(result)) => Some(result),
         Ok(Err(error)) => {
             debug!(error, "a block could not be fetched");
             None

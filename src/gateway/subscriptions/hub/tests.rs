@@ -143,6 +143,29 @@ async fn killing_an_upstream_loses_no_head_and_no_log_and_doubles_none() {
     assert_eq!(stage.upstreams.subscriptions("u1"), 1, "one subscription, however many clients");
 }
 
+/// Websockets go on while calls fail, as behind a proxy that limits calls: what nobody could be asked for is not what nobody has.
+#[tokio::test(start_paused = true)]
+async fn a_gap_waits_until_somebody_can_be_asked() {
+    let stage = stage(1, ClientLimits::default());
+    let (mut by_head, mut by_log) = (stage.hub.join().await.unwrap(), stage.hub.join().await.unwrap());
+    by_head.subscribe(Topic::NewHeads).await.unwrap();
+    by_log.subscribe(Topic::Logs(Arc::default())).await.unwrap();
+    stage.upstreams.subscribed("u0").await;
+    stage.world.grow_to(60, 'a');
+    stage.upstreams.show("u0", header(50, 'a'));
+    assert_eq!(heads(&mut by_head, 1).await, ["50a"]);
+    stage.world.fail_next("eth_getBlockByHash", vec![Err("no upstream answers".to_owned()); 12]);
+    stage.upstreams.show("u0", header(52, 'a'));
+    assert_eq!(heads(&mut by_head, 2).await, numbers(51..=52));
+    assert_eq!(logs(&mut by_log, 3).await, numbers(50..=52));
+    // Of what somebody says that there is none, the chain goes on without it.
+    stage.world.fail_next("eth_getBlockByHash", vec![Ok(json!(null)); 20]);
+    let begun = Instant::now();
+    stage.upstreams.show("u0", header(54, 'a'));
+    assert_eq!(heads(&mut by_head, 1).await, ["54a"]);
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reorganisation_takes_back_what_was_told_to_whom_it_was_told() {
     let stage = stage(1, ClientLimits::default());
