@@ -23,7 +23,7 @@ use bollard::{
         StopContainerOptionsBuilder,
     },
 };
-use engine::{Engine, is_status, refused};
+use engine::{CALL, Engine, is_status, refused};
 use futures_util::{
     FutureExt, StreamExt,
     future::BoxFuture,
@@ -38,9 +38,6 @@ use super::{
 use crate::supervisor::{
     DockerSettings, Inspection, LaunchSpec, Limits, Network, NodeSettings, ProcessStatus, RuntimeSettings,
 };
-
-/// Longest wait for an answer of the engine, beside stops and pulls.
-const CALL: Duration = Duration::from_secs(30);
 
 /// A Docker engine and the containers of nodes on it.
 #[derive(Debug)]

@@ -21,7 +21,7 @@ fn shell(id: &str, script: &str) -> NodeSettings {
 }
 
 fn runtime(folder: &tempfile::TempDir) -> ProcessRuntime {
-    let mut runtime = ProcessRuntime::new(folder.path(), WallClock::system());
+    let mut runtime = ProcessRuntime::new(folder.path(), WallClock::manual(1000).0);
     // Without cgroups: those are the machine's, and tests/docker has it to itself.
     runtime.cgroups = OwnCgroups::under(folder.path());
     runtime

@@ -5,8 +5,10 @@ use std::{path::Path, time::Duration};
 use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker, errors::Error};
 use tokio::sync::Mutex;
 
-use super::{CALL, RuntimeError};
+use crate::supervisor::RuntimeError;
 
+/// Longest wait for an answer of the engine, beside stops and pulls.
+pub(super) const CALL: Duration = Duration::from_secs(30);
 /// Where Docker listens unless told otherwise.
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 /// The oldest API that is spoken: Docker 20.10.

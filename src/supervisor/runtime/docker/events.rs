@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use bollard::{Docker, models::EventMessage, query_parameters::EventsOptionsBuilder};
 use futures_util::{Stream, StreamExt, future, stream};
 
-use super::CALL;
+use super::engine::CALL;
 use crate::supervisor::{NodeSettings, RuntimeEvent};
 
 /// What is asked for. Resizes are our own doing, and executed health checks are many.

@@ -6,10 +6,8 @@ use bollard::{Docker, query_parameters::CreateImageOptionsBuilder};
 use futures_util::StreamExt;
 use tokio::time::{Instant, timeout};
 
-use super::{
-    CALL, RuntimeError,
-    engine::{Engine, clipped, is_status},
-};
+use super::engine::{CALL, Engine, clipped, is_status};
+use crate::supervisor::RuntimeError;
 
 /// Longest pull. Images of clients are 100 MB and more.
 const PULL: Duration = Duration::from_secs(15 * 60);

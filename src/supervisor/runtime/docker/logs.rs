@@ -6,8 +6,8 @@ use bollard::{Docker, models::ContainerInspectResponse, query_parameters::LogsOp
 use futures_util::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::{CALL, DockerSettings, RuntimeError, engine::Engine};
-use crate::supervisor::runtime::tail::Tail;
+use super::engine::{CALL, Engine};
+use crate::supervisor::{DockerSettings, RuntimeError, runtime::tail::Tail};
 
 /// Most lines that are asked for.
 const MOST_LINES: usize = 10_000;

@@ -5,11 +5,10 @@ use std::collections::HashMap;
 use bollard::{Docker, models::NetworkCreateRequest};
 
 use super::{
-    CALL, RuntimeError,
     create::LABEL_INSTANCE,
-    engine::{Engine, is_status},
+    engine::{CALL, Engine, is_status},
 };
-use crate::supervisor::Network;
+use crate::supervisor::{Network, RuntimeError};
 
 /// Makes a network where it is not there.
 pub(super) async fn ensure(

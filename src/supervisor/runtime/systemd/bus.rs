@@ -12,8 +12,8 @@ use zbus::{
     Variant, message::Type,
 };
 
-use super::{Properties, RuntimeError, RuntimeEvent};
-use crate::supervisor::NodeSettings;
+use super::properties::Properties;
+use crate::supervisor::{NodeSettings, RuntimeError, RuntimeEvent};
 
 /// Longest wait for an answer of the manager.
 const CALL: Duration = Duration::from_secs(15);

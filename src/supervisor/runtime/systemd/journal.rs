@@ -8,8 +8,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::RuntimeError;
-use crate::supervisor::runtime::tail::Tail;
+use crate::supervisor::{RuntimeError, runtime::tail::Tail};
 
 /// Most lines that are asked for.
 const MOST_LINES: usize = 10_000;
