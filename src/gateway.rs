@@ -59,6 +59,7 @@ pub mod transport;
 pub mod transport_failure;
 mod troubles;
 pub mod upstream;
+mod usual;
 mod verdict;
 mod view;
 

@@ -10,7 +10,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Head, Tier, UpstreamId};
+use super::{Head, Tier, UpstreamId, usual::UsualAnswers};
 pub use crate::events::UpstreamState;
 use crate::types::UnixMillis;
 
@@ -96,6 +96,7 @@ pub struct Board {
     now: Arc<ArcSwap<Snapshot>>,
     changed: watch::Sender<u64>,
     feedback: mpsc::Sender<(usize, Feedback)>,
+    usual: Arc<UsualAnswers>,
 }
 
 impl Board {
@@ -103,10 +104,11 @@ impl Board {
     pub fn new(upstreams: Vec<Standing>) -> (Self, mpsc::Receiver<(usize, Feedback)>) {
         let (feedback, observed) = mpsc::channel(1024);
         let probed = Arc::new(Mutex::new(vec![None; upstreams.len()]));
+        let usual = Arc::new(UsualAnswers::of(upstreams.len()));
         let snapshot = Snapshot { upstreams, ..Snapshot::default() };
         let now = Arc::new(ArcSwap::from_pointee(snapshot));
         let switchovers = Arc::default();
-        (Self { switchovers, probed, now, changed: watch::Sender::new(0), feedback }, observed)
+        (Self { switchovers, probed, now, changed: watch::Sender::new(0), feedback, usual }, observed)
     }
 
     /// What is known now.
@@ -125,9 +127,12 @@ impl Board {
         self.changed.subscribe()
     }
 
-    /// Tells what a call observed of the upstream at a place. Never waits.
+    /// Tells what a call observed of the upstream at a place, unless that is what was told just before. Never waits.
     pub fn observed(&self, place: usize, feedback: Feedback) {
-        let _ = self.feedback.try_send((place, feedback));
+        let is_answer = matches!(feedback, Feedback::Answered { .. });
+        if self.usual.is_news(place, is_answer, tokio::time::Instant::now()) {
+            let _ = self.feedback.try_send((place, feedback));
+        }
     }
 
     /// The last switchovers, the newest first.

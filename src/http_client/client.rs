@@ -131,3 +131,26 @@ impl HttpClient {
 fn finish(answered: Result<Answered, Error>) -> Result<Answered, HttpFailure> {
     answered.map_err(|error| failure_of(&error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_has_the_pool_that_it_chose_and_all_others_share_the_first() {
+        let clients = HttpClients::build_pools(&TlsRoots::Bundled, None, 3).unwrap();
+        let client = clients.kept;
+        let chosen = |number: usize| {
+            let client = client.clone();
+            let choose = move || {
+                use_pool(number);
+                client.others.iter().position(|pool| std::ptr::eq(pool, client.pool()))
+            };
+            std::thread::spawn(choose).join().unwrap()
+        };
+        for (number, want) in [(0, None), (1, Some(0)), (2, Some(1)), (3, None), (99, None)] {
+            assert_eq!(chosen(number), want, "{number}");
+        }
+        assert!(std::ptr::eq(client.pool(), &raw const client.first), "who chose none");
+    }
+}

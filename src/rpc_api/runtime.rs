@@ -4,15 +4,22 @@
 //! is read, passed on and answered on one thread, over connections to upstreams that are that thread's own, so that no thread waits to be
 //! woken by another one. A probe does not wait behind calls.
 
-use std::{io, num::NonZeroUsize, thread};
+use std::{io, num::NonZeroUsize, thread, time::Duration};
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    time::interval,
+};
 use tracing::warn;
 
 use crate::http_client::use_pool;
 
 /// How much the gateway stands back behind the consensus client's path: half of `nice`'s default step. Bundles stand back further.
 const NICENESS: i32 = 5;
+
+/// A timer that is due before all others of its runtime has tokio wake the runtime up, were it awake already: a system call, and a look at what
+/// it says. One that is due each second is due before any of a call's, which are for seconds.
+const TICK: Duration = Duration::from_secs(1);
 
 /// Runtimes of its own. Their tasks end with their groups; what is left when it is dropped is cut off.
 #[derive(Debug)]
@@ -39,7 +46,11 @@ impl OwnRuntime {
                 .enable_all()
                 .build()
         });
-        Ok(Self { runtimes: runtimes.collect::<io::Result<_>>()? })
+        let runtimes = runtimes.collect::<io::Result<Vec<_>>>()?;
+        for runtime in runtimes.iter().skip(1) {
+            runtime.spawn(tick());
+        }
+        Ok(Self { runtimes })
     }
 
     /// How many threads serve connections. Upstreams' connections are in so many pools, and one for what goes on beside.
@@ -55,6 +66,13 @@ impl OwnRuntime {
     /// Where connections are served.
     pub fn for_connections(&self) -> Vec<Handle> {
         self.runtimes.iter().skip(1).map(|runtime| runtime.handle().clone()).collect()
+    }
+}
+
+async fn tick() {
+    let mut ticks = interval(TICK);
+    loop {
+        ticks.tick().await;
     }
 }
 

@@ -65,6 +65,43 @@ async fn ask(stream: &mut TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Who accepts a connection hands it on, and takes it back when it ends.
+#[tokio::test]
+async fn connections_are_served_by_the_runtimes_that_they_are_spread_over() {
+    let runtimes = [1, 2]
+        .map(|_| tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap());
+    let ids = runtimes.each_ref().map(|runtime| runtime.handle().id().to_string());
+    let listener = Listener::bind("test", ([127, 0, 0, 1], 0).into())
+        .unwrap()
+        .spread_over(runtimes.iter().map(|runtime| runtime.handle().clone()).collect());
+    let (address, stop) = (listener.address(), CancellationToken::new());
+    let router = Router::new().route("/", get(async || tokio::runtime::Handle::current().id().to_string()));
+    let task = tokio::spawn(listener.serve(router, stop.clone(), Duration::from_secs(5)));
+    let mut served = Vec::new();
+    let mut kept = Vec::new();
+    for _ in 0..4 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(REQUEST).await.unwrap();
+        let mut answer = Vec::new();
+        let by = loop {
+            stream.read_buf(&mut answer).await.unwrap();
+            let text = String::from_utf8_lossy(&answer);
+            if let Some((_, id)) = text.split_once("\r\n\r\n").filter(|(_, id)| !id.is_empty()) {
+                break id.to_owned();
+            }
+        };
+        served.push(ids.iter().position(|id| *id == by));
+        kept.push(stream);
+    }
+    assert_eq!(served, [0, 1, 0, 1].map(Some));
+    stop.cancel();
+    task.await.unwrap();
+    for stream in &mut kept {
+        closed(stream).await;
+    }
+    runtimes.into_iter().for_each(tokio::runtime::Runtime::shutdown_background);
+}
+
 /// Waits for the other end to close.
 async fn closed(stream: &mut TcpStream) {
     let mut rest = Vec::new();
