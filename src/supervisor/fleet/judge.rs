@@ -134,5 +134,8 @@ fn is_hung(node: &Node, at: WatchedMs) -> bool {
 }
 
 fn last_words(probes: &Probes) -> String {
-    if probes.failure.is_empty() { String::new() } else { format!(" The last: {}", probes.failure) }
+    match probes.failure.trim_end_matches('.') {
+        "" => String::new(),
+        failure => format!(" The last: {failure}."),
+    }
 }

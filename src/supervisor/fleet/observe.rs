@@ -36,7 +36,8 @@ pub(super) fn inspected(node: &mut Node, look: Result<Inspection, RuntimeError>,
         // Whatever the reason: nothing is known of it now.
         Err(error) => {
             node.process.away = Some(error.to_string());
-            node.process.was_away = true;
+            // One that is slow is there all the same, and stops what it is told to.
+            node.process.was_away |= matches!(error, RuntimeError::Away(_));
             return reconsider(node, around);
         }
     };
@@ -167,7 +168,8 @@ fn decide(node: &mut Node, around: &Around) {
         }
         Ending::OutOfMemory(words) => {
             node.restarts.ooms.push_back(around.at);
-            if node.ooms_in_window(around.at) >= 2 && node.hold.is_none() {
+            let is_again = node.ooms_in_window(around.at) >= 2;
+            if is_again && node.hold.is_none() && node.about.restart.on_failure {
                 node.hold.kind = NodeHold::CrashLoop;
                 node.hold.why = format!(
                     "{words} It was the second time within an hour: another start would end in the same way. Give it more memory (`relaymux nodes resize {id} --memory …`), then `relaymux nodes resume {id}`.",

@@ -372,6 +372,14 @@ fn while_the_engine_is_away_nothing_is_judged_or_done_and_its_return_brings_no_s
     scene.done();
     scene.pass(1);
     assert_eq!(scene.acts.len(), 2);
+    // One that is slow is not away: who stops a node then is a person.
+    let mut scene = Scene::healthy(one());
+    let slow = RuntimeError::TimedOut("No answer within 30 s.".to_owned());
+    scene.step(Input::Inspected(id("geth"), Err(slow)));
+    assert_eq!(scene.state("geth"), NodeState::Healthy, "it answers its probes");
+    scene.inspect("geth", exited(0, "first"));
+    scene.pass(700);
+    assert_eq!((scene.state("geth"), scene.acts.len()), (NodeState::Stopped, 0));
     // Whoever answers while its engine is away is there.
     let mut scene = Scene::healthy(one());
     scene.away("geth");
