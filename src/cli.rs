@@ -15,13 +15,14 @@ mod progress;
 mod report;
 mod run;
 mod secrets;
+mod service;
 mod terminal;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use arguments::{AlertCommand, Arguments, Command, DrillCommand, NodesCommand, SecretsCommand};
+use arguments::{AlertCommand, Arguments, Command, DrillCommand, SecretsCommand};
 use exit::FAILED;
 use import::Asked;
 use loading::environment;
@@ -72,9 +73,7 @@ async fn carry_out() -> ExitCode {
         Command::Drill(arguments) => match arguments.command {
             DrillCommand::Alert(arguments) => drill::alert(arguments).await,
         },
-        Command::Nodes(arguments) => match arguments.command {
-            NodesCommand::Audit(arguments) => nodes::audit(&arguments),
-        },
+        Command::Nodes(arguments) => nodes::nodes(arguments.command).await,
         Command::Secrets(arguments) => match arguments.command {
             SecretsCommand::Jwt(arguments) => secrets::jwt(&arguments),
         },

@@ -10,6 +10,7 @@ use crate::{
     events::Severity,
     profit::By,
     sla::Period,
+    types::ByteSize,
 };
 
 /// A MEV-Boost relay multiplexer: the builder endpoint of your consensus client.
@@ -236,6 +237,125 @@ pub(super) enum NodesCommand {
     /// Reads compose files, docker run lines and guides with both, and says what is wrong, why it hurts and what to write instead. Ends with 1
     /// where something was found.
     Audit(NodesAuditArguments),
+    /// Says what `up` would do, or with --down what `down` would, and whether all of it fits this machine. Changes nothing.
+    Plan(NodesPlanArguments),
+    /// Starts nodes and looks after them from then on: all of [[nodes]], or those that are named.
+    Up(NodesUpArguments),
+    /// Stops nodes, each within its grace; they stay stopped. Data is never removed.
+    Down(NodesDownArguments),
+    /// Says how each node is, why, and what was done about it. Ends with 1 where one that is wanted does not serve.
+    Status(NodesOfArguments),
+    /// Stops nodes, and looks at no other: as `down` of those that are named.
+    Stop(NodesChangeArguments),
+    /// Stops and starts nodes; clients of the gateway are moved to others before.
+    Restart(NodesChangeArguments),
+    /// Looks after nodes again that crashed again and again.
+    Resume(NodesChangeArguments),
+    /// Keeps hands off nodes that you work on: nothing is judged, and nothing done.
+    Maintenance(NodesMaintenanceArguments),
+    /// Changes a node's limits while it runs; swap moves with memory. Refused below what it uses.
+    Resize(NodesResizeArguments),
+    /// Prints a node's last lines of output.
+    Logs(NodesLogsArguments),
+}
+
+/// Which nodes, and where their service is.
+#[derive(Debug, Args)]
+pub(super) struct NodesOfArguments {
+    /// The nodes that are meant, by their ids; all where none is named.
+    #[arg(value_name = "NODE")]
+    pub(super) nodes: Vec<String>,
+    /// The configuration file.
+    #[arg(long, default_value = "relays.toml", env = "RELAYMUX_CONFIG")]
+    pub(super) config: PathBuf,
+    /// Where the service's ops API is, if not where the configuration says.
+    #[arg(long, value_name = "URL")]
+    pub(super) url: Option<String>,
+    /// Prints one JSON document.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NodesPlanArguments {
+    #[command(flatten)]
+    pub(super) of: NodesOfArguments,
+    /// What `down` would do.
+    #[arg(long)]
+    pub(super) down: bool,
+}
+
+/// Something that is to be done to nodes.
+#[derive(Debug, Args)]
+pub(super) struct NodesChangeArguments {
+    #[command(flatten)]
+    pub(super) of: NodesOfArguments,
+    /// Why, for the history.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) why: Option<String>,
+    /// Gives the order, and does not wait until it is done.
+    #[arg(long)]
+    pub(super) no_wait: bool,
+    /// Longest wait for one node.
+    #[arg(long, default_value = "10m", value_parser = wait_within)]
+    pub(super) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NodesUpArguments {
+    #[command(flatten)]
+    pub(super) change: NodesChangeArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NodesDownArguments {
+    #[command(flatten)]
+    pub(super) change: NodesChangeArguments,
+    /// Removes the containers, too, that relaymux made; others, and all data, stay.
+    #[arg(long)]
+    pub(super) remove: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NodesMaintenanceArguments {
+    #[command(flatten)]
+    pub(super) change: NodesChangeArguments,
+    /// How long at most.
+    #[arg(long = "for", default_value = "4h", value_parser = wait_within)]
+    pub(super) within: Duration,
+    /// It is over.
+    #[arg(long)]
+    pub(super) end: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NodesResizeArguments {
+    #[command(flatten)]
+    pub(super) change: NodesChangeArguments,
+    /// Memory, such as 8GiB.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(super) memory: Option<ByteSize>,
+    /// Swap beside the memory.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(super) swap: Option<ByteSize>,
+    /// Cores, such as 2.5.
+    #[arg(long, value_name = "CORES")]
+    pub(super) cpus: Option<f64>,
+    /// On which cores it may run, such as 0-3,6.
+    #[arg(long, value_name = "LIST")]
+    pub(super) cpuset: Option<String>,
+    /// Processes and threads.
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) pids: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NodesLogsArguments {
+    #[command(flatten)]
+    pub(super) of: NodesOfArguments,
+    /// How many lines, at most 5000.
+    #[arg(long, short = 'n', default_value_t = 100, value_parser = lines)]
+    pub(super) lines: usize,
 }
 
 #[derive(Debug, Args)]
@@ -430,4 +550,21 @@ fn confirm_within(text: &str) -> Result<Duration, String> {
 fn by(text: &str) -> Result<By, String> {
     let names: Vec<&str> = By::ALL.into_iter().map(|(name, _)| name).collect();
     By::named(text).ok_or_else(|| format!("expected one of {}", names.join(", ")))
+}
+
+fn wait_within(text: &str) -> Result<Duration, String> {
+    let bounds = Duration::from_secs(1)..=Duration::from_hours(168);
+    let found = crate::config::parse_duration(text).filter(|wait| bounds.contains(wait));
+    found.ok_or_else(|| "expected a length of time such as 10m (1s to 7d)".to_owned())
+}
+
+fn size(text: &str) -> Result<ByteSize, String> {
+    ByteSize::parse(text).ok_or_else(|| "expected a size with its unit, such as 8GiB or 512MiB".to_owned())
+}
+
+fn lines(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|lines| (1..=5000).contains(lines))
+        .ok_or_else(|| "expected 1 to 5000".to_owned())
 }

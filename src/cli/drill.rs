@@ -1,8 +1,8 @@
 //! `relaymux drill alert`: rehearses who is told of alerts, with the running service and through real channels, until a person acknowledges.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -11,24 +11,17 @@ use super::{
     arguments::DrillAlertArguments,
     exit::{FAILED, MISUSED},
     loading::load,
+    service::{Service, Trouble},
     terminal,
 };
-use crate::{
-    app::{Signal, Signals},
-    config::Config,
-    relay::build_http_client,
-};
+use crate::app::{Signal, Signals};
 
 /// How often it is asked how far the drill is.
 const EVERY: Duration = Duration::from_secs(1);
-/// Longest wait for one answer of the service.
-const ANSWER: Duration = Duration::from_secs(10);
 /// How long the service may be silent: it ends a drill itself that nobody asks for.
 const SILENCE: Duration = Duration::from_secs(25);
 /// How long the messages that say that it is over are waited for.
 const FAREWELL: Duration = Duration::from_secs(10);
-/// Longest answer that is read, in bytes.
-const MAX_ANSWER: usize = 4 << 20;
 
 /// A drill as the service shows it.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -80,15 +73,6 @@ impl Drill {
     }
 }
 
-/// What went wrong, in a sentence, and whether the drill goes on there.
-#[derive(Debug)]
-enum Trouble {
-    /// The service said no.
-    Refused(StatusCode, String),
-    /// It did not answer.
-    Silent(String),
-}
-
 /// Rehearses an alert, and says what came of it.
 pub(super) async fn alert(arguments: DrillAlertArguments) -> ExitCode {
     let config = match load(&arguments.config) {
@@ -102,7 +86,7 @@ pub(super) async fn alert(arguments: DrillAlertArguments) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    let service = match Service::of(&config, &arguments) {
+    let service = match Service::of(&config, arguments.url.as_deref()) {
         Ok(service) => service,
         Err(message) => {
             terminal::complain(message);
@@ -133,7 +117,8 @@ async fn rehearse(
     mut signals: Signals,
 ) -> Result<(Drill, Value), String> {
     let asked = json!({ "severity": arguments.severity, "wait_secs": arguments.wait.as_secs() });
-    let begun = service.ask(Method::POST, "", Some(&asked)).await.map_err(|error| service.cannot(&error))?;
+    let begun =
+        ask(service, Method::POST, "", Some(&asked)).await.map_err(|error| cannot(service, &error))?;
     let (mut drill, mut raw) = begun;
     let mut shown = Shown { is_silent: arguments.json, ..Shown::default() };
     shown.line(
@@ -164,7 +149,7 @@ async fn rehearse(
                 }
             }
         }
-        match service.ask(Method::POST, &format!("/{}", drill.id), None).await {
+        match ask(service, Method::POST, &format!("/{}", drill.id), None).await {
             Ok(found) => {
                 (drill, raw) = found;
                 heard = Instant::now();
@@ -177,7 +162,7 @@ async fn rehearse(
                 );
             }
             Err(error) if heard.elapsed() > SILENCE => {
-                return Err(format!("{}. The service ends the drill by itself", service.cannot(&error)));
+                return Err(format!("{}. The service ends the drill by itself", cannot(service, &error)));
             }
             Err(_) => {}
         }
@@ -205,97 +190,29 @@ async fn rehearse(
 
 /// Whoever rehearses has enough of it.
 async fn end(service: &Service, id: &str) -> Result<(Drill, Value), String> {
-    match service.ask(Method::DELETE, &format!("/{id}"), None).await {
+    match ask(service, Method::DELETE, &format!("/{id}"), None).await {
         Ok(_) => Err("the drill was ended: nobody is asked any more, and nothing is proven".to_owned()),
         Err(error) => Err(format!(
             "{}. The service ends the drill by itself within half a minute",
-            service.cannot(&error)
+            cannot(service, &error)
         )),
     }
 }
 
-/// The running service.
-struct Service {
-    http: Client,
-    url: String,
-    token: String,
+async fn ask(
+    service: &Service,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<(Drill, Value), Trouble> {
+    let value = service.ask(method, &format!("/api/v1/alerts/drill{path}"), body).await?;
+    let drill = Drill::deserialize(&value)
+        .map_err(|_| Trouble::Silent("its answer is not understood: is it another version?".to_owned()))?;
+    Ok((drill, value))
 }
 
-impl Service {
-    fn of(config: &Config, arguments: &DrillAlertArguments) -> Result<Self, String> {
-        let url = arguments.url.clone().unwrap_or_else(|| url_of(config.ops.listen));
-        let token = read_token(&config.data_dir)?;
-        let http = build_http_client(&config.tls_roots, None).map_err(|error| error.to_string())?;
-        Ok(Self { http, url: url.trim_end_matches('/').to_owned(), token })
-    }
-
-    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(Drill, Value), Trouble> {
-        let silent = |error: reqwest::Error| Trouble::Silent(error.without_url().to_string());
-        let request = self.http.request(method, format!("{}/api/v1/alerts/drill{path}", self.url));
-        let request = request.timeout(ANSWER).bearer_auth(&self.token);
-        let request = match body {
-            Some(body) => request.header("content-type", "application/json").body(body.to_string()),
-            None => request,
-        };
-        let mut response = request.send().await.map_err(silent)?;
-        let status = response.status();
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(silent)? {
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() > MAX_ANSWER {
-                return Err(Trouble::Silent("its answer is too long".to_owned()));
-            }
-        }
-        let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        if !status.is_success() {
-            let message = value.get("message").and_then(Value::as_str).unwrap_or_default();
-            return Err(Trouble::Refused(status, message.chars().take(500).collect()));
-        }
-        let drill = Drill::deserialize(&value).map_err(|_| {
-            Trouble::Silent("its answer is not understood: is it another version?".to_owned())
-        })?;
-        Ok((drill, value))
-    }
-
-    fn cannot(&self, trouble: &Trouble) -> String {
-        let url = &self.url;
-        match trouble {
-            Trouble::Refused(StatusCode::UNAUTHORIZED, _) => format!(
-                "the service at {url} does not take the admin token of this data_dir: give its configuration with --config"
-            ),
-            Trouble::Refused(StatusCode::NOT_FOUND, _) => {
-                format!("the service at {url} knows no drills: is it relaymux, and of this version?")
-            }
-            Trouble::Refused(status, message) => {
-                format!("the service at {url} refuses ({status}): {message}")
-            }
-            Trouble::Silent(error) => {
-                format!(
-                    "the service at {url} does not answer ({error}): is it running (`relaymux run`)? Give its address with --url"
-                )
-            }
-        }
-    }
-}
-
-/// Where the ops API is reached from this machine.
-fn url_of(listen: SocketAddr) -> String {
-    match (listen.ip().is_unspecified(), listen) {
-        (false, listen) => format!("http://{listen}"),
-        (true, SocketAddr::V4(listen)) => format!("http://127.0.0.1:{}", listen.port()),
-        (true, SocketAddr::V6(listen)) => format!("http://[::1]:{}", listen.port()),
-    }
-}
-
-fn read_token(data_dir: &Path) -> Result<String, String> {
-    let path = data_dir.join("admin.token");
-    let text = std::fs::read_to_string(&path).map_err(|error| {
-        format!(
-            "{}: {error}: a drill needs the admin token, which the service makes at its first start",
-            path.display()
-        )
-    })?;
-    Ok(text.trim().to_owned())
+fn cannot(service: &Service, trouble: &Trouble) -> String {
+    service.cannot(trouble, "knows no drills")
 }
 
 /// What was said already.
@@ -369,18 +286,6 @@ fn span(secs: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_service_is_reached_where_it_listens() {
-        for (listen, url) in [
-            ("127.0.0.1:18551", "http://127.0.0.1:18551"),
-            ("0.0.0.0:80", "http://127.0.0.1:80"),
-            ("[::]:80", "http://[::1]:80"),
-            ("10.0.0.7:9", "http://10.0.0.7:9"),
-        ] {
-            assert_eq!(url_of(listen.parse().unwrap()), url);
-        }
-    }
 
     #[test]
     fn each_message_is_told_with_what_became_of_it() {

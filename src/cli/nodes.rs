@@ -1,158 +1,94 @@
-//! `relaymux nodes`: what stands beside the validator. `audit` reads compose files, `docker run` lines and guides with both, or what `docker inspect`
-//! prints, and says what is wrong with them.
+//! `relaymux nodes`: what stands beside the validator, by hand.
+//!
+//! The running service is the one supervisor: what changes something goes through its ops API, so that it knows what a person wanted. Looking
+//! needs no service: `plan`, `status` and `logs` ask the runtimes themselves where it does not run.
 
-use std::{
-    collections::BTreeSet,
-    fs::File,
-    io::{self, Read},
-    path::Path,
-    process::ExitCode,
-};
+mod audit;
+mod direct;
+mod logs;
+mod order;
+mod plan;
+mod seen;
+mod status;
 
-use anstyle::{AnsiColor, Style};
-use serde_json::json;
+use std::process::ExitCode;
 
 use super::{
-    arguments::NodesAuditArguments,
-    exit::{FAILED, MISUSED},
+    arguments::{NodesCommand, NodesOfArguments},
+    exit::MISUSED,
+    loading::load,
     terminal,
 };
-use crate::supervisor::audit::{Finding, MAX_TEXT, Risk, Scored, audit_inspect, audit_text};
+use crate::{
+    config::Config,
+    supervisor::{NodeSettings, NodesSettings},
+    types::NodeId,
+};
 
-/// Looks at texts, or at what is there, and tells what was found.
-pub(super) fn audit(arguments: &NodesAuditArguments) -> ExitCode {
-    if let Some(path) = &arguments.inspect {
-        return match text_of(path).and_then(|text| audit_inspect(&text).map_err(|error| error.to_string())) {
-            Ok(containers) => tell_containers(&containers, arguments.json),
-            Err(reason) => cannot(path, &reason),
+/// Carries one of them out.
+pub(super) async fn nodes(command: NodesCommand) -> ExitCode {
+    match command {
+        NodesCommand::Audit(arguments) => audit::audit(&arguments),
+        NodesCommand::Plan(arguments) => plan::plan(arguments).await,
+        NodesCommand::Status(arguments) => status::status(arguments).await,
+        NodesCommand::Logs(arguments) => logs::logs(arguments).await,
+        NodesCommand::Up(arguments) => order::up(arguments).await,
+        NodesCommand::Down(arguments) => order::down(arguments).await,
+        NodesCommand::Stop(arguments) => order::each(arguments, "stop").await,
+        NodesCommand::Restart(arguments) => order::each(arguments, "restart").await,
+        NodesCommand::Resume(arguments) => order::each(arguments, "resume").await,
+        NodesCommand::Maintenance(arguments) => order::maintenance(arguments).await,
+        NodesCommand::Resize(arguments) => order::resize(arguments).await,
+    }
+}
+
+/// A configuration with nodes, and those that are meant: all, where none is named.
+struct Meant {
+    config: Config,
+    nodes: NodesSettings,
+    named: Vec<NodeId>,
+}
+
+impl Meant {
+    /// Reads the configuration; says what is wrong otherwise.
+    fn load(of: &NodesOfArguments) -> Result<Self, ExitCode> {
+        let config = load(&of.config)?;
+        let Some(nodes) = config.nodes.clone() else {
+            terminal::complain(format_args!(
+                "{}: there is no [[nodes]] section: write one for each node that is to be looked after (docs/nodes.md shows how)",
+                of.config.display()
+            ));
+            return Err(ExitCode::from(MISUSED));
         };
-    }
-    if arguments.files.is_empty() {
-        terminal::complain(
-            "name files to read (compose files, scripts, guides; - for standard input). What runs is read from Docker's own words: \
-             docker inspect $(docker ps -q) | relaymux nodes audit --inspect -",
-        );
-        return ExitCode::from(MISUSED);
-    }
-    let mut found = Vec::new();
-    for path in &arguments.files {
-        let name = path.display().to_string();
-        match text_of(path).and_then(|text| audit_text(&name, &text).map_err(|error| error.to_string())) {
-            Ok(findings) => found.push((name, findings)),
-            Err(reason) => return cannot(path, &reason),
+        let mut named = Vec::new();
+        for name in &of.nodes {
+            let found = nodes.nodes.iter().find(|node| node.id.as_str() == name);
+            let Some(found) = found else {
+                let known: Vec<&str> = nodes.nodes.iter().map(|node| node.id.as_str()).collect();
+                terminal::complain(format_args!(
+                    "no node is called `{name}` in {}: it has {}",
+                    of.config.display(),
+                    known.join(", ")
+                ));
+                return Err(ExitCode::from(MISUSED));
+            };
+            if !named.contains(&found.id) {
+                named.push(found.id.clone());
+            }
         }
+        Ok(Self { config, nodes, named })
     }
-    tell_texts(&found, arguments.json)
-}
 
-fn cannot(path: &Path, reason: &str) -> ExitCode {
-    terminal::complain(format_args!("{}: {reason}", path.display()));
-    ExitCode::from(MISUSED)
-}
+    /// Whether a node is meant.
+    fn is_named(&self, node: &NodeId) -> bool {
+        self.named.is_empty() || self.named.contains(node)
+    }
 
-/// A file's text; `-` is standard input. What is not UTF-8 is read with replacement characters.
-fn text_of(path: &Path) -> Result<String, String> {
-    let words = |error: io::Error| format!("cannot be read: {error}");
-    let mut bytes = Vec::new();
-    // One more than is taken, so that more is noticed.
-    let limit = u64::try_from(MAX_TEXT).unwrap_or(u64::MAX).saturating_add(1);
-    if path.as_os_str() == "-" {
-        io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(words)?;
-    } else {
-        File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(words)?;
+    /// Those that are meant, what others stand on first.
+    fn in_order(&self) -> Vec<&NodeSettings> {
+        let mut nodes: Vec<&NodeSettings> =
+            self.nodes.nodes.iter().filter(|node| self.is_named(&node.id)).collect();
+        nodes.sort_by_key(|node| node.kind.layer());
+        nodes
     }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn tell_texts(found: &[(String, Vec<Finding>)], is_json: bool) -> ExitCode {
-    let all = || found.iter().flat_map(|(_, findings)| findings);
-    let is_well = all().next().is_none();
-    if is_json {
-        let files: Vec<_> =
-            found.iter().map(|(file, findings)| json!({ "file": file, "findings": findings })).collect();
-        terminal::write(terminal::json(&json!({ "files": files, "ok": is_well })));
-        return code(is_well);
-    }
-    let mut explained = BTreeSet::new();
-    for (file, findings) in found {
-        for finding in findings {
-            let place = format!("{file}:{}", finding.line);
-            tell(&place, finding, explained.insert(finding.rule));
-        }
-    }
-    let files = if found.len() == 1 { "1 file".to_owned() } else { format!("{} files", found.len()) };
-    terminal::say(format!("{} in {files}", counted(all())));
-    code(is_well)
-}
-
-fn tell_containers(containers: &[Scored], is_json: bool) -> ExitCode {
-    let is_well = containers.iter().all(|container| container.findings.is_empty());
-    if is_json {
-        terminal::write(terminal::json(&json!({ "containers": containers, "ok": is_well })));
-        return code(is_well);
-    }
-    let mut explained = BTreeSet::new();
-    for container in containers {
-        for finding in &container.findings {
-            tell(&container.name, finding, explained.insert(finding.rule));
-        }
-    }
-    let mut table = terminal::table(["container", "image", "score", "found"]);
-    for Scored { name, image, score, findings } in containers {
-        table.add_row([name.clone(), image.clone(), format!("{score} of 100"), counted(findings.iter())]);
-    }
-    terminal::say(table);
-    code(is_well)
-}
-
-fn code(is_well: bool) -> ExitCode {
-    if is_well { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
-}
-
-/// A finding; why it hurts and what to write instead only where a rule comes up for the first time.
-fn tell(place: &str, finding: &Finding, is_first: bool) {
-    let Finding { rule, risk, subject, message, why, instead, .. } = finding;
-    let style = style(*risk);
-    let head =
-        format!("{style}{risk:<8}{style:#}  {place}  {}{rule}{:#}", Style::new().bold(), Style::new().bold());
-    terminal::say_styled(head);
-    let about = if subject.is_empty() { String::new() } else { format!("{subject}: ") };
-    terminal::say(indented(&format!("{about}{message}")));
-    if is_first {
-        terminal::say(indented(why));
-        terminal::say(indented(&format!("Instead: {instead}")));
-    }
-}
-
-/// A paragraph below a finding's head.
-fn indented(text: &str) -> String {
-    // Blanks in the beginning are a column, not a place to break at.
-    const COLUMN: usize = 10;
-    terminal::wrapped(&format!("{}{text}", "\u{a0}".repeat(COLUMN)), COLUMN).replace('\u{a0}', " ")
-}
-
-const fn style(risk: Risk) -> Style {
-    match risk {
-        Risk::Critical => AnsiColor::Red.on_default().bold(),
-        Risk::High => AnsiColor::Red.on_default(),
-        Risk::Medium => AnsiColor::Yellow.on_default(),
-        Risk::Low => AnsiColor::Cyan.on_default(),
-    }
-}
-
-/// `3 findings: 1 critical, 2 high`
-fn counted<'a>(findings: impl Iterator<Item = &'a Finding>) -> String {
-    let risks: Vec<Risk> = findings.map(|finding| finding.risk).collect();
-    if risks.is_empty() {
-        return "nothing found".to_owned();
-    }
-    let of = |risk: Risk| risks.iter().filter(|found| **found == risk).count();
-    let each: Vec<String> = Risk::ALL
-        .into_iter()
-        .rev()
-        .filter(|risk| of(*risk) > 0)
-        .map(|risk| format!("{} {risk}", of(risk)))
-        .collect();
-    let noun = if risks.len() == 1 { "finding" } else { "findings" };
-    format!("{} {noun}: {}", risks.len(), each.join(", "))
 }
