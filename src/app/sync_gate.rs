@@ -107,6 +107,11 @@ impl SyncGate {
         Some((reason, at.saturating_add(millis(FORGOTTEN_AFTER))))
     }
 
+    /// Whether it said at the last look that it is not there: of one that has just begun to, nothing can be said to be over.
+    pub(super) const fn is_in_doubt(&self) -> bool {
+        self.against > 0
+    }
+
     fn is_forgotten(&self, now: UnixMillis) -> bool {
         // Also when the clock was set back: what was said later than now says nothing.
         self.last.as_ref().is_some_and(|(_, at)| {

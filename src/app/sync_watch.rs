@@ -53,8 +53,8 @@ impl SyncWatch {
         }
         self.beacon = std::mem::take(&mut self.beacon).step(beacon, now);
         self.execution = std::mem::take(&mut self.execution).step(execution, now);
-        let holding = [("beacon", self.beacon.holds(now)), ("execution", self.execution.holds(now))];
-        let held = holding.iter().find_map(|(_, holds)| *holds);
+        let gates = [("beacon", &self.beacon), ("execution", &self.execution)];
+        let held = gates.iter().find_map(|(_, gate)| gate.holds(now));
         self.auction.hold_bids(held.map(|(reason, until)| Held {
             reason: format!("bids wait until the chain is there: {reason}"),
             until,
@@ -62,24 +62,23 @@ impl SyncWatch {
         // Before the ledger is told: that may take a moment.
         match held {
             Some((reason, _)) => {
-                self.conditions.set(
-                    "nodes_synced",
-                    Effect::Degraded,
-                    format!("no bids are returned: {reason}"),
-                );
+                let message = format!("no bids are returned: {reason}");
+                self.conditions.set("nodes_synced", Effect::Degraded, message);
             }
             None => self.conditions.set("nodes_synced", Effect::None, "no node says that it is not synced"),
         }
-        for (node, holds) in holding {
-            match holds {
+        for (node, gate) in gates {
+            match gate.holds(now) {
                 Some((reason, _)) => {
                     let message = format!(
                         "no bids are returned, as {reason}; [builder_api] require_synced = \"off\" would return them"
                     );
                     signals.raise(&BIDS_HELD_BACK, node, &message).await;
                 }
+                None if gate.is_in_doubt() => {}
                 None => {
-                    signals.resolve(&BIDS_HELD_BACK, node, "it is synced, or says nothing any more").await
+                    let message = "it is synced, or says nothing any more";
+                    signals.resolve(&BIDS_HELD_BACK, node, message).await;
                 }
             }
         }

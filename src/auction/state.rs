@@ -163,6 +163,16 @@ impl Auction {
         self.policies.store(Arc::new(policies));
     }
 
+    /// Holds bids back from now on, or not any more.
+    pub fn hold_bids(&self, held: Option<Held>) {
+        self.held.store(held.map(Arc::new));
+    }
+
+    /// Why bids are held back at a time; none: they are not.
+    pub fn held(&self, now: UnixMillis) -> Option<Arc<Held>> {
+        self.held.load_full().filter(|held| held.holds(now))
+    }
+
     /// Takes in what was found of this machine's clock: a request at the wrong time is explained with it.
     pub fn note_clock(&self, verdict: ClockVerdict) {
         self.clock_verdict.store(Arc::new(verdict));

@@ -68,6 +68,11 @@ impl NodeState {
 pub struct NodeStates(BTreeMap<NodeId, NodeState>);
 
 impl NodeStates {
+    /// Nobody says anything.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
     /// How a node is; none: nobody says.
     pub fn get(&self, node: &NodeId) -> Option<NodeState> {
         self.0.get(node).copied()

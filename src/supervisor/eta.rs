@@ -85,17 +85,17 @@ impl Progress {
         if self.samples.back().is_some_and(|last| sample.at < last.at) {
             *self = Self::default();
         }
-        self.best = Some(match self.best {
-            None => Best { head: sample.head, left: sample.left(), since: sample.at },
-            Some(best) => {
-                let is_further = sample.head > best.head || sample.left() < best.left;
-                Best {
-                    head: best.head.max(sample.head),
-                    left: best.left.min(sample.left()),
-                    since: if is_further { sample.at } else { best.since },
-                }
-            }
-        });
+        if let Some(last) = self.samples.back() {
+            // What two looks in a row have reached: one wild answer would be a best that is never reached again.
+            let (head, left) = (sample.head.min(last.head), sample.left().max(last.left()));
+            let since = match self.best {
+                None => last.at,
+                Some(best) if head > best.head || left < best.left => sample.at,
+                Some(best) => best.since,
+            };
+            let best = self.best.unwrap_or(Best { head, left, since });
+            self.best = Some(Best { head: best.head.max(head), left: best.left.min(left), since });
+        }
         let from = sample.at.saturating_sub(millis(WINDOW));
         while self.samples.front().is_some_and(|first| first.at < from) {
             self.samples.pop_front();
@@ -158,7 +158,6 @@ fn quantile(sorted: &[f64], part: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     #[expect(
         clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
         clippy::cast_precision_loss,
         reason = "a place in a list of some thousand"
     )]
@@ -227,12 +226,15 @@ mod tests {
             let at = look * 20_000;
             // The chain goes on, the node does not.
             progress.note(Sample { at, head: 3000, target: 99_999 + u64::try_from(look).unwrap() });
-            let is_stalled = at - 300_000 >= millis(STALL);
+            // The second look at it is what counts.
+            let is_stalled = at - 320_000 >= millis(STALL);
             let outlook = progress.outlook(at, STALL);
-            assert_eq!(outlook == Outlook::Stalled { since: 300_000 }, is_stalled, "{at}: {outlook:?}");
+            assert_eq!(outlook == Outlook::Stalled { since: 320_000 }, is_stalled, "{at}: {outlook:?}");
         }
-        // One block is progress.
+        // One block is progress, when it is seen twice.
         progress.note(Sample { at: 2_000_000, head: 3001, target: 200_000 });
+        assert!(matches!(progress.outlook(2_000_000, STALL), Outlook::Stalled { .. }));
+        progress.note(Sample { at: 2_000_000, head: 3001, target: 200_001 });
         assert!(!matches!(progress.outlook(2_000_000, STALL), Outlook::Stalled { .. }));
     }
 
@@ -266,6 +268,12 @@ mod tests {
         progress.note(Sample { at: 820_000, head: 8200, target: 100_000 });
         let Outlook::Nearing { eta, .. } = progress.outlook(820_000, STALL) else { panic!() };
         assert!((9000..9400).contains(&eta.as_secs()), "{eta:?}");
+        for look in 42..90_i64 {
+            let head = u64::try_from(look).unwrap() * 200;
+            progress.note(Sample { at: look * 20_000, head, target: 100_000 });
+            let outlook = progress.outlook(look * 20_000, STALL);
+            assert!(matches!(outlook, Outlook::Nearing { .. }), "nor is all after it a stall: {outlook:?}");
+        }
     }
 
     #[test]
@@ -302,7 +310,7 @@ mod tests {
             match progress.outlook(at, STALL) {
                 Outlook::Nearing { eta, soonest, latest } => {
                     prop_assert!(soonest <= eta && latest.is_none_or(|latest| latest >= eta));
-                    let truth = progress.samples.back().unwrap().left() as f64 / pace as f64;
+                    let truth = float(progress.samples.back().unwrap().left()) / float(pace);
                     let ratio = (eta.as_secs_f64() + 1.0) / (truth + 1.0);
                     prop_assert!((0.8..1.25).contains(&ratio), "{eta:?} {truth}");
                 }

@@ -5,11 +5,24 @@
 //! is well does. What a node has no method for is skipped; what is needed and does not come is a failure. A node of another chain, or one that
 //! answers that it is not for us, is answered by `Ready::No`: to start it again would change nothing.
 //!
+//! | kind | ready |
+//! |---|---|
+//! | geth, reth | head at most 60 s old (300 s: of no use), of `chain_id`; no peers count against it only then |
+//! | op-reth, nitro | the same with 30 s and 120 s; nitro is not asked for peers |
+//! | beacon | no `is_syncing`, `is_optimistic`, `el_offline`; `sync_distance` 2 at most; head at most 60 s old by the chain's clock |
+//! | op-node | 10 blocks of the first layer unread at most, its head under 5 min, `unsafe_l2` under 30 s old and under 600 blocks above `safe_l2` |
+//! | agave, solana-test-validator | `getHealth` ok (-32005: syncing), newest finalized block at most 60 s old, `vote_account` not delinquent |
+//! | generic | 2xx from `path`; without one an open port |
+//!
+//! `block_time` moves the ages (60 s and 300 s are for 12 s, never under 30 s and 120 s), `lag_age` sets the first. A chain of developers (31337, 1337)
+//! makes blocks when it is asked to: its head is never old, unless one of the two is set.
+//!
 //! Every answer is bounded in bytes, and all of a probe has one deadline. Each question opens a connection of its own: a kept one would not show that
 //! the node takes no more of them. No failure repeats a URL.
 
 mod beacon;
 mod execution;
+mod failure;
 mod generic;
 mod line;
 mod nitro;
@@ -21,43 +34,15 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use self::line::{Line, Trouble};
-pub use self::pace::Ages;
+pub use self::{failure::ProbeFailure, pace::Ages};
 use super::{NodeKind, ProbeSettings, Ready, Sight};
 use crate::{
     http_client::{HttpClient, HttpClients},
     types::UnixMillis,
 };
-
-/// A probe that brought nothing to judge by: the node does not answer, or what answers is no such node.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ProbeFailure {
-    /// No answer in time: its process hangs, or works on something for too long.
-    #[error("it does not answer within {after:?}")]
-    TimedOut {
-        /// The probe's `timeout`.
-        after: Duration,
-    },
-    /// Nobody listens there, or there is no way.
-    #[error("there is no connection to it: {0}")]
-    NoConnection(String),
-    /// The connection broke, or what came was not HTTP.
-    #[error("the connection to it broke: {0}")]
-    Broken(String),
-    /// It says that it cannot answer now.
-    #[error("it answers HTTP {status}")]
-    Status {
-        /// The HTTP status, 500 or higher, or 429.
-        status: u16,
-    },
-    /// What came makes no sense.
-    #[error("{0}")]
-    Garbage(String),
-}
 
 /// Asks nodes how they are. Clones are the same.
 #[derive(Clone, Debug)]
@@ -100,22 +85,8 @@ impl Prober {
         let took = begun.elapsed();
         match sight {
             Ok(sight) => Ok(Sight { took, ..sight }),
-            Err(Trouble::Cannot(words)) => Ok(Sight { took, ..blank(Ready::No(words)) }),
+            Err(Trouble::Cannot(words)) => Ok(Sight { took, ..Sight::only(Ready::No(words)) }),
             Err(Trouble::Failed(failure)) => Err(failure),
         }
-    }
-}
-
-/// A sight that shows nothing else.
-fn blank(ready: Ready) -> Sight {
-    Sight {
-        ready,
-        head: None,
-        head_age: None,
-        behind: None,
-        peers: None,
-        version: None,
-        finalized_age: None,
-        took: Duration::ZERO,
     }
 }

@@ -141,7 +141,7 @@ pub struct ProbeSettings {
     pub block_time: Option<Duration>,
     /// The chain that it must be of; none: any.
     pub chain_id: Option<u64>,
-    /// Age of the head from which it lags; none: by its kind.
+    /// Age of the head from which it lags; none: by its kind, and on a chain of developers (31337, 1337) without `block_time` never.
     pub lag_age: Option<Duration>,
     /// For `generic`: the path that must answer 2xx.
     pub path: Option<String>,

@@ -23,6 +23,22 @@ pub struct Sight {
     pub took: Duration,
 }
 
+impl Sight {
+    /// One that shows nothing else.
+    pub const fn only(ready: Ready) -> Self {
+        Self {
+            ready,
+            head: None,
+            head_age: None,
+            behind: None,
+            peers: None,
+            version: None,
+            finalized_age: None,
+            took: Duration::ZERO,
+        }
+    }
+}
+
 /// Whether a node is able to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ready {

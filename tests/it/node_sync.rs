@@ -30,7 +30,7 @@ async fn open_alerts(stage: &Stage) -> Vec<Value> {
 /// [H20] While the beacon node says that it syncs, no bid is returned, with the reason; once it says that it is there, bids are.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_bid_while_the_beacon_node_says_that_it_is_not_synced() {
-    let stage = stage().relay(honest()).slot_secs(1).with_beacon(|_| {}).start().await;
+    let stage = stage().relay(honest()).slot_secs(2).with_beacon(|_| {}).start().await;
     assert!(stage.header().await.is_some(), "{}", stage.log());
 
     stage.beacon().behave(|node| (node.is_syncing, node.distance) = (true, 700));
@@ -40,7 +40,7 @@ async fn no_bid_while_the_beacon_node_says_that_it_is_not_synced() {
     let auction = stage.auction(slot).await;
     let reason =
         "bids wait until the chain is there: the beacon node says that it is syncing, 700 slots to go";
-    assert_eq!(auction["why_no_bid"], reason);
+    assert!(auction["why_no_bid"].as_str().unwrap().starts_with(reason), "{auction}");
     assert!(stage.log().contains(reason), "{}", stage.log());
     assert_eq!(status(&stage).await.0, 200, "the default is 200");
     assert!(stage.metric("relaymux_held_back_headers_total").await.unwrap() >= 1.0);
@@ -71,7 +71,7 @@ async fn what_waits_for_a_node_is_the_operators_choice() {
     for (setting, waits) in [("status", true), ("off", false)] {
         let stage = stage()
             .relay(honest())
-            .slot_secs(1)
+            .slot_secs(2)
             .builder_api(&format!("relay_check = false\nrequire_synced = \"{setting}\""))
             .with_beacon(|node| (node.is_syncing, node.distance) = (true, 50))
             .start()
@@ -96,7 +96,7 @@ async fn what_waits_for_a_node_is_the_operators_choice() {
 /// [H20] A node that does not answer takes nobody's bids away.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_away_holds_nothing_back() {
-    let stage = stage().relay(honest()).slot_secs(1).with_beacon(|node| node.is_down = true).start().await;
+    let stage = stage().relay(honest()).slot_secs(2).with_beacon(|node| node.is_down = true).start().await;
     eventually("some looks", async || (stage.beacon().asked("/eth/v1/beacon/genesis") > 5).then_some(()))
         .await;
     assert!(stage.header().await.is_some(), "{}", stage.log());
@@ -130,7 +130,7 @@ async fn no_bid_while_the_execution_node_says_that_it_is_not_synced() {
     let syncing = Arc::new(Mutex::new(json!({ "currentBlock": "0x5", "highestBlock": "0x69" })));
     let url = execution(Arc::clone(&syncing)).await;
     let stage =
-        stage().relay(honest()).slot_secs(1).section(&format!("[execution]\nurl = \"{url}\"")).start().await;
+        stage().relay(honest()).slot_secs(2).section(&format!("[execution]\nurl = \"{url}\"")).start().await;
     until_held(&stage, true).await;
     let slot = stage.fresh_slot();
     assert!(stage.header_at(slot).await.is_none());

@@ -288,7 +288,7 @@ async fn one_that_is_silent_is_probed_at_once_and_that_is_no_fault_by_itself() {
 async fn a_node_that_its_supervisor_is_about_to_stop_is_out_before_it_is_stopped() {
     let stage = Stage::begin(&[(Tier::Primary, Mode::Well), (Tier::Replica, Mode::Well)]).await;
     stage.until_order(&[0, 1]).await;
-    let say = |state| stage.supervised.send_modify(|states| drop(states.set(node_id(0), state)));
+    let say = |state| stage.supervised.send_modify(|states| _ = states.set(node_id(0), state));
     let told = Instant::now();
     say(NodeState::Stopped);
     stage.until_order(&[1]).await;
@@ -309,7 +309,7 @@ async fn a_node_that_its_supervisor_is_about_to_stop_is_out_before_it_is_stopped
 async fn what_a_supervisor_said_that_is_gone_holds_no_longer() {
     let mut stage = Stage::begin(&[(Tier::Primary, Mode::Well)]).await;
     stage.until_order(&[0]).await;
-    stage.supervised.send_modify(|states| drop(states.set(node_id(0), NodeState::Maintenance)));
+    stage.supervised.send_modify(|states| _ = states.set(node_id(0), NodeState::Maintenance));
     stage.until_order(&[]).await;
     drop(std::mem::replace(&mut stage.supervised, watch::channel(NodeStates::default()).0));
     stage.until_order(&[0]).await;

@@ -8,12 +8,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
-    NodeKind, ProbeFailure, blank,
+    failure::ProbeFailure,
     line::{Line, Trouble, number, version},
     pace::{Ages, counted, unsigned, words},
 };
 use crate::{
-    supervisor::{ProbeSettings, Ready, Sight},
+    supervisor::{NodeKind, ProbeSettings, Ready, Sight},
     types::UnixMillis,
 };
 
@@ -158,7 +158,7 @@ pub(super) fn judge(seen: &Seen, settings: &ProbeSettings, now: UnixMillis) -> S
         peers: seen.peers,
         version: seen.version.clone(),
         finalized_age: age(finalized),
-        ..blank(ready(seen, clock, settings, now))
+        ..Sight::only(ready(seen, clock, settings, now))
     }
 }
 

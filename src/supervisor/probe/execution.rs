@@ -7,12 +7,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    NodeKind, blank,
+    failure::ProbeFailure,
     line::{Line, Trouble, number, quantity, version},
     pace::{Ages, age, block_time, counted, is_on_demand, too_far_ahead, words},
 };
 use crate::{
-    supervisor::{ProbeSettings, Ready, Sight},
+    supervisor::{NodeKind, ProbeSettings, Ready, Sight},
     types::UnixMillis,
 };
 
@@ -62,7 +62,7 @@ pub(super) async fn ask_common(line: &Line<'_>) -> Result<Seen, Trouble> {
     let syncing: Option<Value> = line.nice("eth_syncing", json!([])).await;
     let finalized: Option<WireBlock> = line.nice("eth_getBlockByNumber", json!(["finalized", false])).await;
     let named: Option<String> = line.nice("web3_clientVersion", json!([])).await;
-    let garbled = |what: &str| super::ProbeFailure::Garbage(format!("{what} answers what it should not"));
+    let garbled = |what: &str| ProbeFailure::Garbage(format!("{what} answers what it should not"));
     Ok(Seen {
         chain_id: match chain_id {
             Some(text) => Some(quantity(&text).ok_or_else(|| garbled("eth_chainId"))?),
@@ -124,7 +124,7 @@ pub(super) fn judge(kind: NodeKind, seen: &Seen, settings: &ProbeSettings, now: 
         version: seen.version.clone(),
         // A chain's first block is as old as the chain, and no sign of anything.
         finalized_age: seen.finalized.filter(|block| block.number > 0).map(|block| age(block.timestamp, now)),
-        ..blank(ready(kind, seen, settings, now))
+        ..Sight::only(ready(kind, seen, settings, now))
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use url::{Host, Url};
 
 use super::{
-    ProbeFailure, blank,
+    failure::ProbeFailure,
     line::{Line, Trouble, refused},
 };
 use crate::supervisor::{ProbeSettings, Ready, Sight};
@@ -16,12 +16,16 @@ pub(super) async fn ask(line: &Line<'_>, settings: &ProbeSettings) -> Result<Sig
     match &settings.path {
         Some(path) => {
             let came = line.get(path).await?;
-            if came.is_success() { Ok(blank(Ready::Yes)) } else { Err(refused(came.status, "its path")) }
+            if came.is_success() {
+                Ok(Sight::only(Ready::Yes))
+            } else {
+                Err(refused(came.status, "its path"))
+            }
         }
         None => {
             let connected = line.within(connect(line.url())).await?;
             connected.map_err(|error| ProbeFailure::NoConnection(error.to_string()))?;
-            Ok(blank(Ready::Yes))
+            Ok(Sight::only(Ready::Yes))
         }
     }
 }

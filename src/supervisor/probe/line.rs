@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use super::ProbeFailure;
+use super::failure::ProbeFailure;
 use crate::{
     http_client::{HttpClient, HttpFailure, read_capped},
     jsonrpc::{Reply, ReplyError, call_body, read_reply},

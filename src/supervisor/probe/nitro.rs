@@ -4,12 +4,11 @@
 //! age of its head says how it is: 30 s is a lag. It has no peers, and nobody is asked for them.
 
 use super::{
-    NodeKind,
     execution::{self, Seen},
     line::{Line, Trouble},
 };
 use crate::{
-    supervisor::{ProbeSettings, Sight},
+    supervisor::{NodeKind, ProbeSettings, Sight},
     types::UnixMillis,
 };
 

@@ -9,12 +9,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    NodeKind, ProbeFailure, blank,
+    failure::ProbeFailure,
     line::{Line, Trouble, number, version},
     pace::{Ages, age, counted, too_far_ahead, words},
 };
 use crate::{
-    supervisor::{ProbeSettings, Ready, Sight},
+    supervisor::{NodeKind, ProbeSettings, Ready, Sight},
     types::UnixMillis,
 };
 
@@ -116,7 +116,7 @@ pub(super) fn judge(seen: &Seen, settings: &ProbeSettings, now: UnixMillis) -> S
         peers: seen.peers,
         version: seen.version.clone(),
         finalized_age: age_of(seen.finalized_l2).filter(|_| seen.finalized_l2.number > 0),
-        ..blank(ready(seen, settings, now))
+        ..Sight::only(ready(seen, settings, now))
     }
 }
 

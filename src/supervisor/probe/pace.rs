@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::NodeKind;
-use crate::{supervisor::ProbeSettings, types::UnixMillis};
+use crate::{
+    supervisor::{NodeKind, ProbeSettings},
+    types::UnixMillis,
+};
 
 /// The block time that the two ages below are meant for.
 const USUAL_BLOCK: Duration = Duration::from_secs(12);

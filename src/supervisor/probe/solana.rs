@@ -7,13 +7,13 @@
 use serde_json::{Value, json};
 
 use super::{
-    NodeKind, ProbeFailure, blank,
+    failure::ProbeFailure,
     line::{Line, Trouble, number, version},
     pace::{Ages, age, counted, too_far_ahead, words},
 };
 use crate::{
     jsonrpc::Reply,
-    supervisor::{ProbeSettings, Ready, Sight},
+    supervisor::{NodeKind, ProbeSettings, Ready, Sight},
     types::UnixMillis,
 };
 
@@ -121,7 +121,7 @@ pub(super) fn judge(kind: NodeKind, seen: &Seen, settings: &ProbeSettings, now: 
         behind,
         version: seen.version.clone(),
         finalized_age,
-        ..blank(ready(kind, seen, settings, now))
+        ..Sight::only(ready(kind, seen, settings, now))
     }
 }
 

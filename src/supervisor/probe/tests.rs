@@ -3,6 +3,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{
@@ -432,7 +433,7 @@ async fn solana_nodes_in_every_state() {
         (agave(health(|| Is(json!("behind")))), "garbage", "getHealth"),
         (agave(|_| Some(Error(-32601, Value::Null))), "no", "no Solana node"),
         (agave(|method| (method == "getBlockTime").then(|| Is(json!(SECS - 90)))), "lagging", "90 s old"),
-        (agave(|method| (method == "getBlockTime").then(|| Is(Value::Null))), "yes", ""),
+        (agave(|method| (method == "getBlockTime").then_some(Is(Value::Null))), "yes", ""),
         (agave(|method| (method == "getBlockTime").then(|| Is(json!(-5)))), "yes", ""),
         (agave(|method| (method == "getSlot").then(|| Is(json!(1e30)))), "yes", ""),
         (agave(|_| Some(Status(403))), "no", "credentials"),
