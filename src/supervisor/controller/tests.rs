@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use tokio::time::timeout;
+use tokio::{task::JoinSet, time::timeout};
 
 use super::{
     testing::{Fake, settings},
@@ -24,11 +24,21 @@ struct Stage {
     meters: Vec<(NodeId, AnswerMeter)>,
     events: Subscription,
     group: TaskGroup,
+    _ticking: JoinSet<()>,
 }
 
 impl Stage {
     fn start(fake: Arc<Fake>, ledger: Ledger, nodes: Vec<NodeSettings>) -> Self {
-        let (spine, clock) = (Spine::new(), WallClock::system());
+        let spine = Spine::new();
+        let (clock, hand) = WallClock::manual(1_800_000_000_000);
+        // Waits before restarts are a millisecond, and have to pass.
+        let mut ticking = JoinSet::new();
+        ticking.spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                hand.advance(5);
+            }
+        });
         let events = spine.subscribe();
         let runtime: Arc<dyn Runtime> = Arc::clone(&fake) as _;
         let parts = SupervisorParts {
@@ -49,7 +59,7 @@ impl Stage {
         let (tasks, _fatal) = Tasks::new(|_| {});
         let group = tasks.group();
         let Supervising { handle, meters } = start(parts, &group);
-        Self { fake, ledger, handle, meters, events, group }
+        Self { fake, ledger, handle, meters, events, group, _ticking: ticking }
     }
 
     async fn with(nodes: &[(&str, &str)], running: &[&str]) -> Self {
