@@ -254,9 +254,7 @@ pub fn check(path: &Path, owner: Option<u32>) -> Result<Vec<JwtFault>, JwtError>
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder_mode = fs::metadata(folder).map_err(io)?.mode();
     // With the sticky bit, as of /tmp, others can make files there and replace none.
-    if folder_mode & 0o002 != 0 && folder_mode & 0o1000 == 0
-        || folder_mode & 0o020 != 0 && folder_mode & 0o1000 == 0
-    {
+    if folder_mode & 0o022 != 0 && folder_mode & 0o1000 == 0 {
         faults.push(JwtFault::OpenFolder);
     } else if folder_mode & 0o004 != 0 {
         faults.push(JwtFault::ListedFolder);

@@ -64,7 +64,7 @@ impl World {
         ip(&host, &format!("link add wan type veth peer name up netns {out}"));
         ip(&host, "link add br-nodes type bridge");
         ip(&host, &format!("link add inner type veth peer name up netns {inside}"));
-        ip(&host, "link set inner master br-nodes");
+        ip(&host, "link set dev inner master br-nodes");
         for line in [
             "addr add 10.77.0.1/24 dev wan",
             "addr add 192.168.77.1/24 dev wan",
@@ -73,17 +73,19 @@ impl World {
             ip(&host, line);
         }
         for link in ["wan", "br-nodes", "inner"] {
-            ip(&host, &format!("link set {link} up"));
+            ip(&host, &format!("link set dev {link} up"));
         }
         for line in [
             "addr add 10.77.0.2/24 dev up",
             "addr add 192.168.77.2/24 dev up",
-            "link set up up",
+            "link set dev up up",
             "route add 172.30.0.0/24 via 10.77.0.1",
         ] {
             ip(&out, line);
         }
-        for line in ["addr add 172.30.0.2/24 dev up", "link set up up", "route add default via 172.30.0.1"] {
+        for line in
+            ["addr add 172.30.0.2/24 dev up", "link set dev up up", "route add default via 172.30.0.1"]
+        {
             ip(&inside, line);
         }
         world.inside("host", "sh", &["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]);

@@ -232,7 +232,8 @@ fn bridge_flag(args: &[String]) -> Option<String> {
             let name = arg.split_once('=').map_or(before, |(name, _)| name);
             return Some(if name.starts_with('-') { printable(name) } else { "One argument".to_owned() });
         }
-        before = arg;
+        // The flag's name alone: its value may hold a key.
+        before = arg.split('=').next().unwrap_or_default();
     }
     None
 }

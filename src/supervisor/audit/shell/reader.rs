@@ -2,15 +2,22 @@
 
 use std::{iter::Peekable, mem, str::Chars};
 
-use super::{Command, Document, MAX_COMMANDS, MAX_DEPTH, MAX_WORDS, Script, Word};
+use super::command::{Command, Document, Script, Word};
+
+/// Most commands of one text.
+const MAX_COMMANDS: usize = 20_000;
+/// Most words of one command.
+const MAX_WORDS: usize = 2_000;
+/// Deepest `$(… $(…))` that is looked into.
+const MAX_DEPTH: usize = 6;
 
 /// Reads a text whose first line has this number.
-pub(in super::super) fn read(text: &str, first_line: usize) -> Script {
+pub(in crate::supervisor::audit) fn read(text: &str, first_line: usize) -> Script {
     read_nested(text, first_line, 0)
 }
 
 /// A text's words alone, as compose splits `command: geth --http`.
-pub(in super::super) fn words(text: &str) -> Vec<String> {
+pub(in crate::supervisor::audit) fn words(text: &str) -> Vec<String> {
     let script = read(text, 1);
     script.commands.into_iter().flat_map(|command| command.words).map(|word| word.text).collect()
 }
