@@ -72,4 +72,5 @@ pub use reload::ConfigSource;
 pub use service::Service;
 pub use shutdown::{Signal, Signals};
 pub use start_error::StartError;
+pub(crate) use supervisor::{NodeRuntimes, probe as node_probe};
 pub use telemetry::{LogFormat, init_logging, install_metrics, parse_log_filter};

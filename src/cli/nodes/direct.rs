@@ -21,7 +21,7 @@ pub(super) struct Glance<'a> {
 }
 
 /// Looks at every node of the configuration, all at once; `probes`: asks those that run how they are.
-pub(super) async fn look(meant: &Meant, clock: &WallClock, probes: bool) -> Vec<Glance<'_>> {
+pub(super) async fn look<'a>(meant: &'a Meant, clock: &WallClock, probes: bool) -> Vec<Glance<'a>> {
     let runtimes = NodeRuntimes::new(Some(&meant.nodes), &meant.config.data_dir, clock.clone());
     let probe = HttpClients::build(&meant.config.tls_roots, None).ok().map(|clients| node_probe(&clients));
     join_all(meant.nodes.nodes.iter().map(|node| {
