@@ -121,6 +121,7 @@ fn tell(place: &str, finding: &Finding, is_first: bool) {
     if is_first {
         terminal::say(indented(why));
         terminal::say(indented(&format!("Instead: {instead}")));
+        terminal::say("");
     }
 }
 
