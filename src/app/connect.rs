@@ -1,6 +1,6 @@
 //! Second part of a start: what rooms share, made of the configuration and of what was opened, and each room's own parts, made of that.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{mpsc, watch};
@@ -33,6 +33,7 @@ use crate::{
     consensus::WallClock,
     ethereum::{BeaconNode, ExecutionNode},
     events::{AnswerMeter, Conditions, Spine},
+    host::HostSize,
     http_client::HttpClients,
     ledger::{SignalBook, Stores},
     ops_api::{Degraded, DigestMaker, OpsParts, RpcView},
@@ -263,6 +264,8 @@ impl Connected {
             spine: self.spine.clone(),
             clock: self.clock.clone(),
             host_root: self.config.alerts.host_root.clone(),
+            capacity: HostSize::read(Path::new("/"))
+                .zip(self.config.nodes.as_ref().map(|nodes| nodes.reserve)),
         })
     }
 

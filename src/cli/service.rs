@@ -1,6 +1,6 @@
 //! The running service, as commands ask it: its ops API on this machine, with the admin token of `data_dir`.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{io, net::SocketAddr, path::Path, time::Duration};
 
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
@@ -115,11 +115,12 @@ fn url_of(listen: SocketAddr) -> String {
 
 fn read_token(data_dir: &Path) -> Result<String, String> {
     let path = data_dir.join("admin.token");
-    let text = std::fs::read_to_string(&path).map_err(|error| {
-        format!(
-            "{}: {error}: the admin token is needed, which the service makes at its first start (`relaymux run`)",
+    let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => format!(
+            "relaymux has never run with this data_dir ({} is not there): start it with `relaymux run`",
             path.display()
-        )
+        ),
+        _ => format!("{}: {error}: the admin token, which the service takes, cannot be read", path.display()),
     })?;
     Ok(text.trim().to_owned())
 }

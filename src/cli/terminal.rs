@@ -8,7 +8,7 @@ use std::{
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::progress::aside;
-use crate::config::ConfigError;
+use crate::{config::ConfigError, supervisor::Admission};
 
 /// Columns where there is no terminal to ask.
 const DEFAULT_WIDTH: usize = 80;
@@ -76,6 +76,15 @@ pub(super) fn table<const N: usize>(heads: [&str; N]) -> Table {
         }
     }
     table
+}
+
+/// Whether nodes fit this machine: the table, and the verdict below it.
+pub(super) fn admission(admission: &Admission) -> String {
+    let mut table = table(Admission::HEADS);
+    for cells in admission.cells() {
+        table.add_row(cells);
+    }
+    format!("{table}\n{}", wrapped(&admission.words(), 0))
 }
 
 /// A table of many columns, of which those are shown that fit: the first always, none where nothing happened, and from the left on as

@@ -5,6 +5,7 @@
 //! than some seconds.
 
 mod act;
+mod capacity;
 mod grade;
 mod look;
 mod restore;

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::super::{findings::Findings, terminal::wrapped};
+use super::super::{
+    findings::Findings,
+    terminal::{self, wrapped},
+};
 use crate::{
     host::HostSize,
     supervisor::{Admission, NodesSettings, RuntimeSettings, Verdict, admit, template},
@@ -24,7 +27,7 @@ pub(super) fn report_supervised(settings: &NodesSettings, findings: &mut Finding
     if !settings.nodes.is_empty() {
         words.push(match &admission {
             Some(admission) if admission.fits() => wrapped(&admission.words(), 0),
-            Some(admission) => admission.to_string(),
+            Some(admission) => terminal::admission(admission),
             None => "Whether the nodes fit cannot be told: this machine does not say how much memory it has."
                 .to_owned(),
         });

@@ -20,19 +20,31 @@ pub(super) struct Glance<'a> {
     pub(super) probed: Option<Result<Sight, ProbeFailed>>,
 }
 
-/// Looks at every node of the configuration, all at once; `probes`: asks those that run how they are.
-pub(super) async fn look<'a>(meant: &'a Meant, clock: &WallClock, probes: bool) -> Vec<Glance<'a>> {
+/// Looks at every node of the configuration, all at once; `probes`: asks those that run how they are. `running`: which children the service has.
+pub(super) async fn look<'a>(
+    meant: &'a Meant,
+    clock: &WallClock,
+    probes: bool,
+    running: &[String],
+) -> Vec<Glance<'a>> {
     let runtimes = NodeRuntimes::new(Some(&meant.nodes), &meant.config.data_dir, clock.clone());
     let probe = HttpClients::build(&meant.config.tls_roots, None).ok().map(|clients| node_probe(&clients));
     join_all(meant.nodes.nodes.iter().map(|node| {
         let (runtimes, probe) = (&runtimes, &probe);
         async move {
             let seen = match &node.runtime {
-                // Whoever started it knows it, and nobody else: it is a child of the service.
-                RuntimeSettings::Process(_) => Err(RuntimeError::Away(
-                    "It is a process of the service's own, which does not run: nothing is known of it."
-                        .to_owned(),
-                )),
+                // A child of the service: it runs while that does, or not at all.
+                RuntimeSettings::Process(settings) => Ok(Inspection {
+                    status: if running.iter().any(|id| id == node.id.as_str()) {
+                        ProcessStatus::Running { since: None }
+                    } else {
+                        ProcessStatus::Absent
+                    },
+                    ours: true,
+                    run: None,
+                    what: settings.program.display().to_string(),
+                    usage: None,
+                }),
                 RuntimeSettings::Docker(_) | RuntimeSettings::Systemd(_) => {
                     runtimes.all.of(node).inspect(node).await
                 }

@@ -29,6 +29,8 @@ use crate::{
 const ORDER: Duration = Duration::from_secs(40);
 /// Between two looks at what became of it.
 const EVERY: Duration = Duration::from_millis(500);
+/// How long it must be well until it is believed.
+const STEADY: Duration = Duration::from_secs(2);
 /// How long the service may be silent meanwhile.
 const SILENCE: Duration = Duration::from_secs(30);
 
@@ -203,7 +205,7 @@ async fn wait(
 ) -> bool {
     let _progress = Progress::of(None, format!("waiting for {node}"));
     let begun = Instant::now();
-    let (mut heard, mut shown) = (begun, None);
+    let (mut heard, mut shown, mut well) = (begun, None, None);
     loop {
         match all(service).await {
             Ok((nodes, _)) => {
@@ -220,8 +222,13 @@ async fn wait(
                     }
                     shown = Some(word);
                 }
-                if let Some(came) = verdict(&seen, end) {
-                    return came;
+                match verdict(&seen, end) {
+                    // What ends at once shows itself within a moment.
+                    Some(true)
+                        if end == End::Serves && well.get_or_insert_with(Instant::now).elapsed() < STEADY => {
+                    }
+                    Some(came) => return came,
+                    None => well = None,
                 }
             }
             Err(trouble) if heard.elapsed() > SILENCE => {

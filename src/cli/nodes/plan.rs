@@ -4,10 +4,15 @@ use std::{path::Path, process::ExitCode};
 
 use serde_json::json;
 
-use super::{Meant, direct, direct::Glance};
+use super::{
+    Meant, direct,
+    direct::Glance,
+    seen::{Seen, all},
+};
 use crate::{
-    cli::{arguments::NodesPlanArguments, exit::FAILED, terminal},
+    cli::{arguments::NodesPlanArguments, exit::FAILED, service::Service, terminal},
     consensus::WallClock,
+    events::NodeState,
     host::HostSize,
     supervisor::{
         Admission, admit,
@@ -21,7 +26,17 @@ pub(super) async fn plan(arguments: NodesPlanArguments) -> ExitCode {
         Ok(meant) => meant,
         Err(code) => return code,
     };
-    let glances = direct::look(&meant, &WallClock::system(), false).await;
+    let running = match Service::of(&meant.config, arguments.of.url.as_deref()) {
+        Ok(service) => all(&service).await.map(|(nodes, _)| nodes).unwrap_or_default(),
+        Err(_) => Vec::new(),
+    };
+    let runs = |node: &Seen| {
+        node.state().is_some_and(|state| {
+            state.serves() || matches!(state, NodeState::Starting | NodeState::Syncing | NodeState::Hung)
+        })
+    };
+    let running: Vec<String> = running.into_iter().filter(runs).map(|node| node.id).collect();
+    let glances = direct::look(&meant, &WallClock::system(), false, &running).await;
     let (plan, admission) = planned(&meant, &glances, arguments.down);
     let unseen: Vec<&Glance<'_>> =
         glances.iter().filter(|glance| meant.is_named(&glance.node.id) && glance.seen.is_err()).collect();
@@ -51,7 +66,7 @@ pub(super) async fn plan(arguments: NodesPlanArguments) -> ExitCode {
             Some(admission) if admission.fits() => {
                 terminal::say(terminal::wrapped(&admission.words(), 0));
             }
-            Some(admission) => terminal::say(admission),
+            Some(admission) => terminal::say(terminal::admission(admission)),
             None => {}
         }
         terminal::say("Nothing was changed.");

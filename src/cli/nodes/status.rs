@@ -20,7 +20,7 @@ use crate::{
     },
     consensus::WallClock,
     events::NodeState,
-    supervisor::{ProcessStatus, Ready},
+    supervisor::{ProcessStatus, Ready, RuntimeSettings},
     types::ByteSize,
 };
 
@@ -47,7 +47,7 @@ pub(super) async fn status(arguments: NodesOfArguments) -> ExitCode {
         },
         Err(message) => message.clone(),
     };
-    let glances = direct::look(&meant, &WallClock::system(), true).await;
+    let glances = direct::look(&meant, &WallClock::system(), true, &[]).await;
     let glances: Vec<Glance<'_>> =
         glances.into_iter().filter(|glance| meant.is_named(&glance.node.id)).collect();
     if arguments.json {
@@ -266,6 +266,9 @@ fn glance_in_words(glance: &Glance<'_>) -> String {
         Err(error) => return error.to_string(),
     };
     let process = match &seen.status {
+        ProcessStatus::Absent if matches!(glance.node.runtime, RuntimeSettings::Process(_)) => {
+            "it does not run: it is a process of the service's own"
+        }
         ProcessStatus::Absent => "it is not there",
         ProcessStatus::Created => "it was made, and never started",
         ProcessStatus::Running { .. } => "it runs",

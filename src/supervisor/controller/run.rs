@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use super::{
     act::{act, called, record},
+    capacity::no_room,
     look::{Desk, follow, inspect, machine, probe},
     restore::{restore, row_of},
     scribe::{Note, Scribe, write},
@@ -186,7 +187,15 @@ impl Controller {
     }
 
     fn asked(&mut self, Asked { order, answer }: Asked) {
-        info!(node = %order.node, by = order.by.label(), "ordered: {:?}", order.kind);
+        info!(node = %order.node, by = order.by.label(), order = order.kind.label(), "ordered: {}", order.why);
+        let parts = &self.shared.parts;
+        if let Some(words) =
+            parts.capacity.and_then(|capacity| no_room(&order, &parts.nodes, &self.fleet.view(), capacity))
+        {
+            // Who asked may be gone: nothing was done.
+            let _ = answer.send(Err(OrderRefused::Refused(words)));
+            return;
+        }
         self.tickets = self.tickets.wrapping_add(1);
         self.answers.insert(self.tickets, answer);
         self.step(Input::Ordered { ticket: self.tickets, order });

@@ -7,9 +7,10 @@ use tokio::sync::{oneshot, watch};
 use crate::{
     consensus::WallClock,
     events::{AnswerMeter, NodeStates, Spine},
+    host::HostSize,
     ledger::{Ledger, SignalBook},
     supervisor::{
-        NodeSettings, NodeView, Order, OrderDone, OrderRefused, Probe, Runtime, RuntimeSettings,
+        NodeSettings, NodeView, Order, OrderDone, OrderRefused, Probe, Reserve, Runtime, RuntimeSettings,
         fleet::{Input, Trouble},
     },
     types::NodeId,
@@ -62,6 +63,8 @@ pub struct SupervisorParts {
     pub clock: WallClock,
     /// Where this machine's `/proc` is under.
     pub host_root: PathBuf,
+    /// The machine that nodes must fit, and what is kept of it for everything else; none: nothing is refused for its size.
+    pub capacity: Option<(HostSize, Reserve)>,
 }
 
 impl fmt::Debug for SupervisorParts {

@@ -54,6 +54,7 @@ impl Stage {
             spine,
             clock,
             // Nothing is read of the machine that runs the tests.
+            capacity: None,
             host_root: PathBuf::from("/nonexistent"),
         };
         let (tasks, _fatal) = Tasks::new(|_| {});

@@ -61,6 +61,22 @@ pub enum OrderKind {
     Resize(LimitsChange),
 }
 
+impl OrderKind {
+    /// Its name in logs, as in the API's route.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+            Self::Resume => "resume",
+            Self::Maintenance(_) => "maintenance",
+            Self::Pruning(_) => "pruning",
+            Self::Resize(_) => "resize",
+        }
+    }
+}
+
 /// Limits that are to be others. What is none stays as it is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LimitsChange {

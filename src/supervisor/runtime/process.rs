@@ -12,7 +12,7 @@ mod output;
 mod program;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -54,6 +54,8 @@ pub struct ProcessRuntime {
     events: broadcast::Sender<RuntimeEvent>,
     /// One start at a time: two of one node would be two processes.
     starts: tokio::sync::Mutex<()>,
+    /// Nodes whose process is being started.
+    starting: Mutex<HashSet<NodeId>>,
 }
 
 /// A node's newest process.
@@ -61,6 +63,25 @@ pub struct ProcessRuntime {
 struct Slot {
     child: Child,
     grace: Duration,
+}
+
+/// A node that is being started, until this is dropped.
+struct Starting<'a> {
+    all: &'a Mutex<HashSet<NodeId>>,
+    node: NodeId,
+}
+
+impl<'a> Starting<'a> {
+    fn begin(all: &'a Mutex<HashSet<NodeId>>, node: &NodeId) -> Self {
+        all.lock().insert(node.clone());
+        Self { all, node: node.clone() }
+    }
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        self.all.lock().remove(&self.node);
+    }
 }
 
 impl ProcessRuntime {
@@ -73,6 +94,7 @@ impl ProcessRuntime {
             children: Mutex::new(HashMap::new()),
             events: broadcast::channel(WAITING).0,
             starts: tokio::sync::Mutex::new(()),
+            starting: Mutex::default(),
         }
     }
 
@@ -92,6 +114,10 @@ impl ProcessRuntime {
     fn newest(&self, node: &NodeSettings, settings: &ProcessSettings) -> Option<Child> {
         if let Some(slot) = self.children.lock().get(&node.id) {
             return Some(slot.child.clone());
+        }
+        // What is being started is on disk before it is in the table, and no earlier run's.
+        if self.starting.lock().contains(&node.id) {
+            return None;
         }
         let found = found::left_behind(&self.folder, &node.id, &settings.program)?;
         tracing::warn!(node = %node.id, pid = found.pid, "process of an earlier run is still there, and is taken over");
@@ -147,6 +173,7 @@ impl ProcessRuntime {
             return Ok(());
         }
         Self::create(node)?;
+        let _starting = Starting::begin(&self.starting, &node.id);
         let cgroup = self.cgroups.of(&node.id, &node.limits);
         let child =
             Child::start(node, settings, &self.folder, cgroup, self.clock.clone(), self.events.clone())
