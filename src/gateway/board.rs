@@ -88,11 +88,14 @@ pub struct Switchover {
 /// Failovers that are kept for people to see.
 const SWITCHOVERS: usize = 50;
 
+/// How long the last answered probe took, and when it was answered.
+type Probed = (Duration, Instant);
+
 /// The board. Clones show the same.
 #[derive(Clone, Debug)]
 pub struct Board {
     switchovers: Arc<Mutex<VecDeque<Switchover>>>,
-    probed: Arc<Mutex<Vec<Option<(Duration, Instant)>>>>,
+    probed: Arc<Mutex<Vec<Option<Probed>>>>,
     now: Arc<ArcSwap<Snapshot>>,
     changed: watch::Sender<u64>,
     feedback: mpsc::Sender<(usize, Feedback)>,
