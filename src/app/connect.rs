@@ -254,6 +254,7 @@ impl Connected {
     /// # Errors
     /// When TLS cannot be set up.
     pub(super) fn supervisor(&self, runtimes: &NodeRuntimes) -> Result<SupervisorParts, StartError> {
+        let guard = self.config.nodes.as_ref().map(|nodes| nodes.psi).unwrap_or_default();
         let nodes = self.config.nodes.as_ref().map(|nodes| nodes.nodes.clone());
         Ok(SupervisorParts {
             nodes: nodes.unwrap_or_default(),
@@ -264,6 +265,7 @@ impl Connected {
             spine: self.spine.clone(),
             clock: self.clock.clone(),
             host_root: self.config.alerts.host_root.clone(),
+            guard,
             capacity: HostSize::read(Path::new("/"))
                 .zip(self.config.nodes.as_ref().map(|nodes| nodes.reserve)),
         })

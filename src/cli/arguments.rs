@@ -283,6 +283,9 @@ pub(super) struct NodesPlanArguments {
     /// What `down` would do.
     #[arg(long)]
     pub(super) down: bool,
+    /// What `down --remove` would do.
+    #[arg(long, requires = "down")]
+    pub(super) remove: bool,
 }
 
 /// Something that is to be done to nodes.

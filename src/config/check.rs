@@ -59,8 +59,12 @@ pub(super) fn check(raw: RawConfig, around: &Surroundings<'_>) -> (Config, Vec<M
     let (relays, terms) = relays(raw.relays, &mut checker);
     let builders = builders(raw.builders, &mut checker);
     let beacon = raw.beacon.url.as_deref().and_then(|text| url(text, "beacon.url", &mut checker));
+    let around_nodes = NodesContext { folder, environment: around.environment, spec: &spec };
+    let nodes = nodes(raw.nodes, raw.resources.as_ref(), &around_nodes, &mut checker);
     let rpc_section = raw.rpc.is_some();
-    let rpc = raw.rpc.and_then(|raw| rpc(raw, &RpcContext { folder, spec: &spec, nodes: &[] }, &mut checker));
+    let known = nodes.as_ref().map(|nodes| nodes.nodes.as_slice()).unwrap_or_default();
+    let rpc =
+        raw.rpc.and_then(|raw| rpc(raw, &RpcContext { folder, spec: &spec, nodes: known }, &mut checker));
     let (execution, execution_by_gateway) =
         execution(raw.execution.as_ref(), rpc.as_ref(), rpc_section, &mut checker);
     let seed_from_public_record = raw.trust.seed_from_public_record.unwrap_or(false);
@@ -81,8 +85,6 @@ pub(super) fn check(raw: RawConfig, around: &Surroundings<'_>) -> (Config, Vec<M
         has_gateway: rpc_section,
     };
     let bundles = raw.bundles.and_then(|raw| bundles(raw, &around_bundles, &mut checker));
-    let around_nodes = NodesContext { folder, environment: around.environment, spec: &spec };
-    let nodes = nodes(raw.nodes, raw.resources.as_ref(), &around_nodes, &mut checker);
     let ops = ops(&raw.ops, folder, &mut checker);
     let context =
         AlertsContext { folder, environment: around.environment, ops: ops.listen, shipped: around.rules };

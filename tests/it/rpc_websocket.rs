@@ -165,7 +165,7 @@ async fn pending_transactions_come_once_and_whole_where_wanted() {
         let sent: Vec<_> = (1..=5_u8).map(alloy_primitives::B256::repeat_byte).collect();
         // The upstreams answer before what they tell, but not before all else that they are asked: until it is told, it is sent again.
         let mut warm = 100_u8;
-        while client.told.get(&bodies).is_none() || client.told.get(&hashes).is_none() {
+        while !client.told.contains_key(&bodies) || !client.told.contains_key(&hashes) {
             warm += 1;
             blocks.pend(alloy_primitives::B256::repeat_byte(warm));
             if let Ok(Some(Ok(Message::Text(text)))) =

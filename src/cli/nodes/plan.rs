@@ -16,7 +16,7 @@ use crate::{
     host::HostSize,
     supervisor::{
         Admission, admit,
-        plan::{Look, Plan, counted, down, up},
+        plan::{Look, Plan, StepKind, counted, down, up},
     },
 };
 
@@ -37,7 +37,10 @@ pub(super) async fn plan(arguments: NodesPlanArguments) -> ExitCode {
     };
     let running: Vec<String> = running.into_iter().filter(runs).map(|node| node.id).collect();
     let glances = direct::look(&meant, &WallClock::system(), false, &running).await;
-    let (plan, admission) = planned(&meant, &glances, arguments.down);
+    let (mut plan, admission) = planned(&meant, &glances, arguments.down);
+    if !arguments.remove {
+        plan.steps.retain(|step| step.kind != StepKind::Remove);
+    }
     let unseen: Vec<&Glance<'_>> =
         glances.iter().filter(|glance| meant.is_named(&glance.node.id) && glance.seen.is_err()).collect();
     if arguments.of.json {

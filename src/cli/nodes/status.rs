@@ -226,7 +226,10 @@ fn next_step(node: &Seen) -> Option<String> {
         NodeState::CrashLoop => Some(format!(
             "Nothing is done any more until you say so: read `relaymux nodes logs {id}`, mend it, then `relaymux nodes resume {id}`."
         )),
-        NodeState::Stopped => Some(format!("It stays stopped until `relaymux nodes up {id}`.")),
+        NodeState::Stopped if !node.why.contains("`relaymux") && !node.why.contains("`docker") => {
+            Some(format!("It stays stopped until `relaymux nodes up {id}`."))
+        }
+        NodeState::Stopped => None,
         NodeState::Absent => Some(format!("`relaymux nodes up {id}` starts it.")),
         NodeState::Maintenance | NodeState::Pruning => {
             Some(format!("`relaymux nodes maintenance --end {id}` ends it."))

@@ -121,8 +121,8 @@ pub(super) async fn machine(shared: Arc<Shared>, tell: mpsc::Sender<Seen>) {
     let mut sampler = HostSampler::under(&shared.parts.host_root);
     loop {
         // A handful of small files in memory.
-        let percent = sampler.sample(Instant::now()).stalls.memory;
-        if tell.send(Seen::now(Input::HostPressure(percent))).await.is_err() {
+        let stalls = sampler.sample(Instant::now()).stalls;
+        if tell.send(Seen::now(Input::HostPressure(stalls))).await.is_err() {
             return;
         }
         sleep(MACHINE_EVERY).await;

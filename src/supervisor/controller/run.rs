@@ -98,7 +98,8 @@ impl Controller {
         let left = restore(&parts.ledger, &parts.nodes, now).await;
         let about = parts.nodes.iter().map(About::of).collect();
         let cut_short = left.iter().filter_map(|left| Some((left.node.clone(), left.under_way?))).collect();
-        let fleet = Fleet::new(about, &left, booted_at(&parts.host_root), rand::random(), now);
+        let fleet = Fleet::new(about, &left, booted_at(&parts.host_root), rand::random(), now)
+            .guarded_by(parts.guard);
         Self {
             looks: parts.nodes.iter().map(|node| (node.id.clone(), Arc::default())).collect(),
             turns: parts.nodes.iter().map(|node| (node.id.clone(), watch::channel(0).0)).collect(),

@@ -10,7 +10,8 @@ use crate::{
     host::HostSize,
     ledger::{Ledger, SignalBook},
     supervisor::{
-        NodeSettings, NodeView, Order, OrderDone, OrderRefused, Probe, Reserve, Runtime, RuntimeSettings,
+        NodeSettings, NodeView, Order, OrderDone, OrderRefused, Probe, PsiGuard, Reserve, Runtime,
+        RuntimeSettings,
         fleet::{Input, Trouble},
     },
     types::NodeId,
@@ -65,6 +66,8 @@ pub struct SupervisorParts {
     pub host_root: PathBuf,
     /// The machine that nodes must fit, and what is kept of it for everything else; none: nothing is refused for its size.
     pub capacity: Option<(HostSize, Reserve)>,
+    /// When the machine is under too much pressure for anything to be started.
+    pub guard: PsiGuard,
 }
 
 impl fmt::Debug for SupervisorParts {

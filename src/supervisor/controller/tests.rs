@@ -12,7 +12,7 @@ use crate::{
     consensus::WallClock,
     events::{ActedBy, AnswersSeen, Event, NodeAction, NodeState, NodeWanted, Spine, Subscription},
     ledger::{Ledger, SignalBook},
-    supervisor::{OrderKind, ProcessStatus, Runtime},
+    supervisor::{OrderKind, ProcessStatus, PsiGuard, Runtime},
     tasks::Tasks,
 };
 
@@ -55,6 +55,7 @@ impl Stage {
             clock,
             // Nothing is read of the machine that runs the tests.
             capacity: None,
+            guard: PsiGuard::default(),
             host_root: PathBuf::from("/nonexistent"),
         };
         let (tasks, _fatal) = Tasks::new(|_| {});

@@ -82,13 +82,17 @@ pub(super) fn ending(end: End<'_>) -> Ending {
     if told_stop && about.runtime != RuntimeKind::Process {
         return Ending::ByHand(format!("Somebody stopped it from outside; it ended {how}."));
     }
-    // `docker kill` is told of before the end: this signal came from elsewhere.
-    if code == Some(137) && told_end && about.runtime == RuntimeKind::Docker {
-        return Ending::Crash(format!("It ended {how}, which its engine did not send."));
+    // `docker stop` and `docker kill` are told of before the end: this came from elsewhere. A geth that runs out of disk ends itself with 0.
+    if matches!(code, Some(0 | 137 | 143)) && told_end && about.runtime == RuntimeKind::Docker {
+        return Ending::Crash(format!("It ended {how}, and nobody has told its engine to stop it."));
     }
-    // What `docker stop` and `systemctl stop` leave behind. A child process of ours nobody stops but by us.
-    let is_stop = matches!(code, Some(0 | 137 | 143));
-    if is_stop && about.runtime != RuntimeKind::Process {
+    // What `docker stop` and `systemctl stop` leave behind. A child process of ours nobody stops but by us, and a unit that is killed has failed.
+    let is_stop = match about.runtime {
+        RuntimeKind::Docker => matches!(code, Some(0 | 137 | 143)),
+        RuntimeKind::Systemd => matches!(code, Some(0 | 143)),
+        RuntimeKind::Process => false,
+    };
+    if is_stop {
         let when = if was_seen { "" } else { " while relaymux was away" };
         return Ending::ByHand(format!("It was stopped from outside{when}; it ended {how}."));
     }
@@ -103,6 +107,7 @@ mod tests {
     fn who_ended_it() {
         let docker = testing::about("geth", "execution");
         let process = About { runtime: RuntimeKind::Process, ..docker.clone() };
+        let unit = About { runtime: RuntimeKind::Systemd, ..docker.clone() };
         let end = End {
             about: &docker,
             wanted: NodeWanted::Up,
@@ -136,7 +141,10 @@ mod tests {
             ),
             ("a kill from elsewhere", End { code: Some(137), told_end: true, ..end }, "crash"),
             ("docker kill, told", End { code: Some(137), told_end: true, told_stop: true, ..end }, "by hand"),
-            ("docker stop of which only the end was told", End { told_end: true, ..stopped }, "by hand"),
+            ("an end that its engine was not asked for", End { told_end: true, ..stopped }, "crash"),
+            ("geth's own end for want of disk", End { code: Some(0), told_end: true, ..end }, "crash"),
+            ("a unit that was stopped", End { about: &unit, ..stopped }, "by hand"),
+            ("a unit that was killed", End { about: &unit, code: Some(137), ..end }, "crash"),
             ("half of our restart", End { our_hand: true, ..stopped }, "crash"),
             ("a child is terminated", End { about: &process, ..stopped }, "crash"),
             ("ordered", End { wanted: NodeWanted::Stopped, oom_killed: true, ..end }, "ordered"),

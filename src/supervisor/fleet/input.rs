@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     events::{ActedBy, NodeAction, NodeChanged, NodeHold, NodeWanted},
+    host::Stalls,
     supervisor::{Cpuset, Inspection, Limits, ProbeFailed, RuntimeError, RuntimeEvent, Sight},
     types::{NodeId, UnixMillis},
 };
@@ -22,7 +23,7 @@ pub(crate) enum Input {
     /// Somebody asks for something; `ticket` is what the answer is known by.
     Ordered { ticket: u64, order: Order },
     /// Share of the last minute in which all of the machine waited for memory, in percent; none where that cannot be read.
-    HostPressure(Option<f64>),
+    HostPressure(Stalls),
     /// Time has passed.
     Tick,
 }

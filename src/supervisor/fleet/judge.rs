@@ -1,7 +1,7 @@
 //! What the facts of a node mean: its state, and why in words. Never by `eth_syncing` alone: what a probe saw already says whether it can serve.
 
 use super::{
-    about::About,
+    about::{About, RuntimeKind},
     ending::Ending,
     node::{Node, Probes},
     watched::{WatchedMs, millis},
@@ -58,6 +58,15 @@ pub(super) fn judge(node: &Node, at: WatchedMs) -> (NodeState, String) {
     }
 }
 
+/// What a runtime calls what it runs.
+const fn what_is_there(runtime: RuntimeKind) -> &'static str {
+    match runtime {
+        RuntimeKind::Docker => "container",
+        RuntimeKind::Systemd => "unit",
+        RuntimeKind::Process => "process",
+    }
+}
+
 fn absent(node: &Node) -> (NodeState, String) {
     let About { id, runtime, .. } = &node.about;
     match &node.process.ending {
@@ -69,10 +78,14 @@ fn absent(node: &Node) -> (NodeState, String) {
         _ if node.wanted == NodeWanted::Up => (
             NodeState::Absent,
             format!(
-                "It is wanted up, and there is no such {runtime} any more: somebody has removed it. `relaymux nodes up {id}` makes it anew, if it has a template."
+                "It is wanted up, and there is no such {} any more: somebody has removed it. `relaymux nodes up {id}` makes it anew, if it has a template.",
+                what_is_there(*runtime)
             ),
         ),
-        _ => (NodeState::Absent, format!("There is no such {runtime}, and nobody has asked for it to run.")),
+        _ => (
+            NodeState::Absent,
+            format!("There is no such {}, and nobody has asked for it to run.", what_is_there(*runtime)),
+        ),
     }
 }
 

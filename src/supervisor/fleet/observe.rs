@@ -222,7 +222,14 @@ pub(super) fn probed(node: &mut Node, result: Result<Sight, ProbeFailed>, at: Wa
 /// Takes what a runtime tells while nothing of ours is under way: only who ends it, which an exit code does not always show.
 pub(super) fn told(node: &mut Node, event: &RuntimeEvent, around: &Around) {
     let at = around.at;
-    let is_echo = node.process.note == Some(STARTED_BY_US) && !at.is_after(node.probes.began, OWN_ECHO);
+    let is_echo = node.process.note == Some(STARTED_BY_US)
+        && match (&node.process.status, event.at) {
+            // It is about the run before where it is older than this one.
+            (Some(ProcessStatus::Running { since: Some(since) }), Some(told)) => told < *since,
+            // This one was seen to end: that is what it is about.
+            (Some(ProcessStatus::Exited { at: Some(_), .. }), _) => false,
+            _ => !at.is_after(node.probes.began, OWN_ECHO),
+        };
     if node.doing.is_some() || is_echo {
         return;
     }

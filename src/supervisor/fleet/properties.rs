@@ -204,7 +204,9 @@ impl Checker {
                 let order = Order { node: id(NAMES[node]), kind, by: ActedBy::Operator, why: String::new() };
                 self.step(Input::Ordered { ticket: 0, order })
             }
-            Happening::Pressure(is_high) => self.step(Input::HostPressure(is_high.then_some(90.0))),
+            Happening::Pressure(is_high) => {
+                self.step(Input::HostPressure(Stalls { memory: is_high.then_some(90.0), io: None }))
+            }
             Happening::Time(ms) => {
                 self.now += ms;
                 self.watched += ms.clamp(0, 60_000);

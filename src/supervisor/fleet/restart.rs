@@ -114,7 +114,10 @@ impl Fleet {
             .collect();
         due.sort_by_key(|(index, due)| (self.nodes.get(*index).map(|node| node.about.layer()), *due));
         for (index, _) in due {
-            if self.must_wait(index) {
+            let is_held_back = |due| self.pressure.holds_back(due, at);
+            if self.must_wait(index)
+                || self.nodes.get(index).and_then(|node| node.restarts.due).is_some_and(is_held_back)
+            {
                 continue;
             }
             let Some(node) = self.nodes.get_mut(index) else { continue };

@@ -70,7 +70,7 @@ impl Fleet {
                 }
             }
             Input::Ordered { ticket, order } => self.ordered(ticket, order, at, effects),
-            Input::HostPressure(percent) => self.pressure.see(percent, at),
+            Input::HostPressure(stalls) => self.pressure.see(stalls, at),
             Input::Tick => {}
         }
     }

@@ -417,7 +417,7 @@ fn pressure_that_lasts_is_told_with_the_largest_users_and_kills_nothing() {
     let usage = Usage { memory: Some(9 << 30), ..Usage::default() };
     scene.inspect("geth", Inspection { usage: Some(usage), ..running("first") });
     for percent in [Some(50.0), None, Some(50.0)] {
-        scene.step(Input::HostPressure(percent));
+        scene.step(Input::HostPressure(Stalls { memory: percent, io: None }));
         scene.pass(59);
         assert_eq!(scene.rules(), Vec::<String>::new());
     }
@@ -428,13 +428,31 @@ fn pressure_that_lasts_is_told_with_the_largest_users_and_kills_nothing() {
 }
 
 #[test]
+fn a_start_waits_for_pressure_to_pass_and_not_for_ever() {
+    for (stalls, is_held) in [
+        (Stalls { memory: Some(50.0), io: None }, true),
+        (Stalls { memory: None, io: Some(90.0) }, true),
+        (Stalls { memory: Some(9.0), io: Some(79.0) }, false),
+    ] {
+        let mut scene = Scene::healthy(one());
+        scene.step(Input::HostPressure(stalls));
+        scene.pass(60);
+        scene.inspect("geth", exited(1, "first"));
+        scene.pass(300);
+        assert_eq!(scene.acts.is_empty(), is_held, "{stalls:?}");
+        scene.pass(400);
+        assert_eq!(scene.acts.len(), 1, "{stalls:?}");
+    }
+}
+
+#[test]
 fn a_node_that_is_only_watched_is_never_restarted() {
     let restart = RestartPolicy { on_failure: false, ..RestartPolicy::default() };
     let mut scene = Scene::healthy(vec![About { restart, ..about("geth", "execution") }]);
     scene.inspect("geth", exited(1, "first"));
     scene.pass(5_000);
     assert_eq!((scene.state("geth"), scene.acts.len()), (NodeState::Crashed, 0));
-    assert!(scene.fleet.troubles()[0].message.contains("on_failure is off"));
+    assert!(scene.fleet.troubles()[0].message.contains("restart = "));
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub(super) use super::{
 };
 pub(super) use crate::{
     events::{ActedBy, NodeAction, NodeChanged, NodeHold, NodeState, NodeWanted},
+    host::Stalls,
     supervisor::{
         Inspection, Limits, NodeKind, ProbeFailed, ProcessStatus, Ready, RestartPolicy, RuntimeError,
         RuntimeEvent, Sight, Usage,

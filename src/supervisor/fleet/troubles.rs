@@ -125,7 +125,7 @@ impl Fleet {
             return String::new();
         }
         if !node.about.restart.on_failure {
-            return " It is not restarted: on_failure is off.".to_owned();
+            return " It is not restarted: restart = \"no\" in its [[nodes]].".to_owned();
         }
         if node.restarts.called {
             return " It is not restarted: all nodes stopped answering at once, which is the network or this machine.".to_owned();

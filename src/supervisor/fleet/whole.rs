@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     events::{NodeAction, NodeState, NodeWanted},
+    supervisor::PsiGuard,
     types::{NodeId, UnixMillis},
 };
 
@@ -41,7 +42,20 @@ impl Fleet {
             let left = remembered.iter().find(|left| left.node == about.id);
             restored(about, left, at, now)
         });
-        Self { nodes: nodes.collect(), clock, booted_at, pressure: Pressure::default(), seed: seed | 1 }
+        Self {
+            nodes: nodes.collect(),
+            clock,
+            booted_at,
+            pressure: Pressure::new(PsiGuard::default()),
+            seed: seed | 1,
+        }
+    }
+
+    /// The same with another guard of the machine.
+    #[must_use]
+    pub(crate) fn guarded_by(mut self, guard: PsiGuard) -> Self {
+        self.pressure = Pressure::new(guard);
+        self
     }
 
     pub(super) fn node_mut(&mut self, id: &NodeId) -> Option<&mut Node> {

@@ -61,7 +61,14 @@ impl fmt::Display for Drift {
                 f.write_str("it was not made here: whoever made it has to make it anew")
             }
             (DriftOf::Memory | DriftOf::Cpus | DriftOf::Cpuset | DriftOf::Pids, _) => {
-                write!(f, "`relaymux nodes resize {node}` changes it while it runs")
+                let flag = match of {
+                    DriftOf::Cpus => "cpus",
+                    DriftOf::Cpuset => "cpuset",
+                    DriftOf::Pids => "pids",
+                    DriftOf::Image | DriftOf::Memory => "memory",
+                };
+                let value = configured.replace(' ', "");
+                write!(f, "`relaymux nodes resize {node} --{flag} {value}` changes it while it runs")
             }
         }
     }

@@ -328,7 +328,7 @@ fn drift_is_what_differs_and_what_would_end_it() {
         [
             "geth runs with image example/geth:v0, the configuration has example/geth:v1: `relaymux nodes down geth` and `relaymux nodes up \
              geth` make it anew from that, with its data",
-            "geth runs with memory limit 4 GiB, the configuration has 8 GiB: `relaymux nodes resize geth` changes it while it runs",
+            "geth runs with memory limit 4 GiB, the configuration has 8 GiB: `relaymux nodes resize geth --memory 8GiB` changes it while it runs",
         ]
     );
     assert_eq!(drifts(&Look { node: &geth, seen: None }), []);

@@ -50,7 +50,7 @@ pub(super) async fn all_serve(stage: &Stage, count: usize) {
         let answer: Value = serde_json::from_slice(&health.send().await.ok()?.bytes().await.ok()?).ok()?;
         let serving = answer["serving"].as_array()?.len();
         let heard = stage.metric("relaymux_rpc_upstream_websockets").await?;
-        (serving == count && heard >= count as f64).then_some(())
+        (serving == count && heard >= f64::from(u32::try_from(count).unwrap())).then_some(())
     })
     .await;
 }
@@ -101,7 +101,7 @@ impl Client {
     }
 
     pub(super) async fn message(&mut self) -> Message {
-        timeout(LONG, self.socket.next()).await.expect("something comes").expect("it is open").unwrap()
+        timeout(LONG, self.socket.next()).await.unwrap().unwrap().unwrap()
     }
 
     /// The next text that is no notice.
@@ -146,7 +146,7 @@ impl Client {
     /// Why it was cut.
     pub(super) async fn closed(&mut self) -> (u16, String) {
         loop {
-            match timeout(LONG, self.socket.next()).await.expect("it is cut") {
+            match timeout(LONG, self.socket.next()).await.unwrap() {
                 Some(Ok(Message::Close(Some(CloseFrame { code, reason })))) => {
                     return (code.into(), reason.to_string());
                 }
