@@ -47,6 +47,8 @@ const WRITE: Duration = Duration::from_secs(30);
 const WHOLE: Duration = Duration::from_secs(60);
 /// Longest time for a close frame to reach a client that has to read what was sent before.
 const CLOSE: Duration = Duration::from_secs(10);
+/// How long after the subscriptions' task the stop may come that ended it.
+const STOPS_WITHIN: Duration = Duration::from_millis(250);
 /// Larger messages go out in frames of this size, as the library keeps a buffer as large as the largest frame for as long as the connection lives.
 const FRAME: usize = 256 << 10;
 
@@ -185,9 +187,7 @@ impl<'a> Connection<'a> {
                 Event::Notice(None) => {
                     return Some(match cut.as_ref().and_then(Cut::given) {
                         Some(reason) => End(CloseCode::Again, reason),
-                        None => {
-                            End(CloseCode::Restart, "subscriptions begin anew: connect and subscribe again")
-                        }
+                        None => self.without_subscriptions().await,
                     });
                 }
                 Event::Ping => {
@@ -260,6 +260,14 @@ impl<'a> Connection<'a> {
                 Some(line) if line.unsubscribe(*id).await? => Ok(true.into()),
                 Some(_) | None => Err(calls::not_found()),
             },
+        }
+    }
+
+    /// Why there are no subscriptions any more. At a stop their task may end a moment before this one hears of it.
+    async fn without_subscriptions(&self) -> End {
+        match timeout(STOPS_WITHIN, ends(self.shared, None)).await {
+            Ok(stop) => stop,
+            Err(_) => End(CloseCode::Restart, "subscriptions begin anew: connect and subscribe again"),
         }
     }
 

@@ -317,6 +317,23 @@ async fn limits_hold_and_a_stop_says_goodbye() {
     stage.websockets.ended().await;
 }
 
+/// At a stop the subscriptions' task ends in no order with the connections; by itself it ends only to begin anew.
+#[tokio::test]
+async fn a_subscriber_is_told_of_a_stop_whoever_ends_first() {
+    for (stops, want) in [(true, 1001), (false, 1012)] {
+        let stage = stage(ClientLimits::default()).await;
+        let mut client = stage.connect().await.unwrap();
+        subscribe(&mut client).await;
+        stage.group.stop();
+        if stops {
+            // Until the hub has ended, and the connection was told of nothing else.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            stage.stop.cancel();
+        }
+        assert_eq!(closed(&mut client).await.0, want);
+    }
+}
+
 /// A server's end of a connection whose client reads when the test does, and the client's end.
 fn pipe(stage: &Stage) -> (tokio::task::JoinHandle<()>, tokio::io::DuplexStream) {
     let (here, there) = tokio::io::duplex(16 << 10);
