@@ -73,7 +73,7 @@ pub(crate) async fn while_upstreams_die(table: &Table) {
     let (began, mut kills, mut reorganisations) = (Instant::now(), 0_u32, 0_u32);
     let (mut due, mut turn) = (began, 0_u32);
     let per_turn = (2 * AWAY.as_millis() / BLOCK.as_millis()) as u32;
-    let mut are_dead = false;
+    let mut dead = [false; 2];
     let before = running.cpu();
     while began.elapsed() < lasts {
         let step = turn % per_turn;
@@ -83,15 +83,12 @@ pub(crate) async fn while_upstreams_die(table: &Table) {
             for (place, node) in nodes.iter().enumerate() {
                 if who % 2 == place || who % 5 == 4 {
                     node.kill();
+                    dead[place] = true;
                     kills += 1;
                 }
             }
-            are_dead = true;
         } else if step == per_turn / 2 {
-            for node in &mut nodes {
-                node.revive().await.unwrap();
-            }
-            are_dead = false;
+            revive(&mut nodes, &mut dead).await;
         }
         let height = blocks.height();
         if turn % 17 == 16 {
@@ -105,11 +102,7 @@ pub(crate) async fn while_upstreams_die(table: &Table) {
         due += BLOCK;
         tokio::time::sleep_until(due).await;
     }
-    if are_dead {
-        for node in &mut nodes {
-            node.revive().await.unwrap();
-        }
-    }
+    revive(&mut nodes, &mut dead).await;
     let cpu = running.cpu().saturating_sub(before);
     // A last block, and time for all that is owed.
     sleep(Duration::from_secs(5)).await;
@@ -156,6 +149,15 @@ pub(crate) async fn while_upstreams_die(table: &Table) {
 
 async fn upstream(blocks: &SimBlocks) -> SimUpstream {
     SimUpstream::start_on(CHAIN_ID, blocks).await.unwrap()
+}
+
+/// Those that are dead are there again.
+async fn revive(nodes: &mut [SimUpstream; 2], dead: &mut [bool; 2]) {
+    for (node, is_dead) in nodes.iter_mut().zip(dead) {
+        if std::mem::take(is_dead) {
+            node.revive().await.unwrap();
+        }
+    }
 }
 
 /// Notes when the newest blocks were mined: after a reorganisation those that took the place of others, too.

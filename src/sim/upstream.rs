@@ -23,7 +23,7 @@ use axum::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::{net::TcpListener, time::sleep};
+use tokio::{net::TcpListener, task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::serve::Listener;
@@ -42,6 +42,8 @@ pub struct SimUpstream {
     ws_address: SocketAddr,
     script: Arc<Mutex<Script>>,
     stop: CancellationToken,
+    /// Its listeners, until they have ended.
+    serving: Vec<JoinHandle<()>>,
 }
 
 impl Drop for SimUpstream {
@@ -78,6 +80,7 @@ impl SimUpstream {
             ws_address: free,
             script: Arc::new(Mutex::new(script)),
             stop: CancellationToken::new(),
+            serving: Vec::new(),
         };
         upstream.revive().await?;
         Ok(upstream)
@@ -94,14 +97,20 @@ impl SimUpstream {
     /// When its ports cannot be had.
     pub async fn revive(&mut self) -> io::Result<()> {
         self.stop.cancel();
+        // Its ports are free once they have ended.
+        for listener in self.serving.drain(..) {
+            let _ = listener.await;
+        }
         let stop = CancellationToken::new();
         let listener = Listener::bind("simulated upstream", self.address).map_err(io::Error::other)?;
         let sockets = TcpListener::bind(self.ws_address).await?;
         self.address = listener.address();
         self.ws_address = sockets.local_addr().unwrap_or(self.ws_address);
         let router = Router::new().route("/", post(serve)).with_state(Arc::clone(&self.script));
-        tokio::spawn(listener.serve(router, stop.clone(), Duration::ZERO));
-        tokio::spawn(socket::serve(sockets, Arc::clone(&self.script), stop.clone()));
+        self.serving = vec![
+            tokio::spawn(listener.serve(router, stop.clone(), Duration::ZERO)),
+            tokio::spawn(socket::serve(sockets, Arc::clone(&self.script), stop.clone())),
+        ];
         self.stop = stop;
         Ok(())
     }
