@@ -176,7 +176,9 @@ async fn a_look_that_was_begun_before_an_action_shows_nothing_of_what_is_after_i
     // The late one is heard before the next, which is begun after it.
     stage.fake.inspected_again("a").await;
     stage.until("a", NodeState::Stopped).await;
-    assert_eq!(stage.handle.view()[0].wanted, NodeWanted::Stopped);
+    let view = &stage.handle.view()[0];
+    assert_eq!(view.wanted, NodeWanted::Stopped);
+    assert_eq!(view.why, "It was stopped by hand, and stays so.", "and not started by somebody since");
     stage.stop().await;
 }
 
