@@ -85,17 +85,18 @@ pub struct Switchover {
     pub at: UnixMillis,
 }
 
+/// A probe that was answered: after so long, and when.
+type Answered = (Duration, Instant);
+
 /// Failovers that are kept for people to see.
 const SWITCHOVERS: usize = 50;
-
-/// How long the last answered probe took, and when it was answered.
-type Probed = (Duration, Instant);
 
 /// The board. Clones show the same.
 #[derive(Clone, Debug)]
 pub struct Board {
     switchovers: Arc<Mutex<VecDeque<Switchover>>>,
-    probed: Arc<Mutex<Vec<Option<Probed>>>>,
+    /// How long the last answered probe of each took, and when it was.
+    probed: Arc<Mutex<Vec<Option<Answered>>>>,
     now: Arc<ArcSwap<Snapshot>>,
     changed: watch::Sender<u64>,
     feedback: mpsc::Sender<(usize, Feedback)>,

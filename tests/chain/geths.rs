@@ -228,6 +228,12 @@ async fn geth_nodes_are_frozen_killed_and_started_again() {
     };
     let (mut primary, mut replica) = (Follower::start(&network).await, Follower::start(&network).await);
     network.pay(RICH, OTHER, 1_000_000_000_000_000_000).await;
+    for node in [&primary.node, &replica.node] {
+        eventually("the nodes to have what the wallet spends", async || {
+            (node.balance(OTHER, "latest").await > 0).then_some(())
+        })
+        .await;
+    }
     let (stage, address) = serve(&primary, &replica).await;
     // Without a peer, and with the newest block: that is a warning.
     let view = stage.ops_json("/api/v1/rpc").await;

@@ -5,13 +5,14 @@
 //! included, is asked when one upstream may take no longer (`rpc.attempt`).
 
 mod answer;
+mod needed;
 
 use std::collections::VecDeque;
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::time::{Instant, sleep_until};
 
-use self::answer::needed;
+use self::needed::needed;
 use super::{
     patience::{SHORTEST, patience},
     trouble::Troubles,

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Ended, Heard, Race, Won};
 use crate::gateway::{
-    BlockNeed, Bound, CallError, Feedback, Method, RawJson, RpcAnswer, Standing, Tier, TransportFailure,
+    BlockNeed, Bound, CallError, Feedback, RawJson, RpcAnswer, Standing, Tier, TransportFailure,
     dispatch::failure::{note_failure, passes_at},
     lane::Lane,
     methods::Repeat,
@@ -191,21 +191,5 @@ impl Race<'_> {
         // The first absurd head is no better than the second.
         let higher = reason == Reason::OlderHead && height(&new) > height(&kept);
         Some(if higher { new } else { kept })
-    }
-}
-
-/// The block that an upstream must have for an answer that lacks nothing: a node gives what it has of a range, and does not say what it lacks.
-pub(super) fn needed(method: Method, block: BlockNeed, told_latest: u64) -> Option<u64> {
-    // What is found by its block shows by itself that the block is there.
-    if method.repeat == Repeat::Never || method.may_be_absent {
-        return None;
-    }
-    match block {
-        BlockNeed::Number(number) | BlockNeed::Range { to: Bound::Number(number), .. } => Some(number),
-        BlockNeed::Range { from, to: Bound::Latest | Bound::Pending } => match from {
-            Bound::Number(from) => Some(from.max(told_latest)),
-            _ => Some(told_latest),
-        },
-        _ => None,
     }
 }
