@@ -15,7 +15,7 @@ use tokio::{
     io::{DuplexStream, duplex},
     sync::mpsc,
     task::AbortHandle,
-    time::sleep,
+    time::{sleep, timeout},
 };
 use tokio_tungstenite::{accept_async, tungstenite::Message};
 
@@ -205,9 +205,12 @@ impl ScriptedUpstreams {
     }
 
     async fn until(&self, name: &str, holds: impl Fn(&Script) -> bool) {
-        while !self.with(name, |script| holds(script)) {
-            sleep(Duration::from_millis(5)).await;
-        }
+        let held = async {
+            while !self.with(name, |script| holds(script)) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(300), held).await.expect("it never holds");
     }
 
     pub(crate) async fn subscribed(&self, name: &str) {
