@@ -6,15 +6,16 @@ use super::create::{nano_cpus, to_i64};
 use crate::supervisor::{Cpuset, Limits, runtime::held::Whole};
 
 /// What the engine is sent. Memory and swap together: alone, a larger memory limit is refused for the smaller sum of both. The engine reads a
-/// zero as "unchanged" and refuses less, so what has no limit gets the whole machine: every core, all memory. Of swap and processes, -1 is no limit.
+/// zero as "unchanged" and refuses less, so what has no limit gets the whole machine: every core, all memory. Of processes, -1 is no limit; of memory and
+/// swap it is not passed on to the kernel.
 pub(super) fn update(limits: &Limits, whole: Whole) -> ContainerUpdateBody {
-    let memory = limits.memory.or(whole.memory).map(to_i64);
-    let both = limits.memory.map_or(-1, |memory| to_i64(memory.saturating_add(limits.swap)));
+    let memory = limits.memory.or(whole.memory);
+    let both = memory.map(|memory| to_i64(memory.saturating_add(limits.swap)));
     let cores = whole.cores.max(1);
     let last = cores.saturating_sub(1);
     ContainerUpdateBody {
-        memory,
-        memory_swap: Some(both),
+        memory: memory.map(to_i64),
+        memory_swap: both,
         nano_cpus: Some(
             limits.cpus.map_or_else(|| i64::from(cores).saturating_mul(1_000_000_000), nano_cpus),
         ),
@@ -57,7 +58,7 @@ mod tests {
         assert_eq!(body.pids_limit, Some(-1));
         let body =
             update(&Limits { cpus: Some(1.5), cpuset: Cpuset::parse("2"), ..Limits::default() }, WHOLE);
-        assert_eq!((body.memory, body.memory_swap), (Some(32 << 30), Some(-1)));
+        assert_eq!((body.memory, body.memory_swap), (Some(32 << 30), Some(32 << 30)));
         assert_eq!((body.nano_cpus, body.cpuset_cpus.as_deref()), (Some(1_500_000_000), Some("2")));
     }
 }
