@@ -36,6 +36,7 @@ mod monitoring;
 mod networks;
 mod node_audit;
 mod node_sync;
+mod nodes;
 mod ops;
 mod overload;
 mod payload_attributes;

@@ -2,10 +2,11 @@
 
 use futures_util::future::join_all;
 
-use super::Meant;
+use super::{Meant, seen::Seen};
 use crate::{
     app::{NodeRuntimes, node_probe},
     consensus::WallClock,
+    events::NodeState,
     http_client::HttpClients,
     supervisor::{
         Inspection, NodeSettings, ProbeFailed, ProcessStatus, RuntimeError, RuntimeSettings, Sight,
@@ -20,12 +21,13 @@ pub(super) struct Glance<'a> {
     pub(super) probed: Option<Result<Sight, ProbeFailed>>,
 }
 
-/// Looks at every node of the configuration, all at once; `probes`: asks those that run how they are. `running`: which children the service has.
+/// Looks at every node of the configuration, all at once; `probes`: asks those that run how they are. `served`: as the service shows them, where it
+/// runs.
 pub(super) async fn look<'a>(
     meant: &'a Meant,
     clock: &WallClock,
     probes: bool,
-    running: &[String],
+    served: Option<&[Seen]>,
 ) -> Vec<Glance<'a>> {
     let runtimes = NodeRuntimes::new(Some(&meant.nodes), &meant.config.data_dir, clock.clone());
     let probe = HttpClients::build(&meant.config.tls_roots, None).ok().map(|clients| node_probe(&clients));
@@ -33,18 +35,8 @@ pub(super) async fn look<'a>(
         let (runtimes, probe) = (&runtimes, &probe);
         async move {
             let seen = match &node.runtime {
-                // A child of the service: it runs while that does, or not at all.
-                RuntimeSettings::Process(settings) => Ok(Inspection {
-                    status: if running.iter().any(|id| id == node.id.as_str()) {
-                        ProcessStatus::Running { since: None }
-                    } else {
-                        ProcessStatus::Absent
-                    },
-                    ours: true,
-                    run: None,
-                    what: settings.program.display().to_string(),
-                    usage: None,
-                }),
+                // Whoever started it knows it, and nobody else: it is a child of the service.
+                RuntimeSettings::Process(_) => of_service(node, served),
                 RuntimeSettings::Docker(_) | RuntimeSettings::Systemd(_) => {
                     runtimes.all.of(node).inspect(node).await
                 }
@@ -60,4 +52,39 @@ pub(super) async fn look<'a>(
         }
     }))
     .await
+}
+
+/// A child of the service, by its word.
+fn of_service(node: &NodeSettings, served: Option<&[Seen]>) -> Result<Inspection, RuntimeError> {
+    let unknown = |words: &str| Err(RuntimeError::Away(words.to_owned()));
+    let Some(served) = served else {
+        return unknown(
+            "It is a process of the service's own, and the service does not answer: nothing is known of it.",
+        );
+    };
+    let state = served.iter().find(|seen| seen.id == node.id.as_str()).and_then(Seen::state);
+    let status = match state {
+        Some(
+            NodeState::Healthy
+            | NodeState::Starting
+            | NodeState::Syncing
+            | NodeState::Lagging
+            | NodeState::Hung,
+        ) => ProcessStatus::Running { since: None },
+        Some(NodeState::Crashed | NodeState::CrashLoop | NodeState::Stopped) => {
+            ProcessStatus::Exited { code: None, oom_killed: false, at: None }
+        }
+        Some(NodeState::OutOfMemory) => ProcessStatus::Exited { code: None, oom_killed: true, at: None },
+        Some(NodeState::Absent) => ProcessStatus::Absent,
+        Some(NodeState::Maintenance | NodeState::Pruning | NodeState::Unknown) | None => {
+            return unknown(
+                "It is a process of the service's own, which does not say now whether it runs: `relaymux nodes status` says why.",
+            );
+        }
+    };
+    let what = match &node.runtime {
+        RuntimeSettings::Process(process) => process.program.display().to_string(),
+        RuntimeSettings::Docker(_) | RuntimeSettings::Systemd(_) => String::new(),
+    };
+    Ok(Inspection { status, ours: true, run: None, what, usage: None })
 }

@@ -4,15 +4,10 @@ use std::{path::Path, process::ExitCode};
 
 use serde_json::json;
 
-use super::{
-    Meant, direct,
-    direct::Glance,
-    seen::{Seen, all},
-};
+use super::{Meant, direct, direct::Glance, seen::all};
 use crate::{
     cli::{arguments::NodesPlanArguments, exit::FAILED, service::Service, terminal},
     consensus::WallClock,
-    events::NodeState,
     host::HostSize,
     supervisor::{
         Admission, admit,
@@ -26,17 +21,11 @@ pub(super) async fn plan(arguments: NodesPlanArguments) -> ExitCode {
         Ok(meant) => meant,
         Err(code) => return code,
     };
-    let running = match Service::of(&meant.config, arguments.of.url.as_deref()) {
-        Ok(service) => all(&service).await.map(|(nodes, _)| nodes).unwrap_or_default(),
-        Err(_) => Vec::new(),
+    let served = match Service::of(&meant.config, arguments.of.url.as_deref()) {
+        Ok(service) => all(&service).await.ok().map(|(nodes, _)| nodes),
+        Err(_) => None,
     };
-    let runs = |node: &Seen| {
-        node.state().is_some_and(|state| {
-            state.serves() || matches!(state, NodeState::Starting | NodeState::Syncing | NodeState::Hung)
-        })
-    };
-    let running: Vec<String> = running.into_iter().filter(runs).map(|node| node.id).collect();
-    let glances = direct::look(&meant, &WallClock::system(), false, &running).await;
+    let glances = direct::look(&meant, &WallClock::system(), false, served.as_deref()).await;
     let (mut plan, admission) = planned(&meant, &glances, arguments.down);
     if !arguments.remove {
         plan.steps.retain(|step| step.kind != StepKind::Remove);

@@ -47,7 +47,7 @@ pub(super) async fn status(arguments: NodesOfArguments) -> ExitCode {
         },
         Err(message) => message.clone(),
     };
-    let glances = direct::look(&meant, &WallClock::system(), true, &[]).await;
+    let glances = direct::look(&meant, &WallClock::system(), true, None).await;
     let glances: Vec<Glance<'_>> =
         glances.into_iter().filter(|glance| meant.is_named(&glance.node.id)).collect();
     if arguments.json {

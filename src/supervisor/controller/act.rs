@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tracing::{info, warn};
 
@@ -24,6 +24,8 @@ use crate::{
 
 /// Longest wait for the ledger before something is done. A disk that hangs keeps no node down.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(5);
+/// Between the word that a node is about to be stopped and the stop: whoever asks it has turned to another by then, and has his last answers.
+const MOVED_WITHIN: Duration = Duration::from_secs(1);
 /// What a runtime may take beyond a node's own grace.
 const SLACK: Duration = Duration::from_secs(60);
 /// What a creation may take: an image is pulled first.
@@ -104,6 +106,10 @@ fn within(settings: &NodeSettings, action: NodeAction) -> Duration {
 
 async fn call(shared: &Shared, settings: &NodeSettings, act: &Act) -> Result<(), RuntimeError> {
     let runtime = shared.parts.runtimes.of(settings);
+    // One that the supervisor takes down by itself serves nobody any more.
+    if act.by != ActedBy::Supervisor && matches!(act.action, NodeAction::Stop | NodeAction::Restart) {
+        sleep(MOVED_WITHIN).await;
+    }
     match act.action {
         NodeAction::Create => runtime.create(settings).await,
         NodeAction::Start => runtime.start(settings).await,

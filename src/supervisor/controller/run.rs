@@ -270,7 +270,7 @@ impl Controller {
 
     /// Shows how everything is.
     fn show(&self) {
-        let states: NodeStates = self.fleet.states().map(|(id, state)| (id.clone(), state)).collect();
+        let states: NodeStates = self.fleet.said().map(|(id, state)| (id.clone(), state)).collect();
         // What an earlier process told is not over because nobody has looked yet.
         let is_known =
             states.all().all(|(_, state)| state != NodeState::Unknown) || self.began.elapsed() >= FIRST_WORD;

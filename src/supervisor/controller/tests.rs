@@ -150,6 +150,8 @@ async fn a_call_that_hangs_holds_up_its_own_node_alone() {
     while !stage.fake.called().contains(&"stop a".to_owned()) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+    let told = stage.handle.states().borrow().get(&NodeId::parse("a").unwrap());
+    assert_eq!(told, Some(NodeState::Stopped), "whoever asks it is told before it is stopped");
     assert!(matches!(stage.order("a", OrderKind::Up).await, Err(OrderRefused::Busy(_))));
     stage.fake.exits("b", 1);
     stage.until("b", NodeState::Crashed).await;

@@ -22,6 +22,9 @@ const RECONSIDERED: Duration = Duration::from_secs(15);
 /// What is told so soon after a start of ours may be of the stop before.
 const OWN_ECHO: Duration = Duration::from_secs(10);
 
+/// An engine tells of an end at most so long before or after the time that it notes for it.
+const TOLD_AT_ONCE_MS: i64 = 1000;
+
 /// What an observation is taken in with.
 pub(super) struct Around {
     pub(super) at: WatchedMs,
@@ -222,14 +225,7 @@ pub(super) fn probed(node: &mut Node, result: Result<Sight, ProbeFailed>, at: Wa
 /// Takes what a runtime tells while nothing of ours is under way: only who ends it, which an exit code does not always show.
 pub(super) fn told(node: &mut Node, event: &RuntimeEvent, around: &Around) {
     let at = around.at;
-    let is_echo = node.process.note == Some(STARTED_BY_US)
-        && match (&node.process.status, event.at) {
-            // It is about the run before where it is older than this one.
-            (Some(ProcessStatus::Running { since: Some(since) }), Some(told)) => told < *since,
-            // This one was seen to end: that is what it is about.
-            (Some(ProcessStatus::Exited { at: Some(_), .. }), _) => false,
-            _ => !at.is_after(node.probes.began, OWN_ECHO),
-        };
+    let is_echo = node.process.note == Some(STARTED_BY_US) && is_of_before(node, event, at);
     if node.doing.is_some() || is_echo {
         return;
     }
@@ -239,4 +235,15 @@ pub(super) fn told(node: &mut Node, event: &RuntimeEvent, around: &Around) {
         _ => return,
     }
     reconsider(node, around);
+}
+
+/// Whether what is told is of the run before the one that we have begun. Where nobody says when, what comes soon after is taken for that.
+fn is_of_before(node: &Node, event: &RuntimeEvent, at: WatchedMs) -> bool {
+    match (event.at, &node.process.status) {
+        (Some(told), Some(ProcessStatus::Running { since: Some(since) })) => told < *since,
+        (Some(told), Some(ProcessStatus::Exited { at: Some(ended), .. })) => {
+            told.saturating_add(TOLD_AT_ONCE_MS) < *ended
+        }
+        _ => !at.is_after(node.probes.began, OWN_ECHO),
+    }
 }

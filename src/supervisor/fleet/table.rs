@@ -323,6 +323,21 @@ fn what_the_runtime_tells_of_a_stop_counts_more_than_the_code() {
     assert_eq!(scene.state("geth"), NodeState::Crashed);
 }
 
+#[test]
+fn a_kill_soon_after_a_start_of_ours_is_told_from_the_stop_before_it() {
+    let mut scene = Scene::healthy(one());
+    scene.order("geth", OrderKind::Restart).unwrap();
+    scene.done();
+    let since = Some(1_000_000);
+    scene.inspect("geth", inspection(ProcessStatus::Running { since }, "second"));
+    for (what, at) in [("kill", 998_000), ("die", 999_000), ("die", 1_000_500)] {
+        let event = RuntimeEvent { node: id("geth"), what: what.to_owned(), at: Some(at) };
+        scene.step(Input::Told(event));
+    }
+    scene.inspect("geth", exited(137, "second"));
+    assert_eq!(scene.state("geth"), NodeState::Crashed, "{}", scene.why("geth"));
+}
+
 /// Killed between the two halves of a restart: what is stopped then is not a person's.
 #[test]
 fn an_absent_node_that_nobody_asked_for_is_left_alone_and_a_paused_one_too() {

@@ -4,7 +4,7 @@ use super::{
     about::About,
     hold_bounds::LONGEST_HOLD,
     input::{Memory, Remembered},
-    node::{Hold, Node, Probes, Process, Restarts},
+    node::{Doing, Hold, Node, Probes, Process, Restarts},
     pressure::Pressure,
     sync_watch::new_sync,
     watched::{WatchedClock, WatchedMs, millis},
@@ -67,8 +67,18 @@ impl Fleet {
     }
 
     /// States of all nodes.
+    #[cfg(test)]
     pub(crate) fn states(&self) -> impl Iterator<Item = (&NodeId, NodeState)> {
         self.nodes.iter().map(|node| (&node.about.id, node.state))
+    }
+
+    /// How each node is for whoever asks it: one that is being stopped is out before it ends.
+    pub(crate) fn said(&self) -> impl Iterator<Item = (&NodeId, NodeState)> {
+        self.nodes.iter().map(|node| {
+            let takes_down = |doing: &Doing| matches!(doing.action, NodeAction::Stop | NodeAction::Restart);
+            let goes = node.doing.as_ref().is_some_and(takes_down) && !node.state.is_out();
+            (&node.about.id, if goes { NodeState::Stopped } else { node.state })
+        })
     }
 
     /// 0 to 1023: splitmix64, as jitter has to be spread and not secret.

@@ -111,7 +111,7 @@ impl ProcessRuntime {
     }
 
     /// The newest process of a node: one that we started, or one that an earlier run of ours left behind.
-    fn newest(&self, node: &NodeSettings, settings: &ProcessSettings) -> Option<Child> {
+    fn newest(&self, node: &NodeSettings) -> Option<Child> {
         if let Some(slot) = self.children.lock().get(&node.id) {
             return Some(slot.child.clone());
         }
@@ -119,7 +119,7 @@ impl ProcessRuntime {
         if self.starting.lock().contains(&node.id) {
             return None;
         }
-        let found = found::left_behind(&self.folder, &node.id, &settings.program)?;
+        let found = found::left_behind(&self.folder, &node.id)?;
         tracing::warn!(node = %node.id, pid = found.pid, "process of an earlier run is still there, and is taken over");
         let child =
             Child::taken_over(&found, &node.id, &self.folder, self.clock.clone(), self.events.clone());
@@ -134,7 +134,7 @@ impl ProcessRuntime {
     fn inspect(&self, node: &NodeSettings) -> Result<Inspection, RuntimeError> {
         let settings = process_of(node)?;
         let what = settings.program.display().to_string();
-        let Some(child) = self.newest(node, settings) else {
+        let Some(child) = self.newest(node) else {
             return Ok(Inspection {
                 status: ProcessStatus::Absent,
                 ours: true,
@@ -169,7 +169,7 @@ impl ProcessRuntime {
     async fn start(&self, node: &NodeSettings) -> Result<(), RuntimeError> {
         let settings = process_of(node)?;
         let _one = self.starts.lock().await;
-        if self.newest(node, settings).is_some_and(|child| child.ended().is_none()) {
+        if self.newest(node).is_some_and(|child| child.ended().is_none()) {
             return Ok(());
         }
         Self::create(node)?;
@@ -183,16 +183,16 @@ impl ProcessRuntime {
     }
 
     async fn stop(&self, node: &NodeSettings, grace: Duration) -> Result<(), RuntimeError> {
-        let settings = process_of(node)?;
-        match self.newest(node, settings) {
+        process_of(node)?;
+        match self.newest(node) {
             Some(child) => stop(&node.id, &child, grace).await,
             None => Ok(()),
         }
     }
 
     fn remove(&self, node: &NodeSettings) -> Result<(), RuntimeError> {
-        let settings = process_of(node)?;
-        if self.newest(node, settings).is_some_and(|child| child.ended().is_none()) {
+        process_of(node)?;
+        if self.newest(node).is_some_and(|child| child.ended().is_none()) {
             return Err(RuntimeError::Refused(format!(
                 "Node {} runs: it is stopped before it is removed.",
                 node.id
@@ -203,8 +203,8 @@ impl ProcessRuntime {
     }
 
     fn resize(&self, node: &NodeSettings, limits: &Limits) -> Result<(), RuntimeError> {
-        let settings = process_of(node)?;
-        let child = self.newest(node, settings).filter(|child| child.ended().is_none()).ok_or_else(|| {
+        process_of(node)?;
+        let child = self.newest(node).filter(|child| child.ended().is_none()).ok_or_else(|| {
             RuntimeError::Refused(format!(
                 "Node {} does not run: its limits are applied when it is started.",
                 node.id
@@ -217,8 +217,8 @@ impl ProcessRuntime {
     }
 
     async fn logs(&self, node: &NodeSettings, lines: usize) -> Result<Vec<String>, RuntimeError> {
-        let settings = process_of(node)?;
-        let of_memory = self.newest(node, settings).map(|child| child.last_lines(lines)).unwrap_or_default();
+        process_of(node)?;
+        let of_memory = self.newest(node).map(|child| child.last_lines(lines)).unwrap_or_default();
         if !of_memory.is_empty() {
             return Ok(of_memory);
         }

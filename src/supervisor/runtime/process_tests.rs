@@ -118,7 +118,8 @@ async fn shutdown_leaves_nobody_behind() {
 async fn what_an_earlier_run_left_behind_is_taken_over() {
     let folder = tempfile::tempdir().unwrap();
     let first = runtime(&folder);
-    let node = shell("orphan", "sleep 600; :");
+    // It becomes another program, as what a script starts does.
+    let node = shell("orphan", "exec sleep 600");
     first.start(&node).await.unwrap();
     let run = first.inspect(&node).unwrap().run;
     // A second runtime knows nothing but the file, as after a kill of ours.
@@ -128,9 +129,10 @@ async fn what_an_earlier_run_left_behind_is_taken_over() {
     second.start(&node).await.unwrap();
     second.stop(&node, LONG).await.unwrap();
     assert_eq!(code(&second, &node), None);
-    // Another program under that number is nobody of ours.
+    // After a boot of the machine, whoever has that number is nobody of ours.
     let mine = found::Found::of(std::process::id()).unwrap();
-    found::write_down(&folder.path().join("nodes"), &node.id, mine).unwrap();
+    let words = format!("{} {} another-boot\n", mine.pid, mine.started);
+    std::fs::write(folder.path().join("nodes/orphan.pid"), words).unwrap();
     assert_eq!(runtime(&folder).inspect(&node).unwrap().status, ProcessStatus::Absent);
 }
 

@@ -43,7 +43,7 @@ fn file(folder: &Path, id: &NodeId) -> PathBuf {
 /// Writes down which process is a node's.
 pub(super) fn write_down(folder: &Path, id: &NodeId, found: Found) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    fs::write(file(folder, id), format!("{} {}\n", found.pid, found.started))
+    fs::write(file(folder, id), format!("{} {} {}\n", found.pid, found.started, boot().unwrap_or_default()))
 }
 
 /// It ended.
@@ -51,13 +51,17 @@ pub(super) fn forget(folder: &Path, id: &NodeId) {
     let _ = fs::remove_file(file(folder, id));
 }
 
-/// The process of a node that is still there, if its program is still the same.
-pub(super) fn left_behind(folder: &Path, id: &NodeId, program: &Path) -> Option<Found> {
+/// The process of a node that is still there. It may be another program by now: scripts that start a node become it.
+pub(super) fn left_behind(folder: &Path, id: &NodeId) -> Option<Found> {
     let text = fs::read_to_string(file(folder, id)).ok()?;
-    let (pid, started) = text.trim().split_once(' ')?;
-    let found = Found { pid: pid.parse().ok()?, started: started.parse().ok()? };
-    // Start times restart with the machine: after a boot the same two numbers may be anybody's. The kernel cuts names at 15 bytes.
-    let name: String = program.file_name()?.to_string_lossy().into_owned();
-    let is_it = found.is_alive() && stat(found.pid).is_some_and(|stat| name.starts_with(&stat.comm));
-    is_it.then_some(found)
+    let mut words = text.split_whitespace();
+    let found = Found { pid: words.next()?.parse().ok()?, started: words.next()?.parse().ok()? };
+    // Start times begin anew with the machine: after a boot the same two numbers may be anybody's.
+    let is_of_this_boot = words.next().is_some_and(|written| boot().as_deref() == Some(written));
+    (is_of_this_boot && found.is_alive()).then_some(found)
+}
+
+/// Which boot of the machine this is.
+fn boot() -> Option<String> {
+    Some(fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned())
 }
