@@ -238,7 +238,8 @@ impl Readers {
                     // Each another one: what was answered before would be answered from memory.
                     let id = count.fetch_add(1, Relaxed);
                     let params = json!([format!("0x{id:040x}"), "latest"]);
-                    let body = json!({"jsonrpc": "2.0", "id": id, "method": "eth_getBalance", "params": params});
+                    let body =
+                        json!({"jsonrpc": "2.0", "id": id, "method": "eth_getBalance", "params": params});
                     let request =
                         http.post(&url).header("content-type", "application/json").body(body.to_string());
                     match answer(request).await {
@@ -331,7 +332,10 @@ async fn nodes_are_killed_frozen_and_starved_and_no_reader_notices() {
     story.until("rollup", "crash_loop").await;
     story.alert("node_crash_loop", "rollup").await;
     let (code, said) = story.nodes(&["status"]);
-    assert!(code == 1 && said.starts_with("3 nodes: 1 crash loop, 2 healthy rollup crash loop for"), "{said}");
+    assert!(
+        code == 1 && said.starts_with("3 nodes: 1 crash loop, 2 healthy rollup crash loop for"),
+        "{said}"
+    );
     assert!(said.contains("It was the second time within an hour"), "{said}");
     story.well(&["resize", "rollup", "--memory", "300MiB"]);
     story.well(&["resume", "rollup"]);

@@ -11,8 +11,7 @@ use serde_json::{Value, json};
 use crate::stage::{Stage, assert_error, binary, eventually, honest, stage};
 
 /// What a node runs: it writes down its process, and ends at once while there is a file `broken`.
-const PROGRAM: &str =
-    r#"echo $$ > "$0.pid"; echo "$0 is up"; if test -e broken; then echo "$0: no database" >&2; exit 3; fi; exec sleep 600"#;
+const PROGRAM: &str = r#"echo $$ > "$0.pid"; echo "$0 is up"; if test -e broken; then echo "$0: no database" >&2; exit 3; fi; exec sleep 600"#;
 
 /// A stage whose nodes end with it, also where a test fails: children of a service that is killed live on.
 struct Ground {
@@ -148,9 +147,8 @@ async fn a_node_that_is_killed_is_started_again_after_longer_and_longer_waits() 
         nodes.until("geth", "healthy").await;
         let last = async || {
             let history = nodes.history("geth").await;
-            let last = |name: &str, by: &str| {
-                history.iter().rfind(|fact| fact.1 == name && fact.2 == by).cloned()
-            };
+            let last =
+                |name: &str, by: &str| history.iter().rfind(|fact| fact.1 == name && fact.2 == by).cloned();
             let (crashed, start) = (last("crashed", "")?, last("start", "supervisor")?);
             (start.0 > crashed.0).then_some((crashed, start))
         };
@@ -191,7 +189,12 @@ async fn what_was_stopped_by_hand_stays_so_over_a_restart() {
     assert!(said.contains("kept stopped") && said.contains("`relaymux nodes up kept`"), "{said}");
     assert_eq!(code, 0, "nobody wants more than that: {said}");
     let history = nodes.history("kept").await;
-    assert!(history.iter().any(|fact| fact.1 == "stop" && fact.2 == "operator" && fact.3.ends_with("a new disk.")), "{history:?}");
+    assert!(
+        history
+            .iter()
+            .any(|fact| fact.1 == "stop" && fact.2 == "operator" && fact.3.ends_with("a new disk.")),
+        "{history:?}"
+    );
     nodes.well(&["up", "kept"]);
     nodes.running("kept").await;
 }
@@ -229,7 +232,8 @@ async fn a_crash_loop_calls_a_person_and_waits_for_his_word() {
     let said = nodes.well(&["resume", "looping"]);
     assert!(said.contains("looping is looked after again."), "{said}");
     nodes.running("looping").await;
-    eventually("the alert to be over", async || nodes.alert("node_crash_loop").await.is_none().then_some(())).await;
+    eventually("the alert to be over", async || nodes.alert("node_crash_loop").await.is_none().then_some(()))
+        .await;
     assert_eq!(nodes.nodes(&["status"]).0, 0);
 }
 
@@ -271,7 +275,11 @@ async fn nothing_of_a_node_is_left_when_the_service_ends() {
     let (code, said) = nodes.nodes(&["status"]);
     assert_eq!(code, 1, "{said}");
     assert!(said.starts_with("Nobody looks after these nodes: the service at "), "{said}");
-    assert!(said.contains("is it running (`relaymux run`)?") && said.contains("single: It is a process of the service's own"), "{said}");
+    assert!(
+        said.contains("is it running (`relaymux run`)?")
+            && said.contains("single: It is a process of the service's own"),
+        "{said}"
+    );
     let (code, said) = nodes.nodes(&["up"]);
     assert!(code == 1 && said.contains("does not answer"), "{said}");
 }
