@@ -266,6 +266,7 @@ impl Connected {
             clock: self.clock.clone(),
             host_root: self.config.alerts.host_root.clone(),
             guard,
+            stopping: self.stopping.clone(),
             capacity: HostSize::read(Path::new("/"))
                 .zip(self.config.nodes.as_ref().map(|nodes| nodes.reserve)),
         })

@@ -62,11 +62,11 @@ impl NodeRuntimes {
         Self { all, children }
     }
 
-    /// Ends our children, each within its own grace; kills them at once where somebody is impatient.
+    /// Ends our children, each within its own grace; kills them where somebody is impatient.
     pub(super) async fn end_children(&self, impatience: &CancellationToken) {
         tokio::select! {
             () = self.children.shutdown() => {}
-            () = impatience.cancelled() => {}
+            () = impatience.cancelled() => self.children.kill(),
         }
     }
 }

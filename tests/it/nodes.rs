@@ -43,8 +43,8 @@ fn is_a_node(pid: u32) -> bool {
 }
 
 fn kill(signal: &str, pid: u32) {
-    let status = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).stderr(Stdio::null());
-    let _ = status.status().unwrap();
+    let mut kill = Command::new("kill");
+    let _ = kill.args([&format!("-{signal}"), &pid.to_string()]).stderr(Stdio::null()).status().unwrap();
 }
 
 /// A child process that does as [`PROGRAM`] says, and is started again soon.

@@ -39,6 +39,8 @@ const SILENCE: Duration = Duration::from_secs(30);
 enum End {
     /// The node answers, or is on its way.
     Serves,
+    /// It serves again: what stands in for it is not to be taken down before.
+    Back,
     /// It does not run.
     Stopped,
     /// The order's own answer is all.
@@ -67,7 +69,8 @@ pub(super) async fn each(arguments: NodesChangeArguments, order: &'static str) -
         "stop" => carry_out(&arguments, order, Map::new(), End::Stopped, reversed).await,
         _ => {
             let names = |meant: &Meant| meant.in_order().into_iter().map(|node| node.id.clone()).collect();
-            carry_out(&arguments, order, Map::new(), End::Serves, names).await
+            let end = if order == "restart" { End::Back } else { End::Serves };
+            carry_out(&arguments, order, Map::new(), end, names).await
         }
     }
 }
@@ -147,8 +150,7 @@ async fn carry_out(
                     terminal::say(terminal::wrapped(&format!("{node}: {message}"), 2));
                 }
                 waited_for.push(node.clone());
-                let is_next_waiting = end == End::Serves && !arguments.no_wait;
-                if is_next_waiting || (end == End::Stopped && !arguments.no_wait) {
+                if end != End::Said && !arguments.no_wait {
                     are_well &= wait(&service, node, end, arguments, is_quiet).await;
                 }
             }
@@ -225,8 +227,8 @@ async fn wait(
                 match verdict(&seen, end) {
                     // What ends at once shows itself within a moment.
                     Some(true)
-                        if end == End::Serves && well.get_or_insert_with(Instant::now).elapsed() < STEADY => {
-                    }
+                        if matches!(end, End::Serves | End::Back)
+                            && well.get_or_insert_with(Instant::now).elapsed() < STEADY => {}
                     Some(came) => return came,
                     None => well = None,
                 }
@@ -258,10 +260,13 @@ fn verdict(node: &Seen, end: End) -> Option<bool> {
     }
     match (end, node.state()?) {
         (End::Serves, NodeState::Healthy | NodeState::Syncing | NodeState::Lagging) => Some(true),
-        (End::Serves, NodeState::CrashLoop | NodeState::Maintenance | NodeState::Pruning) => Some(false),
+        (End::Back, NodeState::Healthy | NodeState::Lagging) => Some(true),
+        (End::Serves | End::Back, NodeState::CrashLoop | NodeState::Maintenance | NodeState::Pruning) => {
+            Some(false)
+        }
         // Somebody stopped it meanwhile.
-        (End::Serves, NodeState::Stopped) if node.wanted != "up" => Some(false),
-        (End::Serves, _) => None,
+        (End::Serves | End::Back, NodeState::Stopped) if node.wanted != "up" => Some(false),
+        (End::Serves | End::Back, _) => None,
         (End::Stopped, NodeState::Stopped | NodeState::Absent) => Some(true),
         (End::Stopped, _) => None,
         (End::Said, _) => Some(true),

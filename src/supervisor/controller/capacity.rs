@@ -17,7 +17,7 @@ pub(super) fn no_room(
     let ordered = views.iter().find(|view| view.id == order.node)?;
     match &order.kind {
         // What runs already is not made better by refusing it.
-        OrderKind::Up if !runs(ordered) => {}
+        OrderKind::Up | OrderKind::Restart | OrderKind::Resume if !runs(ordered) => {}
         OrderKind::Resize(change) => {
             let limits = &ordered.limits;
             let more_memory =
@@ -32,14 +32,19 @@ pub(super) fn no_room(
     let counted: Vec<NodeSettings> = nodes
         .iter()
         .filter_map(|node| {
+            let view = views.iter().find(|view| view.id == node.id)?;
             let mut node = node.clone();
+            // A resize holds until it is created anew.
+            if runs(view) {
+                node.limits.memory = view.limits.memory_bytes;
+                node.limits.cpus = view.limits.cpus;
+            }
             if node.id == order.node {
                 if let OrderKind::Resize(change) = &order.kind {
                     node.limits = change.onto(&node.limits);
                 }
                 return Some(node);
             }
-            let view = views.iter().find(|view| view.id == node.id)?;
             (view.wanted == NodeWanted::Up || runs(view)).then_some(node)
         })
         .collect();
@@ -99,7 +104,9 @@ mod tests {
             ("large", OrderKind::Up, true),
             ("runs", OrderKind::Up, false),
             ("large", OrderKind::Stop, false),
-            ("large", OrderKind::Restart, false),
+            ("large", OrderKind::Restart, true),
+            ("large", OrderKind::Resume, true),
+            ("runs", OrderKind::Restart, false),
             ("runs", memory(20), false),
             ("runs", memory(23), true),
             ("runs", memory(2), false),

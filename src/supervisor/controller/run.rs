@@ -53,6 +53,7 @@ pub(super) async fn run(
     let (scribe, notes) = Scribe::new();
     let mut scribing = JoinSet::new();
     scribing.spawn(write(shared.parts.ledger.clone(), notes));
+    let stopping = shared.parts.stopping.clone();
     let mut controller = Controller::new(shared, scribe, tell).await;
     controller.start_looks();
     let mut tick = interval(TICK);
@@ -68,12 +69,15 @@ pub(super) async fn run(
                     std::panic::resume_unwind(panic);
                 }
             }
+            // From here on nothing is started any more: whatever ends now may be told to by whoever stops us.
+            () = stopping.cancelled() => break,
             () = stop.cancelled() => break,
         }
     }
     // What is under way is in the ledger; the next process finds it there.
     drop(controller);
     let _ = timeout(LAST_NOTES, scribing.join_next()).await;
+    stop.cancelled().await;
 }
 
 struct Controller {
@@ -167,7 +171,7 @@ impl Controller {
             }
         }
         let runs = match &input {
-            Input::Inspected(id, Ok(Inspection { status: ProcessStatus::Running { .. }, .. })) => {
+            Input::Inspected(id, Ok(Inspection { status, .. })) if *status != ProcessStatus::Stopping => {
                 Some(id.clone())
             }
             _ => None,
@@ -178,10 +182,10 @@ impl Controller {
         }
     }
 
-    /// A node runs: whatever an earlier process had begun to do to it is over, unless it is being done anew.
+    /// A node was seen: whatever an earlier process had begun to do to it is over, unless it is being done anew.
     fn tell_cut_short(&mut self, node: NodeId) {
         let Some(action) = self.cut_short.remove(&node) else { return };
-        let error = Some("relaymux itself ended while this was under way; it runs now".to_owned());
+        let error = Some("relaymux itself ended while this was under way".to_owned());
         let (by, at) = (ActedBy::Supervisor, self.shared.parts.clock.now());
         let message = "An earlier process of relaymux had begun this.".to_owned();
         record(&self.shared, &self.scribe, NodeActed { node, action, by, message, error, at, took_ms: 0 });

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc};
 
 use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     consensus::WallClock,
@@ -68,6 +69,8 @@ pub struct SupervisorParts {
     pub capacity: Option<(HostSize, Reserve)>,
     /// When the machine is under too much pressure for anything to be started.
     pub guard: PsiGuard,
+    /// Cancelled once the service is stopping: nothing is done to any node from then on.
+    pub stopping: CancellationToken,
 }
 
 impl fmt::Debug for SupervisorParts {

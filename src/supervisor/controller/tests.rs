@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use tokio::{task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     testing::{Fake, settings},
@@ -56,6 +57,7 @@ impl Stage {
             // Nothing is read of the machine that runs the tests.
             capacity: None,
             guard: PsiGuard::default(),
+            stopping: CancellationToken::new(),
             host_root: PathBuf::from("/nonexistent"),
         };
         let (tasks, _fatal) = Tasks::new(|_| {});

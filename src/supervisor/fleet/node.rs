@@ -101,6 +101,9 @@ impl Process {
     }
 }
 
+/// A signal that a process is still alive after, beyond its grace, was not meant to stop it: `docker kill --signal HUP`.
+const TOLD_FOR: Duration = Duration::from_secs(60);
+
 /// What its probes show, of the run that it is in.
 #[derive(Debug)]
 pub(super) struct Probes {
@@ -116,6 +119,8 @@ pub(super) struct Probes {
     pub(super) failure: String,
     /// Whether the failures are answers that say that it cannot serve: a restart would not help.
     pub(super) refuses: bool,
+    /// Failures without any answer, in a row.
+    pub(super) unanswered: u32,
     pub(super) sync: Box<dyn SyncWatch>,
 }
 
@@ -130,6 +135,7 @@ impl Probes {
             failing_since: None,
             failure: String::new(),
             refuses: false,
+            unanswered: 0,
             sync,
         }
     }
@@ -175,6 +181,11 @@ pub(super) struct Job {
 impl Node {
     pub(super) fn id(&self) -> &NodeId {
         &self.about.id
+    }
+
+    /// Whether what was told of its stop still counts.
+    pub(super) fn lately(&self, told: Option<WatchedMs>, at: WatchedMs) -> bool {
+        told.is_some_and(|told| !at.is_after(told, self.about.stop_grace + TOLD_FOR))
     }
 
     /// Whether we have taken it down, or started it, and it has not answered since.

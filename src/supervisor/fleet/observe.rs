@@ -15,8 +15,6 @@ use crate::{
     types::UnixMillis,
 };
 
-/// A signal that a process is still alive after, beyond its grace, was not meant to stop it: `docker kill --signal HUP`.
-const TOLD_FOR: Duration = Duration::from_secs(60);
 /// So long after an end was seen, what else comes to be known of it counts.
 const RECONSIDERED: Duration = Duration::from_secs(15);
 /// What is told so soon after a start of ours may be of the stop before.
@@ -77,6 +75,17 @@ pub(super) fn inspected(node: &mut Node, look: Result<Inspection, RuntimeError>,
                 // Children end with the process that has started them.
                 node.process.ending =
                     Some(Ending::Crash("Nothing of it runs since relaymux was started.".to_owned()));
+            }
+            if cut_short == Some(NodeAction::Create) && node.wanted == NodeWanted::Up && node.job.is_none() {
+                node.process.our_hand = false;
+                node.job = Some(Job {
+                    ticket: NO_TICKET,
+                    steps: [NodeAction::Create, NodeAction::Start].into(),
+                    limits: None,
+                    by: ActedBy::Operator,
+                    why: "It was ordered up, and relaymux itself ended while it was being made.".to_owned(),
+                    done: String::new(),
+                });
             }
         }
         // The state between: nothing is known yet of how it ends.
@@ -144,9 +153,7 @@ fn reconsider(node: &mut Node, around: &Around) {
 fn decide(node: &mut Node, around: &Around) {
     let Some(end) = node.process.end else { return };
     let process = &node.process;
-    let lately = |told: Option<WatchedMs>| {
-        told.is_some_and(|told| !around.at.is_after(told, node.about.stop_grace + TOLD_FOR))
-    };
+    let lately = |told: Option<WatchedMs>| node.lately(told, around.at);
     let EndSeen { code, oom_killed, at, was_seen, our_hand, taken: _, has_stopped: _ } = end;
     let found = ending(End {
         about: &node.about,
@@ -197,10 +204,11 @@ pub(super) fn probed(node: &mut Node, result: Result<Sight, ProbeFailed>, at: Wa
     if !node.process.is_running() && node.process.away.is_none() {
         return;
     }
+    let hung_after = node.about.restart.hung_after.max(1);
     let probes = &mut node.probes;
     let failure = match result {
         Ok(Sight { ready: Ready::No(words), .. }) => {
-            probes.refuses = true;
+            (probes.refuses, probes.unanswered) = (true, 0);
             words
         }
         Ok(sight) => {
@@ -209,11 +217,16 @@ pub(super) fn probed(node: &mut Node, result: Result<Sight, ProbeFailed>, at: Wa
             probes.sight = Some(sight);
             probes.seen_at = at;
             (probes.fails, probes.failing_since, probes.refuses) = (0, None, false);
+            probes.unanswered = 0;
             probes.failure.clear();
             return;
         }
         Err(ProbeFailed(words)) => {
-            probes.refuses = false;
+            probes.unanswered = probes.unanswered.saturating_add(1);
+            // One probe that is lost says nothing of one that has answered each time that it cannot serve.
+            if probes.unanswered >= hung_after {
+                probes.refuses = false;
+            }
             words
         }
     };

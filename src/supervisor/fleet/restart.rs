@@ -18,13 +18,15 @@ use crate::events::{ActedBy, NodeAction, NodeHold, NodeState, NodeWanted};
 const AT_ONCE_MS: i64 = 120_000;
 
 /// Whether rules let it be started again by itself; `Start` where it ended, `Restart` where it hangs.
-pub(super) fn wants(node: &Node) -> Option<NodeAction> {
+pub(super) fn wants(node: &Node, at: WatchedMs) -> Option<NodeAction> {
     let is_ours_to_do = node.about.restart.on_failure
         && node.wanted == NodeWanted::Up
         && node.hold.is_none()
         && node.doing.is_none()
         && node.job.is_none()
-        && node.process.away.is_none();
+        && node.process.away.is_none()
+        // Somebody stops it from outside, and it has not ended yet: a database takes minutes to close.
+        && !(node.process.is_running() && node.lately(node.process.told_stop, at));
     if !is_ours_to_do {
         return None;
     }
@@ -62,7 +64,7 @@ pub(super) fn schedule(node: &mut Node, at: WatchedMs, dice: u32) {
         node.restarts.steady_since = None;
     }
     node.ooms_in_window(at);
-    if wants(node).is_none() {
+    if wants(node, at).is_none() {
         // What is half done is not over.
         if node.doing.is_none() && node.process.away.is_none() {
             node.restarts.due = None;
@@ -109,7 +111,7 @@ impl Fleet {
             .nodes
             .iter()
             .enumerate()
-            .filter(|(_, node)| wants(node).is_some())
+            .filter(|(_, node)| wants(node, at).is_some())
             .filter_map(|(index, node)| Some((index, node.restarts.due.filter(|due| *due <= at)?)))
             .collect();
         due.sort_by_key(|(index, due)| (self.nodes.get(*index).map(|node| node.about.layer()), *due));
@@ -121,7 +123,7 @@ impl Fleet {
                 continue;
             }
             let Some(node) = self.nodes.get_mut(index) else { continue };
-            let Some(action) = wants(node) else { continue };
+            let Some(action) = wants(node, at) else { continue };
             if action == NodeAction::Restart && fails_everywhere {
                 if !std::mem::replace(&mut node.restarts.called, true) {
                     let why = "All nodes that are probed stopped answering at once, on different hosts: that is the network or this machine, and restarts would not help. Nothing is restarted.";

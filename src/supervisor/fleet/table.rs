@@ -443,6 +443,44 @@ fn pressure_that_lasts_is_told_with_the_largest_users_and_kills_nothing() {
 }
 
 #[test]
+fn a_node_that_somebody_stops_is_left_to_end_however_long_it_takes() {
+    let mut scene = Scene::healthy(one());
+    scene.step(Input::Told(RuntimeEvent { node: id("geth"), what: "kill".to_owned(), at: None }));
+    for _ in 0..30 {
+        scene.fail("geth", 1);
+        scene.pass(9);
+    }
+    assert_eq!(scene.acts.len(), 0, "{:?}", scene.acts);
+    scene.inspect("geth", exited(137, "first"));
+    assert_eq!(scene.state("geth"), NodeState::Stopped);
+    scene.pass(3_600);
+    assert_eq!(scene.acts.len(), 0);
+}
+
+#[test]
+fn a_lost_probe_restarts_nobody_who_has_answered_that_it_cannot_serve() {
+    let mut scene = Scene::healthy(one());
+    for _ in 0..20 {
+        scene.answer("geth", Ready::No("Its execution client is offline.".to_owned()));
+        scene.pass(10);
+    }
+    assert_eq!((scene.state("geth"), scene.acts.len()), (NodeState::Hung, 0));
+    for _ in 0..4 {
+        scene.fail("geth", 1);
+        scene.pass(10);
+        assert_eq!(scene.acts.len(), 0);
+    }
+    scene.answer("geth", Ready::No("Its execution client is offline.".to_owned()));
+    scene.pass(60);
+    assert_eq!(scene.acts.len(), 0);
+    for _ in 0..6 {
+        scene.fail("geth", 1);
+        scene.pass(10);
+    }
+    assert_eq!(scene.acts.len(), 1, "now it hangs");
+}
+
+#[test]
 fn a_start_waits_for_pressure_to_pass_and_not_for_ever() {
     for (stalls, is_held) in [
         (Stalls { memory: Some(50.0), io: None }, true),

@@ -98,6 +98,13 @@ impl ProcessRuntime {
         }
     }
 
+    /// Kills every child that still runs, and what it started.
+    pub fn kill(&self) {
+        for slot in self.children.lock().values() {
+            slot.child.signal(Signal::KILL);
+        }
+    }
+
     /// Asks every child to stop, each within its own grace, and kills the rest. Returns when none is left.
     pub async fn shutdown(&self) {
         let all: Vec<(NodeId, Slot)> =

@@ -94,6 +94,12 @@ impl Properties {
     fn ended(&self) -> ProcessStatus {
         // CLD_EXITED, CLD_KILLED, CLD_DUMPED
         let code = match (self.small("ExecMainCode"), self.small("ExecMainStatus")) {
+            // systemd has stopped it, and has lost patience: whoever asked for that stopped it.
+            _ if self.text("Result").as_deref() == Some("timeout")
+                && self.time("ActiveEnterTimestamp").is_some() =>
+            {
+                Some(143)
+            }
             (Some(1), Some(status)) => Some(i64::from(status)),
             (Some(2 | 3), Some(signal)) => Some(i64::from(signal).saturating_add(128)),
             _ => None,
