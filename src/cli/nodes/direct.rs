@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 
-use super::{Meant, seen::Seen};
+use super::{meant::Meant, seen::Seen};
 use crate::{
     app::{NodeRuntimes, node_probe},
     consensus::WallClock,

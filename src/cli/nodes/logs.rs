@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::Meant;
+use super::meant::Meant;
 use crate::{
     app::NodeRuntimes,
     cli::{

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Meant,
+    meant::Meant,
     seen::{Seen, all},
 };
 use crate::{

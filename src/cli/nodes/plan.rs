@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use serde_json::json;
 
-use super::{Meant, direct, direct::Glance, seen::all};
+use super::{direct, direct::Glance, meant::Meant, seen::all};
 use crate::{
     cli::{arguments::NodesPlanArguments, exit::FAILED, service::Service, terminal},
     consensus::WallClock,

@@ -7,8 +7,8 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Value, json};
 
 use super::{
-    Meant,
     direct::{self, Glance},
+    meant::Meant,
     seen::{Fact, Seen, all},
 };
 use crate::{

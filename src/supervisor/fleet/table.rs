@@ -328,13 +328,13 @@ fn a_kill_soon_after_a_start_of_ours_is_told_from_the_stop_before_it() {
     let mut scene = Scene::healthy(one());
     scene.order("geth", OrderKind::Restart).unwrap();
     scene.done();
-    let since = Some(1_000_000);
-    scene.inspect("geth", inspection(ProcessStatus::Running { since }, "second"));
+    let (since, run) = (Some(1_000_000), scene.run());
+    scene.inspect("geth", inspection(ProcessStatus::Running { since }, &run));
     for (what, at) in [("kill", 998_000), ("die", 999_000), ("die", 1_000_500)] {
         let event = RuntimeEvent { node: id("geth"), what: what.to_owned(), at: Some(at) };
         scene.step(Input::Told(event));
     }
-    scene.inspect("geth", exited(137, "second"));
+    scene.inspect("geth", exited(137, &run));
     assert_eq!(scene.state("geth"), NodeState::Crashed, "{}", scene.why("geth"));
 }
 
