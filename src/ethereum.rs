@@ -11,6 +11,7 @@ mod execution;
 mod gas;
 mod http;
 mod keys;
+mod syncing;
 mod tries;
 
 pub use beacon::{BeaconBlock, BeaconNode, ChainNews, EventTooLong, SseDecoder, SyncStatus};
@@ -23,4 +24,5 @@ pub use execution::{
 pub use gas::GasPrice;
 pub use http::NodeError;
 pub use keys::{KeyLoader, KeysLoaded, LoaderKind, load_keys};
+pub use syncing::{Syncing, read_syncing};
 pub use tries::Tries;

@@ -17,7 +17,11 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use url::Url;
 
-use super::{NodeError, http::rpc};
+use super::{
+    NodeError,
+    http::rpc,
+    syncing::{Syncing, read_syncing},
+};
 
 /// Frames of one block looked at. Arbitrary: ten times a full block of the emptiest calls seen.
 const MAX_FRAMES: usize = 1_000_000;
@@ -270,27 +274,23 @@ impl ExecutionNode {
         Ok(version.unwrap_or_default().chars().take(256).collect())
     }
 
-    /// How far it is by its own account (`eth_syncing`): an object says so, `false` and an empty one that it is there.
+    /// How far it is by its own account (`eth_syncing`).
     ///
     /// # Errors
     /// When the node does not answer as it should.
     pub async fn progress(&self) -> Result<ExecutionProgress, NodeError> {
         let said: Value = self.call("eth_syncing", json!([])).await?;
-        let fields = match &said {
-            Value::Bool(false) => return Ok(ExecutionProgress::Synced),
-            Value::Object(fields) if fields.is_empty() => return Ok(ExecutionProgress::Synced),
-            Value::Object(fields) => fields,
-            _ => return Err(self.unreadable("eth_syncing answers what it should not")),
-        };
-        let number = |key: &str| -> Option<u64> {
-            let number: U64 = serde_json::from_value(fields.get(key)?.clone()).ok()?;
-            Some(number.to())
-        };
-        let remaining = number("highestBlock")
-            .zip(number("currentBlock"))
-            .map(|(highest, current)| highest.saturating_sub(current));
-        let head = self.block(BlockId::Latest, false).await?;
-        Ok(ExecutionProgress::Syncing { remaining, head_at: head.map_or(0, |head| head.timestamp.to()) })
+        match read_syncing(&said) {
+            None => Err(self.unreadable("eth_syncing answers what it should not")),
+            Some(Syncing::No) => Ok(ExecutionProgress::Synced),
+            Some(Syncing::Yes { remaining }) => {
+                let head = self.block(BlockId::Latest, false).await?;
+                Ok(ExecutionProgress::Syncing {
+                    remaining,
+                    head_at: head.map_or(0, |head| head.timestamp.to()),
+                })
+            }
+        }
     }
 
     /// A block, with its transactions or only its head; `None` when the node has none such.

@@ -5,11 +5,13 @@ use std::time::Duration;
 use alloy_primitives::B256;
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use crate::gateway::{
-    Head, NodeError, RawJson, RpcAnswer, RpcCall, Tier,
-    health::{Finalized, Probe},
+use crate::{
+    ethereum::{Syncing, read_syncing},
+    gateway::{
+        Head, NodeError, RawJson, RpcAnswer, RpcCall, Tier,
+        health::{Finalized, Probe},
+    },
 };
 
 /// The code of an error that says that there is no such method.
@@ -20,6 +22,8 @@ const BACKUP_ROUNDS: u64 = 20;
 const TRAILING_ROUNDS: u64 = 4;
 /// Rounds after which an own node is asked again what it calls itself, and its chain: every five minutes at one each 3 s.
 const OWN_ROUNDS: u64 = 100;
+/// Most bytes of what `eth_syncing` says: reth names some dozen stages.
+const SYNCING_BYTES: usize = 64 << 10;
 /// Most characters of a version that are kept.
 const VERSION_CHARS: usize = 120;
 
@@ -139,15 +143,12 @@ fn number(text: &str) -> Option<u64> {
     u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
 }
 
-/// An object says how far it is, an empty one and `false` that it is there.
+/// Whether it says that it is not there yet. What is larger than any node says is not read.
 fn syncing(result: &RawJson) -> Option<bool> {
-    let value: &RawValue = result.read().ok()?;
-    match value.get() {
-        "false" => Some(false),
-        "true" => Some(true),
-        text if text.starts_with('{') => Some(!text.trim_start_matches('{').trim_start().starts_with('}')),
-        _ => None,
+    if result.as_bytes().len() > SYNCING_BYTES {
+        return None;
     }
+    read_syncing(&result.read().ok()?).map(|syncing| syncing != Syncing::No)
 }
 
 #[derive(Deserialize)]
@@ -270,6 +271,8 @@ mod tests {
             ("{}", Some(false)),
             ("{ }", Some(false)),
             (r#"{"currentBlock":"0x1"}"#, Some(true)),
+            // geth that only indexes serves.
+            (r#"{"currentBlock":"0x5","highestBlock":"0x5","txIndexRemainingBlocks":"0x9"}"#, Some(false)),
             ("null", None),
             ("7", None),
         ] {

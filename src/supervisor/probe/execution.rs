@@ -1,7 +1,7 @@
 //! Execution clients: geth, reth, op-reth. Source: execution-apis `eth`.
 //!
-//! The age of the head is the authority. `eth_syncing` with an object says that a node is not there yet only while its head is old as well: geth says so for hours
-//! while it indexes transactions, and serves. Without it an old head is a lag, whatever the node says.
+//! The age of the head is the authority. `eth_syncing` with an object says that a node is not there yet only while its head is old as well, or many blocks are left.
+//! Without it an old head is a lag, whatever the node says.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use super::{
     pace::{Ages, age, block_time, counted, is_on_demand, too_far_ahead, words},
 };
 use crate::{
+    ethereum::{Syncing, read_syncing},
     supervisor::{NodeKind, ProbeSettings, Ready, Sight},
     types::UnixMillis,
 };
@@ -22,18 +23,6 @@ pub(super) struct Block {
     pub(super) number: u64,
     /// Unix seconds.
     pub(super) timestamp: u64,
-}
-
-/// What `eth_syncing` says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Syncing {
-    /// It is there, by its own account.
-    No,
-    /// It is on its way.
-    Yes {
-        /// Blocks that are left, where it says.
-        remaining: Option<u64>,
-    },
 }
 
 /// What it answered. None: it has no such method, or did not say.
@@ -88,24 +77,6 @@ struct WireBlock {
 impl WireBlock {
     fn read(&self) -> Option<Block> {
         Some(Block { number: quantity(&self.number)?, timestamp: quantity(&self.timestamp)? })
-    }
-}
-
-/// `false` and an empty object say that it is there, an object how far it is.
-fn read_syncing(value: &Value) -> Option<Syncing> {
-    match value {
-        Value::Bool(false) => Some(Syncing::No),
-        Value::Bool(true) => Some(Syncing::Yes { remaining: None }),
-        Value::Object(fields) if fields.is_empty() => Some(Syncing::No),
-        Value::Object(fields) => {
-            let left = |target: &str, done: &str| {
-                let (target, done) = (number(fields.get(target)?)?, number(fields.get(done)?)?);
-                Some(target.saturating_sub(done))
-            };
-            let of_nitro = || left("consensusMaxMessageCount", "messageOfLastBlock");
-            Some(Syncing::Yes { remaining: left("highestBlock", "currentBlock").or_else(of_nitro) })
-        }
-        Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
     }
 }
 
@@ -303,25 +274,6 @@ mod tests {
         );
         let first = Seen { finalized: Some(Block { number: 0, timestamp: 0 }), ..well() };
         assert_eq!(judge(NodeKind::Geth, &first, &settings("http://x/"), NOW).finalized_age, None);
-    }
-
-    #[test]
-    fn syncing_is_read_as_each_client_says_it() {
-        let yes = |remaining| Some(Syncing::Yes { remaining });
-        for (text, want) in [
-            ("false", Some(Syncing::No)),
-            ("{}", Some(Syncing::No)),
-            ("true", yes(None)),
-            (r#"{"currentBlock":"0x10","highestBlock":"0x20"}"#, yes(Some(16))),
-            (r#"{"currentBlock":"0x20","highestBlock":"0x0"}"#, yes(Some(0))),
-            (r#"{"stages":[]}"#, yes(None)),
-            (r#"{"blockNum":5,"messageOfLastBlock":7,"consensusMaxMessageCount":27}"#, yes(Some(20))),
-            ("null", None),
-            ("[1]", None),
-            ("\"no\"", None),
-        ] {
-            assert_eq!(read_syncing(&serde_json::from_str(text).unwrap()), want, "{text}");
-        }
     }
 
     proptest! {

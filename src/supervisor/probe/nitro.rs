@@ -25,10 +25,11 @@ pub(super) fn judge(seen: &Seen, settings: &ProbeSettings, now: UnixMillis) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ethereum::Syncing;
     use crate::supervisor::{
         Ready,
         probe::{
-            execution::{Block, Syncing},
+            execution::Block,
             testing::{NOW, settings},
         },
     };
