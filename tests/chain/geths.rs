@@ -59,6 +59,15 @@ impl Asker {
         answer.get_mut("result").map(Value::take)
     }
 
+    /// Asks somebody who must answer.
+    async fn must(&self, method: &str, params: Value) -> Value {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let answer = self.http.post(&self.url).json(&body).send().await.unwrap();
+        let mut answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        assert!(answer.get("error").is_none(), "{method} {params}: {answer}");
+        answer["result"].take()
+    }
+
     async fn head(&self) -> Option<u64> {
         Some(quantity(&self.ask("eth_blockNumber", json!([])).await?))
     }
@@ -197,10 +206,10 @@ impl World {
             self.calls.push(call);
             let logs =
                 json!([{ "fromBlock": "0x0", "toBlock": format!("{last:#x}"), "address": self.contract }]);
-            let logs = self.gateway.ask("eth_getLogs", logs).await.expect("logs up to a block that was told");
+            let logs = self.gateway.must("eth_getLogs", logs).await;
             assert_eq!(logs.as_array().unwrap().len(), self.calls.len(), "{logs}");
-            let finalized = self.gateway.ask("eth_getBlockByNumber", json!(["finalized", false])).await;
-            let number = quantity(&finalized.expect("a finalized block")["number"]);
+            let finalized = self.gateway.must("eth_getBlockByNumber", json!(["finalized", false])).await;
+            let number = quantity(&finalized["number"]);
             assert!(number >= self.finalized, "{number} {}", self.finalized);
             self.finalized = number;
         }

@@ -326,6 +326,7 @@ impl<'a> Race<'a> {
         if !lane.answered_since(since) {
             let words = format!("no answer within {} ms", since.elapsed().as_millis());
             self.lanes.board().observed(slow.place, Feedback::Failed(words));
+            self.lanes.waited(slow.place, since.elapsed());
         }
     }
 }

@@ -469,6 +469,8 @@ async fn a_failover_is_written_down_with_what_it_cost() {
     let (lanes, call) = (stage.lanes(), call("eth_call", json!([{}])));
     for _ in 0..3 {
         lanes.run(&call, Method::of("eth_call"), &stage.session, deadline()).await;
+        // A probe is answered, so that it is asked again.
+        lanes.board().probed(PRIMARY, Duration::from_millis(1), Instant::now());
     }
     let [failover] = &lanes.failovers().list()[..] else { panic!() };
     assert_eq!((failover.from.as_str(), failover.to.as_str()), ("primary", "replica"));

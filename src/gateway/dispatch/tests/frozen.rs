@@ -45,6 +45,8 @@ async fn a_frozen_node_is_left_for_another_own_one_after_ten_times_what_is_usual
         let served = lanes.run(&call, Method::of(method), &stage.session, deadline()).await;
         let want = ("replica", Duration::from_millis(waited));
         assert_eq!((by(&served), started.elapsed()), want, "{method} {calls} {ms}");
+        let next = lanes.run(&call, Method::of(method), &stage.session, deadline()).await;
+        assert_eq!((by(&next), started.elapsed()), want, "{method}: the next one does not wait");
     }
 }
 
