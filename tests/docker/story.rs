@@ -29,7 +29,7 @@ const LONG: Duration = Duration::from_secs(90);
 
 /// What all three have: small and quick.
 const COMMON: &str = "probe_secs = 1\nprobe_timeout_secs = 1\nhung_after = 3\nrestart_delay = \"1s\"\nrestart_max_delay = \"1s\"\n\
-    start_limit_burst = 3\nstop_grace = \"2s\"\nlimits = { memory = \"64MiB\", cpus = 0.5, pids = 64 }\n";
+    start_limit_burst = 3\nstop_grace = \"2s\"\nlimits = { memory = \"64MiB\", cpus = 0.3, pids = 64 }\n";
 
 fn execution(id: &str, port: u16, p2p: u16) -> String {
     format!(

@@ -47,11 +47,11 @@ fn kill(signal: &str, pid: u32) {
     let _ = kill.args([&format!("-{signal}"), &pid.to_string()]).stderr(Stdio::null()).status().unwrap();
 }
 
-/// A child process that does as [`PROGRAM`] says, and is started again soon.
+/// A child process that does as [`PROGRAM`] says, is started again soon, and finds room on any machine.
 fn node(id: &str, keys: &str) -> String {
     format!(
         "[[nodes]]\nid = \"{id}\"\nruntime = \"process\"\ncommand = [\"/bin/sh\", \"-c\", '''{PROGRAM}''', \"{id}\"]\n\
-         working_directory = \".\"\nrestart_delay = \"1s\"\n{keys}\n"
+         working_directory = \".\"\nrestart_delay = \"1s\"\nlimits = {{ memory = \"64MiB\", cpus = 0.1 }}\n{keys}\n"
     )
 }
 
@@ -262,7 +262,7 @@ async fn a_node_that_hangs_is_restarted() {
 /// [U5] The service ends its nodes with itself, and what they started.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_a_node_is_left_when_the_service_ends() {
-    let parent = "[[nodes]]\nid = \"parent\"\nkind = \"generic\"\nruntime = \"process\"\nworking_directory = \".\"\n\
+    let parent = "[[nodes]]\nid = \"parent\"\nkind = \"generic\"\nruntime = \"process\"\nworking_directory = \".\"\nlimits = { memory = \"64MiB\", cpus = 0.1 }\n\
                   command = [\"/bin/sh\", \"-c\", 'sleep 600 & echo $! > parent.pid; wait']\n";
     let mut nodes = Ground::with(&[generic("single", ""), parent.to_owned()].concat()).await;
     nodes.well(&["up"]);
