@@ -238,8 +238,7 @@ async fn a_crash_loop_calls_a_person_and_waits_for_his_word() {
 async fn a_node_that_hangs_is_restarted() {
     let chain = SimUpstream::start(31337, 1000).await.unwrap();
     let keys = format!(
-        "kind = \"geth\"\nrpc_url = \"{}\"\nchain_id = 31337\nprobe_secs = 1\nprobe_timeout_secs = 1\nhung_after = 2\n\
-         limits = {{ memory = \"64MiB\", cpus = 0.5 }}",
+        "kind = \"geth\"\nrpc_url = \"{}\"\nchain_id = 31337\nprobe_secs = 1\nprobe_timeout_secs = 1\nhung_after = 2",
         chain.url()
     );
     let nodes = Ground::with(&node("geth", &keys)).await;
