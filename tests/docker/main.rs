@@ -4,6 +4,16 @@
 //! The machines that these were written on have cgroup v1, so the figures of v2 are not seen here; `src/host/cgroup/tests.rs` has them on
 //! a tree of files.
 
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking and speaks to its user"
+)]
+
 mod engine;
 mod lifecycle;
 mod limits;
