@@ -20,5 +20,4 @@ mod limits;
 mod networks;
 mod processes;
 mod restarts;
-mod story;
 mod world;
