@@ -10,6 +10,8 @@
 //!   the one with more votes wins, and with as many on both sides the one of the upstream that the board asks first. So an upstream on a fork of
 //!   its own makes nobody flap, and an upstream that lags, whose block was told long since, has no vote. With as many votes, a branch that was
 //!   told and left is taken up again only once it is the longer one: an upstream that is late with a reorganisation shows what all have left.
+//!   And who votes for another branch must be known to show it later than what was told, not from before (`claims`); where that is all that
+//!   is against it, upstreams are asked for their newest blocks first ([`Step::Ask`]).
 //! - A block that cannot be linked, too far from the told ones or of an unknown parent, begins the chain anew ([`Step::Jump`]) only
 //!   once most upstreams show such blocks, or half of them with the preferred one, or when all upstreams fell back to before the
 //!   first told block. Until then it is passed over.
@@ -17,6 +19,7 @@
 //!
 //! An upstream votes from its first block until it is gone.
 
+mod claims;
 mod votes;
 
 use std::{
@@ -26,6 +29,10 @@ use std::{
 
 use alloy_primitives::B256;
 
+use self::{
+    claims::{Claim, Claims},
+    votes::Finding,
+};
 use super::block::Block;
 
 /// Told blocks that are remembered: how deep a reorganisation may go, and how many blocks are fetched to close a gap. No chain that is served
@@ -56,6 +63,8 @@ pub enum Step {
     Jump(Arc<Block>),
     /// Blocks are wanted before anything further can be told.
     Gap(Gap),
+    /// Upstreams are to be asked for their newest blocks ([`Chain::question`]) before another branch may be told.
+    Ask,
 }
 
 /// Blocks that are wanted.
@@ -78,8 +87,7 @@ pub struct Chain {
     pooled: VecDeque<B256>,
     /// Those of the pool that were told, until a reorganisation.
     left: HashSet<B256>,
-    /// Each upstream's newest block.
-    claims: BTreeMap<usize, Arc<Block>>,
+    claims: Claims,
     /// The highest number that each upstream showed since the chain began, whether it is gone or not.
     highest: BTreeMap<usize, u64>,
     /// Blocks that nobody could give.
@@ -108,7 +116,7 @@ impl Chain {
             pool: HashMap::new(),
             pooled: VecDeque::new(),
             left: HashSet::new(),
-            claims: BTreeMap::new(),
+            claims: Claims::default(),
             highest: BTreeMap::new(),
             lost: HashSet::new(),
             max_future_s,
@@ -122,17 +130,60 @@ impl Chain {
 
     /// An upstream's word counts no more, from the next step on that anybody's block or absence makes: what follows from both is found at once.
     pub fn withdraw(&mut self, place: usize) {
-        self.claims.remove(&place);
+        self.claims.remove(place);
     }
 
     /// An upstream shows a block. `order` has the upstreams' places, the preferred first; `now_s` is in Unix seconds.
     #[must_use = "what subscribers are not told of, they lose"]
     pub fn take_in(&mut self, place: usize, block: Block, now_s: u64, order: &[usize]) -> Vec<Step> {
+        self.take(place, block, None, now_s, order)
+    }
+
+    /// An upstream answers a question by its newest block. Whatever it showed before came before that.
+    #[must_use = "what subscribers are not told of, they lose"]
+    pub fn take_answer(
+        &mut self,
+        place: usize,
+        block: Block,
+        question: u64,
+        now_s: u64,
+        order: &[usize],
+    ) -> Vec<Step> {
+        self.take(place, block, Some(question), now_s, order)
+    }
+
+    /// An upstream answers a question by an error: what it shows counts as the answer.
+    #[must_use = "what subscribers are not told of, they lose"]
+    pub fn take_refusal(&mut self, place: usize, question: u64, order: &[usize]) -> Vec<Step> {
+        self.claims.answer_without_block(place, question);
+        self.settle(order)
+    }
+
+    /// The question that is open: upstreams are asked for their newest blocks.
+    pub fn question(&self) -> Option<u64> {
+        self.claims.question()
+    }
+
+    /// Nobody else answers the open question: what upstreams show is believed to be their newest, but for blocks that were told and left.
+    #[must_use = "what subscribers are not told of, they lose"]
+    pub fn give_up_asking(&mut self, order: &[usize]) -> Vec<Step> {
+        self.claims.give_up_asking();
+        self.settle(order)
+    }
+
+    fn take(
+        &mut self,
+        place: usize,
+        block: Block,
+        answers: Option<u64>,
+        now_s: u64,
+        order: &[usize],
+    ) -> Vec<Step> {
         if block.head.timestamp > now_s.saturating_add(self.max_future_s) {
             return vec![Step::Future];
         }
         let block = Arc::new(block);
-        self.claims.insert(place, Arc::clone(&block));
+        self.claims.show(place, Arc::clone(&block), answers);
         let highest = self.highest.entry(place).or_default();
         *highest = block.number().max(*highest);
         let known = self.is_told(&block);
@@ -170,42 +221,50 @@ impl Chain {
     /// An upstream shows nothing any more.
     #[must_use = "what subscribers are not told of, they lose"]
     pub fn gone(&mut self, place: usize, order: &[usize]) -> Vec<Step> {
-        match self.claims.remove(&place) {
-            Some(_) => self.settle(order),
-            None => Vec::new(),
-        }
+        if self.claims.remove(place) { self.settle(order) } else { Vec::new() }
     }
 
     /// The upstreams that have shown a block and are not gone.
     pub fn claimants(&self) -> impl Iterator<Item = usize> + '_ {
-        self.claims.keys().copied()
+        self.claims.iter().map(|(place, _)| place)
     }
 
     fn settle(&mut self, order: &[usize]) -> Vec<Step> {
         let mut steps = Vec::new();
-        if self.told.is_empty()
-            && let Some(first) = self.by_preference(order).first().map(|(_, block)| Arc::clone(block))
-        {
+        let first = self.by_preference(order).first().map(|(_, claim)| Arc::clone(&claim.block));
+        if let Some(first) = first.filter(|_| self.told.is_empty()) {
             steps.push(self.jump(first));
         }
         self.extend(order, &mut steps);
         // One is enough: the winner against what was told is not lost against again, as each pair is judged by one rule for both.
-        if let Some((fork, branch)) = self.winner(order) {
-            steps.push(self.switch(fork, branch));
-            self.extend(order, &mut steps);
-        } else if let Some(anew) = self.new_beginning(order) {
-            steps.push(self.jump(anew));
-            self.extend(order, &mut steps);
+        match self.find(order) {
+            Finding::Follow(fork, branch) => {
+                steps.push(self.switch(fork, branch));
+                self.extend(order, &mut steps);
+            }
+            Finding::Doubt(doubted, parts_at) => {
+                let tip = self.tip().map_or(0, |tip| tip.number());
+                steps.extend(self.claims.ask(&doubted, parts_at, tip).map(|_| Step::Ask));
+            }
+            Finding::Stay => {
+                self.claims.close();
+                if let Some(anew) = self.new_beginning(order) {
+                    steps.push(self.jump(anew));
+                    self.extend(order, &mut steps);
+                }
+            }
         }
         let mut gaps: Vec<Gap> = Vec::new();
         for (_, claim) in self.by_preference(order) {
-            if let Path::Missing(gap) = self.path(&claim)
+            if let Path::Missing(gap) = self.path(&claim.block)
                 && !gaps.contains(&gap)
             {
                 gaps.push(gap);
             }
         }
         steps.extend(gaps.into_iter().map(Step::Gap));
+        let Self { claims, told, .. } = self;
+        claims.note_told(|block| told_at(told, block.hash(), block.number()).is_some());
         self.forget();
         steps
     }
@@ -214,10 +273,11 @@ impl Chain {
     fn extend(&mut self, order: &[usize], steps: &mut Vec<Step>) {
         loop {
             let tip = self.told.len().wrapping_sub(1);
-            let next = self.by_preference(order).into_iter().find_map(|(_, claim)| match self.path(&claim) {
-                Path::Linked(fork, branch) if fork == tip => Some(branch),
-                Path::Linked(..) | Path::Told | Path::Missing(_) | Path::Beyond => None,
-            });
+            let next =
+                self.by_preference(order).into_iter().find_map(|(_, claim)| match self.path(&claim.block) {
+                    Path::Linked(fork, branch) if fork == tip => Some(branch),
+                    Path::Linked(..) | Path::Told | Path::Missing(_) | Path::Beyond => None,
+                });
             let Some(branch) = next else { return };
             for block in branch {
                 steps.push(Step::New(Arc::clone(&block)));
@@ -228,6 +288,9 @@ impl Chain {
 
     fn switch(&mut self, fork: usize, added: Vec<Arc<Block>>) -> Step {
         let removed: Vec<_> = self.told.drain(fork.saturating_add(1)..).rev().collect();
+        if let Some(first) = removed.last() {
+            self.claims.note_left(first.number());
+        }
         for block in removed.iter().rev() {
             self.left.insert(block.hash());
             self.add_to_pool(Arc::clone(block));
@@ -240,7 +303,8 @@ impl Chain {
 
     fn jump(&mut self, to: Arc<Block>) -> Step {
         self.told.clear();
-        self.highest = self.claims.iter().map(|(place, block)| (*place, block.number())).collect();
+        self.claims.note_left(0);
+        self.highest = self.claims.iter().map(|(place, claim)| (place, claim.block.number())).collect();
         self.tell(Arc::clone(&to));
         Step::Jump(to)
     }
@@ -264,7 +328,7 @@ impl Chain {
     /// Forgets what cannot be told any more, and the oldest of what is too much.
     fn forget(&mut self) {
         let lowest = self.told.front().map_or(0, |block| block.number());
-        let is_claimed: HashSet<B256> = self.claims.values().map(|block| block.hash()).collect();
+        let is_claimed: HashSet<B256> = self.claims.iter().map(|(_, claim)| claim.block.hash()).collect();
         self.pool.retain(|hash, block| block.number() >= lowest || is_claimed.contains(hash));
         let Self { pool, pooled, left, .. } = self;
         pooled.retain(|hash| pool.contains_key(hash));
@@ -278,8 +342,7 @@ impl Chain {
 
     /// Where a block was told.
     fn told_at(&self, hash: B256, number: u64) -> Option<usize> {
-        let place = usize::try_from(number.checked_sub(self.told.front()?.number())?).ok()?;
-        self.told.get(place).is_some_and(|block| block.hash() == hash).then_some(place)
+        told_at(&self.told, hash, number)
     }
 
     fn is_told(&self, block: &Block) -> bool {
@@ -321,12 +384,16 @@ impl Chain {
     }
 
     /// The upstreams that show something, the preferred first, and those that stand in no order last.
-    fn by_preference(&self, order: &[usize]) -> Vec<(usize, Arc<Block>)> {
-        let mut claims: Vec<_> =
-            self.claims.iter().map(|(place, block)| (*place, Arc::clone(block))).collect();
+    fn by_preference(&self, order: &[usize]) -> Vec<(usize, &Claim)> {
+        let mut claims: Vec<_> = self.claims.iter().collect();
         claims.sort_by_key(|(place, _)| order.iter().position(|one| one == place).unwrap_or(usize::MAX));
         claims
     }
+}
+
+fn told_at(told: &VecDeque<Arc<Block>>, hash: B256, number: u64) -> Option<usize> {
+    let place = usize::try_from(number.checked_sub(told.front()?.number())?).ok()?;
+    told.get(place).is_some_and(|block| block.hash() == hash).then_some(place)
 }
 
 #[cfg(test)]

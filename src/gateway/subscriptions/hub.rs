@@ -48,6 +48,8 @@ const POLL: (Duration, Duration) = (Duration::from_millis(250), Duration::from_s
 const SILENCE: Duration = Duration::from_secs(60);
 /// How long the board may know of a newer block than was told.
 const BEHIND: Duration = Duration::from_secs(2);
+/// Longest time for an upstream to say what its newest block is, until what it shows is believed to be that.
+const ANSWER: Duration = Duration::from_secs(5);
 /// Most blocks that a head may lie beyond the board's tip: what is made between two probes, where blocks come seldom.
 const BEYOND_TIP: u64 = 16;
 /// The same as a time, where blocks come often.
@@ -105,6 +107,8 @@ struct Hub {
     logs: LogFetcher,
     transactions: TransactionFetcher,
     is_polling: bool,
+    /// When upstreams were last asked for their newest blocks.
+    asked: Option<Instant>,
     behind_since: Option<Instant>,
     under_way: FuturesUnordered<BoxFuture<'static, Done>>,
 }
@@ -167,6 +171,7 @@ impl Hub {
             logs: LogFetcher::default(),
             transactions: TransactionFetcher::default(),
             is_polling: false,
+            asked: None,
             behind_since: None,
             under_way: FuturesUnordered::new(),
             parts,
@@ -209,19 +214,35 @@ impl Hub {
                 let steps = self.chain.gone(place, &order);
                 self.carry_out(steps);
             }
-            News::Head(place, block) => {
-                self.parts.board.observed(place, Feedback::Head(block.head));
-                let (believed, order) = self.believed();
-                if believed.contains(&place) && !self.is_absurd(&block) {
-                    // One step for both, so that nothing is told in between.
-                    self.chain.withdraw(self.polled());
-                    let steps = self.chain.take_in(place, *block, self.now_s(), &order);
-                    self.carry_out(steps);
-                }
+            News::Head(place, block) => self.hear_head(place, *block, None),
+            News::Answer(place, question, Some(block)) => self.hear_head(place, *block, Some(question)),
+            News::Answer(place, question, None) => {
+                let (_, order) = self.believed();
+                let steps = self.chain.take_refusal(place, question, &order);
+                self.carry_out(steps);
             }
             News::Pending(place, hash, body) => self.hear_pending(place, hash, body),
         }
         self.say_what_is_wanted();
+    }
+
+    fn hear_head(&mut self, place: usize, block: Block, answers: Option<u64>) {
+        self.parts.board.observed(place, Feedback::Head(block.head));
+        let (believed, order) = self.believed();
+        if believed.contains(&place) && !self.is_absurd(&block) {
+            // One step for both, so that nothing is told in between.
+            self.chain.withdraw(self.polled());
+            let steps = self.show(place, block, answers, &order);
+            self.carry_out(steps);
+        }
+    }
+
+    fn show(&mut self, place: usize, block: Block, answers: Option<u64>, order: &[usize]) -> Vec<Step> {
+        let now_s = self.now_s();
+        match answers {
+            Some(question) => self.chain.take_answer(place, block, question, now_s, order),
+            None => self.chain.take_in(place, block, now_s, order),
+        }
     }
 
     fn hear_pending(&mut self, place: usize, hash: B256, body: Option<RawJson>) {
@@ -286,12 +307,12 @@ impl Hub {
                 }
                 self.under_way.extend(self.transactions.fetch(&self.parts.backfill));
             }
-            Done::Polled(block) => {
+            Done::Polled(block, question) => {
                 self.is_polling = false;
                 let Some(block) = block.filter(|block| !self.is_absurd(block)) else { return };
                 let is_first = self.chain.tip().is_none();
                 let (_, order) = self.believed();
-                let mut steps = self.chain.take_in(self.polled(), *block, self.now_s(), &order);
+                let mut steps = self.show(self.polled(), *block, question, &order);
                 if is_first {
                     // It was there before whoever subscribed.
                     steps.retain(|step| !matches!(step, Step::Jump(_)));
@@ -319,6 +340,11 @@ impl Hub {
             let steps = self.chain.gone(place, &order);
             self.carry_out(steps);
         }
+        if self.chain.question().is_some() && self.asked.is_some_and(|asked| asked.elapsed() >= ANSWER) {
+            self.asked = None;
+            let steps = self.chain.give_up_asking(&order);
+            self.carry_out(steps);
+        }
         let told = self.chain.tip().map(|block| block.number());
         let is_behind = self.parts.board.snapshot().tip.is_some_and(|tip| Some(tip.number) > told);
         self.behind_since = is_behind.then(|| self.behind_since.unwrap_or_else(Instant::now));
@@ -333,7 +359,7 @@ impl Hub {
     fn poll(&mut self) {
         if !self.is_polling && self.clients.want_blocks() {
             self.is_polling = true;
-            self.under_way.push(fetch::newest(Arc::clone(&self.parts.backfill)));
+            self.under_way.push(fetch::newest(Arc::clone(&self.parts.backfill), self.chain.question()));
         }
     }
 
@@ -359,10 +385,20 @@ impl Hub {
                     }
                 }
                 Step::Gap(gap) => wanted.push(gap),
+                Step::Ask => self.ask(),
             }
         }
         self.under_way.extend(self.gaps.fill(&wanted, &self.parts.backfill));
         self.fetch_logs();
+    }
+
+    /// Asks all upstreams that show something for their newest blocks.
+    fn ask(&mut self) {
+        self.asked = Some(Instant::now());
+        self.say_what_is_wanted();
+        if self.chain.claimants().any(|place| place == self.polled()) {
+            self.poll();
+        }
     }
 
     fn tell(&mut self, block: Arc<Block>) {
@@ -398,6 +434,7 @@ impl Hub {
         let wants = Wants {
             backups: !is_own_live && self.clients.subscriptions() > 0,
             pending: self.clients.want_pending(),
+            question: self.chain.question(),
         };
         if wants.pending.is_none() {
             self.hashes.clear();

@@ -177,6 +177,10 @@ pub(crate) struct ScriptedUpstreams(Arc<Mutex<HashMap<String, Script>>>);
 struct Script {
     is_dead: bool,
     subscriptions: usize,
+    /// The head that it showed last.
+    newest: Option<Value>,
+    /// It does not say what its newest block is.
+    is_mute: bool,
     pending: bool,
     /// How it answers who wants whole transactions.
     bodies: GivesBodies,
@@ -233,7 +237,13 @@ impl ScriptedUpstreams {
     }
 
     pub(crate) fn show(&self, name: &str, head: Value) {
+        self.with(name, |script| script.newest = Some(head.clone()));
         self.say(name, "0xheads", head);
+    }
+
+    /// It says on its websocket from now on, or not, what its newest block is.
+    pub(crate) fn mutes(&self, name: &str, is_mute: bool) {
+        self.with(name, |script| script.is_mute = is_mute);
     }
 
     pub(crate) fn show_pending(&self, name: &str, transaction: Value) {
@@ -275,6 +285,16 @@ impl ScriptedUpstreams {
                         ("eth_subscribe", "newHeads") => json!("0xheads"),
                         ("eth_subscribe", "newPendingTransactions") => json!("0xpending"),
                         ("eth_unsubscribe", "0xpending") => json!(true),
+                        ("eth_getBlockByNumber", "latest") => {
+                            let (newest, is_mute) =
+                                self.with(&name, |script| (script.newest.clone(), script.is_mute));
+                            if is_mute {
+                                continue;
+                            }
+                            let answer = json!({"jsonrpc": "2.0", "id": call["id"], "result": newest});
+                            socket.send(Message::text(answer.to_string())).await.unwrap();
+                            continue;
+                        }
                         other => panic!("{other:?}"),
                     };
                     let bodies = self.with(&name, |script| script.bodies);

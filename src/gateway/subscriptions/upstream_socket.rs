@@ -42,6 +42,8 @@ const MAX_MESSAGE: usize = 4 << 20;
 const HEADS: u64 = 1;
 const PENDING: u64 = 2;
 const UNSUBSCRIBE: u64 = 3;
+/// A question's call has its number after these.
+const QUESTIONS: u64 = 100;
 
 /// An upstream with a websocket. Its URL and headers may hold a key: not for logs.
 #[derive(Clone)]
@@ -65,6 +67,8 @@ pub(super) struct Wants {
     pub(super) backups: bool,
     /// Pending transactions.
     pub(super) pending: Option<Bodies>,
+    /// The newest block, asked for once for each number of a question.
+    pub(super) question: Option<u64>,
 }
 
 /// What a socket tells.
@@ -76,6 +80,8 @@ pub(super) enum News {
     Down(usize),
     /// A new head.
     Head(usize, Box<Block>),
+    /// The newest block, asked for by a question; none where it refuses to say. Heads that were told before it came before.
+    Answer(usize, u64, Option<Box<Block>>),
     /// A pending transaction: its hash, and the whole of it where that was asked for and is given.
     Pending(usize, B256, Option<RawJson>),
 }
@@ -200,6 +206,11 @@ impl UpstreamSocket {
             {
                 return End::Failed(reason);
             }
+            if heard.heads.is_some()
+                && let Err(reason) = heard.ask_newest(socket, wants.question).await
+            {
+                return End::Failed(reason);
+            }
             let message = tokio::select! {
                 message = socket.next() => message,
                 changed = self.wants.changed() => match changed {
@@ -242,7 +253,7 @@ impl UpstreamSocket {
             match &news {
                 Some(News::Head(..)) => last_head = Instant::now(),
                 Some(News::Up(_)) => info!(upstream = %self.feed.id, "listening to the upstream's heads"),
-                Some(News::Down(_) | News::Pending(..)) | None => {}
+                Some(News::Down(_) | News::Answer(..) | News::Pending(..)) | None => {}
             }
             if let Some(news) = news
                 && self.news.send(news).await.is_err()
@@ -264,6 +275,8 @@ struct Heard {
     is_asking: bool,
     /// It refused to give whole transactions: their hashes are asked for in their place.
     refuses_bodies: bool,
+    /// The last question that it was asked.
+    question: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -315,6 +328,14 @@ impl Heard {
         }
     }
 
+    /// Asks for the newest block on the way on which heads come, so that whatever it told before the answer is known to be older.
+    async fn ask_newest(&mut self, socket: &mut Socket, question: Option<u64>) -> Result<(), String> {
+        let Some(number) = question.filter(|_| self.question != question) else { return Ok(()) };
+        self.question = question;
+        let id = QUESTIONS.saturating_add(number);
+        send(socket, call(id, "eth_getBlockByNumber", "[\"latest\",false]")).await
+    }
+
     /// What a message tells, if anything.
     fn read(&mut self, text: &Bytes, place: usize) -> Result<Option<News>, String> {
         let wire: Wire<'_> = serde_json::from_slice(text).map_err(|_| "it sent no JSON-RPC".to_owned())?;
@@ -336,6 +357,11 @@ impl Heard {
                 return Ok(news);
             }
             return Ok(None);
+        }
+        if let Some(question) = wire.id.and_then(|id| id.checked_sub(QUESTIONS)) {
+            let raw = wire.result.and_then(|raw| RawJson::parse(text.slice_ref(raw.get().as_bytes())));
+            let block = raw.and_then(|raw| Block::read(&raw)).map(Box::new);
+            return Ok(Some(News::Answer(place, question, block)));
         }
         let id = wire.result.and_then(|id| serde_json::from_str::<String>(id.get()).ok());
         match (wire.id, id) {
@@ -429,6 +455,13 @@ mod tests {
         );
         let body = format!("{{\"hash\":\"{hash}\"}}");
         assert!(matches!(read(&of("0xb", &body)), Ok(Some(News::Pending(0, one, Some(_)))) if one == hash));
+        let answer = format!(
+            r#"{{"id":107,"result":{{"number":"0x1","hash":"{hash}","parentHash":"{hash}","timestamp":"0x1","transactions":[]}}}}"#
+        );
+        assert!(matches!(read(&answer), Ok(Some(News::Answer(0, 7, Some(block)))) if block.hash() == hash));
+        for refusal in [r#"{"id":107,"error":{"code":-32601}}"#, r#"{"id":107,"result":null}"#] {
+            assert!(matches!(read(refusal), Ok(Some(News::Answer(0, 7, None)))));
+        }
         assert!(read(&of("0xa", "{}")).is_err());
         assert!(read(r#"{"id":1,"error":{"code":-32601}}"#).is_err());
         assert!(read("<html>").is_err());

@@ -1,7 +1,8 @@
-//! Two upstreams of one chain, in any interleaving of delays, drops, reconnects and reorganisations, against a model of what a client of one node that
+//! Three upstreams of one chain, in any interleaving of delays, drops, reconnects and reorganisations, against a model of what a client of one node that
 //! never dies would have in the end: every block of the chain once, every log once, and removed logs for exactly what was told and is none any more.
+//! No branch that was left comes back in this world, so no head is ever told twice, however late an upstream tells of its past.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use alloy_primitives::{B256, keccak256};
 use proptest::prelude::*;
@@ -16,7 +17,7 @@ use crate::gateway::{
     },
 };
 
-const ORDER: [usize; 2] = [0, 1];
+const ORDER: [usize; 3] = [0, 1, 2];
 /// Blocks that both have shown before anything happens: no reorganisation is deeper.
 const FIRST: u64 = 20;
 
@@ -85,6 +86,8 @@ struct Client {
     book: LogBook,
     turn: u64,
     heads: Vec<B256>,
+    /// All heads that it was ever told.
+    ever: HashSet<B256>,
     logs: Vec<B256>,
     wanted: Vec<Gap>,
     reorganisations: usize,
@@ -97,6 +100,7 @@ impl Client {
             book: LogBook::default(),
             turn: 0,
             heads: Vec::new(),
+            ever: HashSet::new(),
             logs: Vec::new(),
             wanted: Vec::new(),
             reorganisations: 0,
@@ -107,7 +111,8 @@ impl Client {
         if let Some(last) = self.heads.last() {
             assert_eq!(*last, block.head.parent_hash, "what is told hangs together");
         }
-        assert!(!self.heads.contains(&block.hash()), "no head is told twice");
+        // No branch of this world comes back.
+        assert!(self.ever.insert(block.hash()), "no head is told twice, also after a reorganisation");
         self.heads.push(block.hash());
         self.turn += 1;
         self.book.want(self.turn, block);
@@ -118,7 +123,7 @@ impl Client {
         self.wanted.clear();
         for step in steps {
             match step {
-                Step::Known => {}
+                Step::Known | Step::Ask => {}
                 Step::Future => panic!("nothing is from the future"),
                 Step::New(block) => self.tell(block),
                 Step::Jump(block) => {
@@ -170,11 +175,52 @@ impl Client {
 }
 
 /// An upstream's websocket.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Socket {
     /// How much it has told.
     told: usize,
     is_open: bool,
+    /// The last question that it was asked, and has answered or not.
+    question: Option<u64>,
+    /// Its answer, behind so much that it tells before.
+    answer: Option<(usize, B256)>,
+}
+
+impl Socket {
+    fn open(told: usize) -> Self {
+        Self { told, is_open: true, ..Self::default() }
+    }
+
+    /// The upstream hears of an open question, and says what its newest block is at that time.
+    fn is_asked(&mut self, client: &Client, world: &World) {
+        let question = client.chain.question();
+        if self.is_open && question.is_some() && question != self.question {
+            self.question = question;
+            self.answer = world.heads.last().map(|newest| (world.heads.len(), *newest));
+        }
+    }
+
+    /// The next thing that it tells comes, if there is any.
+    fn tells(&mut self, client: &mut Client, world: &World, place: usize) -> bool {
+        if !self.is_open {
+            return false;
+        }
+        if let (Some((_, newest)), Some(question)) =
+            (self.answer.filter(|(behind, _)| *behind <= self.told), self.question)
+        {
+            self.answer = None;
+            let block = world.all[&newest].clone();
+            let steps = client.chain.take_answer(place, block, question, NOW_S, &ORDER);
+            client.carry_out(steps);
+            return true;
+        }
+        if self.told >= world.heads.len() {
+            return false;
+        }
+        self.told += 1;
+        shows(client, world, place, self.told - 1);
+        true
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -188,6 +234,8 @@ enum Turn {
     Breaks(usize),
     /// It is there again, and tells what comes from then on.
     Returns(usize),
+    /// It hears what it is asked.
+    IsAsked(usize),
     Fill,
     Logs,
 }
@@ -196,10 +244,11 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
     let turn = prop_oneof![
         4 => Just(Turn::Grow),
         1 => (1..=5_usize).prop_map(Turn::Reorganise),
-        8 => (0..2_usize).prop_map(Turn::Tells),
-        1 => (0..2_usize, 1..4_usize).prop_map(|(place, count)| Turn::Drops(place, count)),
-        1 => (0..2_usize).prop_map(Turn::Breaks),
-        2 => (0..2_usize).prop_map(Turn::Returns),
+        8 => (0..3_usize).prop_map(Turn::Tells),
+        1 => (0..3_usize, 1..4_usize).prop_map(|(place, count)| Turn::Drops(place, count)),
+        1 => (0..3_usize).prop_map(Turn::Breaks),
+        2 => (0..3_usize).prop_map(Turn::Returns),
+        2 => (0..3_usize).prop_map(Turn::IsAsked),
         3 => Just(Turn::Fill),
         3 => Just(Turn::Logs),
     ];
@@ -213,13 +262,13 @@ fn shows(client: &mut Client, world: &World, place: usize, at: usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
     fn a_client_has_the_chain_and_its_logs_whatever_its_upstreams_do(turns in turns()) {
         let (mut world, mut client) = (World::new(), Client::new());
         let first = world.heads.len() - 1;
-        let mut sockets = [Socket { told: first, is_open: true }; 2];
+        let mut sockets = [Socket::open(first); 3];
         for (place, socket) in sockets.iter_mut().enumerate() {
             shows(&mut client, &world, place, socket.told);
             socket.told += 1;
@@ -228,23 +277,18 @@ proptest! {
             match turn {
                 Turn::Grow => world.grow(),
                 Turn::Reorganise(depth) => world.reorganise(depth),
-                Turn::Tells(place) => {
-                    let socket = &mut sockets[place];
-                    if socket.is_open && socket.told < world.heads.len() {
-                        socket.told += 1;
-                        shows(&mut client, &world, place, socket.told - 1);
-                    }
-                }
+                Turn::Tells(place) => drop(sockets[place].tells(&mut client, &world, place)),
+                Turn::IsAsked(place) => sockets[place].is_asked(&client, &world),
                 Turn::Drops(place, count) => {
                     sockets[place].told = (sockets[place].told + count).min(world.heads.len());
                 }
                 Turn::Breaks(place) => {
-                    sockets[place].is_open = false;
+                    sockets[place] = Socket::default();
                     let steps = client.chain.gone(place, &ORDER);
                     client.carry_out(steps);
                 }
                 Turn::Returns(place) if !sockets[place].is_open => {
-                    sockets[place] = Socket { told: world.heads.len(), is_open: true };
+                    sockets[place] = Socket::open(world.heads.len());
                 }
                 Turn::Returns(_) => {}
                 Turn::Fill => drop(client.fill(&world)),
@@ -254,12 +298,21 @@ proptest! {
         // Whoever is away returns, and all are told of what comes next.
         world.grow();
         for (place, socket) in sockets.iter_mut().enumerate() {
-            let from = if socket.is_open { socket.told } else { world.heads.len() - 1 };
-            for at in from..world.heads.len() {
-                shows(&mut client, &world, place, at);
+            if !socket.is_open {
+                *socket = Socket::open(world.heads.len() - 1);
+            }
+            while socket.tells(&mut client, &world, place) {}
+        }
+        // All that is wanted, and answers to all that is asked, come.
+        let mut goes_on = true;
+        while goes_on {
+            goes_on = client.fill(&world);
+            for (place, socket) in sockets.iter_mut().enumerate() {
+                socket.is_asked(&client, &world);
+                goes_on |= socket.tells(&mut client, &world, place);
             }
         }
-        while client.fill(&world) {}
+        prop_assert_eq!(client.chain.question(), None, "nothing is in doubt in the end");
         while client.fetch_logs(&world) {}
         let told = world.canonical.iter().skip_while(|hash| **hash != client.heads[0]);
         let told: Vec<B256> = told.copied().collect();

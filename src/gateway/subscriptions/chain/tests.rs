@@ -16,6 +16,12 @@ fn show(chain: &mut Chain, place: usize, number: u64, branch: char) -> Vec<Strin
     chain.take_in(place, block(number, branch), NOW_S, &ORDER).iter().map(name).collect()
 }
 
+/// An upstream says, asked, that this is its newest block.
+fn answer(chain: &mut Chain, place: usize, number: u64, branch: char) -> Vec<String> {
+    let question = chain.question().expect("a question is open");
+    chain.take_answer(place, block(number, branch), question, NOW_S, &ORDER).iter().map(name).collect()
+}
+
 fn name(step: &Step) -> String {
     let names = |blocks: &[Arc<Block>]| blocks.iter().map(|block| of(block)).collect::<Vec<_>>().join(" ");
     match step {
@@ -25,6 +31,7 @@ fn name(step: &Step) -> String {
         Step::Jump(block) => format!("jump {}", of(block)),
         Step::Reorg { removed, added } => format!("reorg -{} +{}", names(removed), names(added)),
         Step::Gap(gap) => format!("gap {}..{}", gap.from, gap.to),
+        Step::Ask => "ask".to_owned(),
     }
 }
 
@@ -59,7 +66,8 @@ fn an_upstream_on_a_fork_of_its_own_makes_nobody_flap() {
         show(&mut chain, place, 99, 'a');
     }
     assert_eq!(show(&mut chain, 2, 100, 'b'), ["new 100b"], "it was the first");
-    assert_eq!(show(&mut chain, 1, 100, 'a'), ["reorg -100b +100a"], "1:1, and it is preferred");
+    assert_eq!(show(&mut chain, 1, 100, 'a'), ["ask"], "1:1, and it is preferred");
+    assert_eq!(answer(&mut chain, 1, 100, 'a'), ["reorg -100b +100a"]);
     assert_eq!(show(&mut chain, 0, 100, 'a'), ["known"]);
     for number in 101..140 {
         assert_eq!(show(&mut chain, 2, number, 'b'), [""; 0]);
@@ -129,7 +137,98 @@ fn votes_of_who_is_gone_do_not_count() {
     assert_eq!(show(&mut chain, 1, 100, 'b'), [""; 0]);
     assert!(chain.gone(2, &ORDER).is_empty());
     let steps = chain.gone(0, &ORDER);
-    assert_eq!(steps.iter().map(name).collect::<Vec<_>>(), ["reorg -100a +100b"]);
+    assert_eq!(steps.iter().map(name).collect::<Vec<_>>(), ["ask"]);
+    assert_eq!(answer(&mut chain, 1, 100, 'b'), ["reorg -100a +100b"]);
+}
+
+#[test]
+fn an_upstream_that_is_late_does_not_bring_back_what_was_left() {
+    let on_branch_b = || {
+        let mut chain = chain_at(99);
+        show(&mut chain, 1, 99, 'a');
+        for number in 100..=102 {
+            show(&mut chain, 0, number, 'a');
+        }
+        // The first of the other branch moves it: who is behind with telling has no vote.
+        assert_eq!(show(&mut chain, 0, 100, 'b'), ["reorg -102a 101a 100a +100b"]);
+        chain
+    };
+    // It is alone with its old view, which is even the longer one.
+    let mut chain = on_branch_b();
+    assert_eq!(chain.gone(0, &ORDER), []);
+    assert_eq!(show(&mut chain, 1, 100, 'a'), ["ask"]);
+    assert_eq!(show(&mut chain, 1, 101, 'a'), [""; 0], "it is asked once");
+    assert_eq!(show(&mut chain, 1, 102, 'a'), [""; 0]);
+    assert_eq!(answer(&mut chain, 1, 101, 'b'), ["new 101b"], "that was long ago");
+    assert_eq!(chain.question(), None);
+    // Beside another, which is not preferred.
+    let mut chain = on_branch_b();
+    show(&mut chain, 2, 100, 'b');
+    assert_eq!(chain.gone(0, &ORDER), []);
+    for number in 100..=102 {
+        let asks: &[&str] = if number == 101 { &["ask"] } else { &[] };
+        assert_eq!(show(&mut chain, 1, number, 'a'), asks, "{number}: it has to be longer");
+    }
+    assert_eq!(show(&mut chain, 2, 101, 'b'), ["new 101b"]);
+    assert_eq!(show(&mut chain, 2, 102, 'b'), ["new 102b"]);
+    assert_eq!(chain.question(), None, "it is not the longer one any more");
+    // It was right: the branch is taken up again.
+    let mut chain = on_branch_b();
+    assert_eq!(chain.gone(0, &ORDER), []);
+    show(&mut chain, 1, 102, 'a');
+    assert_eq!(answer(&mut chain, 1, 102, 'a'), ["reorg -100b +100a 101a 102a"]);
+}
+
+#[test]
+fn a_word_counts_once_it_is_known_to_be_later_than_what_was_told() {
+    // What the upstream in doubt has shown before, how it answers, and what follows.
+    for (name, before, reply, want) in [
+        ("it was on the branch", Some(100), "", vec!["reorg -101a 100a +100b"]),
+        ("it was not", None, "", vec!["ask"]),
+        ("it was on it before it parts", Some(98), "", vec!["ask"]),
+        ("it says the same", None, "same", vec!["ask", "reorg -101a 100a +100b"]),
+        ("it says that it has moved", None, "moved", vec!["ask", "known"]),
+        ("it refuses to say", None, "refusal", vec!["ask", "reorg -101a 100a +100b"]),
+        ("it says nothing", None, "nothing", vec!["ask", "reorg -101a 100a +100b"]),
+        ("it answers an older question", None, "older", vec!["ask"]),
+    ] {
+        let mut chain = chain_at(97);
+        for number in 98..=101 {
+            show(&mut chain, 0, number, 'a');
+        }
+        before.map(|number| show(&mut chain, 1, number, 'a'));
+        let _ = chain.gone(0, &ORDER);
+        let mut steps = show(&mut chain, 1, 100, 'b');
+        let question = chain.question();
+        let more = match (reply, question) {
+            ("same", Some(_)) => answer(&mut chain, 1, 100, 'b'),
+            ("moved", Some(_)) => answer(&mut chain, 1, 101, 'a'),
+            ("refusal", Some(question)) => {
+                chain.take_refusal(1, question, &ORDER).iter().map(self::name).collect()
+            }
+            ("nothing", Some(_)) => chain.give_up_asking(&ORDER).iter().map(self::name).collect(),
+            ("older", Some(question)) => {
+                let steps = chain.take_answer(1, block(100, 'b'), question - 1, NOW_S, &ORDER);
+                steps.iter().map(self::name).collect()
+            }
+            _ => Vec::new(),
+        };
+        steps.extend(more);
+        assert_eq!(steps, want, "{name}");
+    }
+}
+
+#[test]
+fn who_does_not_answer_brings_back_nothing_that_was_left() {
+    let mut chain = chain_at(99);
+    show(&mut chain, 0, 100, 'a');
+    show(&mut chain, 0, 101, 'a');
+    show(&mut chain, 0, 100, 'b');
+    let _ = chain.gone(0, &ORDER);
+    assert_eq!(show(&mut chain, 1, 101, 'a'), ["ask"]);
+    assert_eq!(chain.give_up_asking(&ORDER), [Step::Ask], "it is asked again");
+    // What was never told is news.
+    assert_eq!(show(&mut chain, 1, 102, 'a'), ["reorg -100b +100a 101a 102a"]);
 }
 
 #[test]
@@ -217,7 +316,7 @@ fn follow(told: &mut Vec<Arc<Block>>, steps: Vec<Step>) -> Vec<Gap> {
                 told.extend(added);
             }
             Step::Gap(gap) => gaps.push(gap),
-            Step::Known | Step::Future => {}
+            Step::Known | Step::Future | Step::Ask => {}
         }
         let is_linked = |pair: &[Arc<Block>]| matches!(pair, [a, b] if a.hash() == b.head.parent_hash && a.number() + 1 == b.number());
         assert!(told.windows(2).all(is_linked));
@@ -293,14 +392,19 @@ proptest! {
     /// Upstreams on branches of their own, in any order, with any of them gone at any time: what is told hangs together.
     #[test]
     fn what_is_told_hangs_together_whatever_upstreams_show(
-        turns in proptest::collection::vec((0..3_usize, 95..115_u64, 0..3_usize, 0..10_u8), 1..200),
+        turns in proptest::collection::vec((0..3_usize, 95..115_u64, 0..3_usize, 0..12_u8), 1..200),
     ) {
         let (mut chain, mut told) = (Chain::new(15), Vec::new());
         follow(&mut told, chain.take_in(0, block(95, 'a'), NOW_S, &ORDER));
         for (place, number, branch, what) in turns {
             let branch = ['a', 'b', 'c'][branch];
-            let mut gaps = match what {
-                0 => follow(&mut told, chain.gone(place, &ORDER)),
+            let mut gaps = match (what, chain.question()) {
+                (0, _) => follow(&mut told, chain.gone(place, &ORDER)),
+                (1, _) => follow(&mut told, chain.give_up_asking(&ORDER)),
+                (2, Some(question)) => follow(&mut told, chain.take_refusal(place, question, &ORDER)),
+                (3..6, Some(question)) => {
+                    follow(&mut told, chain.take_answer(place, block(number, branch), question, NOW_S, &ORDER))
+                }
                 _ => follow(&mut told, chain.take_in(place, block(number, branch), NOW_S, &ORDER)),
             };
             // Whoever is asked gives a block by its hash; `gap.from` may be of another branch.

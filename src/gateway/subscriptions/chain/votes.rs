@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Chain, Path, RING, STANDS_STILL};
+use super::{Chain, Claim, Path, RING, STANDS_STILL};
 use crate::gateway::subscriptions::block::Block;
 
 /// Who is for one of two branches.
@@ -38,50 +38,83 @@ impl Side {
     }
 }
 
+/// Whether another branch is told.
+#[derive(Debug)]
+pub(super) enum Finding {
+    /// What was told goes on.
+    Stay,
+    /// This one, from the place of the told block that it grows from.
+    Follow(usize, Vec<Arc<Block>>),
+    /// One would win by the votes of these upstreams, which may show it late: later than the told block of this number, they would count.
+    Doubt(Vec<usize>, u64),
+}
+
 impl Chain {
-    /// The branch that wins against the one told, with the place of the told block that it grows from.
-    pub(super) fn winner(&self, order: &[usize]) -> Option<(usize, Vec<Arc<Block>>)> {
-        let claims: Vec<(u64, Path)> =
-            self.by_preference(order).iter().map(|(_, block)| (block.number(), self.path(block))).collect();
-        let candidates = claims.iter().filter_map(|(_, path)| match path {
+    /// The branch that wins against the one told.
+    pub(super) fn find(&self, order: &[usize]) -> Finding {
+        let claims: Vec<(usize, &Claim, Path)> = self
+            .by_preference(order)
+            .into_iter()
+            .map(|(place, claim)| (place, claim, self.path(&claim.block)))
+            .collect();
+        let candidates = claims.iter().filter_map(|(_, _, path)| match path {
             Path::Linked(fork, branch) => Some((*fork, branch)),
             Path::Told | Path::Missing(_) | Path::Beyond => None,
         });
         let mut best: Option<(Side, usize, &Vec<Arc<Block>>)> = None;
+        let (mut doubted, mut later_than) = (Vec::new(), 0);
         for (fork, branch) in candidates {
             let Some(root) = branch.first() else { continue };
             let parts_at = root.number();
-            let (mut told, mut other) = (Side::default(), Side::default());
-            for (rank, (number, path)) in claims.iter().enumerate() {
+            // Those for the other one, and those of them who are not late.
+            let (mut told, mut other, mut sure) = (Side::default(), Side::default(), Side::default());
+            let mut late = Vec::new();
+            for (rank, (place, claim, path)) in claims.iter().enumerate() {
+                let number = claim.block.number();
                 match path {
-                    Path::Told if *number >= parts_at => told.add(rank, *number),
-                    Path::Linked(place, _) if *place > fork => told.add(rank, *number),
-                    Path::Linked(place, blocks)
-                        if *place == fork
+                    Path::Told if number >= parts_at => told.add(rank, number),
+                    Path::Linked(from, _) if *from > fork => told.add(rank, number),
+                    Path::Linked(from, blocks)
+                        if *from == fork
                             && blocks.first().is_some_and(|first| first.hash() == root.hash()) =>
                     {
-                        other.add(rank, *number);
+                        other.add(rank, number);
+                        if claim.is_later_than(parts_at, self.left.contains(&claim.block.hash())) {
+                            sure.add(rank, number);
+                        } else {
+                            late.push(*place);
+                        }
                     }
                     Path::Told | Path::Linked(..) | Path::Missing(_) | Path::Beyond => {}
                 }
             }
-            // Who is late with a reorganisation shows what all have left: that is no reason to return to it.
+            // With as many votes, who shows what all have left gives no reason to return to it.
             let returns = self.left.contains(&root.hash());
-            if returns && other.votes == told.votes && other.height <= told.height {
-                continue;
-            }
-            if other.wins(&told) && best.as_ref().is_none_or(|(side, _, _)| other.wins(side)) {
-                best = Some((other, fork, branch));
+            let wins = |side: &Side| {
+                side.wins(&told) && !(returns && side.votes == told.votes && side.height <= told.height)
+            };
+            if wins(&sure) {
+                if best.as_ref().is_none_or(|(side, _, _)| sure.wins(side)) {
+                    best = Some((sure, fork, branch));
+                }
+            } else if wins(&other) {
+                doubted.append(&mut late);
+                later_than = later_than.max(parts_at);
             }
         }
-        best.map(|(_, fork, branch)| (fork, branch.clone()))
+        match best {
+            Some((_, fork, branch)) => Finding::Follow(fork, branch.clone()),
+            None if doubted.is_empty() => Finding::Stay,
+            None => Finding::Doubt(doubted, later_than),
+        }
     }
 
     /// Where the chain begins anew, when most show what cannot be linked with what was told.
     pub(super) fn new_beginning(&self, order: &[usize]) -> Option<Arc<Block>> {
         let oldest = self.told.front()?.number();
         let claims = self.by_preference(order);
-        let links: Vec<Link> = claims.iter().map(|(place, block)| self.link(*place, block, oldest)).collect();
+        let links: Vec<Link> =
+            claims.iter().map(|(place, claim)| self.link(*place, &claim.block, oldest)).collect();
         let apart = links.iter().filter(|link| **link == Link::Apart).count().saturating_mul(2);
         let leads = links.first() == Some(&Link::Apart);
         let has_most = apart > claims.len() || (apart == claims.len() && apart > 0 && leads);
@@ -91,7 +124,11 @@ impl Chain {
             return None;
         }
         let wanted = if has_most { Link::Apart } else { *links.first()? };
-        claims.iter().zip(&links).find(|(_, link)| **link == wanted).map(|((_, block), _)| Arc::clone(block))
+        claims
+            .iter()
+            .zip(&links)
+            .find(|(_, link)| **link == wanted)
+            .map(|((_, claim), _)| Arc::clone(&claim.block))
     }
 
     fn link(&self, place: usize, block: &Arc<Block>, oldest: u64) -> Link {

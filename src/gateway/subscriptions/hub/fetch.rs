@@ -44,8 +44,8 @@ pub(super) enum Done {
     Filled(Gap, Vec<Block>, bool),
     /// A block's logs.
     Logs(Arc<Block>, Result<Fetched, NotFetched>),
-    /// The newest block.
-    Polled(Option<Box<Block>>),
+    /// The newest block, and the question that was open when it was asked for.
+    Polled(Option<Box<Block>>, Option<u64>),
     /// A pending transaction; none where nobody knows it.
     Transaction(B256, Option<RawJson>),
 }
@@ -58,10 +58,10 @@ fn pause_after(failures: u32) -> Duration {
 }
 
 /// Fetches the newest block.
-pub(super) fn newest(backfill: Arc<dyn Backfill>) -> BoxFuture<'static, Done> {
+pub(super) fn newest(backfill: Arc<dyn Backfill>, question: Option<u64>) -> BoxFuture<'static, Done> {
     Box::pin(async move {
         let call = RpcCall::new("eth_getBlockByNumber", &b"[\"latest\",false]"[..]);
-        Done::Polled(block(&*backfill, call).await.map(Box::new))
+        Done::Polled(block(&*backfill, call).await.map(Box::new), question)
     })
 }
 

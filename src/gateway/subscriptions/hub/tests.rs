@@ -1,5 +1,7 @@
 //! The hub between scripted upstreams, whose websockets are real ones over a pipe.
 
+mod branches;
+
 use std::collections::HashSet;
 
 use serde_json::{Value, json};
@@ -167,30 +169,6 @@ async fn a_gap_waits_until_somebody_can_be_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reorganisation_takes_back_what_was_told_to_whom_it_was_told() {
-    let stage = stage(1, ClientLimits::default());
-    let mut early = stage.hub.join().await.unwrap();
-    early.subscribe(Topic::Logs(Arc::default())).await.unwrap();
-    stage.upstreams.subscribed("u0").await;
-    stage.world.grow_to(102, 'a');
-    for number in 99..=101 {
-        stage.upstreams.show("u0", header(number, 'a'));
-    }
-    assert_eq!(logs(&mut early, 3).await, ["99a", "100a", "101a"]);
-    let mut late = stage.hub.join().await.unwrap();
-    late.subscribe(Topic::Logs(Arc::default())).await.unwrap();
-    stage.upstreams.show("u0", header(102, 'a'));
-    assert_eq!(logs(&mut late, 1).await, ["102a"]);
-    stage.world.grow_to(103, 'b');
-    stage.upstreams.show("u0", header(103, 'b'));
-    let added = ["100b", "101b", "102b", "103b"];
-    assert_eq!(logs(&mut early, 1).await, ["102a"]);
-    assert_eq!(logs(&mut early, 3).await, ["-102a", "-101a", "-100a"]);
-    assert_eq!(logs(&mut early, 4).await, added);
-    assert_eq!(logs(&mut late, 5).await, ["-102a", "100b", "101b", "102b", "103b"]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn logs_are_fetched_only_where_the_bloom_says_so_and_until_all_are_there() {
     let stage = stage(1, ClientLimits::default());
     let mut line = stage.hub.join().await.unwrap();
@@ -291,25 +269,6 @@ async fn a_silent_upstream_is_noticed_by_the_board_and_opened_again() {
         sleep(Duration::from_secs(1)).await;
     }
     assert!(begun.elapsed() >= SILENCE - Duration::from_secs(1));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_reorganisation_that_a_websocket_makes_after_polling_is_told() {
-    let stage = stage(1, ClientLimits::default());
-    let (mut by_head, mut by_log) = (stage.hub.join().await.unwrap(), stage.hub.join().await.unwrap());
-    by_head.subscribe(Topic::NewHeads).await.unwrap();
-    by_log.subscribe(Topic::Logs(Arc::default())).await.unwrap();
-    stage.upstreams.subscribed("u0").await;
-    stage.world.grow_to(103, 'a');
-    stage.upstreams.show("u0", header(99, 'a'));
-    stage.tip(103);
-    assert_eq!(heads(&mut by_head, 5).await, numbers(99..=103), "polled, as the websocket shows nothing");
-    assert_eq!(logs(&mut by_log, 5).await, numbers(99..=103));
-    // The first is outlived by what was polled; with the second, what was polled counts no more.
-    stage.upstreams.show("u0", header(100, 'b'));
-    stage.upstreams.show("u0", header(101, 'b'));
-    assert_eq!(heads(&mut by_head, 2).await, ["100b", "101b"]);
-    assert_eq!(logs(&mut by_log, 6).await, ["-103a", "-102a", "-101a", "-100a", "100b", "101b"]);
 }
 
 #[tokio::test(start_paused = true)]
