@@ -88,6 +88,8 @@ pub struct Switchover {
 /// A probe that was answered: after so long, and when.
 type Answered = (Duration, Instant);
 
+/// How long a head that was observed counts by itself: whoever judges upstreams has taken it by then, and knows better. Arbitrary.
+const HEARD: Duration = Duration::from_secs(2);
 /// Failovers that are kept for people to see.
 const SWITCHOVERS: usize = 50;
 
@@ -100,6 +102,8 @@ pub struct Board {
     now: Arc<ArcSwap<Snapshot>>,
     changed: watch::Sender<u64>,
     feedback: mpsc::Sender<(usize, Feedback)>,
+    /// The number of the last head that was observed of each, and when.
+    heard: Arc<Mutex<Vec<Option<(u64, Instant)>>>>,
     usual: Arc<UsualAnswers>,
 }
 
@@ -108,11 +112,12 @@ impl Board {
     pub fn new(upstreams: Vec<Standing>) -> (Self, mpsc::Receiver<(usize, Feedback)>) {
         let (feedback, observed) = mpsc::channel(1024);
         let probed = Arc::new(Mutex::new(vec![None; upstreams.len()]));
+        let heard = Arc::new(Mutex::new(vec![None; upstreams.len()]));
         let usual = Arc::new(UsualAnswers::of(upstreams.len()));
         let snapshot = Snapshot { upstreams, ..Snapshot::default() };
         let now = Arc::new(ArcSwap::from_pointee(snapshot));
         let switchovers = Arc::default();
-        (Self { switchovers, probed, now, changed: watch::Sender::new(0), feedback, usual }, observed)
+        (Self { switchovers, probed, now, changed: watch::Sender::new(0), feedback, heard, usual }, observed)
     }
 
     /// What is known now.
@@ -133,10 +138,22 @@ impl Board {
 
     /// Tells what a call observed of the upstream at a place, unless that is what was told just before. Never waits.
     pub fn observed(&self, place: usize, feedback: Feedback) {
+        if let Feedback::Head(head) = &feedback
+            && let Some(heard) = self.heard.lock().get_mut(place)
+        {
+            *heard = Some((head.number, Instant::now()));
+        }
         let is_answer = matches!(feedback, Feedback::Answered { .. });
         if self.usual.is_news(place, is_answer, tokio::time::Instant::now()) {
             let _ = self.feedback.try_send((place, feedback));
         }
+    }
+
+    /// The number of the head that the upstream at a place told of a moment ago, 0 for none: whoever was told of it may ask for it before whoever
+    /// judges upstreams has taken it.
+    pub fn heard(&self, place: usize, now: Instant) -> u64 {
+        let heard = self.heard.lock().get(place).copied().flatten();
+        heard.filter(|(_, at)| now.saturating_duration_since(*at) < HEARD).map_or(0, |(number, _)| number)
     }
 
     /// The last switchovers, the newest first.
@@ -172,6 +189,37 @@ impl Board {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_counts_at_once_and_for_a_moment() {
+        let standing = Standing {
+            id: UpstreamId::parse("one").unwrap(),
+            tier: Tier::Primary,
+            state: UpstreamState::Unknown,
+            reason: String::new(),
+            since: 0,
+            head: None,
+            finalized: None,
+            lag: None,
+            earliest: None,
+            version: None,
+        };
+        let (board, _observed) = Board::new(vec![standing]);
+        let head = |number| Head {
+            number,
+            hash: alloy_primitives::B256::ZERO,
+            parent_hash: alloy_primitives::B256::ZERO,
+            timestamp: 0,
+        };
+        assert_eq!(board.heard(0, Instant::now()), 0);
+        board.observed(0, Feedback::Head(head(7)));
+        board.observed(0, Feedback::Failed("it failed".to_owned()));
+        assert_eq!((board.heard(0, Instant::now()), board.heard(1, Instant::now())), (7, 0));
+        // A reorganisation, or a node that has lost its newest blocks.
+        board.observed(0, Feedback::Head(head(6)));
+        assert_eq!(board.heard(0, Instant::now()), 6);
+        assert_eq!(board.heard(0, Instant::now() + HEARD), 0);
+    }
 
     #[test]
     fn the_last_fifty_switchovers_are_kept() {

@@ -25,7 +25,7 @@ use super::{
 
 pub(super) use self::{
     failure::note_failure,
-    patience::patience,
+    patience::{Usual, patience},
     race::{Heard, Race},
 };
 

@@ -113,7 +113,8 @@ impl Lanes {
             .enumerate()
             .map(|(place, lane)| {
                 let (standing, probed) = (snapshot.upstreams.get(place), self.board.probe_answered(place));
-                lane.seen(&call.method, standing, probed, now)
+                let seen = lane.seen(&call.method, standing, probed, now);
+                Seen { latest: seen.latest.max(self.board.heard(place, now)), ..seen }
             })
             .collect();
         let (told_latest, told_finalized) = self.told(session);
@@ -149,7 +150,8 @@ impl Lanes {
         let standing = snapshot.upstreams.get(place);
         let shown = self.at(place).map_or(0, |lane| lane.shown(standing).0);
         let head = standing.and_then(|standing| standing.head).map_or(0, |head| head.number);
-        head.max(shown).min(self.ceiling())
+        let heard = self.board.heard(place, Instant::now());
+        head.max(shown).max(heard).min(self.ceiling())
     }
 
     /// Whether a slow read is asked of a second upstream.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use self::needed::needed;
 use super::{
-    patience::{SHORTEST, patience},
+    patience::{SHORTEST, Usual, patience},
     trouble::Troubles,
 };
 use crate::gateway::{
@@ -235,8 +235,9 @@ impl<'a> Race<'a> {
         let Some((slow, since)) = round.slow() else { return Step::Wait };
         let attempt = self.lanes.attempt();
         round.wake = Some((since + attempt, Wake::Slow));
-        let known = self.lanes.at(slow.place).and_then(|lane| lane.quantiles(self.method.class));
-        let patience = patience(self.method.class, known, 1, attempt);
+        let of = |class| self.lanes.at(slow.place).and_then(|lane| lane.quantiles(class));
+        let usual = Usual::of(self.method, of(MethodClass::Read));
+        let patience = patience(of(self.method.class), usual, 1, attempt);
         if patience >= attempt {
             return Step::Wait;
         }

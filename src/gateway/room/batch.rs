@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Gateway;
 use crate::gateway::{
     BadAnswer, CallError, Method, MethodClass, RpcAnswer, RpcCall, Served, Session, TransportFailure,
-    dispatch::{Heard, Race, never_lower, note_failure, patience},
+    dispatch::{Heard, Race, Usual, never_lower, note_failure, patience},
     methods::{FilterUse, Repeat},
     metrics,
     select::Candidate,
@@ -145,7 +145,7 @@ async fn ask(gateway: &Gateway, group: &[Item], deadline: Instant) -> Option<Vec
     let until = deadline.min(started + lanes.attempt());
     lane.note_asked(calls.len());
     let known = lane.quantiles(MethodClass::Read);
-    let patience = patience(MethodClass::Read, known, calls.len(), lanes.attempt());
+    let patience = patience(known, Usual::Quick, calls.len(), lanes.attempt());
     let mut asking = lane.ask.batch(&calls, until);
     let came = match timeout_at(until.min(started + patience), &mut asking).await {
         Ok(came) => Ok(came),

@@ -33,12 +33,15 @@ async fn frozen(calls: usize, ms: u64) -> (Stage, Arc<Lanes>) {
 #[tokio::test(start_paused = true)]
 async fn a_frozen_node_is_left_for_another_own_one_after_ten_times_what_is_usual() {
     for (method, calls, ms, waited) in [
-        // 400 ms at least; 2.5 s at most; unknown, 0.8 s for a read, and all the time for what may take long.
+        // 400 ms at least; 2.5 s at most; unknown, 0.8 s for a read, a second for logs where reads are quick, and all the time for what may take long.
         ("eth_call", 30, 5, 400),
         ("eth_call", 30, 70, 700),
         ("eth_call", 30, 900, 2_500),
         ("eth_call", 3, 5, 800),
-        ("eth_getLogs", 30, 5, 2_500),
+        ("eth_getLogs", 30, 5, 1_000),
+        ("eth_getLogs", 30, 150, 1_500),
+        ("eth_getLogs", 3, 150, 1_000),
+        ("trace_block", 30, 5, 2_500),
     ] {
         let (stage, lanes) = frozen(calls, ms).await;
         let (call, started) = (call(method, json!([{}])), Instant::now());
