@@ -59,13 +59,20 @@ impl Asker {
         answer.get_mut("result").map(Value::take)
     }
 
-    /// Asks somebody who must answer.
+    /// Asks the gateway, which must answer: again as it says while it turns logs away, as the machine is short of CPU.
     async fn must(&self, method: &str, params: Value) -> Value {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let answer = self.http.post(&self.url).json(&body).send().await.unwrap();
-        let mut answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
-        assert!(answer.get("error").is_none(), "{method} {params}: {answer}");
-        answer["result"].take()
+        for _ in 0..60 {
+            let answer = self.http.post(&self.url).json(&body).send().await.unwrap();
+            let is_turned_away = answer.status() == 503 && answer.headers().contains_key("retry-after");
+            let mut answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+            if !is_turned_away {
+                assert!(answer.get("error").is_none(), "{method} {params}: {answer}");
+                return answer["result"].take();
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        panic!("{method} {params}: the gateway has been too busy for a minute");
     }
 
     async fn head(&self) -> Option<u64> {

@@ -29,10 +29,7 @@ use std::{
 
 use alloy_primitives::B256;
 
-use self::{
-    claims::{Claim, Claims},
-    votes::Finding,
-};
+use self::claims::{Claim, Claims};
 use super::block::Block;
 
 /// Told blocks that are remembered: how deep a reorganisation may go, and how many blocks are fetched to close a gap. No chain that is served
@@ -106,6 +103,17 @@ enum Path {
     Missing(Gap),
     /// In no way.
     Beyond,
+}
+
+/// Whether another branch is told.
+#[derive(Debug)]
+enum Finding {
+    /// What was told goes on.
+    Stay,
+    /// This one, from the place of the told block that it grows from.
+    Follow(usize, Vec<Arc<Block>>),
+    /// One would win by the votes of these upstreams, which may show it late: later than the told block of this number, they would count.
+    Doubt(Vec<usize>, u64),
 }
 
 impl Chain {

@@ -262,7 +262,7 @@ fn shows(client: &mut Client, world: &World, place: usize, at: usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1024))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn a_client_has_the_chain_and_its_logs_whatever_its_upstreams_do(turns in turns()) {

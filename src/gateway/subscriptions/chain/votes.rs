@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Chain, Claim, Path, RING, STANDS_STILL};
+use super::{Chain, Claim, Finding, Path, RING, STANDS_STILL};
 use crate::gateway::subscriptions::block::Block;
 
 /// Who is for one of two branches.
@@ -36,17 +36,6 @@ impl Side {
             (own, _) => own.is_some(),
         }
     }
-}
-
-/// Whether another branch is told.
-#[derive(Debug)]
-pub(super) enum Finding {
-    /// What was told goes on.
-    Stay,
-    /// This one, from the place of the told block that it grows from.
-    Follow(usize, Vec<Arc<Block>>),
-    /// One would win by the votes of these upstreams, which may show it late: later than the told block of this number, they would count.
-    Doubt(Vec<usize>, u64),
 }
 
 impl Chain {
