@@ -29,6 +29,7 @@ use futures_util::{
     future::BoxFuture,
     stream::{self, BoxStream},
 };
+use tokio::time::timeout;
 use visible::VisibleCgroups;
 
 use super::{
@@ -38,6 +39,9 @@ use super::{
 use crate::supervisor::{
     DockerSettings, Inspection, LaunchSpec, Limits, Network, NodeSettings, ProcessStatus, RuntimeSettings,
 };
+
+/// Longest wait for what a container uses.
+const FIGURES: Duration = Duration::from_secs(5);
 
 /// A Docker engine and the containers of nodes on it.
 #[derive(Debug)]
@@ -110,8 +114,10 @@ impl DockerRuntime {
         if matches!(seen.status, ProcessStatus::Running { .. } | ProcessStatus::Paused) {
             let options = StatsOptionsBuilder::new().stream(false).one_shot(true).build();
             let stats = docker.stats(&settings.container, Some(options));
-            // A container may end between the two calls: then there is none, and the next look says so.
-            let stats = self.engine.within(CALL, Box::pin(stats).into_future()).await?.0.and_then(Result::ok);
+            // A container may end between the two calls: then there is none, and the next look says so. Nor are figures waited for: an engine that is
+            // slow with them still says how the container is.
+            let stats = timeout(FIGURES, Box::pin(stats).into_future()).await;
+            let stats = stats.ok().and_then(|(first, _)| first?.ok());
             let mut usage = inspect::usage(stats.as_ref(), found.host_config.as_ref());
             self.cgroups.complete(&mut usage, &found);
             seen.usage = Some(usage);
@@ -330,3 +336,7 @@ impl Runtime for DockerRuntime {
             .boxed()
     }
 }
+
+#[cfg(test)]
+#[path = "docker/figures_tests.rs"]
+mod tests;
