@@ -39,6 +39,11 @@ labelled! {
 }
 
 impl NodeState {
+    /// Whether a person wants it so: that is no trouble of its own.
+    pub const fn is_by_hand(self) -> bool {
+        matches!(self, Self::Pruning | Self::Maintenance | Self::Stopped)
+    }
+
     /// Whether it can serve, if only in part.
     pub const fn serves(self) -> bool {
         matches!(self, Self::Healthy | Self::Lagging)

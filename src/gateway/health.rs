@@ -143,6 +143,11 @@ impl Health {
         self.records.get(place).is_some_and(Record::is_out)
     }
 
+    /// Whether a person wants the one at a place out, by the word of its supervisor.
+    pub fn is_out_by_hand(&self, place: usize) -> bool {
+        self.records.get(place).and_then(|record| record.node).is_some_and(NodeState::is_by_hand)
+    }
+
     /// Whether all should be asked of it, not its head alone.
     pub fn wants_all(&self, place: usize) -> bool {
         self.records.get(place).is_some_and(|record| {

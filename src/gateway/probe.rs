@@ -290,7 +290,8 @@ impl Prober {
         let used_up: Vec<bool> =
             self.parts.upstreams.iter().map(|upstream| upstream.budget.used(now).is_used_up()).collect();
         let health = &self.health;
-        let wrong = troubles(&snapshot, health.disagreement(), health.standstill(), &used_up);
+        let by_hand: Vec<bool> = (0..used_up.len()).map(|place| health.is_out_by_hand(place)).collect();
+        let wrong = troubles(&snapshot, health.disagreement(), health.standstill(), &used_up, &by_hand);
         if *self.parts.board.snapshot() != snapshot {
             self.parts.board.publish(snapshot);
         }

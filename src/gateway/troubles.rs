@@ -21,19 +21,21 @@ pub(super) struct Trouble {
 }
 
 /// What is wrong. `disagreement` and `standstill` are what is wrong with all together; `used_up` says of each upstream whether its budget of today
-/// is.
+/// is, and `by_hand` whether a person has taken it out: whoever stops a node knows, and its supervisor tells of a stop from outside.
 pub(super) fn troubles(
     snapshot: &Snapshot,
     disagreement: Option<&str>,
     standstill: Option<&str>,
     used_up: &[bool],
+    by_hand: &[bool],
 ) -> Vec<Trouble> {
     let mut found = Vec::new();
     let trouble =
         |rule, subject: &str, message: String| Trouble { rule, subject: subject.to_owned(), message };
-    for (standing, used_up) in snapshot.upstreams.iter().zip(used_up) {
+    for ((standing, used_up), by_hand) in snapshot.upstreams.iter().zip(used_up).zip(by_hand) {
         let Standing { id, tier, state, reason, .. } = standing;
         let rule = match state {
+            UpstreamState::Down if *by_hand => None,
             UpstreamState::Down | UpstreamState::Syncing => Some(&RPC_UPSTREAM_DOWN),
             UpstreamState::WrongChain => Some(&RPC_WRONG_CHAIN),
             UpstreamState::Forked => Some(&RPC_FORK),
@@ -149,22 +151,38 @@ mod tests {
                 vec!["rpc_budget_used u0", "rpc_fork u1", "rpc_budget_used u1"],
             ),
         ] {
-            let all = troubles(&snapshot(&states), None, None, &vec![used_up; states.len()]);
+            let count = states.len();
+            let all = troubles(&snapshot(&states), None, None, &vec![used_up; count], &vec![false; count]);
             let found: Vec<String> =
                 all.iter().map(|trouble| format!("{} {}", trouble.rule.name, trouble.subject)).collect();
             assert_eq!(found, want, "{states:?}");
         }
-        let disagree = troubles(&snapshot(&[]), Some("They differ."), None, &[]);
+        let disagree = troubles(&snapshot(&[]), Some("They differ."), None, &[], &[]);
         assert_eq!((&*disagree[0].rule.name, &*disagree[0].subject), ("rpc_fork", "gateway"));
-        let stands = troubles(&snapshot(&[]), None, Some("The chain stands still."), &[]);
+        let stands = troubles(&snapshot(&[]), None, Some("The chain stands still."), &[], &[]);
         assert_eq!((&*stands[0].rule.name, &*stands[0].subject), ("rpc_chain_stands", "gateway"));
         assert_eq!(stands[0].message, "The chain stands still. Calls are answered all the same, as of then.");
     }
 
+    /// What follows from it is told all the same: that a backup serves, or nobody.
+    #[test]
+    fn what_a_person_has_taken_out_is_not_told_as_down() {
+        let states = [(Tier::Primary, Down), (Tier::Replica, Down), (Tier::Backup, Healthy)];
+        let all = troubles(&snapshot(&states), None, None, &[false; 3], &[true, false, false]);
+        let found: Vec<String> =
+            all.iter().map(|trouble| format!("{} {}", trouble.rule.name, trouble.subject)).collect();
+        assert_eq!(found, ["rpc_upstream_down u1", "rpc_failover gateway"]);
+    }
+
     #[test]
     fn a_page_says_who_is_out_and_why() {
-        let all =
-            troubles(&snapshot(&[(Tier::Primary, Down), (Tier::Backup, Healthy)]), None, None, &[false; 2]);
+        let all = troubles(
+            &snapshot(&[(Tier::Primary, Down), (Tier::Backup, Healthy)]),
+            None,
+            None,
+            &[false; 2],
+            &[false; 2],
+        );
         assert_eq!(all[0].message, "The primary u0 is down. It is so.");
         assert_eq!(all[1].message, "Calls go to the backup u1. u0 is down: It is so.");
     }
