@@ -35,6 +35,10 @@ pub struct NodeMemoryRow {
     pub changed_at: UnixMillis,
     /// What was begun and whose end was not written down.
     pub under_way: Option<Label<NodeAction>>,
+    /// When that was begun, in Unix milliseconds.
+    pub under_way_at: Option<UnixMillis>,
+    /// When its removal was ordered, in Unix milliseconds; none: it is done, or was not ordered.
+    pub removal_at: Option<UnixMillis>,
 }
 
 from_row!(|row| NodeMemoryRow {
@@ -43,7 +47,9 @@ from_row!(|row| NodeMemoryRow {
     hold,
     hold_until,
     hold_why,
-    changed_at;
+    changed_at,
+    under_way_at,
+    removal_at;
     under_way = Some(get::<String>(row, "under_way")?)
         .filter(|label| !label.is_empty())
         .map(|label| Label::read(&label)),
@@ -92,9 +98,10 @@ impl Ledger {
     pub async fn remember_node(&self, row: &NodeMemoryRow) -> Result<(), LedgerError> {
         let mut write = self.write().await?;
         sqlx::query(
-            "INSERT INTO node_memory (node, wanted, hold, hold_until, hold_why, changed_at, instance) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+            "INSERT INTO node_memory (node, wanted, hold, hold_until, hold_why, changed_at, removal_at, instance) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
              ON CONFLICT (instance, node) DO UPDATE SET wanted = excluded.wanted, hold = excluded.hold, hold_until = excluded.hold_until, \
-             hold_why = excluded.hold_why, changed_at = excluded.changed_at",
+             hold_why = excluded.hold_why, changed_at = excluded.changed_at, removal_at = excluded.removal_at",
         )
         .bind(&row.node)
         .bind(row.wanted.as_str())
@@ -102,6 +109,7 @@ impl Ledger {
         .bind(row.hold_until)
         .bind(&row.hold_why)
         .bind(row.changed_at)
+        .bind(row.removal_at)
         .bind(write.instance)
         .execute(&mut *write.tx)
         .await?;
@@ -238,6 +246,8 @@ mod tests {
             hold_why: "A new disk.".to_owned(),
             changed_at: 5,
             under_way: None,
+            under_way_at: None,
+            removal_at: Some(4),
         }
     }
 
@@ -264,8 +274,11 @@ mod tests {
         ledger.begin_node_action("reth", NodeAction::Start, 6).await.unwrap();
         ledger.shut().await;
         let ledger = Ledger::open(folder.path(), "mainnet", 0).await.unwrap();
-        let restarting =
-            NodeMemoryRow { under_way: Some(NodeAction::Restart.into()), ..memory("geth", NodeWanted::Up) };
+        let restarting = NodeMemoryRow {
+            under_way: Some(NodeAction::Restart.into()),
+            under_way_at: Some(6),
+            ..memory("geth", NodeWanted::Up)
+        };
         let known = ledger.node_memories().await.unwrap();
         assert_eq!(known[0], restarting);
         assert_eq!(

@@ -98,6 +98,11 @@ const STEPS: &[Step] = &[
         sql: include_str!("../../migrations/ledger/0025_notice_times.sql"),
     },
     Step { version: 26, name: "nodes", sql: include_str!("../../migrations/ledger/0026_nodes.sql") },
+    Step {
+        version: 27,
+        name: "removals of nodes",
+        sql: include_str!("../../migrations/ledger/0027_node_removals.sql"),
+    },
 ];
 
 /// Most memory that a ledger without a file takes: some ten days of every slot with 8 relays. Beyond it, writes fail and are told.

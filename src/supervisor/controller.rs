@@ -125,8 +125,9 @@ pub fn start(parts: SupervisorParts, group: &TaskGroup) -> Supervising {
         runtimes: parts.runtimes.clone(),
     };
     let book = parts.signals.clone();
-    let shared =
-        Arc::new(Shared { parts, states, views, troubles, meters: meters.iter().cloned().collect() });
+    let meters_of = meters.iter().cloned().collect();
+    let one_start = Mutex::new(());
+    let shared = Arc::new(Shared { parts, states, views, troubles, meters: meters_of, one_start });
     let asked = Arc::new(Mutex::new(asked));
     group.restarting("supervisor", move |stop| run::run(Arc::clone(&shared), Arc::clone(&asked), stop));
     group.restarting("node_signals", move |stop| run_signals(book.clone(), wrong.clone(), stop));

@@ -28,6 +28,8 @@ const WRITTEN_WITHIN: Duration = Duration::from_secs(5);
 const MOVED_WITHIN: Duration = Duration::from_secs(1);
 /// What a runtime may take beyond a node's own grace.
 const SLACK: Duration = Duration::from_secs(60);
+/// What a start may take: systemd gives a unit two minutes to say that it is there.
+const STARTED_WITHIN: Duration = Duration::from_secs(150);
 /// What a creation may take: an image is pulled first.
 const CREATED_WITHIN: Duration = Duration::from_secs(1800);
 
@@ -95,12 +97,13 @@ pub(super) fn called(shared: &Shared, scribe: &Scribe, node: NodeId, message: St
 fn within(settings: &NodeSettings, action: NodeAction) -> Duration {
     match action {
         NodeAction::Create => CREATED_WITHIN,
-        NodeAction::Stop | NodeAction::Restart => settings.stop_grace.saturating_add(SLACK),
-        NodeAction::Start
-        | NodeAction::Resize
-        | NodeAction::Resume
-        | NodeAction::Remove
-        | NodeAction::CallHuman => SLACK,
+        NodeAction::Stop => settings.stop_grace.saturating_add(SLACK),
+        // Of those that the supervisor starts by itself one may have to wait for another.
+        NodeAction::Start => STARTED_WITHIN.saturating_mul(2),
+        NodeAction::Restart => {
+            settings.stop_grace.saturating_add(SLACK).saturating_add(STARTED_WITHIN.saturating_mul(2))
+        }
+        NodeAction::Resize | NodeAction::Resume | NodeAction::Remove | NodeAction::CallHuman => SLACK,
     }
 }
 
@@ -112,11 +115,11 @@ async fn call(shared: &Shared, settings: &NodeSettings, act: &Act) -> Result<(),
     }
     match act.action {
         NodeAction::Create => runtime.create(settings).await,
-        NodeAction::Start => runtime.start(settings).await,
+        NodeAction::Start => start(shared, settings, act).await,
         NodeAction::Stop => runtime.stop(settings, settings.stop_grace).await,
         NodeAction::Restart => {
             runtime.stop(settings, settings.stop_grace).await?;
-            runtime.start(settings).await
+            start(shared, settings, act).await
         }
         NodeAction::Resize => match &act.limits {
             Some(limits) => runtime.resize(settings, limits).await,
@@ -125,4 +128,21 @@ async fn call(shared: &Shared, settings: &NodeSettings, act: &Act) -> Result<(),
         NodeAction::Remove => runtime.remove(settings).await,
         NodeAction::Resume | NodeAction::CallHuman => Ok(()),
     }
+}
+
+/// Starts it. What the supervisor starts by itself is started one after the other: a start may come while another node is stopped, and that stop may
+/// end meanwhile.
+async fn start(shared: &Shared, settings: &NodeSettings, act: &Act) -> Result<(), RuntimeError> {
+    let _turn = match act.by {
+        ActedBy::Supervisor => Some(shared.one_start.lock().await),
+        ActedBy::Operator | ActedBy::Schedule => None,
+    };
+    let started = timeout(STARTED_WITHIN, shared.parts.runtimes.of(settings).start(settings)).await;
+    started.unwrap_or_else(|_| {
+        Err(RuntimeError::TimedOut(format!(
+            "The start of {} did not end within {} s; whether it was done is not known.",
+            act.node,
+            STARTED_WITHIN.as_secs()
+        )))
+    })
 }

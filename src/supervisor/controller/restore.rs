@@ -10,7 +10,7 @@ use crate::{
     ledger::{Ledger, LedgerError, NodeMemoryRow},
     supervisor::{
         NodeSettings,
-        fleet::{Memory, Remembered},
+        fleet::{Memory, Remembered, UnderWay},
     },
     types::{Label, NodeId, UnixMillis},
 };
@@ -57,8 +57,10 @@ fn remembered(node: &NodeId, row: &NodeMemoryRow, restarts: Vec<UnixMillis>) -> 
         hold: row.hold.known().unwrap_or(NodeHold::CrashLoop),
         hold_until: row.hold_until,
         hold_why: row.hold_why.clone(),
+        removal_at: row.removal_at,
     };
-    let under_way = row.under_way.as_ref().and_then(Label::known);
+    let action = row.under_way.as_ref().and_then(Label::known);
+    let under_way = action.map(|action| UnderWay { action, at: row.under_way_at.unwrap_or_default() });
     Remembered { node: node.clone(), memory, under_way, restarts }
 }
 
@@ -72,5 +74,7 @@ pub(super) fn row_of(node: &NodeId, memory: &Memory, now: UnixMillis) -> NodeMem
         hold_why: memory.hold_why.clone(),
         changed_at: now,
         under_way: None,
+        under_way_at: None,
+        removal_at: memory.removal_at,
     }
 }

@@ -101,7 +101,8 @@ impl Controller {
         let now = parts.clock.now();
         let left = restore(&parts.ledger, &parts.nodes, now).await;
         let about = parts.nodes.iter().map(About::of).collect();
-        let cut_short = left.iter().filter_map(|left| Some((left.node.clone(), left.under_way?))).collect();
+        let cut_short =
+            left.iter().filter_map(|left| Some((left.node.clone(), left.under_way?.action))).collect();
         let fleet = Fleet::new(about, &left, booted_at(&parts.host_root), rand::random(), now)
             .guarded_by(parts.guard);
         Self {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc};
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Mutex, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -95,6 +95,8 @@ pub(super) struct Shared {
     pub(super) views: watch::Sender<Vec<NodeView>>,
     pub(super) troubles: watch::Sender<Option<Vec<Trouble>>>,
     pub(super) meters: HashMap<NodeId, AnswerMeter>,
+    /// Held by whoever starts a node for the supervisor.
+    pub(super) one_start: Mutex<()>,
 }
 
 /// An input, and in which turn of its node it was begun.

@@ -32,7 +32,7 @@ pub(super) struct Fake {
     containers: Mutex<HashMap<String, Container>>,
     /// Each call that changes something, with what the ledger said to be under way then.
     pub(super) calls: Mutex<Vec<(String, Option<String>)>>,
-    /// Calls that never end, such as `start a`.
+    /// Calls that do not end as long as they are here, such as `start a`.
     pub(super) hanging: Mutex<HashSet<String>>,
     /// Whether looks are told late, as they were when they were begun; and how many wait for it.
     pub(super) are_late: watch::Sender<bool>,
@@ -91,8 +91,20 @@ impl Fake {
         }
     }
 
+    pub(super) fn runs(&self, node: &str) -> bool {
+        let containers = self.containers.lock();
+        containers.get(node).is_some_and(|it| matches!(it.status, ProcessStatus::Running { .. }))
+    }
+
     pub(super) fn called(&self) -> Vec<String> {
         self.calls.lock().iter().map(|(call, _)| call.clone()).collect()
+    }
+
+    /// Waits until a call was begun.
+    pub(super) async fn until_called(&self, call: &str) {
+        while !self.called().iter().any(|called| called == call) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     async fn call(&self, what: &str, node: &NodeSettings) {
@@ -105,9 +117,8 @@ impl Fake {
     }
 
     async fn hang(&self, call: &str) {
-        let hangs = self.hanging.lock().contains(call);
-        if hangs {
-            std::future::pending::<()>().await;
+        while self.hanging.lock().contains(call) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 }

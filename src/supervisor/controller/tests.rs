@@ -140,6 +140,31 @@ async fn a_hung_node_is_stopped_and_started() {
 }
 
 #[tokio::test]
+async fn a_stop_that_takes_long_keeps_nobody_else_down_and_starts_come_one_after_the_other() {
+    let stage = Stage::with(&[("a", "1"), ("b", "2")], &["a", "b"]).await;
+    let fake = &stage.fake;
+    stage.until("a", NodeState::Healthy).await;
+    stage.until("b", NodeState::Healthy).await;
+    fake.hanging.lock().extend(["stop a".to_owned(), "start b".to_owned()]);
+    fake.mute.lock().insert("a".to_owned());
+    timeout(Duration::from_secs(20), fake.until_called("stop a")).await.unwrap();
+    fake.exits("b", 1);
+    timeout(Duration::from_secs(20), fake.until_called("start b")).await.unwrap();
+    fake.hanging.lock().remove("stop a");
+    fake.mute.lock().clear();
+    while fake.runs("a") {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    fake.inspected_again("b").await;
+    assert_eq!(fake.called(), ["stop a", "start b"], "the other is being started");
+    fake.hanging.lock().clear();
+    stage.until("b", NodeState::Healthy).await;
+    stage.until("a", NodeState::Healthy).await;
+    assert_eq!(fake.called(), ["stop a", "start b", "start a"]);
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn a_call_that_hangs_holds_up_its_own_node_alone() {
     let stage = Stage::with(&[("a", "1"), ("b", "2"), ("c", "3")], &["a", "b", "c"]).await;
     stage.fake.hanging.lock().extend(["inspect c".to_owned(), "stop a".to_owned()]);

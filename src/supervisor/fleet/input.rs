@@ -168,6 +168,15 @@ pub(crate) struct Memory {
     pub(crate) hold: NodeHold,
     pub(crate) hold_until: Option<UnixMillis>,
     pub(crate) hold_why: String,
+    /// When its removal was ordered, as long as that is not done.
+    pub(crate) removal_at: Option<UnixMillis>,
+}
+
+/// Something that was begun, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UnderWay {
+    pub(crate) action: NodeAction,
+    pub(crate) at: UnixMillis,
 }
 
 /// What an earlier process left of a node.
@@ -176,7 +185,7 @@ pub(crate) struct Remembered {
     pub(crate) node: NodeId,
     pub(crate) memory: Memory,
     /// What it had begun, and not written down the end of.
-    pub(crate) under_way: Option<NodeAction>,
+    pub(crate) under_way: Option<UnderWay>,
     /// When the supervisor has started it by itself of late.
     pub(crate) restarts: Vec<UnixMillis>,
 }

@@ -2,7 +2,10 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::{about::About, ending::Ending, input::Memory, sync_watch::SyncWatch, watched::WatchedMs};
+use super::{
+    about::About, cut_short::CutShort, ending::Ending, input::Memory, sync_watch::SyncWatch,
+    watched::WatchedMs,
+};
 use crate::{
     events::{ActedBy, NodeAction, NodeHold, NodeState, NodeWanted},
     supervisor::{Limits, ProcessStatus, Sight, Usage},
@@ -36,7 +39,13 @@ pub(super) struct Node {
     pub(super) doing: Option<Doing>,
     pub(super) job: Option<Job>,
     /// What an earlier process had begun to do, until the first look shows what came of it.
-    pub(super) cut_short: Option<NodeAction>,
+    pub(super) cut_short: Option<CutShort>,
+    /// When this process began to look after it.
+    pub(super) found_at: UnixMillis,
+    /// When its removal was ordered, as long as that is not done.
+    pub(super) removal_at: Option<UnixMillis>,
+    /// What a person is to be told of it.
+    pub(super) to_tell: Option<String>,
 }
 
 /// What keeps our hands off it.
@@ -188,12 +197,17 @@ impl Node {
         told.is_some_and(|told| !at.is_after(told, self.about.stop_grace + TOLD_FOR))
     }
 
-    /// Whether we have taken it down, or started it, and it has not answered since.
-    pub(super) fn is_down_by_our_hand(&self) -> bool {
+    /// Whether we take it down, or have started it and it was not able to serve since. After its start timeout it counts no more: others get their turn.
+    pub(super) fn is_down_by_our_hand(&self, at: WatchedMs) -> bool {
         let takes_down = |doing: &Doing| !matches!(doing.action, NodeAction::Resize | NodeAction::Create);
-        self.doing.as_ref().is_some_and(takes_down)
-            || (self.process.our_hand || self.process.note == Some(STARTED_BY_US))
-                && self.state == NodeState::Starting
+        let is_ours = self.process.our_hand || self.process.note == Some(STARTED_BY_US);
+        let is_coming_back = is_ours
+            && self.process.is_running()
+            && self.hold.is_none()
+            && self.about.probed_at.is_some()
+            && !self.probes.was_ready
+            && !at.is_after(self.probes.began, self.about.restart.start_timeout);
+        self.doing.as_ref().is_some_and(takes_down) || is_coming_back
     }
 
     /// What is kept of it over restarts.
@@ -203,6 +217,7 @@ impl Node {
             hold: self.hold.kind,
             hold_until: self.hold.until.map(|until| now.saturating_add(until.since(at))),
             hold_why: self.hold.why.clone(),
+            removal_at: self.removal_at,
         }
     }
 

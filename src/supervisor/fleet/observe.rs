@@ -5,12 +5,13 @@ use std::time::Duration;
 use super::{
     about::RuntimeKind,
     ending::{End, Ending, ending},
-    node::{EndSeen, Job, NO_TICKET, Node, Probes, SOMEBODY_STARTED, STARTED_BY_US},
+    go_on::go_on,
+    node::{EndSeen, Node, Probes, SOMEBODY_STARTED, STARTED_BY_US},
     sync_watch::SyncWatch,
     watched::WatchedMs,
 };
 use crate::{
-    events::{ActedBy, NodeAction, NodeHold, NodeWanted},
+    events::{NodeAction, NodeHold, NodeWanted},
     supervisor::{Inspection, ProbeFailed, ProcessStatus, Ready, RuntimeError, RuntimeEvent, Sight},
     types::UnixMillis,
 };
@@ -48,19 +49,16 @@ pub(super) fn inspected(node: &mut Node, look: Result<Inspection, RuntimeError>,
     node.process.what = what;
     node.process.usage = usage;
     let before = node.process.status.replace(status.clone());
-    let cut_short = node.cut_short.take();
+    // One that is being stopped shows what came of it later.
+    let cut_short = node.cut_short.take_if(|_| status != ProcessStatus::Stopping);
+    let starts = [NodeAction::Start, NodeAction::Restart, NodeAction::Create];
+    node.process.our_hand |= cut_short
+        .is_some_and(|it| starts.iter().any(|start| it.is(*start)) && it.explains(&status, &node.about));
+    let goes_on = go_on(node, cut_short, &status);
     match status {
-        ProcessStatus::Running { .. } if cut_short == Some(NodeAction::Stop) => {
+        ProcessStatus::Running { .. } if goes_on => {
             node.process.run = run;
             node.probes = Probes::new(around.at, (around.new_sync)());
-            node.job = Some(Job {
-                ticket: NO_TICKET,
-                steps: [NodeAction::Stop].into(),
-                limits: None,
-                by: ActedBy::Operator,
-                why: "It was ordered to stop, and relaymux itself ended before that was done.".to_owned(),
-                done: String::new(),
-            });
         }
         ProcessStatus::Running { .. } => runs(node, before.as_ref(), run, around),
         ProcessStatus::Exited { code, oom_killed, at } => {
@@ -75,17 +73,6 @@ pub(super) fn inspected(node: &mut Node, look: Result<Inspection, RuntimeError>,
                 // Children end with the process that has started them.
                 node.process.ending =
                     Some(Ending::Crash("Nothing of it runs since relaymux was started.".to_owned()));
-            }
-            if cut_short == Some(NodeAction::Create) && node.wanted == NodeWanted::Up && node.job.is_none() {
-                node.process.our_hand = false;
-                node.job = Some(Job {
-                    ticket: NO_TICKET,
-                    steps: [NodeAction::Create, NodeAction::Start].into(),
-                    limits: None,
-                    by: ActedBy::Operator,
-                    why: "It was ordered up, and relaymux itself ended while it was being made.".to_owned(),
-                    done: String::new(),
-                });
             }
         }
         // The state between: nothing is known yet of how it ends.

@@ -48,7 +48,11 @@ impl Fleet {
     fn plan(&mut self, order: &Order, at: WatchedMs) -> Result<Plan, OrderRefused> {
         let another_restarts =
             self.nodes.iter().find(|node| is_restarting(node)).map(|node| node.id().clone());
-        let must_wait = self.index(&order.node).is_some_and(|index| self.must_wait(index));
+        let index = self.index(&order.node);
+        let must_wait = index.is_some_and(|index| self.must_wait(index, at));
+        let beside = index.and_then(|index| self.last_beside(index));
+        let now = self.clock.wall();
+        let beside = beside.map(|other| (other.id().clone(), other.state));
         let Some(node) = self.node_mut(&order.node) else {
             let message = format!("no node `{}` is configured under [[nodes]]", order.node);
             return Err(OrderRefused::Unknown(message));
@@ -100,10 +104,16 @@ impl Fleet {
                             let message = format!("{other} is being restarted: one restart at a time");
                             return Err(OrderRefused::Busy(message));
                         }
-                        if must_wait {
-                            let group = &node.about.group;
+                        let group = &node.about.group;
+                        if must_wait && node.process.is_running() {
                             let message = format!(
-                                "another node of the group {group} is being started and does not answer yet: never two of them at once"
+                                "another node of the group {group} is being started and cannot serve yet: never two of them at once"
+                            );
+                            return Err(OrderRefused::Busy(message));
+                        }
+                        if let Some((other, state)) = beside {
+                            let message = format!(
+                                "{id} is the last node of the group {group} that serves: {other} is {state}. Bring {other} back first, or stop it (`relaymux nodes stop {other}`) if nobody is to wait for it"
                             );
                             return Err(OrderRefused::Busy(message));
                         }
@@ -127,6 +137,7 @@ impl Fleet {
                         }
                         if may_remove && is_there {
                             steps.push(NodeAction::Remove);
+                            node.removal_at = Some(now);
                         }
                         node.wanted = NodeWanted::Stopped;
                         if node.hold.kind == NodeHold::CrashLoop {
@@ -183,7 +194,10 @@ fn to_run(node: &Node, status: &ProcessStatus) -> Result<Vec<NodeAction>, OrderR
         ProcessStatus::Created | ProcessStatus::Exited { .. } => Ok(vec![NodeAction::Start]),
         ProcessStatus::Running { .. } => Ok(Vec::new()),
         ProcessStatus::Paused => {
-            Err(OrderRefused::Refused(format!("somebody has paused {id}: unpause it first (docker unpause)")))
+            let message = format!(
+                "{id} is frozen, which somebody did by hand: `docker unpause` lets it go on, and it is looked after again then"
+            );
+            Err(OrderRefused::Refused(message))
         }
         ProcessStatus::Stopping => {
             Err(OrderRefused::Busy(format!("{id} is being stopped: ask again when it is over")))
@@ -216,6 +230,9 @@ fn hold_for(
         Some(time) if time.is_zero() || time > LONGEST_HOLD => {
             Err(OrderRefused::Refused(format!("{kind} of {id}: expected 1 second to 7 days")))
         }
+        Some(_) if node.hold.kind == NodeHold::CrashLoop => Err(OrderRefused::Refused(format!(
+            "{id} is in a crash loop: nothing is done to it anyway until `relaymux nodes resume {id}`, so work on it as long as you like"
+        ))),
         Some(time) => {
             let said = if why.trim().is_empty() { "" } else { ": " };
             let minutes = time.as_secs().div_ceil(60);
@@ -274,6 +291,7 @@ pub(super) fn next_step(node: &mut Node, effects: &mut Vec<Effect>) {
     let Some(job) = &mut node.job else { return };
     let Some(action) = job.steps.pop_front() else {
         let Some(job) = node.job.take() else { return };
+        node.removal_at = None;
         let answer = Ok(OrderDone { message: job.done });
         return effects.push(Effect::Answer { ticket: job.ticket, answer });
     };
@@ -290,6 +308,7 @@ pub(super) fn next_step(node: &mut Node, effects: &mut Vec<Effect>) {
 /// Ends a node's job for a failure.
 pub(super) fn fail_job(node: &mut Node, words: &str, effects: &mut Vec<Effect>) {
     if let Some(Job { ticket, .. }) = node.job.take() {
+        node.removal_at = None;
         let answer = Err(OrderRefused::Failed(words.to_owned()));
         effects.push(Effect::Answer { ticket, answer });
     }

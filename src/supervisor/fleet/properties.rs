@@ -56,6 +56,8 @@ struct Checker {
     /// When the supervisor began restarts of each node; cleared by a person who looks after it.
     begun: BTreeMap<NodeId, Vec<i64>>,
     wanted: BTreeMap<NodeId, NodeWanted>,
+    /// Nodes that were started by us and were not able to serve since: when, and the run, once it was seen.
+    coming_back: BTreeMap<NodeId, (i64, Option<u8>)>,
 }
 
 impl Checker {
@@ -68,6 +70,7 @@ impl Checker {
             flying: BTreeMap::new(),
             begun: BTreeMap::new(),
             wanted: BTreeMap::new(),
+            coming_back: BTreeMap::new(),
         }
     }
 
@@ -79,7 +82,7 @@ impl Checker {
             self.fleet.states().map(|(id, state)| (id.clone(), state)).collect();
         for effect in effects {
             match effect {
-                Effect::Act(act) => self.acted(act, &after)?,
+                Effect::Act(act) => self.acted(act, &states, &after)?,
                 Effect::Call { why, .. } => prop_assert!(!why.is_empty()),
                 Effect::Changed(changed) => {
                     prop_assert!(!changed.message.is_empty() && changed.state != changed.before);
@@ -100,13 +103,22 @@ impl Checker {
         Ok(())
     }
 
-    fn acted(&mut self, act: Act, states: &BTreeMap<NodeId, NodeState>) -> Result<(), TestCaseError> {
+    fn acted(
+        &mut self,
+        act: Act,
+        before: &BTreeMap<NodeId, NodeState>,
+        states: &BTreeMap<NodeId, NodeState>,
+    ) -> Result<(), TestCaseError> {
         prop_assert!(!act.why.trim().is_empty());
         prop_assert!(!self.flying.contains_key(&act.node), "two things at once to {}", act.node);
         let state = states[&act.node];
         if act.by == ActedBy::Supervisor {
             prop_assert!(matches!(act.action, NodeAction::Start | NodeAction::Restart), "{:?}", act.action);
-            let is_flying = self.flying.values().any(is_restart);
+            // What has ended may be started beside a restart, and nothing else beside anything.
+            let is_in_its_way = |other: &Act| {
+                is_restart(other) && (act.action == NodeAction::Restart || other.action == NodeAction::Start)
+            };
+            let is_flying = self.flying.values().any(is_in_its_way);
             prop_assert!(!is_flying, "two restarts in flight: {:?} and {act:?}", self.flying);
             prop_assert_eq!(
                 self.wanted.get(&act.node),
@@ -122,7 +134,6 @@ impl Checker {
             prop_assert!(begun.len() <= 5, "{} restarts within the window", begun.len());
         }
         if act.action == NodeAction::Restart {
-            let group = |id: &NodeId| if id.as_str() == "rollup" { "l2" } else { "execution" };
             let takes_down = |act: &&Act| {
                 !matches!(act.action, NodeAction::Resize | NodeAction::Create | NodeAction::Resume)
             };
@@ -133,6 +144,22 @@ impl Checker {
                 "{other:?} and {} are down at once by our hand",
                 act.node
             );
+            // Nor while the other was started by us and cannot serve yet.
+            let mut others = self.coming_back.iter().filter(|(id, _)| {
+                **id != act.node && group(id) == group(&act.node) && !self.flying.contains_key(*id)
+            });
+            let other = others.find(|(_, (began, _))| self.watched - began < 600_000);
+            prop_assert!(other.is_none(), "{other:?} is not back yet, and {} is taken down", act.node);
+            // A person takes the last one that serves down only where no other is waited for.
+            let mut others =
+                before.iter().filter(|(id, _)| **id != act.node && group(id) == group(&act.node));
+            let is_last = before[&act.node].serves() && others.clone().all(|(_, state)| !state.serves());
+            let waited_for = others.find(|(id, _)| self.wanted.get(*id) == Some(&NodeWanted::Up));
+            prop_assert!(
+                !is_last || waited_for.is_none(),
+                "{} is the last that serves: {waited_for:?}",
+                act.node
+            );
         }
         self.flying.insert(act.node.clone(), act);
         Ok(())
@@ -140,12 +167,24 @@ impl Checker {
 
     fn happens(&mut self, happening: Happening) -> Result<(), TestCaseError> {
         match happening {
-            Happening::Runs(node, run) => self.inspected(node, running(&format!("{run}"))),
+            Happening::Runs(node, run) => {
+                let id = id(NAMES[node]);
+                if !self.flying.contains_key(&id)
+                    && let Some((_, seen)) = self.coming_back.get_mut(&id)
+                    && *seen.get_or_insert(run) != run
+                {
+                    // Somebody else has started it since.
+                    self.coming_back.remove(&id);
+                }
+                self.inspected(node, running(&format!("{run}")))
+            }
             Happening::Ends(node, code, oom_killed) => {
+                self.coming_back.remove(&id(NAMES[node]));
                 let status = ProcessStatus::Exited { code: Some(code), oom_killed, at: Some(self.now) };
                 self.inspected(node, inspection(status, "e"))
             }
             Happening::Other(node, what) => {
+                self.coming_back.remove(&id(NAMES[node]));
                 let status = match what {
                     0 => ProcessStatus::Absent,
                     1 => ProcessStatus::Created,
@@ -163,6 +202,9 @@ impl Checker {
                     2 => Ready::Syncing("It syncs.".to_owned()),
                     _ => Ready::Lagging("It lags.".to_owned()),
                 };
+                if ready == Ready::Yes {
+                    self.coming_back.remove(&id(NAMES[node]));
+                }
                 self.step(Input::Probed(id(NAMES[node]), Ok(sight(ready))))
             }
             Happening::Fails(node, times) => {
@@ -183,6 +225,10 @@ impl Checker {
                     1 => Err(RuntimeError::TimedOut("late".to_owned())),
                     _ => Ok(()),
                 };
+                self.coming_back.remove(&act.node);
+                if result.is_ok() && matches!(act.action, NodeAction::Start | NodeAction::Restart) {
+                    self.coming_back.insert(act.node.clone(), (self.watched, None));
+                }
                 self.step(Input::Acted { node: act.node, action: act.action, result })
             }
             Happening::Ordered(node, what) => {
@@ -198,6 +244,10 @@ impl Checker {
                     7 => OrderKind::Pruning(hour),
                     _ => OrderKind::Resize(LimitsChange { memory: Some(1 << 30), ..LimitsChange::default() }),
                 };
+                if matches!(kind, OrderKind::Maintenance(_) | OrderKind::Pruning(_)) {
+                    // A person works on it: it is not waited for.
+                    self.coming_back.remove(&id(NAMES[node]));
+                }
                 if matches!(kind, OrderKind::Up | OrderKind::Restart | OrderKind::Resume) {
                     self.begun.remove(&id(NAMES[node]));
                 }
@@ -222,6 +272,10 @@ impl Checker {
         }
         self.step(Input::Inspected(id(NAMES[node]), Ok(inspection)))
     }
+}
+
+fn group(id: &NodeId) -> &'static str {
+    if id.as_str() == "rollup" { "l2" } else { "execution" }
 }
 
 fn is_restart(act: &Act) -> bool {

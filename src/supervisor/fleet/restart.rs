@@ -1,8 +1,9 @@
 //! When the supervisor starts a node again by itself, and when it does not.
 //!
-//! One at a time in the whole fleet. Never one that a person stopped, that is held, or of which nothing is known. Never for a lag. A hung node
-//! waits until another of its group that we have started is back. Where all that is probed fails at once on different hosts, it is the network,
-//! and a person is called.
+//! One at a time in the whole fleet, with one exception: what has ended is started beside a node that is being stopped, as a stop takes minutes
+//! where a node hangs, and whoever is down serves nobody meanwhile. Never one that a person stopped, that is held, or of which nothing is known.
+//! Never for a lag. A hung node waits until another of its group that we have started is able to serve. Where all that is probed fails at once on
+//! different hosts, it is the network, and a person is called.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -103,9 +104,10 @@ pub(super) fn schedule(node: &mut Node, at: WatchedMs, dice: u32) {
 impl Fleet {
     /// Begins at most one restart: the one that is due for the longest, lower layers first.
     pub(super) fn begin_restart(&mut self, at: WatchedMs, effects: &mut Vec<Effect>) {
-        if self.nodes.iter().any(is_restarting) {
+        if self.nodes.iter().any(is_being_started) {
             return;
         }
+        let one_is_restarted = self.nodes.iter().any(is_restarting);
         let fails_everywhere = self.fails_everywhere();
         let mut due: Vec<(usize, WatchedMs)> = self
             .nodes
@@ -117,13 +119,16 @@ impl Fleet {
         due.sort_by_key(|(index, due)| (self.nodes.get(*index).map(|node| node.about.layer()), *due));
         for (index, _) in due {
             let is_held_back = |due| self.pressure.holds_back(due, at);
-            if self.must_wait(index)
-                || self.nodes.get(index).and_then(|node| node.restarts.due).is_some_and(is_held_back)
-            {
+            if self.nodes.get(index).and_then(|node| node.restarts.due).is_some_and(is_held_back) {
                 continue;
             }
+            let must_wait = one_is_restarted || self.must_wait(index, at);
             let Some(node) = self.nodes.get_mut(index) else { continue };
             let Some(action) = wants(node, at) else { continue };
+            // A start takes nobody down: whoever is down already waits for no other.
+            if action == NodeAction::Restart && must_wait {
+                continue;
+            }
             if action == NodeAction::Restart && fails_everywhere {
                 if !std::mem::replace(&mut node.restarts.called, true) {
                     let why = "All nodes that are probed stopped answering at once, on different hosts: that is the network or this machine, and restarts would not help. Nothing is restarted.";
@@ -144,12 +149,23 @@ impl Fleet {
     }
 
     /// Whether another of its group is down by our hand, or about to be.
-    pub(super) fn must_wait(&self, index: usize) -> bool {
-        let Some(node) = self.nodes.get(index) else { return true };
-        let others = self.nodes.iter().enumerate().filter(|(other, _)| *other != index);
-        others
-            .map(|(_, other)| other)
-            .any(|other| other.about.group == node.about.group && other.is_down_by_our_hand())
+    pub(super) fn must_wait(&self, index: usize, at: WatchedMs) -> bool {
+        self.others_of_its_group(index).any(|other| other.is_down_by_our_hand(at))
+    }
+
+    /// Whether it is the last of its group that serves; then one of those that should and do not.
+    pub(super) fn last_beside(&self, index: usize) -> Option<&Node> {
+        let is_serving = |node: &Node| node.state.serves();
+        if !self.nodes.get(index).is_some_and(is_serving) || self.others_of_its_group(index).any(is_serving) {
+            return None;
+        }
+        self.others_of_its_group(index).find(|other| other.wanted == NodeWanted::Up)
+    }
+
+    fn others_of_its_group(&self, index: usize) -> impl Iterator<Item = &Node> {
+        let group = self.nodes.get(index).map(|node| &node.about.group);
+        let others = self.nodes.iter().enumerate().filter(move |(other, _)| *other != index);
+        others.map(|(_, other)| other).filter(move |other| Some(&other.about.group) == group)
     }
 
     /// Whether everything that is probed and runs fails at once, on different hosts.
@@ -166,6 +182,12 @@ impl Fleet {
         let (Some(first), Some(last)) = (since.iter().min(), since.iter().max()) else { return false };
         hosts.len() >= 2 && last.since(*first) <= AT_ONCE_MS
     }
+}
+
+/// Whether the supervisor starts it again after it has ended.
+fn is_being_started(node: &Node) -> bool {
+    let starts = |doing: &Doing| doing.by == ActedBy::Supervisor && doing.action == NodeAction::Start;
+    node.doing.as_ref().is_some_and(starts)
 }
 
 /// Whether it is being started again, by us or by a person's order.

@@ -85,6 +85,9 @@ fn settle(node: &mut Node, at: WatchedMs, now: UnixMillis, dice: u32, effects: &
         (node.state, node.why) = (state, why);
         restart::schedule(node, at, dice);
     }
+    if let Some(why) = node.to_tell.take() {
+        effects.push(Effect::Call { node: node.id().clone(), why });
+    }
     let (state, message) = (node.state, node.why.clone());
     if state != before {
         node.since = now;
@@ -99,8 +102,8 @@ fn settle(node: &mut Node, at: WatchedMs, now: UnixMillis, dice: u32, effects: &
 }
 
 /// What is remembered of a node, without times that go on by themselves.
-type Kept = (NodeWanted, NodeHold, Option<WatchedMs>);
+type Kept = (NodeWanted, NodeHold, Option<WatchedMs>, Option<UnixMillis>);
 
 fn kept(node: &Node) -> Kept {
-    (node.wanted, node.hold.kind, node.hold.until)
+    (node.wanted, node.hold.kind, node.hold.until, node.removal_at)
 }

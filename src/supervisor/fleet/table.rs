@@ -211,7 +211,21 @@ fn one_restart_at_a_time_and_never_two_of_a_group() {
     scene.done();
     scene.pass(300);
     assert_eq!(scene.acts.len(), 1, "and while it has not answered");
+    scene.answer("primary", Ready::Syncing("It is 900 blocks behind.".to_owned()));
+    scene.pass(100);
+    assert_eq!((scene.state("primary"), scene.acts.len()), (NodeState::Syncing, 1), "and while it syncs");
     scene.answer("primary", Ready::Yes);
+    scene.pass(1);
+    assert_eq!(scene.acts.last().unwrap().node, id("replica"));
+    // A sync of hours is no reason to leave the other hanging.
+    let mut scene = Scene::healthy(pair());
+    scene.fail("primary", 5);
+    scene.fail("replica", 5);
+    scene.pass(30);
+    scene.done();
+    scene.answer("primary", Ready::Syncing("It is 900,000 blocks behind.".to_owned()));
+    scene.pass(599);
+    assert_eq!(scene.acts.len(), 1);
     scene.pass(1);
     assert_eq!(scene.acts.last().unwrap().node, id("replica"));
     // Of other groups only the one in flight counts.
@@ -223,6 +237,42 @@ fn one_restart_at_a_time_and_never_two_of_a_group() {
     scene.done();
     scene.pass(1);
     assert_eq!(scene.acts.len(), 2);
+}
+
+#[test]
+fn what_has_ended_is_started_also_while_a_hung_one_is_being_stopped() {
+    let nodes = vec![
+        about("primary", "execution"),
+        about("replica", "execution"),
+        about("arbitrum", "l2"),
+        about("optimism", "other"),
+    ];
+    let mut scene = Scene::healthy(nodes);
+    scene.fail("primary", 5);
+    scene.pass(10);
+    assert_eq!(scene.acts.last().map(|act| act.action), Some(NodeAction::Restart));
+    // Its stop takes five minutes. One that hangs meanwhile has to wait, whatever its group.
+    scene.fail("optimism", 5);
+    scene.pass(30);
+    assert_eq!(scene.acts.len(), 1);
+    // Those that have ended are down already, one after the other; also of its own group, as somebody has to serve.
+    scene.inspect("replica", exited(1, "first"));
+    scene.pass(3);
+    scene.inspect("arbitrum", exited(1, "first"));
+    scene.pass(30);
+    let started = |scene: &Scene, from: usize| -> Vec<String> {
+        scene.acts[from..].iter().map(|act| format!("{} {}", act.action, act.node)).collect()
+    };
+    assert_eq!(started(&scene, 1), ["start replica"]);
+    scene.done();
+    scene.pass(1);
+    assert_eq!(started(&scene, 1), ["start replica", "start arbitrum"]);
+    scene.done();
+    scene.pass(200);
+    assert_eq!(scene.acts.len(), 3);
+    scene.step(Input::Acted { node: id("primary"), action: NodeAction::Restart, result: Ok(()) });
+    scene.pass(1);
+    assert_eq!(started(&scene, 3), ["restart optimism"]);
 }
 
 #[test]

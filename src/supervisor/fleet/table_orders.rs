@@ -42,6 +42,15 @@ fn maintenance_and_pruning_are_left_alone_until_they_are_over() {
     for hold in [Some(Duration::ZERO), Some(LONGEST_HOLD + Duration::from_secs(1)), None] {
         assert!(matches!(scene.order("geth", OrderKind::Maintenance(hold)), Err(OrderRefused::Refused(_))));
     }
+    // What waits for a person's word is not let go by the end of a maintenance.
+    scene.inspect("geth", oom("first"));
+    scene.pass(7);
+    scene.done();
+    let run = scene.run();
+    scene.inspect("geth", oom(&run));
+    let hour = Some(Duration::from_secs(3600));
+    assert!(matches!(scene.order("geth", OrderKind::Maintenance(hour)), Err(OrderRefused::Refused(_))));
+    assert_eq!(scene.state("geth"), NodeState::CrashLoop);
 }
 
 #[test]
@@ -94,6 +103,30 @@ fn orders_that_cannot_be_are_refused_in_words() {
     assert!(matches!(scene.order("primary", OrderKind::Up), Err(OrderRefused::Refused(_))));
     // What cannot be known cannot be begun, but a person may say that he works on it.
     scene.order("primary", OrderKind::Maintenance(Some(Duration::from_secs(60)))).unwrap();
+}
+
+#[test]
+fn the_last_that_serves_is_restarted_only_where_no_other_is_waited_for() {
+    let mut scene = Scene::healthy(pair());
+    scene.answer("primary", Ready::Lagging("Its head is 70 s old.".to_owned()));
+    scene.inspect("replica", exited(1, "first"));
+    let refused = scene.order("primary", OrderKind::Restart).unwrap_err();
+    assert!(
+        matches!(&refused, OrderRefused::Busy(words) if words.contains("replica is crashed")),
+        "{refused}"
+    );
+    // It may be stopped: that is its own word. And one that does not serve may be restarted.
+    scene.order("replica", OrderKind::Stop).unwrap();
+    scene.order("primary", OrderKind::Restart).unwrap();
+    let mut scene = Scene::healthy(pair());
+    scene.fail("primary", 5);
+    scene.inspect("replica", exited(1, "first"));
+    scene.order("primary", OrderKind::Restart).unwrap();
+    let mut scene = Scene::healthy(pair());
+    scene.inspect("replica", exited(1, "first"));
+    scene.order("primary", OrderKind::Stop).unwrap();
+    let mut scene = Scene::healthy(one());
+    scene.order("geth", OrderKind::Restart).unwrap();
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub(super) use super::{
     hold_bounds::LONGEST_HOLD,
     input::{
         Act, Effect, Input, LimitsChange, Memory, Order, OrderDone, OrderKind, OrderRefused, Remembered,
+        UnderWay,
     },
     whole::Fleet,
 };

@@ -145,6 +145,9 @@ impl Fleet {
             doing,
             job: _,
             cut_short: _,
+            found_at: _,
+            removal_at: _,
+            to_tell: _,
         } = node;
         let at = self.clock.now();
         let sight = probes.sight.as_ref();

@@ -48,6 +48,11 @@ impl WatchedClock {
         self.watched
     }
 
+    /// What the clock said last.
+    pub(super) fn wall(&self) -> UnixMillis {
+        self.last.unwrap_or_default()
+    }
+
     pub(super) const fn now(&self) -> WatchedMs {
         self.watched
     }

@@ -2,6 +2,7 @@
 
 use super::{
     about::About,
+    cut_short::CutShort,
     hold_bounds::LONGEST_HOLD,
     input::{Memory, Remembered},
     node::{Doing, Hold, Node, Probes, Process, Restarts},
@@ -93,18 +94,18 @@ impl Fleet {
 fn restored(about: About, left: Option<&Remembered>, at: WatchedMs, now: UnixMillis) -> Node {
     let ago = |then: UnixMillis| WatchedMs(at.0.saturating_sub(now.saturating_sub(then).max(0)));
     let (mut wanted, mut hold, mut restarts) = (NodeWanted::Watched, Hold::NONE, Restarts::default());
-    let (mut our_hand, mut cut_short) = (false, None);
+    let (mut removal_at, mut cut_short) = (None, None);
     if let Some(left) = left {
-        let Memory { wanted: was_wanted, hold: kind, hold_until, hold_why } = &left.memory;
+        let Memory { wanted: was_wanted, hold: kind, hold_until, hold_why, removal_at: removal } =
+            &left.memory;
         wanted = *was_wanted;
         let longest = millis(LONGEST_HOLD);
         let until = hold_until
             .map(|until| WatchedMs(at.0.saturating_add(until.saturating_sub(now).clamp(0, longest))));
         hold = Hold { kind: *kind, until, why: hold_why.clone() };
         restarts.begun = left.restarts.iter().map(|then| ago(*then)).collect();
-        cut_short = left.under_way;
-        our_hand =
-            matches!(left.under_way, Some(NodeAction::Start | NodeAction::Restart | NodeAction::Create));
+        cut_short = left.under_way.map(|begun| CutShort::new(begun, now));
+        removal_at = *removal;
     }
     Node {
         about,
@@ -113,11 +114,14 @@ fn restored(about: About, left: Option<&Remembered>, at: WatchedMs, now: UnixMil
         state: NodeState::Unknown,
         since: now,
         why: "It has not been looked at yet.".to_owned(),
-        process: Process { our_hand, ..Process::default() },
+        process: Process::default(),
         probes: Probes::new(at, new_sync()),
         restarts,
         doing: None,
         job: None,
         cut_short,
+        found_at: now,
+        removal_at,
+        to_tell: None,
     }
 }
