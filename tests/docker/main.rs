@@ -20,4 +20,5 @@ mod limits;
 mod networks;
 mod processes;
 mod restarts;
+mod story;
 mod world;
