@@ -11,8 +11,7 @@ use crate::{
     http_client::HttpClients,
     sla::Indicator,
     supervisor::{
-        DockerHost, NodeSettings, NodesSettings, Probe, ProbeFailed, Runtimes, Sight, Supervising,
-        SupervisorParts,
+        NodeSettings, NodesSettings, Probe, ProbeFailed, Runtimes, Sight, Supervising, SupervisorParts,
         probe::Prober,
         runtime::{docker::DockerRuntime, process::ProcessRuntime, systemd::SystemdRuntime},
         start,
@@ -49,10 +48,7 @@ pub(crate) struct NodeRuntimes {
 impl NodeRuntimes {
     /// Nothing is connected or started yet. Without `[[nodes]]` there is nothing to run, and the usual addresses are as good as any.
     pub(crate) fn new(nodes: Option<&NodesSettings>, data_dir: &Path, clock: WallClock) -> Self {
-        let host = nodes.map(|nodes| match &nodes.docker {
-            DockerHost::Unix(path) => format!("unix://{}", path.display()),
-            DockerHost::Tcp(address) => format!("tcp://{address}"),
-        });
+        let host = nodes.map(|nodes| nodes.docker.to_string());
         let children = Arc::new(ProcessRuntime::new(data_dir, clock));
         let all = Runtimes {
             docker: Arc::new(DockerRuntime::new(host)),

@@ -234,8 +234,8 @@ pub(super) struct NodesArguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum NodesCommand {
-    /// Reads compose files, docker run lines and guides with both, and says what is wrong, why it hurts and what to write instead. Ends with 1
-    /// where something was found.
+    /// Scores the containers that run, or reads compose files, docker run lines and guides with both; says what is wrong, why it hurts and what to
+    /// write instead. Ends with 1 where something was found.
     Audit(NodesAuditArguments),
     /// Says what `up` would do, or with --down what `down` would, and whether all of it fits this machine. Changes nothing.
     Plan(NodesPlanArguments),
@@ -243,7 +243,8 @@ pub(super) enum NodesCommand {
     Up(NodesUpArguments),
     /// Stops nodes, each within its grace; they stay stopped. Data is never removed.
     Down(NodesDownArguments),
-    /// Says how each node is, why, and what was done about it. Ends with 1 where one that is wanted does not serve.
+    /// Says how each node is, why, and what was done about it. Ends with 0 where each is as it is wanted to be and able to serve, with 1 otherwise: also
+    /// while one starts or syncs.
     Status(NodesOfArguments),
     /// Stops nodes, and looks at no other: as `down` of those that are named.
     Stop(NodesChangeArguments),
@@ -363,9 +364,12 @@ pub(super) struct NodesLogsArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct NodesAuditArguments {
-    /// Compose files, scripts, Markdown; - for standard input.
+    /// Compose files, scripts, Markdown; - for standard input. None: the Docker engine is asked what runs.
     #[arg(value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
+    /// The configuration file that names the engine (`docker_host`), where DOCKER_HOST does not. None is needed for the usual socket.
+    #[arg(long, value_name = "FILE", env = "RELAYMUX_CONFIG")]
+    pub(super) config: Option<PathBuf>,
     /// Scores what is there, from what `docker inspect` prints; - for standard input.
     #[arg(long, value_name = "FILE", conflicts_with = "files")]
     pub(super) inspect: Option<PathBuf>,

@@ -4,6 +4,7 @@
 //! needs no service: `plan`, `status` and `logs` ask the runtimes themselves where it does not run.
 
 mod audit;
+mod audit_engine;
 mod direct;
 mod logs;
 mod meant;
@@ -19,7 +20,7 @@ use super::arguments::NodesCommand;
 /// Carries one of them out.
 pub(super) async fn nodes(command: NodesCommand) -> ExitCode {
     match command {
-        NodesCommand::Audit(arguments) => audit::audit(&arguments),
+        NodesCommand::Audit(arguments) => audit::audit(&arguments).await,
         NodesCommand::Plan(arguments) => plan::plan(arguments).await,
         NodesCommand::Status(arguments) => status::status(arguments).await,
         NodesCommand::Logs(arguments) => logs::logs(arguments).await,

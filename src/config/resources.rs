@@ -1,7 +1,5 @@
 //! `[resources]`: what nodes leave to the rest of the machine, and where the Docker engine is.
 
-use url::Url;
-
 use super::{checker::Checker, node_limits::size, raw_nodes::RawResources};
 use crate::supervisor::{DockerHost, NodeSettings, NodesSettings, PsiGuard, Reserve};
 
@@ -56,21 +54,11 @@ enum Named {
     File,
 }
 
-/// As Docker's own command understands it: `unix:///var/run/docker.sock`, `tcp://127.0.0.1:2375`; a path alone is a socket.
+/// Reads an address; says what is wrong or daring about it.
 fn docker_host(text: &str, named: Named, checker: &mut Checker) -> Option<DockerHost> {
     const KEY: &str = "resources.docker_host";
     const HINT: &str = "unix:///var/run/docker.sock, or tcp://127.0.0.1:2375 for a socket proxy";
-    let text = text.trim();
-    let path = text.strip_prefix("unix://").or_else(|| text.starts_with('/').then_some(text));
-    if let Some(path) = path.filter(|path| path.starts_with('/')) {
-        return Some(DockerHost::Unix(path.into()));
-    }
-    let url = text.starts_with("tcp://").then(|| Url::parse(text).ok()).flatten();
-    let address = url.as_ref().and_then(|url| {
-        let (host, port) = (url.host_str()?, url.port().unwrap_or(2375));
-        (url.username().is_empty() && matches!(url.path(), "" | "/")).then(|| format!("{host}:{port}"))
-    });
-    let Some(address) = address else {
+    let Some(host) = DockerHost::parse(text) else {
         let message = "is neither a socket nor a tcp:// address: ssh:// and TLS are not spoken here";
         match named {
             Named::File => checker.wrong(KEY, message, HINT),
@@ -79,6 +67,7 @@ fn docker_host(text: &str, named: Named, checker: &mut Checker) -> Option<Docker
         }
         return None;
     };
+    let DockerHost::Tcp(address) = &host else { return Some(host) };
     let is_local =
         address.starts_with("127.") || address.starts_with("localhost:") || address.starts_with("[::1]");
     if !is_local {
@@ -87,7 +76,7 @@ fn docker_host(text: &str, named: Named, checker: &mut Checker) -> Option<Docker
              this machine, not that one",
         );
     }
-    Some(DockerHost::Tcp(address))
+    Some(host)
 }
 
 #[cfg(test)]

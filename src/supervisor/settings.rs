@@ -1,6 +1,6 @@
 //! `[[nodes]]`, checked.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use url::Url;
 
@@ -42,6 +42,32 @@ pub enum DockerHost {
     Unix(PathBuf),
     /// An address, without TLS: `127.0.0.1:2375`, for socket proxies.
     Tcp(String),
+}
+
+impl DockerHost {
+    /// Reads an address as Docker's own command understands it: `unix:///var/run/docker.sock`, `tcp://127.0.0.1:2375`; a path alone is a socket.
+    /// None for anything else: TLS and SSH are not spoken here.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let path = text.strip_prefix("unix://").or_else(|| text.starts_with('/').then_some(text));
+        if let Some(path) = path.filter(|path| path.starts_with('/')) {
+            return Some(Self::Unix(path.into()));
+        }
+        let url = text.starts_with("tcp://").then(|| Url::parse(text).ok()).flatten()?;
+        let (host, port) = (url.host_str()?, url.port().unwrap_or(2375));
+        (url.username().is_empty() && matches!(url.path(), "" | "/"))
+            .then(|| Self::Tcp(format!("{host}:{port}")))
+    }
+}
+
+/// As in `DOCKER_HOST`.
+impl fmt::Display for DockerHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+            Self::Tcp(address) => write!(f, "tcp://{address}"),
+        }
+    }
 }
 
 impl Default for DockerHost {

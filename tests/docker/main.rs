@@ -14,6 +14,7 @@
     reason = "a test fails by panicking and speaks to its user"
 )]
 
+mod audit;
 mod engine;
 mod lifecycle;
 mod limits;

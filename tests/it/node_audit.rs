@@ -67,12 +67,51 @@ fn standard_input_is_read_and_what_runs_is_scored() {
     let output = give(&["nodes", "audit", "--inspect", "-", "--json"], json);
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((told["containers"][0]["name"].as_str(), told["ok"].as_bool()), (Some("geth"), Some(false)));
-    for (args, input) in [(vec!["--inspect", "-"], "nonsense"), (vec!["no/such/file"], ""), (vec![], "")] {
+    for (args, input) in [(vec!["--inspect", "-"], "nonsense"), (vec!["no/such/file"], "")] {
         let args: Vec<&str> = ["nodes", "audit"].into_iter().chain(args).collect();
         let output = give(&args, input);
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert!(!output.stderr.is_empty(), "{args:?}");
     }
+}
+
+#[test]
+fn without_an_engine_there_is_a_sentence_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("docker.sock");
+    let ask = |host: Option<&str>, config: &str| {
+        std::fs::write(folder.path().join("relays.toml"), config).unwrap();
+        let mut command = binary();
+        command.current_dir(folder.path()).env_remove("DOCKER_HOST").args(["nodes", "audit"]);
+        let output = command.envs(host.map(|host| ("DOCKER_HOST", host))).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{output:?}");
+        said
+    };
+    let address = format!("unix://{}", socket.display());
+    // By the environment, by the configuration, and both: Docker's own variable counts first.
+    let relay = "[[relays]]\nid = \"a\"\nurl = \"https://0xac6e77dfe25ecd6110b8e780608cce0dab71fdd5ebea22a16c0205200f2f8e2e3ad3b71d3499c54ad14d6c21b41a37ae@a.example\"\n";
+    let file = format!("{relay}[resources]\ndocker_host = \"{address}\"\n");
+    for said in [ask(Some(&address), ""), ask(None, &file), ask(Some(&address), "neither = \"read\"")] {
+        assert!(
+            said.contains(&format!(
+                "The Docker engine at {address} does not answer: there is no such socket."
+            )),
+            "{said}"
+        );
+        assert!(
+            said.contains("Is Docker installed and running")
+                && said.contains("docker inspect $(docker ps -q) | relaymux nodes audit --inspect -"),
+            "{said}"
+        );
+    }
+    // What is no address is named without a word of what may be secret in it.
+    for host in ["ssh://me:pass@box", "tcp://me:pass@box:2375"] {
+        let said = ask(Some(host), "");
+        assert!(said.contains("DOCKER_HOST is neither a socket") && !said.contains("pass"), "{said}");
+    }
+    let said = ask(None, "nothing = 1\n");
+    assert!(said.contains("nothing"), "{said}");
 }
 
 #[test]

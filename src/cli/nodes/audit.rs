@@ -1,5 +1,5 @@
-//! `relaymux nodes`: what stands beside the validator. `audit` reads compose files, `docker run` lines and guides with both, or what `docker inspect`
-//! prints, and says what is wrong with them.
+//! `relaymux nodes audit`: asks the Docker engine what runs, or reads compose files, `docker run` lines and guides with both, or what `docker
+//! inspect` prints, and says what is wrong with it.
 
 use std::{
     collections::BTreeSet,
@@ -12,6 +12,7 @@ use std::{
 use anstyle::{AnsiColor, Style};
 use serde_json::json;
 
+use super::audit_engine::{self, Containers, Unasked};
 use crate::cli::{
     arguments::NodesAuditArguments,
     exit::{FAILED, MISUSED},
@@ -20,19 +21,22 @@ use crate::cli::{
 use crate::supervisor::audit::{Finding, MAX_TEXT, Risk, Scored, audit_inspect, audit_text};
 
 /// Looks at texts, or at what is there, and tells what was found.
-pub(super) fn audit(arguments: &NodesAuditArguments) -> ExitCode {
+pub(super) async fn audit(arguments: &NodesAuditArguments) -> ExitCode {
     if let Some(path) = &arguments.inspect {
         return match text_of(path).and_then(|text| audit_inspect(&text).map_err(|error| error.to_string())) {
-            Ok(containers) => tell_containers(&containers, arguments.json),
+            Ok(containers) => tell_containers(&Containers::all(containers), arguments.json),
             Err(reason) => cannot(path, &reason),
         };
     }
     if arguments.files.is_empty() {
-        terminal::complain(
-            "name files to read (compose files, scripts, guides; - for standard input). What runs is read from Docker's own words: \
-             docker inspect $(docker ps -q) | relaymux nodes audit --inspect -",
-        );
-        return ExitCode::from(MISUSED);
+        return match audit_engine::running(arguments.config.as_deref()).await {
+            Ok(containers) => tell_containers(&containers, arguments.json),
+            Err(Unasked::Told(code)) => code,
+            Err(Unasked::Engine(sentence)) => {
+                terminal::complain(terminal::wrapped(&sentence, 0));
+                ExitCode::from(MISUSED)
+            }
+        };
     }
     let mut found = Vec::new();
     for path in &arguments.files {
@@ -85,23 +89,38 @@ fn tell_texts(found: &[(String, Vec<Finding>)], is_json: bool) -> ExitCode {
     code(is_well)
 }
 
-fn tell_containers(containers: &[Scored], is_json: bool) -> ExitCode {
-    let is_well = containers.iter().all(|container| container.findings.is_empty());
+fn tell_containers(seen: &Containers, is_json: bool) -> ExitCode {
+    let Containers { scored, unseen, has_more } = seen;
+    let is_well =
+        scored.iter().all(|container| container.findings.is_empty()) && unseen.is_empty() && !has_more;
     if is_json {
-        terminal::write(terminal::json(&json!({ "containers": containers, "ok": is_well })));
+        let unseen: Vec<_> = unseen.iter().map(|one| json!({ "name": one.name, "why": one.why })).collect();
+        terminal::write(terminal::json(&json!({
+            "containers": scored, "unseen": unseen, "has_more": has_more, "ok": is_well,
+        })));
         return code(is_well);
     }
     let mut explained = BTreeSet::new();
-    for container in containers {
+    for container in scored {
         for finding in &container.findings {
             tell(&container.name, finding, explained.insert(finding.rule));
         }
     }
-    let mut table = terminal::table(["container", "image", "score", "found"]);
-    for Scored { name, image, score, findings } in containers {
-        table.add_row([name.clone(), image.clone(), format!("{score} of 100"), counted(findings.iter())]);
+    if scored.is_empty() {
+        terminal::say("No container runs.");
+    } else {
+        let mut table = terminal::table(["container", "image", "score", "found"]);
+        for Scored { name, image, score, findings } in scored {
+            table.add_row([name.clone(), image.clone(), format!("{score} of 100"), counted(findings.iter())]);
+        }
+        terminal::say(table);
     }
-    terminal::say(table);
+    for one in unseen {
+        terminal::complain(terminal::wrapped(&format!("Not looked at: {}: {}", one.name, one.why), 0));
+    }
+    if *has_more {
+        terminal::complain("More containers run than are looked at: name the others to `docker inspect`.");
+    }
     code(is_well)
 }
 

@@ -11,6 +11,7 @@ mod inspect;
 mod logs;
 mod network;
 mod resize;
+mod running;
 mod visible;
 
 use std::{collections::HashMap, path::PathBuf, time::Duration};
@@ -31,6 +32,8 @@ use futures_util::{
 };
 use tokio::time::timeout;
 use visible::VisibleCgroups;
+
+pub use running::{Running, Unseen};
 
 use super::{
     Runtime, RuntimeError, RuntimeEvent,
