@@ -162,6 +162,7 @@ fn describe_all() {
     crate::builder_api::describe_metrics();
     crate::gateway::describe_call_metrics();
     crate::gateway::subscriptions::describe_metrics();
+    crate::supervisor::describe_metrics();
     crate::rpc_api::describe_metrics();
     crate::rpc_api::websocket::describe_metrics();
     crate::alerts::describe_delivery_metrics();
@@ -230,10 +231,10 @@ mod tests {
         }
     }
 
-    /// What is counted for each relay, builder or upstream begins when that appears. Everything else is there from the start: `increase()` sees the first one.
+    /// What is counted for each relay, builder, upstream or node begins when that appears. Everything else is there from the start: `increase()` sees the first one.
     #[test]
     fn every_counter_begins_at_zero() {
-        const OF_EACH: [&str; 11] = [
+        const OF_EACH: [&str; 13] = [
             "relaymux_alert_deliveries_total",
             "relaymux_offers_total",
             "relaymux_relay_wins_total",
@@ -245,6 +246,8 @@ mod tests {
             "relaymux_rpc_requests_total",
             "relaymux_rpc_attempts_total",
             "relaymux_rpc_failovers_total",
+            "relaymux_node_restarts_total",
+            "relaymux_node_oom_kills_total",
         ];
         let mut names = std::collections::BTreeSet::new();
         names_in(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut names);

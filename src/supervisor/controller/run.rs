@@ -29,6 +29,7 @@ use crate::{
     supervisor::{
         Inspection, OrderDone, OrderRefused, ProcessStatus, RuntimeKind,
         fleet::{About, Act, Effect, Fleet, Input},
+        metrics::{NodeMeter, RestartReason},
     },
     types::{NodeId, UnixMillis},
 };
@@ -93,6 +94,7 @@ struct Controller {
     /// What an earlier process had begun, of nodes that were not looked at yet.
     cut_short: HashMap<NodeId, NodeAction>,
     began: Instant,
+    meter: NodeMeter,
 }
 
 impl Controller {
@@ -116,6 +118,7 @@ impl Controller {
             tickets: 0,
             cut_short,
             began: Instant::now(),
+            meter: NodeMeter::begin(parts.nodes.iter().map(|node| &node.id)),
             shared,
         }
     }
@@ -237,6 +240,10 @@ impl Controller {
             return;
         };
         self.cut_short.remove(&what.node);
+        let state = self.fleet.state(&what.node).unwrap_or(NodeState::Unknown);
+        if let Some(reason) = RestartReason::of(what.action, what.by, state) {
+            self.meter.restarts(&what.node, reason);
+        }
         if let Some(turn) = self.turns.get(&what.node) {
             turn.send_modify(|turn| *turn = turn.wrapping_add(1));
         }
@@ -274,7 +281,7 @@ impl Controller {
     }
 
     /// Shows how everything is.
-    fn show(&self) {
+    fn show(&mut self) {
         let states: NodeStates = self.fleet.said().map(|(id, state)| (id.clone(), state)).collect();
         // What an earlier process told is not over because nobody has looked yet.
         let is_known =
@@ -284,7 +291,9 @@ impl Controller {
             *shown = states;
             is_news
         });
-        self.shared.views.send_replace(self.fleet.view());
+        let views = self.fleet.view();
+        self.meter.show(&views);
+        self.shared.views.send_replace(views);
         if is_known {
             let wrong = Some(self.fleet.troubles());
             self.shared.troubles.send_if_modified(|shown| {

@@ -161,6 +161,8 @@ pub(super) struct Restarts {
     pub(super) due: Option<WatchedMs>,
     /// When the kernel killed it for its memory, of late.
     pub(super) ooms: VecDeque<WatchedMs>,
+    /// And how often since this process began.
+    pub(super) oom_kills: u64,
     /// Since when it runs well.
     pub(super) steady_since: Option<WatchedMs>,
     /// Whether a person was called for what keeps the next from being done.

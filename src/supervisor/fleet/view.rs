@@ -61,6 +61,8 @@ pub struct NodeView {
     pub limits: LimitsView,
     /// What it uses.
     pub usage: UsageView,
+    /// How often the kernel ended it for its memory, since this process of relaymux began.
+    pub oom_kills: u64,
     /// Restarts by the supervisor within the window of its policy.
     pub restarts: usize,
     /// So many are a crash loop.
@@ -178,6 +180,7 @@ impl Fleet {
             failed_probes: probes.fails,
             limits: LimitsView::of(&about.limits),
             usage: process.usage.as_ref().map(UsageView::of).unwrap_or_default(),
+            oom_kills: restarts.oom_kills,
             restarts: restarts.begun.iter().filter(in_window).count(),
             restarts_allowed: about.restart.burst,
             restarts_window_secs: about.restart.burst_window.as_secs(),

@@ -73,6 +73,11 @@ impl Fleet {
         self.nodes.iter().map(|node| (&node.about.id, node.state))
     }
 
+    /// How a node is.
+    pub(crate) fn state(&self, id: &NodeId) -> Option<NodeState> {
+        self.index(id).and_then(|index| self.nodes.get(index)).map(|node| node.state)
+    }
+
     /// How each node is for whoever asks it: one that is being stopped is out before it ends.
     pub(crate) fn said(&self) -> impl Iterator<Item = (&NodeId, NodeState)> {
         self.nodes.iter().map(|node| {
