@@ -60,7 +60,7 @@ alert_rules! {
         title: "The kernel killed a node for its memory",
         cost: "It was down, and its database may have to recover. The next time it is not started again.",
         done: "It is started again once within an hour; a second kill within it leaves it down.",
-        runbook: "Give it more memory (`relaymux nodes resize`), or a smaller cache in its arguments. `relaymux nodes plan` says what fits this machine.",
+        runbook: "Give it more memory (`relaymux nodes resize`; a process that is down: `limits` under [[nodes]], read when relaymux is started), or a smaller cache in its arguments. `relaymux nodes plan` says what fits this machine.",
         page: "/api/v1/nodes",
     }
     /// A node's sync does not go on: a signal for each.

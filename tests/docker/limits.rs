@@ -92,4 +92,12 @@ async fn limits_are_held_read_back_and_changed_while_it_runs() {
     let now = runtime.inspect(&node).await.unwrap().usage.unwrap().held_to.unwrap();
     assert!(now.memory.is_none_or(|memory| memory > 512 * MIB), "{now:?}");
     runtime.stop(&node, GRACE).await.unwrap();
+
+    // As is advised after a kill for its memory: one that is down gets more, and is started.
+    let more = Limits { memory: Some(192 * MIB), ..Limits::default() };
+    runtime.resize(&node, &more).await.unwrap();
+    runtime.start(&node).await.unwrap();
+    let now = runtime.inspect(&node).await.unwrap().usage.unwrap().held_to.unwrap();
+    assert_eq!((now.memory, now.swap), (Some(192 * MIB), 0));
+    runtime.stop(&node, GRACE).await.unwrap();
 }

@@ -47,6 +47,20 @@ pub(crate) struct About {
 }
 
 impl About {
+    /// What a person does who gives it more memory, in words: a process that does not run has no limits that could be changed, and gets those of
+    /// the configuration when it is started.
+    pub(super) fn more_memory(&self) -> String {
+        let id = &self.id;
+        match self.runtime {
+            RuntimeKind::Docker | RuntimeKind::Systemd => format!(
+                "Give it more memory (`relaymux nodes resize {id} --memory …`), then `relaymux nodes resume {id}`."
+            ),
+            RuntimeKind::Process => format!(
+                "Give it more memory (`limits` of {id} under [[nodes]], which are read when relaymux is started), then `relaymux nodes up {id}`."
+            ),
+        }
+    }
+
     pub(crate) fn of(settings: &NodeSettings) -> Self {
         let can_create = match &settings.runtime {
             RuntimeSettings::Docker(docker) => docker.launch.is_some(),

@@ -165,12 +165,13 @@ fn decide(node: &mut Node, around: &Around) {
         }
         Ending::OutOfMemory(words) => {
             node.restarts.ooms.push_back(around.at);
+            node.restarts.oom_kills = node.restarts.oom_kills.saturating_add(1);
             let is_again = node.ooms_in_window(around.at) >= 2;
             if is_again && node.hold.is_none() && node.about.restart.on_failure {
                 node.hold.kind = NodeHold::CrashLoop;
                 node.hold.why = format!(
-                    "{words} It was the second time within an hour: another start would end in the same way. Give it more memory (`relaymux nodes resize {id} --memory …`), then `relaymux nodes resume {id}`.",
-                    id = node.about.id
+                    "{words} It was the second time within an hour: another start would end in the same way. {}",
+                    node.about.more_memory()
                 );
             }
         }

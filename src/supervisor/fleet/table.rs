@@ -140,8 +140,28 @@ fn out_of_memory_is_started_once_and_then_left() {
     scene.inspect("geth", oom(&run));
     assert_eq!(scene.state("geth"), NodeState::CrashLoop);
     assert!(scene.why("geth").contains("relaymux nodes resize geth"), "{}", scene.why("geth"));
+    assert_eq!(scene.fleet.view()[0].oom_kills, 2);
     scene.pass(10_000);
     assert_eq!(scene.acts.len(), 1);
+}
+
+/// A process that is down cannot be resized: it is not told to be.
+#[test]
+fn advice_for_more_memory_can_be_followed() {
+    let mut scene =
+        Scene::healthy(vec![About { runtime: RuntimeKind::Process, ..about("geth", "execution") }]);
+    scene.inspect("geth", oom("first"));
+    scene.pass(7);
+    scene.done();
+    scene.answer("geth", Ready::Yes);
+    let run = scene.run();
+    scene.inspect("geth", oom(&run));
+    let why = scene.why("geth");
+    assert!(
+        why.contains("`limits` of geth under [[nodes]]") && why.contains("`relaymux nodes up geth`"),
+        "{why}"
+    );
+    assert!(!why.contains("resize"), "{why}");
 }
 
 #[test]

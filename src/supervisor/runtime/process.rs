@@ -213,7 +213,7 @@ impl ProcessRuntime {
         process_of(node)?;
         let child = self.newest(node).filter(|child| child.ended().is_none()).ok_or_else(|| {
             RuntimeError::Refused(format!(
-                "Node {} does not run: its limits are applied when it is started.",
+                "Node {} does not run: it is held to its `limits` under [[nodes]] when it is started. Change them there, start relaymux again, then `relaymux nodes up`.",
                 node.id
             ))
         })?;
