@@ -89,7 +89,7 @@ pub(super) fn rpc(raw: RawRpc, around: &RpcContext<'_>, checker: &mut Checker) -
         listen,
         chain_id: chain_id.unwrap_or_default(),
         block_time,
-        upstreams: upstreams(raw.upstreams, &UpstreamContext { folder, listen, nodes }, checker),
+        upstreams: upstreams(raw.upstreams, &UpstreamContext { folder, listen, nodes, chain_id }, checker),
         health: health(&raw.health, checker),
         methods: MethodPolicy {
             allow: methods("rpc.allow_methods", raw.allow_methods, checker),

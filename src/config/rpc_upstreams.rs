@@ -40,6 +40,8 @@ pub(super) struct UpstreamContext<'a> {
     pub(super) listen: SocketAddr,
     /// `[[nodes]]`.
     pub(super) nodes: &'a [NodeSettings],
+    /// The chain that upstreams must be of; none: it is not known, which is a mistake of its own.
+    pub(super) chain_id: Option<u64>,
 }
 
 /// Checks them all.
@@ -92,7 +94,7 @@ fn upstream(
     around: &UpstreamContext<'_>,
     checker: &mut Checker,
 ) -> Option<UpstreamSettings> {
-    let UpstreamContext { folder, listen, nodes } = *around;
+    let UpstreamContext { folder, listen, nodes, chain_id } = *around;
     let section = format!("rpc.upstreams[{index}]");
     let at = |key: &str| format!("{section}.{key}");
     let id = raw.id.as_deref().and_then(UpstreamId::parse);
@@ -121,6 +123,9 @@ fn upstream(
     let place = |key, text, file| Place { section: &section, key, text, file };
     let http = place("url", raw.url.as_ref(), raw.url_file.as_ref());
     let node = raw.node.as_deref().map(|name| node_named(name, &at("node"), nodes, checker));
+    if let Some(node) = node.flatten() {
+        is_of_one_chain(node, chain_id, &at("node"), checker);
+    }
     let url = match &node {
         _ if http.is_there() => address(http, &["http", "https"], folder, listen, checker),
         // Where the node answers, it is told of that; where there is no such node, that is mistake enough.
@@ -206,6 +211,22 @@ fn node_named<'a>(
             checker.wrong(key, message, "name the execution client");
             None
         }
+    }
+}
+
+/// A node that is watched as one of another chain would never be asked: whichever of the two is meant, the other is wrong.
+fn is_of_one_chain(node: &NodeSettings, chain_id: Option<u64>, key: &str, checker: &mut Checker) {
+    let of_node = node.probe.as_ref().and_then(|probe| probe.chain_id);
+    if let (Some(of_node), Some(of_gateway)) = (of_node, chain_id)
+        && of_node != of_gateway
+    {
+        let message = format!(
+            "`{}` is a node of chain {of_node}, and the gateway serves chain {of_gateway}: it would never be asked",
+            node.id
+        );
+        let hint =
+            "correct chain_id (or network) of the node, or chain_id of [rpc]; one gateway serves one chain";
+        checker.contradicts(key, "rpc.chain_id", message, hint);
     }
 }
 
@@ -366,7 +387,7 @@ mod tests {
         ] {
             let mut checker = Checker::default();
             let listen = "127.0.0.1:18545".parse().unwrap();
-            let around = UpstreamContext { folder: Path::new(""), listen, nodes: &nodes };
+            let around = UpstreamContext { folder: Path::new(""), listen, nodes: &nodes, chain_id: Some(1) };
             let raw = RawUpstream {
                 id: Some("u".to_owned()),
                 node: Some(name.to_owned()),
@@ -391,11 +412,46 @@ mod tests {
         }
         let mut checker = Checker::default();
         let listen = "127.0.0.1:18545".parse().unwrap();
-        let around = UpstreamContext { folder: Path::new(""), listen, nodes: &[] };
+        let around = UpstreamContext { folder: Path::new(""), listen, nodes: &[], chain_id: Some(1) };
         let raw =
             RawUpstream { id: Some("u".to_owned()), node: Some("geth".to_owned()), ..RawUpstream::default() };
         upstreams(vec![raw], &around, &mut checker);
         assert!(format!("{:?}", checker.mistakes).contains("there are no [[nodes]]"));
+    }
+
+    #[test]
+    fn a_node_of_another_chain_is_a_mistake_with_its_place() {
+        use crate::config::{Config, ConfigError};
+        let relay = "[[relays]]\nid = \"a\"\nurl = \"https://0xac6e77dfe25ecd6110b8e780608cce0dab71fdd5ebea22a16c0205200f2f8e2e3ad3b71d3499c54ad14d6c21b41a37ae@relay.example\"\n";
+        let read = |of_gateway: &str, of_node: &str| {
+            let text = format!(
+                "{relay}[[nodes]]\nid = \"geth\"\nkind = \"geth\"\nunit = \"geth\"\nrpc_url = \"http://127.0.0.1:8545\"\n{of_node}\n\
+                 [rpc]\n{of_gateway}\n[[rpc.upstreams]]\nid = \"u\"\nnode = \"geth\"\n"
+            );
+            Config::parse(&text, Path::new("/nowhere/relays.toml"), &[], &[])
+        };
+        for (of_gateway, of_node) in
+            [("", ""), ("chain_id = 5", "chain_id = 5"), ("", "chain_id = 1"), ("chain_id = 1", "")]
+        {
+            assert!(
+                read(of_gateway, of_node).is_ok(),
+                "{of_gateway} {of_node}: {:?}",
+                read(of_gateway, of_node).err()
+            );
+        }
+        for (of_gateway, of_node, want) in [
+            ("", "chain_id = 5", "node of chain 5, and the gateway serves chain 1"),
+            ("chain_id = 5", "", "node of chain 1, and the gateway serves chain 5"),
+            ("chain_id = 5", "chain_id = 10", "node of chain 10, and the gateway serves chain 5"),
+        ] {
+            let Err(ConfigError::Wrong { mistakes, .. }) = read(of_gateway, of_node) else {
+                panic!("{of_gateway} {of_node}")
+            };
+            let [mistake] = &mistakes[..] else { panic!("{mistakes:?}") };
+            assert_eq!(mistake.key, "rpc.upstreams[0].node");
+            assert!(mistake.message.contains(want), "{mistake:?}");
+            assert_eq!(mistake.place.map(|(line, ..)| line), Some(14), "{mistake:?}");
+        }
     }
 
     #[test]
