@@ -89,13 +89,15 @@ pub(super) fn check(raw: RawConfig, around: &Surroundings<'_>) -> (Config, Vec<M
     let context =
         AlertsContext { folder, environment: around.environment, ops: ops.listen, shipped: around.rules };
     let alerts = alerts(&raw.alerts, &context, &mut checker);
+    let known = nodes.as_ref().map(|nodes| nodes.nodes.as_slice()).unwrap_or_default();
+    let firewall_section = raw.firewall.as_ref().map(|raw| firewall(raw, known, &mut checker));
     let mut config = Config {
         data_dir,
         builder_api: builder_api(&raw.builder_api, &mut checker),
         ops,
         alerts,
         sla: sla(&raw.sla, &mut checker),
-        firewall: raw.firewall.as_ref().map(|raw| firewall(raw, &mut checker)),
+        firewall: firewall_section,
         relays,
         terms,
         builders,

@@ -1,16 +1,18 @@
 //! `[firewall]`: who reaches RPC, and which ports stay open to peers.
 
+use url::{Host, Url};
+
 use super::{checker::Checker, raw_firewall::RawFirewall, raw_text::Scalar};
 use crate::supervisor::{
-    Protocol,
+    NodeSettings, Protocol, RuntimeSettings,
     firewall::{DEFAULT_CLOSED, DEFAULT_PEERS, FirewallSettings, Net, PeerPorts, Ports},
 };
 
 /// Most entries of one list: a firewall of hosts, not of a provider.
 const MAX_ENTRIES: usize = 256;
 
-/// Checks the section.
-pub(super) fn firewall(raw: &RawFirewall, checker: &mut Checker) -> FirewallSettings {
+/// Checks the section. Ports of `nodes` come to what it says: those for peers stay open, those for RPC are closed.
+pub(super) fn firewall(raw: &RawFirewall, nodes: &[NodeSettings], checker: &mut Checker) -> FirewallSettings {
     let nets = list(
         &raw.allow_from,
         "firewall.allow_from",
@@ -34,14 +36,73 @@ pub(super) fn firewall(raw: &RawFirewall, checker: &mut Checker) -> FirewallSett
         checker,
         ("is not a port with its protocol", "write \"30303/tcp\" or \"8000-8020/udp\""),
     );
-    let settings = FirewallSettings {
+    let mut settings = FirewallSettings {
         allow_from: nets,
         closed,
         peers,
         ssh: raw.ssh_ports.clone().unwrap_or_else(|| vec![22]),
     };
     contradictions(&settings, raw, checker);
+    for (index, node) in nodes.iter().enumerate() {
+        node_ports(index, node, raw, &mut settings, checker);
+    }
     settings
+}
+
+/// Ports of a node: of one whose container is made here all are known, of others where it answers.
+fn node_ports(
+    index: usize,
+    node: &NodeSettings,
+    raw: &RawFirewall,
+    settings: &mut FirewallSettings,
+    checker: &mut Checker,
+) {
+    let published = match &node.runtime {
+        RuntimeSettings::Docker(docker) => docker.launch.as_ref().map(|launch| launch.ports.as_slice()),
+        RuntimeSettings::Systemd(_) | RuntimeSettings::Process(_) => None,
+    };
+    let published = published.unwrap_or_default();
+    for port in published.iter().filter(|port| !port.host.is_loopback()) {
+        let peers = PeerPorts { ports: Ports::of(port.host_port), protocol: port.protocol };
+        let is_closed = || settings.closed.iter().any(|closed| closed.contains(port.host_port));
+        if port.protocol == Protocol::Tcp && is_closed() {
+            checker.contradicts(
+                &format!("nodes[{index}].p2p_port"),
+                "firewall.closed_ports",
+                format!("{peers} is for the peers of {}, and closed by [firewall]", node.id),
+                "give the node another p2p_port, or write closed_ports without it",
+            );
+        } else if !settings.peers.iter().any(|known| known.covers(&peers)) {
+            settings.peers.push(peers);
+        }
+    }
+    // Who writes closed_ports says what is closed.
+    if raw.closed_ports.is_some() {
+        return;
+    }
+    let asked = node.probe.as_ref().filter(|probe| is_here(&probe.url));
+    let asked = asked.and_then(|probe| probe.url.port_or_known_default());
+    let own = published.iter().filter(|port| port.host.is_loopback() && port.protocol == Protocol::Tcp);
+    for port in own.map(|port| port.host_port).chain(asked) {
+        let is_open = settings.ssh.contains(&port)
+            || settings
+                .peers
+                .iter()
+                .any(|peers| peers.protocol == Protocol::Tcp && peers.ports.contains(port));
+        if !is_open && !settings.closed.iter().any(|closed| closed.contains(port)) {
+            settings.closed.push(Ports::of(port));
+        }
+    }
+}
+
+/// Whether an address is of this machine for sure.
+fn is_here(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
 }
 
 fn contradictions(settings: &FirewallSettings, raw: &RawFirewall, checker: &mut Checker) {
@@ -127,7 +188,7 @@ mod tests {
 
     fn checked(raw: &RawFirewall) -> (FirewallSettings, Vec<String>) {
         let mut checker = Checker::default();
-        let found = firewall(raw, &mut checker);
+        let found = firewall(raw, &[], &mut checker);
         (found, checker.mistakes.into_iter().map(|mistake| mistake.key).collect())
     }
 
@@ -193,5 +254,51 @@ mod tests {
         ] {
             assert_eq!(checked(&raw).1, [want], "{raw:?}");
         }
+    }
+
+    const NODES: &str = "[[relays]]\nid = \"a\"\nurl = \"https://0xac6e77dfe25ecd6110b8e780608cce0dab71fdd5ebea22a16c0205200f2f8e2e3ad3b71d3499c54ad14d6c21b41a37ae@relay.example\"\n\
+        [[nodes]]\nid = \"geth\"\nkind = \"geth\"\nimage = \"ethereum/client-go:v1.16.7\"\ndata = \"/data/geth\"\njwt_file = \"/srv/jwt.hex\"\n\
+        rpc_url = \"http://127.0.0.1:18745\"\np2p_port = 30404\nmetrics_port = 16060\n\
+        [[nodes]]\nid = \"unit\"\nkind = \"reth\"\nunit = \"reth\"\nrpc_url = \"http://127.0.0.1:18746\"\n\
+        [[nodes]]\nid = \"far\"\nkind = \"geth\"\nunit = \"tunnel\"\nrpc_url = \"http://10.0.0.7:443\"\n";
+
+    fn read(section: &str) -> Result<FirewallSettings, Vec<String>> {
+        use crate::config::{Config, ConfigError};
+        let path = std::path::Path::new("/nowhere/relays.toml");
+        match Config::parse(&format!("{NODES}{section}"), path, &[], &[]) {
+            Ok(config) => Ok(config.firewall.unwrap()),
+            Err(ConfigError::Wrong { mistakes, .. }) => {
+                Err(mistakes.into_iter().map(|mistake| mistake.key).collect())
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn ports_of_nodes_come_to_what_is_written() {
+        let is_open = |found: &FirewallSettings, text: &str| {
+            let asked = PeerPorts::parse(text).unwrap();
+            found.peers.iter().any(|peers| peers.covers(&asked))
+        };
+        let anybody = "203.0.113.1".parse().unwrap();
+        for section in ["[firewall]\n", "[firewall]\np2p_ports = [\"30303/tcp\"]\n"] {
+            let found = read(section).unwrap();
+            assert!(is_open(&found, "30404/tcp") && is_open(&found, "30404/udp"), "{found:?}");
+            for port in [18745, 16060, 18746, 8545] {
+                assert!(found.closes(port, anybody), "{port}: {found:?}");
+            }
+            // What is asked on another machine is no port of this one.
+            assert!(!found.closes(443, anybody) && !found.closes(30404, anybody), "{found:?}");
+        }
+        let found = read("[firewall]\nclosed_ports = [8545]\n").unwrap();
+        assert!(!found.closes(18745, anybody), "what is closed was written: {found:?}");
+        assert!(is_open(&found, "30404/udp"));
+        assert_eq!(
+            read("[firewall]\nclosed_ports = [\"30400-30500\"]\n"),
+            Err(vec!["nodes[0].p2p_port".to_owned()])
+        );
+        assert!(
+            read("[firewall]\nssh_ports = [22, 18746]\n").is_ok_and(|found| !found.closes(18746, anybody))
+        );
     }
 }

@@ -119,6 +119,11 @@ impl Ports {
         (first > 0 && first <= last).then_some(Self { first, last })
     }
 
+    /// One port; 0 is none that anybody calls.
+    pub const fn of(port: u16) -> Self {
+        Self { first: port, last: port }
+    }
+
     /// Whether a port is in it.
     pub const fn contains(&self, port: u16) -> bool {
         self.first <= port && port <= self.last
@@ -150,6 +155,13 @@ pub struct PeerPorts {
 }
 
 impl PeerPorts {
+    /// Whether others are among these.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.protocol == other.protocol
+            && self.ports.contains(other.ports.first)
+            && self.ports.contains(other.ports.last)
+    }
+
     /// Parses `30303/tcp` or `8000-8020/udp`; `None` for what is none.
     pub fn parse(text: &str) -> Option<Self> {
         let (ports, protocol) = text.split_once('/')?;
