@@ -228,6 +228,7 @@ async fn a_crash_loop_calls_a_person_and_waits_for_his_word() {
     let said = nodes.well(&["resume", "looping"]);
     assert!(said.contains("looping is looked after again."), "{said}");
     nodes.running("looping").await;
+    nodes.until("looping", "healthy").await;
     eventually("the alert to be over", async || nodes.alert("node_crash_loop").await.is_none().then_some(()))
         .await;
     assert_eq!(nodes.nodes(&["status"]).0, 0);
@@ -331,4 +332,139 @@ async fn what_cannot_be_done_is_refused_in_words() {
     assert_error(of_nobody.send().await.unwrap(), 404).await;
     assert_eq!((nodes.pid("geth"), is_a_node(pid)), (Some(pid), true), "nothing was done");
     assert_eq!(nodes.view("geth").await["state"], "healthy");
+}
+
+/// A chain of simulated nodes, and the section of a gateway before `geth` and a replica that nobody supervises.
+async fn behind_a_gateway() -> ([SimUpstream; 2], String) {
+    let start = async || SimUpstream::start(31337, 1000).await.unwrap();
+    let chains = [start().await, start().await];
+    let probed = format!(
+        "kind = \"geth\"\nrpc_url = \"{}\"\nchain_id = 31337\nprobe_secs = 1\nprobe_timeout_secs = 1\nrestart = \"no\"",
+        chains[0].url()
+    );
+    let gateway = format!(
+        "[rpc]\nlisten = \"127.0.0.1:0\"\nchain_id = 31337\nhealth = {{ failback_secs = 1 }}\n\
+         [[rpc.upstreams]]\nid = \"own\"\nnode = \"geth\"\nprobe_ms = 100\n\
+         [[rpc.upstreams]]\nid = \"replica\"\nurl = \"{}\"\ntier = \"replica\"\nprobe_ms = 100\n",
+        chains[1].url()
+    );
+    (chains, [node("geth", &probed), gateway].concat())
+}
+
+impl Ground {
+    /// Who answers a read; it must not fail.
+    async fn reads_by(&self) -> String {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "eth_getBalance",
+            "params": ["0x00000000000000000000000000000000000000aa", "latest"] });
+        let request = self.stage.http.post(&self.stage.rpc).header("content-type", "application/json");
+        let answer = request.body(body.to_string()).send().await.unwrap();
+        let by = answer.headers()["x-relaymux-upstream"].to_str().unwrap().to_owned();
+        let answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        assert_eq!(answer["result"], body["params"], "{by}: {answer}");
+        by
+    }
+
+    async fn until_reads_by(&self, upstream: &str) {
+        eventually(&format!("reads from {upstream}"), async || {
+            (self.reads_by().await == upstream).then_some(())
+        })
+        .await;
+    }
+
+    /// How the gateway finds the upstream that is the node, and why.
+    async fn own(&self) -> (String, String) {
+        let view = self.stage.ops_json("/api/v1/rpc").await;
+        let upstreams = view["upstreams"].as_array().unwrap();
+        let own = upstreams.iter().find(|upstream| upstream["id"] == "own").unwrap();
+        (own["state"].as_str().unwrap().to_owned(), own["why"].as_str().unwrap().to_owned())
+    }
+}
+
+/// [U8] An upstream of the gateway that is a node under supervision is out once that has died, with the reason, whatever its port still answers;
+/// reads move before a planned stop begins; no read fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_shares_the_word_of_its_node_s_supervisor() {
+    let (chains, sections) = behind_a_gateway().await;
+    let nodes = Ground::with(&sections).await;
+    nodes.well(&["up"]);
+    nodes.until("geth", "healthy").await;
+    nodes.until_reads_by("own").await;
+
+    // Its process dies. What answers for it in this test answers on: only its supervisor knows.
+    kill("KILL", nodes.running("geth").await);
+    nodes.until("geth", "crashed").await;
+    nodes.until_reads_by("replica").await;
+    let dead = "Its supervisor says that its process has ended by itself.".to_owned();
+    assert_eq!(nodes.own().await, ("down".to_owned(), dead));
+    nodes.well(&["up"]);
+    nodes.until_reads_by("own").await;
+
+    let (pid, asked) = (nodes.running("geth").await, chains[0].calls("eth_getBalance"));
+    assert!(asked > 0);
+    let mut stop = binary();
+    stop.current_dir(nodes.stage.folder.path())
+        .args(["nodes", "stop", "geth", "--config", "relays.toml", "--url", &nodes.stage.ops])
+        .stdout(Stdio::null());
+    let mut stop = stop.spawn().unwrap();
+    nodes.until_reads_by("replica").await;
+    assert!(is_a_node(pid), "reads move before it is stopped");
+    let asked = chains[0].calls("eth_getBalance");
+    eventually("the stop", async || stop.try_wait().unwrap()).await;
+    assert!(!is_a_node(pid));
+    assert_eq!((nodes.reads_by().await.as_str(), chains[0].calls("eth_getBalance")), ("replica", asked));
+    let gone = "Its supervisor says that it is stopped, or about to be.".to_owned();
+    assert_eq!(nodes.own().await, ("down".to_owned(), gone));
+}
+
+/// [U9] `nodes status` ends with 0 only where each node is as it is wanted to be and able to serve; metrics say the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_exit_code_and_the_metrics_say_whether_all_are_fine() {
+    let chain = SimUpstream::start(31337, 1000).await.unwrap();
+    let keys = format!(
+        "kind = \"geth\"\nrpc_url = \"{}\"\nchain_id = 31337\nprobe_secs = 1\nprobe_timeout_secs = 1",
+        chain.url()
+    );
+    let nodes = Ground::with(&node("geth", &keys)).await;
+    let metric = async |name: &str, label: &str| {
+        nodes.stage.metric(&format!("relaymux_node_{name}{{node=\"geth\"{label}}}")).await
+    };
+    nodes.until("geth", "absent").await;
+    assert_eq!(nodes.nodes(&["status"]).0, 0, "nobody wants it up");
+    assert_eq!(metric("ready", "").await, Some(0.0));
+    assert_eq!(metric("restarts_total", ",reason=\"crashed\"").await, Some(0.0));
+    assert_eq!(metric("oom_kills_total", "").await, Some(0.0));
+    chain.set(UpstreamFault::Hangs);
+    nodes.well(&["up", "--no-wait"]);
+    nodes.until("geth", "starting").await;
+    let (code, said) = nodes.nodes(&["status"]);
+    assert!(code == 1 && said.contains("geth starting"), "{code} {said}");
+    assert_eq!(nodes.nodes(&["status", "--json"]).0, 1);
+    assert_eq!(
+        (metric("state", ",state=\"starting\"").await, metric("ready", "").await),
+        (Some(1.0), Some(0.0))
+    );
+
+    chain.set(UpstreamFault::None);
+    nodes.until("geth", "healthy").await;
+    assert_eq!(nodes.nodes(&["status"]).0, 0);
+    let state = async |state: &str| metric("state", &format!(",state=\"{state}\"")).await;
+    assert_eq!((state("healthy").await, state("starting").await), (Some(1.0), Some(0.0)));
+    assert_eq!(
+        (metric("ready", "").await, metric("memory_limit_bytes", "").await),
+        (Some(1.0), Some(67_108_864.0))
+    );
+    assert!(metric("head_age_seconds", "").await.is_some_and(|age| age >= 0.0));
+
+    let pid = nodes.running("geth").await;
+    kill("KILL", pid);
+    let other = async || nodes.pid("geth").filter(|new| *new != pid && is_a_node(*new));
+    eventually("another process", other).await;
+    assert_eq!(metric("restarts_total", ",reason=\"crashed\"").await, Some(1.0));
+    nodes.until("geth", "healthy").await;
+    nodes.well(&["restart", "geth"]);
+    assert_eq!(metric("restarts_total", ",reason=\"ordered\"").await, Some(1.0));
+    nodes.until("geth", "healthy").await;
+    nodes.well(&["stop", "geth"]);
+    assert_eq!(nodes.nodes(&["status"]).0, 0, "it is stopped, as somebody wants it");
+    assert_eq!((state("stopped").await, metric("ready", "").await), (Some(1.0), Some(0.0)));
 }

@@ -29,7 +29,8 @@ const TOLD: usize = 5;
 /// And of one that is.
 const TOLD_OF_WELL: usize = 1;
 
-/// Prints it. Ends with 1 where a node that is wanted does not serve, or nothing is known of one.
+/// Prints it. Ends with 0 where every node that is meant is as it is wanted to be, and able to serve if it is wanted up; with 1 otherwise, also where nobody
+/// looks after them.
 pub(super) async fn status(arguments: NodesOfArguments) -> ExitCode {
     let meant = match Meant::load(&arguments) {
         Ok(meant) => meant,
@@ -90,13 +91,25 @@ fn of_service(meant: &Meant, mut nodes: Vec<Seen>, raw: &Value, is_json: bool) -
     code
 }
 
+/// Whether it is what somebody wants of it: able to serve, or down where nobody wants it up.
 fn is_as_wanted(node: &Seen) -> bool {
+    let (wants_up, wants_down) = (node.wanted == "up", node.wanted == "stopped");
     match node.state() {
-        Some(NodeState::Healthy | NodeState::Syncing | NodeState::Starting) => true,
+        Some(NodeState::Healthy) => !wants_down,
         Some(NodeState::Stopped | NodeState::Absent | NodeState::Maintenance | NodeState::Pruning) => {
-            node.wanted != "up"
+            !wants_up
         }
-        _ => false,
+        Some(
+            NodeState::Unknown
+            | NodeState::Starting
+            | NodeState::Syncing
+            | NodeState::Lagging
+            | NodeState::Hung
+            | NodeState::Crashed
+            | NodeState::OutOfMemory
+            | NodeState::CrashLoop,
+        )
+        | None => false,
     }
 }
 
@@ -360,11 +373,15 @@ mod tests {
     fn a_node_is_as_wanted_or_somebody_is_told_by_the_exit_code() {
         for (state, wanted, is) in [
             ("healthy", "up", true),
-            ("syncing", "up", true),
-            ("starting", "up", true),
+            ("healthy", "watched", true),
+            ("healthy", "stopped", false),
+            ("syncing", "up", false),
+            ("starting", "up", false),
+            ("starting", "watched", false),
             ("lagging", "up", false),
             ("stopped", "stopped", true),
-            ("absent", "unset", true),
+            ("absent", "watched", true),
+            ("maintenance", "up", false),
             ("absent", "up", false),
             ("crash_loop", "up", false),
             ("unknown", "up", false),
