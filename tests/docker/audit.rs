@@ -60,7 +60,9 @@ async fn what_runs_is_scored_without_a_word_about_what_does_not() {
         (Some(1), &false.into(), &false.into())
     );
     assert_eq!((rules("audited-hard"), &of("audited-hard").unwrap()["score"]), (vec![], &100.into()));
-    for rule in ["privileged", "jwt-in-environment", "root-user", "no-memory-limit", "writable-root"] {
+    for rule in
+        ["published-everywhere", "jwt-in-environment", "root-user", "no-memory-limit", "writable-root"]
+    {
         assert!(
             rules("audited-soft").iter().any(|found| found == rule),
             "{rule}: {:?}",

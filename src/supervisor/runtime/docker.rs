@@ -78,6 +78,14 @@ impl DockerRuntime {
         self
     }
 
+    /// Looks at every container that runs, whoever made it. One that ended meanwhile is left out; a single one that cannot be read holds up no other.
+    ///
+    /// # Errors
+    /// When the engine does not answer, or not in time.
+    pub async fn running(&self) -> Result<Running, RuntimeError> {
+        running::running(&self.engine).await
+    }
+
     /// Looks at a container; none where there is none.
     async fn look(
         &self,

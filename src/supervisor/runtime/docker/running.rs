@@ -6,10 +6,7 @@ use bollard::{Docker, models::ContainerSummary, query_parameters::ListContainers
 use futures_util::{StreamExt, stream};
 use tokio::time::timeout;
 
-use super::{
-    DockerRuntime,
-    engine::{CALL, is_status},
-};
+use super::engine::{CALL, Engine, is_status};
 use crate::supervisor::RuntimeError;
 
 /// Most containers that are looked at: more is no machine of an operator.
@@ -43,73 +40,73 @@ pub struct Unseen {
     pub why: String,
 }
 
-impl DockerRuntime {
-    /// Looks at every container that runs. One that ended meanwhile is left out; a single one that cannot be read holds up no other.
-    ///
-    /// # Errors
-    /// When the engine does not answer, or not in time.
-    pub async fn running(&self) -> Result<Running, RuntimeError> {
-        timeout(LONGEST, self.look_at_all()).await.map_err(|_| {
-            RuntimeError::TimedOut(format!(
-                "The Docker engine did not describe its containers within {} s.",
-                LONGEST.as_secs()
-            ))
-        })?
-    }
+/// Looks at every container that runs.
+pub(super) async fn running(engine: &Engine) -> Result<Running, RuntimeError> {
+    timeout(LONGEST, look_at_all(engine)).await.map_err(|_| {
+        RuntimeError::TimedOut(format!(
+            "The Docker engine did not describe its containers within {} s.",
+            LONGEST.as_secs()
+        ))
+    })?
+}
 
-    async fn look_at_all(&self) -> Result<Running, RuntimeError> {
-        let docker = self.engine.connect().await?;
-        let limit = i32::try_from(MOST.saturating_add(1)).unwrap_or(i32::MAX);
-        // By their states: with a limit alone, engines count those that do not run.
-        let filters = HashMap::from([("status", vec!["running", "paused", "restarting"])]);
-        let options = ListContainersOptionsBuilder::new().limit(limit).filters(&filters).build();
-        let listed = self.engine.within(CALL, docker.list_containers(Some(options))).await?;
-        let listed = listed.map_err(|error| self.engine.error(&error, "its containers cannot be listed"))?;
-        let all: Vec<(String, String)> = listed.into_iter().filter_map(named).collect();
-        let mut found = Running { has_more: all.len() > MOST, ..Running::default() };
-        let mut looks = stream::iter(all.into_iter().take(MOST))
-            .map(|(id, name)| self.look_at_one(&docker, id, name))
-            .buffered(AT_ONCE);
-        let mut bytes = 0_usize;
-        while let Some(seen) = looks.next().await {
-            match seen? {
-                Seen::Gone => {}
-                Seen::Unseen(unseen) => found.unseen.push(unseen),
-                Seen::Inspected(json) => {
-                    bytes = bytes.saturating_add(json.len());
-                    if bytes > MOST_BYTES_OF_ALL {
-                        found.has_more = true;
-                        break;
-                    }
-                    found.inspected.push(json);
+async fn look_at_all(engine: &Engine) -> Result<Running, RuntimeError> {
+    let docker = engine.connect().await?;
+    let limit = i32::try_from(MOST.saturating_add(1)).unwrap_or(i32::MAX);
+    // By their states: with a limit alone, engines count those that do not run.
+    let filters = HashMap::from([("status", vec!["running", "paused", "restarting"])]);
+    let options = ListContainersOptionsBuilder::new().limit(limit).filters(&filters).build();
+    let listed = engine.within(CALL, docker.list_containers(Some(options))).await?;
+    let listed = listed.map_err(|error| engine.error(&error, "its containers cannot be listed"))?;
+    let all: Vec<(String, String)> = listed.into_iter().filter_map(named).collect();
+    let mut found = Running { has_more: all.len() > MOST, ..Running::default() };
+    let mut looks = stream::iter(all.into_iter().take(MOST))
+        .map(|(id, name)| look_at_one(engine, &docker, id, name))
+        .buffered(AT_ONCE);
+    let mut bytes = 0_usize;
+    while let Some(seen) = looks.next().await {
+        match seen? {
+            Seen::Gone => {}
+            Seen::Unseen(unseen) => found.unseen.push(unseen),
+            Seen::Inspected(json) => {
+                bytes = bytes.saturating_add(json.len());
+                if bytes > MOST_BYTES_OF_ALL {
+                    found.has_more = true;
+                    break;
                 }
+                found.inspected.push(json);
             }
         }
-        Ok(found)
     }
+    Ok(found)
+}
 
-    async fn look_at_one(&self, docker: &Docker, id: String, name: String) -> Result<Seen, RuntimeError> {
-        let unseen = |name, why| Ok(Seen::Unseen(Unseen { name, why }));
-        let found = match self.engine.within(CALL, docker.inspect_container(&id, None)).await? {
-            Ok(found) => found,
-            Err(error) if is_status(&error, 404) => return Ok(Seen::Gone),
-            Err(error) => {
-                return match self.engine.error(&error, &format!("{name} cannot be inspected")) {
-                    RuntimeError::Refused(why) => unseen(name, why),
-                    gone @ (RuntimeError::Away(_) | RuntimeError::TimedOut(_)) => Err(gone),
-                };
-            }
-        };
-        match serde_json::to_string(&found) {
-            Ok(json) if json.len() <= MOST_BYTES => Ok(Seen::Inspected(json)),
-            Ok(_) => {
-                let why = format!("What the engine says of {name} is longer than {} KiB.", MOST_BYTES >> 10);
-                unseen(name, why)
-            }
-            Err(_) => {
-                let why = format!("What the engine says of {name} is not understood.");
-                unseen(name, why)
-            }
+async fn look_at_one(
+    engine: &Engine,
+    docker: &Docker,
+    id: String,
+    name: String,
+) -> Result<Seen, RuntimeError> {
+    let unseen = |name, why| Ok(Seen::Unseen(Unseen { name, why }));
+    let found = match engine.within(CALL, docker.inspect_container(&id, None)).await? {
+        Ok(found) => found,
+        Err(error) if is_status(&error, 404) => return Ok(Seen::Gone),
+        Err(error) => {
+            return match engine.error(&error, &format!("{name} cannot be inspected")) {
+                RuntimeError::Refused(why) => unseen(name, why),
+                gone @ (RuntimeError::Away(_) | RuntimeError::TimedOut(_)) => Err(gone),
+            };
+        }
+    };
+    match serde_json::to_string(&found) {
+        Ok(json) if json.len() <= MOST_BYTES => Ok(Seen::Inspected(json)),
+        Ok(_) => {
+            let why = format!("What the engine says of {name} is longer than {} KiB.", MOST_BYTES >> 10);
+            unseen(name, why)
+        }
+        Err(_) => {
+            let why = format!("What the engine says of {name} is not understood.");
+            unseen(name, why)
         }
     }
 }
