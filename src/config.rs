@@ -29,6 +29,7 @@ mod mistake;
 mod node_clashes;
 mod node_keys;
 mod node_limits;
+mod node_pairs;
 mod node_runtime;
 mod nodes;
 mod proposers;

@@ -24,5 +24,5 @@ pub use execution::{
 pub use gas::GasPrice;
 pub use http::NodeError;
 pub use keys::{KeyLoader, KeysLoaded, LoaderKind, load_keys};
-pub use syncing::{Syncing, read_syncing};
+pub use syncing::{Syncing, read_syncing, sync_work};
 pub use tries::Tries;

@@ -39,9 +39,9 @@ pub mod template;
 
 pub use admission::{Admission, Verdict, admit};
 pub use controller::{Runtimes, Supervising, SupervisorHandle, SupervisorParts, start};
-pub use eta::{Outlook, Progress, Sample};
+pub use eta::{Left, Outlook, OutlookKind, Progress, Sample};
 pub use fleet::{
-    LONGEST_HOLD, LimitsChange, NodeView, Order, OrderDone, OrderKind, OrderRefused, RuntimeKind,
+    LONGEST_HOLD, LimitsChange, NodeView, Order, OrderDone, OrderKind, OrderRefused, RuntimeKind, SyncView,
 };
 pub use image::{Image, ImageError};
 pub use kind::{Layer, NodeKind};
@@ -53,7 +53,7 @@ pub use probing::{Probe, ProbeFailed};
 pub use runtime::{Runtime, RuntimeError, RuntimeEvent};
 pub use settings::{
     DockerHost, DockerSettings, NodeSettings, NodesSettings, ProbeSettings, ProcessSettings, PsiGuard,
-    Reserve, RestartPolicy, RuntimeSettings, SystemdSettings,
+    Reserve, RestartPolicy, RuntimeSettings, STALL_AFTER, SystemdSettings,
 };
 pub use sight::{Ready, Sight};
 pub use status::{Inspection, ProcessStatus};

@@ -97,7 +97,7 @@ const KEYS: [(&str, &str); 36] = [
         "nodes",
         "id kind runtime group rpc_url image container unit command args env working_directory limits network data user jwt_file engine_url \
          parent_url beacon_url checkpoint_url sequencer_url ws_port engine_port metrics_port p2p_port probe_secs probe_timeout_secs \
-         block_time_ms lag_secs chain_id health_path vote_account restart restart_delay restart_max_delay start_limit_burst \
+         block_time_ms lag_secs stall_timeout chain_id health_path vote_account restart restart_delay restart_max_delay start_limit_burst \
          start_limit_interval start_timeout hung_after stop_grace",
     ),
     ("limits", "memory swap cpus cpuset pids"),

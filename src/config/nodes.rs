@@ -8,6 +8,7 @@ use super::{
     node_clashes::clashes,
     node_keys::node_url,
     node_limits::limits,
+    node_pairs::pair,
     node_runtime::{RuntimeParts, runtime},
     raw_nodes::{RawResources, RawSupervisedNode},
     resources::resources,
@@ -15,7 +16,8 @@ use super::{
 use crate::{
     consensus::ChainSpec,
     supervisor::{
-        NodeKind, NodeSettings, NodesSettings, ProbeSettings, RestartPolicy, RuntimeSettings, template,
+        NodeKind, NodeSettings, NodesSettings, ProbeSettings, RestartPolicy, RuntimeSettings, STALL_AFTER,
+        template,
     },
     types::NodeId,
 };
@@ -47,11 +49,13 @@ pub(super) fn nodes(
     if raw.is_empty() && raw_resources.is_none() {
         return None;
     }
+    let engines: Vec<Option<String>> = raw.iter().map(|raw| raw.engine_url.clone()).collect();
     let mut nodes: Vec<(usize, NodeSettings)> = Vec::new();
     for (index, raw) in raw.into_iter().enumerate() {
         nodes.extend(node(raw, index, context, checker).map(|node| (index, node)));
     }
     clashes(&nodes, checker);
+    pair(&mut nodes, &engines);
     let nodes: Vec<NodeSettings> = nodes.into_iter().map(|(_, node)| node).collect();
     let has_docker = nodes.iter().any(|node| matches!(node.runtime, RuntimeSettings::Docker(_)));
     Some(resources(nodes, raw_resources, has_docker, context.environment, checker))
@@ -211,6 +215,8 @@ fn probe(
     let block_time =
         raw.block_time_ms.map(|_| checker.millis(&at("block_time_ms"), raw.block_time_ms, SECOND));
     let lag_age = raw.lag_secs.map(|_| checker.secs(&at("lag_secs"), raw.lag_secs, SECOND));
+    let stall_after =
+        duration(&at("stall_timeout"), raw.stall_timeout.as_ref(), STALL_AFTER, SECOND * 60..=DAY, checker);
     let path = health_path(raw.health_path.as_deref(), kind, &at("health_path"), checker);
     let vote_account = vote_account(raw.vote_account.as_deref(), kind, &at("vote_account"), checker);
     let Some(text) = raw.rpc_url.as_deref() else {
@@ -240,6 +246,8 @@ fn probe(
         lag_age,
         path,
         vote_account,
+        stall_after,
+        execution: None,
     })
 }
 

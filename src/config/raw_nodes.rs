@@ -20,6 +20,7 @@ pub(super) struct RawSupervisedNode {
     pub(super) probe_timeout_secs: Option<u64>,
     pub(super) block_time_ms: Option<u64>,
     pub(super) lag_secs: Option<u64>,
+    pub(super) stall_timeout: Option<Span>,
     pub(super) chain_id: Option<u64>,
     pub(super) health_path: Option<String>,
     pub(super) vote_account: Option<String>,

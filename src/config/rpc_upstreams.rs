@@ -333,7 +333,7 @@ fn headers(raw: &RawUpstream, section: &str, folder: &Path, checker: &mut Checke
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervisor::{ProbeSettings, ProcessSettings, RestartPolicy, RuntimeSettings};
+    use crate::supervisor::{ProbeSettings, ProcessSettings, RestartPolicy, RuntimeSettings, STALL_AFTER};
 
     fn node(id: &str, kind: NodeKind, url: Option<&str>) -> NodeSettings {
         NodeSettings {
@@ -356,6 +356,8 @@ mod tests {
                 lag_age: None,
                 path: None,
                 vote_account: None,
+                stall_after: STALL_AFTER,
+                execution: None,
             }),
             restart: RestartPolicy::default(),
             stop_grace: PROBE,

@@ -26,6 +26,31 @@ pub fn read_syncing(said: &Value) -> Option<Syncing> {
     }
 }
 
+/// Most stages that are read.
+const MAX_STAGES: usize = 64;
+/// What a snap sync counts of the state that it has: geth, and Besu.
+const STATE: [&str; 6] = [
+    "syncedAccounts",
+    "syncedBytecodes",
+    "syncedStorage",
+    "healedTrienodes",
+    "healedBytecodes",
+    "pulledStates",
+];
+
+/// What it says that its sync has done beside blocks, as one count that only grows while it works: parts of the state in a snap sync, and the blocks
+/// of each stage (reth, Erigon). None: it does not say.
+pub fn sync_work(said: &Value) -> Option<u64> {
+    let fields = said.as_object()?;
+    let state = STATE.iter().filter_map(|key| number(fields, key));
+    let stages = fields.get("stages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let stages = stages.iter().take(MAX_STAGES).filter_map(|stage| {
+        let stage = stage.as_object()?;
+        number(stage, "block").or_else(|| number(stage, "block_number"))
+    });
+    state.chain(stages).reduce(u64::saturating_add)
+}
+
 fn remaining(fields: &Map<String, Value>) -> Option<u64> {
     let left = |target, done| Some(number(fields, target)?.saturating_sub(number(fields, done)?));
     left("highestBlock", "currentBlock").or_else(|| left("consensusMaxMessageCount", "messageOfLastBlock"))
@@ -65,6 +90,31 @@ mod tests {
             (r#"{"currentBlock":"0x1ffffffffffffffff","highestBlock":-1}"#, yes(None)),
         ] {
             assert_eq!(read_syncing(&serde_json::from_str(text).unwrap()), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_done_beside_blocks_is_one_count() {
+        for (text, want) in [
+            ("false", None),
+            ("true", None),
+            (r#"{"currentBlock":"0x10","highestBlock":"0x20"}"#, None),
+            (
+                r#"{"currentBlock":"0x1","syncedAccounts":"0x10","syncedStorage":"0x2","healedTrienodes":"0x1"}"#,
+                Some(19),
+            ),
+            (r#"{"syncedAccounts":"0x0","healingTrienodes":"0xff"}"#, Some(0)),
+            (r#"{"pulledStates":"0x203ca","knownStates":"0x200636"}"#, Some(0x203ca)),
+            (
+                r#"{"stages":[{"name":"Headers","block":"0x64"},{"name":"Bodies","block":20},{"name":"x"},7]}"#,
+                Some(120),
+            ),
+            (r#"{"stages":[{"stage_name":"Senders","block_number":"0x5"}]}"#, Some(5)),
+            (r#"{"stages":[]}"#, None),
+            (r#"{"stages":{}, "syncedAccounts":-1}"#, None),
+            (r#"{"syncedAccounts":"0xffffffffffffffff","syncedStorage":"0x1"}"#, Some(u64::MAX)),
+        ] {
+            assert_eq!(sync_work(&serde_json::from_str(text).unwrap()), want, "{text}");
         }
     }
 

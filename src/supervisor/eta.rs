@@ -1,12 +1,16 @@
 //! How long a sync will take, and whether it goes on at all. Pure.
 //!
 //! What is left is the distance from a node's head to its target, and both move. The pace is the median of the slopes between all pairs of samples
-//! (Theil and Sen): a burst, a pause or one wild answer does not turn it. No number is given before there is enough to go by, as people plan by it.
+//! (Theil and Sen): a burst, a pause or one wild answer does not turn it. No number is given before there is enough to go by, as people plan by it,
+//! nor while a client works on what it does not say the size of: geth's state in a snap sync, reth's stages.
+//!
+//! A look that does not go with the one before counts once the next agrees with it, and then a new count begins: a head that was set back, a
+//! target that was found out late. One that falls back again before it has come any further than ever is not getting anywhere.
 
 use std::{collections::VecDeque, time::Duration};
 
 use super::Sight;
-use crate::types::UnixMillis;
+use crate::types::{UnixMillis, labelled};
 
 /// How far back is looked. A sync slows down as state grows, so what was hours ago says little.
 const WINDOW: Duration = Duration::from_secs(30 * 60);
@@ -17,34 +21,112 @@ const FEWEST: usize = 8;
 const SHORTEST: Duration = Duration::from_secs(5 * 60);
 /// Longest time that is worth a number: beyond, the pace is noise.
 const LONGEST: Duration = Duration::from_secs(90 * 86_400);
+/// Without a look for so long nothing is said of it.
+const SILENT: Duration = Duration::from_secs(5 * 60);
+/// So long after the last of it, work beside blocks is still going on.
+const WORKING: Duration = Duration::from_secs(10 * 60);
+/// No reorganisation sets a head back further.
+const REORGANISED: u64 = 64;
+/// What is left grows by no more than this at once, and than this each second: no chain makes blocks that fast.
+const GROWN: u64 = 128;
+const GROWN_A_SECOND: u64 = 50;
+/// No sync is in one look so many times as fast as it was in any before, this many blocks aside.
+const FASTER: f64 = 20.0;
+const GAINED: f64 = 1000.0;
+
+/// What a node has yet to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Blocks, slots or messages, by its own account.
+    Blocks(u64),
+    /// Where it gives no account: the age of its head, in seconds.
+    Age(u64),
+}
+
+impl Left {
+    const fn count(self) -> u64 {
+        match self {
+            Self::Blocks(count) | Self::Age(count) => count,
+        }
+    }
+
+    /// Both counts, where they are of one kind.
+    const fn with(self, other: Self) -> Option<(u64, u64)> {
+        match (self, other) {
+            (Self::Blocks(one), Self::Blocks(two)) | (Self::Age(one), Self::Age(two)) => Some((one, two)),
+            (Self::Blocks(_), Self::Age(_)) | (Self::Age(_), Self::Blocks(_)) => None,
+        }
+    }
+}
 
 /// One look at a node that syncs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// When, in Unix milliseconds.
+    /// When, in milliseconds.
     pub at: UnixMillis,
     /// How far it is: a block, a slot, a number of messages.
     pub head: u64,
-    /// How far it has to go.
-    pub target: u64,
+    /// How far it has to go; none: it does not say.
+    pub left: Option<Left>,
+    /// What it has done beside blocks, in a unit of its own; none: it does not say.
+    pub work: Option<u64>,
 }
 
 impl Sample {
-    /// What a probe saw; none where it does not say how much is left.
-    pub fn of(sight: &Sight, at: UnixMillis) -> Option<Self> {
-        let head = sight.head.unwrap_or(0);
-        Some(Self { at, head, target: head.saturating_add(sight.behind?) })
+    /// What a probe saw. A client that syncs and says that nothing is left does not know its target: then the age of its head says how far it is.
+    pub fn of(sight: &Sight, at: UnixMillis) -> Self {
+        let blocks = sight.behind.filter(|blocks| *blocks > 0).map(Left::Blocks);
+        let age = sight.head_age.map(|age| Left::Age(age.as_secs()));
+        Self { at, head: sight.reached.or(sight.head).unwrap_or(0), left: blocks.or(age), work: sight.work }
     }
 
-    const fn left(&self) -> u64 {
-        self.target.saturating_sub(self.head)
+    /// Counts of what is left in this and a later one, where they can be compared.
+    fn left_until(&self, later: &Self) -> Option<(u64, u64)> {
+        self.left?.with(later.left?)
+    }
+
+    /// Whether a later one cannot be of the same way: it is set back, or has another target or unit.
+    fn breaks_off(&self, later: &Self) -> bool {
+        let secs = u64::try_from(later.at.saturating_sub(self.at)).unwrap_or(0) / 1000;
+        let most = GROWN.saturating_add(GROWN_A_SECOND.saturating_mul(secs));
+        let has_other_target = self.left.zip(later.left).is_some_and(|(before, after)| {
+            before.with(after).is_none_or(|(before, after)| after.saturating_sub(before) > most)
+        });
+        has_other_target || self.is_set_back(later)
+    }
+
+    fn is_set_back(&self, later: &Self) -> bool {
+        later.head.saturating_add(REORGANISED) < self.head
+            || self.work.zip(later.work).is_some_and(|(before, after)| after < before)
+    }
+
+    /// How much further a later one is, in blocks.
+    fn gain(&self, later: &Self) -> f64 {
+        let nearer = self.left_until(later).map_or(0, |(before, after)| before.saturating_sub(after));
+        float(later.head.saturating_sub(self.head).max(nearer))
+    }
+}
+
+labelled! {
+    /// What can be said of a sync, by name.
+    pub enum OutlookKind {
+        /// Not enough was seen yet, it says nothing to go by, or it stands and may do so yet.
+        TooEarly = "too_early",
+        /// It gets nearer: there is a number.
+        Nearing = "nearing",
+        /// It works on what it does not say the size of.
+        Working = "working",
+        /// Its chain grows as fast as it syncs, or faster.
+        FallingBehind = "falling_behind",
+        /// It does not come any further.
+        Stalled = "stalled",
     }
 }
 
 /// What can be said of a sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outlook {
-    /// Not enough was seen yet.
+    /// Not enough was seen yet, it says nothing to go by, or it stands and may do so yet.
     TooEarly,
     /// It gets nearer.
     Nearing {
@@ -55,47 +137,165 @@ pub enum Outlook {
         /// At the pace of its worse quarter; none: at that pace it does not get there.
         latest: Option<Duration>,
     },
-    /// It moves, and its target moves as fast: at this pace it never gets there.
-    NotNearing,
+    /// Its head stands while it works on what it does not say the size of: the state of a snap sync, stages.
+    Working,
+    /// Its target moves as fast, or faster: at this pace it never gets there.
+    FallingBehind,
     /// It has not come any further for longer than it may.
     Stalled {
-        /// Since when, in Unix milliseconds.
-        since: UnixMillis,
+        /// For how long.
+        standing: Duration,
     },
 }
 
-/// What was seen of one sync. Begin anew when the node was started again.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    samples: VecDeque<Sample>,
-    /// The best that it reached, and when: the highest head, the least that was left.
-    best: Option<Best>,
+impl Outlook {
+    /// Its name.
+    pub const fn kind(self) -> OutlookKind {
+        match self {
+            Self::TooEarly => OutlookKind::TooEarly,
+            Self::Nearing { .. } => OutlookKind::Nearing,
+            Self::Working => OutlookKind::Working,
+            Self::FallingBehind => OutlookKind::FallingBehind,
+            Self::Stalled { .. } => OutlookKind::Stalled,
+        }
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What was seen of one sync. Begin anew when the node was started again, or was there.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    samples: VecDeque<Sample>,
+    /// A look that does not go with the last, until the next shows which of them is true.
+    odd: Option<Sample>,
+    /// When it was looked at last, and when it had done more beside blocks.
+    seen: UnixMillis,
+    worked: Option<UnixMillis>,
+    /// The best that it reached on this way.
+    best: Option<Best>,
+    /// The best that it reached before it fell back, until it is past that.
+    summit: Option<Best>,
+    /// Blocks that it gets nearer in a second: worse quarter, median, better quarter.
+    paces: Option<[f64; 3]>,
+}
+
+/// The highest head, the least that was left and the most work, and since when.
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Best {
     head: u64,
-    left: u64,
+    left: Option<Left>,
+    work: Option<u64>,
     since: UnixMillis,
+}
+
+impl Best {
+    const fn of(sample: &Sample) -> Self {
+        Self { head: sample.head, left: sample.left, work: sample.work, since: sample.at }
+    }
+
+    fn is_passed_by(&self, sample: &Sample) -> bool {
+        let is_nearer = self.left.zip(sample.left).and_then(|(best, now)| best.with(now));
+        sample.head > self.head
+            || is_nearer.is_some_and(|(best, now)| now < best)
+            || self.work.zip(sample.work).is_some_and(|(best, now)| now > best)
+    }
+
+    fn take(&mut self, sample: &Sample) {
+        if self.is_passed_by(sample) {
+            self.since = sample.at;
+        }
+        self.head = self.head.max(sample.head);
+        self.work = self.work.max(sample.work);
+        let is_further = self.left.zip(sample.left).and_then(|(best, now)| best.with(now));
+        if is_further.is_none_or(|(best, now)| now < best) {
+            self.left = sample.left.or(self.left);
+        }
+    }
 }
 
 impl Progress {
     /// Takes in one more look. One from before the last, as when a clock was set back, begins anew.
     pub fn note(&mut self, sample: Sample) {
-        if self.samples.back().is_some_and(|last| sample.at < last.at) {
+        if sample.at < self.seen {
             *self = Self::default();
         }
-        if let Some(last) = self.samples.back() {
-            // What two looks in a row have reached: one wild answer would be a best that is never reached again.
-            let (head, left) = (sample.head.min(last.head), sample.left().max(last.left()));
-            let since = match self.best {
-                None => last.at,
-                Some(best) if head > best.head || left < best.left => sample.at,
-                Some(best) => best.since,
-            };
-            let best = self.best.unwrap_or(Best { head, left, since });
-            self.best = Some(Best { head: best.head.max(head), left: best.left.min(left), since });
+        self.seen = sample.at;
+        let odd = self.odd.take();
+        if self.samples.back().is_some_and(|last| last.breaks_off(&sample) || self.leaps(last, &sample)) {
+            match odd {
+                Some(odd) if !odd.breaks_off(&sample) => self.begin_at(odd),
+                _ => {
+                    self.odd = Some(sample);
+                    return;
+                }
+            }
         }
+        self.take(sample);
+    }
+
+    /// What can be said now, where no progress for `stall_after` is a stall.
+    pub fn outlook(&self, now: UnixMillis, stall_after: Duration) -> Outlook {
+        let (Some(best), Some(first), Some(last)) = (self.best, self.samples.front(), self.samples.back())
+        else {
+            return Outlook::TooEarly;
+        };
+        // By what was seen: of one that does not answer nothing is known, and that is told elsewhere.
+        let standing = self.seen.saturating_sub(best.since);
+        if standing >= millis(stall_after) {
+            return Outlook::Stalled { standing: duration(standing) };
+        }
+        let elapsed = now.saturating_sub(last.at);
+        if elapsed > millis(SILENT) {
+            return Outlook::TooEarly;
+        }
+        let works = self.worked.is_some_and(|worked| self.seen.saturating_sub(worked) <= millis(WORKING));
+        if works && first.head == last.head {
+            return Outlook::Working;
+        }
+        let (Some([slow, usual, fast]), Some(left)) = (self.paces, last.left) else {
+            return Outlook::TooEarly;
+        };
+        let until = |pace| until(left.count(), pace, seconds(elapsed));
+        let Some(eta) = until(usual) else {
+            // Of one that stands it is not its chain that makes it late.
+            return if standing > millis(SILENT) { Outlook::TooEarly } else { Outlook::FallingBehind };
+        };
+        let soonest = until(fast).unwrap_or(eta).min(eta);
+        let latest = until(slow).map(|latest| latest.max(eta));
+        Outlook::Nearing { eta, soonest, latest }
+    }
+
+    /// A new count, from a look that was odd.
+    fn begin_at(&mut self, odd: Sample) {
+        let is_set_back = self.samples.back().is_some_and(|last| last.is_set_back(&odd));
+        self.samples.clear();
+        self.paces = None;
+        match (is_set_back, self.summit) {
+            (false, _) => {
+                if let Some(best) = &mut self.best {
+                    best.left = odd.left.or(best.left);
+                }
+            }
+            (true, None) => self.summit = self.best.replace(Best::of(&odd)),
+            // Again, and it has not come any further in between.
+            (true, Some(summit)) => self.best = Some(summit),
+        }
+        self.take(odd);
+    }
+
+    fn take(&mut self, sample: Sample) {
+        if let Some(last) = self.samples.back()
+            && last.work.zip(sample.work).is_some_and(|(before, after)| after > before)
+        {
+            self.worked = Some(sample.at);
+        }
+        let best = self.best.get_or_insert(Best::of(&sample));
+        // It stood for long, and goes on: of what it did before, its pace is not that any more.
+        let has_paused = sample.at.saturating_sub(best.since) > millis(WINDOW / 2);
+        if has_paused && best.is_passed_by(&sample) {
+            self.samples.clear();
+        }
+        best.take(&sample);
+        self.summit.take_if(|summit| summit.is_passed_by(&sample));
         let from = sample.at.saturating_sub(millis(WINDOW));
         while self.samples.front().is_some_and(|first| first.at < from) {
             self.samples.pop_front();
@@ -105,42 +305,42 @@ impl Progress {
             self.samples.pop_back();
         }
         self.samples.push_back(sample);
+        self.paces = self.measured();
     }
 
-    /// What can be said now, where no progress for `stall_after` is a stall.
-    pub fn outlook(&self, now: UnixMillis, stall_after: Duration) -> Outlook {
-        let (Some(best), Some(first), Some(last)) = (self.best, self.samples.front(), self.samples.back())
-        else {
-            return Outlook::TooEarly;
-        };
-        if now.saturating_sub(best.since) >= millis(stall_after) {
-            return Outlook::Stalled { since: best.since };
+    /// Whether it would have come further than it can have. Of a way that has just begun nobody knows how fast it can.
+    fn leaps(&self, last: &Sample, sample: &Sample) -> bool {
+        if self.samples.len() < 3 {
+            return false;
         }
+        let paces = self.samples.iter().zip(self.samples.iter().skip(1)).map(|(early, late)| {
+            let elapsed = seconds(late.at.saturating_sub(early.at));
+            if elapsed > 0.0 { early.gain(late) / elapsed } else { 0.0 }
+        });
+        let fastest = paces.fold(0.0, f64::max);
+        let elapsed = seconds(sample.at.saturating_sub(last.at));
+        last.gain(sample) > GAINED + FASTER * fastest * elapsed
+    }
+
+    /// How fast it gets nearer between any two samples; none where there are too few.
+    fn measured(&self) -> Option<[f64; 3]> {
+        let (first, last) = (self.samples.front()?, self.samples.back()?);
         if self.samples.len() < FEWEST || last.at.saturating_sub(first.at) < millis(SHORTEST) {
-            return Outlook::TooEarly;
+            return None;
         }
-        let paces = self.paces();
-        let elapsed = seconds(now.saturating_sub(last.at));
-        let until = |pace: Option<f64>| until(last.left(), pace?, elapsed);
-        let Some(eta) = until(quantile(&paces, 0.5)) else { return Outlook::NotNearing };
-        let soonest = until(quantile(&paces, 0.75)).unwrap_or(eta).min(eta);
-        let latest = until(quantile(&paces, 0.25)).map(|latest| latest.max(eta));
-        Outlook::Nearing { eta, soonest, latest }
-    }
-
-    /// How fast it gets nearer between any two samples, in blocks a second, the slowest first.
-    fn paces(&self) -> Vec<f64> {
         let mut paces = Vec::new();
         for (place, early) in self.samples.iter().enumerate() {
             for late in self.samples.iter().skip(place + 1) {
                 let elapsed = seconds(late.at.saturating_sub(early.at));
-                if elapsed > 0.0 {
-                    paces.push((float(early.left()) - float(late.left())) / elapsed);
+                if let Some((before, after)) = early.left_until(late)
+                    && elapsed > 0.0
+                {
+                    paces.push((float(before) - float(after)) / elapsed);
                 }
             }
         }
         paces.sort_unstable_by(f64::total_cmp);
-        paces
+        Some([quantile(&paces, 0.25)?, quantile(&paces, 0.5)?, quantile(&paces, 0.75)?])
     }
 }
 
@@ -159,6 +359,7 @@ fn quantile(sorted: &[f64], part: f64) -> Option<f64> {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
         reason = "a place in a list of some thousand"
     )]
     let place = (last as f64 * part).round() as usize;
@@ -178,155 +379,9 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const STALL: Duration = Duration::from_secs(15 * 60);
-
-    /// Looks each 20 s at a node that makes `pace` blocks a second more than its target.
-    fn synced(looks: i64, pace: u64, left: u64) -> Progress {
-        let mut progress = Progress::default();
-        for look in 0..looks {
-            let head = u64::try_from(look).unwrap() * 20 * pace;
-            progress.note(Sample { at: look * 20_000, head, target: left });
-        }
-        progress
-    }
-
-    #[test]
-    fn a_steady_sync_has_a_number() {
-        // 16 looks: 300 s, 3000 blocks of 12,000.
-        let progress = synced(16, 10, 12_000);
-        let secs = Duration::from_secs;
-        let want = Outlook::Nearing { eta: secs(900), soonest: secs(900), latest: Some(secs(900)) };
-        assert_eq!(progress.outlook(300_000, STALL), want);
-        let later = Outlook::Nearing { eta: secs(800), soonest: secs(800), latest: Some(secs(800)) };
-        assert_eq!(progress.outlook(400_000, STALL), later, "time goes on without a look");
-    }
-
-    #[test]
-    fn there_is_no_number_before_there_is_enough() {
-        assert_eq!(Progress::default().outlook(0, STALL), Outlook::TooEarly);
-        assert_eq!(synced(1, 10, 99).outlook(0, STALL), Outlook::TooEarly);
-        assert_eq!(synced(15, 10, 99_999).outlook(280_000, STALL), Outlook::TooEarly, "280 s");
-        assert!(matches!(synced(16, 10, 99_999).outlook(300_000, STALL), Outlook::Nearing { .. }));
-        // Looks each second are as good as one each 15.
-        let mut often = Progress::default();
-        (0..60).for_each(|at| often.note(Sample { at: at * 1000, head: 1, target: 2 }));
-        assert!(often.samples.len() <= 6, "{}", often.samples.len());
-    }
-
-    #[test]
-    fn one_that_stands_is_said_to_stand() {
-        let mut progress = synced(16, 10, 99_999);
-        for look in 16..100 {
-            let at = look * 20_000;
-            // The chain goes on, the node does not.
-            progress.note(Sample { at, head: 3000, target: 99_999 + u64::try_from(look).unwrap() });
-            // The second look at it is what counts.
-            let is_stalled = at - 320_000 >= millis(STALL);
-            let outlook = progress.outlook(at, STALL);
-            assert_eq!(outlook == Outlook::Stalled { since: 320_000 }, is_stalled, "{at}: {outlook:?}");
-        }
-        // One block is progress, when it is seen twice.
-        progress.note(Sample { at: 2_000_000, head: 3001, target: 200_000 });
-        assert!(matches!(progress.outlook(2_000_000, STALL), Outlook::Stalled { .. }));
-        progress.note(Sample { at: 2_000_000, head: 3001, target: 200_001 });
-        assert!(!matches!(progress.outlook(2_000_000, STALL), Outlook::Stalled { .. }));
-    }
-
-    #[test]
-    fn less_left_is_progress_although_the_head_stays() {
-        // geth shows block 0 as its head until a snap sync is over.
-        let mut progress = Progress::default();
-        for look in 0..100_i64 {
-            let left = 10_000 - u64::try_from(look).unwrap();
-            progress.note(Sample { at: look * 20_000, head: 0, target: left });
-            let outlook = progress.outlook(look * 20_000, STALL);
-            assert!(!matches!(outlook, Outlook::Stalled { .. } | Outlook::NotNearing), "{outlook:?}");
-        }
-    }
-
-    #[test]
-    fn one_whose_target_runs_away_has_no_number() {
-        let mut progress = Progress::default();
-        for look in 0..30_i64 {
-            let head = u64::try_from(look).unwrap() * 20;
-            progress.note(Sample { at: look * 20_000, head, target: 1000 + head * 2 });
-        }
-        assert_eq!(progress.outlook(580_000, STALL), Outlook::NotNearing);
-    }
-
-    #[test]
-    fn a_burst_does_not_turn_it() {
-        let mut progress = synced(40, 10, 100_000);
-        // One answer that is wild, as of another node behind the same name.
-        progress.note(Sample { at: 800_000, head: 99_999, target: 100_000 });
-        progress.note(Sample { at: 820_000, head: 8200, target: 100_000 });
-        let Outlook::Nearing { eta, .. } = progress.outlook(820_000, STALL) else { panic!() };
-        assert!((9000..9400).contains(&eta.as_secs()), "{eta:?}");
-        for look in 42..90_i64 {
-            let head = u64::try_from(look).unwrap() * 200;
-            progress.note(Sample { at: look * 20_000, head, target: 100_000 });
-            let outlook = progress.outlook(look * 20_000, STALL);
-            assert!(matches!(outlook, Outlook::Nearing { .. }), "nor is all after it a stall: {outlook:?}");
-        }
-    }
-
-    #[test]
-    fn a_clock_that_was_set_back_begins_anew() {
-        let mut progress = synced(40, 10, 100_000);
-        progress.note(Sample { at: 5, head: 9000, target: 100_000 });
-        assert_eq!(progress.samples.len(), 1);
-        assert_eq!(progress.outlook(5, STALL), Outlook::TooEarly);
-    }
-
-    proptest! {
-        #[test]
-        fn no_look_is_too_much(
-            looks in prop::collection::vec((any::<i64>(), any::<u64>(), any::<u64>()), 0..40), now in any::<i64>(),
-        ) {
-            let mut progress = Progress::default();
-            for (at, head, target) in looks {
-                progress.note(Sample { at, head, target });
-            }
-            progress.outlook(now, STALL);
-        }
-
-        #[test]
-        fn the_number_lies_in_its_own_range_and_near_the_truth(
-            pace in 1_u64..1000, left in 1_u64..100_000_000, noise in prop::collection::vec(0_u64..20, 40),
-        ) {
-            let mut progress = Progress::default();
-            let mut at = 0;
-            for (look, noise) in (0_u64..).zip(&noise) {
-                at = i64::try_from(look).unwrap() * 20_000;
-                let head = (look * 20 + noise) * pace;
-                progress.note(Sample { at, head, target: left.saturating_add(40 * 20 * pace) });
-            }
-            match progress.outlook(at, STALL) {
-                Outlook::Nearing { eta, soonest, latest } => {
-                    prop_assert!(soonest <= eta && latest.is_none_or(|latest| latest >= eta));
-                    let truth = float(progress.samples.back().unwrap().left()) / float(pace);
-                    let ratio = (eta.as_secs_f64() + 1.0) / (truth + 1.0);
-                    prop_assert!((0.8..1.25).contains(&ratio), "{eta:?} {truth}");
-                }
-                Outlook::NotNearing => prop_assert!(left / pace > LONGEST.as_secs() / 2),
-                other => prop_assert!(false, "{other:?}"),
-            }
-        }
-
-        #[test]
-        fn memory_is_bounded(gaps in prop::collection::vec(1_i64..60_000, 0..500)) {
-            let (mut progress, mut at) = (Progress::default(), 0);
-            for gap in gaps {
-                at += gap;
-                progress.note(Sample { at, head: 1, target: 2 });
-            }
-            prop_assert!(progress.samples.len() <= 2 * 30 * 60 / 15 + 2);
-        }
-    }
+fn duration(ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,8 @@ mod table_orders;
 #[cfg(test)]
 mod table_restored;
 #[cfg(test)]
+mod table_sync;
+#[cfg(test)]
 mod testing;
 mod troubles;
 mod view;
@@ -40,6 +42,7 @@ mod whole;
 pub use about::RuntimeKind;
 pub use hold_bounds::LONGEST_HOLD;
 pub use input::{LimitsChange, Order, OrderDone, OrderKind, OrderRefused};
+pub use sync_watch::SyncView;
 pub use view::NodeView;
 
 pub(super) use about::About;

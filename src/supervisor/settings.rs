@@ -154,6 +154,10 @@ pub struct ProcessSettings {
     pub env: Vec<(String, String)>,
 }
 
+/// A sync that shows no progress for so long is stalled, unless the operator says otherwise: geth heals its state, and reth goes through its stages,
+/// for some minutes without a sign.
+pub const STALL_AFTER: Duration = Duration::from_secs(30 * 60);
+
 /// How a node is probed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeSettings {
@@ -173,6 +177,10 @@ pub struct ProbeSettings {
     pub path: Option<String>,
     /// For Solana: the vote account that must not be delinquent.
     pub vote_account: Option<String>,
+    /// A sync that shows no progress for so long is stalled.
+    pub stall_after: Duration,
+    /// For `op-node`: where the execution client that it drives answers JSON-RPC, which is compared with it; none: that is not known. May hold a key.
+    pub execution: Option<Url>,
 }
 
 /// When a node is restarted.

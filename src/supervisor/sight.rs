@@ -13,6 +13,10 @@ pub struct Sight {
     pub head_age: Option<Duration>,
     /// Blocks or slots that it has yet to go by its own account, as far as it says.
     pub behind: Option<u64>,
+    /// How far its sync has come where that is not its head, in the unit of `behind`.
+    pub reached: Option<u64>,
+    /// What its sync has done beside blocks, in a unit of its own that only grows: accounts, slots and trie nodes of a snap sync, blocks of stages.
+    pub work: Option<u64>,
     /// Peers, where it says.
     pub peers: Option<u64>,
     /// Client and version, as it calls itself; bounded.
@@ -31,6 +35,8 @@ impl Sight {
             head: None,
             head_age: None,
             behind: None,
+            reached: None,
+            work: None,
             peers: None,
             version: None,
             finalized_age: None,

@@ -6,7 +6,7 @@ use relaymux::{
     consensus::WallClock,
     ethereum::{Syncing, read_syncing},
     http_client::{HttpClients, TlsRoots},
-    supervisor::{NodeKind, ProbeFailure, ProbeSettings, Prober, Ready, Sight},
+    supervisor::{NodeKind, ProbeFailure, ProbeSettings, Prober, Ready, STALL_AFTER, Sight},
 };
 
 use crate::{node::Node, stage::eventually};
@@ -24,6 +24,8 @@ fn settings(node: &Node) -> ProbeSettings {
         lag_age: Some(Duration::from_secs(5)),
         path: None,
         vote_account: None,
+        stall_after: STALL_AFTER,
+        execution: None,
     }
 }
 

@@ -35,6 +35,8 @@ pub(super) struct Seen {
     #[serde(default)]
     pub(super) eta_secs: Option<u64>,
     #[serde(default)]
+    pub(super) sync: Option<Sync>,
+    #[serde(default)]
     pub(super) peers: Option<u64>,
     #[serde(default)]
     pub(super) version: Option<String>,
@@ -59,6 +61,15 @@ pub(super) struct Seen {
 pub(super) struct Bounds {
     pub(super) memory_bytes: Option<u64>,
     pub(super) cpus: Option<f64>,
+}
+
+/// How its sync goes on.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Sync {
+    pub(super) outlook: String,
+    pub(super) soonest_secs: Option<u64>,
+    pub(super) latest_secs: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -20,7 +20,7 @@ use crate::{
     },
     consensus::WallClock,
     events::NodeState,
-    supervisor::{ProcessStatus, Ready, RuntimeSettings},
+    supervisor::{OutlookKind, ProcessStatus, Ready, RuntimeSettings},
     types::ByteSize,
 };
 
@@ -196,13 +196,33 @@ fn chain_facts(node: &Seen) -> Vec<String> {
         facts.push(format!("head {}{}", grouped(head), age.unwrap_or_default()));
     }
     if let Some(behind) = node.behind.filter(|behind| *behind > 0) {
-        let eta = node.eta_secs.map(|secs| format!(", there in about {}", span(seconds(secs))));
-        facts.push(format!("{} behind{}", grouped(behind), eta.unwrap_or_default()));
+        facts.push(format!("{} behind", grouped(behind)));
     }
+    facts.extend(expected(node));
     if let Some(peers) = node.peers {
         facts.push(format!("{peers} {}", if peers == 1 { "peer" } else { "peers" }));
     }
     facts
+}
+
+/// When its sync will be there: `there in about 3 h 12 min (2 h to 5 h)`. That it stands or falls behind is said by its `why`.
+fn expected(node: &Seen) -> Option<String> {
+    let sync = node.sync.as_ref()?;
+    match OutlookKind::parse(&sync.outlook)? {
+        OutlookKind::Nearing => {
+            let time = |secs| span(seconds(secs));
+            let range = match (sync.soonest_secs, sync.latest_secs) {
+                (Some(soonest), Some(latest)) if soonest == latest => String::new(),
+                (Some(soonest), Some(latest)) => format!(" ({} to {})", time(soonest), time(latest)),
+                (Some(soonest), None) => format!(" ({} at the soonest)", time(soonest)),
+                (None, _) => String::new(),
+            };
+            Some(format!("there in about {}{range}", time(node.eta_secs?)))
+        }
+        OutlookKind::Working => Some("works on its state or stages: no time can be told".to_owned()),
+        OutlookKind::FallingBehind | OutlookKind::Stalled => Some("no time can be told".to_owned()),
+        OutlookKind::TooEarly => Some("its pace is not known yet".to_owned()),
+    }
 }
 
 fn use_facts(node: &Seen) -> Vec<String> {
@@ -388,6 +408,43 @@ mod tests {
             ("of a newer version", "up", false),
         ] {
             assert_eq!(is_as_wanted(&seen("a", state, wanted)), is, "{state} {wanted}");
+        }
+    }
+
+    #[test]
+    fn a_sync_says_when_it_is_there_or_that_nobody_knows() {
+        for (sync, eta, text) in [
+            (
+                json!({ "outlook": "nearing", "soonest_secs": 7200, "latest_secs": 18_000 }),
+                Some(11_520),
+                Some("there in about 3 h 12 min (2 h to 5 h)"),
+            ),
+            (
+                json!({ "outlook": "nearing", "soonest_secs": 90, "latest_secs": 90 }),
+                Some(90),
+                Some("there in about 1 min 30 s"),
+            ),
+            (
+                json!({ "outlook": "nearing", "soonest_secs": 60, "latest_secs": null }),
+                Some(90),
+                Some("there in about 1 min 30 s (1 min at the soonest)"),
+            ),
+            (json!({ "outlook": "falling_behind" }), None, Some("no time can be told")),
+            (
+                json!({ "outlook": "working" }),
+                None,
+                Some("works on its state or stages: no time can be told"),
+            ),
+            (json!({ "outlook": "too_early" }), None, Some("its pace is not known yet")),
+            (json!({ "outlook": "of a newer version" }), None, None),
+            (Value::Null, None, None),
+        ] {
+            let node = Seen {
+                sync: serde_json::from_value(sync).unwrap(),
+                eta_secs: eta,
+                ..seen("a", "syncing", "up")
+            };
+            assert_eq!(expected(&node).as_deref(), text);
         }
     }
 

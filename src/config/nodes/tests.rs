@@ -131,6 +131,7 @@ probe_secs = 3
 probe_timeout_secs = 2
 block_time_ms = 2000
 lag_secs = 30
+stall_timeout = "2h"
 chain_id = 7
 restart = "no"
 restart_delay = "1s"
@@ -186,6 +187,7 @@ unit = "cron.service"
             Some(7)
         )
     );
+    assert_eq!(probe.stall_after, Duration::from_secs(7200));
     let secs = Duration::from_secs;
     assert_eq!(
         geth.restart,
@@ -451,4 +453,44 @@ fn the_shipped_example_is_sound() {
     let ids: Vec<&str> = settings.nodes.iter().map(|node| node.id.as_str()).collect();
     assert_eq!(ids, ["geth-primary", "beacon"]);
     assert!(settings.nodes.iter().all(|node| docker(node).launch.is_some()));
+}
+
+#[test]
+fn an_op_node_is_compared_with_the_execution_client_that_it_drives() {
+    let reth = |id: &str, port: u16, chain: &str| {
+        format!(
+            "[[nodes]]\nid = \"{id}\"\nkind = \"op-reth\"\ncontainer = \"{id}-1\"\nrpc_url = \"http://127.0.0.1:{port}\"\n\
+             chain_id = {chain}\n"
+        )
+    };
+    let op_node = |engine: &str| {
+        format!(
+            "[[nodes]]\nid = \"op-node\"\nkind = \"op-node\"\nimage = \"us-docker.pkg.dev/oplabs/op-node:v1.16.0\"\nnetwork = \"op-mainnet\"\n\
+             rpc_url = \"http://127.0.0.1:9545\"\ndata = \"/data/op\"\njwt_file = \"/srv/jwt.hex\"\nengine_url = \"{engine}\"\n\
+             parent_url = \"http://el:8545\"\nbeacon_url = \"http://cl:5052\"\n"
+        )
+    };
+    let attached = "[[nodes]]\nid = \"op-node\"\nkind = \"op-node\"\nunit = \"op-node\"\nrpc_url = \"http://127.0.0.1:9545\"\nchain_id = 10\n";
+    let one = reth("op-reth", 8545, "10");
+    let two = format!("{one}{}", reth("other", 8546, "10"));
+    for (name, text, want) in [
+        ("by its name", format!("{}{two}", op_node("http://op-reth:8551")), Some(8545)),
+        ("by its container's", format!("{}{two}", op_node("http://other-1:8551")), Some(8546)),
+        ("there is but one", format!("{attached}{one}"), Some(8545)),
+        ("and one of another chain", format!("{attached}{one}{}", reth("base", 8546, "8453")), Some(8545)),
+        ("on this machine", format!("{}{one}", op_node("http://127.0.0.1:8551")), Some(8545)),
+        ("either of two", format!("{attached}{two}"), None),
+        ("one of another machine", format!("{}{one}", op_node("http://elsewhere:8551")), None),
+        ("one of another chain", format!("{attached}{}", reth("base", 8545, "8453")), None),
+        ("none", attached.to_owned(), None),
+    ] {
+        let (settings, _) = good(&text);
+        let executions: Vec<Option<u16>> = settings
+            .nodes
+            .iter()
+            .map(|node| node.probe.as_ref().unwrap().execution.as_ref().and_then(url::Url::port))
+            .collect();
+        assert_eq!(executions[0], want, "{name}");
+        assert!(executions[1..].iter().all(Option::is_none), "{name}");
+    }
 }

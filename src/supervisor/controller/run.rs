@@ -223,6 +223,10 @@ impl Controller {
             Effect::Act(act) => self.act(act),
             Effect::Call { node, why } => called(&self.shared, &self.scribe, node, why),
             Effect::Changed(changed) => self.changed(changed),
+            Effect::SyncNews { node, message, at } => {
+                info!(%node, "{message}");
+                self.note_state(&node, NodeState::Syncing, message, at);
+            }
             Effect::Remember { node, memory } => {
                 self.scribe.note(Note::Remember(row_of(&node, &memory, now)));
             }
@@ -267,17 +271,21 @@ impl Controller {
         } else {
             info!(%node, state = state.label(), before = before.label(), "{message}");
         }
+        self.note_state(node, *state, message.clone(), *at);
+        self.shared.parts.spine.publish(Event::NodeChanged(changed));
+    }
+
+    fn note_state(&self, node: &NodeId, state: NodeState, why: String, at: UnixMillis) {
         self.scribe.note(Note::Fact(NodeFact {
             node: node.to_string(),
-            at: *at,
+            at,
             kind: NodeFactKind::State.into(),
             name: state.label().to_owned(),
             actor: String::new(),
-            why: message.clone(),
+            why,
             error: String::new(),
             took_ms: 0,
         }));
-        self.shared.parts.spine.publish(Event::NodeChanged(changed));
     }
 
     /// Shows how everything is.

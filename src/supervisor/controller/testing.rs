@@ -14,7 +14,8 @@ use crate::{
     ledger::Ledger,
     supervisor::{
         DockerSettings, Inspection, Limits, NodeKind, NodeSettings, Probe, ProbeFailed, ProbeSettings,
-        ProcessStatus, Ready, RestartPolicy, Runtime, RuntimeError, RuntimeEvent, RuntimeSettings, Sight,
+        ProcessStatus, Ready, RestartPolicy, Runtime, RuntimeError, RuntimeEvent, RuntimeSettings,
+        STALL_AFTER, Sight,
     },
     types::{NodeId, UnixMillis},
 };
@@ -222,16 +223,7 @@ impl Probe for Fake {
             if !runs || self.mute.lock().contains(node.id.as_str()) {
                 return Err(ProbeFailed("Connection refused.".to_owned()));
             }
-            Ok(Sight {
-                ready: Ready::Yes,
-                head: Some(7),
-                head_age: None,
-                behind: None,
-                peers: None,
-                version: None,
-                finalized_age: None,
-                took: Duration::ZERO,
-            })
+            Ok(Sight { head: Some(7), ..Sight::only(Ready::Yes) })
         }
         .boxed()
     }
@@ -248,6 +240,8 @@ pub(super) fn settings(name: &str, group: &str) -> NodeSettings {
         lag_age: None,
         path: None,
         vote_account: None,
+        stall_after: STALL_AFTER,
+        execution: None,
     };
     let restart = RestartPolicy {
         backoff: Duration::from_millis(1),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    supervisor::{Layer, Limits, NodeKind, NodeSettings, RestartPolicy, RuntimeSettings},
+    supervisor::{Layer, Limits, NodeKind, NodeSettings, RestartPolicy, RuntimeSettings, STALL_AFTER},
     types::{NodeId, labelled},
 };
 
@@ -42,6 +42,8 @@ pub(crate) struct About {
     /// Whether it can be made where it is not there.
     pub(crate) can_create: bool,
     pub(crate) restart: RestartPolicy,
+    /// A sync that shows no progress for so long is stalled.
+    pub(crate) stall_after: Duration,
     pub(crate) stop_grace: Duration,
     pub(crate) limits: Limits,
 }
@@ -78,6 +80,7 @@ impl About {
                 .map(|probe| probe.url.host_str().unwrap_or_default().to_owned()),
             can_create,
             restart: settings.restart.clone(),
+            stall_after: settings.probe.as_ref().map_or(STALL_AFTER, |probe| probe.stall_after),
             stop_grace: settings.stop_grace,
             limits: settings.limits.clone(),
         }

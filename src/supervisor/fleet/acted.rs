@@ -47,7 +47,7 @@ fn done(node: &mut Node, action: NodeAction, around: &Around) {
             process.note = Some(STARTED_BY_US);
             process.was_away = false;
             (process.told_stop, process.told_end, process.end) = (None, None, None);
-            node.probes = Probes::new(around.at, (around.new_sync)());
+            node.probes = Probes::new(around.at);
             node.restarts.steady_since = None;
         }
         NodeAction::Stop => {

@@ -143,6 +143,8 @@ pub(crate) enum Effect {
     Call { node: NodeId, why: String },
     /// A node has another state.
     Changed(NodeChanged),
+    /// There is something to say of a node's sync: for its history alone.
+    SyncNews { node: NodeId, message: String, at: UnixMillis },
     /// To be kept over restarts, before anything that follows it.
     Remember { node: NodeId, memory: Memory },
     /// What came of an order.

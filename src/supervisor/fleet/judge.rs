@@ -28,7 +28,7 @@ pub(super) fn judge(node: &Node, at: WatchedMs) -> (NodeState, String) {
     if let Some(away) = &process.away {
         // Whoever answers is there, whatever its runtime says.
         let is_seen = node.probes.sight.is_some() && node.probes.fails == 0;
-        if is_seen && let Some((state, why)) = by_answers(&node.probes) {
+        if is_seen && let Some((state, why)) = by_answers(node, at) {
             return (state, format!("{why} Its runtime does not answer: {away}"));
         }
         return (NodeState::Unknown, format!("Nothing is known of it, and nothing is done: {away}"));
@@ -114,24 +114,23 @@ fn running(node: &Node, at: WatchedMs) -> (NodeState, String) {
         let why = format!("Its process runs, and {fails} probes in {secs} s have failed.{failure}");
         return (NodeState::Hung, why);
     }
-    match by_answers(probes) {
-        Some((NodeState::Syncing, why)) => match probes.sync.stalled(at) {
-            Some(stalled) => (NodeState::Syncing, format!("{stalled} {why}")),
-            None => (NodeState::Syncing, why),
-        },
-        Some(found) => found,
-        None => (NodeState::Starting, "It answers, and cannot serve yet.".to_owned()),
-    }
+    by_answers(node, at)
+        .unwrap_or_else(|| (NodeState::Starting, "It answers, and cannot serve yet.".to_owned()))
 }
 
 /// By what it answered last.
-fn by_answers(probes: &Probes) -> Option<(NodeState, String)> {
+fn by_answers(node: &Node, at: WatchedMs) -> Option<(NodeState, String)> {
+    let Node { about, probes, .. } = node;
+    let syncing = |words: &String| match probes.sync.trouble(at, about.stall_after) {
+        Some(trouble) => (NodeState::Syncing, format!("{trouble} {words}")),
+        None => (NodeState::Syncing, words.clone()),
+    };
     Some(match &probes.sight.as_ref()?.ready {
         Ready::Yes => (NodeState::Healthy, "It is able to serve.".to_owned()),
-        Ready::Syncing(words) => (NodeState::Syncing, words.clone()),
+        Ready::Syncing(words) => syncing(words),
         // A head that was never at the tip has not fallen behind.
         Ready::Lagging(words) if probes.was_ready => (NodeState::Lagging, words.clone()),
-        Ready::Lagging(words) => (NodeState::Syncing, words.clone()),
+        Ready::Lagging(words) => syncing(words),
         // Kept out of sights: it counts as a failed probe.
         Ready::No(words) => (NodeState::Hung, words.clone()),
     })

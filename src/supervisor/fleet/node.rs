@@ -130,11 +130,11 @@ pub(super) struct Probes {
     pub(super) refuses: bool,
     /// Failures without any answer, in a row.
     pub(super) unanswered: u32,
-    pub(super) sync: Box<dyn SyncWatch>,
+    pub(super) sync: SyncWatch,
 }
 
 impl Probes {
-    pub(super) fn new(began: WatchedMs, sync: Box<dyn SyncWatch>) -> Self {
+    pub(super) fn new(began: WatchedMs) -> Self {
         Self {
             began,
             sight: None,
@@ -145,7 +145,7 @@ impl Probes {
             failure: String::new(),
             refuses: false,
             unanswered: 0,
-            sync,
+            sync: SyncWatch::default(),
         }
     }
 }

@@ -7,7 +7,6 @@ use super::{
     ending::{End, Ending, ending},
     go_on::go_on,
     node::{EndSeen, Node, Probes, SOMEBODY_STARTED, STARTED_BY_US},
-    sync_watch::SyncWatch,
     watched::WatchedMs,
 };
 use crate::{
@@ -28,7 +27,6 @@ const TOLD_AT_ONCE_MS: i64 = 1000;
 pub(super) struct Around {
     pub(super) at: WatchedMs,
     pub(super) booted_at: Option<UnixMillis>,
-    pub(super) new_sync: fn() -> Box<dyn SyncWatch>,
 }
 
 /// Takes a look by the runtime.
@@ -58,7 +56,7 @@ pub(super) fn inspected(node: &mut Node, look: Result<Inspection, RuntimeError>,
     match status {
         ProcessStatus::Running { .. } if goes_on => {
             node.process.run = run;
-            node.probes = Probes::new(around.at, (around.new_sync)());
+            node.probes = Probes::new(around.at);
         }
         ProcessStatus::Running { .. } => runs(node, before.as_ref(), run, around),
         ProcessStatus::Exited { code, oom_killed, at } => {
@@ -102,7 +100,7 @@ fn runs(node: &mut Node, before: Option<&ProcessStatus>, run: Option<String>, ar
         if matches!(ending, Some(Ending::Crash(_) | Ending::OutOfMemory(_))) && !is_ours && !is_first {
             node.restarts.begun.push_back(around.at);
         }
-        node.probes = Probes::new(around.at, (around.new_sync)());
+        node.probes = Probes::new(around.at);
         node.restarts.steady_since = None;
         // Found running, or started by somebody: it is looked after.
         if !is_ours {

@@ -92,6 +92,10 @@ impl Checker {
                 Effect::Remember { node, memory } => {
                     self.wanted.insert(node, memory.wanted);
                 }
+                Effect::SyncNews { message, node, .. } => {
+                    prop_assert!(!message.is_empty());
+                    prop_assert_eq!(after[&node], NodeState::Syncing);
+                }
                 Effect::Answer { .. } => {}
             }
         }

@@ -7,12 +7,11 @@ use super::{
     node::Node,
     observe::{self, Around},
     orders, restart,
-    sync_watch::new_sync,
     watched::WatchedMs,
     whole::Fleet,
 };
 use crate::{
-    events::{NodeChanged, NodeHold, NodeWanted},
+    events::{NodeChanged, NodeHold, NodeState, NodeWanted},
     types::UnixMillis,
 };
 
@@ -47,7 +46,7 @@ impl Fleet {
     }
 
     fn take(&mut self, input: Input, at: WatchedMs, effects: &mut Vec<Effect>) {
-        let around = Around { at, booted_at: self.booted_at, new_sync };
+        let around = Around { at, booted_at: self.booted_at };
         match input {
             Input::Inspected(id, look) => {
                 if let Some(node) = self.node_mut(&id) {
@@ -98,6 +97,12 @@ fn settle(node: &mut Node, at: WatchedMs, now: UnixMillis, dice: u32, effects: &
             message,
             at: now,
         }));
+    }
+    let stall_after = node.about.stall_after;
+    if node.state == NodeState::Syncing
+        && let Some(message) = node.probes.sync.news(at, stall_after)
+    {
+        effects.push(Effect::SyncNews { node: node.id().clone(), message, at: now });
     }
 }
 

@@ -1,113 +1,196 @@
-//! Whether a sync goes on, and how long it will take: what the fleet asks of whoever measures that.
+//! What is said of a node's sync: how long it will take, whether it goes on, and when that is worth a line of its history.
 
 use std::time::Duration;
 
-use super::watched::WatchedMs;
-use crate::supervisor::Sight;
+use serde::Serialize;
 
-/// A head that stands for so long while the node syncs: it is stalled. Snap sync heals its state for some minutes without a new block.
-const STALLED_MS: i64 = 30 * 60_000;
+use super::watched::{WatchedMs, millis};
+use crate::supervisor::{
+    Ready, Sight,
+    eta::{Outlook, OutlookKind, Progress, Sample},
+};
 
-/// Measures the sync of one run of a node.
-pub(crate) trait SyncWatch: Send + std::fmt::Debug {
-    /// Takes what a probe saw.
-    fn see(&mut self, sight: &Sight, at: WatchedMs);
+/// Between two lines of history about a sync that goes on: what it says changes back and forth.
+const TOLD_APART: Duration = Duration::from_secs(10 * 60);
+/// A sync of which nothing new is to be said is told of so often.
+const TOLD_ANEW: Duration = Duration::from_secs(6 * 3600);
 
-    /// How long it will take from now on; none where nothing can be said.
-    fn eta(&self, at: WatchedMs) -> Option<Duration>;
-
-    /// Why it does not go on, as a sentence for people; none while it does.
-    fn stalled(&self, at: WatchedMs) -> Option<String>;
-}
-
-/// For a run that begins.
-pub(super) fn new_sync() -> Box<dyn SyncWatch> {
-    Box::new(HeadWatch::default())
-}
-
-/// Sees whether the head moves or the way to go shrinks.
+/// Watches the sync of one run of a node, by the time that was watched: a clock that leaps changes no pace.
 #[derive(Debug, Default)]
-pub(super) struct HeadWatch {
-    best: Option<(Option<u64>, Option<u64>)>,
-    moved: WatchedMs,
-    first: Option<(WatchedMs, u64)>,
-    last: Option<(WatchedMs, u64)>,
+pub(super) struct SyncWatch {
+    progress: Progress,
+    told: Option<(OutlookKind, WatchedMs)>,
 }
 
-impl SyncWatch for HeadWatch {
-    fn see(&mut self, sight: &Sight, at: WatchedMs) {
-        let now = (sight.head, sight.behind);
-        let has_moved = match self.best {
-            None => true,
-            Some((head, behind)) => {
-                now.0 > head || matches!((now.1, behind), (Some(now), Some(before)) if now < before)
+impl SyncWatch {
+    /// Takes what a probe saw. Once the node is there the sync is over, and another one is counted anew.
+    pub(super) fn see(&mut self, sight: &Sight, at: WatchedMs) {
+        if sight.ready == Ready::Yes {
+            *self = Self::default();
+        } else {
+            self.progress.note(Sample::of(sight, at.0));
+        }
+    }
+
+    /// What is shown of it, where no progress for `stall_after` is a stall.
+    pub(super) fn view(&self, at: WatchedMs, stall_after: Duration) -> SyncView {
+        let outlook = self.progress.outlook(at.0, stall_after);
+        let (mut soonest_secs, mut latest_secs, mut standing_secs, mut eta_secs) = (None, None, None, None);
+        match outlook {
+            Outlook::Nearing { eta, soonest, latest } => {
+                (eta_secs, soonest_secs) = (Some(eta.as_secs()), Some(soonest.as_secs()));
+                latest_secs = latest.map(|latest| latest.as_secs());
             }
-        };
-        if has_moved {
-            self.best = Some(now);
-            self.moved = at;
+            Outlook::Stalled { standing } => standing_secs = Some(standing.as_secs()),
+            Outlook::TooEarly | Outlook::Working | Outlook::FallingBehind => {}
         }
-        if let Some(behind) = sight.behind {
-            self.first.get_or_insert((at, behind));
-            self.last = Some((at, behind));
-        }
+        SyncView { outlook: outlook.kind(), eta_secs, soonest_secs, latest_secs, standing_secs }
     }
 
-    fn eta(&self, _: WatchedMs) -> Option<Duration> {
-        let ((began, before), (at, behind)) = (self.first?, self.last?);
-        let (gone, took) = (before.checked_sub(behind)?, at.since(began));
-        // Some minutes of slope at least: the first blocks are quick.
-        if gone == 0 || took < 120_000 {
-            return None;
-        }
-        let left = u128::from(behind).saturating_mul(u128::from(took.unsigned_abs())) / u128::from(gone);
-        Some(Duration::from_millis(u64::try_from(left).ok()?))
+    /// Why it will not be there like this, as a sentence for people; none while it may.
+    pub(super) fn trouble(&self, at: WatchedMs, stall_after: Duration) -> Option<String> {
+        let outlook = self.progress.outlook(at.0, stall_after);
+        matches!(outlook, Outlook::Stalled { .. } | Outlook::FallingBehind).then(|| words(outlook)).flatten()
     }
 
-    fn stalled(&self, at: WatchedMs) -> Option<String> {
-        self.best?;
-        let stands = at.since(self.moved);
-        (stands >= STALLED_MS).then(|| format!("Its sync has not moved for {} minutes.", stands / 60_000))
+    /// Whether it stands for longer than it may.
+    pub(super) fn is_stalled(&self, at: WatchedMs, stall_after: Duration) -> bool {
+        matches!(self.progress.outlook(at.0, stall_after), Outlook::Stalled { .. })
+    }
+
+    /// A line for its history, where there is something new to say.
+    pub(super) fn news(&mut self, at: WatchedMs, stall_after: Duration) -> Option<String> {
+        let outlook = self.progress.outlook(at.0, stall_after);
+        let (kind, words) = (outlook.kind(), words(outlook)?);
+        if let Some((told, when)) = self.told {
+            let is_stall = told == OutlookKind::Stalled || kind == OutlookKind::Stalled;
+            let apart = if kind == told {
+                TOLD_ANEW
+            } else if is_stall {
+                Duration::ZERO
+            } else {
+                TOLD_APART
+            };
+            if at.since(when) < millis(apart) {
+                return None;
+            }
+        }
+        self.told = Some((kind, at));
+        Some(words)
+    }
+}
+
+/// What is shown of a sync, in JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SyncView {
+    /// What can be said of it.
+    pub outlook: OutlookKind,
+    /// How long it will take, in seconds; none: no number is worth giving.
+    #[serde(skip)]
+    pub eta_secs: Option<u64>,
+    /// The same at the pace of its better quarter.
+    pub soonest_secs: Option<u64>,
+    /// The same at the pace of its worse quarter; none: at that pace it does not get there.
+    pub latest_secs: Option<u64>,
+    /// For how long it has not come any further, in seconds, where it is stalled.
+    pub standing_secs: Option<u64>,
+}
+
+/// A sentence for people; none where there is nothing to say yet.
+fn words(outlook: Outlook) -> Option<String> {
+    Some(match outlook {
+        Outlook::TooEarly => return None,
+        Outlook::Nearing { eta, soonest, latest } => {
+            let (eta, soonest) = (span(eta), span(soonest));
+            match latest.map(span) {
+                Some(latest) if latest == soonest => format!("It is expected to be there in {eta}."),
+                Some(latest) => format!("It is expected to be there in {eta}, {soonest} to {latest} by its pace."),
+                None => format!("It is expected to be there in {eta}, {soonest} at the soonest; its pace is unsteady."),
+            }
+        }
+        Outlook::Working => {
+            "Its head stands while it works on its state or stages, and it does not say how much of that is left: no time can be told."
+                .to_owned()
+        }
+        Outlook::FallingBehind => {
+            "It is falling behind: its chain grows as fast as it syncs, so that at this pace it would never be there.".to_owned()
+        }
+        Outlook::Stalled { standing } => format!("Its sync has not come any further for {}.", span(standing)),
+    })
+}
+
+/// A time as people say it.
+fn span(time: Duration) -> String {
+    match time.as_secs() {
+        secs @ 0..120 => format!("{secs} s"),
+        secs @ 120..7200 => format!("{} minutes", secs / 60),
+        secs @ 7200..172_800 => format!("{} hours", secs / 3600),
+        secs => format!("{} days", secs / 86_400),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervisor::Ready;
 
-    fn sight(head: u64, behind: Option<u64>) -> Sight {
-        Sight {
-            ready: Ready::Syncing("It syncs.".to_owned()),
-            head: Some(head),
-            head_age: None,
-            behind,
-            peers: None,
-            version: None,
-            finalized_age: None,
-            took: Duration::ZERO,
+    const STALL: Duration = Duration::from_secs(1800);
+
+    fn sight(head: u64, behind: u64) -> Sight {
+        let ready = Ready::Syncing("It syncs.".to_owned());
+        Sight { head: Some(head), behind: Some(behind), ..Sight::only(ready) }
+    }
+
+    /// Looks each 20 s, from second to second: so many blocks done at each.
+    fn look(watch: &mut SyncWatch, secs: std::ops::Range<i64>, head: &mut u64, blocks: u64) -> Vec<String> {
+        let mut told = Vec::new();
+        for at in secs.step_by(20) {
+            *head += blocks;
+            watch.see(&sight(*head, 1_000_000 - *head), WatchedMs(at * 1000));
+            told.extend(watch.news(WatchedMs(at * 1000), STALL));
         }
+        told
     }
 
     #[test]
-    fn a_sync_that_stands_is_stalled_and_one_that_goes_on_has_an_end() {
-        let mut watch = HeadWatch::default();
+    fn a_sync_is_shown_and_told_of_where_something_changes() {
+        let (mut watch, mut head) = (SyncWatch::default(), 0);
+        let view = |watch: &SyncWatch, secs: i64| watch.view(WatchedMs(secs * 1000), STALL);
+        assert_eq!(view(&watch, 0).outlook, OutlookKind::TooEarly);
+        let told = look(&mut watch, 0..3600, &mut head, 200);
+        let want = "It is expected to be there in 27 hours.";
+        assert_eq!(told, [want], "once, however many looks");
+        let shown = view(&watch, 3580);
+        assert_eq!((shown.outlook, shown.eta_secs), (OutlookKind::Nearing, Some(96_400)));
+        assert_eq!(watch.trouble(WatchedMs(3_580_000), STALL), None);
+        // It stands.
+        let told = look(&mut watch, 3600..7200, &mut head, 0);
+        assert_eq!(told.last().unwrap(), "Its sync has not come any further for 30 minutes.");
         assert_eq!(
-            (watch.eta(WatchedMs(0)), watch.stalled(WatchedMs(i64::MAX))),
-            (None, None),
-            "nothing was seen"
+            (view(&watch, 7180).outlook, view(&watch, 7180).standing_secs),
+            (OutlookKind::Stalled, Some(3600))
         );
-        watch.see(&sight(100, Some(900)), WatchedMs(0));
-        watch.see(&sight(200, Some(800)), WatchedMs(300_000));
-        assert_eq!(watch.eta(WatchedMs(300_000)), Some(Duration::from_secs(2400)));
-        watch.see(&sight(200, Some(800)), WatchedMs(300_000 + STALLED_MS - 1));
-        assert_eq!(watch.stalled(WatchedMs(300_000 + STALLED_MS - 1)), None);
+        assert!(watch.is_stalled(WatchedMs(7_180_000), STALL));
+        // It goes on, which is told at once; and it is there.
+        let told = look(&mut watch, 7200..14_400, &mut head, 200);
+        assert!(told.len() == 1 && told[0].starts_with("It is expected"), "{told:?}");
+        watch.see(&Sight { ready: Ready::Yes, ..sight(head, 0) }, WatchedMs(14_400_000));
+        assert_eq!(view(&watch, 14_400).outlook, OutlookKind::TooEarly, "the next sync is another one");
+    }
+
+    #[test]
+    fn one_that_falls_behind_is_said_to_and_has_no_number() {
+        let mut watch = SyncWatch::default();
+        for at in (0_u32..1200).step_by(20) {
+            let done = u64::from(at);
+            watch.see(&sight(done, 1000 + done / 4), WatchedMs(i64::from(at) * 1000));
+        }
+        let at = WatchedMs(1_200_000);
+        let shown = watch.view(at, STALL);
         assert_eq!(
-            watch.stalled(WatchedMs(300_000 + STALLED_MS)).as_deref(),
-            Some("Its sync has not moved for 30 minutes.")
+            (shown.outlook, shown.eta_secs, shown.latest_secs),
+            (OutlookKind::FallingBehind, None, None)
         );
-        // The way shrinks without a new head: snap sync's states.
-        watch.see(&sight(200, Some(700)), WatchedMs(300_000 + STALLED_MS));
-        assert_eq!(watch.stalled(WatchedMs(300_000 + STALLED_MS)), None);
+        assert!(watch.trouble(at, STALL).unwrap().starts_with("It is falling behind"));
+        assert!(!watch.is_stalled(at, STALL), "it does go on");
     }
 }

@@ -16,7 +16,7 @@ pub(super) use crate::{
     host::Stalls,
     supervisor::{
         Inspection, Limits, NodeKind, ProbeFailed, ProcessStatus, Ready, RestartPolicy, RuntimeError,
-        RuntimeEvent, Sight, Usage,
+        RuntimeEvent, STALL_AFTER, Sight, Usage,
     },
     types::{NodeId, UnixMillis},
 };
@@ -35,6 +35,7 @@ pub(super) fn about(name: &str, group: &str) -> About {
         probed_at: Some("127.0.0.1".to_owned()),
         can_create: true,
         restart: RestartPolicy::default(),
+        stall_after: STALL_AFTER,
         stop_grace: Duration::from_secs(300),
         limits: Limits::default(),
     }
@@ -58,14 +59,12 @@ pub(super) fn inspection(status: ProcessStatus, run: &str) -> Inspection {
 
 pub(super) fn sight(ready: Ready) -> Sight {
     Sight {
-        ready,
         head: Some(100),
         head_age: Some(Duration::from_secs(4)),
-        behind: None,
         peers: Some(50),
         version: Some("Geth/v1.17.0".to_owned()),
-        finalized_age: None,
         took: Duration::from_millis(3),
+        ..Sight::only(ready)
     }
 }
 
@@ -78,6 +77,7 @@ pub(super) struct Scene {
     pub(super) changes: Vec<NodeChanged>,
     pub(super) remembered: Vec<(NodeId, Memory)>,
     pub(super) answers: Vec<Result<OrderDone, OrderRefused>>,
+    pub(super) sync_news: Vec<String>,
     runs: u32,
 }
 
@@ -96,6 +96,7 @@ impl Scene {
             changes: Vec::new(),
             remembered: Vec::new(),
             answers: Vec::new(),
+            sync_news: Vec::new(),
             runs: 0,
         }
     }
@@ -120,6 +121,7 @@ impl Scene {
                 Effect::Changed(changed) => self.changes.push(changed),
                 Effect::Remember { node, memory } => self.remembered.push((node, memory)),
                 Effect::Answer { answer, .. } => self.answers.push(answer),
+                Effect::SyncNews { message, .. } => self.sync_news.push(message),
             }
         }
     }

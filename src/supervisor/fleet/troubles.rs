@@ -92,8 +92,8 @@ impl Fleet {
                 }
             }
             NodeState::Syncing => {
-                if let Some(stalled) = node.probes.sync.stalled(self.clock.now()) {
-                    tell(&NODE_SYNC_STALLED, format!("{id}: {stalled} {why}"));
+                if node.probes.sync.is_stalled(self.clock.now(), node.about.stall_after) {
+                    tell(&NODE_SYNC_STALLED, format!("{id}: {why}"));
                 }
             }
             NodeState::Unknown

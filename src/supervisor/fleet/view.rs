@@ -5,12 +5,13 @@ use serde::Serialize;
 use super::{
     about::RuntimeKind,
     node::Node,
+    sync_watch::SyncView,
     watched::{WatchedMs, millis},
     whole::Fleet,
 };
 use crate::{
     events::{NodeAction, NodeHold, NodeState, NodeWanted},
-    supervisor::{Layer, Limits, NodeKind, Ready, Usage},
+    supervisor::{Layer, Limits, NodeKind, Usage},
     types::{NodeId, UnixMillis},
 };
 
@@ -49,8 +50,10 @@ pub struct NodeView {
     pub head_age_ms: Option<i64>,
     /// Blocks or slots that it has yet to go.
     pub behind: Option<u64>,
-    /// How long its sync will take, in seconds.
+    /// How long its sync will take, in seconds; none: it does not sync, or no number is worth giving.
     pub eta_secs: Option<u64>,
+    /// What can be said of its sync; none: it does not sync.
+    pub sync: Option<SyncView>,
     /// Peers.
     pub peers: Option<u64>,
     /// Client and version, as it calls itself.
@@ -153,7 +156,7 @@ impl Fleet {
         } = node;
         let at = self.clock.now();
         let sight = probes.sight.as_ref();
-        let is_syncing = sight.is_some_and(|sight| matches!(sight.ready, Ready::Syncing(_)));
+        let sync = (*state == NodeState::Syncing).then(|| probes.sync.view(at, about.stall_after));
         let in_window = |begun: &&WatchedMs| !at.is_after(**begun, about.restart.burst_window);
         NodeView {
             id: about.id.clone(),
@@ -174,7 +177,8 @@ impl Fleet {
                 .and_then(|sight| sight.head_age)
                 .map(|age| millis(age).saturating_add(at.since(probes.seen_at))),
             behind: sight.and_then(|sight| sight.behind),
-            eta_secs: probes.sync.eta(at).filter(|_| is_syncing).map(|eta| eta.as_secs()),
+            eta_secs: sync.as_ref().and_then(|sync| sync.eta_secs),
+            sync,
             peers: sight.and_then(|sight| sight.peers),
             version: sight.and_then(|sight| sight.version.clone()),
             failed_probes: probes.fails,

@@ -7,7 +7,6 @@ use super::{
     input::{Memory, Remembered},
     node::{Doing, Hold, Node, Probes, Process, Restarts},
     pressure::Pressure,
-    sync_watch::new_sync,
     watched::{WatchedClock, WatchedMs, millis},
 };
 use crate::{
@@ -120,7 +119,7 @@ fn restored(about: About, left: Option<&Remembered>, at: WatchedMs, now: UnixMil
         since: now,
         why: "It has not been looked at yet.".to_owned(),
         process: Process::default(),
-        probes: Probes::new(at, new_sync()),
+        probes: Probes::new(at),
         restarts,
         doing: None,
         job: None,

@@ -12,7 +12,7 @@ use super::{
     pace::{Ages, age, block_time, counted, is_on_demand, too_far_ahead, words},
 };
 use crate::{
-    ethereum::{Syncing, read_syncing},
+    ethereum::{Syncing, read_syncing, sync_work},
     supervisor::{NodeKind, ProbeSettings, Ready, Sight},
     types::UnixMillis,
 };
@@ -31,6 +31,8 @@ pub(super) struct Seen {
     pub(super) chain_id: Option<u64>,
     pub(super) head: Option<Block>,
     pub(super) syncing: Option<Syncing>,
+    /// What its sync has done beside blocks.
+    pub(super) work: Option<u64>,
     pub(super) peers: Option<u64>,
     pub(super) finalized: Option<Block>,
     pub(super) version: Option<String>,
@@ -62,6 +64,7 @@ pub(super) async fn ask_common(line: &Line<'_>) -> Result<Seen, Trouble> {
             None => None,
         },
         syncing: syncing.as_ref().and_then(read_syncing),
+        work: syncing.as_ref().and_then(sync_work),
         peers: None,
         finalized: finalized.and_then(|block| block.read()),
         version: named.as_deref().map(version),
@@ -91,6 +94,7 @@ pub(super) fn judge(kind: NodeKind, seen: &Seen, settings: &ProbeSettings, now: 
         head: seen.head.map(|head| head.number),
         head_age: seen.head.map(|head| age(head.timestamp, now)),
         behind,
+        work: seen.work,
         peers: seen.peers,
         version: seen.version.clone(),
         // A chain's first block is as old as the chain, and no sign of anything.
@@ -286,6 +290,7 @@ mod tests {
                 chain_id,
                 head: Some(Block { number, timestamp }),
                 syncing: Some(Syncing::Yes { remaining }),
+                work: remaining,
                 peers,
                 finalized: Some(Block { number, timestamp }),
                 version: None,

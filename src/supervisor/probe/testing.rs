@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{supervisor::ProbeSettings, types::UnixMillis};
+use crate::{
+    supervisor::{ProbeSettings, STALL_AFTER},
+    types::UnixMillis,
+};
 
 /// The time of the tests of judges, in Unix milliseconds.
 pub(super) const NOW: UnixMillis = 1_700_000_000_000;
@@ -18,5 +21,7 @@ pub(super) fn settings(url: &str) -> ProbeSettings {
         lag_age: None,
         path: None,
         vote_account: None,
+        stall_after: STALL_AFTER,
+        execution: None,
     }
 }
