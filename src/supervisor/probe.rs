@@ -10,7 +10,7 @@
 //! | geth, reth | head at most 60 s old (300 s: of no use), of `chain_id`; no peers count against it only then |
 //! | op-reth, nitro | the same with 30 s and 120 s; nitro is not asked for peers |
 //! | beacon | no `is_syncing`, `is_optimistic`, `el_offline`; `sync_distance` 2 at most; head at most 60 s old by the chain's clock |
-//! | op-node | 10 blocks of the first layer unread at most, its head under 5 min, `unsafe_l2` under 30 s old and under 600 blocks above `safe_l2` |
+//! | op-node | 10 blocks of the first layer unread at most, its head under 5 min, `unsafe_l2` under 30 s old, under 600 blocks above `safe_l2` and on an L1 block less than 150 old; its execution client at most 10 blocks before or after it |
 //! | agave, solana-test-validator | `getHealth` ok (-32005: syncing), newest finalized block at most 60 s old, `vote_account` not delinquent |
 //! | generic | 2xx from `path`; without one an open port |
 //!
@@ -27,6 +27,7 @@ mod generic;
 mod line;
 mod nitro;
 mod op_node;
+mod op_pair;
 mod pace;
 mod solana;
 #[cfg(test)]
@@ -75,7 +76,10 @@ impl Prober {
             NodeKind::Nitro => nitro::ask(&line).await.map(|seen| nitro::judge(&seen, settings, now)),
             NodeKind::Beacon => beacon::ask(&line).await.map(|seen| beacon::judge(&seen, settings, now)),
             NodeKind::OpNode => {
-                op_node::ask(&line, settings).await.map(|seen| op_node::judge(&seen, settings, now))
+                let execution =
+                    settings.execution.as_ref().map(|url| Line::new(&self.http, url, settings.timeout));
+                let seen = op_node::ask(&line, execution.as_ref(), settings).await;
+                seen.map(|seen| op_node::judge(&seen, settings, now))
             }
             NodeKind::Agave | NodeKind::SolanaTestValidator => {
                 solana::ask(&line, settings).await.map(|seen| solana::judge(kind, &seen, settings, now))

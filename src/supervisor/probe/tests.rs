@@ -407,6 +407,79 @@ async fn op_nodes_in_every_state() {
     assert_eq!(sight.version.as_deref(), Some("v1.16.0"));
 }
 
+/// The execution client of an op-node that is well, but for what `other` says of a method and a block.
+fn op_reth(other: impl Fn(&str, &str) -> Option<Answer> + Send + Sync + 'static) -> Node {
+    node(move |method, params| {
+        let which = params[0].as_str().unwrap_or_default();
+        other(method, which).unwrap_or_else(|| match (method, which) {
+            ("eth_getBlockByNumber", "latest") => Is(block(5001, 1)),
+            ("eth_getBlockByNumber", "safe") => Is(block(4900, 200)),
+            ("eth_getBlockByNumber", "finalized") => Is(block(4000, 1000)),
+            ("eth_getBlockByNumber", "0x1324") => Is(with_hash(block(4900, 200), SAFE_HASH)),
+            ("eth_syncing", _) => Is(json!(false)),
+            _ => Error(-32601, Value::Null),
+        })
+    })
+}
+
+const SAFE_HASH: &str = "0x4900490049004900490049004900490049004900490049004900490049004900";
+const OTHER_HASH: &str = "0x4901490149014901490149014901490149014901490149014901490149014901";
+
+fn with_hash(mut block: Value, hash: &str) -> Value {
+    block["hash"] = json!(hash);
+    block
+}
+
+#[tokio::test]
+async fn op_nodes_beside_their_execution_clients() {
+    const BLOCK: &str = "eth_getBlockByNumber";
+    let at = |which: &'static str, answer: fn() -> Answer| {
+        move |method: &str, asked: &str| (method == BLOCK && asked == which).then(answer)
+    };
+    let clients = [
+        (op_reth(|_, _| None), "yes", ""),
+        (op_reth(at("latest", || Is(block(4989, 24)))), "lagging", "at block 4989, 11 blocks before"),
+        (
+            op_reth(|method, which| match (method, which) {
+                (BLOCK, "latest") => Some(Is(block(0, 1000))),
+                ("eth_syncing", _) => Some(Is(json!({"currentBlock": "0x0", "highestBlock": "0x1388"}))),
+                _ => Some(Is(Value::Null)),
+            }),
+            "syncing",
+            "op-node waits for it",
+        ),
+        (op_reth(at("latest", || Is(block(5100, 0)))), "lagging", "behind its own execution client"),
+        (op_reth(at("0x1324", || Is(with_hash(block(4900, 200), OTHER_HASH)))), "no", "different chains"),
+        (op_reth(at("safe", || Is(block(4000, 2000)))), "lagging", "engine port"),
+        (op_reth(at("safe", || Error(-39001, Value::Null))), "yes", ""),
+        // What does not answer, or not with sense, is told by its own probe.
+        (op_reth(|_, _| Some(Status(503))), "yes", ""),
+        (op_reth(|_, _| Some(Raw("not json"))), "yes", ""),
+        (op_reth(|_, _| Some(Hangs)), "yes", ""),
+        (op_reth(|_, _| Some(Is(json!({"number": "x", "hash": 5})))), "yes", ""),
+    ];
+    let driver = op_node(|method| {
+        (method == "optimism_syncStatus").then(|| match sync_status(2, 2) {
+            Is(mut status) => {
+                status["safe_l2"]["hash"] = json!(SAFE_HASH);
+                status["safe_l2"]["l1origin"] = json!({ "hash": OTHER_HASH, "number": 980 });
+                Is(status)
+            }
+            other => other,
+        })
+    });
+    for (place, (client, want, word)) in clients.iter().enumerate() {
+        let settings = ProbeSettings {
+            execution: Some(format!("{}/k3y", client.url).parse().unwrap()),
+            timeout: Duration::from_secs(2),
+            ..settings(&driver.url)
+        };
+        let (got, words) = probe(NodeKind::OpNode, &settings).await;
+        assert_eq!(got, *want, "{place}: {words}");
+        assert!(words.contains(word) && !words.contains("k3y"), "{place}: {words}");
+    }
+}
+
 /// An agave that is well, but for what `other` says.
 fn agave(other: impl Fn(&str) -> Option<Answer> + Send + Sync + 'static) -> Node {
     node(move |method, params| {
