@@ -380,7 +380,7 @@ impl Ground {
     }
 }
 
-/// [U8] An upstream of the gateway that is a node under supervision is out once that has died, with the reason, whatever its port still answers;
+/// [U10] An upstream of the gateway that is a node under supervision is out once that has died, with the reason, whatever its port still answers;
 /// reads move before a planned stop begins; no read fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_shares_the_word_of_its_node_s_supervisor() {
