@@ -227,3 +227,21 @@ fn the_architecture_page_names_what_the_code_has() {
         "only {tasks} tasks, {channels} channels, {kinds} events are seen"
     );
 }
+
+/// Whoever is woken finds each rule in the runbook, and whoever sets up alerts finds it in the list.
+#[test]
+fn every_alert_is_in_the_runbook_and_in_the_list() {
+    let page = |name: &str| std::fs::read_to_string(root().join("docs").join(name)).unwrap();
+    let (runbook, list) = (page("runbook.md"), page("alerts.md"));
+    let mut files = Vec::new();
+    sources(&root().join("src"), &mut files);
+    let mut rules = 0;
+    for (file, code) in files.iter().filter(|(file, _)| file.ends_with("/rules.rs")) {
+        for name in code.split("name: \"").skip(1).filter_map(|rest| rest.split('"').next()) {
+            rules += 1;
+            assert!(runbook.contains(&format!("`{name}`")), "{file}: {name} is not in docs/runbook.md");
+            assert!(list.contains(&format!("`{name}`")), "{file}: {name} is not in docs/alerts.md");
+        }
+    }
+    assert!(rules >= 50, "only {rules} rules are seen");
+}
