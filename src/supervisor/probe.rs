@@ -26,6 +26,7 @@ mod failure;
 mod generic;
 mod line;
 mod nitro;
+mod op_heads;
 mod op_node;
 mod op_pair;
 mod pace;

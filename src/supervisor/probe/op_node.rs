@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
-use alloy_primitives::B256;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
     failure::ProbeFailure,
     line::{Line, Trouble, number, version},
+    op_heads::{Block, Heads},
     op_pair::{self, Execution},
     pace::{Ages, age, counted, too_far_ahead, words},
 };
@@ -30,28 +30,6 @@ const SAFE_BLOCKS: u64 = 600;
 /// Blocks of the first layer, half an hour of them, that its newest block may stand behind that one's head: from there on a sequencer of the OP Stack
 /// may put no transactions into blocks (`max_sequencer_drift` since Fjord).
 const ORIGIN_BLOCKS: u64 = 150;
-
-/// A block, of either layer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Block {
-    pub(super) number: u64,
-    /// Unix seconds.
-    pub(super) timestamp: u64,
-    /// None where it is none.
-    pub(super) hash: Option<B256>,
-    /// Of the second layer: the block of the first that it stands on.
-    pub(super) origin: Option<u64>,
-}
-
-/// The second layer's blocks, as it knows them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Heads {
-    /// Its newest block, as the sequencer tells it.
-    pub(super) unsafe_l2: Block,
-    /// Its newest block that the first layer has.
-    pub(super) safe_l2: Block,
-    pub(super) finalized_l2: Block,
-}
 
 /// What it answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -260,6 +238,7 @@ fn ready(seen: &Seen, settings: &ProbeSettings, now: UnixMillis) -> Ready {
 
 #[cfg(test)]
 mod tests {
+    use alloy_primitives::B256;
     use proptest::prelude::*;
 
     use super::*;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     line::{Line, quantity},
-    op_node::Heads,
+    op_heads::Heads,
     pace::counted,
 };
 use crate::{
