@@ -17,6 +17,7 @@ mod outcome;
 mod record;
 mod settlement;
 mod spine;
+mod task_run;
 mod upstream;
 mod verdict;
 
@@ -42,6 +43,7 @@ pub use settlement::{
     DataApiVerdict, PaymentOutcome, PaymentVerdict, Settlement, SlotOutcome, SlotSettled, SlotStatus,
 };
 pub use spine::{Spine, Subscription};
+pub use task_run::{TaskCause, TaskKind, TaskOutcome, TaskRun};
 pub use upstream::{UpstreamChanged, UpstreamState};
 pub use verdict::{
     BlockRecordSaved, BlockSignature, BlockSignatureChecked, Conduct, RelayJudged, Ruling, Stage,

@@ -50,6 +50,7 @@ mod sla_host;
 mod slots;
 mod stores;
 mod sums;
+mod task_runs;
 mod views;
 mod write_state;
 mod writer;
@@ -83,6 +84,7 @@ pub use sla_gas::{GasHour, GasRow, GasSums};
 pub use sla_host::{HostRow, HostSums};
 pub use stores::{StoreTrouble, Stores};
 pub use sums::{ChangedDays, DayFacts, OutcomeCount, SumRow};
+pub use task_runs::TaskRunRow;
 pub use views::{
     AnswerView, AuctionView, BidView, MissedRequestView, ModeView, PollView, RelayStats, SlotSummary,
     SlotView, SubmissionFate, SubmissionView,

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{
     AlertSignal, BidOutcome, BlockRecordSaved, BlockSignatureChecked, MissedRequest, NodeActed, NodeChanged,
-    RegistrationOutcome, RelayJudged, RevealOutcome, Settlement, SlotSettled, UpstreamChanged,
+    RegistrationOutcome, RelayJudged, RevealOutcome, Settlement, SlotSettled, TaskRun, UpstreamChanged,
 };
 use crate::types::{BlsPublicKey, Fork, RelayId, Slot, Wei, labelled};
 
@@ -56,6 +56,8 @@ pub enum Event {
     NodeChanged(NodeChanged),
     /// Something was done to a node under supervision.
     NodeActed(NodeActed),
+    /// A task of the schedule has begun, has ended, or was left out.
+    TaskRun(TaskRun),
 }
 
 labelled! {

@@ -323,6 +323,13 @@ async fn check(connection: &mut SqliteConnection, path: &Path) -> Result<(), sql
     if found == "ok" { Ok(()) } else { Err(sqlx::Error::Decode(Box::new(Damaged(found)))) }
 }
 
+/// Looks through a whole file, and says what is damaged: at most so many things. Reads all of it.
+pub(super) async fn damages(pool: &Pool, most: u8) -> Result<Vec<String>, sqlx::Error> {
+    let look = AssertSqlSafe(format!("PRAGMA quick_check({most})"));
+    let found: Vec<String> = sqlx::query_scalar(look).fetch_all(pool).await?;
+    Ok(found.into_iter().filter(|line| line != "ok").collect())
+}
+
 /// Keeps a copy of a file whose schema is about to change: `<file>.schema-<version>`. Whatever goes wrong here is told and no more: each
 /// migration is all or nothing by itself.
 async fn copy_before_migration(connection: &mut SqliteConnection, path: &Path, steps: &[Step]) {

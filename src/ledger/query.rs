@@ -8,8 +8,8 @@ use super::{
     LedgerError,
     bundle_sums::DoneBundles,
     database::{
-        Durability, Executor, KeepAlive, Pool, Step, Tx, begin_write, made_at, open_in_memory, open_to_read,
-        open_with_writer,
+        Durability, Executor, KeepAlive, Pool, Step, Tx, begin_write, damages, made_at, open_in_memory,
+        open_to_read, open_with_writer,
     },
     instance::instance_of,
     remembered::RememberedValidator,
@@ -103,7 +103,15 @@ const STEPS: &[Step] = &[
         name: "removals of nodes",
         sql: include_str!("../../migrations/ledger/0027_node_removals.sql"),
     },
+    Step {
+        version: 29,
+        name: "maintenance",
+        sql: include_str!("../../migrations/ledger/0029_maintenance.sql"),
+    },
 ];
+
+/// Damages that are named: where there is one, a person looks at the file.
+const MOST_DAMAGES: u8 = 5;
 
 /// Most memory that a ledger without a file takes: some ten days of every slot with 8 relays. Beyond it, writes fail and are told.
 const MAX_MEMORY_BYTES: u64 = 256 << 20;
@@ -255,6 +263,14 @@ impl Ledger {
     /// Whether the file answers.
     pub async fn is_well(&self) -> bool {
         sqlx::query("SELECT 1").execute(&self.pool).await.is_ok()
+    }
+
+    /// What is damaged in the file: a few words for each, none where all is well. Reads the whole file.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn damages(&self) -> Result<Vec<String>, LedgerError> {
+        Ok(damages(&self.pool, MOST_DAMAGES).await?)
     }
 
     /// Changes the file by other means than its own, for tests of rooms that write no SQL.

@@ -210,6 +210,7 @@ const fn kind(event: &Event) -> &'static str {
         Event::UpstreamChanged(_) => "upstream_changed",
         Event::NodeChanged(_) => "node_changed",
         Event::NodeActed(_) => "node_acted",
+        Event::TaskRun(_) => "task_run",
     }
 }
 
@@ -246,8 +247,8 @@ async fn write_event(write: &mut WriteTransaction, event: &Event) -> Result<()> 
         Event::MissedRequest(_) => Ok(()),
         // What lasts of it is a signal.
         Event::UpstreamChanged(_) => Ok(()),
-        // The supervisor writes both down itself, before it acts.
-        Event::NodeChanged(_) | Event::NodeActed(_) => Ok(()),
+        // The supervisor writes all of it down itself, before it acts.
+        Event::NodeChanged(_) | Event::NodeActed(_) | Event::TaskRun(_) => Ok(()),
         // Both blocks have a row of their own.
         Event::ConflictingBlock(_) => Ok(()),
     }

@@ -55,6 +55,7 @@ fn kind_of(event: &Event) -> &'static str {
         Event::UpstreamChanged(_) => "upstream_changed",
         Event::NodeChanged(_) => "node_changed",
         Event::NodeActed(_) => "node_acted",
+        Event::TaskRun(_) => "task_run",
     }
 }
 

@@ -204,6 +204,7 @@ impl HealthMonitor {
             | Event::UpstreamChanged(_)
             | Event::NodeChanged(_)
             | Event::NodeActed(_)
+            | Event::TaskRun(_)
             | Event::ReputationSaved(_) => {}
         }
     }
