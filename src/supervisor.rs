@@ -31,6 +31,7 @@ pub mod probe;
 pub mod probing;
 pub(crate) mod rules;
 pub mod runtime;
+pub mod schedule;
 pub mod settings;
 pub mod sight;
 mod signals;

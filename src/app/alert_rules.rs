@@ -12,6 +12,7 @@ pub fn alert_rules() -> Vec<&'static AlertRule> {
         sla::rules::RULES,
         gateway::rules::RULES,
         supervisor::rules::RULES,
+        supervisor::schedule::rules::RULES,
         RULES,
     ]
     .concat()

@@ -25,7 +25,9 @@ const BUCKETS: [f64; 16] =
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The tasks that begin anew when they fail.
-const RESTARTING: [&str; 28] = [
+const RESTARTING: [&str; 30] = [
+    "maintenance",
+    "maintenance_signals",
     "metrics",
     "chain_watch",
     "duties",
@@ -166,6 +168,7 @@ fn describe_all() {
     crate::rpc_api::describe_metrics();
     crate::rpc_api::websocket::describe_metrics();
     crate::alerts::describe_delivery_metrics();
+    crate::supervisor::schedule::describe_metrics();
     crate::tasks::describe_metrics(&RESTARTING);
     super::chain_watch::describe_metrics();
     super::host_source::describe_metrics();
@@ -234,7 +237,7 @@ mod tests {
     /// What is counted for each relay, builder, upstream or node begins when that appears. Everything else is there from the start: `increase()` sees the first one.
     #[test]
     fn every_counter_begins_at_zero() {
-        const OF_EACH: [&str; 13] = [
+        const OF_EACH: [&str; 14] = [
             "relaymux_alert_deliveries_total",
             "relaymux_offers_total",
             "relaymux_relay_wins_total",
@@ -248,6 +251,7 @@ mod tests {
             "relaymux_rpc_failovers_total",
             "relaymux_node_restarts_total",
             "relaymux_node_oom_kills_total",
+            "relaymux_maintenance_runs_total",
         ];
         let mut names = std::collections::BTreeSet::new();
         names_in(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut names);

@@ -24,7 +24,9 @@ use tokio::{
     time::timeout,
 };
 
-use super::{NodeSettings, NodeView, Order, OrderDone, OrderRefused, RuntimeError, signals::run_signals};
+use super::{
+    NodeSettings, NodeView, Order, OrderDone, OrderRefused, RuntimeError, rules::RULES, signals::run_signals,
+};
 use crate::{
     events::{AnswerMeter, NodeStates},
     tasks::TaskGroup,
@@ -130,6 +132,6 @@ pub fn start(parts: SupervisorParts, group: &TaskGroup) -> Supervising {
     let shared = Arc::new(Shared { parts, states, views, troubles, meters: meters_of, one_start });
     let asked = Arc::new(Mutex::new(asked));
     group.restarting("supervisor", move |stop| run::run(Arc::clone(&shared), Arc::clone(&asked), stop));
-    group.restarting("node_signals", move |stop| run_signals(book.clone(), wrong.clone(), stop));
+    group.restarting("node_signals", move |stop| run_signals(book.clone(), RULES, wrong.clone(), stop));
     Supervising { handle, meters }
 }

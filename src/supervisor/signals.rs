@@ -1,4 +1,4 @@
-//! Raises what is wrong with nodes, and resolves what is over: in a task of its own, as the ledger's disk must hold up no judgement.
+//! Raises what is wrong with nodes or tasks, and resolves what is over: in a task of its own, as the ledger's disk must hold up no judgement.
 
 use std::collections::BTreeMap;
 
@@ -6,15 +6,16 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{fleet::Trouble, rules::RULES};
+use super::fleet::Trouble;
 use crate::{events::AlertRule, ledger::SignalBook};
 
 /// Most open signals that are looked at.
 const MAX_OPEN: u32 = 25_000;
 
-/// Tells until told to stop. What an earlier process left open is resolved unless it is so still.
+/// Tells of some rules until told to stop. What an earlier process left open is resolved unless it is so still.
 pub(super) async fn run_signals(
     book: SignalBook,
+    rules: &'static [&'static AlertRule],
     mut wrong: watch::Receiver<Option<Vec<Trouble>>>,
     stop: CancellationToken,
 ) {
@@ -29,19 +30,22 @@ pub(super) async fn run_signals(
         let Some(now) = now else { continue };
         let open = match &mut open {
             Some(open) => open,
-            None => open.insert(left_open(&book).await),
+            None => open.insert(left_open(&book, rules).await),
         };
         tell(&book, open, &now).await;
     }
 }
 
-async fn left_open(book: &SignalBook) -> BTreeMap<(&'static str, String), &'static AlertRule> {
+async fn left_open(
+    book: &SignalBook,
+    rules: &[&'static AlertRule],
+) -> BTreeMap<(&'static str, String), &'static AlertRule> {
     let rows = book.open(MAX_OPEN).await.unwrap_or_else(|error| {
-        warn!(%error, "signals of nodes that an earlier process left open stay so");
+        warn!(%error, "signals that an earlier process left open stay so");
         Vec::new()
     });
     let of_ours = rows.into_iter().filter_map(|row| {
-        let rule = RULES.iter().copied().find(|rule| rule.name == row.rule)?;
+        let rule = rules.iter().copied().find(|rule| rule.name == row.rule)?;
         Some(((&*rule.name, row.subject), rule))
     });
     of_ours.collect()
@@ -83,7 +87,7 @@ async fn tell(
 #[cfg(test)]
 mod tests {
     use super::{
-        super::rules::{NODE_CRASH_LOOP, NODE_DOWN},
+        super::rules::{NODE_CRASH_LOOP, NODE_DOWN, RULES},
         *,
     };
     use crate::{
@@ -101,7 +105,7 @@ mod tests {
         let mut events = spine.subscribe();
         let (say, wrong) = watch::channel(None);
         let stop = CancellationToken::new();
-        let task = tokio::spawn(run_signals(book, wrong, stop.clone()));
+        let task = tokio::spawn(run_signals(book, RULES, wrong, stop.clone()));
         let trouble = |rule| Trouble { rule, subject: "geth".to_owned(), message: "It is so.".to_owned() };
         let mut next = async || match &*events.next().await.unwrap() {
             Event::AlertSignal(signal) => {
