@@ -19,6 +19,7 @@ use super::{
     combinations::combinations,
     firewall::firewall,
     health::monitor,
+    maintenance::maintenance,
     nodes::{NodesContext, nodes},
     proposers::{ProposerContext, proposers},
     raw::{RawBuilderApi, RawConfig, RawNode, RawOps, RawProfit},
@@ -97,6 +98,7 @@ pub(super) fn check(raw: RawConfig, around: &Surroundings<'_>) -> (Config, Vec<M
         ops,
         alerts,
         sla: sla(&raw.sla, &mut checker),
+        maintenance: maintenance(raw.maintenance.as_ref(), folder, &mut checker),
         firewall: firewall_section,
         relays,
         terms,
@@ -211,7 +213,6 @@ fn tls_roots(file: Option<&str>, folder: &Path, checker: &mut Checker) -> TlsRoo
 fn warn_about_later_sections(raw: &RawConfig, checker: &mut Checker) {
     let sections = [
         ("disk", &raw.disk),
-        ("maintenance", &raw.maintenance),
         ("backup", &raw.backup),
         ("telemetry", &raw.telemetry),
         ("ledger", &raw.ledger),

@@ -22,8 +22,7 @@ const LISTS: [&str; 15] = [
 ];
 
 /// Sections whose keys are not ours to know: names of headers and variables, sections of later versions.
-const FREE: [&str; 8] =
-    ["headers", "get_params", "env", "disk", "maintenance", "backup", "telemetry", "ledger"];
+const FREE: [&str; 7] = ["headers", "get_params", "env", "disk", "backup", "telemetry", "ledger"];
 
 /// Tables of `[alerts]` whose keys are names: of rules, of labels. Their values are no secrets.
 const BY_NAME: [&str; 2] = ["severities", "labels"];
@@ -57,7 +56,7 @@ const SECRET: [&str; 24] = [
 ];
 
 /// Known keys by section, for the nearest one to an unknown.
-const KEYS: [(&str, &str); 36] = [
+const KEYS: [(&str, &str); 38] = [
     (
         "",
         "network data_dir builder_api ops auction tls relays builders proposers proposer_labels_file trust rotation beacon \
@@ -126,6 +125,15 @@ const KEYS: [(&str, &str); 36] = [
     ("sla", "target_percent"),
     ("firewall", "allow_from closed_ports p2p_ports ssh_ports"),
     (
+        "maintenance",
+        "enabled time_zone catch_up_within jitter timeout start_delay keep_clear_of_proposals dead_man_url dead_man_url_file disk_clean health_check \
+         profit_check weekly_digest load_validation backup backup_verify client_versions",
+    ),
+    (
+        "maintenance.task",
+        "schedule enabled time_zone catch_up_within jitter timeout dead_man_url dead_man_url_file",
+    ),
+    (
         "trust",
         "seed_from_public_record half_life_days quarantine_secs quarantine_max_secs breaker_failures breaker_successes breaker_open_secs \
          breaker_open_max_secs",
@@ -163,6 +171,8 @@ pub(super) fn known_keys(section: &str) -> Vec<&'static str> {
         [_, "terms", ..] => "terms",
         ["bundles", "builders"] => "bundles.builders",
         ["alerts", "maintenance"] => "alerts.maintenance",
+        // The name of a task.
+        ["maintenance", _] => "maintenance.task",
         [.., last] => last,
         [] => "",
     };
@@ -200,9 +210,9 @@ pub(super) fn is_key(steps: &[String]) -> bool {
     true
 }
 
-/// Whether the keys of a section are not ours to know. `[[alerts.maintenance]]` has the name of one of them, and is none.
+/// Whether the keys of a section are not ours to know. A task of `[maintenance]` has the name of one of them, and is none.
 fn is_free(section: &[&str]) -> bool {
-    section.last().is_some_and(|last| FREE.contains(last)) && *section != ["alerts", "maintenance"]
+    section.last().is_some_and(|last| FREE.contains(last)) && section.first() != Some(&"maintenance")
 }
 
 /// The known key that is nearest to a name, if it is near enough to be meant.
@@ -293,7 +303,12 @@ mod tests {
             ("alerts.rules.0.labels.relay", true),
             ("alerts.maintenance.0.start_time", true),
             ("alerts.maintenance.0.location", false),
-            ("maintenance.anything", true),
+            ("maintenance.anything", false),
+            ("maintenance.time_zone", true),
+            ("maintenance.health_check", true),
+            ("maintenance.health_check.timeout", true),
+            ("maintenance.health_check.colour", false),
+            ("maintenance.backup.timeout", true),
             ("alerts.anything", false),
             ("sla.target_percent", true),
             ("firewall.ssh_ports", true),

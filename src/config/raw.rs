@@ -11,6 +11,7 @@ use super::{
     Mistake, keys,
     raw_alerts::{RawAlerts, RawSla},
     raw_firewall::RawFirewall,
+    raw_maintenance::RawSchedule,
     raw_nodes::{RawResources, RawSupervisedNode},
     raw_rpc::RawRpc,
 };
@@ -41,9 +42,9 @@ pub(super) struct RawConfig {
     pub(super) nodes: Vec<RawSupervisedNode>,
     pub(super) resources: Option<RawResources>,
     pub(super) firewall: Option<RawFirewall>,
+    pub(super) maintenance: Option<RawSchedule>,
     // Sections that are part of the contract and are built later: taken, and warned about.
     pub(super) disk: Option<Value>,
-    pub(super) maintenance: Option<Value>,
     pub(super) backup: Option<Value>,
     pub(super) telemetry: Option<Value>,
     pub(super) ledger: Option<Value>,

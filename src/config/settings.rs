@@ -17,6 +17,7 @@ use crate::{
     sla::Objective,
     supervisor::NodesSettings,
     supervisor::firewall::FirewallSettings,
+    supervisor::schedule::ScheduleSettings,
     types::RelayId,
 };
 
@@ -65,6 +66,8 @@ pub struct Config {
     pub alerts: AlertsConfig,
     /// `[sla] target_percent`
     pub sla: Objective,
+    /// `[maintenance]`
+    pub maintenance: ScheduleSettings,
     /// `[firewall]`; none: nothing is closed. Read by its commands alone.
     pub firewall: Option<FirewallSettings>,
     /// `[profit]`
@@ -105,6 +108,7 @@ impl Config {
             nodes,
             alerts,
             sla,
+            maintenance,
             firewall: _,
             seed_from_public_record: _,
             included: _,
@@ -149,6 +153,9 @@ impl Config {
         sections.extend(alerts.needs_restart(&other.alerts));
         if *sla != other.sla {
             sections.push("[sla]");
+        }
+        if *maintenance != other.maintenance {
+            sections.push("[maintenance]");
         }
         sections
     }

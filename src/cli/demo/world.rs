@@ -15,6 +15,7 @@ use crate::{
     relay::{HealthMonitorSettings, RelaySettings, TlsRoots, parse_relay_url, rotation::RotationPolicy},
     sim::{Behaviour, HeaderFault, PayloadFault, SimExecution, SimRelay, SimRelayParts},
     sla::Objective,
+    supervisor::schedule::ScheduleSettings,
     types::{Epoch, Fork, RelayId, UnixMillis, Wei},
 };
 
@@ -147,6 +148,8 @@ pub(super) fn demo_config(
         execution_by_gateway: false,
         alerts: AlertsConfig::default(),
         sla: Objective::THREE_NINES,
+        // What comes by the clock comes too rarely to be shown.
+        maintenance: ScheduleSettings { enabled: false, ..ScheduleSettings::default() },
         firewall: None,
         profit: ProfitSettings {
             registrations_every: Duration::ZERO,
