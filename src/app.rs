@@ -14,6 +14,7 @@
 //! | `settlements`, `profit_checks`, `registration_checks` | on stop; all state is in the ledger | begins anew |
 //! | `bundles`: listener, queues to builders, chain, records, on a thread and runtime of their own | on stop, records are written first | goes on without, degraded |
 //! | `rpc_api`: the gateway's listener and connections; `rpc_pressure`; all on threads of their own but `rpc_lateness` | on stop, calls in flight finish first | goes on without, degraded; the watch begins anew |
+//! | `maintenance`: tasks by the clock, `maintenance_signals` | on stop, what runs has two seconds to end | begins anew; what ran is in the ledger |
 //! | `metrics`: folds histograms | on stop | begins anew |
 //! | `ledger_writer` | last, when everything published is written | begins anew; what waited in memory is lost and said to be |
 //!
@@ -61,6 +62,10 @@ mod supervisor;
 mod sync_gate;
 mod sync_watch;
 mod task_news;
+mod task_schedule;
+mod tasks_clients;
+mod tasks_health;
+mod tasks_profit;
 mod telemetry;
 mod unwatched;
 mod watch_signals;
@@ -73,4 +78,5 @@ pub use service::Service;
 pub use shutdown::{Signal, Signals};
 pub use start_error::StartError;
 pub(crate) use supervisor::{NodeRuntimes, probe as node_probe};
+pub(crate) use task_schedule::{scheduled_tasks, weekly_digest};
 pub use telemetry::{LogFormat, init_logging, install_metrics, parse_log_filter};

@@ -10,6 +10,7 @@ mod findings;
 mod firewall;
 mod import;
 mod loading;
+mod maintenance;
 mod nodes;
 mod progress;
 mod report;
@@ -77,6 +78,7 @@ async fn carry_out() -> ExitCode {
         Command::Secrets(arguments) => match arguments.command {
             SecretsCommand::Jwt(arguments) => secrets::jwt(&arguments),
         },
+        Command::Maintenance(arguments) => maintenance::maintenance(arguments.command).await,
         Command::Firewall(arguments) => firewall::firewall(arguments.command).await,
     }
 }

@@ -19,6 +19,7 @@ mod drill;
 mod events;
 mod facts;
 mod handlers;
+mod maintenance;
 mod nodes;
 mod profit;
 mod rpc;

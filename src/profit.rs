@@ -24,6 +24,7 @@ mod start;
 mod tally;
 mod watcher;
 
+pub use checks::{SettlementLag, settlement_lag};
 pub use evidence::{SlotEvidence, evidence};
 pub use metrics::describe_metrics;
 pub use payment::{Confidence, Method, Payment, PaymentFacts, TransactionFacts, judge};

@@ -120,6 +120,20 @@ pub async fn tell_of_bad_end(settings: &DeadmanSettings, http: &Client, now: Uni
     }
 }
 
+/// Says how something went that is done now and then: to a check of its own.
+///
+/// # Errors
+/// In a few words that show nothing of the address, when nobody heard it.
+pub async fn tell_of_task(
+    url: SecretUrl,
+    http: &Client,
+    is_well: bool,
+    now: UnixMillis,
+) -> Result<(), String> {
+    let settings = DeadmanSettings { url, interval: Duration::ZERO };
+    tell(&settings, http, if is_well { Ping::Alive } else { Ping::Failing }, now, TIMEOUT).await
+}
+
 async fn tell(
     settings: &DeadmanSettings,
     http: &Client,

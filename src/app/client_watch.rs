@@ -80,11 +80,10 @@ impl ClientWatch {
         now: UnixMillis,
         signals: &mut WatchSignals,
     ) {
-        let found = ClientVersion::parse(text).and_then(|version| {
-            let found = too_old(&version, forks, &self.floors, now)?;
+        let found = under_floor(text, forks, &self.floors, now).map(|(version, found)| {
             let severity =
                 if found.at.saturating_sub(now) <= SOON_MS { Severity::P2 } else { CLIENT_TOO_OLD.severity };
-            Some((version, found, severity))
+            (version, found, severity)
         });
         let Some(found) = found else {
             self.said.remove(node);
@@ -103,7 +102,20 @@ impl ClientWatch {
     }
 }
 
-fn message(node: &str, version: &ClientVersion, found: &TooOld, now: UnixMillis) -> String {
+/// The client that a node says it is, and the fork that it is too old for, if it is.
+pub(super) fn under_floor(
+    text: &str,
+    forks: &BTreeMap<String, UnixMillis>,
+    floors: &[ClientFloor],
+    now: UnixMillis,
+) -> Option<(ClientVersion, TooOld)> {
+    let version = ClientVersion::parse(text)?;
+    let found = too_old(&version, forks, floors, now)?;
+    Some((version, found))
+}
+
+/// What is said of it.
+pub(super) fn message(node: &str, version: &ClientVersion, found: &TooOld, now: UnixMillis) -> String {
     let TooOld { floor, at } = found;
     let when = Timestamp::from_millisecond(*at)
         .map_or_else(|_| "at the end of time".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string());

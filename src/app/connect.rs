@@ -44,7 +44,7 @@ use crate::{
     },
     serve::Door,
     sla::{Indicator, SlaNodes, SlaParts, SlaReader},
-    supervisor::{SupervisorHandle, SupervisorParts},
+    supervisor::{SupervisorHandle, SupervisorParts, schedule::ScheduleHandle},
 };
 
 /// What rooms share.
@@ -222,7 +222,7 @@ impl Connected {
         alerts: Desk,
         alerting: &Alerting,
         rpc: Option<RpcView>,
-        nodes: Option<SupervisorHandle>,
+        (nodes, schedule): (Option<SupervisorHandle>, ScheduleHandle),
     ) -> OpsParts {
         OpsParts {
             settings: self.config.ops.clone(),
@@ -245,6 +245,7 @@ impl Connected {
             sla: self.sla_reader(),
             rpc,
             nodes,
+            schedule: Some(schedule),
             source: self.config.alerts.settings.source.clone(),
         }
     }
@@ -287,7 +288,7 @@ impl Connected {
         })
     }
 
-    fn reporter(&self) -> Reporter {
+    pub(super) fn reporter(&self) -> Reporter {
         Reporter {
             ledger: self.stores.ledger.clone(),
             slots: self.config.spec.clock(),

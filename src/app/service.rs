@@ -30,6 +30,7 @@ use super::{
     storage::publish_storage_troubles,
     supervisor::{NodeRuntimes, count_nodes, start_supervisor},
     task_news::tell_of_tasks,
+    task_schedule::schedule_parts,
     telemetry::start_upkeep,
     unwatched::{Watched, end_unwatched},
     watch_signals::resolve_of_earlier_processes,
@@ -44,7 +45,7 @@ use crate::{
     relay::start_probes,
     serve::{Door, Listener},
     sla,
-    supervisor::{Supervising, SupervisorHandle},
+    supervisor::{Supervising, SupervisorHandle, schedule},
     tasks::{Fatal, TaskGroup, Tasks},
 };
 
@@ -200,8 +201,10 @@ impl Service {
             gateway.as_ref().map(|gateway| (gateway.view.clone(), gateway.meters.clone())).unzip();
         let mut meters = meters.unwrap_or_default();
         count_nodes(of_nodes.unwrap_or_default(), &mut meters);
-        let ops =
-            connected.ops_api(metrics.clone(), storage.admin_token, desk, &alerting, view, nodes.clone());
+        let (expect, expected) = watch::channel(None);
+        let tasks = schedule::start(schedule_parts(&connected, nodes.clone(), expected.clone()), watchers);
+        let by_hand = (nodes.clone(), tasks);
+        let ops = connected.ops_api(metrics.clone(), storage.admin_token, desk, &alerting, view, by_hand);
         ops_api::start(ops, listeners.ops, watchers);
         if let Some(parts) = connected.bundles(listeners.bundles) {
             bundles::start(parts, &groups.bundles).map_err(|error| {
@@ -222,7 +225,6 @@ impl Service {
         }
         start_chain_watch(connected.chain_watch(nodes), watchers);
         start_attributes_watch(connected.attributes_watch(), watchers);
-        let (expect, expected) = watch::channel(None);
         start_duties(connected.duties(expect), watchers);
         start_probes(connected.probes(expected), watchers);
         sla::start(connected.sla(addresses.builder, meters), watchers);

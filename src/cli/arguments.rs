@@ -42,6 +42,8 @@ pub(super) enum Command {
     Drill(DrillArguments),
     /// Nodes beside the validator.
     Nodes(NodesArguments),
+    /// Tasks that are done by the clock: which there are, what came of them, and running one by hand.
+    Maintenance(MaintenanceArguments),
     /// Secrets that nodes share.
     Secrets(SecretsArguments),
     /// Closes RPC to everybody but your own networks, also where Docker publishes it.
@@ -374,6 +376,55 @@ pub(super) struct NodesAuditArguments {
     #[arg(long, value_name = "FILE", conflicts_with = "files")]
     pub(super) inspect: Option<PathBuf>,
     /// Prints what was found as one JSON document.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MaintenanceArguments {
+    #[command(subcommand)]
+    pub(super) command: MaintenanceCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum MaintenanceCommand {
+    /// Says which tasks there are, when each runs next, and what came of the last run. Ends with 1 where that was not well.
+    List(MaintenanceListArguments),
+    /// Has the running service do a task now, waits for it, and says what came of it. Ends with 0 where it was done and all is well.
+    Run(MaintenanceRunArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MaintenanceListArguments {
+    /// The configuration file: says where the service and the admin token are.
+    #[arg(long, default_value = "relays.toml", env = "RELAYMUX_CONFIG")]
+    pub(super) config: PathBuf,
+    /// Where the service's ops API is, if not where the configuration says.
+    #[arg(long, value_name = "URL")]
+    pub(super) url: Option<String>,
+    /// Prints one JSON document.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MaintenanceRunArguments {
+    /// The task, such as health_check.
+    #[arg(value_name = "TASK")]
+    pub(super) task: String,
+    /// Has it begun, and does not wait until it is done.
+    #[arg(long)]
+    pub(super) no_wait: bool,
+    /// Longest wait for it.
+    #[arg(long, default_value = "1h", value_parser = wait_within)]
+    pub(super) timeout: Duration,
+    /// The configuration file: says where the service and the admin token are.
+    #[arg(long, default_value = "relays.toml", env = "RELAYMUX_CONFIG")]
+    pub(super) config: PathBuf,
+    /// Where the service's ops API is, if not where the configuration says.
+    #[arg(long, value_name = "URL")]
+    pub(super) url: Option<String>,
+    /// Prints nothing but what came of it, as JSON.
     #[arg(long)]
     pub(super) json: bool,
 }

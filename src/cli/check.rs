@@ -3,6 +3,7 @@
 //! It changes nothing and starts no service. Exit code 0: sound; 1: something does not answer; 2: the configuration is wrong.
 
 mod alerts;
+mod maintenance;
 mod nodes;
 mod supervised;
 mod upstreams;
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 
 use self::{
     alerts::report_alerts,
+    maintenance::report_maintenance,
     nodes::{Nodes, check_nodes, report_fork},
     supervised::report_supervised,
     upstreams::check_upstreams,
@@ -60,6 +62,7 @@ pub(super) async fn check(arguments: CheckArguments) -> ExitCode {
         return explain(&config, &proposer, arguments.offline).await;
     }
     report_alerts(&config.alerts, clock.now(), &mut findings);
+    report_maintenance(&config, clock.now(), &mut findings);
     if let Some(nodes) = &config.nodes {
         report_supervised(nodes, &mut findings);
     }

@@ -25,6 +25,7 @@ use super::{
     digest::digest,
     drill::{drill_end, drill_follow, drill_start},
     events::stream_events,
+    maintenance::{task_one, task_run, tasks_list},
     nodes::{node_logs, node_one, node_order, nodes_list},
     profit::{profit_page, profit_report, profit_slots},
     rpc::rpc_view,
@@ -72,6 +73,9 @@ pub(super) fn router(parts: OpsParts, stop: CancellationToken) -> Router {
         .route("/api/v1/nodes/{id}", get(node_one))
         .route("/api/v1/nodes/{id}/logs", get(node_logs))
         .route("/api/v1/nodes/{id}/{order}", post(node_order))
+        .route("/api/v1/maintenance", get(tasks_list))
+        .route("/api/v1/maintenance/{task}", get(task_one))
+        .route("/api/v1/maintenance/{task}/run", post(task_run))
         .route("/api/v1/events", get(stream_events))
         .merge(alert_routes())
         .route("/api/v1/sla", get(sla_report))

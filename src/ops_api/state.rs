@@ -18,7 +18,7 @@ use crate::{
     relay::{HealthMonitorHandle, SharedRelays},
     serve::ApiError,
     sla::SlaReader,
-    supervisor::SupervisorHandle,
+    supervisor::{SupervisorHandle, schedule::ScheduleHandle},
 };
 
 /// What this API shows.
@@ -64,6 +64,8 @@ pub struct OpsParts {
     pub rpc: Option<RpcView>,
     /// Looks after the operator's nodes; none where there are none.
     pub nodes: Option<SupervisorHandle>,
+    /// Keeps the schedule; none where nobody does.
+    pub schedule: Option<ScheduleHandle>,
     /// The name of this machine or sidecar, as in messages.
     pub source: String,
 }
@@ -89,6 +91,7 @@ pub(super) struct Shared {
     pub(super) sla: SlaReader,
     pub(super) rpc: Option<RpcView>,
     pub(super) nodes: Option<SupervisorHandle>,
+    pub(super) schedule: Option<ScheduleHandle>,
     pub(super) source: String,
     /// Ends event streams.
     pub(super) stop: CancellationToken,
@@ -123,6 +126,7 @@ impl Shared {
             sla,
             rpc,
             nodes,
+            schedule,
             source,
         } = parts;
         let access = Access::new(&settings, admin_token);
@@ -148,6 +152,7 @@ impl Shared {
             sla,
             rpc,
             nodes,
+            schedule,
             source,
             stop,
             limiter: limiter(),

@@ -20,7 +20,7 @@ use crate::{
     events::RegistrationFacts,
     ledger::{LedgerError, SignalBook, still_ours},
     relay::{Relay, SharedRelays},
-    types::DAY_MS,
+    types::{DAY_MS, UnixMillis},
 };
 
 /// Days of history before the rate is judged: two weeks. A small operator proposes a few times a year and lowers its target instead.
@@ -33,6 +33,25 @@ const ASKED_PER_ROUND: usize = 50;
 const BETWEEN: Duration = Duration::from_millis(200);
 /// A registration this fresh may not have reached the relays yet: ten minutes, in seconds.
 const FRESH_SECS: i64 = 600;
+
+/// How far settling is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SettlementLag {
+    /// Slots that are older than an hour, and were not looked at.
+    pub behind: i64,
+    /// Slots that can never be proven with this execution node.
+    pub given_up: i64,
+}
+
+/// Looks how far settling is behind.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub async fn settlement_lag(reporter: &Reporter, now: UnixMillis) -> Result<SettlementLag, LedgerError> {
+    let late = reporter.slots.slot_at(now.saturating_sub(BEHIND_MS));
+    let (behind, given_up) = (reporter.ledger.unlooked(late).await?, reporter.ledger.unknowable().await?);
+    Ok(SettlementLag { behind, given_up })
+}
 
 /// What the checks work with.
 #[derive(Clone, Debug)]
@@ -62,8 +81,7 @@ pub(super) async fn run_checks(parts: CheckParts, stop: CancellationToken) {
 /// One check. Payments that are missing raise their signals when they are found.
 async fn check(CheckParts { reporter, signals, clock }: &CheckParts) -> Result<(), LedgerError> {
     let (ledger, now) = (&reporter.ledger, clock.now());
-    let late = reporter.slots.slot_at(now - BEHIND_MS);
-    let behind = ledger.unlooked(late).await?;
+    let SettlementLag { behind, given_up } = settlement_lag(reporter, now).await?;
     if behind > 0 && reporter.has_execution {
         let message = format!(
             "{behind} slots are older than an hour and not looked at: does the execution node answer and follow the chain?"
@@ -72,7 +90,6 @@ async fn check(CheckParts { reporter, signals, clock }: &CheckParts) -> Result<(
     } else {
         resolve(signals, &SETTLEMENT_BEHIND, "profit").await?;
     }
-    let given_up = ledger.unknowable().await?;
     if given_up > 0 {
         let message = format!(
             "{given_up} slots can never be proven with this execution node, which has pruned their blocks: give it one that has them and restart"

@@ -30,6 +30,7 @@ mod import;
 mod journal;
 mod ledger_writes;
 mod mail;
+mod maintenance;
 mod metrics;
 mod missed_requests;
 mod monitoring;
