@@ -136,6 +136,8 @@ labelled! {
         Operator = "operator",
         /// A task of the maintenance schedule.
         Schedule = "schedule",
+        /// The disk it writes to is nearly full.
+        Disk = "disk",
     }
 }
 

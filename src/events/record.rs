@@ -4,8 +4,9 @@ use alloy_primitives::{Address, B256, Bytes};
 use serde::Serialize;
 
 use super::{
-    AlertSignal, BidOutcome, BlockRecordSaved, BlockSignatureChecked, MissedRequest, NodeActed, NodeChanged,
-    RegistrationOutcome, RelayJudged, RevealOutcome, Settlement, SlotSettled, TaskRun, UpstreamChanged,
+    AlertSignal, BidOutcome, BlockRecordSaved, BlockSignatureChecked, DiskActed, DiskCleaned, MissedRequest,
+    NodeActed, NodeChanged, RegistrationOutcome, RelayJudged, RevealOutcome, Settlement, SlotSettled,
+    TaskRun, UpstreamChanged,
 };
 use crate::types::{BlsPublicKey, Fork, RelayId, Slot, Wei, labelled};
 
@@ -58,6 +59,10 @@ pub enum Event {
     NodeActed(NodeActed),
     /// A task of the schedule has begun, has ended, or was left out.
     TaskRun(TaskRun),
+    /// Something was done about a filesystem that is nearly full.
+    DiskActed(DiskActed),
+    /// A cleaning of disks has ended.
+    DiskCleaned(DiskCleaned),
 }
 
 labelled! {

@@ -103,6 +103,7 @@ const STEPS: &[Step] = &[
         name: "removals of nodes",
         sql: include_str!("../../migrations/ledger/0027_node_removals.sql"),
     },
+    Step { version: 28, name: "disk", sql: include_str!("../../migrations/ledger/0028_disk.sql") },
     Step {
         version: 29,
         name: "maintenance",

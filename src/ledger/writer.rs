@@ -211,6 +211,8 @@ const fn kind(event: &Event) -> &'static str {
         Event::NodeChanged(_) => "node_changed",
         Event::NodeActed(_) => "node_acted",
         Event::TaskRun(_) => "task_run",
+        Event::DiskActed(_) => "disk_acted",
+        Event::DiskCleaned(_) => "disk_cleaned",
     }
 }
 
@@ -249,6 +251,8 @@ async fn write_event(write: &mut WriteTransaction, event: &Event) -> Result<()> 
         Event::UpstreamChanged(_) => Ok(()),
         // The supervisor writes all of it down itself, before it acts.
         Event::NodeChanged(_) | Event::NodeActed(_) | Event::TaskRun(_) => Ok(()),
+        // Whoever cleans disks writes both down itself.
+        Event::DiskActed(_) | Event::DiskCleaned(_) => Ok(()),
         // Both blocks have a row of their own.
         Event::ConflictingBlock(_) => Ok(()),
     }

@@ -56,6 +56,8 @@ fn kind_of(event: &Event) -> &'static str {
         Event::NodeChanged(_) => "node_changed",
         Event::NodeActed(_) => "node_acted",
         Event::TaskRun(_) => "task_run",
+        Event::DiskActed(_) => "disk_acted",
+        Event::DiskCleaned(_) => "disk_cleaned",
     }
 }
 

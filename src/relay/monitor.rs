@@ -205,6 +205,8 @@ impl HealthMonitor {
             | Event::NodeChanged(_)
             | Event::NodeActed(_)
             | Event::TaskRun(_)
+            | Event::DiskActed(_)
+            | Event::DiskCleaned(_)
             | Event::ReputationSaved(_) => {}
         }
     }

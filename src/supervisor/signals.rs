@@ -1,4 +1,4 @@
-//! Raises what is wrong with nodes or tasks, and resolves what is over: in a task of its own, as the ledger's disk must hold up no judgement.
+//! Raises what is wrong with nodes, tasks or disks, and resolves what is over: in a task of its own, as the ledger's disk must hold up no judgement.
 
 use std::collections::BTreeMap;
 

@@ -10,6 +10,7 @@ mod image;
 mod inspect;
 mod logs;
 mod network;
+mod prune;
 mod resize;
 mod running;
 mod visible;
