@@ -37,6 +37,7 @@ mod conflict_watch;
 mod connect;
 mod data_dir;
 mod digests;
+mod disk;
 mod duties;
 mod files;
 mod fork_watch;
@@ -72,6 +73,7 @@ mod watch_signals;
 
 pub use alert_rules::alert_rules;
 pub(crate) use clock_watch::clock_message;
+pub(crate) use disk::clean_parts;
 pub(crate) use files::write_whole;
 pub use reload::ConfigSource;
 pub use service::Service;

@@ -4,6 +4,7 @@ mod alert;
 mod arguments;
 mod check;
 mod demo;
+mod disk;
 mod drill;
 mod exit;
 mod findings;
@@ -79,6 +80,7 @@ async fn carry_out() -> ExitCode {
             SecretsCommand::Jwt(arguments) => secrets::jwt(&arguments),
         },
         Command::Maintenance(arguments) => maintenance::maintenance(arguments.command).await,
+        Command::Disk(arguments) => disk::disk(arguments.command).await,
         Command::Firewall(arguments) => firewall::firewall(arguments.command).await,
     }
 }

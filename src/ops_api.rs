@@ -15,6 +15,7 @@ mod body;
 mod bundles;
 mod degraded;
 mod digest;
+mod disk;
 mod drill;
 mod events;
 mod facts;

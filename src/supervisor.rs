@@ -17,6 +17,7 @@
 pub mod admission;
 pub mod audit;
 mod controller;
+pub mod disk;
 pub mod eta;
 pub mod firewall;
 mod fleet;

@@ -13,6 +13,7 @@ pub fn alert_rules() -> Vec<&'static AlertRule> {
         gateway::rules::RULES,
         supervisor::rules::RULES,
         supervisor::schedule::rules::RULES,
+        supervisor::disk::rules::RULES,
         RULES,
     ]
     .concat()

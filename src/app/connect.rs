@@ -13,6 +13,7 @@ use super::{
     budget_watch::BudgetWatchParts,
     chain_watch::ChainWatchParts,
     digests::Digests,
+    disk::clean_parts,
     duties::DutyParts,
     host_source::HostSource,
     metric_rules::metric_rules,
@@ -44,7 +45,7 @@ use crate::{
     },
     serve::Door,
     sla::{Indicator, SlaNodes, SlaParts, SlaReader},
-    supervisor::{SupervisorHandle, SupervisorParts, schedule::ScheduleHandle},
+    supervisor::{SupervisorHandle, SupervisorParts, disk::DiskParts, schedule::ScheduleHandle},
 };
 
 /// What rooms share.
@@ -246,6 +247,7 @@ impl Connected {
             rpc,
             nodes,
             schedule: Some(schedule),
+            disk: None,
             source: self.config.alerts.settings.source.clone(),
         }
     }
@@ -270,6 +272,17 @@ impl Connected {
             stopping: self.stopping.clone(),
             capacity: HostSize::read(Path::new("/"))
                 .zip(self.config.nodes.as_ref().map(|nodes| nodes.reserve)),
+        })
+    }
+
+    /// What watches disks; none without `[disk]`.
+    pub(super) fn disks(&self, nodes: Option<SupervisorHandle>) -> Option<DiskParts> {
+        Some(DiskParts {
+            clean: clean_parts(&self.config, self.clock.clone())?,
+            ledger: self.stores.ledger.clone(),
+            signals: self.signals(),
+            spine: self.spine.clone(),
+            nodes,
         })
     }
 

@@ -41,11 +41,12 @@ use crate::{
     consensus::WallClock,
     events::Spine,
     ledger::start_writer,
-    ops_api, profit,
+    ops_api::{self, OpsParts},
+    profit,
     relay::start_probes,
     serve::{Door, Listener},
     sla,
-    supervisor::{Supervising, SupervisorHandle, schedule},
+    supervisor::{Supervising, SupervisorHandle, disk, schedule},
     tasks::{Fatal, TaskGroup, Tasks},
 };
 
@@ -160,7 +161,8 @@ impl Service {
         }
 
         let supervises = config.nodes.is_some();
-        resolve_of_earlier_processes(&storage.stores.ledger, supervises, clock.now()).await;
+        let watches = (supervises, config.disk.is_some());
+        resolve_of_earlier_processes(&storage.stores.ledger, watches, clock.now()).await;
         let runtimes = NodeRuntimes::new(config.nodes.as_ref(), &config.data_dir, clock.clone());
         let spine = Spine::new();
         let (tasks, fatal) = Tasks::new(tell_of_tasks(spine.clone(), degraded.clone(), clock.clone()));
@@ -201,11 +203,12 @@ impl Service {
             gateway.as_ref().map(|gateway| (gateway.view.clone(), gateway.meters.clone())).unzip();
         let mut meters = meters.unwrap_or_default();
         count_nodes(of_nodes.unwrap_or_default(), &mut meters);
+        let disk = connected.disks(nodes.clone()).map(|parts| disk::start(parts, watchers));
         let (expect, expected) = watch::channel(None);
         let tasks = schedule::start(schedule_parts(&connected, nodes.clone(), expected.clone()), watchers);
         let by_hand = (nodes.clone(), tasks);
         let ops = connected.ops_api(metrics.clone(), storage.admin_token, desk, &alerting, view, by_hand);
-        ops_api::start(ops, listeners.ops, watchers);
+        ops_api::start(OpsParts { disk, ..ops }, listeners.ops, watchers);
         if let Some(parts) = connected.bundles(listeners.bundles) {
             bundles::start(parts, &groups.bundles).map_err(|error| {
                 groups.stop();

@@ -25,7 +25,7 @@ const BUCKETS: [f64; 16] =
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The tasks that begin anew when they fail.
-const RESTARTING: [&str; 30] = [
+const RESTARTING: [&str; 32] = [
     "maintenance",
     "maintenance_signals",
     "metrics",
@@ -48,6 +48,8 @@ const RESTARTING: [&str; 30] = [
     "alertmanager",
     "alertmanager_snapshots",
     "deadman",
+    "disk",
+    "disk_signals",
     "error_budgets",
     "maintenance_windows",
     "node_signals",
@@ -169,6 +171,7 @@ fn describe_all() {
     crate::rpc_api::websocket::describe_metrics();
     crate::alerts::describe_delivery_metrics();
     crate::supervisor::schedule::describe_metrics();
+    crate::supervisor::disk::describe_metrics();
     crate::tasks::describe_metrics(&RESTARTING);
     super::chain_watch::describe_metrics();
     super::host_source::describe_metrics();
@@ -237,9 +240,11 @@ mod tests {
     /// What is counted for each relay, builder, upstream or node begins when that appears. Everything else is there from the start: `increase()` sees the first one.
     #[test]
     fn every_counter_begins_at_zero() {
-        const OF_EACH: [&str; 14] = [
+        const OF_EACH: [&str; 16] = [
             "relaymux_alert_deliveries_total",
             "relaymux_offers_total",
+            "relaymux_disk_cleaned_files_total",
+            "relaymux_disk_cleaned_bytes_total",
             "relaymux_relay_wins_total",
             "relaymux_relay_calls_total",
             "relaymux_relay_verdicts_total",

@@ -19,12 +19,17 @@ use crate::{
 static OF_A_PROCESS: [&AlertRule; 6] =
     [&JOURNAL_FAILED, &NO_BIDS, &MACHINE_PRESSURE, &RELAY_QUARANTINED, &RELAY_UNREACHABLE, &TASK_FAILED];
 
-/// Resolves what an earlier process, which may not have ended in good order, has left open of itself. `has_nodes`: whether a supervisor looks
-/// after what was said of nodes.
-pub(super) async fn resolve_of_earlier_processes(ledger: &Ledger, has_nodes: bool, now: UnixMillis) {
+/// Resolves what an earlier process, which may not have ended in good order, has left open of itself. `has_nodes`, `has_disks`: whether somebody
+/// looks after what was said of them.
+pub(super) async fn resolve_of_earlier_processes(
+    ledger: &Ledger,
+    (has_nodes, has_disks): (bool, bool),
+    now: UnixMillis,
+) {
     let of_nodes = if has_nodes { &[] } else { supervisor::rules::RULES };
+    let of_disks = if has_disks { &[] } else { supervisor::disk::rules::RULES };
     // The gateway may be off now, or have other upstreams: what it finds wrong again, it raises again.
-    for rule in OF_A_PROCESS.iter().chain(gateway::rules::RULES).chain(of_nodes).copied() {
+    for rule in OF_A_PROCESS.iter().chain(gateway::rules::RULES).chain(of_nodes).chain(of_disks).copied() {
         match ledger.resolve_all(rule, now).await {
             Ok(0) => {}
             Ok(count) => info!(rule = &*rule.name, count, "over with the process that told of it"),

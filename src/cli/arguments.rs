@@ -46,6 +46,8 @@ pub(super) enum Command {
     Maintenance(MaintenanceArguments),
     /// Secrets that nodes share.
     Secrets(SecretsArguments),
+    /// Disks: what would be deleted to make room, and doing it.
+    Disk(DiskArguments),
     /// Closes RPC to everybody but your own networks, also where Docker publishes it.
     Firewall(FirewallArguments),
 }
@@ -465,6 +467,46 @@ pub(super) struct SecretsJwtArguments {
     #[arg(long, default_value = "beacon", value_name = "CONTAINER", value_parser = container)]
     pub(super) consensus: String,
     /// Prints what was done or found as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DiskArguments {
+    #[command(subcommand)]
+    pub(super) command: DiskCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DiskCommand {
+    /// Prints how full disks are and what a cleaning would delete. Changes nothing.
+    Plan(DiskPlanArguments),
+    /// Deletes what the classes of [disk] allow until each disk is down to its target; beside the running service or without it.
+    Clean(DiskCleanArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DiskPlanArguments {
+    /// The configuration file.
+    #[arg(long, default_value = "relays.toml", env = "RELAYMUX_CONFIG")]
+    pub(super) config: PathBuf,
+    /// Prints the files, too: at most two hundred of each class.
+    #[arg(long)]
+    pub(super) files: bool,
+    /// Prints all of it as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DiskCleanArguments {
+    /// The configuration file.
+    #[arg(long, default_value = "relays.toml", env = "RELAYMUX_CONFIG")]
+    pub(super) config: PathBuf,
+    /// Why, for the journal and the history.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) why: Option<String>,
+    /// Prints what was done as JSON.
     #[arg(long)]
     pub(super) json: bool,
 }

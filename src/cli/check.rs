@@ -3,6 +3,7 @@
 //! It changes nothing and starts no service. Exit code 0: sound; 1: something does not answer; 2: the configuration is wrong.
 
 mod alerts;
+mod disk;
 mod maintenance;
 mod nodes;
 mod supervised;
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 
 use self::{
     alerts::report_alerts,
+    disk::report_disks,
     maintenance::report_maintenance,
     nodes::{Nodes, check_nodes, report_fork},
     supervised::report_supervised,
@@ -65,6 +67,9 @@ pub(super) async fn check(arguments: CheckArguments) -> ExitCode {
     report_maintenance(&config, clock.now(), &mut findings);
     if let Some(nodes) = &config.nodes {
         report_supervised(nodes, &mut findings);
+    }
+    if let Some(disk) = &config.disk {
+        report_disks(disk, &mut findings).await;
     }
     if arguments.offline {
         // What is in force is said, and is no mistake of the file.

@@ -17,6 +17,7 @@ use super::{
     chain::chain_spec,
     checker::{Checker, hosts, url},
     combinations::combinations,
+    disk::{DiskContext, disk},
     firewall::firewall,
     health::monitor,
     maintenance::maintenance,
@@ -31,10 +32,11 @@ use crate::{
     auction::AuctionSettings,
     builder_api::{BuilderApiSettings, RequireSynced},
     events::AlertRule,
-    gateway::RpcSettings,
+    gateway::{RpcSettings, Tier},
     ops_api::{OpsSettings, Secret},
     profit::{Prices, ProfitSettings},
     relay::{HealthMonitorSettings, TlsRoots},
+    types::NodeId,
 };
 
 /// What a configuration is read in.
@@ -92,7 +94,23 @@ pub(super) fn check(raw: RawConfig, around: &Surroundings<'_>) -> (Config, Vec<M
     let alerts = alerts(&raw.alerts, &context, &mut checker);
     let known = nodes.as_ref().map(|nodes| nodes.nodes.as_slice()).unwrap_or_default();
     let firewall_section = raw.firewall.as_ref().map(|raw| firewall(raw, known, &mut checker));
+    // After all that notes secrets and files: they are protected.
+    let primaries: Vec<NodeId> = rpc
+        .iter()
+        .flat_map(|rpc| &rpc.upstreams)
+        .filter(|upstream| upstream.tier == Tier::Primary)
+        .filter_map(|upstream| upstream.node.clone())
+        .collect();
+    let around_disks = DiskContext {
+        data_dir: &data_dir,
+        nodes: nodes.as_ref().map(|nodes| nodes.nodes.as_slice()).unwrap_or_default(),
+        primaries: &primaries,
+        host_root: &alerts.host_root,
+        environment: around.environment,
+    };
+    let disk = raw.disk.as_ref().map(|raw| disk(raw, &around_disks, &mut checker));
     let mut config = Config {
+        disk,
         data_dir,
         builder_api: builder_api(&raw.builder_api, &mut checker),
         ops,
@@ -211,12 +229,7 @@ fn tls_roots(file: Option<&str>, folder: &Path, checker: &mut Checker) -> TlsRoo
 }
 
 fn warn_about_later_sections(raw: &RawConfig, checker: &mut Checker) {
-    let sections = [
-        ("disk", &raw.disk),
-        ("backup", &raw.backup),
-        ("telemetry", &raw.telemetry),
-        ("ledger", &raw.ledger),
-    ];
+    let sections = [("backup", &raw.backup), ("telemetry", &raw.telemetry), ("ledger", &raw.ledger)];
     for (name, _) in sections.iter().filter(|(_, value)| value.is_some()) {
         checker.warnings.push(format!("[{name}] has no effect in this version"));
     }

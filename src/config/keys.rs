@@ -3,7 +3,7 @@
 use super::Mistake;
 
 /// Lists of sections: `[[relays]]`.
-const LISTS: [&str; 15] = [
+const LISTS: [&str; 17] = [
     "relays",
     "builders",
     "proposers",
@@ -11,6 +11,8 @@ const LISTS: [&str; 15] = [
     "bundles.searchers",
     "rpc.upstreams",
     "nodes",
+    "disk.filesystems",
+    "disk.classes",
     "alerts.channels",
     "alerts.escalation",
     "alerts.contacts",
@@ -22,7 +24,7 @@ const LISTS: [&str; 15] = [
 ];
 
 /// Sections whose keys are not ours to know: names of headers and variables, sections of later versions.
-const FREE: [&str; 7] = ["headers", "get_params", "env", "disk", "backup", "telemetry", "ledger"];
+const FREE: [&str; 6] = ["headers", "get_params", "env", "backup", "telemetry", "ledger"];
 
 /// Tables of `[alerts]` whose keys are names: of rules, of labels. Their values are no secrets.
 const BY_NAME: [&str; 2] = ["severities", "labels"];
@@ -56,7 +58,7 @@ const SECRET: [&str; 24] = [
 ];
 
 /// Known keys by section, for the nearest one to an unknown.
-const KEYS: [(&str, &str); 38] = [
+const KEYS: [(&str, &str); 41] = [
     (
         "",
         "network data_dir builder_api ops auction tls relays builders proposers proposer_labels_file trust rotation beacon \
@@ -100,6 +102,12 @@ const KEYS: [(&str, &str); 38] = [
          start_limit_interval start_timeout hung_after stop_grace",
     ),
     ("limits", "memory swap cpus cpuset pids"),
+    ("disk", "check_every sizes protect stop_order filesystems classes"),
+    (
+        "filesystems",
+        "path target_percent warn_percent high_percent emergency_percent min_free min_free_inodes_percent min_days ballast ballast_file",
+    ),
+    ("classes", "id kind root glob min_age max_bytes max_count keep_newest keep"),
     ("resources", "reserve_memory reserve_cpus docker_host psi_memory_percent psi_io_percent"),
     (
         "alerts",
@@ -291,6 +299,9 @@ mod tests {
             ("nodes.0.colour", false),
             ("resources.reserve_memory", true),
             ("resources.anything", false),
+            ("disk.classes.0.glob", true),
+            ("disk.filesystems.0.glob", false),
+            ("disk.anything", false),
             ("rpc.anything", false),
             ("rpc.upstreams.0.ws_url", true),
             ("rpc.upstreams.0.headers.x-api-key", true),

@@ -10,6 +10,7 @@ pub(super) use super::raw_text::{Amount, Scalar};
 use super::{
     Mistake, keys,
     raw_alerts::{RawAlerts, RawSla},
+    raw_disk::RawDisk,
     raw_firewall::RawFirewall,
     raw_maintenance::RawSchedule,
     raw_nodes::{RawResources, RawSupervisedNode},
@@ -43,8 +44,8 @@ pub(super) struct RawConfig {
     pub(super) resources: Option<RawResources>,
     pub(super) firewall: Option<RawFirewall>,
     pub(super) maintenance: Option<RawSchedule>,
+    pub(super) disk: Option<RawDisk>,
     // Sections that are part of the contract and are built later: taken, and warned about.
-    pub(super) disk: Option<Value>,
     pub(super) backup: Option<Value>,
     pub(super) telemetry: Option<Value>,
     pub(super) ledger: Option<Value>,

@@ -16,6 +16,7 @@ use crate::{
     relay::{HealthMonitorSettings, RelaySettings, TlsRoots},
     sla::Objective,
     supervisor::NodesSettings,
+    supervisor::disk::DiskSettings,
     supervisor::firewall::FirewallSettings,
     supervisor::schedule::ScheduleSettings,
     types::RelayId,
@@ -70,6 +71,8 @@ pub struct Config {
     pub maintenance: ScheduleSettings,
     /// `[firewall]`; none: nothing is closed. Read by its commands alone.
     pub firewall: Option<FirewallSettings>,
+    /// `[disk]`; none: no disk is watched.
+    pub disk: Option<DiskSettings>,
     /// `[profit]`
     pub profit: ProfitSettings,
     /// `[trust] seed_from_public_record`: looked at once, at start.
@@ -106,6 +109,7 @@ impl Config {
             bundles,
             rpc,
             nodes,
+            disk,
             alerts,
             sla,
             maintenance,
@@ -146,6 +150,9 @@ impl Config {
         }
         if *nodes != other.nodes {
             sections.push("[[nodes]]");
+        }
+        if *disk != other.disk {
+            sections.push("[disk]");
         }
         if *profit != other.profit {
             sections.push("[profit]");

@@ -23,6 +23,7 @@ use super::{
     alerts::{acknowledge_one, alerts_list, alerts_page, notifications, take_foreign},
     bundles::{bundle_one, bundles_list},
     digest::digest,
+    disk::{disk_clean, disk_history, disk_plan, disk_view, resources},
     drill::{drill_end, drill_follow, drill_start},
     events::stream_events,
     maintenance::{task_one, task_run, tasks_list},
@@ -76,6 +77,11 @@ pub(super) fn router(parts: OpsParts, stop: CancellationToken) -> Router {
         .route("/api/v1/maintenance", get(tasks_list))
         .route("/api/v1/maintenance/{task}", get(task_one))
         .route("/api/v1/maintenance/{task}/run", post(task_run))
+        .route("/api/v1/disk", get(disk_view))
+        .route("/api/v1/disk/history", get(disk_history))
+        .route("/api/v1/disk/plan", get(disk_plan))
+        .route("/api/v1/disk/clean", post(disk_clean))
+        .route("/api/v1/resources", get(resources))
         .route("/api/v1/events", get(stream_events))
         .merge(alert_routes())
         .route("/api/v1/sla", get(sla_report))

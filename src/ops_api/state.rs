@@ -5,6 +5,7 @@ use std::{num::NonZeroU32, sync::Arc};
 use axum::{extract::State, http::StatusCode};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use metrics_exporter_prometheus::PrometheusHandle;
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{Degraded, OpsSettings, RpcView, access::Access};
@@ -13,12 +14,13 @@ use crate::{
     auction::Auction,
     consensus::WallClock,
     events::{Conditions, Spine},
+    host::HostSampler,
     ledger::{Ledger, LedgerError},
     profit::Reporter,
     relay::{HealthMonitorHandle, SharedRelays},
     serve::ApiError,
     sla::SlaReader,
-    supervisor::{SupervisorHandle, schedule::ScheduleHandle},
+    supervisor::{SupervisorHandle, disk::DiskHandle, schedule::ScheduleHandle},
 };
 
 /// What this API shows.
@@ -66,6 +68,8 @@ pub struct OpsParts {
     pub nodes: Option<SupervisorHandle>,
     /// Keeps the schedule; none where nobody does.
     pub schedule: Option<ScheduleHandle>,
+    /// Watches and cleans disks; none where there is no `[disk]`.
+    pub disk: Option<DiskHandle>,
     /// The name of this machine or sidecar, as in messages.
     pub source: String,
 }
@@ -92,6 +96,9 @@ pub(super) struct Shared {
     pub(super) rpc: Option<RpcView>,
     pub(super) nodes: Option<SupervisorHandle>,
     pub(super) schedule: Option<ScheduleHandle>,
+    pub(super) disk: Option<DiskHandle>,
+    /// Looks at the machine.
+    pub(super) host: Mutex<HostSampler>,
     pub(super) source: String,
     /// Ends event streams.
     pub(super) stop: CancellationToken,
@@ -127,6 +134,7 @@ impl Shared {
             rpc,
             nodes,
             schedule,
+            disk,
             source,
         } = parts;
         let access = Access::new(&settings, admin_token);
@@ -153,6 +161,8 @@ impl Shared {
             rpc,
             nodes,
             schedule,
+            disk,
+            host: Mutex::new(HostSampler::new()),
             source,
             stop,
             limiter: limiter(),

@@ -145,6 +145,7 @@ pub(super) fn demo_config(
         bundles: None,
         rpc: None,
         nodes: None,
+        disk: None,
         execution_by_gateway: false,
         alerts: AlertsConfig::default(),
         sla: Objective::THREE_NINES,
