@@ -309,6 +309,8 @@ mod tests {
         fs::create_dir_all(tree.at("logs/a")).unwrap();
         fs::create_dir_all(tree.at("outside")).unwrap();
         fs::write(tree.at("logs/a/x.log.1"), "x").unwrap();
+        let file = File::options().write(true).open(tree.at("logs/a/x.log.1")).unwrap();
+        file.set_modified(UNIX_EPOCH).unwrap();
         let candidates = tree.candidates();
         fs::rename(tree.at("logs/a"), tree.at("outside/a")).unwrap();
         std::os::unix::fs::symlink(tree.at("outside/a"), tree.at("logs/a")).unwrap();

@@ -200,7 +200,8 @@ async fn an_emergency_is_told_and_cleaned_and_remembered() {
     .unwrap();
     assert_eq!(rungs, [DiskRung::Alert, DiskRung::Clean]);
     assert!(!world.at("logs/a.log.1").exists());
-    let board = until(&handle, |board| board.filesystems.iter().any(|it| it.ladder.since.is_some())).await;
+    let is_open = |board: &DiskBoard| board.filesystems.iter().any(|it| it.ladder.since.is_some());
+    let board = until(&handle, |board| board.last_cleaning.is_some() && is_open(board)).await;
     assert!(board.last_cleaning.unwrap().reason.contains("is in use"));
     world.group.stop();
     world.group.ended().await;
