@@ -65,6 +65,7 @@ mod sync_watch;
 mod task_news;
 mod task_schedule;
 mod tasks_clients;
+mod tasks_disk;
 mod tasks_health;
 mod tasks_profit;
 mod telemetry;

@@ -205,7 +205,8 @@ impl Service {
         count_nodes(of_nodes.unwrap_or_default(), &mut meters);
         let disk = connected.disks(nodes.clone()).map(|parts| disk::start(parts, watchers));
         let (expect, expected) = watch::channel(None);
-        let tasks = schedule::start(schedule_parts(&connected, nodes.clone(), expected.clone()), watchers);
+        let scheduled = schedule_parts(&connected, nodes.clone(), disk.as_ref(), expected.clone());
+        let tasks = schedule::start(scheduled, watchers);
         let by_hand = (nodes.clone(), tasks);
         let ops = connected.ops_api(metrics.clone(), storage.admin_token, desk, &alerting, view, by_hand);
         ops_api::start(OpsParts { disk, ..ops }, listeners.ops, watchers);

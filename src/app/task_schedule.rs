@@ -9,6 +9,7 @@ use tracing::warn;
 use super::{
     connect::Connected,
     tasks_clients::{ClientTask, check_clients},
+    tasks_disk::clean_disks,
     tasks_health::{HealthTask, check_health},
     tasks_profit::check_profit,
 };
@@ -20,6 +21,7 @@ use crate::{
     relay::ExpectedProposals,
     supervisor::{
         SupervisorHandle,
+        disk::DiskHandle,
         schedule::{NextProposal, ScheduleParts, TaskPing, TaskRunners},
     },
 };
@@ -31,11 +33,10 @@ pub(crate) fn scheduled_tasks(config: &Config) -> Vec<TaskKind> {
         TaskKind::HealthCheck => true,
         TaskKind::ProfitCheck => config.execution.is_some(),
         TaskKind::ClientVersions => has_clients,
-        TaskKind::DiskClean
-        | TaskKind::WeeklyDigest
-        | TaskKind::LoadValidation
-        | TaskKind::Backup
-        | TaskKind::BackupVerify => false,
+        TaskKind::DiskClean => config.disk.as_ref().is_some_and(|disk| !disk.classes.is_empty()),
+        TaskKind::WeeklyDigest | TaskKind::LoadValidation | TaskKind::Backup | TaskKind::BackupVerify => {
+            false
+        }
     };
     TaskKind::ALL.into_iter().filter(is_there).collect()
 }
@@ -56,6 +57,7 @@ pub(crate) fn weekly_digest(settings: &AlertSettings) -> String {
 pub(super) fn schedule_parts(
     connected: &Connected,
     nodes: Option<SupervisorHandle>,
+    disk: Option<&DiskHandle>,
     expected: watch::Receiver<ExpectedProposals>,
 ) -> ScheduleParts {
     let config = &connected.config;
@@ -70,7 +72,7 @@ pub(super) fn schedule_parts(
     }
     let mut runners = TaskRunners::default();
     for task in tasks {
-        add_runner(task, connected, nodes.as_ref(), &mut runners);
+        add_runner(task, connected, nodes.as_ref(), disk, &mut runners);
     }
     let http = connected.clients.http.clone();
     let ping: TaskPing = Arc::new(move |url, is_well, now| {
@@ -95,6 +97,7 @@ fn add_runner(
     task: TaskKind,
     connected: &Connected,
     nodes: Option<&SupervisorHandle>,
+    disk: Option<&DiskHandle>,
     runners: &mut TaskRunners,
 ) {
     match task {
@@ -126,12 +129,13 @@ fn add_runner(
             };
             runners.add(task, move |_| check_clients(clients.clone()));
         }
-        // The parts that do them add them here.
-        TaskKind::DiskClean
-        | TaskKind::WeeklyDigest
-        | TaskKind::LoadValidation
-        | TaskKind::Backup
-        | TaskKind::BackupVerify => {}
+        TaskKind::DiskClean => {
+            if let Some(disk) = disk.cloned() {
+                runners.add(task, move |_| clean_disks(disk.clone()));
+            }
+        }
+        // Nobody does them here.
+        TaskKind::WeeklyDigest | TaskKind::LoadValidation | TaskKind::Backup | TaskKind::BackupVerify => {}
     }
 }
 

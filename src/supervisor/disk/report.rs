@@ -48,6 +48,13 @@ labelled! {
     }
 }
 
+impl ClassState {
+    /// Whether somebody should look at it.
+    pub fn is_wrong(self) -> bool {
+        matches!(self, Self::Refused | Self::Failed)
+    }
+}
+
 /// What came of a class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassReport {
@@ -128,7 +135,7 @@ impl CleanReport {
 
     /// Whether nothing went wrong.
     pub fn is_well(&self) -> bool {
-        self.classes.iter().all(|class| !matches!(class.state, ClassState::Refused | ClassState::Failed))
+        self.classes.iter().all(|class| !class.state.is_wrong())
     }
 
     /// Filesystems that are still above what they were to be cleaned to.
