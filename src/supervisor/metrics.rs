@@ -37,7 +37,9 @@ impl RestartReason {
     /// Of an action on a node in a state; none: that is no restart.
     pub(super) fn of(action: NodeAction, by: ActedBy, state: NodeState) -> Option<Self> {
         match (action, by) {
-            (NodeAction::Restart, ActedBy::Operator | ActedBy::Schedule) => Some(Self::Ordered),
+            (NodeAction::Restart, ActedBy::Operator | ActedBy::Schedule | ActedBy::Disk) => {
+                Some(Self::Ordered)
+            }
             (NodeAction::Start | NodeAction::Restart, ActedBy::Supervisor) => match state {
                 NodeState::OutOfMemory => Some(Self::OutOfMemory),
                 NodeState::Hung => Some(Self::Hung),
@@ -54,7 +56,7 @@ impl RestartReason {
                 | NodeState::Stopped => Some(Self::Crashed),
             },
             // What was stopped is started: no restart.
-            (NodeAction::Start, ActedBy::Operator | ActedBy::Schedule)
+            (NodeAction::Start, ActedBy::Operator | ActedBy::Schedule | ActedBy::Disk)
             | (
                 NodeAction::Create
                 | NodeAction::Stop

@@ -134,7 +134,7 @@ async fn call(shared: &Shared, settings: &NodeSettings, act: &Act) -> Result<(),
 /// end meanwhile.
 async fn start(shared: &Shared, settings: &NodeSettings, act: &Act) -> Result<(), RuntimeError> {
     let _turn = match act.by {
-        ActedBy::Supervisor => Some(shared.one_start.lock().await),
+        ActedBy::Supervisor | ActedBy::Disk => Some(shared.one_start.lock().await),
         ActedBy::Operator | ActedBy::Schedule => None,
     };
     let started = timeout(STARTED_WITHIN, shared.parts.runtimes.of(settings).start(settings)).await;
