@@ -88,6 +88,9 @@ pub struct Switchover {
 /// A probe that was answered: after so long, and when.
 type Answered = (Duration, Instant);
 
+/// The number of a head that was observed, and when.
+type HeardHead = (u64, Instant);
+
 /// How long a head that was observed counts by itself: whoever judges upstreams has taken it by then, and knows better. Arbitrary.
 const HEARD: Duration = Duration::from_secs(2);
 /// Failovers that are kept for people to see.
@@ -103,7 +106,7 @@ pub struct Board {
     changed: watch::Sender<u64>,
     feedback: mpsc::Sender<(usize, Feedback)>,
     /// The number of the last head that was observed of each, and when.
-    heard: Arc<Mutex<Vec<Option<(u64, Instant)>>>>,
+    heard: Arc<Mutex<Vec<Option<HeardHead>>>>,
     usual: Arc<UsualAnswers>,
 }
 

@@ -33,12 +33,14 @@ pub(super) fn size_of(path: &Path, host_root: &Path) -> std::io::Result<Size> {
     let mut size = Size { is_whole: true, ..Size::default() };
     let left_out = walk(&root, &mut |found| {
         size.entries += 1;
+        #[allow(clippy::useless_conversion, reason = "it has 32 bits on other architectures")]
         let names: u64 = found.stat.st_nlink.max(1).into();
         let is_folder = found.kind() == rustix::fs::FileType::Directory;
         let bytes = room_of(&found.stat);
         let part = if is_folder { bytes } else { bytes.checked_div(names).unwrap_or(bytes) };
         size.bytes = size.bytes.saturating_add(part);
-        let is_over = size.entries >= MAX_ENTRIES || (size.entries % 1024 == 0 && began.elapsed() >= WITHIN);
+        let is_over =
+            size.entries >= MAX_ENTRIES || (size.entries.is_multiple_of(1024) && began.elapsed() >= WITHIN);
         if is_over {
             size.is_whole = false;
             return ControlFlow::Break(());

@@ -245,11 +245,10 @@ impl Keeper {
         }
         let mut acts = step(memory, &sight, &filesystem.thresholds, now);
         let wants_ballast = filesystem.ballast.is_some() && !has_ballast && !memory.is_ballast_released;
-        if acts.is_empty() && wants_ballast && !sight.is_busy && memory.since.is_none() {
-            if fits(&sight, &filesystem.thresholds) {
-                let why = "A file is kept on it for the worst.".to_owned();
-                acts.push(Act { rung: DiskRung::RemakeBallast, node: None, why });
-            }
+        let is_calm = acts.is_empty() && !sight.is_busy && memory.since.is_none();
+        if is_calm && wants_ballast && fits(&sight, &filesystem.thresholds) {
+            let why = "A file is kept on it for the worst.".to_owned();
+            acts.push(Act { rung: DiskRung::RemakeBallast, node: None, why });
         }
         if *memory != before {
             self.save().await;
