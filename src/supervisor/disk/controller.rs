@@ -5,6 +5,7 @@
 mod acts;
 mod begin;
 mod keeper;
+mod notes;
 mod shared;
 mod slow;
 #[cfg(test)]

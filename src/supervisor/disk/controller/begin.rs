@@ -21,7 +21,7 @@ use crate::{
 pub(super) const REMEMBERED_MS: i64 = 8 * DAY_MS;
 const MOST_SAMPLES: u32 = 400;
 /// Longest wait for the ledger, and for the folder of our own files.
-pub(super) const LEDGER_WITHIN: Duration = Duration::from_secs(10);
+const LEDGER_WITHIN: Duration = Duration::from_secs(10);
 pub(super) const STATE_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the ladder remembers. Where it cannot be read, nothing is.

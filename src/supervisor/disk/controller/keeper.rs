@@ -10,19 +10,20 @@ use std::{
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
-    time::{Instant, timeout},
+    time::Instant,
 };
 use tracing::{error, info, warn};
 
 use super::{
     acts::{Came, Means, act},
-    begin::{LEDGER_WITHIN, REMEMBERED_MS, STATE_WITHIN, memories, samples_of},
+    begin::{REMEMBERED_MS, STATE_WITHIN, memories, samples_of},
+    notes::{Note, write_note},
     shared::{Asked, Shared},
     slow::{deleted_open, sizes_of},
 };
 use crate::{
     events::{DiskActed, DiskCleaned, DiskRung, Event},
-    ledger::{DiskActRow, DiskCleaningRow, DiskUsageRow, LedgerError},
+    ledger::{DiskActRow, DiskCleaningRow, DiskUsageRow},
     supervisor::disk::{
         board::{DiskBoard, FilesystemView, LadderView, SizeView},
         bounded::Bounded,
@@ -49,6 +50,8 @@ const SAMPLE_MS: i64 = 3_600_000;
 /// Between two looks at the sizes of named folders, and at deleted files that are open.
 const SIZES_EVERY: Duration = Duration::from_secs(3600);
 const DELETED_EVERY: Duration = Duration::from_secs(600);
+/// Rows that wait for a ledger that takes none.
+const MOST_UNWRITTEN: usize = 500;
 
 /// What was done or found beside.
 pub(super) enum Told {
@@ -64,6 +67,7 @@ pub(super) enum Told {
     },
     Sizes(Vec<SizeView>),
     Deleted(Vec<DeletedOpen>),
+    NotWritten(Note),
 }
 
 pub(super) struct Keeper {
@@ -83,6 +87,8 @@ pub(super) struct Keeper {
     started_at: UnixMillis,
     /// Filesystems on which something was deleted since their last sample.
     cleaned: HashSet<PathBuf>,
+    /// What the ledger has not taken yet.
+    unwritten: Vec<Note>,
     sizes_at: Option<Instant>,
     deleted_at: Option<Instant>,
     tell: mpsc::Sender<Told>,
@@ -112,6 +118,7 @@ impl Keeper {
             last_run: 0,
             started_at: now,
             cleaned: HashSet::new(),
+            unwritten: Vec::new(),
             sizes_at: None,
             deleted_at: None,
             tell,
@@ -126,6 +133,9 @@ impl Keeper {
         let looks = look(&settings, &self.bounded).await;
         let now = self.shared.parts.clean.clock.now();
         let rates = self.io.sample(&settings.host_root, Instant::now());
+        for note in std::mem::take(&mut self.unwritten) {
+            self.write_down(note);
+        }
         self.take_in_runs().await;
         let mut views = Vec::new();
         for (filesystem, look) in settings.filesystems.iter().zip(looks) {
@@ -208,8 +218,7 @@ impl Keeper {
             inodes_free: space.inodes_free,
             cleaned: i64::from(cleaned),
         };
-        let ledger = self.shared.parts.ledger.clone();
-        self.write_down("how full a disk is", async move { ledger.add_disk_usage(&row).await });
+        self.write_down(Note::Usage(row));
     }
 
     /// Has the ladder decide, and begins what it says. What it remembers is on the disk before.
@@ -302,8 +311,7 @@ impl Keeper {
             at,
         };
         self.shared.parts.spine.publish(Event::DiskActed(event));
-        let ledger = self.shared.parts.ledger.clone();
-        self.write_down("what was done about a full disk", async move { ledger.add_disk_act(&row).await });
+        self.write_down(Note::Act(row));
     }
 
     /// Cleans for somebody.
@@ -318,6 +326,12 @@ impl Keeper {
     /// Hears what was done or found. Whether everything is to be looked at again now.
     pub(super) async fn told(&mut self, told: Told) -> bool {
         match told {
+            Told::NotWritten(note) => {
+                if self.unwritten.len() < MOST_UNWRITTEN {
+                    self.unwritten.push(note);
+                }
+                return false;
+            }
             Told::Sizes(sizes) => self.board.sizes = sizes,
             Told::Deleted(deleted) => self.board.deleted_open = deleted,
             Told::Cleaned { result, answer } => {
@@ -405,8 +419,7 @@ impl Keeper {
             report: serde_json::to_string(&report).unwrap_or_default(),
         };
         self.board.last_cleaning = Some(report);
-        let ledger = self.shared.parts.ledger.clone();
-        self.write_down("what a cleaning came to", async move { ledger.add_disk_cleaning(&row).await });
+        self.write_down(Note::Cleaning(row));
     }
 
     /// Begins looks that take long, if they are due.
@@ -460,17 +473,12 @@ impl Keeper {
         );
     }
 
-    /// Writes down beside: a ledger that hangs holds nothing up.
-    fn write_down(
-        &mut self,
-        what: &'static str,
-        write: impl Future<Output = Result<(), LedgerError>> + Send + 'static,
-    ) {
+    /// Writes down beside: a ledger that hangs holds nothing up. What could not be written, as the disk is full, is tried again with the next look.
+    fn write_down(&mut self, note: Note) {
+        let (ledger, tell) = (self.shared.parts.ledger.clone(), self.tell.clone());
         self.tasks.spawn(async move {
-            match timeout(LEDGER_WITHIN, write).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => warn!(%error, "{what} is not in the ledger"),
-                Err(_) => warn!("{what} is not in the ledger: it is too slow"),
+            if let Some(note) = write_note(&ledger, note).await {
+                let _ = tell.send(Told::NotWritten(note)).await;
             }
         });
     }
