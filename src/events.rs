@@ -7,6 +7,7 @@
 mod alert_rule;
 mod alert_signal;
 mod answer_meter;
+mod backup;
 mod conditions;
 mod disk;
 mod evidence;
@@ -28,6 +29,7 @@ pub(crate) use alert_rule::for_tests;
 pub use alert_rule::{AlertRule, Component, Persistence, Severity};
 pub use alert_signal::{AlertSignal, SignalKeeper, count_signal};
 pub use answer_meter::{AnswerGrade, AnswerMeter, AnswersSeen};
+pub use backup::{BackupAction, BackupFinished, BackupResult};
 pub use conditions::{Condition, Conditions, Effect};
 pub use disk::{DiskActed, DiskCleaned, DiskRung};
 pub use evidence::{Confidence, Evidence, Method};

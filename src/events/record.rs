@@ -4,9 +4,9 @@ use alloy_primitives::{Address, B256, Bytes};
 use serde::Serialize;
 
 use super::{
-    AlertSignal, BidOutcome, BlockRecordSaved, BlockSignatureChecked, DiskActed, DiskCleaned, MissedRequest,
-    NodeActed, NodeChanged, RegistrationOutcome, RelayJudged, RevealOutcome, Settlement, SlotSettled,
-    TaskRun, UpstreamChanged,
+    AlertSignal, BackupFinished, BidOutcome, BlockRecordSaved, BlockSignatureChecked, DiskActed, DiskCleaned,
+    MissedRequest, NodeActed, NodeChanged, RegistrationOutcome, RelayJudged, RevealOutcome, Settlement,
+    SlotSettled, TaskRun, UpstreamChanged,
 };
 use crate::types::{BlsPublicKey, Fork, RelayId, Slot, Wei, labelled};
 
@@ -63,6 +63,8 @@ pub enum Event {
     DiskActed(DiskActed),
     /// A cleaning of disks has ended.
     DiskCleaned(DiskCleaned),
+    /// A backup was made or verified, or could not be.
+    BackupFinished(BackupFinished),
 }
 
 labelled! {

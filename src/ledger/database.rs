@@ -1,5 +1,7 @@
 //! Opening SQLite files.
 
+pub(super) mod snapshot;
+
 use std::{
     borrow::Cow,
     fs::OpenOptions,
@@ -259,6 +261,13 @@ pub(super) async fn made_at(pool: &Pool) -> Result<Option<UnixMillis>, sqlx::Err
     let time = text.and_then(|text| text.parse::<jiff::civil::DateTime>().ok());
     let time = time.and_then(|time| time.to_zoned(jiff::tz::TimeZone::UTC).ok());
     Ok(time.map(|time| time.timestamp().as_millisecond()))
+}
+
+/// Room in a file that nothing is in, in bytes.
+pub(super) async fn free_bytes(pool: &Pool) -> Result<u64, sqlx::Error> {
+    let pages: i64 = sqlx::query_scalar("PRAGMA freelist_count").fetch_one(pool).await?;
+    let bytes: i64 = sqlx::query_scalar("PRAGMA page_size").fetch_one(pool).await?;
+    Ok(pages.saturating_mul(bytes).unsigned_abs())
 }
 
 async fn pool(options: SqliteConnectOptions, connections: u32) -> Result<SqlitePool, sqlx::Error> {

@@ -22,7 +22,7 @@ use crate::{
     types::{DAY_MS, RelayId, Slot, UnixMillis, parse_hash},
 };
 
-const STEPS: [Step; 2] = [
+pub(super) const STEPS: [Step; 2] = [
     Step { version: 1, name: "blocks", sql: include_str!("../../migrations/journal/0001_blocks.sql") },
     Step { version: 2, name: "undecoded", sql: include_str!("../../migrations/journal/0002_undecoded.sql") },
 ];

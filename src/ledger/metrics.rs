@@ -21,6 +21,10 @@ pub fn describe_metrics() {
         "Header requests for slots long past or far ahead: answered, and not in the ledger"
     );
     describe_gauge!("relaymux_ledger_events_waiting", "Events that are still to be written");
+    describe_gauge!(
+        "relaymux_ledger_free_bytes",
+        "Room in the ledger's file that is used again before it grows; after something was trimmed"
+    );
     counter!("relaymux_ledger_events_dropped_total").increment(0);
     counter!("relaymux_ledger_writes_failed_total").increment(0);
     counter!("relaymux_ledger_auctions_of_other_times_total").increment(0);

@@ -8,8 +8,8 @@ use super::{
     LedgerError,
     bundle_sums::DoneBundles,
     database::{
-        Durability, Executor, KeepAlive, Pool, Step, Tx, begin_write, damages, made_at, open_in_memory,
-        open_to_read, open_with_writer,
+        Durability, Executor, KeepAlive, Pool, Step, Tx, begin_write, damages, free_bytes, made_at,
+        open_in_memory, open_to_read, open_with_writer,
     },
     instance::instance_of,
     remembered::RememberedValidator,
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{events::RegistrationFacts, types::UnixMillis};
 
-const STEPS: &[Step] = &[
+pub(super) const STEPS: &[Step] = &[
     Step { version: 1, name: "slots", sql: include_str!("../../migrations/ledger/0001_slots.sql") },
     Step { version: 2, name: "standings", sql: include_str!("../../migrations/ledger/0002_standings.sql") },
     Step { version: 3, name: "profit", sql: include_str!("../../migrations/ledger/0003_profit.sql") },
@@ -109,6 +109,8 @@ const STEPS: &[Step] = &[
         name: "maintenance",
         sql: include_str!("../../migrations/ledger/0029_maintenance.sql"),
     },
+    Step { version: 30, name: "backups", sql: include_str!("../../migrations/ledger/0030_backups.sql") },
+    Step { version: 31, name: "retention", sql: include_str!("../../migrations/ledger/0031_retention.sql") },
 ];
 
 /// Damages that are named: where there is one, a person looks at the file.
@@ -284,6 +286,14 @@ impl Ledger {
     #[cfg(test)]
     pub(crate) async fn hold_for_test(&self) -> impl Drop + use<> {
         self.writer.begin().await.unwrap()
+    }
+
+    /// Room in the file that is used again before it grows, in bytes.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn free_bytes(&self) -> Result<u64, LedgerError> {
+        Ok(free_bytes(&self.pool).await?)
     }
 
     /// Finishes writing and closes the file.

@@ -65,7 +65,8 @@ impl Ledger {
         }
         let payment = self.settlement(slot).await?;
         let payment = payment.filter(|row| row.outcome.is_some() || row.status == SlotStatus::Unknowable);
-        Ok(Some(SlotView { slot: slot.as_u64(), auctions, submissions, missed_request, payment }))
+        let trimmed = self.trimmed_of(slot).await?;
+        Ok(Some(SlotView { slot: slot.as_u64(), auctions, submissions, missed_request, payment, trimmed }))
     }
 }
 

@@ -9,7 +9,10 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::{Ledger, LedgerError, Settled, database::DbConnection, row::from_row, settlements::LAST_SLOT};
+use super::{
+    Ledger, LedgerError, Settled, database::DbConnection, retention::summed_from, row::from_row,
+    settlements::LAST_SLOT,
+};
 use crate::{
     consensus::SlotClock,
     events::BidOutcome,
@@ -74,12 +77,14 @@ impl Ledger {
         let done: i64 = done.bind(SUMS).fetch_optional(self.pool()).await?.unwrap_or(0);
         let changed = sqlx::query_as(
             "SELECT (slot * $1 + $2) / 86400000 AS day, MAX(revision) AS position FROM settlements WHERE revision > $3 \
-             AND revision > 0 AND slot >= 0 AND slot <= $4 GROUP BY 1",
+             AND revision > 0 AND slot >= $5 AND slot <= $4 GROUP BY 1",
         )
         .bind(clock.slot_ms().cast_signed())
         .bind(clock.start_of(Slot::new(0)))
         .bind(done)
-        .bind(LAST_SLOT);
+        .bind(LAST_SLOT)
+        // Of days whose money was trimmed for its age there is nothing to sum.
+        .bind(summed_from(self, clock).await?.max(0));
         let changed: Vec<(i64, i64)> = changed.fetch_all(self.pool()).await?;
         let position = changed.iter().map(|(_, position)| *position).max().unwrap_or(done);
         let days = changed.into_iter().map(|(day, _)| day).chain(marked).collect();
@@ -216,10 +221,14 @@ async fn facts_of(tx: &mut DbConnection, from: Slot, until: Slot) -> Result<DayF
         .fetch_all(&mut *tx)
         .await?;
     let outcomes = sqlx::query_as(
-        "SELECT o.counterparty AS relay, o.outcome AS outcome, COUNT(*) AS n, \
+        // With those that were trimmed for their age, as they were added up before.
+        "SELECT relay, outcome, SUM(n) AS n, SUM(without_bid) AS without_bid FROM (\
+         SELECT o.counterparty AS relay, o.outcome AS outcome, COUNT(*) AS n, \
          SUM(CASE WHEN a.winner_block_hash IS NULL THEN 1 ELSE 0 END) AS without_bid \
          FROM auctions a JOIN offers o ON o.auction_id = a.id WHERE a.slot >= $1 AND a.slot < $2 \
-         GROUP BY o.counterparty, o.outcome",
+         GROUP BY o.counterparty, o.outcome UNION ALL \
+         SELECT counterparty AS relay, outcome, n, without_bid FROM trimmed_bids \
+         WHERE first_slot >= $1 AND first_slot < $2) AS known GROUP BY relay, outcome",
     )
     .bind(from.as_u64().cast_signed())
     .bind(until.as_u64().cast_signed())

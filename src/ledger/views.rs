@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::Settled;
+use super::{Settled, TrimPart};
 use crate::{
     events::{BidOutcome, Fate, ModeReason, NoRequestReason, RaceShare, RelayMode, RevealOutcome},
     types::{Label, labelled},
@@ -212,6 +212,9 @@ pub struct SlotView {
     pub missed_request: Option<MissedRequestView>,
     /// What came of it on chain; none where nothing is known yet.
     pub payment: Option<Settled>,
+    /// What is gone of it for its age: `[ledger]` says how long what is kept.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trimmed: Vec<Label<TrimPart>>,
 }
 
 /// One slot in a list.

@@ -213,6 +213,7 @@ const fn kind(event: &Event) -> &'static str {
         Event::TaskRun(_) => "task_run",
         Event::DiskActed(_) => "disk_acted",
         Event::DiskCleaned(_) => "disk_cleaned",
+        Event::BackupFinished(_) => "backup_finished",
     }
 }
 
@@ -251,8 +252,8 @@ async fn write_event(write: &mut WriteTransaction, event: &Event) -> Result<()> 
         Event::UpstreamChanged(_) => Ok(()),
         // The supervisor writes all of it down itself, before it acts.
         Event::NodeChanged(_) | Event::NodeActed(_) | Event::TaskRun(_) => Ok(()),
-        // Whoever cleans disks writes both down itself.
-        Event::DiskActed(_) | Event::DiskCleaned(_) => Ok(()),
+        // Whoever cleans disks writes both down itself, and whoever makes backups.
+        Event::DiskActed(_) | Event::DiskCleaned(_) | Event::BackupFinished(_) => Ok(()),
         // Both blocks have a row of their own.
         Event::ConflictingBlock(_) => Ok(()),
     }

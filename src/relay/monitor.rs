@@ -207,6 +207,7 @@ impl HealthMonitor {
             | Event::TaskRun(_)
             | Event::DiskActed(_)
             | Event::DiskCleaned(_)
+            | Event::BackupFinished(_)
             | Event::ReputationSaved(_) => {}
         }
     }
