@@ -15,6 +15,8 @@
 //! | `bundles`: listener, queues to builders, chain, records, on a thread and runtime of their own | on stop, records are written first | goes on without, degraded |
 //! | `rpc_api`: the gateway's listener and connections; `rpc_pressure`; all on threads of their own but `rpc_lateness` | on stop, calls in flight finish first | goes on without, degraded; the watch begins anew |
 //! | `maintenance`: tasks by the clock, `maintenance_signals` | on stop, what runs has two seconds to end | begins anew; what ran is in the ledger |
+//! | `backup_watch`: the age of backups, with `[backup]` | on stop | begins anew |
+//! | `ledger_trim`: what is old, with `[ledger]` | on stop; where it stands is in the ledger | begins anew |
 //! | `metrics`: folds histograms | on stop | begins anew |
 //! | `ledger_writer` | last, when everything published is written | begins anew; what waited in memory is lost and said to be |
 //!
@@ -28,6 +30,7 @@ mod age_source;
 mod alert_rules;
 mod alerting;
 mod attributes_watch;
+mod backup;
 mod budget_watch;
 mod certificate;
 mod chain_watch;
@@ -44,6 +47,7 @@ mod fork_watch;
 mod gateway;
 mod host_judge;
 mod host_source;
+mod ledger_trim;
 mod maintenance_watch;
 mod metric_rules;
 mod node_watch;
@@ -64,6 +68,7 @@ mod sync_gate;
 mod sync_watch;
 mod task_news;
 mod task_schedule;
+mod tasks_backup;
 mod tasks_clients;
 mod tasks_disk;
 mod tasks_health;
@@ -73,6 +78,7 @@ mod unwatched;
 mod watch_signals;
 
 pub use alert_rules::alert_rules;
+pub(crate) use backup::{backup_files, restore_into};
 pub(crate) use clock_watch::clock_message;
 pub(crate) use disk::clean_parts;
 pub(crate) use files::write_whole;

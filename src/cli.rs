@@ -2,6 +2,7 @@
 
 mod alert;
 mod arguments;
+mod backup;
 mod check;
 mod demo;
 mod disk;
@@ -82,6 +83,7 @@ async fn carry_out() -> ExitCode {
         Command::Maintenance(arguments) => maintenance::maintenance(arguments.command).await,
         Command::Disk(arguments) => disk::disk(arguments.command).await,
         Command::Firewall(arguments) => firewall::firewall(arguments.command).await,
+        Command::Backup(arguments) => backup::backup(arguments.command).await,
     }
 }
 

@@ -12,6 +12,7 @@ mod alert_people;
 mod alert_rules;
 mod alerts;
 mod auction;
+mod backup;
 mod bundles;
 mod chain;
 mod check;
@@ -26,6 +27,7 @@ mod firewall;
 mod health;
 mod import;
 mod keys;
+mod ledger;
 mod locate;
 mod maintenance;
 mod mistake;
@@ -38,8 +40,10 @@ mod nodes;
 mod proposers;
 mod raw;
 mod raw_alerts;
+mod raw_backup;
 mod raw_disk;
 mod raw_firewall;
+mod raw_ledger;
 mod raw_maintenance;
 mod raw_nodes;
 mod raw_rpc;
@@ -52,6 +56,7 @@ mod rpc_upstreams;
 mod secrets;
 mod settings;
 mod sla;
+mod withheld;
 
 use std::path::Path;
 
@@ -66,8 +71,9 @@ pub use import::{
 pub use mistake::{ConfigError, Excerpt, Mark, Mistake};
 pub use proposers::{ProposerSet, parse_key_list};
 pub use settings::Config;
+pub(crate) use withheld::without_secrets;
 
-use crate::events::AlertRule;
+use crate::{backup::SettingsFile, events::AlertRule};
 use mistake::is_within;
 
 impl Config {
@@ -140,6 +146,8 @@ impl Config {
             env::blame(&mut mistakes, &overlay.origins);
             return Err(wrong(locate::place(text, mistakes), config.included));
         }
+        config.files.settings =
+            Some(SettingsFile { path: path.to_owned(), without_secrets: without_secrets(text) });
         if !overlay.ignored.is_empty() {
             config.warnings.push(format!(
                 "these environment variables are no keys of the configuration and are ignored: {} (Kubernetes sets such by itself \

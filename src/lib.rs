@@ -3,6 +3,7 @@
 pub mod alerts;
 pub mod app;
 pub mod auction;
+pub mod backup;
 pub mod breaker;
 pub mod builder_api;
 pub mod bundles;

@@ -11,6 +11,7 @@ mod acknowledge;
 mod admin;
 mod alert_views;
 mod alerts;
+mod backups;
 mod body;
 mod bundles;
 mod degraded;

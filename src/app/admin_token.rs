@@ -6,7 +6,7 @@ use alloy_primitives::hex;
 
 use super::files::write_whole;
 
-const FILE: &str = "admin.token";
+pub(super) const FILE: &str = "admin.token";
 
 /// The admin token of this run.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Every rule that this program can raise a signal by.
 
 use super::rules::RULES;
-use crate::{auction, events::AlertRule, gateway, profit, relay, sla, supervisor};
+use crate::{auction, backup, events::AlertRule, gateway, profit, relay, sla, supervisor};
 
 /// The rules of all rooms. A room more is a line here.
 pub fn alert_rules() -> Vec<&'static AlertRule> {
@@ -14,6 +14,7 @@ pub fn alert_rules() -> Vec<&'static AlertRule> {
         supervisor::rules::RULES,
         supervisor::schedule::rules::RULES,
         supervisor::disk::rules::RULES,
+        backup::rules::RULES,
         RULES,
     ]
     .concat()

@@ -10,12 +10,14 @@ use super::{
     age_source::AgeSource,
     alert_rules::alert_rules,
     alerting::Alerting,
+    backup::keeper,
     budget_watch::BudgetWatchParts,
     chain_watch::ChainWatchParts,
     digests::Digests,
     disk::clean_parts,
     duties::DutyParts,
     host_source::HostSource,
+    ledger_trim::TrimParts,
     metric_rules::metric_rules,
     policies::{Clients, LoadedKeys, build_policies, cached_keys},
     reload::{ConfigSource, Reloader},
@@ -27,6 +29,7 @@ use super::{
 use crate::{
     alerts::{Desk, Grading, MetricRules, MetricSource, RoomParts},
     auction::{Auction, AuctionParts, Validators},
+    backup::BackupKeeper,
     builder_api::BuilderApiParts,
     bundles::BundleParts,
     bundles_api,
@@ -248,8 +251,26 @@ impl Connected {
             nodes,
             schedule: Some(schedule),
             disk: None,
+            backups: None,
             source: self.config.alerts.settings.source.clone(),
         }
+    }
+
+    /// Makes backups; none where no folder is configured for them.
+    pub(super) fn backups(&self) -> Option<BackupKeeper> {
+        let Self { config, stores, spine, clock, stopping, .. } = self;
+        keeper(config, &stores.ledger, spine, self.signals(), clock, stopping.clone())
+    }
+
+    /// What trims the ledger; none where everything is kept for ever.
+    pub(super) fn trim(&self) -> Option<TrimParts> {
+        let retention = self.config.retention;
+        (!retention.is_forever()).then(|| TrimParts {
+            ledger: self.stores.ledger.clone(),
+            retention,
+            slots: self.config.spec.clock(),
+            clock: self.clock.clone(),
+        })
     }
 
     /// What looks after the operator's nodes.

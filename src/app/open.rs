@@ -3,6 +3,7 @@
 use reqwest::Client;
 
 use super::{
+    backup::finish_restore,
     data_dir::DataDirLock,
     policies::Clients,
     start_error::StartError,
@@ -50,6 +51,9 @@ pub(super) async fn open(config: &Config, clock: &WallClock) -> Result<Opened, S
     // Taken before anything is done to the files of a service that still runs at these ports; open once there is somebody to answer.
     let ports = reserve(config)?;
     let degraded = Degraded::default();
+    if lock.is_some() {
+        finish_restore(&config.data_dir, &degraded);
+    }
     let storage = open_storage(config, &degraded, clock.now()).await?;
     let listeners = listen(config, ports)?;
     Ok(Opened { lock, storage, degraded, clients, listeners })

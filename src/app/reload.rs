@@ -223,6 +223,8 @@ impl Reloader {
             nodes: self.running.nodes.clone(),
             alerts: self.running.alerts.reloaded(&new.alerts),
             sla: self.running.sla,
+            backup: self.running.backup.clone(),
+            retention: self.running.retention,
             ..new
         };
         self.alerting.adopt(&self.running.alerts);

@@ -16,12 +16,14 @@ use tracing::{info, warn};
 use super::{
     alerting::Alerting,
     attributes_watch::start_attributes_watch,
+    backup::start_backup_watch,
     budget_watch::watch_budgets,
     chain_watch::start_chain_watch,
     connect::{Connected, connect},
     data_dir::DataDirLock,
     duties::start_duties,
     gateway::{GatewayStart, RunningGateway, own_token, own_url, start_gateway},
+    ledger_trim::trim_ledger,
     maintenance_watch::{MaintenanceWatchParts, watch_maintenance},
     open::{Opened, open},
     reload::ConfigSource,
@@ -30,7 +32,7 @@ use super::{
     storage::publish_storage_troubles,
     supervisor::{NodeRuntimes, count_nodes, start_supervisor},
     task_news::tell_of_tasks,
-    task_schedule::schedule_parts,
+    task_schedule::{Doers, schedule_parts},
     telemetry::start_upkeep,
     unwatched::{Watched, end_unwatched},
     watch_signals::resolve_of_earlier_processes,
@@ -204,17 +206,22 @@ impl Service {
         let mut meters = meters.unwrap_or_default();
         count_nodes(of_nodes.unwrap_or_default(), &mut meters);
         let disk = connected.disks(nodes.clone()).map(|parts| disk::start(parts, watchers));
+        let backups = connected.backups();
         let (expect, expected) = watch::channel(None);
-        let scheduled = schedule_parts(&connected, nodes.clone(), disk.as_ref(), expected.clone());
-        let tasks = schedule::start(scheduled, watchers);
+        let doers = Doers { nodes: nodes.clone(), disk: disk.clone(), backups: backups.clone() };
+        let tasks = schedule::start(schedule_parts(&connected, &doers, expected.clone()), watchers);
         let by_hand = (nodes.clone(), tasks);
         let ops = connected.ops_api(metrics.clone(), storage.admin_token, desk, &alerting, view, by_hand);
-        ops_api::start(OpsParts { disk, ..ops }, listeners.ops, watchers);
+        ops_api::start(OpsParts { disk, backups: backups.clone(), ..ops }, listeners.ops, watchers);
         if let Some(parts) = connected.bundles(listeners.bundles) {
             bundles::start(parts, &groups.bundles).map_err(|error| {
                 groups.stop();
                 StartError::Thread(error)
             })?;
+        }
+        start_backup_watch(backups, watchers);
+        if let Some(parts) = connected.trim() {
+            watchers.restarting("ledger_trim", move |stop| trim_ledger(parts.clone(), stop));
         }
         profit::start(connected.profit(), watchers);
         monitor.start(watchers);

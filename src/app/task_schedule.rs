@@ -8,6 +8,7 @@ use tracing::warn;
 
 use super::{
     connect::Connected,
+    tasks_backup::{make_backup, prove_backup},
     tasks_clients::{ClientTask, check_clients},
     tasks_disk::clean_disks,
     tasks_health::{HealthTask, check_health},
@@ -15,6 +16,7 @@ use super::{
 };
 use crate::{
     alerts::{AlertSettings, deadman::tell_of_task},
+    backup::BackupKeeper,
     config::Config,
     consensus::SlotClock,
     events::TaskKind,
@@ -34,9 +36,8 @@ pub(crate) fn scheduled_tasks(config: &Config) -> Vec<TaskKind> {
         TaskKind::ProfitCheck => config.execution.is_some(),
         TaskKind::ClientVersions => has_clients,
         TaskKind::DiskClean => config.disk.as_ref().is_some_and(|disk| !disk.classes.is_empty()),
-        TaskKind::WeeklyDigest | TaskKind::LoadValidation | TaskKind::Backup | TaskKind::BackupVerify => {
-            false
-        }
+        TaskKind::Backup | TaskKind::BackupVerify => config.backup.is_some(),
+        TaskKind::WeeklyDigest | TaskKind::LoadValidation => false,
     };
     TaskKind::ALL.into_iter().filter(is_there).collect()
 }
@@ -53,11 +54,18 @@ pub(crate) fn weekly_digest(settings: &AlertSettings) -> String {
     }
 }
 
+/// Who does what tasks are for, where it is configured.
+#[derive(Debug)]
+pub(super) struct Doers {
+    pub(super) nodes: Option<SupervisorHandle>,
+    pub(super) disk: Option<DiskHandle>,
+    pub(super) backups: Option<BackupKeeper>,
+}
+
 /// What the schedule is started with. `expected`: proposals of our own that are to come.
 pub(super) fn schedule_parts(
     connected: &Connected,
-    nodes: Option<SupervisorHandle>,
-    disk: Option<&DiskHandle>,
+    doers: &Doers,
     expected: watch::Receiver<ExpectedProposals>,
 ) -> ScheduleParts {
     let config = &connected.config;
@@ -72,7 +80,7 @@ pub(super) fn schedule_parts(
     }
     let mut runners = TaskRunners::default();
     for task in tasks {
-        add_runner(task, connected, nodes.as_ref(), disk, &mut runners);
+        add_runner(task, connected, doers, &mut runners);
     }
     let http = connected.clients.http.clone();
     let ping: TaskPing = Arc::new(move |url, is_well, now| {
@@ -93,20 +101,14 @@ pub(super) fn schedule_parts(
     }
 }
 
-fn add_runner(
-    task: TaskKind,
-    connected: &Connected,
-    nodes: Option<&SupervisorHandle>,
-    disk: Option<&DiskHandle>,
-    runners: &mut TaskRunners,
-) {
+fn add_runner(task: TaskKind, connected: &Connected, doers: &Doers, runners: &mut TaskRunners) {
     match task {
         TaskKind::HealthCheck => {
             let health = HealthTask {
                 relays: Arc::clone(&connected.relays),
                 beacon: connected.beacon.clone(),
                 execution: connected.execution.clone(),
-                nodes: nodes.cloned(),
+                nodes: doers.nodes.clone(),
                 conditions: connected.conditions.clone(),
                 ledger: connected.stores.ledger.clone(),
                 data_dir: connected.config.data_dir.clone(),
@@ -124,18 +126,28 @@ fn add_runner(
                 beacon: connected.beacon.clone(),
                 execution: connected.execution.clone(),
                 floors: connected.config.alerts.client_floors.clone(),
-                nodes: nodes.cloned(),
+                nodes: doers.nodes.clone(),
                 clock: connected.clock.clone(),
             };
             runners.add(task, move |_| check_clients(clients.clone()));
         }
         TaskKind::DiskClean => {
-            if let Some(disk) = disk.cloned() {
+            if let Some(disk) = doers.disk.clone() {
                 runners.add(task, move |_| clean_disks(disk.clone()));
             }
         }
+        TaskKind::Backup => {
+            if let Some(keeper) = doers.backups.clone() {
+                runners.add(task, move |context| make_backup(keeper.clone(), context));
+            }
+        }
+        TaskKind::BackupVerify => {
+            if let Some(keeper) = doers.backups.clone() {
+                runners.add(task, move |context| prove_backup(keeper.clone(), context));
+            }
+        }
         // Nobody does them here.
-        TaskKind::WeeklyDigest | TaskKind::LoadValidation | TaskKind::Backup | TaskKind::BackupVerify => {}
+        TaskKind::WeeklyDigest | TaskKind::LoadValidation => {}
     }
 }
 

@@ -25,10 +25,12 @@ const BUCKETS: [f64; 16] =
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The tasks that begin anew when they fail.
-const RESTARTING: [&str; 32] = [
+const RESTARTING: [&str; 34] = [
     "maintenance",
     "maintenance_signals",
     "metrics",
+    "backup_watch",
+    "ledger_trim",
     "chain_watch",
     "duties",
     "payload_attributes",
@@ -160,6 +162,7 @@ fn describe_all() {
     crate::events::describe_metrics(&super::alert_rules());
     crate::relay::describe_metrics();
     crate::ledger::describe_metrics();
+    crate::backup::describe_metrics();
     crate::auction::describe_metrics();
     crate::profit::describe_metrics();
     crate::bundles::describe_metrics();

@@ -50,6 +50,8 @@ pub(super) enum Command {
     Disk(DiskArguments),
     /// Closes RPC to everybody but your own networks, also where Docker publishes it.
     Firewall(FirewallArguments),
+    /// Makes a backup of ledger, journal, configuration and secrets, proves one, brings one back.
+    Backup(BackupArguments),
 }
 
 #[derive(Debug, Args)]
@@ -577,6 +579,77 @@ pub(super) struct FirewallGuardArguments {
     pub(super) state_dir: PathBuf,
     #[arg(long, value_parser = confirm_within)]
     pub(super) confirm_within: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BackupArguments {
+    #[command(subcommand)]
+    pub(super) command: BackupCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BackupCommand {
+    /// Makes a backup into a folder, also while the service writes. Secrets are in it only where [backup] says how to encrypt them.
+    Create(BackupCreateArguments),
+    /// Restores a backup on trial into a folder of its own: compares each hash, opens the databases, looks through them and counts their rows. Ends with 1
+    /// where it is of no use.
+    Verify(BackupVerifyArguments),
+    /// Brings a backup back. Refused while a service runs on the folder; what was there is kept under another name.
+    Restore(BackupRestoreArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BackupCreateArguments {
+    /// The folder; made when missing.
+    #[arg(value_name = "DIR")]
+    pub(super) directory: PathBuf,
+    /// The configuration file.
+    #[arg(long, default_value = "relays.toml", env = "RELAYMUX_CONFIG")]
+    pub(super) config: PathBuf,
+    /// Takes all of one core instead of [backup] busy_percent: for a machine without a running service.
+    #[arg(long)]
+    pub(super) fast: bool,
+    /// Prints what was made as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BackupVerifyArguments {
+    /// The backup.
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// Where it is restored on trial. Default: beside the backup. There has to be room for all that is in it.
+    #[arg(long, value_name = "DIR")]
+    pub(super) scratch: Option<PathBuf>,
+    /// Takes all of one core: for a machine without a running service.
+    #[arg(long)]
+    pub(super) fast: bool,
+    /// Prints what was found as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BackupRestoreArguments {
+    /// The backup.
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// The folder to restore into, made when missing. Default: data_dir of the configuration.
+    #[arg(long, value_name = "DIR")]
+    pub(super) data_dir: Option<PathBuf>,
+    /// The configuration file: says where data_dir is.
+    #[arg(long, default_value = "relays.toml", env = "RELAYMUX_CONFIG")]
+    pub(super) config: PathBuf,
+    /// The file with the private key that opens the secrets, as age-keygen writes it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) identity: Option<PathBuf>,
+    /// The file with the passphrase that opens the secrets.
+    #[arg(long, value_name = "FILE", conflicts_with = "identity")]
+    pub(super) passphrase_file: Option<PathBuf>,
+    /// Prints what was done as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// Where a ruleset's trial is kept: gone with a restart, as the ruleset is.

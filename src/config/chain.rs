@@ -28,6 +28,7 @@ fn named(name: &str, folder: &Path, checker: &mut Checker) -> ChainSpec {
         return network.spec();
     }
     let path = folder.join(name);
+    checker.plain.push(path.clone());
     let read = checker.read(path.clone()).map_err(|error| {
         let names: Vec<_> = Network::ALL.into_iter().map(Network::name).collect();
         let message = format!("`{name}` is no known network, and {}: {error}", path.display());

@@ -2,6 +2,7 @@
 //! one was sound.
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -13,6 +14,7 @@ use super::{
     Config, Mistake,
     alerts::{AlertsContext, alerts},
     auction::auction,
+    backup::backup,
     bundles::{BundlesContext, bundles},
     chain::chain_spec,
     checker::{Checker, hosts, url},
@@ -20,6 +22,7 @@ use super::{
     disk::{DiskContext, disk},
     firewall::firewall,
     health::monitor,
+    ledger::ledger,
     maintenance::maintenance,
     nodes::{NodesContext, nodes},
     proposers::{ProposerContext, proposers},
@@ -30,6 +33,7 @@ use super::{
 };
 use crate::{
     auction::AuctionSettings,
+    backup::{BackupSettings, ConfigFile, ConfigFiles, Sealing, SecretFile},
     builder_api::{BuilderApiSettings, RequireSynced},
     events::AlertRule,
     gateway::{RpcSettings, Tier},
@@ -109,8 +113,12 @@ pub(super) fn check(raw: RawConfig, around: &Surroundings<'_>) -> (Config, Vec<M
         environment: around.environment,
     };
     let disk = raw.disk.as_ref().map(|raw| disk(raw, &around_disks, &mut checker));
+    let backup = raw.backup.as_ref().and_then(|raw| backup(raw, folder, &data_dir, &mut checker));
     let mut config = Config {
         disk,
+        backup,
+        retention: ledger(&raw.ledger, &mut checker),
+        files: ConfigFiles::default(),
         data_dir,
         builder_api: builder_api(&raw.builder_api, &mut checker),
         ops,
@@ -143,6 +151,7 @@ pub(super) fn check(raw: RawConfig, around: &Surroundings<'_>) -> (Config, Vec<M
         warnings: Vec::new(),
     };
     combinations(&config, &mut checker);
+    config.files = files(&checker, config.backup.as_ref());
     config.alerts.ages.secrets = checker.secrets;
     config.alerts.ages.roots = checker.certificates;
     config.included = checker.included;
@@ -225,11 +234,30 @@ fn tls_roots(file: Option<&str>, folder: &Path, checker: &mut Checker) -> TlsRoo
         checker.wrong("tls.roots_file", format!("{}: {error}", path.display()), hint);
         checker.included.push(path.clone());
     }
+    checker.plain.push(path.clone());
     TlsRoots::File(path)
 }
 
+/// What a backup takes of the configuration. A file that is not known to be harmless is a secret.
+fn files(checker: &Checker, backup: Option<&BackupSettings>) -> ConfigFiles {
+    let plain = || checker.plain.iter().chain(&checker.certificates);
+    // What opens backups does not belong into them.
+    let key = backup.and_then(|backup| match &backup.sealing {
+        Some(Sealing::PassphraseFile(path)) => Some(path),
+        Some(Sealing::Recipients(_)) | None => None,
+    });
+    let secret: BTreeSet<&PathBuf> = checker.secrets.iter().chain(&checker.included).collect();
+    let secret = secret.into_iter().filter(|path| Some(*path) != key && plain().all(|plain| plain != *path));
+    let plain: BTreeSet<&PathBuf> = plain().collect();
+    ConfigFiles {
+        settings: None,
+        plain: plain.into_iter().map(|path| ConfigFile { path: path.clone() }).collect(),
+        secret: secret.map(|path| SecretFile { path: path.clone(), of_data_dir: None }).collect(),
+    }
+}
+
 fn warn_about_later_sections(raw: &RawConfig, checker: &mut Checker) {
-    let sections = [("backup", &raw.backup), ("telemetry", &raw.telemetry), ("ledger", &raw.ledger)];
+    let sections = [("telemetry", &raw.telemetry)];
     for (name, _) in sections.iter().filter(|(_, value)| value.is_some()) {
         checker.warnings.push(format!("[{name}] has no effect in this version"));
     }
@@ -263,6 +291,7 @@ fn profit(raw: &RawProfit, folder: &Path, checker: &mut Checker) -> ProfitSettin
 fn prices(path: PathBuf, raw: &RawProfit, checker: &mut Checker) -> Option<Prices> {
     let shown = path.display().to_string();
     let currency = raw.currency.as_deref().unwrap_or("fiat");
+    checker.plain.push(path.clone());
     let read = checker.read(path).map_err(|error| error.to_string());
     read.and_then(|text| Prices::parse(currency, &text))
         .map_err(|error| {

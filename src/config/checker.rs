@@ -20,6 +20,8 @@ pub(super) struct Checker {
     pub(super) included: Vec<PathBuf>,
     /// Files of them that are one secret each.
     pub(super) secrets: Vec<PathBuf>,
+    /// Files of them that are no secret.
+    pub(super) plain: Vec<PathBuf>,
     /// Files of them that are one certificate each.
     pub(super) certificates: Vec<PathBuf>,
 }

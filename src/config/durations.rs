@@ -7,7 +7,7 @@ use super::{checker::Checker, raw_text::Span};
 /// Longest text that is looked at.
 const MAX_BYTES: usize = 40;
 
-const HINT: &str = "write a number and s, m, h, d or w, such as \"30s\", \"5m\", \"1h30m\" or \"7d\"";
+const HINT: &str = "write a number and s, m, h, d, w or y, such as \"30s\", \"5m\", \"1h30m\" or \"7d\"";
 
 /// Reads a length of time; each unit once, the longer ones first. `None` for anything else.
 pub(crate) fn parse(text: &str) -> Option<Duration> {
@@ -24,6 +24,7 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
             'h' => 3600,
             'd' => 86_400,
             'w' => 604_800,
+            'y' => 31_536_000,
             _ => return None,
         };
         if unit >= longest {
@@ -95,6 +96,7 @@ mod tests {
             ("1h30m", Some(5400)),
             ("7d", Some(604_800)),
             ("1w2d", Some(777_600)),
+            ("2y", Some(63_072_000)),
             ("0s", Some(0)),
             ("", None),
             ("5", None),

@@ -24,7 +24,7 @@ const LISTS: [&str; 17] = [
 ];
 
 /// Sections whose keys are not ours to know: names of headers and variables, sections of later versions.
-const FREE: [&str; 6] = ["headers", "get_params", "env", "backup", "telemetry", "ledger"];
+const FREE: [&str; 4] = ["headers", "get_params", "env", "telemetry"];
 
 /// Tables of `[alerts]` whose keys are names: of rules, of labels. Their values are no secrets.
 const BY_NAME: [&str; 2] = ["severities", "labels"];
@@ -58,7 +58,7 @@ const SECRET: [&str; 24] = [
 ];
 
 /// Known keys by section, for the nearest one to an unknown.
-const KEYS: [(&str, &str); 41] = [
+const KEYS: [(&str, &str); 43] = [
     (
         "",
         "network data_dir builder_api ops auction tls relays builders proposers proposer_labels_file trust rotation beacon \
@@ -141,6 +141,11 @@ const KEYS: [(&str, &str); 41] = [
         "maintenance.task",
         "schedule enabled time_zone catch_up_within jitter timeout dead_man_url dead_man_url_file",
     ),
+    (
+        "backup",
+        "directory keep max_age stale_after unverified_after verify_new busy_percent recipients passphrase_file",
+    ),
+    ("ledger", "keep_bids keep_slots keep_events keep_money"),
     (
         "trust",
         "seed_from_public_record half_life_days quarantine_secs quarantine_max_secs breaker_failures breaker_successes breaker_open_secs \
@@ -238,14 +243,17 @@ pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     }
 }
 
+/// Whether the value of a key may be a secret itself: the steps of its path, without numbers.
+pub(super) fn is_secret(path: &[&str]) -> bool {
+    path.last().is_some_and(|last| SECRET.contains(last)) || is_free(path)
+}
+
 /// Whether a key's value may be or hold a secret: its own, one within it, or that of a section whose keys are not ours to know.
 pub(super) fn may_hold_a_secret(key: &str) -> bool {
-    let is_secret = |name: &str| SECRET.contains(&name) || FREE.contains(&name);
+    let may_be = |name: &str| SECRET.contains(&name) || FREE.contains(&name);
     let steps: Vec<&str> = key.split('.').map(|step| step.split('[').next().unwrap_or(step)).collect();
-    (1..=steps.len())
-        .filter_map(|end| steps.get(..end))
-        .any(|path| path.last().is_some_and(|last| SECRET.contains(last)) || is_free(path))
-        || known_keys(key).iter().any(|inner| is_secret(inner))
+    (1..=steps.len()).filter_map(|end| steps.get(..end)).any(is_secret)
+        || known_keys(key).iter().any(|inner| may_be(inner))
 }
 
 /// Whether the value of an unknown key may be a secret: unless the key that was meant is known, and holds none.
@@ -320,6 +328,10 @@ mod tests {
             ("maintenance.health_check.timeout", true),
             ("maintenance.health_check.colour", false),
             ("maintenance.backup.timeout", true),
+            ("backup.directory", true),
+            ("backup.anything", false),
+            ("ledger.keep_bids", true),
+            ("ledger.anything", false),
             ("alerts.anything", false),
             ("sla.target_percent", true),
             ("firewall.ssh_ports", true),

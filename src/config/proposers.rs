@@ -131,6 +131,9 @@ fn named_keys(
             Err(error) => checker.wrong(&at(&format!("pubkeys[{n}]")), error, "0x and 96 hex digits"),
         }
     }
+    if let Some(file) = &raw.pubkeys_file {
+        checker.plain.push(context.folder.join(file));
+    }
     if let Some(file) = &raw.pubkeys_file
         && let Some(text) = checker.include(&at("pubkeys_file"), context.folder.join(file))
     {
@@ -175,7 +178,9 @@ fn labels(
     checker: &mut Checker,
 ) -> BTreeMap<String, Vec<BlsPublicKey>> {
     let key = "proposer_labels_file";
-    let Some(text) = checker.include(key, context.folder.join(file)) else { return BTreeMap::new() };
+    let path = context.folder.join(file);
+    checker.plain.push(path.clone());
+    let Some(text) = checker.include(key, path) else { return BTreeMap::new() };
     let hint = "write a JSON object: { \"0x<public key>\": \"Wallet 1/Validator 7\" }";
     let parsed: BTreeMap<String, String> = serde_json::from_str(&text).unwrap_or_else(|error| {
         checker.wrong(key, format!("{file}: {error}"), hint);

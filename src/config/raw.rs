@@ -10,8 +10,10 @@ pub(super) use super::raw_text::{Amount, Scalar};
 use super::{
     Mistake, keys,
     raw_alerts::{RawAlerts, RawSla},
+    raw_backup::RawBackup,
     raw_disk::RawDisk,
     raw_firewall::RawFirewall,
+    raw_ledger::RawLedger,
     raw_maintenance::RawSchedule,
     raw_nodes::{RawResources, RawSupervisedNode},
     raw_rpc::RawRpc,
@@ -46,9 +48,9 @@ pub(super) struct RawConfig {
     pub(super) maintenance: Option<RawSchedule>,
     pub(super) disk: Option<RawDisk>,
     // Sections that are part of the contract and are built later: taken, and warned about.
-    pub(super) backup: Option<Value>,
+    pub(super) backup: Option<RawBackup>,
     pub(super) telemetry: Option<Value>,
-    pub(super) ledger: Option<Value>,
+    pub(super) ledger: RawLedger,
 }
 
 /// `network`

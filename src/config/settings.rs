@@ -7,10 +7,12 @@ use url::Url;
 use super::{AlertsConfig, ProposerSet};
 use crate::{
     auction::{AuctionSettings, BuilderRule, RelayTerms},
+    backup::{BackupSettings, ConfigFiles},
     builder_api::BuilderApiSettings,
     bundles::BundleSettings,
     consensus::ChainSpec,
     gateway::RpcSettings,
+    ledger::Retention,
     ops_api::OpsSettings,
     profit::ProfitSettings,
     relay::{HealthMonitorSettings, RelaySettings, TlsRoots},
@@ -73,6 +75,12 @@ pub struct Config {
     pub firewall: Option<FirewallSettings>,
     /// `[disk]`; none: no disk is watched.
     pub disk: Option<DiskSettings>,
+    /// `[backup]`; none: no backups are made by themselves.
+    pub backup: Option<BackupSettings>,
+    /// `[ledger]`: how long what happened is kept.
+    pub retention: Retention,
+    /// What a backup takes of the configuration.
+    pub files: ConfigFiles,
     /// `[profit]`
     pub profit: ProfitSettings,
     /// `[trust] seed_from_public_record`: looked at once, at start.
@@ -114,6 +122,9 @@ impl Config {
             sla,
             maintenance,
             firewall: _,
+            backup,
+            retention,
+            files: _,
             seed_from_public_record: _,
             included: _,
             warnings: _,
@@ -158,6 +169,12 @@ impl Config {
             sections.push("[profit]");
         }
         sections.extend(alerts.needs_restart(&other.alerts));
+        if *backup != other.backup {
+            sections.push("[backup]");
+        }
+        if *retention != other.retention {
+            sections.push("[ledger]");
+        }
         if *sla != other.sla {
             sections.push("[sla]");
         }

@@ -58,6 +58,7 @@ fn kind_of(event: &Event) -> &'static str {
         Event::TaskRun(_) => "task_run",
         Event::DiskActed(_) => "disk_acted",
         Event::DiskCleaned(_) => "disk_cleaned",
+        Event::BackupFinished(_) => "backup_finished",
     }
 }
 

@@ -21,6 +21,7 @@ use super::{
     acknowledge::{acknowledge_incident, acknowledge_page},
     admin::{operator_command, rotate},
     alerts::{acknowledge_one, alerts_list, alerts_page, notifications, take_foreign},
+    backups::backups_view,
     bundles::{bundle_one, bundles_list},
     digest::digest,
     disk::{disk_clean, disk_history, disk_plan, disk_view, resources},
@@ -82,6 +83,7 @@ pub(super) fn router(parts: OpsParts, stop: CancellationToken) -> Router {
         .route("/api/v1/disk/plan", get(disk_plan))
         .route("/api/v1/disk/clean", post(disk_clean))
         .route("/api/v1/resources", get(resources))
+        .route("/api/v1/backups", get(backups_view))
         .route("/api/v1/events", get(stream_events))
         .merge(alert_routes())
         .route("/api/v1/sla", get(sla_report))
@@ -255,6 +257,14 @@ async fn slot_one(State(api): Api, path: Result<Path<u64>, PathRejection>) -> Re
     let Path(slot) = path.map_err(|e| ApiError::bad_request(e.body_text()))?;
     match api.ledger.slot(Slot::new(slot)).await.map_err(|e| database_error(&e))? {
         Some(view) => Ok(Json(view).into_response()),
-        None => Err(ApiError::new(StatusCode::NOT_FOUND, format!("nothing happened in slot {slot} here"))),
+        None => {
+            let trimmed = api.ledger.trimmed_of(Slot::new(slot)).await.map_err(|e| database_error(&e))?;
+            let why = if trimmed.is_empty() {
+                ""
+            } else {
+                ", or it is gone for its age ([ledger] says what is kept)"
+            };
+            Err(ApiError::new(StatusCode::NOT_FOUND, format!("nothing happened in slot {slot} here{why}")))
+        }
     }
 }

@@ -12,6 +12,7 @@ use super::{Degraded, OpsSettings, RpcView, access::Access};
 use crate::{
     alerts::{Desk, ForeignSource, ack_link::AckKey},
     auction::Auction,
+    backup::BackupKeeper,
     consensus::WallClock,
     events::{Conditions, Spine},
     host::HostSampler,
@@ -70,6 +71,8 @@ pub struct OpsParts {
     pub schedule: Option<ScheduleHandle>,
     /// Watches and cleans disks; none where there is no `[disk]`.
     pub disk: Option<DiskHandle>,
+    /// Makes backups; none where none are made by themselves.
+    pub backups: Option<BackupKeeper>,
     /// The name of this machine or sidecar, as in messages.
     pub source: String,
 }
@@ -99,6 +102,7 @@ pub(super) struct Shared {
     pub(super) disk: Option<DiskHandle>,
     /// Looks at the machine.
     pub(super) host: Mutex<HostSampler>,
+    pub(super) backups: Option<BackupKeeper>,
     pub(super) source: String,
     /// Ends event streams.
     pub(super) stop: CancellationToken,
@@ -135,6 +139,7 @@ impl Shared {
             nodes,
             schedule,
             disk,
+            backups,
             source,
         } = parts;
         let access = Access::new(&settings, admin_token);
@@ -163,6 +168,7 @@ impl Shared {
             schedule,
             disk,
             host: Mutex::new(HostSampler::new()),
+            backups,
             source,
             stop,
             limiter: limiter(),

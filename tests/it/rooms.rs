@@ -13,7 +13,7 @@ use imports::{Module, Tests, Tree, names};
 const CLOCK_MAKERS: [&str; 3] = ["app", "cli", "sim"];
 
 /// Each room's floor. A room may import rooms of lower floors; `sim` stands beside the house and may use any but `app` and `cli`.
-const FLOORS: [(&str, u8); 28] = [
+const FLOORS: [(&str, u8); 29] = [
     ("types", 0),
     ("consensus", 1),
     ("breaker", 1),
@@ -33,6 +33,7 @@ const FLOORS: [(&str, u8); 28] = [
     ("alerts", 3),
     ("sla", 3),
     ("supervisor", 3),
+    ("backup", 3),
     ("builder_api", 4),
     ("bundles_api", 4),
     ("rpc_api", 4),

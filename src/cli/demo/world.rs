@@ -152,6 +152,9 @@ pub(super) fn demo_config(
         // What comes by the clock comes too rarely to be shown.
         maintenance: ScheduleSettings { enabled: false, ..ScheduleSettings::default() },
         firewall: None,
+        backup: None,
+        retention: crate::ledger::Retention::default(),
+        files: crate::backup::ConfigFiles::default(),
         profit: ProfitSettings {
             registrations_every: Duration::ZERO,
             check_every: Duration::from_secs(2),
