@@ -53,7 +53,10 @@ async fn main() {
     for _ in 0..20 {
         stage.header().await.unwrap();
     }
-    println!("a ledger of {} MiB; {headers} headers of 3 relays in each turn, one each {EVERY:?}", bytes >> 20);
+    println!(
+        "a ledger of {} MiB; {headers} headers of 3 relays in each turn, one each {EVERY:?}",
+        bytes >> 20
+    );
     println!("{:<28} {:>9} {:>9} {:>9} {:>9}", "", "p50", "p95", "p99", "max");
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for _ in 0..TURNS {
@@ -131,7 +134,11 @@ async fn turn(stage: &Stage, headers: usize, backup: Option<&[&str]>) -> Vec<f64
     if let Some(mut child) = making {
         child.wait().unwrap();
         made.push(begun.elapsed());
-        println!("  {} backups were made, the last in {:.1} s", made.len(), made.last().unwrap().as_secs_f64());
+        println!(
+            "  {} backups were made, the last in {:.1} s",
+            made.len(),
+            made.last().unwrap().as_secs_f64()
+        );
     }
     took
 }

@@ -43,6 +43,7 @@ pub use pace::{Pace, Phase, Progress};
 pub use restore::{RestoreParts, Restored, Resumed, restore, resume_restore};
 pub use seal::{Keys, Sealing, SecretFile};
 pub use settings::{BackupSettings, ConfigFile, ConfigFiles, SettingsFile};
+pub use unpack::read_manifest;
 pub use verdict::{Verdict, VerdictKind};
 pub use verify::{Verified, verify};
 pub use watch::watch_backups;

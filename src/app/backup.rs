@@ -13,7 +13,7 @@ use super::{
 use crate::{
     backup::{
         BackupError, BackupKeeper, ConfigFiles, KeeperParts, RestoreParts, Restored, Resumed, SecretFile,
-        apart, restore, resume_restore, watch_backups,
+        apart, read_manifest, restore, resume_restore, watch_backups,
     },
     config::{Config, without_secrets},
     consensus::WallClock,
@@ -80,9 +80,14 @@ pub(super) fn start_backup_watch(keeper: Option<BackupKeeper>, group: &TaskGroup
 /// # Errors
 /// When a service runs on the folder, or as [`restore`].
 pub(crate) async fn restore_into(parts: RestoreParts) -> Result<Restored, BackupError> {
-    let RestoreParts { data_dir, network, .. } = &parts;
+    let RestoreParts { archive, data_dir, .. } = &parts;
+    // Before the folder is touched: the lock notes whose it is.
+    let network = read_manifest(archive)?.network;
+    if let Some(configured) = parts.network.clone().filter(|configured| *configured != network) {
+        return Err(BackupError::OtherNetwork { of: network, configured });
+    }
     make_data_dir(data_dir).map_err(|error| BackupError::Io { path: data_dir.clone(), error })?;
-    let lock = lock_data_dir(data_dir, network.as_deref().unwrap_or("of a backup")).map_err(|error| {
+    let lock = lock_data_dir(data_dir, &network).map_err(|error| {
         BackupError::Refused(format!(
             "{}: {error}. Stop it first: a restore never changes files under a running service",
             data_dir.display()

@@ -57,7 +57,10 @@ pub(super) struct Whole {
 }
 
 /// Reads the manifest alone: cheap, and proves nothing of the rest.
-pub(super) fn read_manifest(path: &Path) -> Result<Manifest, BackupError> {
+///
+/// # Errors
+/// When it is no backup, or a newer version's.
+pub fn read_manifest(path: &Path) -> Result<Manifest, BackupError> {
     let mut tar = tar::Archive::new(open(path)?);
     let mut entries = tar.entries().map_err(|error| unreadable(&error))?.raw(true);
     first(&mut entries)

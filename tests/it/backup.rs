@@ -88,7 +88,7 @@ async fn what_is_damaged_is_said_in_words_and_by_the_exit_code() {
     let name = file.to_str().unwrap();
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 1;
-    for bytes in [&flipped, &whole[..whole.len() / 2], b"not a backup"] {
+    for bytes in [flipped.as_slice(), &whole[..whole.len() / 2], b"not a backup".as_slice()] {
         fs::write(&file, bytes).unwrap();
         let (code, _, said) = run(folder, &["backup", "verify", name]);
         assert_eq!(code, 1, "{said}");

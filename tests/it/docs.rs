@@ -125,7 +125,8 @@ fn tables_hold_together() {
 }
 
 /// Commands that have commands.
-const HAVE_COMMANDS: [&str; 7] = ["alert", "disk", "drill", "nodes", "maintenance", "secrets", "firewall"];
+const HAVE_COMMANDS: [&str; 8] =
+    ["alert", "backup", "disk", "drill", "nodes", "maintenance", "secrets", "firewall"];
 
 /// Each `relaymux …` line of a shell block is a command that exists, with flags that it has.
 #[test]
