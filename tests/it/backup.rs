@@ -107,7 +107,8 @@ async fn secrets_leave_the_machine_encrypted_or_not_at_all() {
     let stage = stage()
         .relay(honest())
         .section(
-            "[[alerts.channels]]\nid = \"c\"\nkind = \"webhook\"\nurl = \"http://127.0.0.1:1/hush-hush\"",
+            "[[alerts.channels]]\nid = \"c\"\nkind = \"webhook\"\nurl = \"http://127.0.0.1:1/hush-hush\"\n\
+             [[alerts.escalation]]\nseverity = \"P1\"\nrespond_within = \"5m\"\ncontacts = [\"c\"]",
         )
         .start()
         .await;
