@@ -250,7 +250,15 @@ async fn prepare(
 
 /// Begins a transaction that will write: a reader that turns writer later would be refused.
 pub(super) async fn begin_write(pool: &Pool) -> Result<Tx<'static>, sqlx::Error> {
-    pool.begin_with("BEGIN IMMEDIATE").await
+    const BEGIN: &str = "BEGIN IMMEDIATE";
+    match pool.begin_with(BEGIN).await {
+        // A full disk ends a transaction by itself (SQLITE_FULL), and sqlx goes on believing that it is open: this connection would never write again.
+        Err(sqlx::Error::InvalidSavePointStatement) => {
+            pool.acquire().await?.close().await?;
+            pool.begin_with(BEGIN).await
+        }
+        begun => begun,
+    }
 }
 
 /// When a database got its first schema, in Unix milliseconds.
@@ -565,6 +573,24 @@ mod tests {
         assert_eq!(damaged.unusable(), Unusable::Damaged, "{damaged}");
         let folder = open(folder.path(), Durability::Process, 1, &[ONE], 0).await.unwrap_err();
         assert_eq!(folder.unusable(), Unusable::Inaccessible, "{folder}");
+    }
+
+    /// SQLite itself ends a transaction for which there is no room.
+    #[tokio::test]
+    async fn a_disk_that_was_full_is_written_again_once_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = open(&folder.path().join("ledger.db"), Durability::Process, 1, &[ONE], 0).await.unwrap();
+        sqlx::query("PRAGMA max_page_count = 20").execute(&pool).await.unwrap();
+        let mut tx = begin_write(&pool).await.unwrap();
+        let large = "x".repeat(1 << 20);
+        assert!(sqlx::query("INSERT INTO things VALUES ($1)").bind(large).execute(&mut *tx).await.is_err());
+        drop(tx);
+        // Another connection has no such bound: there is room.
+        let mut tx = begin_write(&pool).await.unwrap();
+        sqlx::query("INSERT INTO things VALUES ('after')").execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+        pool.close().await;
+        assert_eq!(names(&folder.path().join("ledger.db")).await, ["after"]);
     }
 
     #[tokio::test]
