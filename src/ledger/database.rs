@@ -254,7 +254,8 @@ pub(super) async fn begin_write(pool: &Pool) -> Result<Tx<'static>, sqlx::Error>
     match pool.begin_with(BEGIN).await {
         // A full disk ends a transaction by itself (SQLITE_FULL), and sqlx goes on believing that it is open: this connection would never write again.
         Err(sqlx::Error::InvalidSavePointStatement) => {
-            pool.acquire().await?.close().await?;
+            // However that goes, it is gone from the pool.
+            let _ = pool.acquire().await?.close().await;
             pool.begin_with(BEGIN).await
         }
         begun => begun,
