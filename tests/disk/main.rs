@@ -321,7 +321,7 @@ fn a_disk_that_is_full_to_the_last_byte_is_cleaned_with_our_own_files_on_it() {
     world.configure(&data, USUAL, "");
     // The service keeps room for its journal while there is some.
     let ports = world.at("ports.json");
-    let mut service = world.spawn(&["run", "--ports-file", &ports.display().to_string()]);
+    let mut service = world.serve(&["run", "--ports-file", &ports.display().to_string()]);
     eventually("room for the journal", || data.join("disk/cleanings.jsonl").exists() && ports.exists());
     eventually("room beyond its end", || {
         fs::metadata(data.join("disk/cleanings.jsonl")).unwrap().blocks() > 1000
@@ -347,8 +347,8 @@ fn a_disk_that_is_full_to_the_last_byte_is_cleaned_with_our_own_files_on_it() {
         get(&ops, "/api/v1/resources")["filesystems"][0]["path"],
         world.at("disk").display().to_string()
     );
-    run("kill", &["-TERM", &service.id().to_string()]);
-    service.wait().unwrap();
+    run("kill", &["-TERM", &service.0.id().to_string()]);
+    service.0.wait().unwrap();
     assert!(world.disk("rest").exists());
     for n in 0..20 {
         assert!(!world.disk(&format!("logs/{n}.log.1")).exists(), "{n}");

@@ -120,6 +120,11 @@ impl World {
         self.command(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
     }
 
+    /// Starts the service: nobody reads what it says, and it ends with the test however that ends.
+    pub(crate) fn serve(&self, args: &[&str]) -> Service {
+        Service(self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
     /// Lines of the journal of deletions.
     pub(crate) fn journal(&self, data_dir: &Path) -> Vec<Value> {
         let mut text = Vec::new();
@@ -128,6 +133,16 @@ impl World {
         }
         let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         lines.filter_map(|line| serde_json::from_slice(line).ok()).collect()
+    }
+}
+
+/// The service as long as it runs.
+pub(crate) struct Service(pub(crate) Child);
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
