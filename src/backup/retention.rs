@@ -22,12 +22,12 @@ pub(super) enum Surplus {
 }
 
 /// Says which of a folder's backups go, and why. `backups`: in any order.
-pub(super) fn surplus<'a>(
-    backups: &'a [Backup],
+pub(super) fn surplus(
+    backups: &[Backup],
     keep: usize,
     max_age: Option<Duration>,
     now: UnixMillis,
-) -> Vec<(&'a Backup, Surplus)> {
+) -> Vec<(&Backup, Surplus)> {
     let mut newest_first: Vec<&Backup> = backups.iter().collect();
     newest_first.sort_by_key(|backup| std::cmp::Reverse(backup.made_at));
     let is_old = |backup: &Backup| {
