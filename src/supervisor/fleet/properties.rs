@@ -230,7 +230,11 @@ impl Checker {
                     _ => Ok(()),
                 };
                 self.coming_back.remove(&act.node);
-                if result.is_ok() && matches!(act.action, NodeAction::Start | NodeAction::Restart) {
+                // Nor is one waited for that a person works on, and has started meanwhile.
+                let is_held =
+                    self.fleet.view().iter().any(|node| node.id == act.node && node.hold != NodeHold::None);
+                let starts = matches!(act.action, NodeAction::Start | NodeAction::Restart);
+                if result.is_ok() && starts && !is_held {
                     self.coming_back.insert(act.node.clone(), (self.watched, None));
                 }
                 self.step(Input::Acted { node: act.node, action: act.action, result })
