@@ -49,10 +49,13 @@ impl Bounded {
         let (tell, told) = oneshot::channel();
         let free = Free { busy: Arc::clone(&self.busy), name: name.to_owned() };
         let spawned = thread::Builder::new().name("disk".to_owned()).spawn(move || {
-            // Also after a panic.
-            let _free = free;
+            let answer = {
+                // Before anybody hears of it, as the next call may come at once; and also after a panic.
+                let _free = free;
+                call()
+            };
             // Nobody waits any more.
-            let _ = tell.send(call());
+            let _ = tell.send(answer);
         });
         if spawned.is_err() {
             return Err(Hangs::NoThread);
@@ -107,6 +110,14 @@ mod tests {
         }
         assert_eq!(bounded.run("a", second, || 7).await, Ok(7));
         assert_eq!(within(second, || 5), Some(5));
+    }
+
+    #[tokio::test]
+    async fn one_call_may_follow_the_other_at_once() {
+        let bounded = Bounded::default();
+        for n in 0..2_000 {
+            assert_eq!(bounded.run("a", Duration::from_secs(60), move || n).await, Ok(n));
+        }
     }
 
     #[tokio::test]
