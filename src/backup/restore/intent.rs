@@ -115,7 +115,7 @@ impl Intent {
                     exists(&data_dir.join(format!("{}{end}", file.to)))
                         && exists(&data_dir.join(format!("{name}{end}")))
                 };
-                (!COMPANIONS.iter().any(|end| taken(end))).then_some(name)
+                (!COMPANIONS.iter().any(taken)).then_some(name)
             });
             for end in COMPANIONS {
                 let there = data_dir.join(format!("{}{end}", file.to));
