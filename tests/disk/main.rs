@@ -224,9 +224,11 @@ fn a_kill_in_the_middle_leaves_a_true_journal_and_the_next_run_goes_on() {
     let ends = world.journal(&data);
     recovered += ends.iter().filter(|line| line["what"] == "recovered").count();
     assert!(recovered > 0, "no kill came in between");
-    // Down to its target, and no further.
+    // Down to its target, and no further; the run that was killed last may have been there already.
     let left = u64::try_from(fs::read_dir(&logs).unwrap().count()).unwrap();
-    assert_eq!(left, class(&report)["kept"]["beyond"].as_u64().unwrap_or(0), "{report}");
+    if class(&report)["state"] != "not_needed" {
+        assert_eq!(left, class(&report)["kept"]["beyond"].as_u64().unwrap_or(0), "{report}");
+    }
     assert!(left < FILES / 10, "{report}");
     // All that was written down has its end now.
     let mut open: BTreeSet<(u64, u64)> = BTreeSet::new();
