@@ -108,14 +108,14 @@ fn class(keys: &str) -> String {
 #[test]
 fn a_class_that_could_reach_something_protected_is_a_mistake_that_names_it() {
     for (keys, key, said) in [
-        ("root = \"/\"\nglob = \"*.old\"", "root", "`/` / is never cleaned"),
-        ("root = \"/data\"\nglob = \"*.old\"", "root", "/data is never cleaned"),
-        ("root = \"/etc\"\nglob = \"*.old\"", "root", "/etc is never cleaned"),
-        ("root = \"/home/me\"\nglob = \"*.old\"", "root", "/home/me is never cleaned"),
+        ("root = \"/\"\nglob = \"*.old\"", "root", "`/` is or lies in /, which is never cleaned"),
+        ("root = \"/data\"\nglob = \"*.old\"", "root", "/data, which is never cleaned"),
+        ("root = \"/etc\"\nglob = \"*.old\"", "root", "/etc, which is never cleaned"),
+        ("root = \"/home/me\"\nglob = \"*.old\"", "root", "/home/me, which is never cleaned"),
         (
             "root = \"/var/lib/docker/overlay2\"\nglob = \"*.old\"",
             "root",
-            "/var/lib/docker/overlay2 is never cleaned",
+            "/var/lib/docker/overlay2, which is never cleaned",
         ),
         (
             "root = \"/data/geth/chaindata\"\nglob = \"*.old\"",

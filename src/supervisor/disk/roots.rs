@@ -74,7 +74,7 @@ pub enum RootFault {
     #[error("is no absolute path without `..`")]
     NotAbsolute,
     /// It is too much, or the system's.
-    #[error("{} is never cleaned", .0.display())]
+    #[error("is or lies in {}, which is never cleaned", .0.display())]
     Refused(PathBuf),
     /// It lies in something protected.
     #[error("lies in {} ({what}), where nothing is ever deleted", .path.display())]
